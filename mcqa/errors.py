@@ -1,0 +1,34 @@
+"""Errors that a user can act on.
+
+Each is shown as its message alone, without a traceback, and ends the command with status 1. A message says
+what is wrong and where, what would do instead and the likely cause. Everything else that is raised is a bug.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class McqaError(Exception):
+    """What the doors show as a message; never raised itself, only its kinds."""
+
+
+class ConfigError(McqaError):
+    """The composed configuration cannot run; the message lists every problem found."""
+
+
+class DataError(McqaError):
+    """Questions that cannot be read or must not be trusted."""
+
+
+class ModelError(McqaError):
+    """A model or tokenizer that cannot be loaded or does not fit the run."""
+
+
+class TrainingError(McqaError):
+    """A training that cannot go on, such as a loss that is not a number."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest known name, or nothing when none is near."""
+    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]!r}?" if found else ""

@@ -1,0 +1,35 @@
+"""Question, the noun that every stage shares."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    """One multiple-choice question with exactly one right choice.
+
+    answer is an index into choices. context is a passage that the question is about and subject a field of
+    knowledge; both are empty where the data has none. ids are unique within a split.
+    """
+
+    id: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    context: str = ""
+    subject: str = ""
+
+    @property
+    def content(self) -> str:
+        """What makes two questions the same question: all that is asked, and neither id nor subject."""
+        return json.dumps([self.context, self.question, self.choices, self.answer], ensure_ascii=False)
+
+
+def fingerprint(questions: Iterable[Question]) -> str:
+    """16 hexadecimal digits over ids and contents, in order."""
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(f"{question.id}\n{question.content}\n".encode())
+    return digest.hexdigest()[:16]
