@@ -1,0 +1,151 @@
+"""The door: Hydra composes, mistakes are told, and only plain dataclasses go inside.
+
+Hydra stops at its first complaint. When it refuses to compose, the command line is composed again leniently, so
+that every misspelled option and key, and everything wrong with the values, is reported at once.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mcqa.config import ROOT, Config, listing, problems_of
+from mcqa.errors import ConfigError, McqaError, nearest
+
+Tree = dict[str, Any]
+Story = Callable[[Tree, list[str]], None]
+"""What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
+
+
+def open_door(config_name: str, kind: type[Config], story: Story) -> None:
+    """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors."""
+    _calm_libraries()
+    os.environ["MCQA_ROOT"] = str(ROOT)  # for hydra.searchpath
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
+
+    def task(cfg: DictConfig) -> None:
+        tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+        story(tree, list(HydraConfig.get().overrides.task))
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
+    except McqaError as error:
+        sys.exit(f"{error}")
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+
+
+def _calm_libraries() -> None:
+    """Warnings reach the user when they are ours, or when a library reports an error."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for library in (
+        "accelerate",
+        "bitsandbytes",
+        "datasets",
+        "DeepSpeed",
+        "mlflow",
+        "peft",
+        "torch",
+        "transformers",
+    ):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DS_LOG_LEVEL", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    warnings.simplefilter("ignore", FutureWarning)
+
+
+def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> Tree:
+    """The resolved tree for these overrides, outside of a command.
+
+    Raises:
+        ConfigError: when Hydra refuses one of them.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    os.environ["MCQA_ROOT"] = str(ROOT)
+    extra = [f"hydra.searchpath=[file://{ROOT},file://{Path(config_dir).absolute()}]"] if config_dir else []
+    try:
+        with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+            cfg = hydra_compose(config_name, overrides + extra)
+            return cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(listing([_first_lines(error)])) from error
+
+
+def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
+    """Everything wrong with a command line that Hydra refused with `error`."""
+    from hydra._internal.utils import get_args_parser
+
+    GlobalHydra.instance().clear()
+    known, _ = get_args_parser().parse_known_args(arguments)
+    problems: list[str] = []
+    kept = list(_lenient(known.overrides, known.config_dir, problems))
+    try:
+        tree = compose(known.config_name or config_name, kept, known.config_dir)
+        problems += problems_of(tree, kind)[1]
+    except ConfigError as second:
+        problems += str(second).splitlines()[1:2] if not problems else []
+    return ConfigError(listing([problem.strip() for problem in problems] or [_first_lines(error)]))
+
+
+def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:
+    """The overrides that can be composed; what is wrong with the others goes into `problems`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    folders = [ROOT / "conf", ROOT, *([Path(config_dir)] if config_dir else [])]
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except OverrideParseException as error:
+            problems.append(f"{text}: {str(error).splitlines()[0]}; a value with special characters needs quotes.")
+            continue
+        key = override.key_or_group
+        if key.startswith("hydra"):
+            yield text
+            continue
+        options = _options(key, folders)
+        value = _first_value(override)
+        if options and isinstance(value, str):
+            if value not in options:
+                problems.append(
+                    f"{key}={value}: no such option; known are {', '.join(sorted(options))}.{nearest(value, options)}"
+                )
+            elif key in ("experiment", "sweeps") and not override.is_add():
+                problems.append(f"{text}: not chosen by default, so it needs a plus: +{text}")
+            else:
+                yield f"{text[: text.index('=')]}={value}"
+        elif override.is_delete():
+            yield text
+        else:
+            yield (f"++{key}={text[text.index('=') + 1 :]}" if not override.is_sweep_override() else f"++{key}={value}")
+
+
+def _options(group: str, folders: list[Path]) -> set[str]:
+    found = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+    return found if (ROOT / "conf" / group).is_dir() or found else set()
+
+
+def _first_value(override: Any) -> Any:
+    if override.is_sweep_override():
+        return next(iter(override.sweep_string_iterator()), None)
+    return override.value()
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "full_key:" not in line]
+    return " ".join(line for line in lines if not line.startswith(("object_type=", "See https")))

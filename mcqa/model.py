@@ -1,0 +1,230 @@
+"""Base model, tokenizer and adapter: loaded, made from nothing, and saved."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcqa import hardware
+from mcqa.config import PACKAGE, HardwareConfig, ModelConfig, PeftConfig
+from mcqa.errors import ModelError
+
+EMBEDDED = "embedded:"
+END_OF_TEXT = "<|endoftext|>"
+
+
+def location(path: str) -> str:
+    """A path that transformers can open; `embedded:<name>` stands for a model that this package carries.
+
+    Raises:
+        ModelError: when it looks like a local folder and there is none.
+    """
+    if path.startswith(EMBEDDED):
+        return str(PACKAGE / "assets" / path.removeprefix(EMBEDDED))
+    if Path(path).expanduser().is_dir():
+        return str(Path(path).expanduser())
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise ModelError(f"model.path={path}: there is no such folder here. A hub id has the form owner/name.")
+    return path
+
+
+def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
+    """The tokenizer of the model, with a token to pad with (which never reaches a loss or a score).
+
+    A model of random weights gets one of its own, learned from the texts.
+
+    Raises:
+        ModelError: when there is none, or it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    if config.vocabulary_size is not None:
+        return _new_tokenizer(config.vocabulary_size, texts)
+    path = config.tokenizer or config.path
+    assert path is not None, "a rule of the configuration"
+    tokenizer = _loaded(
+        path,
+        "tokenizer",
+        lambda where: AutoTokenizer.from_pretrained(
+            where, revision=config.revision, trust_remote_code=config.trust_remote_code
+        ),
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int) -> Any:
+    """The base exactly as it is trained and measured: in 4 bits for QLoRA, frozen bases in the run's precision.
+
+    A folder that holds an adapter brings the base that it was trained on. model.architecture makes a new model,
+    whose random weights the seed decides.
+
+    Raises:
+        ModelError: when there is none, it cannot be loaded or the tokenizer is not its own.
+    """
+    from transformers import AutoModelForCausalLM, set_seed
+
+    set_seed(seed)
+    if config.architecture is not None:
+        return _new_model(config.architecture, tokenizer, machine)
+    assert config.path is not None, "a rule of the configuration"
+    adapter = Path(location(config.path)) / "adapter_config.json"
+    if adapter.exists():
+        return _with_adapter(config, peft, machine, tokenizer, seed, adapter)
+    where = hardware.device(machine)
+    model = _loaded(
+        config.path,
+        "model",
+        lambda path: AutoModelForCausalLM.from_pretrained(
+            path,
+            revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+            use_safetensors=True,
+            dtype=hardware.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
+            attn_implementation=hardware.attention(machine),
+            quantization_config=_quantization(peft, machine),
+            device_map={"": where},
+        ),
+    )
+    model.name_or_path = config.path  # what a saved adapter names as its base; embedded:… stays valid anywhere
+    _keep_4bit_weights_as_trained(model)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"model.path={config.path}: the tokenizer has {len(tokenizer)} tokens and the model knows {rows}. "
+            "They do not belong together; set model.tokenizer."
+        )
+    return model
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """The adapter, or the model where all weights moved, as safetensors with its tokenizer."""
+    model.save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """16 hexadecimal digits over the vocabulary and what the tokenizer makes of a text full of traps."""
+    probe = tokenizer("Question: A  café\n1234,5 Ω\nAnswer: B")["input_ids"]
+    content = json.dumps([sorted(tokenizer.get_vocab().items()), probe])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareConfig) -> Any:
+    """Random weights of this shape, for the tokens of the tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
+    ids = {f"{name}_token_id": token for name, token in tokens.items()}
+    try:
+        shape = AutoConfig.for_model(**architecture, vocab_size=len(tokenizer), **ids)
+        model = AutoModelForCausalLM.from_config(shape, attn_implementation=hardware.attention(machine))
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelError(f"model.architecture cannot be built: {_first_line(error)}") from error
+    return model.to(hardware.device(machine))
+
+
+def _new_tokenizer(vocabulary_size: int, texts: Sequence[str]) -> Any:
+    """Byte-level pairs learned from the texts: every text can be written in it, whatever the script."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary_size,
+            special_tokens=[END_OF_TEXT],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT)
+
+
+def adapter_config(peft: PeftConfig) -> Any:
+    """PEFT's configuration of the adapter to train, or None where all weights move."""
+    if peft.trains == "full":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=peft.r,
+        lora_alpha=peft.alpha,
+        lora_dropout=peft.dropout,
+        target_modules=peft.target_modules,
+    )
+
+
+def _with_adapter(
+    config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
+) -> Any:
+    from dataclasses import replace
+
+    from peft import PeftModel
+
+    path = json.loads(adapter.read_text())["base_model_name_or_path"]
+    base = load_model(replace(config, path=path), replace(peft, trains="adapter"), machine, tokenizer, seed)
+    return PeftModel.from_pretrained(base, str(adapter.parent))
+
+
+def _quantization(peft: PeftConfig, machine: HardwareConfig) -> Any:
+    if peft.quantization is None:
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=peft.quantization,
+        bnb_4bit_use_double_quant=peft.double_quantization,
+        bnb_4bit_compute_dtype=hardware.DTYPES[machine.precision],
+    )
+
+
+def _keep_4bit_weights_as_trained(model: Any) -> None:
+    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in eval mode, and every
+    training step after it has wrong gradients (seen with 0.50). Measuring a base before training it needs both."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _loaded(path: str, what: str, load: Any) -> Any:
+    """What `load` returns for the path, or an error that says which of the usual causes it was."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of loading weights, which takes moments; the hub's downloads still show theirs
+    where = location(path)
+    try:
+        return load(where)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        hint = _cause(f"{type(error).__name__} {error}", path)
+        raise ModelError(f"model.path={path}: the {what} cannot be loaded: {_first_line(error)}{hint}") from error
+
+
+def _cause(message: str, path: str) -> str:
+    lowered = message.lower()
+    if "gated" in lowered or "401" in message or "403" in message:
+        return f" Accept the licence at https://huggingface.co/{path} and log in with `hf auth login`."
+    if "trust_remote_code" in message:
+        return " It needs code from the hub; read it first, then set model.trust_remote_code=true."
+    if any(word in lowered for word in ("connect", "offline", "resolve", "timed out", "cached files")):
+        return (
+            " There is no way to the hub from here: fetch the model where there is one, then set model.path=<folder>."
+        )
+    if "safetensors" in lowered:
+        return " Only safetensors are read: weights in pickle files can run code. Convert them first."
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,135 @@
+"""What a run leaves behind: its files, its result, the tracker's run and what it says in the terminal."""
+
+import logging
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from mcqa import hardware, run_folder, tracking
+from mcqa.config import Config
+from mcqa.data.loading import Data
+from mcqa.errors import McqaError
+from mcqa.evaluation import predictions
+from mcqa.evaluation.metrics import metrics
+from mcqa.evaluation.predictions import Prediction
+from mcqa.question import fingerprint
+
+log = logging.getLogger(__name__)
+
+Ending = tuple[Literal["complete", "failed"], Literal["FINISHED", "FAILED", "KILLED"], str | None]
+
+
+class Record:
+    """Writes what happens to the run folder and tells the tracker; the run's stages know neither."""
+
+    def __init__(self, config: Config, tree: Mapping[str, Any], folder: Path, console: Console) -> None:
+        self.config, self.folder, self.console = config, folder, console
+        self.metrics: dict[str, float] = {}
+        self.measured: dict[str, list[Prediction]] = {}
+        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), config.name)
+        self.began = time.time()
+        self.environment = run_folder.environment(config.hardware.device)
+        tags = {name: str(value) for name, value in run_folder.flat(self.environment).items()}
+        self.tracker.start(run_folder.flat(tree), tags)
+        for name in ("config.yaml", "overrides.yaml"):
+            self.keep(folder / name)
+
+    def say(self, *parts: Any) -> None:
+        """Show texts or tables in the terminal, one below the other."""
+        for part in parts:
+            self.console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+
+    def keep(self, path: Path) -> None:
+        """Have the tracker keep a file or folder of the run folder."""
+        self.tracker.artifact(path)
+
+    def inputs(self, data: Data, tokenizer: str) -> None:
+        """What the run reads: goes into environment.json, and to the tracker as datasets."""
+        fingerprints = {split: fingerprint(questions) for split, questions in data.splits.items()}
+        environment = self.environment | {"fingerprints": fingerprints | {"tokenizer": tokenizer}}
+        run_folder.write_json(self.folder / "environment.json", environment)
+        self.keep(self.folder / "environment.json")
+        chosen = self.config.data
+        source = chosen.path or chosen.hub or chosen.source
+        for split, questions in data.splits.items():
+            self.tracker.dataset(chosen.name, fingerprints[split], source, split, len(questions))
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.tracker.metrics(values, step)
+
+    def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
+        """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
+        path = self.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
+        if name.startswith("base/") and path.exists():
+            rows = predictions.read(path)
+        else:
+            rows = measure()
+            predictions.write(path, rows)
+        self.measured[name] = rows
+        found = {f"{name}/{metric}": value for metric, value in metrics(rows).items()}
+        self.metrics |= found
+        self.log(found, step)
+        self.keep(path)
+        return rows
+
+
+@contextmanager
+def open_run(config: Config, tree: Mapping[str, Any], folder: Path) -> Iterator[Record]:
+    """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
+
+    SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded.
+    """
+    console = Console()
+    console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, soft_wrap=True)
+    tracking.send_unsent(config.tracking, _outputs(config))
+    record = Record(config, tree, folder, console)
+    signal.signal(signal.SIGTERM, _interrupt)
+    ending: Ending = ("failed", "FAILED", None)
+    try:
+        yield record
+        ending = ("complete", "FINISHED", None)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        ending = ("failed", "KILLED", f"stopped by {type(stop).__name__}")
+        raise
+    except BaseException as error:
+        ending = ("failed", "FAILED", str(error) if isinstance(error, McqaError) else traceback.format_exc())
+        raise
+    finally:
+        _finish(record, ending)
+
+
+def _finish(record: Record, ending: Ending) -> None:
+    status, ended, error = ending
+    result = {
+        "status": status,
+        "value": record.metrics.get(record.config.evaluation.best_metric),
+        "metrics": record.metrics,
+        "seconds": round(time.time() - record.began, 1),
+        "peak_memory_bytes": hardware.peak_memory_bytes(record.config.hardware),
+        "error": error,
+    }
+    run_folder.write_json(record.folder / "result.json", result)
+    record.keep(record.folder / "result.json")
+    record.tracker.finish(ended)
+
+
+def optional(what: str, do: Callable[[], None]) -> None:
+    """Do something that no result depends on; where it fails, one warning."""
+    try:
+        do()
+    except Exception as error:
+        log.warning("%s failed and was left out: %s: %s", what, type(error).__name__, error)
+
+
+def _outputs(config: Config) -> Path:
+    return Path(config.outputs).absolute()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

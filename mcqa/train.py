@@ -1,0 +1,96 @@
+"""Train one model on one question set and measure what it brought.
+
+    python -m mcqa.train +experiment=qlora_mcqa [group=option ...] [key=value ...]
+
+The story: questions become tokens; the base is measured as it is; training moves it, dev choosing the best
+state; that state is measured on test, once, beside the base. Everything lands in the run folder.
+"""
+
+from pathlib import Path
+
+from mcqa.config import Config, typed
+from mcqa.door import Tree, open_door
+from mcqa.errors import ConfigError
+
+
+def main(tree: Tree, overrides: list[str]) -> None:
+    """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
+    config = typed(tree, Config)
+    from mcqa import hardware, run_folder
+
+    if config.resume is not None:
+        if len(overrides) > 1:
+            raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
+        folder = run_folder.open_existing(config.resume)
+        tree = run_folder.read_yaml(folder / "config.yaml")
+        config = typed(tree, Config)
+    hardware.check(config.hardware)
+    if config.dry_run:
+        return preview(config, tree)
+    if config.resume is None:
+        folder = run_folder.create(config.outputs, config.name)
+        run_folder.write_yaml(folder / "config.yaml", tree)
+        run_folder.write_yaml(folder / "overrides.yaml", overrides)
+    run(config, tree, folder)
+
+
+def preview(config: Config, tree: Tree) -> None:
+    """Everything up to the training: the questions, their tokens and the number of updates."""
+    from rich.console import Console
+
+    from mcqa import encoding, model, preview, trainer
+    from mcqa.data import texts
+    from mcqa.data.loading import load
+
+    data, sentences = load(config.data), texts.load(config.data)
+    tokenizer = model.load_tokenizer(config.model, sentences)
+    training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
+    updates = trainer.updates(config, len(training.examples))
+    preview.show(Console(), config, tree, data, training, tokenizer, updates)
+
+
+def run(config: Config, tree: Tree, folder: Path) -> dict[str, float]:
+    """One run in its folder, from a Config to metrics."""
+    from mcqa import encoding, hardware, model, recording, report, trainer
+    from mcqa.data import texts
+    from mcqa.data.loading import load
+    from mcqa.evaluation.measure import measure, measured, question_set
+    from mcqa.progress import TrainingProgress
+
+    hardware.use_one_gpu()
+    with recording.open_run(config, tree, folder) as record:
+        data, sentences = load(config.data), texts.load(config.data)
+        tokenizer = model.load_tokenizer(config.model, sentences)
+        training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
+        dev, test = (question_set(split, data.splits[split], config.prompt, tokenizer) for split in ("dev", "test"))
+        record.inputs(data, model.fingerprint(tokenizer))
+        report.inputs(record, data, training)
+
+        base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+        record.predictions("base/dev", lambda: measure(base, dev, config.hardware), step=0)
+        record.predictions("base/test", lambda: measure(base, test, config.hardware), step=0)
+        report.base(record, base)
+
+        updates = trainer.updates(config, len(training.examples))
+        with TrainingProgress(record.console, updates) as progress:
+            learner = trainer.build(
+                config,
+                base,
+                model.adapter_config(config.peft),
+                tokenizer,
+                training,
+                folder,
+                measure=lambda: measured(learner.model, dev.first(config.evaluation.limit), config.hardware),
+                report=lambda values, step: (record.log(values, step), progress.update(values, step)),
+            )
+            trainer.train(learner, resume=config.resume is not None)
+
+        model.save(learner.model, tokenizer, folder / "model")
+        record.predictions("dev", lambda: measure(learner.model, dev, config.hardware), updates)
+        record.predictions("test", lambda: measure(learner.model, test, config.hardware), updates)
+        report.write(record, tree, len(training.examples), learner.state.log_history)
+    return record.metrics
+
+
+if __name__ == "__main__":
+    open_door("config", Config, main)

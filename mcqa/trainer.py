@@ -1,0 +1,239 @@
+"""From a Config to TRL's SFTTrainer: its arguments, a collator that counts, callbacks, and measuring on dev."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_callback import EarlyStoppingCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from mcqa import optim
+from mcqa.config import Config, batching
+from mcqa.encoding import TrainingSet
+from mcqa.errors import TrainingError
+
+Measure = Callable[[], dict[str, float]]
+"""Measures the model as it is on dev and returns metrics under their names."""
+Report = Callable[[dict[str, float], int], None]
+"""Takes metrics under their names and the number of updates so far."""
+
+CONTRACT = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
+
+
+def updates_per_epoch(config: Config, examples: int) -> int:
+    """The last update of an epoch takes what is left."""
+    return math.ceil(math.ceil(examples / batching(config).micro_batch_size) / batching(config).accumulation)
+
+
+def updates(config: Config, examples: int) -> int:
+    """Updates of the whole training: epochs' worth, or max_steps where that is less."""
+    objective = config.objective
+    limit = objective.max_steps if objective.max_steps is not None else math.inf
+    epochs = objective.epochs if objective.epochs is not None else math.inf
+    return int(
+        max(
+            1,
+            min(math.ceil(updates_per_epoch(config, examples) * epochs) if epochs < math.inf else limit, limit),
+        )
+    )
+
+
+def evaluation_points(every: int | str, per_epoch: int, total: int) -> set[int]:
+    """The updates after which dev is measured, the last one always among them."""
+    if isinstance(every, int):
+        return {*range(every, total + 1, every), total}
+    times = int(every.removesuffix("/epoch"))
+    return {point for k in range(1, total * times + 1) if 0 < (point := round(k * per_epoch / times)) <= total} | {
+        total
+    }
+
+
+def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
+    """The one place where our names become Hugging Face's."""
+    total = updates(config, examples)
+    machine, metric = config.hardware, config.evaluation.best_metric
+    batch = batching(config)
+    return SFTConfig(
+        output_dir=str(folder / "checkpoints"),
+        seed=config.seed,
+        max_steps=total,
+        max_length=config.objective.max_length,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        per_device_train_batch_size=batch.micro_batch_size,
+        gradient_accumulation_steps=batch.accumulation,
+        use_cpu=machine.device == "cpu",
+        bf16=machine.precision == "bf16",
+        fp16=machine.precision == "fp16",
+        gradient_checkpointing=machine.gradient_checkpointing,
+        eval_strategy="steps",  # only the last update; EvaluationPoints adds the others
+        eval_steps=total,
+        save_strategy="steps",
+        save_steps=total,
+        save_total_limit=1,  # the newest; the best is kept besides
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{metric}",
+        greater_is_better=not metric.endswith("loss"),
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=config.tracking.log_every,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is not a number must be seen
+        disable_tqdm=True,
+        report_to="none",
+        **optim.arguments(config.optimizer, config.scheduler, total),
+        **({"dataloader_pin_memory": False} if machine.device == "cpu" else {}),
+        **config.objective.trainer_args,
+    )
+
+
+class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer whose evaluation is ours: accuracy by log-probability instead of token accuracy.
+
+    Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
+    """
+
+    def __init__(self, measure: Measure, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.measure = measure
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        metrics = {f"eval_{name}": value for name, value in self.measure().items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
+    """Counts what it puts into batches, for speeds and for the share of padding."""
+
+    questions = tokens = places = 0
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super().torch_call(examples)
+        self.questions += len(examples)
+        self.tokens += sum(len(example["input_ids"]) for example in examples)
+        self.places += batch["input_ids"].numel()
+        return batch
+
+
+class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
+    """Asks for a measurement and a checkpoint after the given updates."""
+
+    def __init__(self, points: set[int]) -> None:
+        self.points = points
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in self.points:
+            control.should_evaluate = control.should_save = True
+
+
+class Reporting(TrainerCallback):  # type: ignore[misc]
+    """Hands on what is logged under our names, with speeds that leave measuring on dev out.
+
+    Raises TrainingError at the first loss or gradient that is not a number.
+    """
+
+    def __init__(self, report: Report, collator: CountingCollator) -> None:
+        self.report, self.collator = report, collator
+        self.seconds = self.began = 0.0
+        self.seen = (0, 0, 0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seconds += time.perf_counter() - self.began
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_dev/")}
+        values |= {ours: float(logs[theirs]) for theirs, ours in CONTRACT.items() if theirs in logs}
+        if "train/loss" in values:
+            for name in ("train/loss", "grad_norm"):
+                if not math.isfinite(values.get(name, 0.0)):
+                    raise TrainingError(_not_a_number(name, values, state.global_step))
+            values |= self._speeds()
+        if values:
+            self.report(values, state.global_step)
+
+    def _speeds(self) -> dict[str, float]:
+        counts = (self.collator.questions, self.collator.tokens, self.collator.places)
+        questions, tokens, places = (now - before for now, before in zip(counts, self.seen, strict=True))
+        seconds, self.seconds, self.seen = self.seconds, 0.0, counts
+        if not (seconds and places):
+            return {}
+        return {
+            "questions_per_second": questions / seconds,
+            "tokens_per_second": tokens / seconds,
+            "padding_fraction": 1 - tokens / places,
+        }
+
+
+def _not_a_number(name: str, values: dict[str, float], step: int) -> str:
+    return (
+        f"{name} is {values[name]} after {step} updates (learning rate {values.get('learning_rate', 0):.3g}): "
+        "nothing can be learned from there. The usual causes: optimizer.learning_rate too high, "
+        "optimizer.max_grad_norm=0, or hardware.precision=fp16 overflowing (take bf16 or fp32)."
+    )
+
+
+def build(
+    config: Config,
+    model: Any,
+    adapter: Any,
+    tokenizer: Any,
+    training: TrainingSet,
+    folder: Path,
+    measure: Measure,
+    report: Report,
+) -> MeasuringTrainer:
+    """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model."""
+    args = arguments(config, folder, len(training.examples))
+    dataset = Dataset.from_list([asdict(example) for example in training.examples])
+    collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+    per_epoch = updates_per_epoch(config, len(training.examples))
+    callbacks = [
+        EvaluationPoints(evaluation_points(config.evaluation.every, per_epoch, args.max_steps)),
+        Reporting(report, collator),
+    ]
+    if config.evaluation.patience is not None:
+        callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
+    trainer = MeasuringTrainer(
+        measure=measure,
+        model=model,
+        args=args,
+        processing_class=tokenizer,
+        train_dataset=dataset,
+        eval_dataset=dataset.select([0]),  # asked for by the training loop; measure knows the questions
+        data_collator=collator,
+        callbacks=callbacks,
+        peft_config=adapter,
+    )
+    trainer.remove_callback(PrinterCallback)
+    _adapters_in_single_precision(trainer.model)
+    return trainer
+
+
+def train(trainer: MeasuringTrainer, resume: bool) -> None:
+    """Train to the end; afterwards trainer.model is the best of the measured states.
+
+    Raises:
+        TrainingError: when the loss stops being a number.
+    """
+    newest = get_last_checkpoint(trainer.args.output_dir) if resume and Path(trainer.args.output_dir).is_dir() else None
+    done = trainer.train(resume_from_checkpoint=newest)
+    if not math.isfinite(done.training_loss):
+        raise TrainingError(_not_a_number("train/loss", {"train/loss": done.training_loss}, done.global_step))
+
+
+def _adapters_in_single_precision(model: Any) -> None:
+    """TRL casts adapters over 4-bit weights to bfloat16, where updates of a small learning rate round to nothing."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()

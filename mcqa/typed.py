@@ -1,0 +1,103 @@
+"""From a plain tree to dataclasses, with everything that is wrong with it rather than the first thing.
+
+Understands dataclasses, Literal, lists, dicts, unions with None or between scalars, and numbers with a bound
+(`Annotated[float, "above 0"]`).
+"""
+
+import math
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from mcqa.errors import nearest
+
+BOUNDS: dict[str, Callable[[float], bool]] = {
+    "above 0": lambda value: value > 0,
+    "at least 0": lambda value: value >= 0,
+    "at least 1": lambda value: value >= 1,
+    "from 0 to below 1": lambda value: 0 <= value < 1,
+    "above 0 and below 1": lambda value: 0 < value < 1,
+}
+
+
+class Bad:
+    """Stands for a value of the wrong type while the remaining problems are looked for."""
+
+
+def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    for key in tree:
+        if key not in hints:
+            problems.append(f"{path}{key}: unknown key.{nearest(str(key), hints)}")
+    values: dict[str, Any] = {}
+    for key, hint in hints.items():
+        if key in tree:
+            values[key] = _value(hint, tree[key], path + key, problems)
+        else:
+            problems.append(f"{path}{key}: missing; it belongs to the file that was chosen for this group.")
+            values[key] = Bad()
+    return values
+
+
+def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        found = _value(arguments[0], value, path, problems)
+        if isinstance(found, (int, float)) and not BOUNDS[arguments[1]](found):
+            problems.append(f"{path}: must be {arguments[1]}, got {value!r}.")
+            return Bad()
+        return found
+    if origin in (Union, types.UnionType):
+        return _one_of(arguments, value, path, problems)
+    if is_dataclass(hint):
+        if isinstance(value, Mapping):
+            section = members(cast(type, hint), value, f"{path}.", problems)
+            return SimpleNamespace(**section) if problems else cast(type, hint)(**section)
+    elif origin is Literal:
+        if value in arguments:
+            return value
+        near = nearest(str(value), [str(option) for option in arguments])
+        problems.append(f"{path}: must be one of {', '.join(map(str, arguments))}, got {value!r}.{near}")
+        return Bad()
+    elif origin is list:
+        if isinstance(value, (list, tuple)):
+            return [_value(arguments[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    problems.append(f"{path}: must be {_describe(hint)}, got {value!r}.")
+    return Bad()
+
+
+def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
+    """The first option that takes the value; else the problem of the only real option, or of all of them."""
+    if value is None and type(None) in options:
+        return None
+    real = [option for option in options if option is not type(None)]
+    for option in real:
+        attempt: list[str] = []
+        found = _value(option, value, path, attempt)
+        if not attempt:
+            return found
+    if len(real) == 1 or isinstance(value, Mapping):
+        return _value(real[0], value, path, problems)
+    problems.append(f"{path}: must be {' or '.join(map(_describe, real))}, got {value!r}.")
+    return Bad()
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        base, bound = get_args(hint)
+        return f"{_describe(base)} {bound}"
+    if get_origin(hint) is list:
+        return "a list"
+    if get_origin(hint) is dict or is_dataclass(hint):
+        return "a mapping of keys"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
