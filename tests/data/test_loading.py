@@ -1,0 +1,367 @@
+"""From a DataConfig to splits: the same questions from anywhere, and no bad row unseen."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from mcqa.config import ROOT, Columns, DataConfig, Recommended, Splits
+from mcqa.data import hygiene, loading
+from mcqa.data.loading import SPLITS, load
+from mcqa.errors import DataError
+from mcqa.question import Question, fingerprint
+from mcqa.typed import members
+
+REAL = os.environ.get("MCQA_TEST_DATA")
+needs_real_sets = pytest.mark.skipif(REAL is None, reason="MCQA_TEST_DATA names no folder with the real sets")
+
+BASE = DataConfig(
+    name="mine",
+    reader="arc",
+    path=None,
+    hub=None,
+    hub_config=None,
+    revision=None,
+    splits=Splits("train", "validation", "test"),
+    dev_fraction=0.1,
+    seed=0,
+    limit=None,
+    bad_rows="error",
+    licence="",
+    source="",
+    columns=None,
+    texts=None,
+    recommended=Recommended(batch_size=128, epochs=3),
+)
+
+
+def config(path=None, **changes):
+    return replace(BASE, path=path and str(path), **changes)
+
+
+def row(n, **changes):
+    """A valid ARC row that differs for every n."""
+    choices = {"label": ["A", "B", "C"], "text": [f"{n}", f"{n} and one", "none"]}
+    return {"id": f"q{n}", "question": f"What is {n}?", "choices": choices, "answerKey": "A"} | changes
+
+
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def folder(path, train=range(100), validation=range(100, 120), test=range(120, 150)):
+    for name, rows in (("train", train), ("validation", validation), ("test", test)):
+        write(path / f"{name}.jsonl", [row(n) if isinstance(n, int) else n for n in rows])
+    return path
+
+
+def error_of(config, wanted=SPLITS):
+    with pytest.raises(DataError) as error:
+        load(config, wanted)
+    return str(error.value)
+
+
+# --- splits ----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_gives_our_splits_under_the_publishers_names(tmp_path):
+    data = load(config(folder(tmp_path)))
+    assert {split: len(questions) for split, questions in data.splits.items()} == (
+        {"train": 100, "dev": 20, "test": 30}
+    )
+    assert data.splits["train"][3] == Question("q3", "What is 3?", ("3", "3 and one", "none"), 0)
+    assert (data.bad_rows, data.notes) == ([], [])
+
+
+def test_only_what_is_wanted_is_read(tmp_path):
+    write(tmp_path / "test.jsonl", [row(1)])
+    assert list(load(config(tmp_path), ("test",)).splits) == ["test"]
+
+
+def test_dev_is_cut_from_train_where_the_publisher_has_none(tmp_path):
+    cut = config(folder(tmp_path), splits=Splits("train", None, "test"))
+    data = load(cut)
+    train, dev = data.splits["train"], data.splits["dev"]
+    assert sorted(q.id for q in train + dev) == sorted(f"q{n}" for n in range(100))
+    assert 1 <= len(dev) <= 25 and f"dev: {len(dev)} questions cut from train" in data.notes
+    assert load(cut, ("train",)).splits["train"] == train, "train is the same whether or not dev is wanted"
+
+
+def test_a_single_file_is_cut_into_all_three_splits_and_says_so(tmp_path):
+    data = load(config(write(tmp_path / "all.jsonl", map(row, range(1000)))))
+    sizes = {split: len(questions) for split, questions in data.splits.items()}
+    assert sum(sizes.values()) == 1000
+    assert 750 <= sizes["train"] <= 850 and 70 <= sizes["dev"] <= 130 and 70 <= sizes["test"] <= 130
+    assert data.notes[0] == f"train: {sizes['train']} of 1000 questions in all.jsonl, a file without splits"
+    assert len(data.notes) == 3
+
+
+def test_a_split_that_is_null_cannot_be_wanted(tmp_path):
+    without = config(folder(tmp_path), splits=Splits("train", "validation", None))
+    assert error_of(without) == "data.splits.test is null: data=mine has no such split."
+    assert list(load(without, ("train", "dev")).splits) == ["train", "dev"]
+
+
+def test_an_empty_split_is_an_error_and_no_split(tmp_path):
+    assert error_of(config(folder(tmp_path, test=[]))) == f"{tmp_path}[test]: is empty."
+    alone = config(write(tmp_path / "one.jsonl", [row(1)]))
+    assert "no question is left after cutting; see data.dev_fraction" in error_of(alone)
+
+
+def test_limit_keeps_training_questions_only(tmp_path):
+    data = load(config(folder(tmp_path), limit=7))
+    assert [len(questions) for questions in data.splits.values()] == [7, 20, 30]
+    assert data.notes == ["train: 7 of 100 questions drawn (data.limit)"]
+    assert load(config(folder(tmp_path), limit=700)).splits["train"] == load(config(tmp_path)).splits["train"]
+
+
+def test_questions_that_stand_in_two_splits_are_counted(tmp_path):
+    again = row(5, id="other", question="what  IS 5?")
+    notes = load(config(folder(tmp_path, test=[again, *range(120, 150)]))).notes
+    assert notes == ["test: 1 of 31 questions stand in train too (choices may differ)"]
+
+
+def test_another_format_of_the_same_split_is_left_unread_and_told(tmp_path):
+    folder(tmp_path)
+    (tmp_path / "test.csv").write_text("not, read")
+    assert load(config(tmp_path)).notes == ["test: read from test.jsonl, and not from test.csv beside it"]
+
+
+def test_publishers_mmlu_files_get_their_subjects_from_their_names(tmp_path):
+    for subject in ("anatomy", "botany"):
+        for split in ("dev", "val"):
+            path = tmp_path / split / f"{subject}_{split}.csv"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f'"Which, of {subject}?",None,NA,nan,1,B\n"In {split}?",a,b,c,d,D\n')
+    splits = Splits("dev", "val", None)
+    dev = load(config(tmp_path, reader="mmlu", splits=splits), ("dev",)).splits["dev"]
+    assert [(q.subject, q.choices[q.answer]) for q in dev] == (
+        [("anatomy", "NA"), ("anatomy", "d"), ("botany", "NA"), ("botany", "d")]
+    )
+    assert dev[0].choices == ("None", "NA", "nan", "1"), "words that tables often take for a missing value"
+
+
+def test_anyones_csv_is_read_by_its_columns(tmp_path):
+    columns = Columns("q", ["a", "b"], "key", "letter", context=None, subject=None, id=None)
+    (tmp_path / "test.csv").write_text("q,a,b,key\nBigger?,1,2,B\n")
+    (found,) = load(config(tmp_path, reader="local", columns=columns), ("test",)).splits["test"]
+    assert (found.question, found.choices, found.answer, len(found.id)) == ("Bigger?", ("1", "2"), 1, 16)
+
+
+def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
+    import mcqa.data
+
+    embedded = [Question(f"f{n}", f"{n}?", ("a", "b"), 0) for n in range(9)]
+    fake = SimpleNamespace(questions=lambda split: embedded if split == "train" else embedded[:2])
+    monkeypatch.setattr(mcqa.data, "facts", fake, raising=False)
+    facts = config(reader="facts", splits=Splits("train", "dev", "test"))
+    assert load(facts, ("train", "dev")).splits == {"train": embedded, "dev": embedded[:2]}
+    wrong = replace(facts, splits=Splits("validation", "dev", "test"))
+    assert error_of(wrong) == "data.splits: data=facts has train, dev and test, not 'validation'."
+
+
+def test_an_unknown_reader_is_told_with_the_nearest():
+    assert "Did you mean 'mmlu'?" in error_of(config("/", reader="mmlu_", splits=Splits("x", None, None)))
+
+
+# --- bad rows --------------------------------------------------------------------------------------------------
+
+WITHOUT_ANSWER = {"answerKey": ""}
+
+
+def test_a_bad_row_is_an_error_that_says_where_what_and_what_else(tmp_path):
+    folder(tmp_path, train=[row(0), row(1, answerKey="D"), *range(2, 9)])
+    assert error_of(config(tmp_path)) == (
+        f"{tmp_path}[train]: 1 of 9 rows cannot be used:\n"
+        f"  {tmp_path}/train.jsonl:2: answer 'D' is not among the labels ['A', 'B', 'C'].\n"
+        "data.bad_rows=skip leaves them out and counts them."
+    )
+
+
+def test_ten_bad_rows_are_listed_and_all_are_counted(tmp_path):
+    folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31))])
+    lines = error_of(config(tmp_path)).splitlines()
+    assert lines[0].endswith("30 of 31 rows cannot be used:")
+    assert [line.rsplit(":", 2)[1:] for line in lines[1:11]] == [[f"{n}", " question is empty."] for n in range(2, 12)]
+    assert lines[11] == "  and 20 more."
+
+
+def test_skipped_rows_are_left_out_listed_and_counted(tmp_path):
+    folder(tmp_path, train=[row(0), row(1, answerKey="D"), row(2, question=""), row(3)])
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write('{"id": "q4", "que')
+    data = load(config(tmp_path, bad_rows="skip"))
+    assert [q.id for q in data.splits["train"]] == ["q0", "q3"]
+    assert [line.split(": ")[0] for line in data.bad_rows] == [f"{tmp_path}/train.jsonl:{n}" for n in (2, 3, 5)]
+    assert data.bad_rows[2].endswith("Is the file cut off?")
+    assert data.notes == ["train: 3 of 5 rows left out as bad"]
+
+
+def test_skipped_rows_are_counted_once_though_two_splits_are_cut_from_them(tmp_path):
+    folder(tmp_path, train=[*range(100), row(100, question="")])
+    data = load(config(tmp_path, bad_rows="skip", splits=Splits("train", None, "test")))
+    assert len(data.bad_rows) == 1 and data.notes[0] == "train: 1 of 101 rows left out as bad"
+
+
+@pytest.mark.parametrize("bad_rows", ["error", "skip"])
+def test_a_split_without_any_answer_is_taken_for_the_unpublished_one(tmp_path, bad_rows):
+    folder(tmp_path, test=[row(n, **WITHOUT_ANSWER) for n in range(120, 150)])
+    message = error_of(config(tmp_path, bad_rows=bad_rows))
+    assert message.endswith("Is this the test split without public answers?")
+    assert "skip" not in message, "it would leave nothing"
+
+
+def test_one_missing_answer_is_not_taken_for_an_unpublished_split(tmp_path):
+    folder(tmp_path, test=[row(120), row(121, **WITHOUT_ANSWER), row(122, question="")])
+    assert "without public answers" not in error_of(config(tmp_path))
+
+
+def test_an_id_that_names_two_questions_is_a_bad_row(tmp_path):
+    folder(tmp_path, train=[row(0), row(1), row(2, id="q0")])
+    assert f"train.jsonl:3: id 'q0' is that of another question, at {tmp_path}/train.jsonl:1." in (
+        error_of(config(tmp_path))
+    )
+
+
+def test_a_row_that_stands_there_again_is_kept_counted_and_given_an_id_of_its_own(tmp_path):
+    data = load(config(folder(tmp_path, train=[row(0), row(1), row(0), row(0), row(3, id="q0#2")])))
+    assert [q.id for q in data.splits["train"]] == ["q0", "q1", "q0#3", "q0#4", "q0#2"]
+    assert data.notes == ["train: 2 of 5 questions repeat another one, and are kept"]
+
+
+def test_without_ids_a_question_is_named_by_its_content_wherever_it_stands(tmp_path):
+    forwards = [row(n, id=None) for n in range(9)]
+    ids = [
+        {q.question: q.id for q in load(config(folder(tmp_path, train=rows))).splits["train"]}
+        for rows in (forwards, forwards[::-1])
+    ]
+    assert ids[0] == ids[1] and len(set(ids[0].values())) == 9
+
+
+# --- the hub ---------------------------------------------------------------------------------------------------
+
+
+def test_a_set_from_the_hub_is_the_same_as_from_files(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+    files = folder(tmp_path / "set", test=[*range(3), row(3, answerKey="D")])
+    local = config(files, bad_rows="skip")
+    hub = replace(local, path=None, hub=str(files))
+    assert load(hub).splits == load(local).splits
+    assert load(hub).bad_rows == [f"{files}[test] row 3: answer 'D' is not among the labels ['A', 'B', 'C']."]
+    wrong = replace(hub, splits=Splits("trian", None, None))
+    assert error_of(wrong, ("train",)) == (
+        f"{files}[trian]: Unknown split \"trian\". Should be one of ['train', 'validation', 'test']. "
+        "See data.hub_config, data.splits and data.revision."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ConnectionError("Couldn't reach 'a/b' on the Hub (OfflineModeIsEnabled)"), "hf download a/b --repo-type"),
+        (FileNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "Is data.hub spelt"),
+        (FileNotFoundError("Dataset 'a/b' is a gated dataset on the Hub.\nVisit"), "Accept its terms at https://"),
+        (ValueError("BuilderConfig 'x' not found. Available: ['y']"), "See data.hub_config"),
+        (RuntimeError(""), "set HF_HUB_OFFLINE=1"),
+    ],
+)
+def test_what_goes_wrong_with_the_hub_comes_with_advice(monkeypatch, error, advice):
+    def load_dataset(*args, **kwargs):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    message = error_of(config(hub="a/b"))
+    assert message.startswith("a/b[train]: ") and advice in message and "\n" not in message
+
+
+def test_the_hub_is_asked_for_the_revision_and_never_when_there_is_a_path(tmp_path, monkeypatch):
+    asked = []
+
+    def load_dataset(hub, name, **kwargs):
+        asked.append((hub, name, kwargs))
+        return [row(1)]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    load(config(folder(tmp_path), hub="a/b"))
+    assert asked == []
+    load(config(hub="a/b", hub_config="c", revision="v1"), ("test",))
+    assert asked == [("a/b", "c", {"split": "test", "revision": "v1"})]
+
+
+def test_importing_the_loader_imports_nothing_heavy():
+    heavy = "{'datasets', 'pyarrow', 'pandas', 'numpy', 'torch', 'transformers', 'yaml'}"
+    code = f"import sys, mcqa.data.loading; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# --- the group files and the real sets -------------------------------------------------------------------------
+
+GROUP = {path.stem: path for path in sorted((ROOT / "conf" / "data").glob("*.yaml"))}
+
+
+def group(name, **changes):
+    problems = []
+    values = members(DataConfig, yaml.safe_load(GROUP[name].read_text()) | changes, "data.", problems)
+    assert not problems
+    return DataConfig(**values)
+
+
+@pytest.mark.parametrize("name", GROUP)
+def test_every_group_file_is_complete_and_named_like_itself(name):
+    data = group(name)
+    assert data.name == name and data.reader in {*loading.READERS, "local", "facts"}
+    assert GROUP[name].read_text().startswith("# ")
+
+
+@needs_real_sets
+@pytest.mark.parametrize(
+    ("name", "sizes", "bad", "shared"),
+    [
+        ("arc_easy", [2251, 570, 2376], 0, 7),
+        ("arc_challenge", [1119, 299, 1172], 0, 7),
+        ("openbookqa", [4957 - 3, 500, 500], 3, 23),
+        ("commonsenseqa", [9741 - 122, 1221 - 24], 122 + 24, None),
+    ],
+)
+def test_a_real_set_has_its_publishers_counts(name, sizes, bad, shared):
+    data = load(group(name, path=str(Path(REAL) / name)))
+    found = [len(questions) for questions in data.splits.values()]
+    if name == "commonsenseqa":
+        found = [found[0] + found[1], found[2]]
+    assert found == sizes and len(data.bad_rows) == bad
+    assert shared is None or hygiene.shared(data.splits["test"], data.splits["train"]) == shared
+
+
+@needs_real_sets
+@pytest.mark.parametrize("name", ["arc_easy", "arc_challenge", "openbookqa", "commonsenseqa"])
+def test_a_real_set_is_the_same_as_arrow_and_as_json_lines(name, tmp_path):
+    found = []
+    for end in ("arrow", "jsonl"):
+        (tmp_path / end).mkdir()
+        (tmp_path / end / f"x.{end}").symlink_to(Path(REAL) / name / f"validation.{end}")
+        splits = {"train": "x", "dev": "x", "test": None}
+        found += load(group(name, path=str(tmp_path / end), splits=splits, bad_rows="skip"), ("dev",)).splits["dev"]
+    assert fingerprint(found[: len(found) // 2]) == fingerprint(found[len(found) // 2 :])
+
+
+@needs_real_sets
+def test_real_mmlu_has_its_counts_subjects_and_repeats_and_is_the_same_as_csv():
+    data = load(group("mmlu", path=str(Path(REAL) / "mmlu")), ("dev", "test"))
+    assert {split: len(questions) for split, questions in data.splits.items()} == {"dev": 1531 - 3, "test": 14042 - 9}
+    assert len({q.subject for q in data.splits["test"]}) == 57
+    assert "test: 105 of 14033 questions repeat another one, and are kept" in data.notes
+    as_csv = load(group("mmlu", path=str(Path(REAL) / "mmlu" / "csv")), ("test",)).splits["test"]
+    subjects = {q.subject for q in as_csv}
+    assert as_csv == [q for q in data.splits["test"] if q.subject in subjects] and len(subjects) == 5

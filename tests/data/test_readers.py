@@ -1,0 +1,239 @@
+"""A row in any of its publishers' shapes becomes the same question, and a doubtful one becomes none."""
+
+from dataclasses import replace
+
+import pytest
+
+from mcqa.config import Columns
+from mcqa.data import arc, commonsenseqa, local, mmlu, openbookqa
+from mcqa.errors import DataError
+
+TEXTS = ["Trout", "Whale", "Gecko", "Newt"]
+
+
+def row(**changes):
+    """A valid ARC row as on the hub; name only what the test is about."""
+    return {
+        "id": "Q1",
+        "question": "Which is a mammal?",
+        "choices": {"label": ["A", "B", "C", "D"], "text": TEXTS},
+        "answerKey": "B",
+    } | changes
+
+
+def labels(*names, texts=TEXTS):
+    return {"label": list(names), "text": list(texts)[: len(names)]}
+
+
+def nested(**changes):
+    """The same as AI2 publishes it."""
+    choices = [{"label": label, "text": text} for label, text in zip("ABCD", TEXTS, strict=True)]
+    return {"id": "Q1", "question": {"stem": "Which is a mammal?", "choices": choices}, "answerKey": "B"} | changes
+
+
+def mmlu_row(**changes):
+    return {"question": "Which is a mammal?", "choices": TEXTS, "answer": 1, "subject": "zoology"} | changes
+
+
+COLUMNS = Columns("question", "choices", "answer", "index", context=None, subject=None, id=None)
+
+
+def right(question):
+    return question.choices[question.answer]
+
+
+def refused(read, row, *parts):
+    with pytest.raises(DataError) as error:
+        read(row)
+    for part in parts:
+        assert part in str(error.value)
+
+
+# --- ARC, OpenBookQA, CommonsenseQA ----------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_choice_with_its_label():
+    question = arc.read(row())
+    assert (question.id, question.question, right(question)) == ("Q1", "Which is a mammal?", "Whale")
+
+
+def test_numeric_labels_find_the_same_answer_as_letters():
+    assert arc.read(row(choices=labels("1", "2", "3", "4"), answerKey="2")) == arc.read(row())
+
+
+def test_labels_need_not_stand_in_their_usual_order():
+    assert right(arc.read(row(choices=labels("D", "C", "B", "A")))) == "Gecko"
+
+
+@pytest.mark.parametrize("read", [arc.read, openbookqa.read, commonsenseqa.read])
+def test_the_hubs_shape_and_the_publishers_nested_shape_are_the_same_question(read):
+    flat = row()
+    if read is openbookqa.read:
+        flat["question_stem"] = flat.pop("question")
+    assert read(flat) == read(nested())
+
+
+def test_choices_as_a_list_of_structs_are_understood():
+    assert arc.read(row(choices=nested()["question"]["choices"])) == arc.read(row())
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_three_and_five_choices_are_as_good_as_four(count):
+    question = arc.read(row(choices=labels(*"ABCDE"[:count], texts=[*TEXTS, "Frog"])))
+    assert len(question.choices) == count and right(question) == "Whale"
+
+
+def test_white_space_around_texts_is_dropped():
+    assert arc.read(row(question=" Which is a mammal?\n", choices=labels(*"ABCD", texts=[" Trout ", *TEXTS[1:]]))) == (
+        arc.read(row())
+    )
+
+
+@pytest.mark.parametrize("answer", ["E", "2", "b", "B ", 1, ["B"]])
+def test_an_answer_that_is_no_label_is_refused_and_not_guessed(answer):
+    refused(arc.read, row(answerKey=answer), f"answer {answer!r} is not among the labels ['A', 'B', 'C', 'D']")
+
+
+@pytest.mark.parametrize("answer", ["", " ", None, float("nan")])
+def test_a_missing_answer_is_told_from_a_wrong_one(answer):
+    refused(arc.read, row(answerKey=answer), "there is no answer")
+
+
+def test_a_row_without_the_key_of_the_answer_has_no_answer():
+    without = row()
+    del without["answerKey"]
+    refused(arc.read, without, "there is no answer: it is absent")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": "  "}, "question is empty"),
+        ({"question": 7}, "question is '7' (int), not text"),
+        ({"question": None}, "question is absent, not text"),
+        ({"question": "What\ufffds it?"}, "question holds U+FFFD"),
+        ({"question": "What\ud83d?"}, "question holds half a character"),
+        ({"id": "\ufffd"}, "id holds U+FFFD"),
+        ({"choices": labels(*"ABCD", texts=["a", "", "c", "d"])}, "choice 2 is empty"),
+        ({"choices": labels(*"ABCD", texts=["a", None, "c", "d"])}, "choice 2 is absent, not text"),
+        ({"choices": labels(*"ABCD", texts=["a", "b", 3, "d"])}, "choice 3 is '3' (int), not text"),
+        ({"choices": labels(*"ABCD", texts=["a", "b", "c", "b "])}, "choices 2 and 4 are both 'b'"),
+        ({"choices": labels("B")}, "two choices or more, and here are 1"),
+        ({"choices": labels("A", "B", "B", "D")}, "['A', 'B', 'B', 'D'] are not all different"),
+        ({"choices": {"label": ["A", "B"], "text": ["a"]}}, "do not go together one to one"),
+        ({"choices": {"label": ["B", 2], "text": ["a", "b"]}}, "label 2 is not text"),
+        ({"choices": {"text": TEXTS}}, "there is no 'label'"),
+        ({"choices": "A, B"}, "choices are 'A, B' (str), not labels with texts"),
+        ({"choices": None}, "choices are absent, not labels"),
+    ],
+)
+def test_a_doubtful_row_is_refused_with_what_was_found(changes, message):
+    refused(arc.read, row(**changes), message)
+
+
+def test_a_missing_key_is_named_beside_the_nearest_there_is():
+    misspelt = row()
+    misspelt["choises"] = misspelt.pop("choices")
+    refused(arc.read, misspelt, "there is no 'choices'", "choises", "Did you mean 'choises'?")
+
+
+# --- MMLU ------------------------------------------------------------------------------------------------------
+
+
+def test_mmlus_three_shapes_are_the_same_question():
+    asked = {"question": "Which is a mammal?", "subject": "zoology"}
+    lettered = asked | dict(zip("ABCD", TEXTS, strict=True)) | {"answer": "B"}
+    numbered = asked | {f"choice{n}": text for n, text in enumerate(TEXTS)} | {"answer": "1"}
+    assert mmlu.read(lettered) == mmlu.read(numbered) == mmlu.read(mmlu_row())
+    assert mmlu.read(mmlu_row()).subject == "zoology"
+
+
+def test_a_number_among_lettered_choices_is_refused_because_it_could_count_from_0_or_1():
+    lettered = {"question": "q", "answer": "1"} | dict(zip("ABCD", TEXTS, strict=True))
+    refused(mmlu.read, lettered, "answer '1' is not a letter from A to D")
+
+
+@pytest.mark.parametrize("answer", [4, -2, "4"])
+def test_an_index_beyond_the_choices_is_refused(answer):
+    refused(mmlu.read, mmlu_row(answer=answer), f"answer {answer} is not from 0 to 3")
+
+
+@pytest.mark.parametrize("answer", [True, 1.0, "--1", "1.0", "²"])
+def test_an_index_that_is_not_a_whole_number_is_refused(answer):
+    refused(mmlu.read, mmlu_row(answer=answer), f"answer {answer!r} is not a whole number")
+
+
+def test_minus_one_stands_for_no_answer():
+    refused(mmlu.read, mmlu_row(answer=-1), "there is no answer: it is -1")
+
+
+def test_mmlu_choices_that_are_no_list_are_refused():
+    refused(mmlu.read, mmlu_row(choices="abcd"), "not a list")
+
+
+# --- anyone's files --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer_as", "answer"),
+    [
+        ("index", 1),
+        ("index", "1"),
+        ("index_from_one", 2),
+        ("letter", "B"),
+        ("letter", " b"),
+        ("text", "Whale"),
+        ("text", "Whale "),
+    ],
+)
+def test_an_answer_is_read_as_the_columns_say(answer_as, answer):
+    columns = replace(COLUMNS, answer_as=answer_as)
+    assert right(local.read({"question": "q", "choices": TEXTS, "answer": answer}, columns)) == "Whale"
+
+
+@pytest.mark.parametrize(
+    ("answer_as", "answer", "message"),
+    [
+        ("index", 4, "answer 4 is not from 0 to 3"),
+        ("index", "B", "answer 'B' is not a whole number"),
+        ("index_from_one", 0, "answer 0 is not from 1 to 4"),
+        ("letter", "E", "answer 'E' is not a letter from A to D"),
+        ("letter", "AB", "answer 'AB' is not a letter"),
+        ("letter", 1, "answer 1 is not a letter"),
+        ("text", "whale", "answer 'whale' is none of the choices"),
+        ("text", "", "there is no answer"),
+    ],
+)
+def test_an_answer_of_another_kind_is_refused(answer_as, answer, message):
+    columns = replace(COLUMNS, answer_as=answer_as)
+    refused(lambda row: local.read(row, columns), {"question": "q", "choices": TEXTS, "answer": answer}, message)
+
+
+def test_columns_are_found_by_the_names_that_are_given():
+    columns = Columns("Q", ["a", "b"], "key", "letter", context="passage", subject="field", id="nr")
+    question = local.read(
+        {"Q": "q?", "a": "yes", "b": "no", "key": "B", "passage": "p", "field": "f", "nr": 7}, columns
+    )
+    assert (question.id, question.context, question.subject) == ("7", "p", "f")
+    assert question.choices == ("yes", "no") and right(question) == "no"
+
+
+def test_an_empty_cell_among_choices_is_refused_because_letters_after_it_would_shift():
+    columns = replace(COLUMNS, choices=["a", "b", "c"])
+    refused(
+        lambda row: local.read(row, columns),
+        {"question": "q", "a": "x", "b": "y", "c": "", "answer": "0"},
+        "choice 'c' is empty",
+        "as a list in one column",
+    )
+
+
+def test_text_in_the_place_of_a_list_of_choices_points_to_a_column_each():
+    wrong = {"question": "q", "choices": "['a', 'b']", "answer": 0}
+    refused(lambda row: local.read(row, COLUMNS), wrong, "not a list", "data.columns.choices=[A,B,C,D]")
+
+
+def test_a_column_that_is_not_there_is_named():
+    columns = replace(COLUMNS, question="prompt")
+    wrong = {"promt": "q", "choices": TEXTS, "answer": 0}
+    refused(lambda row: local.read(row, columns), wrong, "there is no 'prompt'", "Did you mean 'promt'?")
