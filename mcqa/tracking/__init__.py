@@ -1,0 +1,11 @@
+"""What happened in a run: written to its folder first, then brought to MLflow.
+
+The run folder is the truth and MLflow a view of it. `spool` writes events.jsonl, `sender` brings it to
+MLflow, `tracker` is what a run talks to and `unsent` finishes what earlier runs had to leave behind.
+"""
+
+from mcqa.tracking.redaction import redact
+from mcqa.tracking.tracker import Tracker, open_tracker
+from mcqa.tracking.unsent import send_run, send_unsent
+
+__all__ = ["Tracker", "open_tracker", "redact", "send_run", "send_unsent"]

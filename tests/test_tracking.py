@@ -1,0 +1,576 @@
+"""MLflow keeps what a run says, and no failure of MLflow's ever reaches the run."""
+
+import json
+import logging
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
+from urllib.request import urlopen
+
+import pytest
+
+from mcqa.config import TrackingConfig
+from mcqa.tracking import open_tracker, redact, send_run, send_unsent
+from mcqa.tracking import sender as sending
+from mcqa.tracking import tracker as tracking
+from mcqa.tracking.redaction import without_secrets
+from mcqa.tracking.spool import Spool, this_process
+
+FORK = multiprocessing.get_context("fork")  # children share MLflow's import, which takes seconds
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template")
+    sending.load_mlflow()
+    client(folder).get_experiment_by_name("mcqa")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def outputs(database, tmp_path):
+    """A folder of outputs with an empty database; making one takes a second."""
+    shutil.copy(database, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def mlflow_is_imported(database):
+    """Once, and before any fork."""
+
+
+def config(**changes):
+    """Tracking by an SQLite file; name only what the test is about."""
+    values = {
+        "name": "mlflow", "uri": None, "experiment": "mcqa",
+        "log_every": 1, "system_metrics_every_s": 0, "log_model": False,
+    }  # fmt: skip
+    return TrackingConfig(**(values | changes))
+
+
+def tracker_in(outputs, run="arc/u1", **changes):
+    return open_tracker(config(**changes), outputs / "runs" / run, outputs, "arc")
+
+
+def events(outputs, run="arc/u1"):
+    return [event for _, event in Spool(outputs / "runs" / run).read()]
+
+
+def client(where):
+    from mlflow import MlflowClient
+
+    uri = where if isinstance(where, str) else f"sqlite:///{where}/mlflow.db"
+    return MlflowClient(uri, registry_uri=uri)
+
+
+def all_runs(where):
+    from mlflow.entities import ViewType
+
+    found = client(where)
+    experiment = found.get_experiment_by_name("mcqa")
+    return found.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+
+
+def warnings_in(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(sending, "REQUEST_S", 1.0)
+    monkeypatch.setattr(tracking, "PATIENCE_S", 1.0)
+
+
+def a_whole_run(outputs, **changes):
+    tracker = tracker_in(outputs, **changes)
+    tracker.start({"optimizer.learning_rate": 2e-4}, {"stage": "test"})
+    tracker.metrics({"train/loss": 1.5}, step=1)
+    tracker.finish("FINISHED")
+    return tracker
+
+
+# What MLflow shows
+
+
+def test_parameters_tags_curves_and_status_arrive(outputs):
+    run = client(outputs).get_run(a_whole_run(outputs).run_id)
+    assert run.data.params == {"optimizer.learning_rate": "0.0002"}
+    assert run.data.tags["stage"] == "test"
+    assert run.data.metrics == {"train/loss": 1.5}
+    assert (run.info.run_name, run.info.status) == ("arc", "FINISHED")
+    assert run.info.start_time <= run.info.end_time
+
+
+def test_curves_keep_their_times_and_numbers_that_are_none(outputs):
+    tracker = tracker_in(outputs)
+    tracker.start({}, {})
+    for step, value in enumerate([0.5, math.nan, math.inf]):
+        tracker.metrics({"acc@1": value}, step)
+    tracker.finish("FINISHED")
+    history = client(outputs).get_metric_history(tracker.run_id, "acc_1")
+    assert [point.step for point in history] == [0, 1, 2]
+    assert [point.timestamp for point in history] == [e["ms"] for e in events(outputs)[1:4]]
+    assert math.isnan(history[1].value) and history[2].value > 1e300
+
+
+def test_what_mlflow_would_refuse_is_shortened_and_renamed(outputs):
+    tracker = tracker_in(outputs)
+    params = {f"key{number}": number for number in range(130)}
+    tracker.start(params | {"long": "é" * 7000, "k" * 300: 1, "a//b@c": 2, "": 3}, {"t": "x" * 9000})
+    tracker.metrics({f"m{number}": number for number in range(2500)}, step=0)
+    tracker.finish("FINISHED")
+    data = client(outputs).get_run(tracker.run_id).data
+    assert len(data.params) == 134 and data.params["a/b_c"] == "2"
+    assert len(data.params["long"]) == 6000 and data.params["long"].endswith("… [cut]")
+    assert len(data.metrics) == 2500
+
+
+def test_files_folders_tables_and_data_sets_arrive_by_name(outputs):
+    tracker = tracker_in(outputs)
+    tracker.start({}, {})
+    folder = outputs / "runs/arc/u1"
+    for name in ("plots/curve.txt", "model/weights.bin", "tables/worst.json"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text('{"columns": ["a"], "data": [[1]]}')
+    tracker.artifact(folder / "plots")
+    tracker.artifact(folder / "model")
+    tracker.table(folder / "tables/worst.json")
+    tracker.dataset("arc", "0123abcd", "allenai/ai2_arc", "dev", 299)
+    tracker.finish("FINISHED")
+    run = client(outputs).get_run(tracker.run_id)
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.tags[0].value) == ("arc", "dev")
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "tables/worst.json", "type": "table"}]
+    kept = outputs / "mlartifacts" / tracker.run_id / "artifacts"
+    assert (kept / "plots/curve.txt").exists() and (kept / "tables/worst.json").exists()
+    assert not (kept / "model").exists()
+
+
+def test_weights_are_sent_when_asked_for(outputs):
+    tracker = tracker_in(outputs, log_model=True)
+    tracker.start({}, {})
+    (outputs / "runs/arc/u1/model").mkdir()
+    (outputs / "runs/arc/u1/model/weights.bin").write_text("w")
+    tracker.artifact(outputs / "runs/arc/u1/model")
+    tracker.finish("FINISHED")
+    assert (outputs / "mlartifacts" / tracker.run_id / "artifacts/model/weights.bin").exists()
+
+
+def test_a_file_that_is_gone_costs_a_warning_and_not_the_rest(outputs, caplog):
+    tracker = tracker_in(outputs)
+    tracker.start({}, {})
+    tracker.artifact(outputs / "runs/arc/u1/gone.txt")
+    tracker.metrics({"loss": 1.0}, step=1)
+    tracker.finish("FINISHED")
+    assert "gone.txt" in "".join(warnings_in(caplog))
+    assert client(outputs).get_run(tracker.run_id).info.status == "FINISHED"
+
+
+def test_even_a_short_run_has_system_metrics(outputs):
+    tracker = a_whole_run(outputs, system_metrics_every_s=60.0)
+    metrics = client(outputs).get_run(tracker.run_id).data.metrics
+    assert "system/cpu_utilization_percentage" in metrics
+    assert metrics["system/system_memory_usage_megabytes"] > 10
+
+
+def test_only_visible_gpus_are_measured(monkeypatch):
+    import pynvml
+    from mlflow.system_metrics.metrics import gpu_monitor
+
+    from mcqa.tracking import system
+
+    monkeypatch.setattr(gpu_monitor.GPUMonitor, "__init__", lambda self: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda name: name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    assert system._visible_gpus().gpu_handles == [3, "GPU-5"]
+
+
+def test_mlflows_own_variables_do_not_redirect_a_run(outputs, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    assert a_whole_run(outputs).run_id != "0" * 32
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+
+
+# The spool
+
+
+def test_without_a_tracker_the_spool_is_written_and_can_be_sent_later(tmp_path):
+    tracker = a_whole_run(tmp_path, name="none")
+    assert tracker.run_id is None and not (tmp_path / "mlflow.db").exists()
+    assert [event["event"] for event in events(tmp_path)] == ["start", "metrics", "finish"]
+    send_unsent(config(), tmp_path)
+    assert not (tmp_path / "mlflow.db").exists(), "it was asked not to be tracked"
+    assert send_run(config(), tmp_path / "runs/arc/u1", tmp_path)
+    assert all_runs(tmp_path)[0].data.metrics == {"train/loss": 1.5}
+
+
+def test_half_a_line_is_skipped_and_ended_by_the_next_append(tmp_path):
+    a_whole_run(tmp_path, name="none")
+    spool = Spool(tmp_path / "runs/arc/u1")
+    with spool.path.open("ab") as file:
+        file.write('{"ms": 1, "event": "metr…'.encode()[:-1])
+    assert len(list(spool.read())) == 3
+    Spool(spool.folder).append("finish", status="FINISHED")
+    assert [event["event"] for _, event in spool.read()] == ["start", "metrics", "finish", "finish"]
+
+
+def test_threads_write_whole_lines(tmp_path):
+    spool = Spool(tmp_path)
+
+    def work(step):
+        for _ in range(200):
+            spool.append("metrics", step=step, values={"loss": 0.5})
+
+    threads = [threading.Thread(target=work, args=(step,)) for step in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(spool.read())) == len(spool.path.read_text().splitlines()) == 1000
+
+
+def test_sending_everything_again_changes_nothing(outputs):
+    tracker = a_whole_run(outputs)
+    (outputs / "runs/arc/u1/tracking.json").unlink()
+    assert send_run(config(), outputs / "runs/arc/u1", outputs)
+    (run,) = all_runs(outputs)
+    assert run.info.run_id == tracker.run_id and run.info.status == "FINISHED"
+    assert len(client(outputs).get_metric_history(tracker.run_id, "train/loss")) == 1
+
+
+def test_a_new_database_under_the_old_name_gets_the_whole_run(tmp_path):
+    a_whole_run(tmp_path)
+    folder, moved = tmp_path / "runs/arc/u1", tmp_path / "moved"
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"ms": 1, "event": "metrics", "step": 2, "values": {"train/loss": 1.0}}\n')
+    assert send_run(config(), folder, moved)
+    assert all_runs(moved)[0].data.params == {"optimizer.learning_rate": "0.0002"}
+
+
+def test_a_resumed_run_goes_on_as_the_same_run(outputs):
+    first = a_whole_run(outputs)
+    again = tracker_in(outputs)
+    again.start({"optimizer.learning_rate": 3e-4, "new": 1}, {})
+    assert again.run_id == first.run_id
+    assert client(outputs).get_run(again.run_id).info.status == "RUNNING"
+    again.metrics({"train/loss": 1.0}, step=2)
+    again.finish("FAILED")
+    (run,) = all_runs(outputs)
+    assert run.data.params == {"optimizer.learning_rate": "0.0002", "new": "1"}
+    assert run.info.status == "FAILED"
+    assert len(client(outputs).get_metric_history(first.run_id, "train/loss")) == 2
+
+
+def test_runs_in_folders_of_one_name_stay_apart(tmp_path):
+    runs = {a_whole_run(tmp_path / study, uri=f"sqlite:///{tmp_path}/mlflow.db").run_id for study in "ab"}
+    assert len(runs) == 2
+
+
+# A tracker that is away
+
+
+@contextmanager
+def hanging():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def refusing():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    yield f"http://me:hunter2@127.0.0.1:{port}"
+
+
+@contextmanager
+def answering(status):
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(status)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        (refusing(), "Connection refused"),
+        (hanging(), "timed out"),
+        (answering(503), "503"),
+        (answering(403), "--allowed-hosts"),
+    ],
+    ids=["refused", "hanging", "503", "403"],
+)
+def test_a_server_that_is_away_costs_one_warning(server, reason, tmp_path, caplog, impatient):
+    with server as uri:
+        begin = time.monotonic()
+        a_whole_run(tmp_path, uri=uri)
+    assert time.monotonic() - begin < 5
+    (warning,) = warnings_in(caplog)
+    assert reason in warning and str(tmp_path / "runs/arc/u1/events.jsonl") in warning
+    assert "127.0.0.1" in warning and "hunter2" not in warning
+    assert "hunter2" not in (tmp_path / "runs/arc/u1/tracking.json").read_text()
+    assert len(events(tmp_path)) == 3
+
+
+def test_a_broken_database_costs_one_warning(tmp_path, caplog, impatient):
+    (tmp_path / "mlflow.db").write_bytes(b"no database " * 1000)
+    a_whole_run(tmp_path)
+    (warning,) = warnings_in(caplog)
+    assert "not a database" in warning
+
+
+def test_a_locked_database_delays_a_run_by_its_patience_only(outputs, caplog, impatient):
+    a_whole_run(outputs, run="arc/first")
+    other = sqlite3.connect(outputs / "mlflow.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    tracker = tracker_in(outputs)
+    begin = time.monotonic()
+    tracker.start({}, {})
+    assert time.monotonic() - begin < 3 and len(warnings_in(caplog)) == 1
+    other.close()
+    tracker.finish("FINISHED")
+    assert client(outputs).get_run(tracker.run_id).info.status == "FINISHED"
+
+
+def test_a_run_waits_longer_after_each_failure(tmp_path, monkeypatch, caplog):
+    attempts = []
+    monkeypatch.setattr(sending.Sender, "send", lambda self: attempts.append(time.monotonic()))
+    monkeypatch.setattr(tracking, "PAUSE_S", 0.2)
+    monkeypatch.setattr(tracking, "SEND_EVERY_S", 0.01)
+    tracker = tracker_in(tmp_path)
+    tracker.start({}, {})
+    time.sleep(1)
+    tracker.finish("FINISHED")
+    pauses = [later - earlier for earlier, later in pairwise(attempts)]
+    assert len(pauses) == 3 and pauses[0] >= 0.2 and pauses[1] >= 0.4
+
+
+def test_unsent_runs_are_sent_when_the_next_one_starts(outputs):
+    with refusing() as uri:
+        a_whole_run(outputs, uri=uri)
+        state = outputs / "runs/arc/u1/tracking.json"
+        state.write_text(json.dumps(json.loads(state.read_text()) | {"uri": None}))  # the server is back
+    pretend_owner(outputs, pid=2**22 + 1)
+    send_unsent(config(), outputs)
+    assert all_runs(outputs)[0].info.status == "FINISHED"
+
+
+class Server:
+    """A real `mlflow server`; without its job queue it starts in half the time."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        with refusing() as uri:
+            self.uri = uri.replace("me:hunter2@", "")
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+        command += ["--port", self.uri.rpartition(":")[2], "--artifacts-destination", str(folder)]
+        command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self.log = folder / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+
+    def wait_until_up(self):
+        while self.process.poll() is None:
+            try:
+                return urlopen(f"{self.uri}/health", timeout=1).close()
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path / "server")
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.kill()
+
+
+def test_a_run_whose_server_dies_is_whole_wherever_it_is_sent_again(server, outputs, caplog):
+    folder = outputs / "runs/arc/u1"
+    tracker = tracker_in(outputs, uri=server.uri)
+    tracker.start({"seed": 1}, {})
+    (folder / "note.txt").write_text("kept")
+    tracker.artifact(folder / "note.txt")
+    tracker.metrics({"loss": 2.0}, step=1)
+    wait_until(lambda: tracker._sender.position.sent == Spool(folder).size())
+    assert [file.path for file in client(server.uri).list_artifacts(tracker.run_id)] == ["note.txt"]
+    (first,) = all_runs(server.uri)
+    assert first.data.params == {"seed": "1"} and first.data.metrics == {"loss": 2.0}
+
+    server.kill()
+    tracker.metrics({"loss": 1.0}, step=2)
+    tracker.finish("FINISHED")
+    assert len(warnings_in(caplog)) == 1
+    assert send_run(config(), folder, outputs)
+    (run,) = all_runs(outputs)
+    assert run.data.params == {"seed": "1"} and run.info.status == "FINISHED"
+    assert run.info.start_time == first.info.start_time
+    history = client(outputs).get_metric_history(run.info.run_id, "loss")
+    assert [point.value for point in history] == [2.0, 1.0]
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition()
+
+
+# Several processes
+
+
+def pretend_owner(outputs, run="arc/u1", **changes):
+    spool = Spool(outputs / "runs" / run)
+    lines = [event for _, event in spool.read()]
+    lines[0]["owner"] |= changes
+    spool.path.write_text("".join(json.dumps(event) + "\n" for event in lines))
+
+
+def start_and_wait(outputs, ready):
+    tracker_in(outputs).start({}, {})
+    ready.set()
+    time.sleep(60)
+
+
+def test_a_killed_run_is_marked_once_its_process_is_gone(outputs):
+    ready = FORK.Event()
+    process = FORK.Process(target=start_and_wait, args=(outputs, ready))
+    process.start()
+    assert ready.wait(30)
+    send_unsent(config(), outputs)
+    assert all_runs(outputs)[0].info.status == "RUNNING", "its process lives"
+    process.kill()
+    process.join()
+    send_unsent(config(), outputs)
+    assert all_runs(outputs)[0].info.status == "KILLED"
+    size = Spool(outputs / "runs/arc/u1").size()
+    send_unsent(config(), outputs)
+    assert Spool(outputs / "runs/arc/u1").size() == size
+
+
+def test_an_unfinished_run_of_another_host_is_left_alone(tmp_path):
+    Spool(tmp_path / "runs/arc/u1").start("arc", {}, {})
+    sending.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
+    pretend_owner(tmp_path, host="elsewhere", pid=2**22 + 1)
+    send_unsent(config(), tmp_path)
+    assert [event["event"] for event in events(tmp_path)] == ["start"]
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_another_process_with_the_number_of_a_dead_one_is_not_it():
+    assert this_process().is_alive()
+    assert not this_process()._replace(created=this_process().created - 1000).is_alive()
+
+
+def test_only_one_process_sends_what_others_left(tmp_path):
+    from filelock import FileLock
+
+    a_whole_run(tmp_path, name="none")
+    sending.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
+    pretend_owner(tmp_path, pid=2**22 + 1)
+    with FileLock(tmp_path / ".unsent.lock"):
+        send_unsent(config(), tmp_path)
+    assert not (tmp_path / "mlflow.db").exists()
+    send_unsent(config(), tmp_path)
+    assert len(all_runs(tmp_path)) == 1
+
+
+def run_at_once(outputs, number, barrier):
+    barrier.wait()
+    a_whole_run(outputs, run=f"arc/{number}")
+
+
+def test_six_processes_share_a_fresh_database(tmp_path):
+    barrier = FORK.Barrier(6)
+    processes = [FORK.Process(target=run_at_once, args=(tmp_path, n, barrier)) for n in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert [run.info.status for run in all_runs(tmp_path)] == ["FINISHED"] * 6
+
+
+def test_importing_the_tracker_is_instant():
+    script = "import sys, mcqa.tracking; sys.exit('mlflow' in sys.modules or 'filelock' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:hunter2@host:5000/x", "http://[redacted]@host:5000/x"),
+        ("postgresql://u:p@ss:w@db/x", "postgresql://[redacted]@db/x"),
+        ("Authorization: Bearer abcdefgh.123", "Authorization: Bearer [redacted]"),
+        ("failed for hf_aBcDeFgHiJkLmNoPqRsT!", "failed for [redacted]!"),
+        ("model.hub_token=abc seed=1", "model.hub_token=[redacted] seed=1"),
+        ('{"api_key": "abc", "n": 1}', '{"api_key": "[redacted]", "n": 1}'),
+        ("https://host/x?password=abc&n=1", "https://host/x?password=[redacted]&n=1"),
+    ],
+)
+def test_a_secret_in_a_text_is_hidden_and_the_rest_stays(text, shown):
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hf_dataset_name", "max_tokens=5", "tokenizer: gpt2", "pad_token=<pad>", "a bearer of news",
+     "http://host:5000/a@b", "/data/hf_home"],
+)  # fmt: skip
+def test_words_about_text_are_no_secrets(text):
+    assert redact(text) == text
+
+
+def test_secrets_reach_neither_spool_nor_mlflow(outputs):
+    tracker = tracker_in(outputs)
+    params = {"model.hub_token": "abc", "db.password": 1234, "tokenizer": "gpt2", "pad_token": "<pad>"}
+    tracker.start(params, {"overrides": "data.api_key=xyz seed=1"})
+    tracker.finish("FINISHED")
+    data = client(outputs).get_run(tracker.run_id).data
+    assert data.params == {
+        "model.hub_token": "[redacted]", "db.password": "[redacted]", "tokenizer": "gpt2",
+        "pad_token": "<pad>",
+    }  # fmt: skip
+    assert data.tags["overrides"] == "data.api_key=[redacted] seed=1"
+    text = (outputs / "runs/arc/u1/events.jsonl").read_text()
+    assert not any(secret in text for secret in ('"abc"', "1234,", "xyz"))
+
+
+def test_nothing_and_yes_or_no_are_no_secrets():
+    tree = {"token": None, "use_api_key": True, "secrets": ""}
+    assert without_secrets(tree) == tree
