@@ -202,7 +202,7 @@ class EvaluateConfig(Config):
     """What `mcqa.evaluate` takes: a run to measure again, or the model and data of the groups."""
 
     run: str | None
-    splits_to_measure: list[Literal["train", "dev", "test"]]
+    splits: list[Literal["train", "dev", "test"]]
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ def _objective(config: Config) -> Iterator[str]:
         yield "model.architecture: random weights know nothing to answer from; they go with objective=pretrain."
     if config.objective.name == "pretrain":
         if config.data.texts is None:
-            yield f"data.texts: objective=pretrain reads sentences and data={config.data.name} has none; name a text file."
+            yield f"data.texts: objective=pretrain reads sentences and data={config.data.name} has none; name a file."
         if config.peft.name != "none":
             yield f"peft: objective=pretrain moves all weights, got peft={config.peft.name}; take peft=none."
         if config.objective.loss_on != "all":
@@ -394,7 +394,7 @@ def broken_rules(config: Config) -> Iterator[str]:
         yield from rule(config)
 
 
-# --- from the composed tree to a Config --------------------------------------------------------------------------------
+# --- from the composed tree to a Config -------------------------------------------------------------------------------
 
 C = TypeVar("C", bound=Config)
 

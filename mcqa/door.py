@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,12 +36,13 @@ def open_door(config_name: str, kind: type[Config], story: Story) -> None:
 
     def task(cfg: DictConfig) -> None:
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
-        story(tree, list(HydraConfig.get().overrides.task))
+        try:
+            story(tree, list(HydraConfig.get().overrides.task))
+        except McqaError as error:  # here and not below, where Hydra has already called it a crash
+            sys.exit(f"{error}")
 
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
-    except McqaError as error:
-        sys.exit(f"{error}")
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:
@@ -61,6 +63,7 @@ def _calm_libraries() -> None:
         "transformers",
     ):
         logging.getLogger(library).setLevel(logging.ERROR)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine waiting threads would cost threefold
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DS_LOG_LEVEL", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -84,6 +87,20 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
             return cast(Tree, OmegaConf.to_container(cfg, resolve=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
+
+
+def changed(stored: Tree, composed: Tree, overrides: list[str], leave_out: Collection[str]) -> Tree:
+    """A stored tree with what the command line asks for: chosen groups whole, other keys one by one."""
+    tree = deepcopy(stored)
+    for override in overrides:
+        keys = override.split("=", 1)[0].lstrip("+").split(".")
+        if keys[0] in leave_out:
+            continue
+        target, source = tree, composed
+        for key in keys[:-1]:
+            target, source = target.setdefault(key, {}), source[key]
+        target[keys[-1]] = deepcopy(source[keys[-1]])
+    return tree
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:

@@ -4,7 +4,7 @@ import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -59,7 +59,7 @@ def autocast(config: HardwareConfig) -> AbstractContextManager[Any]:
     """The precision that the training loop computes in, for forward passes outside of it."""
     if config.precision == "fp32":
         return nullcontext()
-    return torch.autocast(config.device, DTYPES[config.precision])
+    return cast(AbstractContextManager[Any], torch.autocast(config.device, DTYPES[config.precision]))
 
 
 def peak_memory_bytes(config: HardwareConfig) -> int:

@@ -13,6 +13,7 @@ from mcqa.config import PACKAGE, HardwareConfig, ModelConfig, PeftConfig
 from mcqa.errors import ModelError
 
 EMBEDDED = "embedded:"
+ASSETS = PACKAGE / "assets"
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -23,7 +24,10 @@ def location(path: str) -> str:
         ModelError: when it looks like a local folder and there is none.
     """
     if path.startswith(EMBEDDED):
-        return str(PACKAGE / "assets" / path.removeprefix(EMBEDDED))
+        folder = ASSETS / path.removeprefix(EMBEDDED)
+        if not folder.is_dir():
+            raise ModelError(f"model.path={path}: no such model is embedded, only {EMBEDDED}starter.")
+        return str(folder)
     if Path(path).expanduser().is_dir():
         return str(Path(path).expanduser())
     if path.startswith((".", "/", "~")) or path.count("/") > 1:

@@ -17,7 +17,7 @@ from mcqa.evaluation.statistics import Paired, mcnemar
 from mcqa.recording import Record, optional
 
 
-def inputs(record: Record, data: Data, training: TrainingSet) -> None:
+def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
     """Before the model loads: what will be read, and what will not."""
     sizes = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
     record.say(f"Questions: {sizes} ({record.config.data.name}; {record.config.data.licence})")
@@ -25,7 +25,7 @@ def inputs(record: Record, data: Data, training: TrainingSet) -> None:
         record.say(f"  {note}")
     for bad in data.bad_rows:
         record.say(f"  left out: {bad}")
-    if training.too_long:
+    if training and training.too_long:
         record.say(
             f"  {len(training.too_long)} training examples are too long and are left out; dry_run=true lists them"
         )
@@ -39,6 +39,15 @@ def base(record: Record, model: Any) -> None:
     )
 
 
+def measured(record: Record, splits: Sequence[str]) -> None:
+    """The table of an evaluation, and the questions answered wrong."""
+    record.say("", table(record.metrics, {split: split for split in splits}, "Accuracy"))
+    for split in splits:
+        guessing = chance([row.question for row in record.measured[split]])
+        record.say(f"Guessing on {split} gives {percent(guessing)}.")
+        _keep_wrong(record, split)
+
+
 def write(record: Record, tree: Mapping[str, Any], examples: int, history: Sequence[Mapping[str, float]]) -> None:
     """At the end: the table and the verdict, the model card, the wrong answers and the pictures."""
     before, after = record.measured["base/test"], record.measured["test"]
@@ -49,10 +58,15 @@ def write(record: Record, tree: Mapping[str, Any], examples: int, history: Seque
     record.say(verdict(paired, chance([row.question for row in after])), "")
     write_model_card(record.folder / "model", record.config, tree, record.metrics, examples)
     record.keep(record.folder / "model")
-    run_folder.write_json(record.folder / "wrong_test.json", wrong_table(after))
-    record.tracker.table(record.folder / "wrong_test.json")
+    _keep_wrong(record, "test")
     optional("Drawing the pictures", lambda: _draw(record, history))
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
+
+
+def _keep_wrong(record: Record, split: str) -> None:
+    path = record.folder / f"wrong_{split}.json"
+    run_folder.write_json(path, wrong_table(record.measured[split]))
+    record.tracker.table(path)
 
 
 def _draw(record: Record, history: Sequence[Mapping[str, float]]) -> None:
@@ -135,14 +149,15 @@ def write_model_card(
         for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
         if f"{split}/acc" in metrics
     )
+    moved = "all weights" if config.peft.trains == "full" else config.peft.name
     text = f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
 ---
 
 # {config.name}
 
-{base} after {config.objective.name} ({"all weights" if config.peft.trains == "full" else config.peft.name}) on {n} training
-examples of {config.data.name}, prompted in {config.prompt.style} style.
+{base} after {config.objective.name} ({moved}) on {n} training examples of {config.data.name}, prompted in
+{config.prompt.style} style.
 
 | | accuracy | 95 % interval | questions |
 |---|---|---|---|

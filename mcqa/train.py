@@ -81,7 +81,7 @@ def run(config: Config, tree: Tree, folder: Path) -> dict[str, float]:
                 training,
                 folder,
                 measure=lambda: measured(learner.model, dev.first(config.evaluation.limit), config.hardware),
-                report=lambda values, step: (record.log(values, step), progress.update(values, step)),
+                observers=[record.log, progress.update],
             )
             trainer.train(learner, resume=config.resume is not None)
 

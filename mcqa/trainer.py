@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         metrics = {f"eval_{name}": value for name, value in self.measure().items()}
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
@@ -140,8 +140,8 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
     Raises TrainingError at the first loss or gradient that is not a number.
     """
 
-    def __init__(self, report: Report, collator: CountingCollator) -> None:
-        self.report, self.collator = report, collator
+    def __init__(self, observers: Sequence[Report], collator: CountingCollator) -> None:
+        self.observers, self.collator = observers, collator
         self.seconds = self.began = 0.0
         self.seen = (0, 0, 0)
 
@@ -159,8 +159,8 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
                 if not math.isfinite(values.get(name, 0.0)):
                     raise TrainingError(_not_a_number(name, values, state.global_step))
             values |= self._speeds()
-        if values:
-            self.report(values, state.global_step)
+        for observe in self.observers if values else ():
+            observe(values, state.global_step)
 
     def _speeds(self) -> dict[str, float]:
         counts = (self.collator.questions, self.collator.tokens, self.collator.places)
@@ -191,7 +191,7 @@ def build(
     training: TrainingSet,
     folder: Path,
     measure: Measure,
-    report: Report,
+    observers: Sequence[Report],
 ) -> MeasuringTrainer:
     """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model."""
     args = arguments(config, folder, len(training.examples))
@@ -200,7 +200,7 @@ def build(
     per_epoch = updates_per_epoch(config, len(training.examples))
     callbacks = [
         EvaluationPoints(evaluation_points(config.evaluation.every, per_epoch, args.max_steps)),
-        Reporting(report, collator),
+        Reporting(observers, collator),
     ]
     if config.evaluation.patience is not None:
         callbacks.append(EarlyStoppingCallback(config.evaluation.patience))

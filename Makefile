@@ -1,0 +1,37 @@
+# make help lists the targets.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup run test check ui clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@echo "TORCH_INDEX=<address> takes torch from there, for example a CPU build where there is no GPU"
+
+setup: $(READY)  ## a virtual environment in .venv with everything pinned; the other targets do it by themselves
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=<path>")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+run: $(READY)  ## the main job: fine-tune the embedded model, measure it, minutes on two cores
+	$(BIN)/python -m mcqa.train +experiment=qlora_mcqa
+
+test: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY)  ## MLflow's page on the runs under outputs/, at http://127.0.0.1:5000
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db
+
+clean:  ## remove the virtual environment and caches, never outputs/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
