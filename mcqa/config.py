@@ -17,7 +17,7 @@ from mcqa.typed import members
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
-"""Where conf/ and sweeps/ stand: beside the code in an installed wheel, above it in a checkout."""
+"""Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
 
 Positive = Annotated[float, "above 0"]
 NotNegative = Annotated[float, "at least 0"]

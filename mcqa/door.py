@@ -31,7 +31,6 @@ Story = Callable[[Tree, list[str]], None]
 def open_door(config_name: str, kind: type[Config], story: Story) -> None:
     """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors."""
     _calm_libraries()
-    os.environ["MCQA_ROOT"] = str(ROOT)  # for hydra.searchpath
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
     def task(cfg: DictConfig) -> None:
@@ -79,8 +78,7 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    os.environ["MCQA_ROOT"] = str(ROOT)
-    extra = [f"hydra.searchpath=[file://{ROOT},file://{Path(config_dir).absolute()}]"] if config_dir else []
+    extra = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
@@ -124,7 +122,7 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
-    folders = [ROOT / "conf", ROOT, *([Path(config_dir)] if config_dir else [])]
+    folders = [ROOT / "conf", *([Path(config_dir)] if config_dir else [])]
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
