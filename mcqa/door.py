@@ -67,6 +67,7 @@ def _calm_libraries() -> None:
     os.environ.setdefault("DS_LOG_LEVEL", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     warnings.simplefilter("ignore", FutureWarning)
+    warnings.filterwarnings("ignore", "Could not find a config file in embedded:")  # PEFT, of a base it need not find
 
 
 def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> Tree:
@@ -120,13 +121,12 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
 def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:
     """The overrides that can be composed; what is wrong with the others goes into `problems`."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
 
     folders = [ROOT / "conf", *([Path(config_dir)] if config_dir else [])]
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
-        except OverrideParseException as error:
+        except HydraException as error:
             problems.append(f"{text}: {str(error).splitlines()[0]}; a value with special characters needs quotes.")
             continue
         key = override.key_or_group

@@ -28,10 +28,7 @@ def main(tree: Tree, overrides: list[str]) -> None:
     if config.run is not None:
         config = of_saved_model(config, finished / "model")
     hardware.check(config.hardware)
-    folder = run_folder.create(config.outputs, config.name)
-    run_folder.write_yaml(folder / "config.yaml", tree)
-    run_folder.write_yaml(folder / "overrides.yaml", overrides)
-    run(config, tree, folder)
+    run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
 
 
 def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
@@ -44,7 +41,7 @@ def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
     return replace(config, model=saved, objective=replace(config.objective, name="sft", loss_on="answer"))
 
 
-def run(config: EvaluateConfig, tree: Tree, folder: Path) -> dict[str, float]:
+def run(config: EvaluateConfig, tree: Tree, folder: Path) -> None:
     """Measure each split in a folder of its own, with the files of a run."""
     from mcqa import hardware, model, recording, report
     from mcqa.data.loading import load
@@ -61,7 +58,6 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> dict[str, float]:
             questions = question_set(split, data.splits[split], config.prompt, tokenizer)
             record.predictions(split, partial(measure, scored, questions, config.hardware), step=0)
         report.measured(record, config.splits)
-    return record.metrics
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mcqa.errors import ModelError
 EMBEDDED = "embedded:"
 ASSETS = PACKAGE / "assets"
 END_OF_TEXT = "<|endoftext|>"
+EMBEDDING_STD = 0.1
 
 
 def location(path: str) -> str:
@@ -71,7 +73,9 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
         ModelError: when there is none, it cannot be loaded or the tokenizer is not its own.
     """
     from transformers import AutoModelForCausalLM, set_seed
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of reading and writing weights; downloads from the hub still show theirs
     set_seed(seed)
     if config.architecture is not None:
         return _new_model(config.architecture, tokenizer, machine)
@@ -119,7 +123,12 @@ def fingerprint(tokenizer: Any) -> str:
 
 
 def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareConfig) -> Any:
-    """Random weights of this shape, for the tokens of the tokenizer."""
+    """Random weights of this shape, for the tokens of the tokenizer.
+
+    Drawn as transformers does, with two changes without which the facts of data=facts are learned half as well in
+    the same time: wider embeddings, and what each layer adds to the residual stream scaled down by their number
+    (Radford et al. 2019).
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
@@ -129,6 +138,11 @@ def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCo
         model = AutoModelForCausalLM.from_config(shape, attn_implementation=hardware.attention(machine))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"model.architecture cannot be built: {_first_line(error)}") from error
+    with torch.no_grad():
+        model.get_input_embeddings().weight.normal_(std=EMBEDDING_STD)
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight /= math.sqrt(2 * shape.num_hidden_layers)
     return model.to(hardware.device(machine))
 
 
@@ -203,13 +217,12 @@ def _keep_4bit_weights_as_trained(model: Any) -> None:
 
 def _loaded(path: str, what: str, load: Any) -> Any:
     """What `load` returns for the path, or an error that says which of the usual causes it was."""
-    from transformers.utils import logging
+    from safetensors import SafetensorError
 
-    logging.disable_progress_bar()  # of loading weights, which takes moments; the hub's downloads still show theirs
     where = location(path)
     try:
         return load(where)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         hint = _cause(f"{type(error).__name__} {error}", path)
         raise ModelError(f"model.path={path}: the {what} cannot be loaded: {_first_line(error)}{hint}") from error
 

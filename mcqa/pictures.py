@@ -38,7 +38,7 @@ def subjects(folder: Path, before: Sequence[Prediction], after: Sequence[Predict
             axes.plot([found["acc_ci_low"], found["acc_ci_high"]], [i + offset] * 2, color=colour, linewidth=2)
             axes.plot(found["acc"], i + offset, "o", color=colour, label=label if i == 0 else None)
     axes.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
-    axes.set_xlim(0, 1)
+    axes.set_xlim(0, 1.02)
     axes.set_xlabel("accuracy on test, with 95 % interval (questions)")
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     _save(figure, folder / "subjects.png")

@@ -32,9 +32,8 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
 
 
 def base(record: Record, model: Any) -> None:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     record.say(
-        f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters stored; "
+        f"Base: {record.config.model.name}, {model.num_parameters() / 1e6:.1f} million parameters; "
         f"dev/acc {record.metrics['base/dev/acc']:.3f}"
     )
 

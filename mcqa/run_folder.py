@@ -6,7 +6,7 @@ import platform
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,15 @@ PACKAGES = (
 )
 
 
-def create(outputs: str, name: str) -> Path:
-    """A new folder outputs/runs/<name>/<time>-<random>: two runs that start in the same second do not meet."""
+def create(outputs: str, name: str, tree: Mapping[str, Any], overrides: Sequence[str]) -> Path:
+    """A new folder outputs/runs/<name>/<time>-<random> with the configuration that is going to run.
+
+    Two runs that start in the same second do not meet.
+    """
     folder = Path(outputs).absolute() / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
+    write_yaml(folder / "overrides.yaml", list(overrides))
+    write_yaml(folder / "config.yaml", dict(tree))
     return folder
 
 

@@ -23,15 +23,11 @@ def main(tree: Tree, overrides: list[str]) -> None:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
         folder = run_folder.open_existing(config.resume)
         tree = run_folder.read_yaml(folder / "config.yaml")
-        config = typed(tree, Config)
+        return run(typed(tree, Config), tree, folder)
     hardware.check(config.hardware)
     if config.dry_run:
         return preview(config, tree)
-    if config.resume is None:
-        folder = run_folder.create(config.outputs, config.name)
-        run_folder.write_yaml(folder / "config.yaml", tree)
-        run_folder.write_yaml(folder / "overrides.yaml", overrides)
-    run(config, tree, folder)
+    run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
 
 
 def preview(config: Config, tree: Tree) -> None:
@@ -49,14 +45,15 @@ def preview(config: Config, tree: Tree) -> None:
     preview.show(Console(), config, tree, data, training, tokenizer, updates)
 
 
-def run(config: Config, tree: Tree, folder: Path) -> dict[str, float]:
-    """One run in its folder, from a Config to metrics."""
+def run(config: Config, tree: Tree, folder: Path) -> None:
+    """One run in its folder, from where an earlier start left it if there was one."""
     from mcqa import encoding, hardware, model, recording, report, trainer
     from mcqa.data import texts
     from mcqa.data.loading import load
     from mcqa.evaluation.measure import measure, measured, question_set
     from mcqa.progress import TrainingProgress
 
+    hardware.check(config.hardware)
     hardware.use_one_gpu()
     with recording.open_run(config, tree, folder) as record:
         data, sentences = load(config.data), texts.load(config.data)
@@ -83,13 +80,12 @@ def run(config: Config, tree: Tree, folder: Path) -> dict[str, float]:
                 measure=lambda: measured(learner.model, dev.first(config.evaluation.limit), config.hardware),
                 observers=[record.log, progress.update],
             )
-            trainer.train(learner, resume=config.resume is not None)
+            trainer.train(learner)
 
         model.save(learner.model, tokenizer, folder / "model")
         record.predictions("dev", lambda: measure(learner.model, dev, config.hardware), updates)
         record.predictions("test", lambda: measure(learner.model, test, config.hardware), updates)
         report.write(record, tree, len(training.examples), learner.state.log_history)
-    return record.metrics
 
 
 if __name__ == "__main__":

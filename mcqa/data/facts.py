@@ -53,10 +53,7 @@ class Relation:
 def statements() -> list[str]:
     """Every fact in every phrasing, fact by fact."""
     return [
-        _fill(phrasing, fact)
-        for relation in relations()
-        for fact in relation.facts
-        for phrasing in relation.statements
+        _fill(phrasing, fact) for relation in relations() for fact in relation.facts for phrasing in relation.statements
     ]
 
 
@@ -88,9 +85,7 @@ def relations() -> tuple[Relation, ...]:
     texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
     tables = [yaml.safe_load(texts[name]) for name in sorted(texts) if name.endswith(".yaml")]
     return tuple(
-        _relation(table["subject"], name, body)
-        for table in tables
-        for name, body in table["relations"].items()
+        _relation(table["subject"], name, body) for table in tables for name, body in table["relations"].items()
     )
 
 

@@ -22,7 +22,9 @@ def load(config: DataConfig) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except OSError as error:
-        raise DataError(f"data.texts={config.texts}: {error.strerror or error}. Give `facts` or a text file.") from error
+        raise DataError(
+            f"data.texts={config.texts}: {error.strerror or error}. Give `facts` or a text file."
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"data.texts={config.texts}: not UTF-8 text (byte {error.start}).") from error
     if not any(lines):

@@ -42,9 +42,7 @@ def _visible_gpus() -> Any:
     monitor = gpu_monitor.GPUMonitor()
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         monitor.gpu_handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(int(gpu))
-            if gpu.isdigit()
-            else pynvml.nvmlDeviceGetHandleByUUID(gpu)
+            pynvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
             for gpu in visible.split(",")
         ]
     # Says at every sample what a GPU does not measure, such as the use of a MIG slice.

@@ -101,9 +101,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_questions(hash_se
         "print(*(fingerprint(facts.questions(split)) for split in facts.SPLITS))"
     )
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-    there = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
+    there = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert there.stdout.split() == [fingerprint(facts.questions(split)) for split in SPLITS]
 
 

@@ -1,0 +1,48 @@
+"""What many tests need: configurations, a small question file, a model to train in seconds."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mcqa.config import Config, typed
+from mcqa.data import facts
+from mcqa.door import Tree, compose
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
+
+
+@pytest.fixture(scope="session")
+def questions_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, dev and test of data=local: few enough questions to train on in seconds."""
+    folder = tmp_path_factory.mktemp("questions")
+    for split, count in (("train", 40), ("dev", 12), ("test", 16)):
+        rows = [
+            {"id": q.id, "question": q.question, "choices": list(q.choices), "answer": q.answer, "subject": q.subject}
+            for q in facts.questions(split)[::7][:count]
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def small(questions_folder: Path, tmp_path: Path) -> list[str]:
+    """Overrides that make any run small: 40 questions, two updates, everything under tmp_path."""
+    return [
+        "data=local",
+        f"data.path={questions_folder}",
+        "data.columns.subject=subject",
+        "data.columns.id=id",
+        "optimizer.batch_size=8",
+        "objective.max_steps=2",
+        "evaluation.every=1",
+        "tracking=none",
+        f"outputs={tmp_path}/outputs",
+    ]
+
+
+def configured(overrides: list[str]) -> tuple[Config, Tree]:
+    """The typed and the plain configuration for these overrides."""
+    tree = compose("config", overrides)
+    return typed(tree, Config), tree

@@ -1,0 +1,320 @@
+"""A score is what the model gives a choice that it reads alone; batching, order and company change nothing."""
+
+import os
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcqa.config import HardwareConfig, PromptConfig
+from mcqa.encoding import Encoded, encode
+from mcqa.errors import ModelError
+from mcqa.evaluation.scoring import _batches, _rows, score
+from mcqa.model import _new_model, _new_tokenizer
+from mcqa.question import Question
+
+VOCABULARY = 300
+CONTEXT_LENGTH = 48
+TOKENIZER = _new_tokenizer(VOCABULARY, ["Question: Which of these is a mammal? Answer: the whale is a mammal"] * 3)
+CPU = HardwareConfig(
+    name="cpu",
+    device="cpu",
+    precision="fp32",
+    micro_batch_size=8,
+    evaluation_tokens=1024,
+    gradient_checkpointing=False,
+    attention="auto",
+)
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": CONTEXT_LENGTH,
+    "initializer_range": 0.3,  # far from uniform, so that a wrong mask or position would be seen
+}
+ARCHITECTURES = {
+    "qwen3": {},
+    "llama": {"tie_word_embeddings": True},
+    "mistral": {"sliding_window": 8},
+    "gemma3_text": {"sliding_window": 8, "final_logit_softcapping": 5.0},
+}
+
+
+def new_model(model_type="qwen3", **changes):
+    torch.manual_seed(0)
+    shape = {"model_type": model_type} | SHAPE | ARCHITECTURES[model_type] | changes
+    return _new_model(shape, TOKENIZER, CPU).eval()
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def model(request):
+    return new_model(request.param)
+
+
+QWEN = new_model()
+
+token = st.integers(1, len(TOKENIZER) - 1)
+tokens = st.lists(token, min_size=1, max_size=12)
+
+
+@st.composite
+def questions(draw):
+    """Choices after one context; short ones often begin alike or are the same."""
+    context = draw(tokens)
+    choices = draw(
+        st.lists(st.lists(st.sampled_from([5, 6, 7]) | token, min_size=1, max_size=5), min_size=1, max_size=5)
+    )
+    return [Encoded(context, choice) for choice in choices]
+
+
+def alone(model, choice, context_length=CONTEXT_LENGTH):
+    """The naive way: one choice, one forward pass, the softmax over every position."""
+    whole = choice.context + choice.continuation
+    inputs = whole[-(context_length + 1) :][:-1]
+    scored = choice.continuation[-len(inputs) :]
+    with torch.no_grad():
+        logprobs_TV = model(input_ids=torch.tensor([inputs])).logits[0].float().log_softmax(-1)
+    return sum(logprobs_TV[t, token].item() for t, token in zip(range(-len(scored), 0), scored, strict=True))
+
+
+def all_alone(model, encoded):
+    return [[alone(model, choice) for choice in choices] for choices in encoded]
+
+
+def close(found, expected, tolerance=1e-4):
+    assert [len(row) for row in found] == [len(row) for row in expected]
+    flat, wanted = ([value for row in rows for value in row] for rows in (found, expected))
+    assert flat == pytest.approx(wanted, abs=tolerance)
+
+
+# --- the same as one by one ------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(encoded=st.lists(questions(), min_size=1, max_size=5), budget=st.integers(1, 200))
+def test_scores_are_those_of_every_choice_read_alone(model, encoded, budget):
+    found = score(model, encoded, budget)
+    assert found.truncated == 0
+    close(found.scores, all_alone(model, encoded))
+
+
+@settings(deadline=None, max_examples=25)
+@given(encoded=st.lists(questions(), min_size=1, max_size=6), order=st.randoms(use_true_random=False))
+def test_neither_order_nor_batch_size_changes_a_score(encoded, order):
+    expected = score(QWEN, encoded, 10**6).scores
+    shuffled = order.sample(range(len(encoded)), len(encoded))
+    for budget in (1, 37, 10**6):
+        close(score(QWEN, [encoded[i] for i in shuffled], budget).scores, [expected[i] for i in shuffled])
+
+
+@pytest.mark.parametrize("style", ["cloze", "letters"])
+def test_questions_of_any_number_of_choices_score_as_their_texts_do(model, style):
+    asked = [
+        Question("1", "Which is a mammal?", ("the trout", "the whale", "the whale", "wh"), 1),
+        Question("2", "Größe?", ("鯨", ""), 0),
+        Question("3", "?", ("yes", "no", "yes and no"), 0),
+    ]
+    roomy = new_model(model.config.model_type, max_position_embeddings=256)
+    encoded = encode(TOKENIZER, PromptConfig(style, instruction=""), asked)
+    found = score(roomy, encoded, 100)
+    close(found.scores, [[alone(roomy, choice, 256) for choice in choices] for choices in encoded])
+    assert [len(row) for row in found.scores] == [4, 2, 3]
+
+
+def test_scores_are_sums_of_log_probabilities_in_nats():
+    (one,) = score(QWEN, [[Encoded([9, 8], [t]) for t in range(len(TOKENIZER))]], 100).scores
+    assert torch.tensor(one).exp().sum().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_model_that_computes_all_logits_scores_the_same():
+    class Plain(torch.nn.Module):
+        """Without logits_to_keep."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner, self.config, self.device = QWEN, QWEN.config, QWEN.device
+
+        def forward(self, input_ids, attention_mask, use_cache):
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask, use_cache=use_cache)
+
+    encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
+    close(score(Plain(), encoded, 100).scores, all_alone(QWEN, encoded))
+
+
+def test_a_model_with_an_adapter_scores_the_same():
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(deepcopy(QWEN), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
+    adapted.eval()
+    expected = all_alone(adapted, encoded)
+    close(score(adapted, encoded, 100).scores, expected)
+    assert abs(expected[0][0] - alone(QWEN, encoded[0][0])) > 0.1
+
+
+def test_the_softmax_is_taken_in_single_precision():
+    half = deepcopy(QWEN).to(torch.bfloat16)
+    with torch.no_grad():
+        logits_V = half(input_ids=torch.tensor([[5, 6]])).logits[0, -1]
+    (found,) = score(half, [[Encoded([5, 6], [t]) for t in range(len(TOKENIZER))]], 100).scores
+    assert found == pytest.approx(logits_V.float().log_softmax(-1).tolist(), abs=1e-5)
+    assert len(set(found)) > len(set(logits_V.log_softmax(-1).tolist()))  # where half precision ties
+
+
+@contextmanager
+def counting_forward_passes(model):
+    shapes = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    yield shapes
+    hook.remove()
+
+
+# --- rows and batches ------------------------------------------------------------------------------------------------
+
+
+def test_letters_take_one_row_a_question():
+    asked = [Question(str(n), f"Which {n}?", ("yes", "no", "both", "none"), 0) for n in range(5)]
+    rows, _ = _rows(encode(TOKENIZER, PromptConfig("letters", instruction=""), asked), None)
+    assert len(rows) == 5
+    assert [[choice for choice, _ in row.targets] for row in rows] == [[4 * n + c for c in range(4)] for n in range(5)]
+
+
+def test_choices_that_differ_before_their_last_token_take_a_row_each_and_the_same_choice_none():
+    rows, _ = _rows([[Encoded([1], [5, 6]), Encoded([1], [5, 7]), Encoded([1], [6, 6]), Encoded([1], [5, 6])]], None)
+    assert [(row.tokens, [choice for choice, _ in row.targets]) for row in rows] == [([1, 5], [0, 1, 3]), ([1, 6], [2])]
+
+
+def test_questions_do_not_share_rows():
+    rows, _ = _rows([[Encoded([1, 2], [3])], [Encoded([1, 2], [4])]], None)
+    assert len(rows) == 2
+
+
+@given(st.lists(questions(), max_size=8), st.integers(1, 100))
+def test_batches_hold_every_row_once_and_keep_to_the_budget(encoded, budget):
+    rows, _ = _rows(encoded, None)
+    batches = list(_batches(rows, budget))
+    assert sorted(map(id, (row for batch in batches for row in batch))) == sorted(map(id, rows))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(len(row.tokens) for row in batch) <= budget
+
+
+def test_the_budget_bounds_what_a_forward_pass_holds():
+    encoded = [[Encoded([5] * n, [6, 7]), Encoded([5] * n, [7, 7])] for n in range(1, 20)]
+    with counting_forward_passes(QWEN) as shapes:
+        score(QWEN, encoded, 64)
+    assert len(shapes) > 1
+    assert all(rows * length <= 64 for rows, length in shapes)
+
+
+# --- longer than the model -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 3 * CONTEXT_LENGTH), st.integers(1, 6)), min_size=1, max_size=4),
+    budget=st.integers(1, 300),
+)
+def test_a_long_context_loses_its_beginning_as_in_lm_evaluation_harness_and_is_counted(lengths, budget):
+    encoded = [
+        [Encoded([5 + i % 90 for i in range(before)], [100 + (c * i) % 90 for i in range(after)]) for c in range(3)]
+        for before, after in lengths
+    ]
+    found = score(QWEN, encoded, budget)
+    close(found.scores, all_alone(QWEN, encoded))
+    assert found.truncated == sum(before + after > CONTEXT_LENGTH + 1 for before, after in lengths)
+
+
+def test_the_last_token_is_never_read_so_one_more_than_the_context_length_still_fits():
+    fitting = [Encoded([5] * CONTEXT_LENGTH, [6])]
+    longer = [Encoded([7] + [5] * CONTEXT_LENGTH, [6]), Encoded([7], [6])]
+    found = score(QWEN, [fitting, longer], 1000)
+    assert found.truncated == 1
+    assert found.scores[0][0] == pytest.approx(found.scores[1][0], abs=1e-4)
+
+
+def test_a_question_is_counted_once_however_many_of_its_choices_are_too_long():
+    assert score(QWEN, [[Encoded([5] * 99, [6]), Encoded([5] * 99, [6, 7]), Encoded([5], [6])]], 1000).truncated == 1
+
+
+def test_of_a_choice_longer_than_the_model_its_end_is_scored():
+    choice = Encoded([5, 6], [7 + i % 50 for i in range(CONTEXT_LENGTH + 9)])
+    found = score(QWEN, [[choice]], 1000)
+    assert found.truncated == 1
+    close(found.scores, [[alone(QWEN, choice)]])
+
+
+# --- what can go wrong, and what is left behind ----------------------------------------------------------------------
+
+ENCODED = [[Encoded([5, 6], [7]), Encoded([5, 6], [8, 9])]]
+
+
+def test_weights_that_are_not_numbers_are_an_error_and_not_a_wrong_answer():
+    broken = deepcopy(QWEN)
+    with torch.no_grad():
+        broken.model.layers[0].mlp.down_proj.weight[0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"2 of 2 scores are not numbers: the model's weights"):
+        score(broken, ENCODED, 100)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_in_the_mode_that_it_was_in(training):
+    model = deepcopy(QWEN).train(training)
+    score(model, ENCODED, 100)
+    assert {module.training for module in model.modules()} == {training}
+
+
+def test_the_mode_is_restored_when_the_forward_pass_fails():
+    model = deepcopy(QWEN).train()
+    with pytest.raises(IndexError):
+        score(model, [[Encoded([10**6], [5])]], 100)
+    assert model.training
+
+
+def test_dropout_is_off_while_a_model_in_training_is_measured():
+    model = new_model(attention_dropout=0.9)
+    expected = score(model, ENCODED, 100).scores
+    model.train()
+    close(score(model, ENCODED, 100).scores, expected, tolerance=1e-6)
+
+
+def test_measuring_leaves_no_gradients():
+    model = deepcopy(QWEN).train()
+    score(model, ENCODED, 100)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_no_questions_have_no_scores():
+    found = score(QWEN, [], 100)
+    assert (found.scores, found.truncated) == ([], 0)
+
+
+# --- a trained model -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif("MCQA_TEST_MODELS" not in os.environ, reason="MCQA_TEST_MODELS names no folder with real models")
+def test_a_trained_model_scores_as_one_by_one_and_prefers_what_it_was_trained_on():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(os.environ["MCQA_TEST_MODELS"]) / "stories260k"
+    trained, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    asked = [
+        Question("1", "What did Lily like to do?", ("play with her toys", "toys her with play", "of the the and"), 0),
+        Question("2", "Where did the little dog run?", ("to the park", "park the to"), 0),
+    ]
+    encoded = encode(tokenizer, PromptConfig("cloze", instruction=""), asked)
+    found = score(trained, encoded, 64).scores
+    close(found, [[alone(trained, choice, 512) for choice in choices] for choices in encoded])
+    assert [row.index(max(row)) for row in found] == [0, 0]

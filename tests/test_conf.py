@@ -1,0 +1,142 @@
+"""Every file in conf/ and sweeps/ composes into a valid configuration and says what choosing it means."""
+
+from dataclasses import fields, is_dataclass
+from typing import get_args, get_type_hints
+
+import pytest
+import yaml
+
+from mcqa.config import ROOT, Config, typed
+from mcqa.door import compose
+from mcqa.errors import ConfigError
+
+CONF = ROOT / "conf"
+NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "sweeps"}
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in NOT_GROUPS_OF_A_RUN)
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
+FILES = sorted([*CONF.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")])
+
+NEEDS = {
+    ("model", "local"): ["model.path=a/model"],
+    ("model", "scratch"): ["objective=pretrain", "peft=none"],
+    ("data", "local"): ["data.path=questions.csv"],
+    ("objective", "pretrain"): ["peft=none"],
+    ("optimizer", "adamw_8bit"): ["hardware=gpu"],
+}
+"""What an option cannot be chosen without."""
+
+
+def config(*overrides):
+    return typed(compose("config", list(overrides)), Config)
+
+
+def raw(path):
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def keys(kind):
+    return {field.name for field in fields(kind)}
+
+
+def parts(kind):
+    """The fields of a dataclass that hold a dataclass in turn, optional ones too."""
+    hints = get_type_hints(kind).items()
+    return {name: part for name, hint in hints for part in (hint, *get_args(hint)) if is_dataclass(part)}
+
+
+def ids(pairs):
+    return [f"{group}={option}" for group, option in pairs]
+
+
+def test_the_folders_are_the_groups_of_a_config():
+    assert set(parts(Config)) == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=ids(OPTIONS))
+def test_every_option_composes(group, option):
+    run = config(f"{group}={option}", *NEEDS.get((group, option), []))
+    chosen = getattr(run, group)
+    if "name" in keys(type(chosen)):
+        assert chosen.name == option
+
+
+@pytest.mark.parametrize(("group", "option"), sorted(NEEDS), ids=ids(sorted(NEEDS)))
+def test_an_option_that_needs_more_says_so(group, option):
+    assert (group, option) in OPTIONS
+    with pytest.raises(ConfigError):
+        config(f"{group}={option}")
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=ids(OPTIONS))
+def test_every_key_of_an_option_is_a_field_and_complete_options_lack_none(group, option):
+    values, kind = raw(CONF / group / f"{option}.yaml"), parts(Config)[group]
+    builds_on_another = values.pop("defaults", None) is not None
+    assert set(values) <= keys(kind)
+    assert builds_on_another or set(values) == keys(kind)
+    for name, part in parts(kind).items():
+        assert values.get(name) is None or set(values[name]) == keys(part)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_the_first_line_of_every_file_is_a_comment(path):
+    first = path.read_text("utf-8").splitlines()[0]
+    assert first.startswith("# ") and len(first) > 10
+
+
+def test_no_two_models_have_the_same_path():
+    paths = [values["path"] for path in (CONF / "model").glob("*.yaml") if (values := raw(path))["path"] is not None]
+    assert len(paths) > 1
+    assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize("machine", ["cpu", "gpu"])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_and_is_named_after_its_file(name, machine):
+    assert config(f"+experiment={name}", f"hardware={machine}").name == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_says_what_it_asks_and_how_to_run_it(name):
+    text = (CONF / "experiment" / f"{name}.yaml").read_text("utf-8")
+    comments = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
+    assert comments[0] == "@package _global_"
+    assert "?" in " ".join(comments)
+    assert f"python -m mcqa.train +experiment={name}" in comments
+
+
+def commands(folder):
+    """The command lines in the comments, as lists of overrides; <…> stands for something of the reader's."""
+    for path in sorted(folder.glob("*.yaml")):
+        for line in path.read_text("utf-8").splitlines():
+            if line.startswith("#   python -m mcqa.train "):
+                yield [word for word in line.split()[4:] if not word.startswith("--")]
+
+
+@pytest.mark.parametrize(
+    "overrides", [*commands(CONF / "experiment"), *commands(ROOT / "sweeps")], ids=lambda words: " ".join(words)
+)
+def test_every_command_in_a_comment_composes(overrides):
+    config(*(word.replace("<folder>", "a/folder") for word in overrides))
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
+    text = (ROOT / "sweeps" / f"{name}.yaml").read_text("utf-8")
+    assert f"+sweeps={name}" in text
+    params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
+    assert params
+    for key, values in params.items():
+        for value in str(values).split(","):
+            config(f"+sweeps={name}", f"{key}={value}")
+
+
+def test_the_help_files_are_those_that_the_commands_ask_for():
+    asked = {
+        default["override hydra/help"]
+        for command in ("config", "evaluate")
+        for default in raw(CONF / f"{command}.yaml")["defaults"]
+        if isinstance(default, dict) and "override hydra/help" in default
+    }
+    assert asked == {path.stem for path in (CONF / "hydra" / "help").glob("*.yaml")}

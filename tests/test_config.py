@@ -1,0 +1,497 @@
+"""Everything wrong with a configuration is told at once, by the key that it is about."""
+
+import ast
+import inspect
+from copy import deepcopy
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
+from typing import Annotated, Literal, get_args, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcqa.config import (
+    DEV_METRICS,
+    GOVERNED,
+    RULES,
+    Batching,
+    Config,
+    EvaluateConfig,
+    batching,
+    broken_rules,
+    problems_of,
+    typed,
+)
+from mcqa.door import compose
+from mcqa.errors import ConfigError
+from mcqa.typed import members
+
+
+@cache
+def composed(config_name, *overrides):
+    return compose(config_name, list(overrides))
+
+
+def tree(*overrides, config_name="config", **changes):
+    """What conf/ makes of these overrides; changes set keys past Hydra, `optimizer__eps=0` for optimizer.eps."""
+    values = deepcopy(composed(config_name, *overrides))
+    for path, value in changes.items():
+        *groups, key = path.split("__")
+        section = values
+        for group in groups:
+            section = section[group]
+        section[key] = value
+    return values
+
+
+def problems(*overrides, **changes):
+    return problems_of(tree(*overrides, **changes))[1]
+
+
+def config(*overrides, **changes):
+    return typed(tree(*overrides, **changes), Config)
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_conf_composes_is_a_config():
+    run = config()
+    assert (run.model.name, run.data.name, run.peft.name) == ("starter", "facts", "lora")
+    assert run.optimizer.learning_rate == run.model.learning_rate.adapter
+    assert run.optimizer.batch_size == run.data.recommended.batch_size
+
+
+def test_an_evaluation_is_a_config_with_a_run_and_splits():
+    measured = typed(tree(config_name="evaluate"), EvaluateConfig)
+    assert (measured.run, measured.splits, measured.peft.name) == (None, ["dev", "test"], "none")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("modle", "modle: unknown key. Did you mean 'model'?"),
+        ("run", "run: unknown key. Did you mean 'dry_run'?"),  # of mcqa.evaluate, not of mcqa.train
+        ("model__zzz", "model.zzz: unknown key."),
+        ("model__learning_rate__adaptor", "model.learning_rate.adaptor: unknown key. Did you mean 'adapter'?"),
+        ("peft__quantisation", "peft.quantisation: unknown key. Did you mean 'quantization'?"),
+        ("optimizer__lerning_rate", "optimizer.lerning_rate: unknown key. Did you mean 'learning_rate'?"),
+        ("data__splits__tran", "data.splits.tran: unknown key. Did you mean 'train'?"),
+        ("data__recommended__epoch", "data.recommended.epoch: unknown key. Did you mean 'epochs'?"),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_nearest_known_one(path, told):
+    assert problems(**{path: 1}) == [told]
+
+
+def test_a_key_that_hydra_was_made_to_append_is_found_too():
+    assert problems("+model.typo=3") == ["model.typo: unknown key."]
+
+
+def test_an_unknown_column_of_local_data_is_found():
+    told = problems("data=local", "data.path=q.csv", "+data.columns.questoin=text")
+    assert told == ["data.columns.questoin: unknown key. Did you mean 'question'?"]
+
+
+def test_a_key_of_another_group_is_unknown_in_this_one():
+    assert problems(optimizer__r=3)[0].startswith("optimizer.r: unknown key.")
+
+
+def every_key(kind=Config, prefix=()):
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        yield (*prefix, name)
+        for part in (hint, *get_args(hint)):
+            if is_dataclass(part):
+                yield from every_key(part, (*prefix, name))
+
+
+@pytest.mark.parametrize("path", list(every_key()), ids=".".join)
+def test_a_missing_key_is_told_and_never_filled_in(path):
+    values = tree("data=local", "data.path=q.csv")
+    section = values
+    for group in path[:-1]:
+        section = section[group]
+    del section[path[-1]]
+    found = problems_of(values)[1]
+    assert f"{'.'.join(path)}: missing; it belongs to the file that was chosen for this group." in found
+
+
+def test_no_field_has_a_default_in_python():
+    kinds = [Config, *(hint for hint in get_type_hints(Config).values() if is_dataclass(hint))]
+    assert [
+        f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f.default is not f.default_factory
+    ] == []
+
+
+# --- types and bounds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("seed", "x", "must be a whole number, got 'x'."),
+        ("seed", 1.0, "must be a whole number, got 1.0."),
+        ("seed", True, "must be a whole number, got True."),
+        ("seed", -1, "must be at least 0, got -1."),
+        ("seed", None, "must be a whole number, got None."),
+        ("seed", {"x": 1}, "must be a whole number, got {'x': 1}."),
+        ("name", 3, "must be a text, got 3."),
+        ("dry_run", 1, "must be true or false, got 1."),
+        ("dry_run", "yes", "must be true or false, got 'yes'."),
+        ("model", "starter", "must be a mapping of keys, got 'starter'."),
+        ("model__trust_remote_code", None, "must be true or false, got None."),
+        ("data__columns", "question", "must be a mapping of keys, got 'question'."),
+        ("data__dev_fraction", 0, "must be above 0 and below 1, got 0."),
+        ("data__dev_fraction", 1, "must be above 0 and below 1, got 1."),
+        ("data__limit", 0, "must be at least 1, got 0."),
+        ("data__bad_rows", "ignore", "must be one of error, skip, got 'ignore'."),
+        ("prompt__style", "letter", "must be one of cloze, letters, got 'letter'. Did you mean 'letters'?"),
+        ("objective__epochs", 0, "must be above 0, got 0."),
+        ("objective__max_steps", 0, "must be at least 1, got 0."),
+        ("objective__max_length", 0, "must be at least 1, got 0."),
+        ("objective__trainer_args", None, "must be a mapping of keys, got None."),
+        ("optimizer__learning_rate", "1e-4", "must be a number, got '1e-4'."),
+        ("optimizer__learning_rate", 0, "must be above 0, got 0."),
+        ("optimizer__learning_rate", float("nan"), "must be a number, got nan."),
+        ("optimizer__learning_rate", float("inf"), "must be a number, got inf."),
+        ("optimizer__learning_rate", True, "must be a number, got True."),
+        ("optimizer__weight_decay", -0.1, "must be at least 0, got -0.1."),
+        ("optimizer__max_grad_norm", -1, "must be at least 0, got -1."),
+        ("optimizer__batch_size", 0, "must be at least 1, got 0."),
+        ("optimizer__batch_size", 2.5, "must be a whole number, got 2.5."),
+        ("optimizer__beta2", 1, "must be from 0 to below 1, got 1."),
+        ("scheduler__warmup_ratio", 1.5, "must be from 0 to below 1, got 1.5."),
+        ("peft__r", "qlora", "must be a whole number, got 'qlora'."),
+        ("peft__dropout", 1.0, "must be from 0 to below 1, got 1.0."),
+        ("peft__target_modules", 3, "must be a text or a list, got 3."),
+        ("hardware__micro_batch_size", None, "must be a whole number, got None."),
+        ("evaluation__every", 0, "must be a whole number at least 1 or a text, got 0."),
+        ("evaluation__every", 1.5, "must be a whole number at least 1 or a text, got 1.5."),
+        ("tracking__log_every", 0, "must be at least 1, got 0."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_told_with_what_would_do(path, value, told):
+    assert problems(**{path: value}) == [f"{path.replace('__', '.')}: {told}"]
+
+
+def test_the_columns_of_choices_are_one_name_or_several():
+    local = ("data=local", "data.path=q.csv")
+    assert (
+        problems(*local, data__columns__choices=["A", "B"]) == problems(*local, data__columns__choices="options") == []
+    )
+    assert problems(*local, data__columns__choices=["A", 1]) == [
+        "data.columns.choices: must be a text or a list, got ['A', 1]."
+    ]
+
+
+def test_a_whole_number_does_for_a_number_and_becomes_one():
+    run = config(objective__epochs=3, optimizer__max_grad_norm=0)
+    assert repr(run.objective.epochs) == "3.0"
+    assert repr(run.optimizer.max_grad_norm) == "0.0"
+
+
+@dataclass(frozen=True)
+class Part:
+    size: Annotated[int, "at least 1"]
+
+
+@dataclass(frozen=True)
+class Whole:
+    share: Annotated[float, "from 0 to below 1"]
+    part: Part | None
+    names: str | list[str]
+    mode: Literal["a", "b"]
+    extra: dict[str, int]
+
+
+def whole(**changes):
+    """The values of a Whole and what is wrong with them."""
+    found = []
+    values = {"share": 0, "part": {"size": 1}, "names": ["x"], "mode": "a", "extra": {}} | changes
+    return members(Whole, values, "", found), found
+
+
+def test_nested_values_become_their_dataclasses():
+    values, found = whole()
+    assert found == []
+    assert Whole(**values) == Whole(0.0, Part(1), ["x"], "a", {})
+
+
+def test_an_optional_part_may_be_null_and_is_looked_into_otherwise():
+    assert whole(part=None)[0]["part"] is None
+    assert whole(part={"size": 0})[1] == ["part.size: must be at least 1, got 0."]
+    assert whole(part={"size": 1, "sise": 2})[1] == ["part.sise: unknown key. Did you mean 'size'?"]
+
+
+@given(st.floats() | st.integers(-3, 3))
+def test_a_bounded_number_is_taken_exactly_within_its_bound(value):
+    _, found = whole(share=value)
+    assert (found == []) == (0 <= value < 1)
+
+
+# --- rules across groups ---------------------------------------------------------------------------------------------
+
+PRETRAIN = ("objective=pretrain", "peft=none")
+
+BROKEN = [
+    ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
+    ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: goes together with model.architecture"),
+    ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
+    ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
+    ("_data", ["data.splits.train=null"], "data.splits.train: must name"),
+    ("_objective", ["model=scratch"], "model.architecture: random weights know nothing"),
+    ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
+    ("_objective", ["objective=pretrain"], "peft: objective=pretrain moves all weights, got peft=lora; take peft="),
+    ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
+    ("_length_of_training", ["objective.epochs=null"], "objective.epochs: give epochs or objective.max_steps"),
+    (
+        "_size_of_update",
+        ["optimizer.batch_size=null"],
+        "optimizer.batch_size, optimizer.gradient_accumulation_steps: give one of the two and null for the other "
+        "(got None and None)",
+    ),
+    ("_adapter", ["peft.r=null"], "peft.r: peft=lora needs a value."),
+    ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantised weights cannot be trained"),
+    ("_hardware", ["hardware.precision=fp16"], "hardware.precision: fp16 trains only on a GPU"),
+    (
+        "_hardware",
+        ["hardware.precision=bf16", "hardware.attention=flash_attention_2"],
+        "hardware.attention: flash_attention_2 runs only on a GPU",
+    ),
+    (
+        "_hardware",
+        ["hardware=gpu", "hardware.precision=fp32", "hardware.attention=flash_attention_2"],
+        "hardware.attention: flash_attention_2 computes in bf16 or fp16",
+    ),
+    ("_hardware", ["optimizer=adamw_8bit"], "optimizer.name: the 8-bit states of adamw_8bit need a GPU"),
+    ("_evaluation", ["evaluation.best_metric=test/acc"], "evaluation.best_metric: test/acc must not steer a run"),
+    (
+        "_evaluation",
+        ["evaluation.best_metric=dev/accnorm"],
+        "evaluation.best_metric: unknown metric 'dev/accnorm', known are dev/acc, dev/acc_norm, dev/acc_bytes, "
+        "dev/loss. Did you mean 'dev/acc_norm'?",
+    ),
+    ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
+    ("_tracking", ["tracking.uri='http://me:secret@host:5000'"], "tracking.uri: holds a password"),
+    (
+        "_trainer_args",
+        ["+objective.trainer_args.learning_rate=1"],
+        "objective.trainer_args.learning_rate: is decided by optimizer.learning_rate; set that key instead.",
+    ),
+    (
+        "_trainer_args",
+        ["+objective.trainer_args.label_smothing_factor=0.1"],
+        "objective.trainer_args.label_smothing_factor: not an argument of TRL's SFTConfig. "
+        "Did you mean 'label_smoothing_factor'?",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "overrides", "told"), BROKEN, ids=[" ".join(case[1]) for case in BROKEN])
+def test_a_broken_rule_is_told_and_nothing_else(rule, overrides, told):
+    (found,) = problems(*overrides)
+    assert found.startswith(told)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_sentence_of_every_rule_is_broken_by_an_example(rule):
+    sentences = sum(isinstance(node, ast.Yield) for node in ast.walk(ast.parse(inspect.getsource(rule))))
+    assert len({told for name, _, told in BROKEN if name == rule.__name__}) == sentences
+
+
+@pytest.mark.parametrize("key", ["r", "alpha", "dropout", "target_modules"])
+def test_an_adapter_needs_each_of_its_values(key):
+    assert problems(**{f"peft__{key}": None}) == [f"peft.{key}: peft=lora needs a value."]
+
+
+def test_batch_size_and_accumulation_are_not_both_given():
+    (told,) = problems(optimizer__gradient_accumulation_steps=2, optimizer__batch_size=8)
+    assert "(got 8 and 2)" in told
+
+
+@pytest.mark.parametrize("metric", ["test/acc", "base/dev/acc", "train/loss"])
+def test_only_dev_steers(metric):
+    (told,) = problems(evaluation__best_metric=metric)
+    assert told.endswith(f"one of {', '.join(DEV_METRICS)}.")
+
+
+@pytest.mark.parametrize("every", [1, 250, "1/epoch", "12/epoch"])
+def test_measuring_takes_updates_or_times_per_epoch(every):
+    assert config(evaluation__every=every).evaluation.every == every
+
+
+@pytest.mark.parametrize("every", ["", "often", "4", "0/epoch", "-1/epoch", "1.5/epoch", "4/epochs", "4 /epoch"])
+def test_measuring_takes_no_other_text(every):
+    (told,) = problems(evaluation__every=every)
+    assert told.startswith("evaluation.every:")
+    assert repr(every) in told
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "sqlite:///a.db", "http://me@host", "https://host/a:b@c"])
+def test_an_address_without_a_password_is_fine(uri):
+    assert problems(tracking__uri=uri) == []
+
+
+def test_a_rule_is_held_by_the_config_itself_and_not_only_at_the_door():
+    run = config()
+    with pytest.raises(ConfigError, match=r"objective\.epochs: give epochs"):
+        replace(run, objective=replace(run.objective, epochs=None))
+    assert list(broken_rules(run)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model__architecture", "qwen3"),
+        ("model__vocabulary_size", "many"),
+        ("data__reader", "arcs"),
+        ("data__splits__train", 3),
+        ("optimizer__batch_size", "large"),
+        ("optimizer__gradient_accumulation_steps", 1.5),
+        ("peft__quantization", "int8"),
+    ],
+)
+def test_a_value_that_is_told_once_is_not_told_again_by_a_rule(path, value):
+    (told,) = problems("peft=none", **{path: value})
+    assert told.startswith(f"{path.replace('__', '.')}: must be")
+
+
+# --- all at once -----------------------------------------------------------------------------------------------------
+
+
+def test_everything_wrong_is_told_in_one_error_with_a_line_each():
+    values = tree("peft=none", "+model.typo=3", optimizer__learning_rate=-1, objective__epochs=None, seed="x")
+    values["prompt"]["style"] = "lettres"
+    values["peft"]["quantization"] = "nf4"
+    del values["scheduler"]["warmup_ratio"]
+    with pytest.raises(ConfigError) as caught:
+        typed(values, Config)
+    head, *lines = str(caught.value).splitlines()
+    assert head == "The configuration has 7 problems:"
+    assert {line.strip().split(":")[0] for line in lines} == {
+        "seed",
+        "model.typo",
+        "prompt.style",
+        "objective.epochs",
+        "optimizer.learning_rate",
+        "scheduler.warmup_ratio",
+        "peft.quantization",
+    }
+
+
+def test_a_single_problem_is_not_counted():
+    with pytest.raises(ConfigError) as caught:
+        config(seed=-1)
+    assert str(caught.value) == "The configuration has a problem:\n  seed: must be at least 0, got -1."
+
+
+def paths(values, prefix=()):
+    for key, value in values.items():
+        yield (*prefix, key)
+        if isinstance(value, dict):
+            yield from paths(value, (*prefix, key))
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_value_anywhere_is_taken_or_told_and_never_a_crash(data):
+    values = tree("data=local", "data.path=q.csv")
+    for path in data.draw(st.lists(st.sampled_from(sorted(paths(values))), min_size=1, max_size=3)):
+        section = values
+        for group in path[:-1]:
+            section = section[group] if isinstance(section, dict) and isinstance(section.get(group), dict) else {}
+        section[path[-1]] = data.draw(anything)
+    try:
+        assert isinstance(typed(values, Config), Config)
+    except ConfigError as error:
+        assert str(error).startswith("The configuration has ")
+
+
+# --- how an update is made up ----------------------------------------------------------------------------------------
+
+sizes = st.integers(1, 2000)
+
+
+def batches(micro, size=None, accumulation=None):
+    return batching(
+        config(
+            hardware__micro_batch_size=micro,
+            optimizer__batch_size=size,
+            optimizer__gradient_accumulation_steps=accumulation,
+        )
+    )
+
+
+@given(sizes, sizes)
+def test_micro_batches_make_up_the_batch_exactly_and_fit(micro, size):
+    made = batches(micro, size)
+    assert made.micro_batch_size * made.accumulation == made.batch_size == size
+    assert made.micro_batch_size <= micro
+
+
+@given(sizes, sizes)
+def test_no_larger_micro_batch_would_do(micro, size):
+    made = batches(micro, size)
+    assert all(size % larger for larger in range(made.micro_batch_size + 1, min(micro, size) + 1))
+
+
+@given(sizes, sizes)
+def test_with_accumulation_given_the_micro_batch_is_fixed_and_the_batch_follows(micro, accumulation):
+    made = batches(micro, accumulation=accumulation)
+    assert made == Batching(micro, accumulation)
+    assert made.batch_size == micro * accumulation
+
+
+# --- arguments passed on to TRL --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def arguments_of_trl():
+    from trl import SFTConfig  # seconds
+
+    return {field.name for field in fields(SFTConfig)}
+
+
+def test_every_governed_argument_is_one_of_trl_and_its_key_one_of_ours(arguments_of_trl):
+    ours = {".".join(path) for path in every_key()}
+    assert set(GOVERNED) <= arguments_of_trl
+    assert set(GOVERNED.values()) <= ours
+
+
+def test_arguments_that_no_key_decides_are_passed_on(arguments_of_trl):
+    wanted = {"label_smoothing_factor": 0.1, "dataloader_num_workers": 2}
+    assert config(objective__trainer_args=wanted).objective.trainer_args == wanted
+
+
+def test_several_wrong_arguments_are_told_together(arguments_of_trl):
+    told = problems(objective__trainer_args={"bf16": True, "max_steps": 3, "nonsense": 1})
+    assert [line.split(":")[0].rsplit(".")[-1] for line in told] == ["bf16", "max_steps", "nonsense"]
+
+
+def test_an_argument_whose_name_is_no_text_is_told(arguments_of_trl):
+    (told,) = problems(objective__trainer_args={1: 2})
+    assert told.startswith("objective.trainer_args")
+
+
+@pytest.mark.parametrize("hardware", ["cpu", "gpu"])
+def test_what_the_rules_let_through_the_trainer_takes(hardware, arguments_of_trl, monkeypatch, tmp_path):
+    from mcqa import trainer
+
+    monkeypatch.setattr(trainer, "SFTConfig", dict)  # as strict about arguments that are given twice
+    run = config(f"hardware={hardware}")
+    refused = []
+    for name in sorted(arguments_of_trl - set(GOVERNED)):
+        passing = replace(run, objective=replace(run.objective, trainer_args={name: None}))
+        try:
+            trainer.arguments(passing, tmp_path, examples=100)
+        except TypeError:
+            refused.append(name)
+    assert refused == []

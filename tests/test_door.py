@@ -1,0 +1,309 @@
+"""At the door a mistake is a few lines and status 1, in an instant; a traceback would be a bug."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from hydra.errors import HydraException
+
+from mcqa import evaluate, train
+from mcqa.config import PACKAGE, Config, EvaluateConfig
+from mcqa.door import changed, compose, diagnosis
+from mcqa.errors import ConfigError, ModelError
+
+DOORS = ["mcqa.train", "mcqa.evaluate"]
+HEAVY = ["torch", "transformers", "trl", "mlflow", "datasets", "peft"]
+LIST_HEAVY = f"""
+import runpy, sys
+door, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_module(door, run_name="__main__", alter_sys=True)
+finally:
+    print("IMPORTED", *sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def environment():
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def command(*arguments, cwd, door="mcqa.train"):
+    """A command as a user types it, in a folder that is not the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", door, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True
+    )
+
+
+def refused(*arguments, cwd, door="mcqa.train"):
+    """What a command says that must end as a user's mistake does, having written nothing."""
+    done = command(*arguments, cwd=cwd, door=door)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (cwd / "outputs").exists()
+    return done.stderr
+
+
+def diagnosed(*arguments, name="config", kind=Config):
+    """The problems that are told where Hydra refused a command line."""
+    told = str(diagnosis(name, kind, list(arguments), HydraException("Hydra's own words")))
+    head, *problems = told.splitlines()
+    assert head.startswith("The configuration has ")
+    return [problem.strip() for problem in problems]
+
+
+# --- in an instant ---------------------------------------------------------------------------------------------------
+
+
+def importing_nothing_heavy(*arguments, cwd, door):
+    """The output of a command, which has imported none of HEAVY."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_HEAVY, door, *arguments],
+        cwd=cwd, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("IMPORTED")] == ["IMPORTED"]
+    return done.stdout
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("arguments", [["--cfg", "job"], ["optimizer.lerning_rate=1"], ["seed=x"]], ids=" ".join)
+def test_composing_and_mistakes_import_nothing_heavy(door, arguments, tmp_path):
+    importing_nothing_heavy(*arguments, cwd=tmp_path, door=door)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_heavy(door, tmp_path):
+    told = importing_nothing_heavy("--help", cwd=tmp_path, door=door)
+    for option in ("qlora", "arc_challenge", "qwen3_0_6b", "cloze", "cosine"):
+        assert option in told
+    usage, *commands = [line for line in told.splitlines() if line.strip().startswith(f"python -m {door} ")]
+    assert len(commands) == 3
+    assert "$" not in told
+
+
+def test_the_configuration_is_shown_from_any_folder_and_leaves_nothing_there(tmp_path):
+    done = command("+experiment=qlora_mcqa", "seed=7", "--cfg", "job", cwd=tmp_path)
+    shown = yaml.safe_load(done.stdout)
+    assert (shown["name"], shown["seed"], shown["peft"]["quantization"]) == ("qlora_mcqa", 7, "nf4")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the whole way: exit status and words ----------------------------------------------------------------------------
+
+
+def test_a_misspelled_option_ends_with_the_nearest_one(tmp_path):
+    assert refused("peft=qlroa", cwd=tmp_path) == (
+        "The configuration has a problem:\n"
+        "  peft=qlroa: no such option; known are lora, none, qlora. Did you mean 'qlora'?\n"
+    )
+
+
+def test_several_mistakes_of_several_kinds_are_told_at_once(tmp_path):
+    told = refused("data=arc_eazy", "optimizer.lerning_rate=1", "+model.typo=3", "seed=x", cwd=tmp_path)
+    head, *lines = told.splitlines()
+    assert head == "The configuration has 4 problems:"
+    assert {line.split(":")[0].strip() for line in lines} == {
+        "data=arc_eazy",
+        "optimizer.lerning_rate",
+        "model.typo",
+        "seed",
+    }
+
+
+def test_mistakes_that_hydra_lets_through_are_told_the_same_way(tmp_path):
+    told = refused("model=local", "+peft.typo=1", "optimizer.batch_size=0", cwd=tmp_path)
+    assert told.startswith("The configuration has 3 problems:\n")
+    assert "  model.path: model=local needs model.path=<local folder or hub id>.\n" in told
+
+
+def test_an_evaluation_is_refused_in_the_same_words(tmp_path):
+    told = refused("splits=[dev,tset]", "peft.rnk=2", cwd=tmp_path, door="mcqa.evaluate")
+    assert "splits[1]: must be one of train, dev, test, got 'tset'. Did you mean 'test'?" in told
+    assert "peft.rnk: unknown key." in told
+
+
+@pytest.mark.parametrize("garbage", ["foo bar", "=3", "model=null"])
+def test_an_override_that_is_none_is_quoted(garbage, tmp_path):
+    assert garbage in refused("peft=lora", garbage, cwd=tmp_path)
+
+
+def test_a_mistake_that_only_the_story_finds_ends_the_same_way(tmp_path):
+    run = tmp_path / "mine" / "20260101-000000-abcdef"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("name: mine\n")
+    told = refused("resume=mine", cwd=tmp_path)
+    assert told == f"mine is no run folder: there is no config.yaml in it. Runs below it: {run}.\n"
+
+
+# --- what the stories refuse -----------------------------------------------------------------------------------------
+
+
+def test_a_run_to_measure_must_be_one(tmp_path):
+    with pytest.raises(ConfigError, match="is no run folder"):
+        evaluate.main(compose("evaluate", [f"run={tmp_path}"]), [f"run={tmp_path}"])
+
+
+def test_resuming_takes_no_other_overrides():
+    overrides = ["resume=somewhere", "seed=1"]
+    with pytest.raises(ConfigError, match="leave the other overrides out"):
+        train.main(compose("config", overrides), overrides)
+
+
+@pytest.mark.parametrize("override", ["dry_run=true", "resume=somewhere"])
+def test_measuring_is_neither_tried_dry_nor_resumed(override, tmp_path):
+    with pytest.raises(ConfigError, match="are for mcqa.train"):
+        evaluate.main(compose("evaluate", [override, f"outputs={tmp_path}"]), [override])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize(("main", "name"), [(train.main, "config"), (evaluate.main, "evaluate")])
+def test_a_gpu_that_is_not_there_is_told_with_a_way_out(main, name, tmp_path):
+    overrides = ["hardware=gpu", f"outputs={tmp_path}"]
+    with pytest.raises(ConfigError, match=r"^hardware=gpu needs an NVIDIA GPU .* Take hardware=cpu"):
+        main(compose(name, overrides), overrides)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there_is_told_by_its_key():
+    overrides = ["model=local", "model.path=/no/such/model", "dry_run=true"]
+    with pytest.raises(ModelError, match=r"^model\.path=/no/such/model: there is no such folder here\."):
+        train.main(compose("config", overrides), overrides)
+
+
+# --- what is told where Hydra refuses --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argument", "start", "end"),
+    [
+        ("model=starte", "model=starte: no such option; known are ", "Did you mean 'starter'?"),
+        ("+experiment=smok", "experiment=smok: no such option; known are ", "Did you mean 'smoke'?"),
+        ("+sweeps=learning_rat", "sweeps=learning_rat: no such option; known are ", "Did you mean 'learning_rate'?"),
+        ("prompt=xyz", "prompt=xyz: no such option; known are cloze, letters.", "letters."),
+        ("modl=starter", "modl: unknown key.", "Did you mean 'model'?"),
+        ("+modl.path=x", "modl: unknown key.", "Did you mean 'model'?"),
+        ("objective.epoch=2", "objective.epoch: unknown key.", "Did you mean 'epochs'?"),
+        ("data.splits.tran=a", "data.splits.tran: unknown key.", "Did you mean 'train'?"),
+        ("~optimizer.eps", "optimizer.eps: missing;", "chosen for this group."),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_nearest(argument, start, end):
+    (told,) = diagnosed(argument)
+    assert told.startswith(start)
+    assert told.endswith(end)
+
+
+@pytest.mark.parametrize("argument", ["experiment=smoke", "sweeps=learning_rate"])
+def test_a_missing_plus_is_told(argument):
+    assert diagnosed(argument) == [f"{argument}: not chosen by default, so it needs a plus: +{argument}"]
+
+
+def test_every_misspelled_option_and_key_is_told_and_every_wrong_value():
+    told = diagnosed("model=qwen", "data=arc_eazy", "peft.rank=3", "seed=x", "optimizer.learning_rate=-1")
+    assert [problem.split(":")[0] for problem in told] == [
+        "model=qwen",
+        "data=arc_eazy",
+        "seed",
+        "optimizer.learning_rate",
+        "peft.rank",
+    ]
+
+
+def test_a_right_option_beside_a_wrong_one_is_composed():
+    told = diagnosed("model=local", "peft=qlroa")
+    assert [problem.split(":")[0] for problem in told] == ["peft=qlroa", "model.path"]
+
+
+def test_an_experiment_counts_while_the_rest_is_looked_through():
+    (told,) = diagnosed("+experiment=pretrain_starter", "peft.rank=3")
+    assert told.startswith("peft.rank: unknown key.")
+
+
+def test_in_a_multirun_the_first_value_stands_for_all():
+    assert diagnosed("--multirun", "peft=none,lora", "optimizer.eps=1e-8,1e-9", "sed=1,2") == [
+        "sed: unknown key. Did you mean 'seed'?"
+    ]
+
+
+def test_a_misspelled_value_in_a_list_of_options_is_told():
+    (told,) = diagnosed("--multirun", "peft=nome,lora")
+    assert told.startswith("peft=nome: no such option")
+
+
+@pytest.mark.parametrize("space", ["interval(1e-5,1e-3)", "tag(log,interval(1e-5,1e-3))", "glob(*)"])
+def test_a_range_without_a_sweeper_for_it_does_not_hide_the_other_mistakes(space):
+    told = diagnosed(f"optimizer.learning_rate={space}", "sede=1")
+    assert "sede: unknown key. Did you mean 'seed'?" in told
+
+
+def test_where_nothing_is_found_hydra_speaks_for_itself():
+    assert diagnosed("peft=lora", "optimizer.eps=1e-8") == ["Hydra's own words"]
+
+
+@pytest.mark.parametrize("garbage", ["foo bar", "seed", "name=a=b", "optimizer.learning_rate=[1,2"])
+def test_garbage_is_told_together_with_the_other_mistakes(garbage):
+    first, second = diagnosed(garbage, "peft=qlroa")
+    assert first.startswith(f"{garbage}: ")
+    assert second.startswith("peft=qlroa: no such option")
+
+
+def test_the_keys_of_an_evaluation_are_known_to_it_alone():
+    assert diagnosed("splits=[dev]", "run=a", "peft.rnk=1", name="evaluate", kind=EvaluateConfig)[0].startswith(
+        "peft.rnk"
+    )
+    assert [problem.split(":")[0] for problem in diagnosed("splits=[dev]")] == ["splits"]
+
+
+# --- composing -------------------------------------------------------------------------------------------------------
+
+
+def test_what_hydra_refuses_to_compose_is_a_config_error():
+    with pytest.raises(ConfigError, match="Could not find 'peft/qlroa'"):
+        compose("config", ["peft=qlroa"])
+
+
+@pytest.fixture(params=["plain", "Größe (2), alt"])
+def own_options(request, tmp_path):
+    """A folder with an option data=mine and an experiment of the user's own."""
+    folder = tmp_path / request.param
+    (folder / "data").mkdir(parents=True)
+    (folder / "experiment").mkdir()
+    (folder / "data" / "mine.yaml").write_text("defaults:\n  - local\n\nname: mine\npath: mine.csv\n")
+    (folder / "experiment" / "own.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /data: mine\nname: own\n"
+    )
+    return folder
+
+
+def test_options_of_ones_own_are_chosen_like_those_of_the_project(own_options, tmp_path):
+    done = command("--config-dir", str(own_options), "+experiment=own", "peft=none", "--cfg", "job", cwd=tmp_path)
+    shown = yaml.safe_load(done.stdout)
+    assert (shown["name"], shown["data"]["path"], shown["peft"]["name"]) == ("own", "mine.csv", "none")
+
+
+def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
+    own = f"--config-dir={own_options}"
+    (told,) = diagnosed(own, "data=mien")
+    assert told.endswith("Did you mean 'mine'?")
+    assert ", mine, " in told
+    (told,) = diagnosed(own, "data=mine", "peft.rnk=3")
+    assert told.startswith("peft.rnk: unknown key.")
+
+
+def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):
+    assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)
+
+
+def test_the_command_line_changes_a_stored_tree_by_whole_groups_and_by_keys():
+    stored = compose("config", ["seed=1", "data.limit=5", "hardware.micro_batch_size=3"])
+    overrides = ["data=arc_easy", "+seed=2", "outputs=elsewhere"]
+    asked = compose("config", ["data=arc_easy", "seed=2", "outputs=elsewhere"])
+    tree = changed(stored, asked, overrides, leave_out={"outputs"})
+    assert tree["data"] == asked["data"]
+    assert (tree["seed"], tree["outputs"], tree["hardware"]["micro_batch_size"]) == (2, "outputs", 3)
+    assert stored["seed"] == 1

@@ -1,0 +1,320 @@
+"""The tokens that are scored are exactly the answer's, and the tokens learned are exactly those scored."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcqa.config import ObjectiveConfig, PromptConfig
+from mcqa.encoding import IGNORED, Encoded, context, continuations, encode, split_space, training_set
+from mcqa.errors import DataError, ModelError
+from mcqa.model import END_OF_TEXT, _new_tokenizer
+from mcqa.question import Question
+
+CLOZE, LETTERS = PromptConfig("cloze", instruction=""), PromptConfig("letters", instruction="")
+SENTENCES = [
+    "Question: Which of these animals is a mammal?\nA. the trout\nB. the whale\nC. the eagle\nAnswer: the whale",
+    "Question: Wie heißt die größte Stadt? Antwort: Zürich liegt am See.",
+    "Water boils at 100 degrees and freezes at 0. The answer is yes, and the answer is no.",
+] * 3
+REAL = os.environ.get("MCQA_TEST_MODELS")
+
+
+def bytes_alone():
+    """As of model=scratch: byte-level pairs, and no special token by itself."""
+    return _new_tokenizer(500, SENTENCES)
+
+
+BYTES = bytes_alone()
+
+
+def bytes_after_a_start():
+    """The same, putting one special token before every text, as Llama's does."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = _new_tokenizer(500, SENTENCES)
+    start = (END_OF_TEXT, tokenizer.eos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{END_OF_TEXT} $A", special_tokens=[start])
+    return tokenizer
+
+
+def sentencepiece():
+    """A trained one: puts <s> before every text, a space before the first word, and unknown characters in bytes."""
+    if REAL is None:
+        pytest.skip("MCQA_TEST_MODELS names no folder with real models")
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(Path(REAL) / "stories260k")
+
+
+@pytest.fixture(
+    scope="module", params=[bytes_alone, bytes_after_a_start, sentencepiece], ids=lambda make: make.__name__
+)
+def tokenizer(request):
+    return request.param()
+
+
+def question(**changes):
+    """A valid question; name only what the test is about."""
+    values = {"id": "q", "question": "Which is a mammal?", "choices": ("the trout", "the whale"), "answer": 1}
+    return Question(**(values | changes))
+
+
+def objective(**changes):
+    values = {
+        "name": "sft", "epochs": 1.0, "max_steps": None, "max_length": 10_000, "loss_on": "answer", "trainer_args": {},
+    }  # fmt: skip
+    return ObjectiveConfig(**(values | changes))
+
+
+# U+2581 is how SentencePiece writes a space
+any_text = st.text(st.characters(codec="utf-8", exclude_characters="\u2581"), max_size=12)
+some_text = any_text | st.sampled_from(
+    ["the whale", "the", "Zürich", "100", "", " ", "the whale ", "\n", "é", "鯨", "🐋"]
+)
+
+
+@st.composite
+def questions(draw):
+    choices = draw(st.lists(some_text, min_size=1, max_size=5))
+    return Question(
+        id=draw(st.uuids()).hex,
+        question=draw(some_text),
+        choices=tuple(choices),
+        answer=draw(st.integers(0, len(choices) - 1)),
+        context=draw(some_text),
+    )
+
+
+prompts = st.builds(PromptConfig, st.sampled_from(["cloze", "letters"]), st.sampled_from(["", "Choose well."]))
+
+
+def text_of(tokenizer, ids):
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cloze_asks_the_question_alone():
+    assert context(CLOZE, question()) == "Question: Which is a mammal?\nAnswer:"
+    assert continuations(CLOZE, question()) == [" the trout", " the whale"]
+
+
+def test_letters_list_the_choices_and_score_the_letter():
+    assert context(LETTERS, question()) == "Question: Which is a mammal?\nA. the trout\nB. the whale\nAnswer:"
+    assert continuations(LETTERS, question()) == [" A", " B"]
+
+
+def test_instruction_and_passage_stand_before_the_question():
+    prompt = PromptConfig("cloze", instruction="Choose well.")
+    told = context(prompt, question(context=" Trouts are fish.\n", question=" Which?\n"))
+    assert told == "Choose well.\n\nTrouts are fish.\nQuestion: Which?\nAnswer:"
+
+
+def test_there_are_letters_for_26_choices_and_no_more():
+    alphabet = tuple(f"choice {n}" for n in range(26))
+    assert continuations(LETTERS, question(choices=alphabet))[-1] == " Z"
+    with pytest.raises(DataError, match=r"question 'q' has 27 choices and there are 26 letters; take prompt=cloze\."):
+        continuations(LETTERS, question(choices=(*alphabet, "one more")))
+    assert len(continuations(CLOZE, question(choices=(*alphabet, "one more")))) == 27
+
+
+@given(some_text, some_text)
+def test_white_space_at_the_end_of_the_context_moves_to_the_continuation(before, after):
+    kept, moved = split_space(before, after)
+    assert kept + moved == before + after
+    assert kept == kept.rstrip()
+    assert moved.endswith(after)
+
+
+# --- tokens of choices -----------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=questions())
+def test_the_scored_tokens_are_exactly_the_answers(tokenizer, prompt, asked):
+    (encoded,) = encode(tokenizer, prompt, [asked])
+    for choice, continuation in zip(encoded, continuations(prompt, asked), strict=True):
+        assert text_of(tokenizer, choice.context) == context(prompt, asked)
+        assert text_of(tokenizer, choice.context + choice.continuation) == context(prompt, asked) + continuation
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=questions())
+def test_a_byte_level_continuation_reads_as_a_space_and_the_choice(prompt, asked):
+    (encoded,) = encode(BYTES, prompt, [asked])
+    assert [text_of(BYTES, choice.continuation) for choice in encoded] == continuations(prompt, asked)
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=questions())
+def test_a_context_and_its_continuation_are_cut_as_lm_evaluation_harness_does(tokenizer, prompt, asked):
+    (encoded,) = encode(tokenizer, prompt, [asked])
+    before = tokenizer(context(prompt, asked))["input_ids"]
+    for choice, continuation in zip(encoded, continuations(prompt, asked), strict=True):
+        whole = tokenizer(context(prompt, asked) + continuation)["input_ids"]
+        assert choice == Encoded(before, whole[len(before) :])
+        assert choice.continuation
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=questions())
+def test_special_tokens_are_those_that_the_tokenizer_adds_and_never_doubled(tokenizer, prompt, asked):
+    special = set(tokenizer.all_special_ids)
+    added = [token for token in tokenizer("x")["input_ids"] if token in special]
+    for choice in encode(tokenizer, prompt, [asked])[0]:
+        assert [token for token in choice.context + choice.continuation if token in special] == added
+        assert choice.context[: len(added)] == added
+
+
+def test_a_letter_is_scored_with_its_space_and_is_not_the_letter_of_the_list(tokenizer):
+    (encoded,) = encode(tokenizer, LETTERS, [question()])
+    for choice, letter in zip(encoded, "AB", strict=True):
+        assert choice.continuation == tokenizer(f"x {letter}")["input_ids"][len(tokenizer("x")["input_ids"]) :]
+        assert choice.continuation != tokenizer(f"x{letter}")["input_ids"][len(tokenizer("x")["input_ids"]) :]
+
+
+@pytest.mark.parametrize("prompt", [CLOZE, LETTERS], ids=["cloze", "letters"])
+def test_every_choice_is_read_after_the_same_context(tokenizer, prompt):
+    (encoded,) = encode(tokenizer, prompt, [question(choices=("the", "the whale", "the whale shark", "the"))])
+    assert all(choice.context == encoded[0].context for choice in encoded)
+
+
+def test_choices_that_begin_alike_or_are_the_same_keep_their_own_tokens(tokenizer):
+    first, longer, again = encode(tokenizer, CLOZE, [question(choices=("the", "the whale", "the"))])[0]
+    assert longer.continuation[: len(first.continuation)] == first.continuation
+    assert len(longer.continuation) > len(first.continuation)
+    assert again == first
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=st.lists(questions(), max_size=4), chosen=st.randoms(use_true_random=False))
+def test_a_question_has_the_same_tokens_in_any_company(tokenizer, prompt, asked, chosen):
+    alone = [encode(tokenizer, prompt, [one])[0] for one in asked]
+    assert encode(tokenizer, prompt, asked) == alone
+    order = chosen.sample(range(len(asked)), len(asked))
+    assert encode(tokenizer, prompt, [asked[i] for i in order]) == [alone[i] for i in order]
+
+
+def test_the_tokenizer_is_called_once_for_all_questions():
+    calls = []
+
+    def counting(texts):
+        calls.append(texts)
+        return BYTES(texts)
+
+    encode(counting, CLOZE, [question(id=str(n), question=f"Which {n}?") for n in range(10)])
+    assert len(calls) == 1
+    assert len(calls[0]) == len(set(calls[0])) == 30  # ten contexts, twice ten contexts with a choice
+
+
+def test_where_everything_merges_at_the_join_the_merged_token_is_scored():
+    def one_token_a_text(texts):
+        return {"input_ids": [[sum(text.encode())] for text in texts]}
+
+    for choice in encode(one_token_a_text, CLOZE, [question()])[0]:
+        assert choice.context == []
+        assert len(choice.continuation) == 1
+
+
+def test_no_questions_need_no_tokenizer():
+    assert encode(None, CLOZE, []) == []
+
+
+# --- training examples -----------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=st.lists(questions(), min_size=1, max_size=4, unique_by=lambda one: one.id))
+def test_the_tokens_learned_are_those_scored_and_the_end_of_text(tokenizer, prompt, asked):
+    end = tokenizer.eos_token_id
+    training = training_set(tokenizer, prompt, objective(), asked, [])
+    for one, choices, example in zip(asked, encode(tokenizer, prompt, asked), training.examples, strict=True):
+        right = choices[one.answer]
+        assert example.input_ids == [*right.context, *right.continuation, end]
+        assert example.labels == [IGNORED] * len(right.context) + [*right.continuation, end]
+        assert example.supervised == len(right.continuation) + 1
+
+
+@settings(deadline=None)
+@given(prompt=prompts, asked=questions())
+def test_with_loss_on_all_the_question_is_learned_too(tokenizer, prompt, asked):
+    (answer_only,) = training_set(tokenizer, prompt, objective(), [asked], []).examples
+    (everything,) = training_set(tokenizer, prompt, objective(loss_on="all"), [asked], []).examples
+    assert everything.input_ids == everything.labels == answer_only.input_ids
+    assert everything.supervised == len(everything.input_ids) - 1
+
+
+def test_an_example_ends_with_one_end_of_text_where_the_tokenizer_adds_one_itself():
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = bytes_alone()
+    end = tokenizer.eos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, end)]
+    )
+    (choices,) = encode(tokenizer, CLOZE, [question()])
+    assert [text_of(tokenizer, choice.continuation) for choice in choices] == [" the trout", " the whale"]
+    (example,) = training_set(tokenizer, CLOZE, objective(), [question()], []).examples
+    assert example.input_ids.count(end) == 1
+
+
+@settings(deadline=None)
+@given(
+    asked=st.lists(questions(), min_size=2, max_size=6, unique_by=lambda one: one.id),
+    loss_on=st.sampled_from(["answer", "all"]),
+    data=st.data(),
+)
+def test_examples_that_are_too_long_are_left_out_whole_and_counted_by_id(tokenizer, asked, loss_on, data):
+    uncut = training_set(tokenizer, CLOZE, objective(loss_on=loss_on), asked, []).examples
+    lengths = [len(example.input_ids) for example in uncut]
+    longest = data.draw(st.sampled_from(lengths))
+    training = training_set(tokenizer, CLOZE, objective(loss_on=loss_on, max_length=longest), asked, [])
+    assert training.examples == [example for example in uncut if len(example.input_ids) <= longest]
+    assert training.too_long == {one.id: length for one, length in zip(asked, lengths, strict=True) if length > longest}
+
+
+def test_where_no_example_is_short_enough_the_shortest_is_told(tokenizer):
+    asked = [question(id="a"), question(id="b", question="Which is a mammal " * 9)]
+    (example,) = training_set(tokenizer, CLOZE, objective(), asked[:1], []).examples
+    length = len(example.input_ids)
+    with pytest.raises(
+        DataError, match=rf"2 are longer than objective\.max_length={length - 1} tokens; the shortest has {length}\."
+    ):
+        training_set(tokenizer, CLOZE, objective(max_length=length - 1), asked, [])
+
+
+def test_without_questions_there_is_no_training_set(tokenizer):
+    with pytest.raises(DataError, match="no training example is left: 0 are longer"):
+        training_set(tokenizer, CLOZE, objective(), [], [])
+
+
+def test_letters_without_end_are_refused_in_training_too(tokenizer):
+    with pytest.raises(DataError, match="30 choices and there are 26 letters"):
+        training_set(tokenizer, LETTERS, objective(), [question(choices=tuple(map(str, range(30))))], [])
+
+
+def test_a_tokenizer_without_an_end_of_text_is_refused():
+    with pytest.raises(ModelError, match="no end-of-text token"):
+        training_set(SimpleNamespace(eos_token_id=None), CLOZE, objective(), [question()], [])
+
+
+@settings(deadline=None)
+@given(texts=st.lists(any_text.map("The {}.".format), min_size=1, max_size=4))
+def test_pretraining_learns_every_token_of_a_text_and_its_end(tokenizer, texts):
+    pretrain = objective(name="pretrain", loss_on="all")
+    training = training_set(tokenizer, CLOZE, pretrain, [question()], texts)
+    for text, example in zip(texts, training.examples, strict=True):
+        assert example.input_ids == example.labels == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+
+
+def test_texts_that_are_too_long_are_left_out_and_named_by_number(tokenizer):
+    texts = ["The whale.", "The whale is a mammal and the trout is a fish."]
+    short, long = (len(ids) + 1 for ids in tokenizer(texts)["input_ids"])
+    training = training_set(tokenizer, CLOZE, objective(name="pretrain", max_length=short), [], texts)
+    assert len(training.examples) == 1
+    assert training.too_long == {"text 2": long}

@@ -1,0 +1,267 @@
+"""Whole runs, small: what they leave behind, how they end, and that measuring again gives the same numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mcqa import evaluate, run_folder, train
+from mcqa.config import ROOT
+from mcqa.door import compose
+from mcqa.errors import ConfigError, ModelError, TrainingError
+from tests.conftest import configured
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+SMALLER = {  # options that cannot run on a test machine, and why
+    "model": "the hub",
+    "data": "the hub, and files that other tests write",
+    "hardware/gpu": "a GPU",
+    "optimizer/adamw_8bit": "a GPU",
+    "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
+    "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
+}
+OPTIONS = [
+    f"{group.name}={option.stem}"
+    for group in sorted((ROOT / "conf").iterdir())
+    if group.is_dir() and group.name not in ("experiment", "hydra", "sweeps", *SMALLER)
+    for option in sorted(group.glob("*.yaml"))
+    if f"{group.name}/{option.stem}" not in SMALLER
+]
+
+
+def trained(overrides):
+    """Run it; the folder and its result.json."""
+    config, tree = configured(overrides)
+    folder = run_folder.create(config.outputs, config.name, tree, overrides)
+    train.run(config, tree, folder)
+    return folder, run_folder.read_json(folder / "result.json")
+
+
+def measured_again(overrides):
+    evaluate.main(compose("evaluate", overrides), overrides)
+
+
+def newest(outputs, name="evaluate"):
+    return max((Path(outputs) / "runs" / name).iterdir(), key=lambda folder: folder.stat().st_mtime)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_for_two_updates(name, small):
+    _, result = trained([f"+experiment={name}", *small, "data.texts=facts"])
+    assert result["status"] == "complete"
+    assert result["metrics"]["test/n"] == 16
+    assert result["value"] == result["metrics"]["dev/acc"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_every_group_runs_for_two_updates(option, small):
+    _, result = trained([*small, option])
+    assert result["status"] == "complete"
+
+
+def test_a_run_leaves_everything_in_its_folder(small):
+    folder, result = trained([*small, "+experiment=smoke"])
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert found >= {
+        "config.yaml",
+        "overrides.yaml",
+        "environment.json",
+        "events.jsonl",
+        "result.json",
+        "model/adapter_model.safetensors",
+        "model/tokenizer.json",
+        "model/README.md",
+        "predictions/base_dev.jsonl",
+        "predictions/base_test.jsonl",
+        "predictions/dev.jsonl",
+        "predictions/test.jsonl",
+        "pictures/loss.png",
+        "pictures/accuracy.png",
+        "pictures/subjects.png",
+        "wrong_test.json",
+    }
+    assert not [name for name in found if name.endswith(".partial")]
+    for split in ("base/dev", "base/test", "dev", "test"):
+        names = {
+            f"{split}/{name}" for name in ("acc", "acc_norm", "acc_bytes", "acc_stderr", "acc_ci_low", "n", "loss")
+        }
+        assert names <= result["metrics"].keys()
+    assert result["seconds"] > 0
+    assert result["peak_memory_bytes"] > 1e8
+    environment = run_folder.read_json(folder / "environment.json")
+    assert environment["fingerprints"].keys() == {"train", "dev", "test", "tokenizer"}
+    assert environment["packages"]["transformers"]
+    line = json.loads((folder / "predictions" / "test.jsonl").read_text().splitlines()[0])
+    assert line.keys() >= {
+        "id",
+        "question",
+        "choices",
+        "answer",
+        "prediction",
+        "correct",
+        "scores",
+        "lengths",
+        "subject",
+    }
+
+
+def test_the_model_card_names_data_licence_configuration_and_scores(small):
+    folder, result = trained([*small, "+experiment=smoke", "data.licence=CC BY-SA 4.0"])
+    card = (folder / "model" / "README.md").read_text()
+    assert "CC BY-SA 4.0" in card
+    assert f"{100 * result['metrics']['test/acc']:.1f} %" in card
+    assert "learning_rate: 0.002" in card
+    assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
+
+
+@pytest.mark.parametrize("peft", ["none", "lora", "qlora"])
+def test_measuring_a_saved_run_again_gives_the_same_numbers(peft, small, tmp_path):
+    folder, result = trained([*small, f"peft={peft}", "optimizer.learning_rate=0.01"])
+    measured_again([f"run={folder}", f"outputs={tmp_path}/again"])
+    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+    for name, value in again.items():
+        assert value == pytest.approx(result["metrics"][name], abs=1e-6), name
+    assert {"dev/acc", "test/acc"} <= again.keys()
+
+
+def test_a_saved_model_is_measured_on_other_questions(small, tmp_path):
+    folder, _ = trained(small)
+    measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"])
+    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+    assert again["dev/n"] > 100
+    assert "test/acc" not in again
+
+
+def test_a_foreign_model_is_measured_by_its_path(small, tmp_path):
+    overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
+    folder, result = trained([*small, "peft=none"])
+    measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"])
+    again = run_folder.read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
+    assert again["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
+
+
+def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):
+    folder = tmp_path / "unfinished"
+    folder.mkdir()
+    run_folder.write_yaml(folder / "config.yaml", configured(small)[1])
+    with pytest.raises(ConfigError, match="saved no model"):
+        measured_again([f"run={folder}"])
+
+
+def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):
+    with pytest.raises((TrainingError, ModelError)) as raised:
+        trained(
+            [
+                *small,
+                "peft=none",
+                "optimizer.learning_rate=1e30",
+                "optimizer.max_grad_norm=0",
+                "tracking.log_every=1",
+                "objective.max_steps=5",
+            ]
+        )
+    result = run_folder.read_json(newest(tmp_path / "outputs", "run") / "result.json")
+    assert result["status"] == "failed"
+    assert result["error"] == str(raised.value)
+
+
+def test_a_run_is_found_in_mlflow(small, tmp_path):
+    from mlflow import MlflowClient
+
+    folder, result = trained([*small, "tracking=mlflow", "seed=3"])
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer.learning_rate"] == "0.002"
+    assert run.data.params["seed"] == "3"
+    assert run.data.metrics["test/acc"] == pytest.approx(result["metrics"]["test/acc"])
+    assert {
+        "train/loss",
+        "grad_norm",
+        "learning_rate",
+        "tokens_per_second",
+        "questions_per_second",
+    } <= run.data.metrics.keys()
+    assert any(name.startswith("system/") for name in run.data.metrics)
+    assert run.data.tags["packages.torch"]
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"local"}
+    names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "environment.json", "pictures", "predictions", "result.json", "wrong_test.json"} <= names
+
+
+def test_a_killed_run_is_resumed_in_its_folder(small, tmp_path):
+    """SIGKILL between two checkpoints: the next start goes on, measures the base no second time, and completes."""
+    overrides = [*small, "objective.max_steps=60", "objective.epochs=null", "evaluation.every=3", "name=killed"]
+    command = [sys.executable, "-m", "mcqa.train", *overrides]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runs = tmp_path / "outputs" / "runs" / "killed"
+    deadline = time.time() + 120
+    while not list(runs.glob("*/checkpoints/checkpoint-*/trainer_state.json")) and time.time() < deadline:
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (folder,) = runs.iterdir()
+    assert not (folder / "result.json").exists()
+    base = (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns
+    done = subprocess.run(
+        [sys.executable, "-m", "mcqa.train", f"resume={folder}"], capture_output=True, text=True, env={**os.environ}
+    )
+    assert done.returncode == 0, done.stderr
+    assert run_folder.read_json(folder / "result.json")["status"] == "complete"
+    assert (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns == base
+    starts = [line for line in (folder / "events.jsonl").read_text().splitlines() if '"event": "start"' in line]
+    assert len(starts) == 2
+
+
+def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, capsys):
+    tree = compose("config", [*small, "dry_run=true", "objective.max_length=20"])
+    train.main(tree, [])
+    shown = capsys.readouterr().out
+    for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=20"):
+        assert expected in shown
+    assert "Updates: 2" in shown
+    assert "8 questions = 8 per forward pass x 1 accumulated" in shown
+    assert not Path(tree["outputs"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "files"),
+    [
+        ("arc_easy", ["train.jsonl", "validation.jsonl", "test.jsonl"]),
+        ("commonsenseqa", ["train.jsonl", "validation.jsonl"]),
+    ],
+)
+def test_the_main_job_trains_on_the_publishers_files(data, files, tmp_path):
+    """On the real files by MCQA_TEST_DATA, else on files of the same raw format."""
+    real = Path(os.environ.get("MCQA_TEST_DATA", "/nowhere")) / data
+    path = real if real.is_dir() else written_as_published(tmp_path, data, files)
+    limits = ["data.limit=64", "objective.max_steps=2", "evaluation.every=2", "evaluation.limit=50", "tracking=none"]
+    overrides = ["+experiment=qlora_mcqa", f"data={data}", f"data.path={path}", *limits, f"outputs={tmp_path}/outputs"]
+    _, result = trained(overrides)
+    assert result["status"] == "complete"
+    assert 0 <= result["metrics"]["base/test/acc"] <= 1
+    if real.is_dir():
+        assert result["metrics"]["test/n"] == {"arc_easy": 2376, "commonsenseqa": 1197}[data]
+
+
+def written_as_published(folder, data, files):
+    letters = "ABCDE" if data == "commonsenseqa" else "ABCD"
+    for name in files:
+        rows = [
+            {
+                "id": f"{name}-{i}",
+                "question": f"What is {i} plus {len(name)}?",
+                "choices": {"label": list(letters), "text": [str(i + len(name) + k) for k in range(len(letters))]},
+                "answerKey": letters[0],
+            }
+            for i in range(80)
+        ]
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
