@@ -275,6 +275,14 @@ GOVERNED = {
 }
 """Arguments of TRL's configuration class that an own key decides."""
 
+FIXED = {
+    "dataset_kwargs": "examples come tokenised, so that what is learned is what is scored",
+    "disable_tqdm": "progress is shown by the run itself",
+    "logging_nan_inf_filter": "a loss that is not a number must be seen",
+    "restore_callback_states_from_checkpoint": "a resumed run goes on with the same state",
+}
+"""Arguments that the run relies on, and why."""
+
 
 def _trainer_args(config: Config) -> Iterator[str]:
     if not config.objective.trainer_args:
@@ -285,6 +293,8 @@ def _trainer_args(config: Config) -> Iterator[str]:
     for name in config.objective.trainer_args:
         if name in GOVERNED:
             yield f"objective.trainer_args.{name}: is decided by {GOVERNED[name]}; set that key instead."
+        elif name in FIXED:
+            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
 
@@ -318,8 +328,13 @@ def _objective(config: Config) -> Iterator[str]:
 def _model(config: Config) -> Iterator[str]:
     if config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
-    if (config.model.architecture is None) != (config.model.vocabulary_size is None):
+    if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
         yield "model.vocabulary_size: goes together with model.architecture; give both or neither."
+
+
+def _name(config: Config) -> Iterator[str]:
+    if not re.fullmatch(r"\w[\w.+-]*", config.name):
+        yield f"name: becomes a folder's name, so letters, digits and . _ + - only, got {config.name!r}."
 
 
 def _data(config: Config) -> Iterator[str]:
@@ -376,6 +391,7 @@ def _tracking(config: Config) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
+    _name,
     _model,
     _data,
     _objective,
@@ -413,8 +429,8 @@ def problems_of(tree: Mapping[str, Any], kind: type[Config] = Config) -> tuple[d
     for rule in RULES:
         try:
             problems += rule(cast(Config, SimpleNamespace(**values)))
-        except (AttributeError, TypeError):
-            if not problems:  # otherwise the rule met one of the values that were reported already
+        except AttributeError:
+            if not problems:  # otherwise the rule asked for one of the values that were reported already
                 raise
     return values, problems
 

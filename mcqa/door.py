@@ -33,7 +33,11 @@ def open_door(config_name: str, kind: type[Config], story: Story) -> None:
     _calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
+    entered = False
+
     def task(cfg: DictConfig) -> None:
+        nonlocal entered
+        entered = True
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         try:
             story(tree, list(HydraConfig.get().overrides.task))
@@ -42,7 +46,9 @@ def open_door(config_name: str, kind: type[Config], story: Story) -> None:
 
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if entered:  # a bug, and none of the command line's making
+            raise
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")
@@ -79,12 +85,12 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    extra = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
+    extra = [f"hydra.searchpath=['file://{_quoted(str(Path(config_dir).absolute()))}']"] if config_dir else []
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
             return cast(Tree, OmegaConf.to_container(cfg, resolve=True))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
 
 
@@ -109,6 +115,9 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
     GlobalHydra.instance().clear()
     known, _ = get_args_parser().parse_known_args(arguments)
     problems: list[str] = []
+    if known.config_dir and not Path(known.config_dir).is_dir():
+        problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
+        known.config_dir = None
     kept = list(_lenient(known.overrides, known.config_dir, problems))
     try:
         tree = compose(known.config_name or config_name, kept, known.config_dir)
@@ -134,7 +143,11 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
             yield text
             continue
         options = _options(key, folders)
-        value = _first_value(override)
+        try:
+            value = _first_value(override)
+        except HydraException:  # an interval or a glob
+            problems.append(f"{text}: a range needs a sweeper that can draw from it; give a list such as {key}=1,2,3.")
+            continue
         if options and isinstance(value, str):
             if value not in options:
                 problems.append(
@@ -159,6 +172,11 @@ def _first_value(override: Any) -> Any:
     if override.is_sweep_override():
         return next(iter(override.sweep_string_iterator()), None)
     return override.value()
+
+
+def _quoted(text: str) -> str:
+    """For the inside of single quotes in Hydra's grammar."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _first_lines(error: Exception) -> str:

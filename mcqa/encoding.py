@@ -96,7 +96,8 @@ def encode(tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Quest
     ]
     flat = [pair for choices in pairs for pair in choices]
     texts = list(dict.fromkeys([before for before, _ in flat] + [before + after for before, after in flat]))
-    tokens = dict(zip(texts, tokenizer(texts)["input_ids"], strict=True)) if texts else {}
+    read = tokenizer(texts)["input_ids"] if texts else []
+    tokens = dict(zip(texts, (_without_end(tokenizer, ids) for ids in read), strict=True))
     return [[_join(tokens[before], tokens[before + after]) for before, after in choices] for choices in pairs]
 
 
@@ -104,6 +105,11 @@ def split_space(before: str, after: str) -> tuple[str, str]:
     """Trailing white space of the context belongs to the continuation, where tokenizers keep it with the word."""
     kept = before.rstrip()
     return kept, before[len(kept) :] + after
+
+
+def _without_end(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+    """Some tokenizers close every text with an end-of-text token; here the text goes on."""
+    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
 
 
 def _join(before: list[int], whole: list[int]) -> Encoded:
@@ -168,5 +174,6 @@ def _question_examples(
 
 
 def _text_examples(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> Named:
-    tokens = tokenizer(list(texts))["input_ids"] if texts else []
-    return {f"text {number}": ([*ids, end], [*ids, end]) for number, ids in enumerate(tokens, start=1)}
+    read = tokenizer(list(texts))["input_ids"] if texts else []
+    closed = [[*_without_end(tokenizer, ids), end] for ids in read]
+    return {f"text {number}": (ids, list(ids)) for number, ids in enumerate(closed, start=1)}

@@ -30,5 +30,5 @@ class TrainingError(McqaError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the nearest known name, or nothing when none is near."""
-    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    found = get_close_matches(str(name), list(known), n=1, cutoff=0.65)
     return f" Did you mean {found[0]!r}?" if found else ""

@@ -15,7 +15,7 @@ from mcqa.errors import ConfigError
 
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree, or a run's stored one, to measured splits."""
-    from mcqa import hardware, run_folder
+    from mcqa import run_folder
 
     if tree["run"] is not None:
         finished = run_folder.open_existing(str(tree["run"]))
@@ -27,6 +27,8 @@ def main(tree: Tree, overrides: list[str]) -> None:
         raise ConfigError("dry_run and resume are for mcqa.train; measuring takes moments and starts anew.")
     if config.run is not None:
         config = of_saved_model(config, finished / "model")
+    from mcqa import hardware
+
     hardware.check(config.hardware)
     run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
 

@@ -62,36 +62,36 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
     total = updates(config, examples)
     machine, metric = config.hardware, config.evaluation.best_metric
     batch = batching(config)
-    return SFTConfig(
-        output_dir=str(folder / "checkpoints"),
-        seed=config.seed,
-        max_steps=total,
-        max_length=config.objective.max_length,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        per_device_train_batch_size=batch.micro_batch_size,
-        gradient_accumulation_steps=batch.accumulation,
-        use_cpu=machine.device == "cpu",
-        bf16=machine.precision == "bf16",
-        fp16=machine.precision == "fp16",
-        gradient_checkpointing=machine.gradient_checkpointing,
-        eval_strategy="steps",  # only the last update; EvaluationPoints adds the others
-        eval_steps=total,
-        save_strategy="steps",
-        save_steps=total,
-        save_total_limit=1,  # the newest; the best is kept besides
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{metric}",
-        greater_is_better=not metric.endswith("loss"),
-        restore_callback_states_from_checkpoint=True,
-        logging_steps=config.tracking.log_every,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is not a number must be seen
-        disable_tqdm=True,
-        report_to="none",
-        **optim.arguments(config.optimizer, config.scheduler, total),
-        **({"dataloader_pin_memory": False} if machine.device == "cpu" else {}),
-        **config.objective.trainer_args,
-    )
+    ours: dict[str, Any] = {
+        "output_dir": str(folder / "checkpoints"),
+        "seed": config.seed,
+        "max_steps": total,
+        "max_length": config.objective.max_length,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "per_device_train_batch_size": batch.micro_batch_size,
+        "gradient_accumulation_steps": batch.accumulation,
+        "use_cpu": machine.device == "cpu",
+        "bf16": machine.precision == "bf16",
+        "fp16": machine.precision == "fp16",
+        "gradient_checkpointing": machine.gradient_checkpointing,
+        "eval_strategy": "steps",  # only the last update; EvaluationPoints adds the others
+        "eval_steps": total,
+        "save_strategy": "steps",
+        "save_steps": total,
+        "save_total_limit": 1,  # the newest; the best is kept besides
+        "load_best_model_at_end": True,
+        "metric_for_best_model": f"eval_{metric}",
+        "greater_is_better": not metric.endswith("loss"),
+        "restore_callback_states_from_checkpoint": True,
+        "logging_steps": config.tracking.log_every,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # a loss that is not a number must be seen
+        "disable_tqdm": True,
+        "report_to": "none",
+        "dataloader_pin_memory": machine.device != "cpu",
+    }
+    ours |= optim.arguments(config.optimizer, config.scheduler, total)
+    return SFTConfig(**ours | config.objective.trainer_args)
 
 
 class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]

@@ -22,8 +22,9 @@ BOUNDS: dict[str, Callable[[float], bool]] = {
 }
 
 
-class Bad:
-    """Stands for a value of the wrong type while the remaining problems are looked for."""
+BAD = object()
+"""Stands for a value that was reported. A section under construction goes without it, so that a rule which looks
+for it ends in an AttributeError instead of speaking of what was told already."""
 
 
 def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, Any]:
@@ -33,11 +34,10 @@ def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, 
             problems.append(f"{path}{key}: unknown key.{nearest(str(key), hints)}")
     values: dict[str, Any] = {}
     for key, hint in hints.items():
-        if key in tree:
-            values[key] = _value(hint, tree[key], path + key, problems)
-        else:
+        if key not in tree:
             problems.append(f"{path}{key}: missing; it belongs to the file that was chosen for this group.")
-            values[key] = Bad()
+        elif (value := _value(hint, tree[key], path + key, problems)) is not BAD:
+            values[key] = value
     return values
 
 
@@ -47,7 +47,7 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         found = _value(arguments[0], value, path, problems)
         if isinstance(found, (int, float)) and not BOUNDS[arguments[1]](found):
             problems.append(f"{path}: must be {arguments[1]}, got {value!r}.")
-            return Bad()
+            return BAD
         return found
     if origin in (Union, types.UnionType):
         return _one_of(arguments, value, path, problems)
@@ -60,10 +60,11 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
             return value
         near = nearest(str(value), [str(option) for option in arguments])
         problems.append(f"{path}: must be one of {', '.join(map(str, arguments))}, got {value!r}.{near}")
-        return Bad()
+        return BAD
     elif origin is list:
         if isinstance(value, (list, tuple)):
-            return [_value(arguments[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+            items = [_value(arguments[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+            return BAD if BAD in items else items
     elif origin is dict:
         if isinstance(value, Mapping):
             return dict(value)
@@ -73,7 +74,7 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     problems.append(f"{path}: must be {_describe(hint)}, got {value!r}.")
-    return Bad()
+    return BAD
 
 
 def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
@@ -89,7 +90,7 @@ def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]
     if len(real) == 1 or isinstance(value, Mapping):
         return _value(real[0], value, path, problems)
     problems.append(f"{path}: must be {' or '.join(map(_describe, real))}, got {value!r}.")
-    return Bad()
+    return BAD
 
 
 def _describe(hint: Any) -> str:

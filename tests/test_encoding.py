@@ -207,6 +207,7 @@ def test_the_tokenizer_is_called_once_for_all_questions():
         calls.append(texts)
         return BYTES(texts)
 
+    counting.eos_token_id = None
     encode(counting, CLOZE, [question(id=str(n), question=f"Which {n}?") for n in range(10)])
     assert len(calls) == 1
     assert len(calls[0]) == len(set(calls[0])) == 30  # ten contexts, twice ten contexts with a choice
@@ -216,6 +217,7 @@ def test_where_everything_merges_at_the_join_the_merged_token_is_scored():
     def one_token_a_text(texts):
         return {"input_ids": [[sum(text.encode())] for text in texts]}
 
+    one_token_a_text.eos_token_id = None
     for choice in encode(one_token_a_text, CLOZE, [question()])[0]:
         assert choice.context == []
         assert len(choice.continuation) == 1

@@ -221,10 +221,10 @@ def test_a_killed_run_is_resumed_in_its_folder(small, tmp_path):
 
 
 def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, capsys):
-    tree = compose("config", [*small, "dry_run=true", "objective.max_length=20"])
+    tree = compose("config", [*small, "dry_run=true", "objective.max_length=24"])
     train.main(tree, [])
     shown = capsys.readouterr().out
-    for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=20"):
+    for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=24"):
         assert expected in shown
     assert "Updates: 2" in shown
     assert "8 questions = 8 per forward pass x 1 accumulated" in shown

@@ -65,8 +65,8 @@ def write(path: Path, rows: Sequence[Prediction]) -> None:
 
 
 def read(path: Path) -> list[Prediction]:
-    lines = path.read_text("utf-8").splitlines()
-    return [_prediction(json.loads(line)) for line in lines]
+    with path.open(encoding="utf-8", newline="\n") as lines:  # str.splitlines would also split at U+2028
+        return [_prediction(json.loads(line)) for line in lines]
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:
