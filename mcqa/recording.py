@@ -1,7 +1,10 @@
 """What a run leaves behind: its files, its result, the tracker's run and what it says in the terminal."""
 
+import getpass
 import logging
+import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -35,8 +38,7 @@ class Record:
         self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), config.name)
         self.began = time.time()
         self.environment = run_folder.environment(config.hardware.device)
-        tags = {name: str(value) for name, value in run_folder.flat(self.environment).items()}
-        self.tracker.start(run_folder.flat(tree), tags)
+        self.tracker.start(run_folder.flat(tree), _tags(self.environment))
         for name in ("config.yaml", "overrides.yaml"):
             self.keep(folder / name)
 
@@ -125,6 +127,22 @@ def optional(what: str, do: Callable[[], None]) -> None:
         do()
     except Exception as error:
         log.warning("%s failed and was left out: %s: %s", what, type(error).__name__, error)
+
+
+def _tags(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The environment, and what MLflow's own columns show."""
+    known = {name: str(value) for name, value in run_folder.flat(environment).items() if value is not None}
+    shown = {"mlflow.user": _user(), "mlflow.source.name": sys.argv[0] or "mcqa"}
+    if environment["git_commit"]:
+        shown["mlflow.source.git.commit"] = environment["git_commit"]
+    return known | shown
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
 
 
 def _outputs(config: Config) -> Path:

@@ -34,6 +34,7 @@ UPLOAD_S = 60.0  # a file, and a second more per megabyte
 MAX_METRICS, MAX_PARAMS = 1000, 25  # per request; MLflow takes 100 parameters but no more than 1 MB
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
 CUT = " … [cut]"
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -291,7 +292,7 @@ def _experiment(client: Any, name: str, database: Path | None) -> str:
     place = (database.parent / "mlartifacts").resolve().as_uri() if database else None
     if (found := client.get_experiment_by_name(name)) is None:
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, artifact_location=place, tags=MODEL_TRAINING))
         except MlflowException:  # another process was faster
             found = client.get_experiment_by_name(name)
             if found is None:
