@@ -15,6 +15,7 @@ from mcqa.encoding import IGNORED, Example, TrainingSet
 from mcqa.optim import warmup_steps
 
 PERCENTILES = (0, 50, 90, 99, 100)
+OPEN, CLOSE, LEARNED = "⟦", "⟧", "bold green"  # brackets too, for eyes and terminals without green
 
 
 def show(
@@ -34,7 +35,9 @@ def show(
     console.rule("two training examples")
     for example in training.examples[:2]:
         console.print(coloured(example, tokenizer), "")
-    console.print(Text.assemble("read only ", ("learned", "bold green"), "; ", ("·", "dim"), " parts tokens"), "")
+    console.print(
+        Text.assemble("in ", (f"{OPEN}green{CLOSE}", LEARNED), " what is learned; ", ("·", "dim"), " parts tokens")
+    )
     console.rule("lengths")
     console.print(
         lengths(training),
@@ -49,12 +52,15 @@ def show(
 
 
 def coloured(example: Example, tokenizer: Any) -> Text:
-    """The example's text, token by token, with the supervised ones in green."""
-    text = Text()
+    """The example's text, token by token, with the supervised ones in green and in brackets."""
+    text, inside = Text(), False
     for i, (token, label) in enumerate(zip(example.input_ids, example.labels, strict=True)):
+        learned = label != IGNORED
         text.append("·" if i else "", style="dim")
-        text.append(tokenizer.decode([token]), style="bold green" if label != IGNORED else "")
-    return text
+        text.append((OPEN if learned else CLOSE) if learned != inside else "", style=LEARNED)
+        text.append(tokenizer.decode([token]), style=LEARNED if learned else "")
+        inside = learned
+    return text.append(CLOSE if inside else "", style=LEARNED)
 
 
 def lengths(training: TrainingSet) -> Table:
