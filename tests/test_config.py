@@ -12,20 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.config import (
-    DEV_METRICS,
-    FIXED,
-    GOVERNED,
-    RULES,
     Batching,
     Config,
     EvaluateConfig,
     batching,
-    broken_rules,
     problems_of,
     typed,
 )
 from mcqa.door import compose
 from mcqa.errors import ConfigError
+from mcqa.rules import DEV_METRICS, FIXED, GOVERNED, RULES, broken_rules
 from mcqa.typed import members
 
 

@@ -1,0 +1,194 @@
+"""The rules of the configuration that hold across groups: combinations that cannot run, and what to do instead.
+
+Each rule yields a line for every way in which it is broken; all of them are told at once.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from mcqa.errors import nearest
+
+if TYPE_CHECKING:
+    from mcqa.config import Config
+
+DEV_METRICS = ("dev/acc", "dev/acc_norm", "dev/acc_bytes", "dev/loss")
+
+GOVERNED = {
+    "output_dir": "outputs",
+    "run_name": "name",
+    "seed": "seed",
+    "data_seed": "seed",
+    "num_train_epochs": "objective.epochs",
+    "max_steps": "objective.max_steps",
+    "max_length": "objective.max_length",
+    "truncation_mode": "objective.max_length",
+    "completion_only_loss": "objective.loss_on",
+    "assistant_only_loss": "objective.loss_on",
+    "learning_rate": "optimizer.learning_rate",
+    "weight_decay": "optimizer.weight_decay",
+    "max_grad_norm": "optimizer.max_grad_norm",
+    "optim": "optimizer.name",
+    "adam_beta1": "optimizer.beta1",
+    "adam_beta2": "optimizer.beta2",
+    "adam_epsilon": "optimizer.eps",
+    "gradient_accumulation_steps": "optimizer.gradient_accumulation_steps",
+    "per_device_train_batch_size": "hardware.micro_batch_size",
+    "per_device_eval_batch_size": "hardware.evaluation_tokens",
+    "lr_scheduler_type": "scheduler.name",
+    "warmup_steps": "scheduler.warmup_ratio",
+    "bf16": "hardware.precision",
+    "fp16": "hardware.precision",
+    "use_cpu": "hardware.device",
+    "gradient_checkpointing": "hardware.gradient_checkpointing",
+    "activation_checkpointing": "hardware.gradient_checkpointing",
+    "eval_strategy": "evaluation.every",
+    "eval_steps": "evaluation.every",
+    "save_strategy": "evaluation.every",
+    "save_steps": "evaluation.every",
+    "load_best_model_at_end": "evaluation.best_metric",
+    "metric_for_best_model": "evaluation.best_metric",
+    "greater_is_better": "evaluation.best_metric",
+    "report_to": "tracking",
+    "logging_strategy": "tracking.log_every",
+    "logging_steps": "tracking.log_every",
+    "trust_remote_code": "model.trust_remote_code",
+    "model_init_kwargs": "model",
+    "resume_from_checkpoint": "resume",
+}
+"""Arguments of TRL's configuration class that an own key decides."""
+
+FIXED = {
+    "dataset_kwargs": "examples come tokenised, so that what is learned is what is scored",
+    "disable_tqdm": "progress is shown by the run itself",
+    "logging_nan_inf_filter": "a loss that is not a number must be seen",
+    "restore_callback_states_from_checkpoint": "a resumed run goes on with the same state",
+}
+"""Arguments that the run relies on, and why."""
+
+
+def _trainer_args(config: "Config") -> Iterator[str]:
+    if not config.objective.trainer_args:
+        return
+    from trl import SFTConfig  # seconds, paid only by those who pass arguments on
+
+    known = {field.name for field in fields(SFTConfig)}
+    for name in config.objective.trainer_args:
+        if name in GOVERNED:
+            yield f"objective.trainer_args.{name}: is decided by {GOVERNED[name]}; set that key instead."
+        elif name in FIXED:
+            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
+        elif name not in known:
+            yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
+
+
+def _length_of_training(config: "Config") -> Iterator[str]:
+    if config.objective.epochs is None and config.objective.max_steps is None:
+        yield "objective.epochs: give epochs or objective.max_steps; with both null the training has no end."
+
+
+def _size_of_update(config: "Config") -> Iterator[str]:
+    given = [config.optimizer.batch_size, config.optimizer.gradient_accumulation_steps]
+    if given.count(None) != 1:
+        yield (
+            f"optimizer.batch_size, optimizer.gradient_accumulation_steps: give one of the two and null for the other "
+            f"(got {given[0]} and {given[1]}); the other follows from hardware.micro_batch_size."
+        )
+
+
+def _objective(config: "Config") -> Iterator[str]:
+    if config.objective.name == "sft" and config.model.architecture is not None:
+        yield "model.architecture: random weights know nothing to answer from; they go with objective=pretrain."
+    if config.objective.name == "pretrain":
+        if config.data.texts is None:
+            yield f"data.texts: objective=pretrain reads sentences and data={config.data.name} has none; name a file."
+        if config.peft.name != "none":
+            yield f"peft: objective=pretrain moves all weights, got peft={config.peft.name}; take peft=none."
+        if config.objective.loss_on != "all":
+            yield "objective.loss_on: a sentence has no answer to single out; objective=pretrain takes loss_on=all."
+
+
+def _model(config: "Config") -> Iterator[str]:
+    if config.model.architecture is None and config.model.path is None:
+        yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
+    if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
+        yield "model.vocabulary_size: goes together with model.architecture; give both or neither."
+
+
+def _name(config: "Config") -> Iterator[str]:
+    if not re.fullmatch(r"\w[\w.+-]*", config.name):
+        yield f"name: becomes a folder's name, so letters, digits and . _ + - only, got {config.name!r}."
+
+
+def _data(config: "Config") -> Iterator[str]:
+    data = config.data
+    if data.reader != "facts" and data.path is None and data.hub is None:
+        yield f"data.path: data={data.name} needs data.path=<file or folder>."
+    if data.reader == "local" and data.columns is None:
+        yield "data.columns: data=local needs to know which column is what."
+    if data.splits.train is None:
+        yield "data.splits.train: must name the publisher's split to train on."
+
+
+def _adapter(config: "Config") -> Iterator[str]:
+    peft = config.peft
+    if peft.trains == "adapter":
+        for key in ("r", "alpha", "dropout", "target_modules"):
+            if getattr(peft, key) is None:
+                yield f"peft.{key}: peft={peft.name} needs a value."
+    if peft.trains == "full" and peft.quantization is not None:
+        yield "peft.quantization: quantised weights cannot be trained themselves; take peft=qlora."
+
+
+def _hardware(config: "Config") -> Iterator[str]:
+    hardware = config.hardware
+    if hardware.device == "cpu" and hardware.precision == "fp16":
+        yield "hardware.precision: fp16 trains only on a GPU; on a CPU take fp32 or bf16."
+    if hardware.device == "cpu" and hardware.attention == "flash_attention_2":
+        yield "hardware.attention: flash_attention_2 runs only on a GPU; take auto or sdpa."
+    if hardware.attention == "flash_attention_2" and hardware.precision == "fp32":
+        yield "hardware.attention: flash_attention_2 computes in bf16 or fp16; change hardware.precision."
+    if hardware.device == "cpu" and config.optimizer.name == "adamw_8bit":
+        yield "optimizer.name: the 8-bit states of adamw_8bit need a GPU; take optimizer=adamw."
+
+
+def _evaluation(config: "Config") -> Iterator[str]:
+    metric, every = config.evaluation.best_metric, config.evaluation.every
+    if metric.startswith(("test/", "base/", "train/")):
+        yield f"evaluation.best_metric: {metric} must not steer a run, only dev may: one of {', '.join(DEV_METRICS)}."
+    elif metric not in DEV_METRICS:
+        yield (
+            f"evaluation.best_metric: unknown metric {metric!r}, known are {', '.join(DEV_METRICS)}."
+            f"{nearest(metric, DEV_METRICS)}"
+        )
+    if isinstance(every, str) and not re.fullmatch(r"[1-9]\d*/epoch", every):
+        yield f"evaluation.every: a number of updates, or times per epoch such as '4/epoch', got {every!r}."
+
+
+def _tracking(config: "Config") -> Iterator[str]:
+    if config.tracking.uri is not None and re.search(r"://[^/@]*:[^/@]*@", config.tracking.uri):
+        yield (
+            "tracking.uri: holds a password, which would end up in files and logs; "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
+        )
+
+
+RULES: tuple[Callable[["Config"], Iterator[str]], ...] = (
+    _name,
+    _model,
+    _data,
+    _objective,
+    _length_of_training,
+    _size_of_update,
+    _adapter,
+    _hardware,
+    _evaluation,
+    _tracking,
+    _trainer_args,
+)
+
+
+def broken_rules(config: "Config") -> Iterator[str]:
+    for rule in RULES:
+        yield from rule(config)
