@@ -149,8 +149,6 @@ def _hardware(config: "Config") -> Iterator[str]:
         yield "hardware.attention: flash_attention_2 runs only on a GPU; take auto or sdpa."
     if hardware.attention == "flash_attention_2" and hardware.precision == "fp32":
         yield "hardware.attention: flash_attention_2 computes in bf16 or fp16; change hardware.precision."
-    if hardware.device == "cpu" and config.optimizer.name == "adamw_8bit":
-        yield "optimizer.name: the 8-bit states of adamw_8bit need a GPU; take optimizer=adamw."
 
 
 def _evaluation(config: "Config") -> Iterator[str]:

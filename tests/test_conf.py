@@ -23,7 +23,6 @@ NEEDS = {
     ("model", "scratch"): ["objective=pretrain", "peft=none"],
     ("data", "local"): ["data.path=questions.csv"],
     ("objective", "pretrain"): ["peft=none"],
-    ("optimizer", "adamw_8bit"): ["hardware=gpu"],
 }
 """What an option cannot be chosen without."""
 

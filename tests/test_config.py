@@ -267,7 +267,6 @@ BROKEN = [
         ["hardware=gpu", "hardware.precision=fp32", "hardware.attention=flash_attention_2"],
         "hardware.attention: flash_attention_2 computes in bf16 or fp16",
     ),
-    ("_hardware", ["optimizer=adamw_8bit"], "optimizer.name: the 8-bit states of adamw_8bit need a GPU"),
     ("_evaluation", ["evaluation.best_metric=test/acc"], "evaluation.best_metric: test/acc must not steer a run"),
     (
         "_evaluation",

@@ -22,7 +22,6 @@ SMALLER = {  # options that cannot run on a test machine, and why
     "model": "the hub",
     "data": "the hub, and files that other tests write",
     "hardware/gpu": "a GPU",
-    "optimizer/adamw_8bit": "a GPU",
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
 }
