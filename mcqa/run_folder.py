@@ -55,6 +55,12 @@ def open_existing(path: str) -> Path:
     return folder
 
 
+def is_complete(folder: Path) -> bool:
+    """A run is complete only if its result.json says so."""
+    result = folder / "result.json"
+    return result.exists() and read_json(result)["status"] == "complete"
+
+
 def shown(folder: Path) -> str:
     """The folder as the user would type it from where the command runs."""
     try:

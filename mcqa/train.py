@@ -22,6 +22,10 @@ def main(tree: Tree, overrides: list[str]) -> None:
         if len(overrides) > 1:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
         folder = run_folder.open_existing(config.resume)
+        if run_folder.is_complete(folder):
+            raise ConfigError(
+                f"{config.resume} is complete, so there is nothing to resume; mcqa.evaluate measures it again."
+            )
         tree = run_folder.read_yaml(folder / "config.yaml")
         return run(typed(tree, Config), tree, folder)
     hardware.check(config.hardware)
@@ -48,7 +52,7 @@ def preview(config: Config, tree: Tree) -> None:
 def run(config: Config, tree: Tree, folder: Path) -> None:
     """One run in its folder, from where an earlier start left it if there was one."""
     from mcqa import encoding, hardware, model, recording, report, trainer
-    from mcqa.data import texts
+    from mcqa.data import draws, texts
     from mcqa.data.loading import load
     from mcqa.evaluation.measure import measure, measured, question_set
     from mcqa.progress import TrainingProgress
@@ -60,6 +64,8 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
         tokenizer = model.load_tokenizer(config.model, sentences)
         training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
         dev, test = (question_set(split, data.splits[split], config.prompt, tokenizer) for split in ("dev", "test"))
+        few = draws.limited(data.splits["dev"], config.data.seed, config.evaluation.limit or len(dev.questions))
+        steering = question_set("dev", few, config.prompt, tokenizer)
         record.inputs(data, model.fingerprint(tokenizer))
         report.inputs(record, data, training)
 
@@ -77,7 +83,7 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
                 tokenizer,
                 training,
                 folder,
-                measure=lambda: measured(learner.model, dev.first(config.evaluation.limit), config.hardware),
+                measure=lambda: measured(learner.model, steering, config.hardware),
                 observers=[record.log, progress.update],
             )
             trainer.train(learner)

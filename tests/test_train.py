@@ -219,6 +219,12 @@ def test_a_killed_run_is_resumed_in_its_folder(small, tmp_path):
     assert len(starts) == 2
 
 
+def test_a_complete_run_is_not_resumed(small):
+    folder, _ = trained(small)
+    with pytest.raises(ConfigError, match="is complete"):
+        train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
+
+
 def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, capsys):
     tree = compose("config", [*small, "dry_run=true", "objective.max_length=24"])
     train.main(tree, [])

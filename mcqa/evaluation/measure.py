@@ -23,9 +23,6 @@ class QuestionSet:
     questions: Sequence[Question]
     encoded: Sequence[Sequence[encoding.Encoded]]
 
-    def first(self, limit: int | None) -> "QuestionSet":
-        return QuestionSet(self.split, self.questions[:limit], self.encoded[:limit])
-
 
 def question_set(split: str, questions: Sequence[Question], prompt: PromptConfig, tokenizer: Any) -> QuestionSet:
     return QuestionSet(split, questions, encoding.encode(tokenizer, prompt, questions))
