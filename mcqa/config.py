@@ -177,7 +177,7 @@ class Config:
     """One run, complete: this and the code decide what is learned."""
 
     name: str
-    seed: Annotated[int, "at least 0"]
+    seed: Annotated[int, "from 0 to 4294967295"]
     outputs: str
     dry_run: bool
     resume: str | None

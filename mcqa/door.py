@@ -37,8 +37,8 @@ def open_door(config_name: str, kind: type[Config], story: Story) -> None:
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
-        entered = True
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+        entered = True
         try:
             story(tree, list(HydraConfig.get().overrides.task))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
@@ -104,6 +104,8 @@ def changed(stored: Tree, composed: Tree, overrides: list[str], leave_out: Colle
         target, source = tree, composed
         for key in keys[:-1]:
             target, source = target.setdefault(key, {}), source[key]
+        if keys[-1] not in source:
+            raise ConfigError(f"{override}: a stored run has its experiment already; change single keys or groups.")
         target[keys[-1]] = deepcopy(source[keys[-1]])
     return tree
 

@@ -84,7 +84,7 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
     if adapter.exists():
         return _with_adapter(config, peft, machine, tokenizer, seed, adapter)
     where = hardware.device(machine)
-    model = _loaded(
+    model, info = _loaded(
         config.path,
         "model",
         lambda path: AutoModelForCausalLM.from_pretrained(
@@ -92,12 +92,19 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             revision=config.revision,
             trust_remote_code=config.trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
             dtype=hardware.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
             attn_implementation=hardware.attention(machine),
             quantization_config=_quantization(peft, machine),
             device_map={"": where},
         ),
     )
+    if info["missing_keys"]:
+        some = ", ".join(sorted(info["missing_keys"])[:3])
+        raise ModelError(
+            f"model.path={config.path}: {len(info['missing_keys'])} weights are missing, {some} among them; they would "
+            "be random numbers. Was the folder copied whole, and is it a causal language model?"
+        )
     model.name_or_path = config.path  # what a saved adapter names as its base; embedded:… stays valid anywhere
     _keep_4bit_weights_as_trained(model)
     rows = model.get_input_embeddings().num_embeddings
@@ -107,6 +114,18 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             "They do not belong together; set model.tokenizer."
         )
     return model
+
+
+def check_base(config: ModelConfig) -> None:
+    """
+    Raises:
+        ModelError: when the base to train is an adapter, which could only be measured.
+    """
+    if config.path is not None and (Path(location(config.path)) / "adapter_config.json").exists():
+        raise ModelError(
+            f"model.path={config.path} holds an adapter, and training starts from a whole model: merge it into its "
+            "base first (PEFT's merge_and_unload), or give the base's path."
+        )
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -42,10 +42,9 @@ def show(
     console.print(
         lengths(training),
         dropped(training, config.objective.max_length),
-        *data.notes,
-        *data.bad_rows,
         sep="\n",
     )
+    console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
     console.rule("training")
     console.print(plan(config, len(training.examples), updates, data), highlight=False)
     console.print("Nothing was trained: dry_run=true.")

@@ -54,6 +54,7 @@ class TrainingProgress:
             self.console.print(
                 f"update {step:>{width}}/{self.updates}  {self._shown()}  {self._left(step)} left",
                 highlight=False,
+                markup=False,
             )
 
     def _shown(self) -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from rich.console import Console
 from mcqa import hardware, run_folder, tracking
 from mcqa.config import Config
 from mcqa.data.loading import Data
-from mcqa.errors import McqaError
+from mcqa.errors import DataError, McqaError
 from mcqa.evaluation import predictions
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
@@ -45,7 +45,7 @@ class Record:
     def say(self, *parts: Any) -> None:
         """Show texts or tables in the terminal, one below the other."""
         for part in parts:
-            self.console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+            self.console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
     def keep(self, path: Path) -> None:
         """Have the tracker keep a file or folder of the run folder."""
@@ -55,12 +55,25 @@ class Record:
         """What the run reads: goes into environment.json, and to the tracker as datasets."""
         fingerprints = {split: fingerprint(questions) for split, questions in data.splits.items()}
         environment = self.environment | {"fingerprints": fingerprints | {"tokenizer": tokenizer}}
+        earlier = self.folder / "environment.json"
+        if earlier.exists() and run_folder.read_json(earlier)["fingerprints"] != environment["fingerprints"]:
+            raise DataError(
+                f"{run_folder.shown(self.folder)} began on other questions or with another tokenizer than are there "
+                "now (environment.json has their fingerprints); put them back, or start a new run."
+            )
         run_folder.write_json(self.folder / "environment.json", environment)
         self.keep(self.folder / "environment.json")
         chosen = self.config.data
         source = chosen.path or chosen.hub or chosen.source
         for split, questions in data.splits.items():
             self.tracker.dataset(chosen.name, fingerprints[split], source, split, len(questions))
+
+    def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
+        """The rows and examples that are not used, in a file of their own; nothing where all are."""
+        if bad_rows or too_long:
+            path = self.folder / "left_out.json"
+            run_folder.write_json(path, {"bad_rows": list(bad_rows), "too_long": dict(too_long)})
+            self.keep(path)
 
     def log(self, values: dict[str, float], step: int) -> None:
         self.tracker.metrics(values, step)
@@ -87,12 +100,12 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path) -> Iterator[
 
     SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded.
     """
-    console = Console()
-    console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, soft_wrap=True)
-    tracking.send_unsent(config.tracking, _outputs(config))
-    record = Record(config, tree, folder, console)
     signal.signal(signal.SIGTERM, _interrupt)
+    console = Console()
+    console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
+    tracking.send_unsent(config.tracking, _outputs(config))
     ending: Ending = ("failed", "FAILED", None)
+    record = Record(config, tree, folder, console)
     try:
         yield record
         ending = ("complete", "FINISHED", None)

@@ -16,6 +16,8 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import Paired, mcnemar
 from mcqa.recording import Record, optional
 
+SHOWN = 10  # bad rows in the terminal
+
 
 def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
     """Before the model loads: what will be read, and what will not."""
@@ -23,11 +25,14 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
     record.say(f"Questions: {sizes} ({record.config.data.name}; {record.config.data.licence})")
     for note in data.notes:
         record.say(f"  {note}")
-    for bad in data.bad_rows:
+    record.left_out(data.bad_rows, training.too_long if training else {})
+    for bad in data.bad_rows[:SHOWN]:
         record.say(f"  left out: {bad}")
+    if len(data.bad_rows) > SHOWN:
+        record.say(f"  and {len(data.bad_rows) - SHOWN} more; left_out.json lists all")
     if training and training.too_long:
         record.say(
-            f"  {len(training.too_long)} training examples are too long and are left out; dry_run=true lists them"
+            f"  {len(training.too_long)} training examples are too long and are left out; left_out.json lists them"
         )
 
 

@@ -60,6 +60,13 @@ GOVERNED = {
 """Arguments of TRL's configuration class that an own key decides."""
 
 FIXED = {
+    "auto_find_batch_size": "a batch size that changes silently would compare different runs",
+    "eos_token": "examples come tokenised",
+    "eval_packing": "dev is measured question by question",
+    "hub_token": "it would end up in files and logs; log in with `hf auth login`",
+    "packing": "examples come tokenised, one a row",
+    "packing_strategy": "examples come tokenised, one a row",
+    "padding_free": "examples come tokenised, one a row",
     "dataset_kwargs": "examples come tokenised, so that what is learned is what is scored",
     "disable_tqdm": "progress is shown by the run itself",
     "logging_nan_inf_filter": "a loss that is not a number must be seen",
@@ -125,6 +132,8 @@ def _data(config: "Config") -> Iterator[str]:
     data = config.data
     if data.reader != "facts" and data.path is None and data.hub is None:
         yield f"data.path: data={data.name} needs data.path=<file or folder>."
+    if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
+        yield f"data.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy and so on."
     if data.reader == "local" and data.columns is None:
         yield "data.columns: data=local needs to know which column is what."
     if data.splits.train is None:
@@ -137,6 +146,8 @@ def _adapter(config: "Config") -> Iterator[str]:
         for key in ("r", "alpha", "dropout", "target_modules"):
             if getattr(peft, key) is None:
                 yield f"peft.{key}: peft={peft.name} needs a value."
+    if (peft.name == "none") != (peft.trains == "full"):
+        yield f"peft.trains: peft={peft.name} cannot train {peft.trains}; choose with peft=none, lora or qlora."
     if peft.trains == "full" and peft.quantization is not None:
         yield "peft.quantization: quantised weights cannot be trained themselves; take peft=qlora."
 
@@ -165,7 +176,7 @@ def _evaluation(config: "Config") -> Iterator[str]:
 
 
 def _tracking(config: "Config") -> Iterator[str]:
-    if config.tracking.uri is not None and re.search(r"://[^/@]*:[^/@]*@", config.tracking.uri):
+    if config.tracking.uri is not None and re.search(r"://[^/]*@|(password|token|secret)=", config.tracking.uri):
         yield (
             "tracking.uri: holds a password, which would end up in files and logs; "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."

@@ -36,7 +36,10 @@ def create(outputs: str, name: str, tree: Mapping[str, Any], overrides: Sequence
     Two runs that start in the same second do not meet.
     """
     folder = Path(outputs).absolute() / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"outputs={outputs}: no folder can be made there: {error.strerror or error}.") from error
     write_yaml(folder / "overrides.yaml", list(overrides))
     write_yaml(folder / "config.yaml", dict(tree))
     return folder
@@ -52,6 +55,12 @@ def open_existing(path: str) -> Path:
         near = sorted(str(found.parent) for found in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
         hint = f" Runs below it: {', '.join(near)}." if near else ""
         raise ConfigError(f"{path} is no run folder: there is no config.yaml in it.{hint}")
+    try:
+        stored = read_yaml(folder / "config.yaml")
+    except yaml.YAMLError:
+        stored = None
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{path}: its config.yaml is damaged.")
     return folder
 
 

@@ -16,12 +16,14 @@ from mcqa.errors import ConfigError
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     config = typed(tree, Config)
-    from mcqa import hardware, run_folder
+    from mcqa import hardware, run_folder, tracking
 
     if config.resume is not None:
         if len(overrides) > 1:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
         folder = run_folder.open_existing(config.resume)
+        if tracking.is_running(folder):
+            raise ConfigError(f"{config.resume} is still running on this machine; stop it first.")
         if run_folder.is_complete(folder):
             raise ConfigError(
                 f"{config.resume} is complete, so there is nothing to resume; mcqa.evaluate measures it again."
@@ -61,9 +63,11 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
     hardware.use_one_gpu()
     with recording.open_run(config, tree, folder) as record:
         data, sentences = load(config.data), texts.load(config.data)
+        model.check_base(config.model)
         tokenizer = model.load_tokenizer(config.model, sentences)
         training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
         dev, test = (question_set(split, data.splits[split], config.prompt, tokenizer) for split in ("dev", "test"))
+        trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
         few = draws.limited(data.splits["dev"], config.data.seed, config.evaluation.limit or len(dev.questions))
         steering = question_set("dev", few, config.prompt, tokenizer)
         record.inputs(data, model.fingerprint(tokenizer))
@@ -88,9 +92,10 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
             )
             trainer.train(learner)
 
+        done = learner.state.global_step
         model.save(learner.model, tokenizer, folder / "model")
-        record.predictions("dev", lambda: measure(learner.model, dev, config.hardware), updates)
-        record.predictions("test", lambda: measure(learner.model, test, config.hardware), updates)
+        record.predictions("dev", lambda: measure(learner.model, dev, config.hardware), done)
+        record.predictions("test", lambda: measure(learner.model, test, config.hardware), done)
         report.write(record, tree, len(training.examples), learner.state.log_history)
 
 

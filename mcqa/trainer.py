@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_callback import EarlyStoppingCallback
+from transformers.trainer_callback import EarlyStoppingCallback, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from mcqa import optim
 from mcqa.config import Config, batching
 from mcqa.encoding import IGNORED, TrainingSet
-from mcqa.errors import TrainingError
+from mcqa.errors import ConfigError, ModelError, TrainingError
 
 Measure = Callable[[], dict[str, float]]
 """Measures the model as it is on dev and returns metrics under their names."""
@@ -78,7 +78,7 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "eval_steps": total,
         "save_strategy": "steps",
         "save_steps": total,
-        "save_total_limit": 1,  # the newest; the best is kept besides
+        "save_total_limit": 2,  # the best and the newest; with 1 the newest goes at the end, and a late resume retrains
         "load_best_model_at_end": True,
         "metric_for_best_model": f"eval_{metric}",
         "greater_is_better": not metric.endswith("loss"),
@@ -91,7 +91,10 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "dataloader_pin_memory": machine.device != "cpu",
     }
     ours |= optim.arguments(config.optimizer, config.scheduler, total)
-    return SFTConfig(**ours | config.objective.trainer_args)
+    try:
+        return SFTConfig(**ours | config.objective.trainer_args)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"objective.trainer_args: {error}") from error
 
 
 class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
@@ -176,7 +179,8 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_dev/")}
         values |= {ours: float(logs[theirs]) for theirs, ours in CONTRACT.items() if theirs in logs}
         if "train/loss" in values:
-            for name in ("train/loss", "grad_norm"):
+            scaled = getattr(args, "fp16", False)  # the gradient scaler of fp16 skips its first, overflowing updates
+            for name in ("train/loss",) if scaled else ("train/loss", "grad_norm"):
                 if not math.isfinite(values.get(name, 0.0)):
                     raise TrainingError(_not_a_number(name, values, state.global_step))
             values |= self._speeds()
@@ -225,17 +229,24 @@ def build(
     ]
     if config.evaluation.patience is not None:
         callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
-    trainer = MeasuringTrainer(
-        measure=measure,
-        model=model,
-        args=args,
-        processing_class=tokenizer,
-        train_dataset=dataset,
-        eval_dataset=dataset.select([0]),  # asked for by the training loop; measure knows the questions
-        data_collator=collator,
-        callbacks=callbacks,
-        peft_config=adapter,
-    )
+    try:
+        trainer = MeasuringTrainer(
+            measure=measure,
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            train_dataset=dataset,
+            eval_dataset=dataset.select([0]),  # asked for by the training loop; measure knows the questions
+            data_collator=collator,
+            callbacks=callbacks,
+            peft_config=adapter,
+        )
+    except ValueError as error:
+        if "arget modules" in str(error):
+            raise ModelError(f"peft.target_modules={config.peft.target_modules}: {error}") from error
+        if config.objective.trainer_args:
+            raise ConfigError(f"objective.trainer_args: {error}") from error
+        raise
     trainer.remove_callback(PrinterCallback)
     _adapters_in_single_precision(trainer.model)
     return trainer
@@ -249,6 +260,12 @@ def train(trainer: MeasuringTrainer) -> None:
     """
     folder = trainer.args.output_dir
     newest = get_last_checkpoint(folder) if Path(folder).is_dir() else None
+    if newest is not None:
+        state = TrainerState.load_from_json(str(Path(newest) / "trainer_state.json"))
+        if state.global_step >= trainer.args.max_steps:  # killed between the last update and the end of the run
+            trainer.state = state
+            trainer._load_best_model()
+            return
     done = trainer.train(resume_from_checkpoint=newest)
     if not math.isfinite(done.training_loss):
         raise TrainingError(_not_a_number("train/loss", {"train/loss": done.training_loss}, done.global_step))

@@ -16,6 +16,7 @@ from mcqa.errors import nearest
 BOUNDS: dict[str, Callable[[float], bool]] = {
     "above 0": lambda value: value > 0,
     "at least 0": lambda value: value >= 0,
+    "from 0 to 4294967295": lambda value: 0 <= value < 2**32,
     "at least 1": lambda value: value >= 1,
     "from 0 to below 1": lambda value: 0 <= value < 1,
     "above 0 and below 1": lambda value: 0 < value < 1,

@@ -42,6 +42,9 @@ def test_measuring_a_4_bit_base_leaves_the_gradients_of_training_alone():
     gradients = []
     for measured_before in (False, True):
         base, tokenizer = loaded("peft=qlora", "peft.dropout=0")
+        guarded = [one for one in base.modules() if hasattr(one, "support_avx512bf16_for_cpu")]
+        assert guarded
+        assert not any(one.support_avx512bf16_for_cpu for one in guarded)
         if measured_before:
             base.eval()
             with torch.no_grad():
@@ -103,6 +106,16 @@ def test_weights_in_pickle_files_are_not_read(tmp_path):
     torch.save(load_file(weights), folder / "pytorch_model.bin")
     weights.unlink()
     with pytest.raises(ModelError, match="safetensors"):
+        loaded("model=local", f"model.path={folder}")
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(STARTER, tmp_path / "partial")
+    weights = {name: w for name, w in load_file(folder / "model.safetensors").items() if "layers.2.mlp" not in name}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"3 weights are missing, model\.layers\.2\.mlp"):
         loaded("model=local", f"model.path={folder}")
 
 

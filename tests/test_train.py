@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcqa import evaluate, run_folder, train
+from mcqa import evaluate, run_folder, train, trainer
 from mcqa.config import ROOT
 from mcqa.door import compose
-from mcqa.errors import ConfigError, ModelError, TrainingError
+from mcqa.errors import ConfigError, DataError, ModelError, TrainingError
 from tests.conftest import configured
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -215,8 +216,75 @@ def test_a_killed_run_is_resumed_in_its_folder(small, tmp_path):
     assert done.returncode == 0, done.stderr
     assert run_folder.read_json(folder / "result.json")["status"] == "complete"
     assert (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns == base
-    starts = [line for line in (folder / "events.jsonl").read_text().splitlines() if '"event": "start"' in line]
-    assert len(starts) == 2
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line]
+    first, second = (n for n, event in enumerate(events) if event["event"] == "start")
+    logged = [event["step"] for event in events[second:] if "train/loss" in event.get("values", {})]
+    assert first < second
+    assert min(logged) > 3  # on from a checkpoint, not from the beginning
+
+
+def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(small, monkeypatch):
+    folder, result = trained([*small, "optimizer.learning_rate=0.01", "objective.max_steps=4"])
+    (folder / "result.json").unlink()
+    monkeypatch.setattr(trainer.MeasuringTrainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
+    train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
+    again = run_folder.read_json(folder / "result.json")
+    assert again["status"] == "complete"
+    assert again["metrics"] == pytest.approx(result["metrics"], abs=1e-6)
+
+
+def test_a_run_is_not_resumed_on_other_questions(small, questions_folder, tmp_path):
+    folder, _ = trained(small)
+    (folder / "result.json").unlink()
+    tree = run_folder.read_yaml(folder / "config.yaml")
+    tree["data"]["path"] = str(shutil.copytree(questions_folder, tmp_path / "changed"))
+    run_folder.write_yaml(folder / "config.yaml", tree)
+    lines = (tmp_path / "changed" / "test.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "changed" / "test.jsonl").write_text("".join(reversed(lines)))
+    with pytest.raises(DataError, match="began on other questions"):
+        train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
+
+
+def test_a_run_that_is_still_at_work_is_not_resumed(small, tmp_path):
+    from mcqa import tracking
+
+    config, tree = configured(small)
+    folder = run_folder.create(config.outputs, config.name, tree, small)
+    tracker = tracking.open_tracker(config.tracking, folder, tmp_path, "run")
+    tracker.start({}, {})
+    with pytest.raises(ConfigError, match="is still running"):
+        train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
+    tracker.finish("KILLED")
+
+
+def test_an_adapter_is_no_base_to_train(small):
+    folder, _ = trained(small)
+    with pytest.raises(ModelError, match="holds an adapter"):
+        trained([*small, "model=local", f"model.path={folder / 'model'}"])
+
+
+def test_what_is_left_out_is_listed_in_a_file(small):
+    folder, _ = trained([*small, "objective.max_length=28"])
+    assert run_folder.read_json(folder / "left_out.json")["too_long"]
+
+
+@pytest.mark.parametrize("argument", ["loss_type=foo", "train_sampling_strategy=foo"])
+def test_an_argument_that_the_training_loop_refuses_is_told(argument, small):
+    with pytest.raises(ConfigError, match="objective.trainer_args: .*foo"):
+        trained([*small, f"+objective.trainer_args.{argument}"])
+
+
+def test_modules_that_the_model_does_not_have_are_told(small):
+    with pytest.raises(ModelError, match="peft.target_modules"):
+        trained([*small, "peft.target_modules=[foo]"])
+
+
+def test_the_main_job_is_better_than_its_base_beyond_both_intervals(tmp_path):
+    """The embedded model and questions, half as long as make run trains."""
+    overrides = ["+experiment=qlora_mcqa", "objective.epochs=2", "evaluation.every=1/epoch", "tracking=none"]
+    _, result = trained([*overrides, f"outputs={tmp_path}/outputs"])
+    assert result["metrics"]["test/acc_ci_low"] > result["metrics"]["base/test/acc_ci_high"] + 0.2
+    assert result["metrics"]["test/acc"] > 0.85
 
 
 def test_a_complete_run_is_not_resumed(small):

@@ -43,6 +43,13 @@ def load(config: DataConfig, wanted: Sequence[str] = SPLITS) -> Data:
         DataError: something is missing or cannot be read; bad rows where data.bad_rows is error; a wanted
             split is null or has no question left.
     """
+    try:
+        return _load(config, wanted)
+    except PermissionError as error:
+        raise DataError(f"data.path={config.path}: {error.filename} may not be read by this user.") from error
+
+
+def _load(config: DataConfig, wanted: Sequence[str]) -> Data:
     data = Data({}, [], [])
     read = cache(partial(_published, config, data))  # train and the dev cut from it: one reading
     for split in SPLITS:

@@ -22,10 +22,11 @@ class QuestionSet:
     split: str
     questions: Sequence[Question]
     encoded: Sequence[Sequence[encoding.Encoded]]
+    letters: bool
 
 
 def question_set(split: str, questions: Sequence[Question], prompt: PromptConfig, tokenizer: Any) -> QuestionSet:
-    return QuestionSet(split, questions, encoding.encode(tokenizer, prompt, questions))
+    return QuestionSet(split, questions, encoding.encode(tokenizer, prompt, questions), prompt.style == "letters")
 
 
 def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list[Prediction]:
@@ -36,7 +37,7 @@ def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list
             f"{scored.truncated} of {len(questions.questions)} {questions.split} questions are longer than the "
             "model's context and were read without their beginning."
         )
-    return predictions(questions.questions, questions.encoded, scored.scores)
+    return predictions(questions.questions, questions.encoded, scored.scores, questions.letters)
 
 
 def measured(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dict[str, float]:

@@ -15,7 +15,7 @@ def accuracy(rows: Sequence[Prediction], length: Callable[[str], int] | None = N
 def _right(row: Prediction, length: Callable[[str], int] | None) -> bool:
     if length is None:
         return row.correct
-    scores = [score / max(1, length(text)) for score, text in zip(row.scores, row.question.choices, strict=True)]
+    scores = [score / max(1, length(text)) for score, text in zip(row.scores, row.texts, strict=True)]
     return scores.index(max(scores)) == row.question.answer
 
 

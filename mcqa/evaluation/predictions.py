@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from mcqa.encoding import Encoded
@@ -12,11 +13,15 @@ from mcqa.question import Question
 
 @dataclass(frozen=True)
 class Prediction:
-    """One question with the summed log-probability (nats) and the number of scored tokens of each choice."""
+    """One question with the summed log-probability (nats) and the number of scored tokens of each choice.
+
+    letters: the letters were scored and not the choices' texts, so lengths are those of a letter.
+    """
 
     question: Question
     scores: tuple[float, ...]
     tokens: tuple[int, ...]
+    letters: bool = False
 
     @property
     def prediction(self) -> int:
@@ -26,6 +31,11 @@ class Prediction:
     @property
     def correct(self) -> bool:
         return self.prediction == self.question.answer
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What was scored, without the space before it."""
+        return tuple(ascii_uppercase[: len(self.scores)]) if self.letters else self.question.choices
 
     def as_row(self) -> dict[str, Any]:
         question = self.question
@@ -38,20 +48,23 @@ class Prediction:
             "correct": self.correct,
             "scores": list(self.scores),
             "lengths": {
-                "characters": [len(choice) for choice in question.choices],
-                "bytes": [len(choice.encode()) for choice in question.choices],
+                "characters": [len(text) for text in self.texts],
+                "bytes": [len(text.encode()) for text in self.texts],
                 "tokens": list(self.tokens),
             },
         }
-        extra = {"context": question.context, "subject": question.subject}
+        extra = {"context": question.context, "subject": question.subject, "letters": self.letters}
         return row | {key: value for key, value in extra.items() if value}
 
 
 def predictions(
-    questions: Sequence[Question], encoded: Sequence[Sequence[Encoded]], scores: Sequence[Sequence[float]]
+    questions: Sequence[Question],
+    encoded: Sequence[Sequence[Encoded]],
+    scores: Sequence[Sequence[float]],
+    letters: bool = False,
 ) -> list[Prediction]:
     return [
-        Prediction(question, tuple(row), tuple(len(choice.continuation) for choice in choices))
+        Prediction(question, tuple(row), tuple(len(choice.continuation) for choice in choices), letters)
         for question, choices, row in zip(questions, encoded, scores, strict=True)
     ]
 
@@ -78,4 +91,4 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         context=row.get("context", ""),
         subject=row.get("subject", ""),
     )
-    return Prediction(question, tuple(row["scores"]), tuple(row["lengths"]["tokens"]))
+    return Prediction(question, tuple(row["scores"]), tuple(row["lengths"]["tokens"]), row.get("letters", False))

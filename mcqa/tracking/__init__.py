@@ -6,6 +6,6 @@ MLflow, `tracker` is what a run talks to and `unsent` finishes what earlier runs
 
 from mcqa.tracking.redaction import redact
 from mcqa.tracking.tracker import Tracker, open_tracker
-from mcqa.tracking.unsent import send_run, send_unsent
+from mcqa.tracking.unsent import is_running, send_run, send_unsent
 
-__all__ = ["Tracker", "open_tracker", "redact", "send_run", "send_unsent"]
+__all__ = ["Tracker", "is_running", "open_tracker", "redact", "send_run", "send_unsent"]

@@ -122,3 +122,10 @@ def test_subjects_are_sorted_and_questions_without_one_belong_to_none():
     assert by_subject(rows) == {"art": [rows[1]], "law": [rows[0], rows[3]]}
     assert list(by_subject(rows)) == ["art", "law"]
     assert by_subject(rows[2:3]) == {}
+
+
+def test_where_letters_were_scored_every_choice_is_as_long_as_a_letter():
+    question = Question("q", "?", ("a long choice indeed", "x"), 0)
+    row = Prediction(question, (-1.0, -2.0), (1, 1), letters=True)
+    assert metrics([row])["acc_norm"] == metrics([row])["acc_bytes"] == metrics([row])["acc"] == 1
+    assert row.as_row()["lengths"] == {"characters": [1, 1], "bytes": [1, 1], "tokens": [1, 1]}
