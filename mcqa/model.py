@@ -17,6 +17,7 @@ EMBEDDED = "embedded:"
 ASSETS = PACKAGE / "assets"
 END_OF_TEXT = "<|endoftext|>"
 EMBEDDING_STD = 0.1
+BASE_QUANTIZATION = "base_quantization.json"
 
 
 def location(path: str) -> str:
@@ -129,9 +130,19 @@ def check_base(config: ModelConfig) -> None:
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """The adapter, or the model where all weights moved, as safetensors with its tokenizer."""
+    """The adapter, or the model where all weights moved, as safetensors with its tokenizer.
+
+    An adapter over 4-bit weights also says how its base was quantised, which PEFT's own file does not.
+    """
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
+    quantised = getattr(model.config, "quantization_config", None)
+    if quantised is not None:
+        kept = {
+            "quantization": quantised.bnb_4bit_quant_type,
+            "double_quantization": quantised.bnb_4bit_use_double_quant,
+        }
+        (folder / BASE_QUANTIZATION).write_text(json.dumps(kept))
 
 
 def fingerprint(tokenizer: Any) -> str:
@@ -209,7 +220,10 @@ def _with_adapter(
     from peft import PeftModel
 
     path = json.loads(adapter.read_text())["base_model_name_or_path"]
-    base = load_model(replace(config, path=path), replace(peft, trains="adapter"), machine, tokenizer, seed)
+    kept = adapter.with_name(BASE_QUANTIZATION)
+    quantised = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
+    as_trained = replace(peft, trains="adapter", **quantised)
+    base = load_model(replace(config, path=path), as_trained, machine, tokenizer, seed)
     return PeftModel.from_pretrained(base, str(adapter.parent))
 
 

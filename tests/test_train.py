@@ -138,9 +138,10 @@ def test_a_saved_model_is_measured_on_other_questions(small, tmp_path):
     assert "test/acc" not in again
 
 
-def test_a_foreign_model_is_measured_by_its_path(small, tmp_path):
+@pytest.mark.parametrize("peft", ["none", "qlora"])
+def test_a_saved_model_is_measured_by_its_path(peft, small, tmp_path):
     overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
-    folder, result = trained([*small, "peft=none"])
+    folder, result = trained([*small, f"peft={peft}"])
     measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"])
     again = run_folder.read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
     assert again["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
