@@ -23,6 +23,8 @@ Positive = Annotated[float, "above 0"]
 NotNegative = Annotated[float, "at least 0"]
 Share = Annotated[float, "from 0 to below 1"]
 Count = Annotated[int, "at least 1"]
+NotNegativeCount = Annotated[int, "at least 0"]
+Split = Literal["train", "dev", "test"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Columns:
     answer_as: Literal["index", "index_from_one", "letter", "text"]
     context: str | None
     subject: str | None
+    cluster: str | None  # equal where questions share something else than a passage, such as a fact or a figure
     id: str | None
 
 
@@ -100,6 +103,10 @@ class DataConfig:
 class PromptConfig:
     style: Literal["cloze", "letters"]
     instruction: str  # stands before every question, with a blank line between
+    shots: NotNegativeCount  # solved training questions that stand before the question
+    shots_draw: Literal["fixed", "per_question"]  # the same ones before every question, or each its own
+    shots_seed: int
+    chat_template: bool  # the prompt becomes the user's turn in the tokenizer's chat template
 
 
 @dataclass(frozen=True)
@@ -149,9 +156,18 @@ class HardwareConfig:
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
     micro_batch_size: Count  # questions per forward pass, at most; the largest divisor of the batch is taken
-    evaluation_tokens: Count  # padded tokens per forward pass when scoring
+    evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
     gradient_checkpointing: bool
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"]
+
+
+@dataclass(frozen=True)
+class SetConfig:
+    """A further question set to measure: one split of some data, under a name of its own."""
+
+    name: str
+    split: Split
+    data: DataConfig
 
 
 @dataclass(frozen=True)
@@ -160,6 +176,14 @@ class EvaluationConfig:
     every: Count | str  # updates, or `4/epoch`
     limit: Count | None  # dev questions that are measured during training
     patience: Count | None  # measurements without a better best_metric before training stops
+    dev: SetConfig | None  # what steers, where it is not the dev of data
+    sets: list[SetConfig]  # measured beside dev and test
+    cluster: Literal["auto", "passage", "subject", "none"]  # whose questions are not independent, for intervals
+    bootstrap: Count | None  # resamples; gives intervals by the bootstrap too
+    unconditional: bool  # measure choices without their question too: acc_mutual_info
+    choices_only: bool  # measure with the question removed too: how much needs no question
+    permutations: Literal["cyclic", "all"] | Count | None  # orders of the options to measure too
+    harness_task: str | None  # write results and samples as lm-evaluation-harness does, under this task's name
 
 
 @dataclass(frozen=True)
@@ -202,7 +226,7 @@ class EvaluateConfig(Config):
     """What `mcqa.evaluate` takes: a run to measure again, or the model and data of the groups."""
 
     run: str | None
-    splits: list[Literal["train", "dev", "test"]]
+    splits: list[Split]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Question:
     """One multiple-choice question with exactly one right choice.
 
-    answer is an index into choices. context is a passage that the question is about and subject a field of
-    knowledge; both are empty where the data has none. ids are unique within a split.
+    answer is an index into choices. context is a passage that the question is about, subject a field of knowledge
+    and cluster what other questions share with this one besides a passage, such as the fact that is asked for; each
+    is empty where the data has none. ids are unique within a split.
     """
 
     id: str
@@ -20,10 +21,11 @@ class Question:
     answer: int
     context: str = ""
     subject: str = ""
+    cluster: str = ""
 
     @property
     def content(self) -> str:
-        """What makes two questions the same question: all that is asked, and neither id nor subject."""
+        """What makes two questions the same question: all that is asked, and neither id nor what it belongs to."""
         return json.dumps([self.context, self.question, self.choices, self.answer], ensure_ascii=False)
 
 

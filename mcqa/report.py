@@ -129,13 +129,14 @@ def wrong_table(rows: Sequence[Prediction]) -> dict[str, Any]:
 
 def _margin(row: Prediction) -> float:
     """By how many nats the chosen answer beat the right one."""
-    return row.scores[row.prediction] - row.scores[row.question.answer]
+    return max(row.scores) - row.scores[row.question.answer]
 
 
 def _wrong_row(row: Prediction) -> list[Any]:
     question = row.question
     scores = "; ".join(f"{text}: {score:.2f}" for text, score in zip(question.choices, row.scores, strict=True))
-    right, answered = question.choices[question.answer], question.choices[row.prediction]
+    right = question.choices[question.answer]
+    answered = "" if row.prediction is None else question.choices[row.prediction]
     return [question.id, question.subject, question.question, right, answered, round(_margin(row), 3), scores]
 
 

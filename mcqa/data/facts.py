@@ -124,6 +124,7 @@ def _right_first(relation: Relation, fact: Fact) -> list[Question]:
             (getattr(fact, asked), *_wrong(id, relation, fact, asked)),
             answer=0,
             subject=relation.subject,
+            cluster=fact.key,
         )
         for number, (phrasing, asked) in enumerate(phrasings, start=1)
     ]

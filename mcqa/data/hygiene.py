@@ -14,7 +14,14 @@ from mcqa.question import Question
 
 
 def checked(
-    *, id: object, question: object, choices: object, answer: int, context: object = "", subject: object = ""
+    *,
+    id: object,
+    question: object,
+    choices: object,
+    answer: int,
+    context: object = "",
+    subject: object = "",
+    cluster: object = None,
 ) -> Question:
     """A Question that can be trusted; white space around its texts is dropped, and nothing is repaired.
 
@@ -37,6 +44,7 @@ def checked(
         answer=answer,
         context=text("context", context, needed=False),
         subject=text("subject", subject, needed=False),
+        cluster=text("cluster", None if cluster is None else str(cluster), needed=False),
     )
 
 

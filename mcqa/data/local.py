@@ -23,6 +23,7 @@ def read(row: dict[str, Any], columns: Columns) -> Question:
         answer=_answer(field(row, columns.answer), choices, columns),
         context=field(row, columns.context) if columns.context else None,
         subject=_subject(row, columns),
+        cluster=field(row, columns.cluster) if columns.cluster else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mcqa import encoding, hardware
 from mcqa.config import HardwareConfig, PromptConfig
 from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.predictions import Prediction, predictions
+from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.scoring import score
 from mcqa.question import Question
 
@@ -31,13 +31,20 @@ def question_set(split: str, questions: Sequence[Question], prompt: PromptConfig
 
 def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list[Prediction]:
     """What the model, in eval mode and in the precision that it trains in, says to every question."""
-    scored = score(model, questions.encoded, machine.evaluation_tokens, hardware.autocast(machine))
+    scored = score(model, questions.encoded, machine.evaluation_tokens or 8192, hardware.autocast(machine))
     if scored.truncated:
         log.warning(
             f"{scored.truncated} of {len(questions.questions)} {questions.split} questions are longer than the "
             "model's context and were read without their beginning."
         )
-    return predictions(questions.questions, questions.encoded, scored.scores, questions.letters)
+    return predictions(questions, scored.scores)
+
+
+def predictions(questions: QuestionSet, scores: Sequence[Sequence[float]]) -> list[Prediction]:
+    return [
+        Prediction(question, tuple(row), tuple(len(choice.continuation) for choice in choices), questions.letters)
+        for question, choices, row in zip(questions.questions, questions.encoded, scores, strict=True)
+    ]
 
 
 def measured(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dict[str, float]:

@@ -1,14 +1,22 @@
 """Predictions: what a model answered, question by question, and the file that keeps it."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.encoding import Encoded
 from mcqa.question import Question
+
+
+@dataclass(frozen=True)
+class Order:
+    """The scores under another order of the options: order[i] is the choice at letter i, scores[i] that letter's."""
+
+    order: tuple[int, ...]
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -16,17 +24,23 @@ class Prediction:
     """One question with the summed log-probability (nats) and the number of scored tokens of each choice.
 
     letters: the letters were scored and not the choices' texts, so lengths are those of a letter.
+    unconditional: the choices' scores without prompt and question, where they were asked for.
+    choices_only: their scores with the question removed from the prompt.
+    orders: the scores under several orders of the options, the given order first.
     """
 
     question: Question
     scores: tuple[float, ...]
     tokens: tuple[int, ...]
     letters: bool = False
+    unconditional: tuple[float, ...] | None = None
+    choices_only: tuple[float, ...] | None = None
+    orders: tuple[Order, ...] = ()
 
     @property
-    def prediction(self) -> int:
-        """The choice with the highest score, the first of them where several tie."""
-        return self.scores.index(max(self.scores))
+    def prediction(self) -> int | None:
+        """The choice with the highest score, the first of them where several tie; None where a score is no number."""
+        return best(self.scores)
 
     @property
     def correct(self) -> bool:
@@ -46,27 +60,28 @@ class Prediction:
             "answer": question.answer,
             "prediction": self.prediction,
             "correct": self.correct,
-            "scores": list(self.scores),
+            "scores": _numbers(self.scores),
             "lengths": {
                 "characters": [len(text) for text in self.texts],
                 "bytes": [len(text.encode()) for text in self.texts],
                 "tokens": list(self.tokens),
             },
         }
-        extra = {"context": question.context, "subject": question.subject, "letters": self.letters}
+        extra = {
+            "context": question.context,
+            "subject": question.subject,
+            "cluster": question.cluster,
+            "letters": self.letters,
+            "unconditional": _numbers(self.unconditional or ()),
+            "choices_only": _numbers(self.choices_only or ()),
+            "orders": [{"order": list(one.order), "scores": _numbers(one.scores)} for one in self.orders],
+        }
         return row | {key: value for key, value in extra.items() if value}
 
 
-def predictions(
-    questions: Sequence[Question],
-    encoded: Sequence[Sequence[Encoded]],
-    scores: Sequence[Sequence[float]],
-    letters: bool = False,
-) -> list[Prediction]:
-    return [
-        Prediction(question, tuple(row), tuple(len(choice.continuation) for choice in choices), letters)
-        for question, choices, row in zip(questions, encoded, scores, strict=True)
-    ]
+def best(scores: Sequence[float]) -> int | None:
+    """Index of the highest score, the first where several tie; None where one of them is not a number."""
+    return None if any(map(math.isnan, scores)) else max(range(len(scores)), key=scores.__getitem__)
 
 
 def write(path: Path, rows: Sequence[Prediction]) -> None:
@@ -90,5 +105,23 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         answer=row["answer"],
         context=row.get("context", ""),
         subject=row.get("subject", ""),
+        cluster=row.get("cluster", ""),
     )
-    return Prediction(question, tuple(row["scores"]), tuple(row["lengths"]["tokens"]), row.get("letters", False))
+    return Prediction(
+        question,
+        _scores(row["scores"]),
+        tuple(row["lengths"]["tokens"]),
+        row.get("letters", False),
+        unconditional=_scores(row["unconditional"]) if "unconditional" in row else None,
+        choices_only=_scores(row["choices_only"]) if "choices_only" in row else None,
+        orders=tuple(Order(tuple(one["order"]), _scores(one["scores"])) for one in row.get("orders", ())),
+    )
+
+
+def _numbers(scores: Sequence[float]) -> list[float | None]:
+    """JSON has no NaN; null stands for it."""
+    return [None if math.isnan(score) else score for score in scores]
+
+
+def _scores(numbers: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if number is None else number for number in numbers)
