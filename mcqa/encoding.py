@@ -1,39 +1,50 @@
-"""Prompts and tokens: the one place that both training and scoring take their tokens from.
+"""Tokens: the one place that both training and scoring take theirs from.
 
-A question becomes, for every choice, a context and a continuation. The continuation starts with the one space
-between them, because `" A"` and `"A"` are different tokens. Following lm-evaluation-harness, the whole text is
-tokenised at once and the tokens of the context alone are cut off its front:
+A question becomes, for every choice, a context and a continuation; prompting.py has their texts. The continuation
+starts with the one space between them, because `" A"` and `"A"` are different tokens. Following
+lm-evaluation-harness, the whole text is tokenised at once and the tokens of the context alone are cut off its front:
 
     whole = tokens(context + continuation);  continuation = whole[len(tokens(context)):]
 
-Special tokens are those that the tokenizer adds by itself. Training on a question means: predict the right
-choice's continuation, then the end-of-text token, so the tokens learned are exactly those scored.
+Special tokens are those that the tokenizer adds by itself, and none where a chat template has begun the text with
+them. Training on a question means: predict the right choice's continuation, then the end-of-text token (or the one
+that ends a turn of the chat template), so the tokens learned are exactly those scored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import Any, Protocol
 
+from mcqa import prompting
 from mcqa.config import ObjectiveConfig, PromptConfig
 from mcqa.errors import DataError, ModelError
+from mcqa.prompting import Shots
 from mcqa.question import Question
 
 IGNORED = -100
 """The label of a token that is read but not learned."""
 
+QUESTIONS_A_CALL = 1000
+"""Questions that are tokenised at once; the tokenizer holds some 100 bytes a token until it is done."""
+
 
 class Tokenizer(Protocol):
-    """What is needed of a transformers tokenizer."""
+    """What is needed of a transformers tokenizer; with prompt.chat_template its chat template too."""
 
+    bos_token: str | None
+    bos_token_id: int | None
+    eos_token: str | None
     eos_token_id: int | None
 
-    def __call__(self, texts: list[str]) -> Any: ...
+    def __call__(self, texts: list[str], *, add_special_tokens: bool) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The tokens of one choice: those it is read after, and those that are scored."""
+    """The tokens of one choice: those it is read after, and those that are scored.
+
+    The choices of a question share one list of context; nobody changes it.
+    """
 
     context: list[int]
     continuation: list[int]
@@ -60,45 +71,81 @@ class TrainingSet:
     too_long: dict[str, int]
 
 
-# --- texts -----------------------------------------------------------------------------------------------------------
+# --- tokens of choices -----------------------------------------------------------------------------------------------
 
 
-def context(prompt: PromptConfig, question: Question) -> str:
-    """The text that every choice of the question is read after; it ends with `Answer:`."""
-    parts = [f"{prompt.instruction}\n\n"] if prompt.instruction else []
-    if question.context:
-        parts.append(f"{question.context.strip()}\n")
-    parts.append(f"Question: {question.question.strip()}\n")
-    if prompt.style == "letters":
-        parts += [f"{letter}. {choice}\n" for letter, choice in zip(ascii_uppercase, question.choices, strict=False)]
-    return "".join([*parts, "Answer:"])
+Pair = tuple[str, str]
+"""The texts of a context and of its continuation."""
 
 
-def continuations(prompt: PromptConfig, question: Question) -> list[str]:
-    """The text of each choice that is scored, with the space before it."""
-    if prompt.style == "cloze":
-        return [f" {choice}" for choice in question.choices]
-    if len(question.choices) > len(ascii_uppercase):
-        raise DataError(
-            f"question {question.id!r} has {len(question.choices)} choices and there are 26 letters; take prompt=cloze."
-        )
-    return [f" {letter}" for letter, _ in zip(ascii_uppercase, question.choices, strict=False)]
+def encode(
+    tokenizer: Tokenizer,
+    prompt: PromptConfig,
+    questions: Sequence[Question],
+    shots: Shots | None = None,
+    *,
+    without_question: bool = False,
+) -> list[list[Encoded]]:
+    """For every question the tokens of each of its choices, in order.
 
+    without_question leaves the question and its passage out of the prompt, and nothing else.
 
-# --- tokens ----------------------------------------------------------------------------------------------------------
-
-
-def encode(tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question]) -> list[list[Encoded]]:
-    """For every question the tokens of each of its choices, in order; one tokenizer call in all."""
-    pairs = [
-        [split_space(context(prompt, question), text) for text in continuations(prompt, question)]
+    Raises:
+        DataError: when there are too few questions to draw shots from, or too many choices for letters.
+        ModelError: when there is no chat template and prompt.chat_template wants one.
+    """
+    texts = [
+        prompting.requests(tokenizer, prompt, question, shots, without_question=without_question)
         for question in questions
     ]
-    flat = [pair for choices in pairs for pair in choices]
-    texts = list(dict.fromkeys([before for before, _ in flat] + [before + after for before, after in flat]))
-    read = tokenizer(texts)["input_ids"] if texts else []
-    tokens = dict(zip(texts, (_without_end(tokenizer, ids) for ids in read), strict=True))
-    return [[_join(tokens[before], tokens[before + after]) for before, after in choices] for choices in pairs]
+    return _tokens_of(tokenizer, texts)
+
+
+def unconditional(tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question]) -> list[list[Encoded]]:
+    """The choices without any prompt, for acc_mutual_info: after the token that begins texts, else the one that ends.
+
+    Raises:
+        ModelError: when the tokenizer has neither.
+    """
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if start is None:
+        raise ModelError(
+            "the tokenizer has no token that begins or ends a text, so no choice can be scored without its question. "
+            "Take evaluation.unconditional=false, or set bos_token in its tokenizer_config.json."
+        )
+    texts = [prompting.continuations(prompt, question) for question in questions]
+    flat = list(dict.fromkeys(text for choices in texts for text in choices))
+    read = tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else []
+    tokens = dict(zip(flat, read, strict=True))
+    return [[_after(start, tokens[text]) for text in choices] for choices in texts]
+
+
+def _after(start: int, ids: list[int]) -> Encoded:
+    """A choice that begins with the starting token itself gets no second one."""
+    return Encoded([start], ids[1:] if ids[:1] == [start] and len(ids) > 1 else ids)
+
+
+def _tokens_of(tokenizer: Tokenizer, texts: Sequence[Sequence[Pair]]) -> list[list[Encoded]]:
+    pairs = [[split_space(before, after) for before, after in choices] for choices in texts]
+    starts = range(0, len(pairs), QUESTIONS_A_CALL)
+    return [one for start in starts for one in _tokens_of_some(tokenizer, pairs[start : start + QUESTIONS_A_CALL])]
+
+
+def _tokens_of_some(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> Iterator[list[Encoded]]:
+    texts = dict.fromkeys(text for choices in pairs for before, after in choices for text in (before, before + after))
+    tokens = _read(tokenizer, list(texts))
+    for choices in pairs:
+        yield [_join(tokens[before], tokens[before + after]) for before, after in choices]
+
+
+def _read(tokenizer: Tokenizer, texts: list[str]) -> dict[str, list[int]]:
+    """The tokens of each text; those that begin with the starting token, as chat templates write it, get no other."""
+    begun = {text for text in texts if tokenizer.bos_token and text.startswith(tokenizer.bos_token)}
+    tokens: dict[str, list[int]] = {}
+    for special, some in ((True, [text for text in texts if text not in begun]), (False, list(begun))):
+        read = tokenizer(some, add_special_tokens=special)["input_ids"] if some else []
+        tokens |= {text: _without_end(tokenizer, text, ids) for text, ids in zip(some, read, strict=True)}
+    return tokens
 
 
 def split_space(before: str, after: str) -> tuple[str, str]:
@@ -107,17 +154,19 @@ def split_space(before: str, after: str) -> tuple[str, str]:
     return kept, before[len(kept) :] + after
 
 
-def _without_end(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
+def _without_end(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[int]:
     """Some tokenizers close every text with an end-of-text token; here the text goes on."""
-    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+    added = len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not text.endswith(str(tokenizer.eos_token))
+    return ids[:-1] if added else ids
 
 
 def _join(before: list[int], whole: list[int]) -> Encoded:
     """At a join where tokens merge nothing might be left to score; then the merged token is scored."""
-    before, after = list(before), list(whole[len(before) :])
-    if not after:
-        before, after = before[: len(whole) - 1], list(whole[-1:])
-    return Encoded(before, after)
+    after = whole[len(before) :]
+    return Encoded(before, after) if after else Encoded(before[: len(whole) - 1], whole[-1:])
+
+
+# --- training examples -----------------------------------------------------------------------------------------------
 
 
 def training_set(
@@ -126,6 +175,7 @@ def training_set(
     objective: ObjectiveConfig,
     questions: Sequence[Question],
     texts: Sequence[str],
+    shots: Shots | None = None,
 ) -> TrainingSet:
     """What objective learns from: one example per question, or with `pretrain` per text, each with an end of text.
 
@@ -140,11 +190,10 @@ def training_set(
             "the tokenizer has no end-of-text token, so a model could not learn where an answer ends. "
             "Set eos_token in its tokenizer_config.json."
         )
-    end = int(tokenizer.eos_token_id)
     if objective.name == "pretrain":
-        named = _text_examples(tokenizer, texts, end)
+        named = _text_examples(tokenizer, texts, int(tokenizer.eos_token_id))
     else:
-        named = _question_examples(tokenizer, prompt, questions, end, objective.loss_on == "answer")
+        named = _question_examples(tokenizer, prompt, questions, shots, objective.loss_on == "answer")
     too_long = {name: len(ids) for name, (ids, _) in named.items() if len(ids) > objective.max_length}
     examples = [Example(ids, labels) for name, (ids, labels) in named.items() if name not in too_long]
     if not examples:
@@ -162,18 +211,27 @@ Named = dict[str, tuple[list[int], list[int]]]
 
 
 def _question_examples(
-    tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question], end: int, answer_only: bool
+    tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question], shots: Shots | None, answer_only: bool
 ) -> Named:
+    right_ones = [[prompting.requests(tokenizer, prompt, question, shots)[question.answer]] for question in questions]
+    end = _end(tokenizer, prompt)
     named = {}
-    for question, choices in zip(questions, encode(tokenizer, prompt, questions), strict=True):
-        right = choices[question.answer]
+    for question, (right,) in zip(questions, _tokens_of(tokenizer, right_ones), strict=True):
         ids = [*right.context, *right.continuation, end]
         unlearned = len(right.context) if answer_only else 0
         named[question.id] = ids, [IGNORED] * unlearned + ids[unlearned:]
     return named
 
 
+def _end(tokenizer: Tokenizer, prompt: PromptConfig) -> int:
+    """What ends an answer: the end of text, or the token by which the chat template ends a turn where it is one."""
+    assert tokenizer.eos_token_id is not None
+    text = prompting.end_of_turn(tokenizer) if prompt.chat_template else ""
+    ids = tokenizer([text], add_special_tokens=False)["input_ids"][0] if text else []
+    return int(ids[0] if len(ids) == 1 else tokenizer.eos_token_id)
+
+
 def _text_examples(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> Named:
-    read = tokenizer(list(texts))["input_ids"] if texts else []
-    closed = [[*_without_end(tokenizer, ids), end] for ids in read]
+    read = tokenizer(list(texts), add_special_tokens=True)["input_ids"] if texts else []
+    closed = [[*_without_end(tokenizer, text, ids), end] for text, ids in zip(texts, read, strict=True)]
     return {f"text {number}": (ids, list(ids)) for number, ids in enumerate(closed, start=1)}

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class Question:
     def content(self) -> str:
         """What makes two questions the same question: all that is asked, and neither id nor what it belongs to."""
         return json.dumps([self.context, self.question, self.choices, self.answer], ensure_ascii=False)
+
+
+def reordered(question: Question, order: Sequence[int]) -> Question:
+    """The same question with the choice order[i] at place i."""
+    assert sorted(order) == list(range(len(question.choices))), "every choice once"
+    return replace(question, choices=tuple(question.choices[i] for i in order), answer=order.index(question.answer))
 
 
 def fingerprint(questions: Iterable[Question]) -> str:

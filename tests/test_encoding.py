@@ -1,6 +1,8 @@
 """The tokens that are scored are exactly the answer's, and the tokens learned are exactly those scored."""
 
+import copy
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,13 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcqa import encoding
 from mcqa.config import ObjectiveConfig, PromptConfig
-from mcqa.encoding import IGNORED, Encoded, context, continuations, encode, split_space, training_set
+from mcqa.encoding import IGNORED, Encoded, encode, split_space, training_set, unconditional
 from mcqa.errors import DataError, ModelError
 from mcqa.model import END_OF_TEXT, _new_tokenizer
+from mcqa.prompting import Shots, context, continuations, in_template
 from mcqa.question import Question
 
-CLOZE, LETTERS = PromptConfig("cloze", instruction=""), PromptConfig("letters", instruction="")
+
+def prompt_with(style="cloze", **changes):
+    """A prompt without instruction, shots and template; name only what the test is about."""
+    values = {"instruction": "", "shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
+    return PromptConfig(style, **(values | changes))
+
+
+CLOZE, LETTERS = prompt_with("cloze"), prompt_with("letters")
+CHAT = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] | trim }}<|endoftext|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+"""A template as instruction-tuned models have it, with white space before the assistant's first word."""
 SENTENCES = [
     "Question: Which of these animals is a mammal?\nA. the trout\nB. the whale\nC. the eagle\nAnswer: the whale",
     "Question: Wie heißt die größte Stadt? Antwort: Zürich liegt am See.",
@@ -89,38 +105,13 @@ def questions(draw):
     )
 
 
-prompts = st.builds(PromptConfig, st.sampled_from(["cloze", "letters"]), st.sampled_from(["", "Choose well."]))
+prompts = st.builds(
+    prompt_with, st.sampled_from(["cloze", "letters"]), instruction=st.sampled_from(["", "Choose well."])
+)
 
 
 def text_of(tokenizer, ids):
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-# --- texts -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_cloze_asks_the_question_alone():
-    assert context(CLOZE, question()) == "Question: Which is a mammal?\nAnswer:"
-    assert continuations(CLOZE, question()) == [" the trout", " the whale"]
-
-
-def test_letters_list_the_choices_and_score_the_letter():
-    assert context(LETTERS, question()) == "Question: Which is a mammal?\nA. the trout\nB. the whale\nAnswer:"
-    assert continuations(LETTERS, question()) == [" A", " B"]
-
-
-def test_instruction_and_passage_stand_before_the_question():
-    prompt = PromptConfig("cloze", instruction="Choose well.")
-    told = context(prompt, question(context=" Trouts are fish.\n", question=" Which?\n"))
-    assert told == "Choose well.\n\nTrouts are fish.\nQuestion: Which?\nAnswer:"
-
-
-def test_there_are_letters_for_26_choices_and_no_more():
-    alphabet = tuple(f"choice {n}" for n in range(26))
-    assert continuations(LETTERS, question(choices=alphabet))[-1] == " Z"
-    with pytest.raises(DataError, match=r"question 'q' has 27 choices and there are 26 letters; take prompt=cloze\."):
-        continuations(LETTERS, question(choices=(*alphabet, "one more")))
-    assert len(continuations(CLOZE, question(choices=(*alphabet, "one more")))) == 27
 
 
 @given(some_text, some_text)
@@ -203,24 +194,135 @@ def test_a_question_has_the_same_tokens_in_any_company(tokenizer, prompt, asked,
 def test_the_tokenizer_is_called_once_for_all_questions():
     calls = []
 
-    def counting(texts):
+    def counting(texts, **options):
         calls.append(texts)
         return BYTES(texts)
 
-    counting.eos_token_id = None
+    counting.eos_token_id = counting.bos_token = None
     encode(counting, CLOZE, [question(id=str(n), question=f"Which {n}?") for n in range(10)])
     assert len(calls) == 1
     assert len(calls[0]) == len(set(calls[0])) == 30  # ten contexts, twice ten contexts with a choice
 
 
 def test_where_everything_merges_at_the_join_the_merged_token_is_scored():
-    def one_token_a_text(texts):
+    def one_token_a_text(texts, **options):
         return {"input_ids": [[sum(text.encode())] for text in texts]}
 
-    one_token_a_text.eos_token_id = None
+    one_token_a_text.eos_token_id = one_token_a_text.bos_token = None
     for choice in encode(one_token_a_text, CLOZE, [question()])[0]:
         assert choice.context == []
         assert len(choice.continuation) == 1
+
+
+def test_many_questions_are_tokenised_in_parts_and_come_back_in_order(monkeypatch):
+    asked = [question(id=str(n), question=f"Which {n}?") for n in range(10)]
+    whole = encode(BYTES, CLOZE, asked)
+    monkeypatch.setattr(encoding, "QUESTIONS_A_CALL", 3)
+    assert encode(BYTES, CLOZE, asked) == whole
+
+
+def test_the_choices_of_a_question_share_the_list_of_their_context():
+    first, second = encode(BYTES, CLOZE, [question()])[0]
+    assert first.context is second.context
+
+
+@pytest.mark.parametrize("prompt", [CLOZE, LETTERS], ids=["cloze", "letters"])
+def test_shots_are_read_and_not_scored(tokenizer, prompt):
+    with_shots = replace(prompt, shots=2)
+    shots = Shots(with_shots, [question(question=f"Which {n}?", answer=n % 2) for n in range(5)])
+    (alone,), (taught,) = encode(tokenizer, prompt, [question()]), encode(tokenizer, with_shots, [question()], shots)
+    expected = context(with_shots, question(), shots.before(question()))
+    assert all(text_of(tokenizer, choice.context) == expected for choice in taught)
+    assert [choice.continuation for choice in taught] == [choice.continuation for choice in alone]
+
+
+def test_shots_without_training_questions_are_refused():
+    with pytest.raises(DataError, match="there are 0 training questions to draw from"):
+        encode(BYTES, replace(CLOZE, shots=1), [question()])
+
+
+def test_without_its_question_only_the_options_and_the_ending_are_read(tokenizer):
+    for prompt, left in [(CLOZE, "Answer:"), (LETTERS, "A. the trout\nB. the whale\nAnswer:")]:
+        (choices,) = encode(tokenizer, prompt, [question(context="A passage.")], without_question=True)
+        assert [text_of(tokenizer, choice.context) for choice in choices] == [left, left]
+        assert [choice.continuation for choice in choices] == [
+            choice.continuation for choice in encode(tokenizer, prompt, [question()])[0]
+        ]
+
+
+# --- without any prompt ----------------------------------------------------------------------------------------------
+
+
+def test_an_unconditional_choice_follows_the_token_that_begins_texts_else_the_one_that_ends_them(tokenizer):
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    for choice, text in zip(unconditional(tokenizer, CLOZE, [question()])[0], question().choices, strict=True):
+        assert choice.context == [start]
+        assert choice.continuation == tokenizer.encode(f" {text}", add_special_tokens=False)
+
+
+def test_unconditional_letters_are_the_letters_of_the_prompt():
+    assert [text_of(BYTES, choice.continuation) for choice in unconditional(BYTES, LETTERS, [question()])[0]] == [
+        " A",
+        " B",
+    ]
+
+
+def test_a_choice_that_begins_with_the_starting_token_gets_no_second_one():
+    told = replace(CLOZE, chat_template=True)  # no space stands before the choice
+    (choice, _) = unconditional(BYTES, told, [question(choices=(f"{END_OF_TEXT}yes", "no"))])[0]
+    assert choice == Encoded([BYTES.eos_token_id], BYTES.encode("yes"))
+
+
+def test_without_a_starting_token_nothing_is_scored_unconditionally():
+    bare = SimpleNamespace(bos_token_id=None, eos_token_id=None)
+    with pytest.raises(ModelError, match="no token that begins or ends a text"):
+        unconditional(bare, CLOZE, [question()])
+
+
+# --- chat templates --------------------------------------------------------------------------------------------------
+
+
+def chatting(tokenizer, template=CHAT):
+    """A copy with a chat template, so that other tests see none."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+TALKING = prompt_with(chat_template=True)
+
+
+def test_a_choice_follows_the_template_and_takes_the_white_space_before_it_along(tokenizer):
+    talking = chatting(tokenizer)
+    shown = in_template(talking, TALKING, context(TALKING, question()))
+    before = talking(shown.rstrip())["input_ids"]
+    for choice, text in zip(encode(talking, TALKING, [question()])[0], question().choices, strict=True):
+        assert choice == Encoded(before, talking(shown + text)["input_ids"][len(before) :])
+
+
+def test_a_template_that_begins_the_text_itself_gets_no_second_start(tokenizer):
+    if tokenizer.bos_token is None:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.bos_token = END_OF_TEXT
+    talking = chatting(tokenizer, "{{ bos_token }}" + CHAT.replace("<|endoftext|>", ""))
+    for choice in encode(talking, TALKING, [question()])[0]:
+        assert choice.context.count(talking.bos_token_id) == 1
+        assert choice.context[0] == talking.bos_token_id
+
+
+def test_an_end_of_text_that_the_template_wrote_stays_where_it_is():
+    talking = chatting(BYTES, "{% for message in messages %}{{ message['content'] }}<|endoftext|>{% endfor %}")
+    for choice in encode(talking, TALKING, [question()])[0]:
+        assert choice.context[-1] == talking.eos_token_id
+
+
+def test_a_training_example_ends_as_the_template_ends_a_turn_where_that_is_one_token():
+    talking = chatting(BYTES, CHAT.replace("<|endoftext|>", "<|turn|>"))
+    assert training_set(talking, TALKING, objective(), [question()], []).examples[0].input_ids[-1] == BYTES.eos_token_id
+    talking.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    (example,) = training_set(talking, TALKING, objective(), [question()], []).examples
+    assert example.input_ids[-1] == talking.convert_tokens_to_ids("<|turn|>")
+    assert talking.eos_token_id not in example.input_ids
 
 
 def test_no_questions_need_no_tokenizer():
@@ -240,6 +342,18 @@ def test_the_tokens_learned_are_those_scored_and_the_end_of_text(tokenizer, prom
         assert example.input_ids == [*right.context, *right.continuation, end]
         assert example.labels == [IGNORED] * len(right.context) + [*right.continuation, end]
         assert example.supervised == len(right.continuation) + 1
+
+
+def test_a_training_question_is_learned_after_its_shots_and_never_after_itself(tokenizer):
+    taught = replace(CLOZE, shots=2)
+    asked = [question(id=str(n), question=f"Which {n}?") for n in range(4)]
+    shots = Shots(taught, asked)
+    training = training_set(tokenizer, taught, objective(), asked, [], shots)
+    for one, example in zip(asked, training.examples, strict=True):
+        text = text_of(tokenizer, example.input_ids)
+        assert text.count("Question:") == 3 and text.count(one.question) == 1
+        learned = [token for token in example.labels if token != IGNORED]
+        assert learned == [*encode(tokenizer, taught, [one], shots)[0][one.answer].continuation, tokenizer.eos_token_id]
 
 
 @settings(deadline=None)

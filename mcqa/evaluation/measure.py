@@ -31,7 +31,7 @@ def question_set(split: str, questions: Sequence[Question], prompt: PromptConfig
 
 def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list[Prediction]:
     """What the model, in eval mode and in the precision that it trains in, says to every question."""
-    scored = score(model, questions.encoded, machine.evaluation_tokens or 8192, hardware.autocast(machine))
+    scored = score(model, questions.encoded, machine.evaluation_tokens, hardware.autocast(machine))
     if scored.truncated:
         log.warning(
             f"{scored.truncated} of {len(questions.questions)} {questions.split} questions are longer than the "

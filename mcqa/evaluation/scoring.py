@@ -1,144 +1,262 @@
 """Score choices by the log-probability of their tokens.
 
-Shapes: B rows, T tokens, P scored positions, V vocabulary. Logits at t predict token t + 1. Rows are padded on
-the right, and padding never reaches a sum. Logits are taken only at positions where some row of the batch scores
-a token, and the softmax over the vocabulary in float32: in bfloat16 ties at the top flip answers.
+Shapes: B rows, T tokens, H tokens of a header that all rows begin with, S scored places, V vocabulary. Logits at t
+predict token t + 1. Rows are padded on the right, and padding never reaches a sum.
+
+A question is one row, its prompt once and the choices as a tree behind it (tree.py). What all rows begin with, the
+examples of a few-shot prompt above all, is read once. Logits are taken only where a token is scored, and the softmax
+over the vocabulary in float32: in bfloat16 ties at the top flip answers. Models that cannot read a tree, which a
+few questions scored both ways show, get a row a choice: the same numbers, later.
 
 Scores are summed, in nats and not normalised by length; metrics.py does that, so all accuracies come from one
-forward pass.
+forward pass. With several processes each takes every n-th batch, and all of them make as many forward passes.
 """
 
-import inspect
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from mcqa.encoding import Encoded
 from mcqa.errors import ModelError
+from mcqa.evaluation import tree
+from mcqa.evaluation.forward import Forward
+from mcqa.evaluation.tree import Path, Row
 
-
-@dataclass(frozen=True)
-class Row:
-    """One sequence for the model, and the tokens scored at its end for one or several choices.
-
-    Choices whose scored tokens share everything before the last one, letters above all, share a row.
-    """
-
-    tokens: list[int]
-    targets: list[tuple[int, list[int]]]  # which choice, and its scored tokens
+CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 1024, 1 << 14, 1 << 18  # of a forward pass; more leave a processor's cache
+LOGITS = 1 << 26  # numbers in the logits of a forward pass, at most
+SHORTEST_HEADER = 16  # tokens; a shorter one is read again in every row
+PROBED = 4  # questions that show whether a model reads trees
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-probabilities in nats, by question and choice, and how many questions were too long for the model."""
+    """Log-probabilities in nats, by question and choice; how many questions were too long; which way was taken."""
 
     scores: list[list[float]]
     truncated: int
+    way: str
 
 
 def score(
     model: Any,
     encoded: Sequence[Sequence[Encoded]],
-    tokens_per_forward: int,
+    tokens_per_forward: int | None = None,
     autocast: AbstractContextManager[Any] | None = None,
 ) -> Scored:
-    """Summed log-probability of every choice's continuation, in the order of `encoded`.
+    """Summed log-probability of every choice's continuation, in the order of `encoded`; NaN stays NaN.
 
     A choice longer than the model's context loses tokens of its context from the left, as in
-    lm-evaluation-harness, and its question is counted.
+    lm-evaluation-harness, and its question is counted. tokens_per_forward None: what the device takes.
 
     Raises:
-        ModelError: when a score is not a number.
+        ModelError: when one question alone is too much for the memory.
     """
+    questions, truncated = _paths(model, encoded)
+    with _evaluating(model), autocast or nullcontext():
+        forward, rows, way = _way(model, questions)
+        sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=model.device)
+        _add_scores(forward, rows, _Budget(model, tokens_per_forward, len(forward.header)), sums)
+    if _processes() > 1:
+        dist.all_reduce(sums)
+    values = iter(sums.tolist())
+    return Scored([[next(values) for _ in choices] for choices in encoded], truncated, way)
+
+
+# --- which rows -------------------------------------------------------------------------------------------------------
+
+
+def _paths(model: Any, encoded: Sequence[Sequence[Encoded]]) -> tuple[list[list[Path]], int]:
     context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    rows, truncated = _rows(encoded, context_length)
-    sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float32, device=model.device)
-    training = model.training
-    model.eval()
+    questions, truncated, first = [], 0, 0
+    for choices in encoded:
+        found, cut = tree.paths(choices, first, context_length)
+        questions.append(found)
+        truncated += cut
+        first += len(choices)
+    return questions, truncated
+
+
+def _way(model: Any, questions: list[list[Path]]) -> tuple[Forward, list[Row], str]:
+    """How to read the questions: the fastest way that gives a few of them the scores that plain rows give."""
+    window, plain = _window(model), Forward(model, [])
+    rows = [row for paths in questions for row in _rows(paths, window)]
+    long = sum(not _fits(paths, window) for paths in questions)
+    but = f"; a row a choice for {long} questions that are longer than the model's attention window" if long else ""
+    if (header := _header(rows, window)) and (forward := _tried(model, header, plain, questions, window)):
+        return forward, rows, f"a row a question, {len(header)} tokens that all begin with read once"
+    if all(row.linear for row in rows):
+        return plain, rows, f"a row a question{but}"
+    if (forward := _tried(model, [], plain, questions, window)) is not None:
+        return forward, rows, f"a row a question, the choices as a tree{but}"
+    rows = [row for paths in questions for row in tree.lines(paths)]
+    return plain, rows, "a row a choice, because the model cannot read a tree of choices"
+
+
+def _rows(paths: list[Path], window: float) -> list[Row]:
+    return tree.trees(paths) if _fits(paths, window) else tree.lines(paths)
+
+
+def _fits(paths: list[Path], window: float) -> bool:
+    """No longer than the attention window of the model, which the mask of a tree does not know."""
+    return max(len(path.inputs) for path in paths) <= window
+
+
+def _window(model: Any) -> float:
+    config = model.config.get_text_config()
+    used = getattr(config, "use_sliding_window", True)
+    windows = [getattr(config, "sliding_window", None) if used else None, getattr(config, "attention_chunk_size", None)]
+    return min((window for window in windows if window), default=float("inf"))
+
+
+def _header(rows: Sequence[Row], window: float) -> list[int]:
+    worthwhile = len(rows) > PROBED and max(len(row.tokens) for row in rows) <= window
+    length = tree.header(rows) if worthwhile else 0
+    return rows[0].tokens[:length] if length >= SHORTEST_HEADER else []
+
+
+def _tried(model: Any, header: list[int], plain: Forward, questions: list[list[Path]], window: float) -> Forward | None:
+    """A forward pass over trees, if a few of the questions get the scores that plain rows give them."""
+    branching = (paths for paths in questions if len(paths) > 1 and _fits(paths, window))
+    probed = sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]
     try:
-        with torch.no_grad(), autocast or nullcontext():
-            for batch in _batches(rows, tokens_per_forward):
-                _add_scores(model, batch, sums)
+        forward = Forward(model, header)
+        found = _scores_of(forward, [row for paths in probed for row in tree.trees(paths)])
+        expected = _scores_of(plain, [row for paths in probed for row in tree.lines(paths)])
+        alike = all(
+            math.isclose(found[choice], expected[choice], rel_tol=forward.relative, abs_tol=forward.absolute)
+            for choice in expected
+        )
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):  # not made for such a mask
+        alike = False
+    return forward if _least(int(alike), model) else None
+
+
+def _scores_of(forward: Forward, rows: list[Row]) -> dict[int, float]:
+    sums: dict[int, float] = defaultdict(float)
+    choices_S, scores_S = forward.log_probabilities(rows)
+    for choice, value in zip(choices_S.tolist(), scores_S.tolist(), strict=True):
+        sums[choice] += value
+    return sums
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def _add_scores(forward: Forward, rows: list[Row], budget: "_Budget", sums: torch.Tensor) -> None:
+    """Score all rows, those of like length together. Every process goes through the same rounds of batches.
+
+    Rows that need no mask of their own are kept apart: the model's mask is faster, and knows its attention window.
+    """
+    waiting = sorted(rows, key=lambda row: (row.linear, len(row.tokens)))
+    while waiting:
+        before = list(waiting)
+        batches = [batch for _ in range(_processes()) if (batch := _batch(waiting, budget))]
+        number = _process()
+        mine = batches[number] if number < len(batches) else batches[0]  # the last round may lack some
+        try:
+            choices_S, scores_S = forward.log_probabilities(mine)
+            fits = True
+        except torch.OutOfMemoryError:
+            fits = False
+        if not _least(int(fits), forward.model):
+            waiting = before
+            budget.halve(max(batches, key=len))
+            continue
+        if number < len(batches):
+            sums.index_add_(0, choices_S, scores_S)
+        budget.grow()
+
+
+def _batch(waiting: list[Row], budget: "_Budget") -> list[Row]:
+    """Takes the longest rows that wait, as many as the budget allows and at least one."""
+    batch: list[Row] = []
+    places = 0
+    while waiting:
+        places += waiting[-1].places
+        if batch and not budget.takes(len(batch) + 1, len(batch[0].tokens), places):
+            break
+        if batch and batch[0].linear != waiting[-1].linear:
+            break
+        batch.append(waiting.pop())
+    return batch
+
+
+class _Budget:
+    """What a forward pass may hold: as many tokens, padding included, as are given, or as the device takes.
+
+    Found by itself it starts small on a GPU, doubles while half of the memory is free, and halves where memory ran out.
+    """
+
+    def __init__(self, model: Any, tokens: int | None, header: int) -> None:
+        self.model, self.header = model, header
+        self.grows = tokens is None and model.device.type == "cuda"
+        self.tokens = tokens or (GPU_TOKENS if model.device.type == "cuda" else CPU_TOKENS)
+        self.places = LOGITS // model.config.get_text_config().vocab_size
+
+    def takes(self, rows: int, length: int, places: int) -> bool:
+        """Attending to the header costs a row about as much as an eighth as many tokens would."""
+        return rows * (length + self.header // 8) <= self.tokens and places <= self.places
+
+    def grow(self) -> None:
+        if self.grows:
+            used = torch.cuda.max_memory_allocated(self.model.device)
+            roomy = used < torch.cuda.get_device_properties(self.model.device).total_memory / 2
+            self.tokens = _least(min(2 * self.tokens, MOST_TOKENS) if roomy else self.tokens, self.model)
+
+    def halve(self, batch: Sequence[Row]) -> None:
+        """
+        Raises:
+            ModelError: when the batch is a single row.
+        """
+        longest = len(batch[0].tokens)
+        if len(batch) == 1:
+            raise ModelError(
+                f"a question of {longest} tokens is too much for the memory of this device. Take "
+                "hardware.precision=bf16, peft=qlora or a smaller model."
+            )
+        self.grows = False
+        self.tokens = len(batch) * (longest + self.header // 8) // 2
+        torch.cuda.empty_cache()
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def _processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _process() -> int:
+    return dist.get_rank() if _processes() > 1 else 0
+
+
+def _least(value: int, model: Any) -> int:
+    """The least of what the processes have: all of them must decide alike."""
+    if _processes() == 1:
+        return value
+    agreed = torch.tensor(value, device=model.device)
+    dist.all_reduce(agreed, dist.ReduceOp.MIN)
+    return int(agreed)
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """In eval mode, without gradients and with attention that takes any mask; then as the model was before."""
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    training, attention = model.training, bare.config._attn_implementation
+    model.eval()
+    if attention not in ("sdpa", "eager"):
+        bare.set_attn_implementation("sdpa")
+    try:
+        with torch.no_grad():
+            yield
     finally:
         model.train(training)
-    return Scored(_by_question(sums.tolist(), encoded), truncated)
-
-
-def _rows(encoded: Sequence[Sequence[Encoded]], context_length: int | None) -> tuple[list[Row], int]:
-    rows: list[Row] = []
-    truncated = 0
-    choice = 0
-    for choices in encoded:
-        shared: dict[tuple[int, ...], Row] = {}
-        cut = False
-        for one in choices:
-            tokens = [*one.context, *one.continuation]
-            if context_length is not None and len(tokens) > context_length + 1:
-                tokens, cut = tokens[-(context_length + 1) :], True
-            inputs = tuple(tokens[:-1])
-            row = shared.setdefault(inputs, Row(list(inputs), []))
-            row.targets.append((choice, one.continuation[-len(inputs) :]))
-            choice += 1
-        rows += shared.values()
-        truncated += cut
-    return rows, truncated
-
-
-def _batches(rows: list[Row], tokens_per_forward: int) -> Iterator[list[Row]]:
-    """Rows of like length together, as many as the budget of padded tokens allows and at least one."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: len(row.tokens), reverse=True):
-        if batch and (len(batch) + 1) * len(batch[0].tokens) > tokens_per_forward:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def _add_scores(model: Any, batch: list[Row], sums: torch.Tensor) -> None:
-    length = len(batch[0].tokens)
-    inputs_BT = torch.zeros(len(batch), length, dtype=torch.long)
-    mask_BT = torch.zeros(len(batch), length, dtype=torch.long)
-    scored = []  # row, position, token, choice
-    for b, row in enumerate(batch):
-        inputs_BT[b, : len(row.tokens)] = torch.tensor(row.tokens)
-        mask_BT[b, : len(row.tokens)] = 1
-        for choice, continuation in row.targets:
-            start = len(row.tokens) - len(continuation)
-            scored += [(b, start + i, token, choice) for i, token in enumerate(continuation)]
-    row_S, position_S, token_S, choice_S = torch.tensor(scored).T
-    positions_P, column_S = position_S.unique(return_inverse=True)
-    logits_BPV = _logits(model, inputs_BT, mask_BT, positions_P)
-    row_S, column_S, token_S, choice_S = (t.to(logits_BPV.device) for t in (row_S, column_S, token_S, choice_S))
-    logprobs_SV = torch.log_softmax(logits_BPV[row_S, column_S].float(), dim=-1)
-    sums.index_add_(0, choice_S, logprobs_SV.gather(1, token_S[:, None]).squeeze(1))
-
-
-def _logits(model: Any, inputs_BT: torch.Tensor, mask_BT: torch.Tensor, positions_P: torch.Tensor) -> torch.Tensor:
-    """The model's logits at the given positions; all of them are computed only where a model cannot choose."""
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    inputs = {
-        "input_ids": inputs_BT.to(model.device),
-        "attention_mask": mask_BT.to(model.device),
-        "use_cache": False,
-    }
-    if "logits_to_keep" in inspect.signature(type(bare).forward).parameters:
-        logits: torch.Tensor = model(**inputs, logits_to_keep=positions_P.to(model.device)).logits
-        return logits
-    logits = model(**inputs).logits
-    return logits[:, positions_P]
-
-
-def _by_question(flat: list[float], encoded: Sequence[Sequence[Encoded]]) -> list[list[float]]:
-    broken = sum(value != value for value in flat)
-    if broken:
-        raise ModelError(
-            f"{broken} of {len(flat)} scores are not numbers: the model's weights or its precision are broken. "
-            "Try hardware.precision=fp32; after training, look at train/loss and grad_norm."
-        )
-    values = iter(flat)
-    return [[next(values) for _ in choices] for choices in encoded]
+        if attention not in ("sdpa", "eager"):
+            bare.set_attn_implementation(attention)

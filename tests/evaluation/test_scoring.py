@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcqa.config import HardwareConfig, PromptConfig
 from mcqa.encoding import Encoded, encode
 from mcqa.errors import ModelError
-from mcqa.evaluation.scoring import _batches, _rows, score
+from mcqa.evaluation.scoring import score
 from mcqa.model import _new_model, _new_tokenizer
 from mcqa.question import Question
 
@@ -45,6 +45,10 @@ ARCHITECTURES = {
     "mistral": {"sliding_window": 8},
     "gemma3_text": {"sliding_window": 8, "final_logit_softcapping": 5.0},
 }
+
+
+def prompt(style):
+    return PromptConfig(style, instruction="", shots=0, shots_draw="fixed", shots_seed=0, chat_template=False)
 
 
 def new_model(model_type="qwen3", **changes):
@@ -122,7 +126,7 @@ def test_questions_of_any_number_of_choices_score_as_their_texts_do(model, style
         Question("3", "?", ("yes", "no", "yes and no"), 0),
     ]
     roomy = new_model(model.config.model_type, max_position_embeddings=256)
-    encoded = encode(TOKENIZER, PromptConfig(style, instruction=""), asked)
+    encoded = encode(TOKENIZER, prompt(style), asked)
     found = score(roomy, encoded, 100)
     close(found.scores, [[alone(roomy, choice, 256) for choice in choices] for choices in encoded])
     assert [len(row) for row in found.scores] == [4, 2, 3]
@@ -135,14 +139,17 @@ def test_scores_are_sums_of_log_probabilities_in_nats():
 
 def test_a_model_that_computes_all_logits_scores_the_same():
     class Plain(torch.nn.Module):
-        """Without logits_to_keep."""
+        """Its head is none of its modules."""
 
         def __init__(self):
             super().__init__()
-            self.inner, self.config, self.device = QWEN, QWEN.config, QWEN.device
+            self.inner, self.config, self.device, self.dtype = QWEN, QWEN.config, QWEN.device, QWEN.dtype
 
-        def forward(self, input_ids, attention_mask, use_cache):
-            return self.inner(input_ids=input_ids, attention_mask=attention_mask, use_cache=use_cache)
+        def get_output_embeddings(self):
+            return None
+
+        def forward(self, **inputs):
+            return self.inner(**inputs)
 
     encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
     close(score(Plain(), encoded, 100).scores, all_alone(QWEN, encoded))
@@ -182,41 +189,100 @@ def counting_forward_passes(model):
     hook.remove()
 
 
-# --- rows and batches ------------------------------------------------------------------------------------------------
-
-
-def test_letters_take_one_row_a_question():
-    asked = [Question(str(n), f"Which {n}?", ("yes", "no", "both", "none"), 0) for n in range(5)]
-    rows, _ = _rows(encode(TOKENIZER, PromptConfig("letters", instruction=""), asked), None)
-    assert len(rows) == 5
-    assert [[choice for choice, _ in row.targets] for row in rows] == [[4 * n + c for c in range(4)] for n in range(5)]
-
-
-def test_choices_that_differ_before_their_last_token_take_a_row_each_and_the_same_choice_none():
-    rows, _ = _rows([[Encoded([1], [5, 6]), Encoded([1], [5, 7]), Encoded([1], [6, 6]), Encoded([1], [5, 6])]], None)
-    assert [(row.tokens, [choice for choice, _ in row.targets]) for row in rows] == [([1, 5], [0, 1, 3]), ([1, 6], [2])]
-
-
-def test_questions_do_not_share_rows():
-    rows, _ = _rows([[Encoded([1, 2], [3])], [Encoded([1, 2], [4])]], None)
-    assert len(rows) == 2
-
-
-@given(st.lists(questions(), max_size=8), st.integers(1, 100))
-def test_batches_hold_every_row_once_and_keep_to_the_budget(encoded, budget):
-    rows, _ = _rows(encoded, None)
-    batches = list(_batches(rows, budget))
-    assert sorted(map(id, (row for batch in batches for row in batch))) == sorted(map(id, rows))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(len(row.tokens) for row in batch) <= budget
+# --- batches and ways ------------------------------------------------------------------------------------------------
 
 
 def test_the_budget_bounds_what_a_forward_pass_holds():
     encoded = [[Encoded([5] * n, [6, 7]), Encoded([5] * n, [7, 7])] for n in range(1, 20)]
     with counting_forward_passes(QWEN) as shapes:
         score(QWEN, encoded, 64)
-    assert len(shapes) > 1
+    assert len(shapes) > 3
     assert all(rows * length <= 64 for rows, length in shapes)
+
+
+def tree_of(context_length, choices=3):
+    return [Encoded([5 + i % 90 for i in range(context_length)], [c + 5, c + 9]) for c in range(choices)]
+
+
+def test_a_question_is_read_once_and_its_choices_behind_it():
+    with counting_forward_passes(QWEN) as shapes:
+        found = score(QWEN, [tree_of(20)])
+    assert "a tree" in found.way
+    assert shapes[-1] == (1, 20 + 3)
+
+
+def test_what_all_questions_begin_with_is_read_once():
+    begin = [7 + i % 50 for i in range(30)]
+    encoded = [[Encoded([*begin, 5 + n], [c + 5, c + 9]) for c in range(3)] for n in range(8)]
+    with counting_forward_passes(QWEN) as shapes:
+        found = score(QWEN, encoded)
+    assert "30 tokens that all begin with" in found.way
+    assert shapes[-1] == (8, 1 + 3)
+    close(found.scores, all_alone(QWEN, encoded))
+
+
+@pytest.mark.parametrize("model_type", ["mistral", "gemma3_text"])
+def test_questions_longer_than_the_attention_window_get_a_row_a_choice_and_the_others_a_tree(model_type):
+    windowed = new_model(model_type)
+    encoded = [tree_of(length) for length in (3, 4, 5, 30, 40)]
+    found = score(windowed, encoded)
+    assert "for 2 questions that are longer than the model's attention window" in found.way
+    close(found.scores, all_alone(windowed, encoded))
+
+
+def test_a_model_that_ignores_the_mask_gets_plain_rows_and_says_so():
+    deaf = deepcopy(QWEN)
+    inner = deaf.forward
+    deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
+    encoded = [tree_of(10), tree_of(20)]
+    found = score(deaf, encoded)
+    assert "cannot read a tree" in found.way
+    close(found.scores, all_alone(QWEN, encoded))
+
+
+def test_attention_that_takes_no_mask_of_ours_is_changed_for_the_tree_and_put_back():
+    seen = []
+    flex = deepcopy(QWEN)
+    flex.set_attn_implementation("flex_attention")
+    flex.register_forward_pre_hook(lambda *_: seen.append(flex.config._attn_implementation))
+    close(score(flex, [tree_of(10)]).scores, all_alone(QWEN, [tree_of(10)]))
+    assert set(seen) == {"sdpa"}
+    assert flex.config._attn_implementation == "flex_attention"
+
+
+def test_eager_attention_reads_the_tree_too():
+    eager = deepcopy(QWEN)
+    eager.set_attn_implementation("eager")
+    found = score(eager, [tree_of(10), tree_of(15)])
+    assert "a tree" in found.way
+    close(found.scores, all_alone(QWEN, [tree_of(10), tree_of(15)]))
+
+
+def test_out_of_memory_halves_the_batch_and_changes_no_score():
+    small = deepcopy(QWEN)
+    refused = []
+
+    def limited(_, args, kwargs):
+        if kwargs["input_ids"].numel() > 100:
+            refused.append(kwargs["input_ids"].shape)
+            raise torch.OutOfMemoryError("out of memory")
+
+    small.register_forward_pre_hook(limited, with_kwargs=True)
+    encoded = [tree_of(10 + n) for n in range(12)]
+    close(score(small, encoded, 10_000).scores, all_alone(QWEN, encoded))
+    assert refused
+
+
+def test_a_question_too_large_for_the_memory_is_an_error_that_says_what_to_do():
+    small = deepcopy(QWEN)
+
+    def full(_, args, kwargs):
+        if kwargs["input_ids"].numel() > 30:
+            raise torch.OutOfMemoryError("out of memory")
+
+    small.register_forward_pre_hook(full, with_kwargs=True)
+    with pytest.raises(ModelError, match=r"a question of 41 tokens is too much for the memory"):
+        score(small, [tree_of(40), *(tree_of(3) for _ in range(4))])
 
 
 # --- longer than the model -------------------------------------------------------------------------------------------
@@ -261,12 +327,12 @@ def test_of_a_choice_longer_than_the_model_its_end_is_scored():
 ENCODED = [[Encoded([5, 6], [7]), Encoded([5, 6], [8, 9])]]
 
 
-def test_weights_that_are_not_numbers_are_an_error_and_not_a_wrong_answer():
+def test_weights_that_are_not_numbers_give_scores_that_are_none():
     broken = deepcopy(QWEN)
     with torch.no_grad():
         broken.model.layers[0].mlp.down_proj.weight[0, 0] = float("nan")
-    with pytest.raises(ModelError, match=r"2 of 2 scores are not numbers: the model's weights"):
-        score(broken, ENCODED, 100)
+    (scores,) = score(broken, ENCODED, 100).scores
+    assert all(value != value for value in scores)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -314,7 +380,7 @@ def test_a_trained_model_scores_as_one_by_one_and_prefers_what_it_was_trained_on
         Question("1", "What did Lily like to do?", ("play with her toys", "toys her with play", "of the the and"), 0),
         Question("2", "Where did the little dog run?", ("to the park", "park the to"), 0),
     ]
-    encoded = encode(tokenizer, PromptConfig("cloze", instruction=""), asked)
+    encoded = encode(tokenizer, prompt("cloze"), asked)
     found = score(trained, encoded, 64).scores
     close(found, [[alone(trained, choice, 512) for choice in choices] for choices in encoded])
     assert [row.index(max(row)) for row in found] == [0, 0]

@@ -1,0 +1,162 @@
+"""Pictures show the numbers that the metrics name, readably, and leave out what was not measured."""
+
+import html
+import math
+import random
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from mcqa import pictures
+from mcqa.evaluation.calibration import expected_calibration_error, reliability, risk_coverage
+from mcqa.evaluation.orders import order_metrics, planned
+from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.question import Question
+
+PNG = b"\x89PNG"
+HISTORY = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.5}, {"step": 2, "eval_dev/loss": 1.7, "eval_dev/acc": 0.5}]
+BASE = {"base/dev/loss": 2.2, "base/dev/acc": 0.3}
+
+
+def measured(n=40, choices=4, orders="cyclic", subject="", seed=0):
+    """Questions answered with some knowledge and a preference for the first letters, in several orders."""
+    chance = random.Random(seed)
+    rows = []
+    for i in range(n):
+        answer = chance.randrange(choices)
+        known = [chance.gauss(0, 1) + 1.5 * (choice == answer) for choice in range(choices)]
+        plan = planned(choices, orders, f"q{i}")
+        found = tuple(Order(o, tuple(known[c] - 0.4 * letter for letter, c in enumerate(o))) for o in plan)
+        question = Question(f"q{i}", "?", tuple("abcdef"[:choices]), answer, subject=subject)
+        alone = tuple(chance.gauss(0, 1) for _ in range(choices))
+        rows.append(Prediction(question, found[0].scores, (1,) * choices, True, choices_only=alone, orders=found))
+    return rows
+
+
+BROKEN = Prediction(Question("n", "?", ("a", "b"), 0), (math.nan, -1.0), (1, 1), choices_only=(math.nan,) * 2)
+FIGURES = {
+    "reliability": lambda: pictures.reliability_figure(measured(), 2.0),
+    "risk_coverage": lambda: pictures.risk_coverage_figure({f"model {i}": measured(seed=i) for i in range(9)}),
+    "long labels": lambda: pictures.risk_coverage_figure(
+        {("name_of_a_run_" * 5)[:60]: measured(), "n" * 25: measured()}
+    ),
+    "letters": lambda: pictures.letters_figure(measured()),
+    "orders": lambda: pictures.orders_figure(measured()),
+    "choices_only": lambda: pictures.choices_only_figure(measured()),
+    "subjects": lambda: pictures.subjects_figure(measured(subject="zoology"), measured(subject="zoology", seed=1)),
+    "loss": lambda: pictures.curve_figures(HISTORY, BASE)["loss"],
+}
+every_figure = pytest.mark.parametrize("figure", [made() for made in FIGURES.values()], ids=list(FIGURES))
+
+
+def points(axes):
+    """What is drawn as round markers: (x, y) of each."""
+    return [(x, y) for line in axes.lines if line.get_marker() == "o" for x, y in line.get_xydata().tolist()]
+
+
+@every_figure
+def test_axes_are_labelled_and_legends_cover_no_data(figure):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert figure.get_supxlabel() or all(axes.get_xlabel() for axes in figure.axes)
+    assert figure.axes[0].get_ylabel() or any(label.get_text() for label in figure.axes[0].get_yticklabels())
+    assert not any(axes.get_legend() for axes in figure.axes)
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+    assert figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1)
+
+
+@pytest.mark.parametrize("made", FIGURES.values(), ids=list(FIGURES))
+def test_an_svg_is_well_formed_the_same_for_the_same_numbers_and_keeps_words_as_words(made):
+    figure = made()
+    text = pictures.svg(figure)
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert text == pictures.svg(made())
+    assert html.escape(figure.legends[0].get_texts()[0].get_text(), quote=False) in text
+
+
+def test_two_svgs_of_a_page_share_an_id_only_for_the_same_thing():
+    """A browser takes the first of two elements with an id."""
+    defined = [
+        dict(re.findall(r'<(?:path|clipPath) id="(\w+)"([^>]*>[^<]*<?[^>]*>)', pictures.svg(FIGURES[name]())))
+        for name in ("orders", "reliability")
+    ]
+    assert all(defined)
+    for name in defined[0].keys() & defined[1].keys():
+        assert defined[0][name] == defined[1][name]
+    used = set(re.findall(r'id="(\w+)"', pictures.svg(FIGURES["orders"]())))
+    assert used == defined[0].keys()
+
+
+def test_each_saver_writes_a_png_under_the_name_that_it_was_given(tmp_path):
+    rows = measured(subject="zoology")
+    folder = tmp_path / "pictures"
+    pictures.reliability(folder, "test", rows, None)
+    pictures.risk_coverage(folder, "test", {"base": rows})
+    pictures.letters(folder, "test", rows)
+    pictures.orders(folder, "test", rows)
+    pictures.choices_only(folder, "test", rows)
+    pictures.subjects(folder, rows, rows)
+    pictures.curves(folder, HISTORY, BASE)
+    named = {f"{name}_test.png" for name in ("reliability", "risk_coverage", "letters", "orders", "choices_only")}
+    assert {path.name for path in folder.iterdir()} == named | {"subjects.png", "loss.png", "accuracy.png"}
+    assert all(path.read_bytes().startswith(PNG) for path in folder.iterdir())
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path):
+    alone = [Prediction(row.question, row.scores, row.tokens) for row in measured(4)]
+    pictures.orders(tmp_path, "one order", alone)
+    pictures.orders(tmp_path, "different orders", measured(4) + measured(4, choices=3))
+    pictures.choices_only(tmp_path, "not asked", [*measured(4), *alone])
+    pictures.choices_only(tmp_path, "nobody", [])
+    pictures.subjects(tmp_path, alone, alone)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_that_are_not_numbers_are_drawn_as_wrong_answers():
+    rows = [*measured(5), BROKEN]
+    assert (0.5, 0.0) in points(pictures.reliability_figure([BROKEN], 3.0).axes[0])
+    assert pictures.svg(pictures.letters_figure(rows))
+    assert pictures.svg(pictures.risk_coverage_figure({"one": [BROKEN]}))
+    assert pictures.svg(pictures.choices_only_figure(rows))
+
+
+def test_the_reliability_diagram_shows_the_bins_before_and_after_scaling():
+    rows = measured(200)
+    figure = pictures.reliability_figure(rows, 2.5)
+    assert len(figure.axes) == 4
+    assert len(pictures.reliability_figure(rows, None).axes) == 2
+    for temperature, above, below in zip((1.0, 2.5), figure.axes[:2], figure.axes[2:], strict=True):
+        bins = reliability(rows, temperature)
+        assert points(above) == [(one.confidence, one.accuracy) for one in bins]
+        assert [bar.get_height() for bar in below.patches] == [one.n for one in bins]
+        assert f"{expected_calibration_error(rows, temperature):.3f}" in above.get_title()
+
+
+def test_the_risk_of_the_first_questions_is_not_drawn():
+    rows = measured(30)
+    (line,) = pictures.risk_coverage_figure({"base": rows}).axes[0].lines
+    assert [tuple(point) for point in line.get_xydata()] == risk_coverage(rows)[9:]
+
+
+def test_the_picture_of_orders_shows_each_order_and_both_corrected_accuracies():
+    rows = measured(50)
+    axes = pictures.orders_figure(rows).axes[0]
+    found = order_metrics(rows)
+    shown = [x for x, _ in points(axes)]
+    assert (min(shown), max(shown), len(shown)) == (found["acc_orders_min"], found["acc_orders_max"], 4)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ABCD", "BCDA", "CDAB", "DABC"]
+    lines = {line.get_label(): line.get_xdata()[0] for line in axes.lines}
+    assert lines["letters' prior removed"] == found["acc_debiased"]
+    assert lines["averaged over orders"] == found["acc_averaged"]
+
+
+def test_a_hundred_orders_are_drawn_without_names_on_a_page():
+    figure = pictures.orders_figure(measured(5, choices=5, orders="all"))
+    assert len(points(figure.axes[0])) == 120
+    assert figure.axes[0].get_yticklabels() == []
+    assert figure.get_size_inches()[1] < 10

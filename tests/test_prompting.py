@@ -1,0 +1,181 @@
+"""What stands before a question depends on the question and the seed, and is put together as the field does it."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcqa.config import PromptConfig
+from mcqa.errors import DataError, ModelError
+from mcqa.model import _new_tokenizer
+from mcqa.prompting import Shots, context, continuations, end_of_turn, in_template
+from mcqa.question import Question, reordered
+
+
+def prompt(style="cloze", **changes):
+    values = {"instruction": "", "shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
+    return PromptConfig(style, **(values | changes))
+
+
+def question(**changes):
+    values = {"id": "q", "question": "Which is a mammal?", "choices": ("the trout", "the whale"), "answer": 1}
+    return Question(**(values | changes))
+
+
+CLOZE, LETTERS = prompt("cloze"), prompt("letters")
+POOL = [question(id=str(n), question=f"What is {n}?", choices=(f"{n}", f"{n + 1}"), answer=n % 2) for n in range(20)]
+draws = st.sampled_from(["fixed", "per_question"])
+
+
+# --- one question ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cloze_asks_the_question_alone():
+    assert context(CLOZE, question()) == "Question: Which is a mammal?\nAnswer:"
+    assert continuations(CLOZE, question()) == [" the trout", " the whale"]
+
+
+def test_letters_list_the_choices_and_score_the_letter():
+    assert context(LETTERS, question()) == "Question: Which is a mammal?\nA. the trout\nB. the whale\nAnswer:"
+    assert continuations(LETTERS, question()) == [" A", " B"]
+
+
+def test_instruction_and_passage_stand_before_the_question():
+    told = context(prompt(instruction="Choose well."), question(context=" Trouts are fish.\n", question=" Which?\n"))
+    assert told == "Choose well.\n\nTrouts are fish.\nQuestion: Which?\nAnswer:"
+
+
+def test_there_are_letters_for_26_choices_and_no_more():
+    alphabet = tuple(f"choice {n}" for n in range(26))
+    assert continuations(LETTERS, question(choices=alphabet))[-1] == " Z"
+    with pytest.raises(DataError, match=r"question 'q' has 27 choices and there are 26 letters; take prompt=cloze\."):
+        continuations(LETTERS, question(choices=(*alphabet, "one more")))
+    assert len(continuations(CLOZE, question(choices=(*alphabet, "one more")))) == 27
+
+
+def test_without_its_question_a_prompt_keeps_what_does_not_belong_to_it():
+    asked, shot = (
+        question(context="Trouts are fish."),
+        question(question="Which flies?", choices=("bat", "cow"), answer=0),
+    )
+    left = context(prompt(instruction="Choose well."), asked, [shot], without_question=True)
+    assert left == "Choose well.\n\nQuestion: Which flies?\nAnswer: bat\n\nAnswer:"
+    assert context(LETTERS, asked, without_question=True) == "A. the trout\nB. the whale\nAnswer:"
+
+
+# --- shots -----------------------------------------------------------------------------------------------------------
+
+
+def test_shots_stand_between_the_instruction_and_the_question_each_with_its_answer():
+    shots = [question(question="Which flies?", choices=("the bat", "the cow"), answer=0), question(question="Who?")]
+    assert context(prompt(instruction="Choose well."), question(), shots) == (
+        "Choose well.\n\n"
+        "Question: Which flies?\nAnswer: the bat\n\n"
+        "Question: Who?\nAnswer: the whale\n\n"
+        "Question: Which is a mammal?\nAnswer:"
+    )
+    assert context(LETTERS, question(), shots[:1]) == (
+        "Question: Which flies?\nA. the bat\nB. the cow\nAnswer: A\n\n"
+        "Question: Which is a mammal?\nA. the trout\nB. the whale\nAnswer:"
+    )
+
+
+@given(draws, st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_what_is_drawn_depends_on_neither_order_nor_ids_nor_repeats_in_the_pool(draw, shots, seed, chance):
+    wanted = prompt(shots=shots, shots_draw=draw, shots_seed=seed)
+    others = [question(id=f"other {shot.id}", question=shot.question, choices=shot.choices, answer=shot.answer)
+              for shot in chance.choices(POOL, k=30) + POOL]  # fmt: skip
+    chance.shuffle(others)
+    for asked in [question(), POOL[3]]:
+        drawn, again = (Shots(wanted, pool).before(asked) for pool in (POOL, others))
+        assert [shot.content for shot in drawn] == [shot.content for shot in again]
+
+
+@given(draws, st.integers(1, 19), st.integers(0, 3), st.sampled_from(POOL))
+def test_a_question_is_never_its_own_example_and_no_example_stands_there_twice(draw, shots, seed, asked):
+    drawn = Shots(prompt(shots=shots, shots_draw=draw, shots_seed=seed), POOL).before(asked)
+    assert len({shot.content for shot in drawn} - {asked.content}) == shots == len(drawn)
+
+
+@pytest.mark.parametrize("draw", ["fixed", "per_question"])
+def test_another_order_of_the_options_has_the_same_shots_and_is_not_its_own_example(draw):
+    wanted = prompt(shots=19, shots_draw=draw)
+    shots, asked = Shots(wanted, POOL), POOL[4]
+    assert shots.before(reordered(asked, (1, 0))) == shots.before(asked)
+    assert asked not in shots.before(reordered(asked, (1, 0)))
+
+
+def test_fixed_shots_are_the_same_before_every_question_that_is_not_among_them():
+    shots = Shots(prompt(shots=5), POOL)
+    outside = [shots.before(question(question=f"Another, {n}?")) for n in range(10)]
+    assert all(drawn == outside[0] for drawn in outside)
+    inside = outside[0][2]
+    assert shots.before(inside)[:4] == [shot for shot in outside[0] if shot != inside]
+
+
+def test_shots_per_question_differ_and_use_the_whole_pool_evenly():
+    shots = Shots(prompt(shots=5, shots_draw="per_question"), POOL)
+    drawn = [shots.before(question(question=f"Another, {n}?")) for n in range(400)]
+    used = Counter(shot.id for some in drawn for shot in some)
+    assert len({tuple(shot.id for shot in some) for some in drawn}) > 390
+    assert set(used) == {shot.id for shot in POOL}
+    assert all(60 < times < 140 for times in used.values())  # 100 expected, standard deviation 8.7
+
+
+@pytest.mark.parametrize("draw", ["fixed", "per_question"])
+def test_another_seed_draws_others(draw):
+    first, second = (
+        Shots(prompt(shots=5, shots_draw=draw, shots_seed=seed), POOL).before(question()) for seed in (0, 1)
+    )
+    assert first != second
+
+
+def test_too_few_questions_to_draw_from_are_told():
+    with pytest.raises(DataError, match=r"prompt\.shots=5: there are 4 training questions .* besides question '2'"):
+        Shots(prompt(shots=5), POOL[:5]).before(POOL[2])
+    assert len(Shots(prompt(shots=5), POOL[:5]).before(question())) == 5
+
+
+def test_without_shots_no_pool_is_needed():
+    assert Shots(prompt(), []).before(question()) == []
+
+
+# --- chat templates --------------------------------------------------------------------------------------------------
+
+
+def chat(template):
+    tokenizer = _new_tokenizer(300, ["Question: Which is a mammal?"])
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+TURNS = "{% for m in messages %}[{{ m.role }}] {{ m.content }}</s>\n{% endfor %}"
+ANSWERED = "{% if add_generation_prompt %}[assistant]{% endif %}"
+
+
+def test_a_chat_template_makes_the_whole_prompt_the_users_turn_and_the_choice_follows_without_a_space():
+    talking = prompt(instruction="Choose well.", chat_template=True)
+    shown = in_template(chat(TURNS + ANSWERED), talking, context(talking, question(), [POOL[0]]))
+    assert shown == (
+        "[user] Choose well.\n\nQuestion: What is 0?\nAnswer: 0\n\n"
+        "Question: Which is a mammal?\nAnswer:</s>\n[assistant]"
+    )
+    assert continuations(talking, question()) == ["the trout", "the whale"]
+
+
+def test_a_template_that_can_think_is_told_not_to():
+    thinks = TURNS + ANSWERED + "{% if not (enable_thinking is defined and enable_thinking is false) %}Hm{% endif %}"
+    assert in_template(chat(thinks), prompt(chat_template=True), "Answer:").endswith("[assistant]")
+
+
+def test_the_end_of_a_turn_is_what_the_template_writes_after_the_assistants_words():
+    assert end_of_turn(chat(TURNS + ANSWERED)) == "</s>"
+
+
+@pytest.mark.parametrize("tokenizer", [chat(None), SimpleNamespace()], ids=["none set", "none known"])
+def test_a_tokenizer_without_a_template_is_refused_only_where_one_is_wanted(tokenizer):
+    with pytest.raises(ModelError, match=r"no chat template; base models have none\. Take prompt\.chat_template=false"):
+        in_template(tokenizer, prompt(chat_template=True), "Answer:")
+    assert in_template(tokenizer, prompt(), "Answer:") == "Answer:"
