@@ -20,27 +20,36 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mcqa import question_sets
 from mcqa.config import ROOT, Config, listing, problems_of
 from mcqa.errors import ConfigError, McqaError, nearest
 
 Tree = dict[str, Any]
-Story = Callable[[Tree, list[str]], None]
+Story = Callable[[Tree, list[str]], Any]
 """What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
 
 
-def open_door(config_name: str, kind: type[Config], story: Story) -> None:
-    """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors."""
+def open_door(config_name: str, kind: type[Config], story: Story, many: bool = False) -> list[Any]:
+    """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.
+
+    Returns what the story returned: once, or for every job of a --multirun in this process. many: a list of values
+    such as data=arc_easy,openbookqa needs no --multirun.
+    """
+    if many and _sweeps(sys.argv[1:]):
+        sys.argv.insert(1, "--multirun")
     _calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
     entered = False
+    told: list[Any] = []
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
-            story(tree, list(HydraConfig.get().overrides.task))
+            question_sets.expand(tree, config_name)
+            told.append(story(tree, list(HydraConfig.get().overrides.task)))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
 
@@ -52,11 +61,26 @@ def open_door(config_name: str, kind: type[Config], story: Story) -> None:
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")
+    return told
+
+
+def _sweeps(arguments: list[str]) -> bool:
+    """Whether the command line has a list of values and no --multirun, which Hydra would refuse."""
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    known, _ = get_args_parser().parse_known_args(arguments)
+    try:
+        overrides = OverridesParser.create().parse_overrides(known.overrides)
+    except HydraException:
+        return False  # told later, with everything else
+    return not known.multirun and any(override.is_sweep_override() for override in overrides)
 
 
 def _calm_libraries() -> None:
     """Warnings reach the user when they are ours, or when a library reports an error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("mcqa").setLevel(logging.INFO)
     for library in (
         "accelerate",
         "bitsandbytes",
@@ -89,7 +113,9 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
-            return cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+            tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+            question_sets.expand(tree, config_name)
+            return tree
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
 

@@ -2,18 +2,25 @@
 
 python -m mcqa.evaluate run=<run folder> [group=option ...] [key=value ...]
 python -m mcqa.evaluate model=local model.path=<folder or hub id> data=arc_challenge
+python -m mcqa.evaluate model=qwen3_0_6b,smollm2_135m data=arc_easy,openbookqa
 """
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcqa.config import EvaluateConfig, typed
 from mcqa.door import Tree, changed, open_door
 from mcqa.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mcqa.data.loading import Data
+    from mcqa.prompting import Shots
+    from mcqa.recording import Record
 
-def main(tree: Tree, overrides: list[str]) -> None:
+
+def main(tree: Tree, overrides: list[str]) -> "Record | None":
     """From the composed tree, or a run's stored one, to measured splits."""
     from mcqa import run_folder
 
@@ -23,14 +30,17 @@ def main(tree: Tree, overrides: list[str]) -> None:
         asked = {key: tree[key] for key in ("name", "run", "splits", "outputs", "dry_run")}
         tree = changed(stored, tree, overrides, leave_out=asked) | asked
     config = typed(tree, EvaluateConfig)
-    if config.dry_run or config.resume is not None:
-        raise ConfigError("dry_run and resume are for mcqa.train; measuring takes moments and starts anew.")
+    if config.resume is not None:
+        raise ConfigError("resume is for mcqa.train; measuring starts anew.")
     if config.run is not None:
         config = of_saved_model(config, finished / "model")
     from mcqa import hardware
 
     hardware.check(config.hardware)
-    run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
+    if config.dry_run:
+        preview(config, tree)
+        return None
+    return run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
 
 
 def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
@@ -43,24 +53,53 @@ def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
     return replace(config, model=saved, objective=replace(config.objective, name="sft", loss_on="answer"))
 
 
-def run(config: EvaluateConfig, tree: Tree, folder: Path) -> None:
-    """Measure each split in a folder of its own, with the files of a run."""
+def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
+    """The questions, the names of the splits and sets to measure, and the shots, for which train is read too."""
+    from mcqa.data.loading import load_for
+    from mcqa.prompting import Shots
+
+    read = [*config.splits, *(["train"] if config.prompt.shots and "train" not in config.splits else [])]
+    data = load_for(config.data, config.evaluation, read)
+    names = [name for name in data.splits if name in config.splits or name != "train"]
+    return data, names, Shots(config.prompt, data.splits.get("train", []))
+
+
+def preview(config: EvaluateConfig, tree: Tree) -> None:
+    """Everything up to the measuring: the questions and how they are asked."""
+    from rich.console import Console
+
+    from mcqa import model, preview
+
+    data, names, shots = inputs(config)
+    tokenizer = model.load_tokenizer(config.model, [])
+    preview.show_questions(Console(), config, tree, data, names, tokenizer, shots)
+
+
+def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record":
+    """Measure each split and set in a folder of its own, with the files of a run."""
     from mcqa import hardware, model, recording, report
-    from mcqa.data.loading import load
     from mcqa.evaluation.measure import measure, question_set
 
     hardware.use_one_gpu()
     with recording.open_run(config, tree, folder) as record:
-        data = load(config.data, config.splits)
+        data, names, shots = inputs(config)
         tokenizer = model.load_tokenizer(config.model, [])
         record.inputs(data, model.fingerprint(tokenizer))
         report.inputs(record, data)
+        sets = [
+            question_set(name, data.splits[name], config.prompt, config.evaluation, tokenizer, shots) for name in names
+        ]
         scored = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
-        for split in config.splits:
-            questions = question_set(split, data.splits[split], config.prompt, tokenizer)
-            record.predictions(split, partial(measure, scored, questions, config.hardware), step=0)
-        report.measured(record, config.splits)
+        for questions in sets:
+            record.predictions(questions.split, partial(measure, scored, questions, config.hardware), step=0)
+        report.harness(record, names, scored, tokenizer, shots)
+        report.measured(record, names)
+    return record
 
 
 if __name__ == "__main__":
-    open_door("evaluate", EvaluateConfig, main)
+    measured = [record for record in open_door("evaluate", EvaluateConfig, main, many=True) if record]
+    if len(measured) > 1:
+        from mcqa import report
+
+        report.summary(measured)

@@ -1,6 +1,6 @@
 """What a run would do, shown without doing it: dry_run=true."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -11,8 +11,9 @@ from rich.text import Text
 
 from mcqa.config import Config, batching
 from mcqa.data.loading import Data
-from mcqa.encoding import IGNORED, Example, TrainingSet
+from mcqa.encoding import IGNORED, Example, TrainingSet, encode
 from mcqa.optim import warmup_steps
+from mcqa.prompting import Shots
 
 PERCENTILES = (0, 50, 90, 99, 100)
 OPEN, CLOSE, LEARNED = "⟦", "⟧", "bold green"  # brackets too, for eyes and terminals without green
@@ -48,6 +49,33 @@ def show(
     console.rule("training")
     console.print(plan(config, len(training.examples), updates, data), highlight=False)
     console.print("Nothing was trained: dry_run=true.")
+
+
+def show_questions(
+    console: Console,
+    config: Config,
+    tree: Mapping[str, Any],
+    data: Data,
+    names: Sequence[str],
+    tokenizer: Any,
+    shots: Shots,
+) -> None:
+    """The configuration, and of every split and set how many questions there are and how the first one is asked."""
+    console.rule("configuration")
+    console.print(
+        Syntax(yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip(), "yaml", theme="ansi_dark")
+    )
+    for name in names:
+        questions = data.splits[name]
+        console.rule(f"{name}: {len(questions)} questions")
+        (choices,) = encode(tokenizer, config.prompt, questions[:1], shots)
+        console.print(Text(tokenizer.decode(choices[0].context)))
+        for number, choice in enumerate(choices):
+            right = number == questions[0].answer
+            text = f"{OPEN}{tokenizer.decode(choice.continuation)}{CLOSE}"
+            console.print(Text(f"{text}  the right one" if right else text, style=LEARNED if right else ""))
+    console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
+    console.print(Text.assemble(OPEN, "…", CLOSE, " is what is scored. Nothing was measured: dry_run=true."))
 
 
 def coloured(example: Example, tokenizer: Any) -> Text:

@@ -19,6 +19,7 @@ from mcqa.config import Config
 from mcqa.data.loading import Data
 from mcqa.errors import DataError, McqaError
 from mcqa.evaluation import predictions
+from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.question import fingerprint
@@ -63,10 +64,13 @@ class Record:
             )
         run_folder.write_json(self.folder / "environment.json", environment)
         self.keep(self.folder / "environment.json")
-        chosen = self.config.data
-        source = chosen.path or chosen.hub or chosen.source
-        for split, questions in data.splits.items():
-            self.tracker.dataset(chosen.name, fingerprints[split], source, split, len(questions))
+        sets = {one.name: one for one in self.config.evaluation.sets}
+        if self.config.evaluation.dev is not None:
+            sets["dev"] = self.config.evaluation.dev
+        for name, questions in data.splits.items():
+            chosen = sets[name].data if name in sets else self.config.data
+            source = chosen.path or chosen.hub or chosen.source
+            self.tracker.dataset(chosen.name, fingerprints[name], source, name, len(questions))
 
     def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
         """The rows and examples that are not used, in a file of their own; nothing where all are."""
@@ -87,11 +91,18 @@ class Record:
             rows = measure()
             predictions.write(path, rows)
         self.measured[name] = rows
-        found = {f"{name}/{metric}": value for metric, value in metrics(rows).items()}
+        evaluation = self.config.evaluation
+        values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
+        found = {f"{name}/{metric}": value for metric, value in values.items()}
         self.metrics |= found
         self.log(found, step)
         self.keep(path)
         return rows
+
+    def _temperature(self, name: str) -> float | None:
+        """Fitted on dev for everything else that the same model answers; None where there is no dev."""
+        dev = "base/dev" if name.startswith("base/") else "dev"
+        return fit_temperature(self.measured[dev]) if dev in self.measured and name != dev else None
 
 
 @contextmanager

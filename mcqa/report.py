@@ -1,6 +1,7 @@
 """What a run says at its end: the table in the terminal, the questions it got wrong, the model card."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from mcqa import pictures, run_folder
 from mcqa.config import Config
 from mcqa.data.loading import Data
 from mcqa.encoding import TrainingSet
-from mcqa.evaluation.metrics import chance
-from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import Paired, mcnemar
+from mcqa.evaluation.metrics import chance, clusters
+from mcqa.evaluation.statistics import mcnemar
+from mcqa.findings import details, interval, percent, subjects, table, verdict, wrong
+from mcqa.prompting import Shots
 from mcqa.recording import Record, optional
 
 SHOWN = 10  # bad rows in the terminal
@@ -43,101 +45,121 @@ def base(record: Record, model: Any) -> None:
     )
 
 
-def measured(record: Record, splits: Sequence[str]) -> None:
-    """The table of an evaluation, and the questions answered wrong."""
-    record.say("", table(record.metrics, {split: split for split in splits}, "Accuracy"))
-    for split in splits:
-        guessing = chance([row.question for row in record.measured[split]])
-        record.say(f"Guessing on {split} gives {percent(guessing)}.")
-        _keep_wrong(record, split)
+def measured(record: Record, names: Sequence[str]) -> None:
+    """The table of an evaluation, what else was found, and the questions answered wrong."""
+    record.say("", table(record.metrics, {name: name for name in names}, "Accuracy"))
+    for name in names:
+        rows = record.measured[name]
+        guessing = f"Guessing gives {percent(chance([row.question for row in rows]))}."
+        record.say(f"{name}:", *(f"  {line}" for line in [guessing, *details(record.metrics, name)]))
+        _keep_rows(record, name)
+        optional("Drawing the pictures", partial(_draw_answers, record, name))
+    _keep_pictures(record)
+
+
+def summary(records: Sequence[Record]) -> None:
+    """One table over several evaluations: where each was measured, and how well."""
+    shown = Table(title="All of them", title_justify="left", title_style="bold")
+    for heading in ("model", "questions", "accuracy", "95 % interval", "run folder"):
+        shown.add_column(heading, justify="right" if heading in ("accuracy", "95 % interval") else "left")
+    for record in records:
+        run: str | None = getattr(record.config, "run", None)
+        model = Path(run).name if run else record.config.model.name
+        for name in record.measured:
+            cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
+            shown.add_row(model, f"{record.config.data.name} {name}", *cells, run_folder.shown(record.folder))
+    records[-1].say("", shown)
 
 
 def write(record: Record, tree: Mapping[str, Any], examples: int, history: Sequence[Mapping[str, float]]) -> None:
     """At the end: the table and the verdict, the model card, the wrong answers and the pictures."""
     before, after = record.measured["base/test"], record.measured["test"]
-    paired = mcnemar([row.correct for row in before], [row.correct for row in after])
-    record.metrics |= {"test/acc_gain": paired.difference, "test/mcnemar_p": paired.p}
-    record.log({"test/acc_gain": paired.difference, "test/mcnemar_p": paired.p}, step=int(history[-1]["step"]))
-    record.say("", table(record.metrics, {"base/test": "base", "test": "fine-tuned"}, "Accuracy on test"))
-    record.say(verdict(paired, chance([row.question for row in after])), "")
+    names = clusters([row.question for row in after], record.config.evaluation.cluster)
+    paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
+    gain = {
+        "test/acc_gain": paired.difference,
+        "test/acc_gain_ci_low": paired.low,
+        "test/acc_gain_ci_high": paired.high,
+        "test/mcnemar_p": paired.p,
+    }
+    record.metrics |= gain
+    record.log(gain, step=int(history[-1]["step"]))
+    record.say("", table(record.metrics, _before_and_after(record), "Accuracy on test"))
+    record.say(verdict(paired, chance([row.question for row in after])))
+    record.say(*details(record.metrics, "test"), "")
     write_model_card(record.folder / "model", record.config, tree, record.metrics, examples)
     record.keep(record.folder / "model")
-    _keep_wrong(record, "test")
+    _keep_rows(record, "test")
     optional("Drawing the pictures", lambda: _draw(record, history))
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
 
 
-def _keep_wrong(record: Record, split: str) -> None:
-    path = record.folder / f"wrong_{split}.json"
-    run_folder.write_json(path, wrong_table(record.measured[split]))
+def _before_and_after(record: Record) -> dict[str, str]:
+    """Test first, then the further sets: the prefix of each in the metrics, and what to call it."""
+    rows = {"base/test": "base", "test": "fine-tuned"}
+    for one in record.config.evaluation.sets:
+        rows |= {f"base/{one.name}": f"base on {one.name}", one.name: f"fine-tuned on {one.name}"}
+    return rows
+
+
+def harness(record: Record, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots) -> None:
+    """The files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
+    task = record.config.evaluation.harness_task
+    if task is None:
+        return
+    from mcqa.evaluation.harness import Measurement
+    from mcqa.evaluation.harness import write as write_files
+
+    what = record.config.model.path or record.config.model.name
+    about = Measurement(what, model, tokenizer, record.config, shots, record.environment, record.began)
+    for name in names:
+        write_files(
+            record.folder / "harness", task if len(names) == 1 else f"{task}_{name}", record.measured[name], about
+        )
+    record.keep(record.folder / "harness")
+
+
+def _keep_rows(record: Record, name: str) -> None:
+    """The questions answered wrong, and accuracy by subject where there are subjects."""
+    path = record.folder / f"wrong_{name}.json"
+    run_folder.write_json(path, wrong(record.measured[name]))
     record.tracker.table(path)
+    if rows := subjects(record.measured[name], record.config.evaluation.cluster):
+        path = record.folder / f"subjects_{name}.csv"
+        run_folder.write_csv(path, rows)
+        record.keep(path)
 
 
 def _draw(record: Record, history: Sequence[Mapping[str, float]]) -> None:
     folder = record.folder / "pictures"
     pictures.curves(folder, history, record.metrics)
     pictures.subjects(folder, record.measured["base/test"], record.measured["test"])
-    record.keep(folder)
+    _draw_answers(record, "test")
+    both = {"base": record.measured["base/test"], "fine-tuned": record.measured["test"]}
+    pictures.risk_coverage(folder, "test", both)
+    _keep_pictures(record)
+
+
+def _draw_answers(record: Record, name: str) -> None:
+    """How sure the answers are, and what depends on the order of the options or needs no question."""
+    folder, rows = record.folder / "pictures", record.measured[name]
+    pictures.reliability(folder, name, rows, record.metrics.get(f"{name}/temperature"))
+    pictures.risk_coverage(folder, name, {name: rows})
+    pictures.choices_only(folder, name, rows)
+    if any(row.orders for row in rows):
+        pictures.letters(folder, name, rows)
+        pictures.orders(folder, name, rows)
+
+
+def _keep_pictures(record: Record) -> None:
+    if (folder := record.folder / "pictures").is_dir():
+        record.keep(folder)
 
 
 def _mlflow(config: Config) -> str:
     if config.tracking.name == "none":
         return "tracking=none, nothing was sent"
     return config.tracking.uri or f"make ui (mlflow ui --backend-store-uri sqlite:///{config.outputs}/mlflow.db)"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def interval(metrics: Mapping[str, float], split: str) -> str:
-    return f"{100 * metrics[f'{split}/acc_ci_low']:.1f} – {percent(metrics[f'{split}/acc_ci_high'])}"
-
-
-def table(metrics: Mapping[str, float], rows: Mapping[str, str], title: str) -> Table:
-    """One line per split in `rows` (its prefix in the metrics, and what to call it)."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("", "accuracy", "95 % interval", "acc_norm", "questions"):
-        shown.add_column(heading, justify="left" if not heading else "right")
-    for split, name in rows.items():
-        shown.add_row(
-            name,
-            percent(metrics[f"{split}/acc"]),
-            interval(metrics, split),
-            percent(metrics[f"{split}/acc_norm"]),
-            f"{metrics[f'{split}/n']:.0f}",
-        )
-    return shown
-
-
-def verdict(paired: Paired, chance: float) -> str:
-    """The paired difference in a sentence that says whether it is noise."""
-    p = "p < 0.0001" if paired.p < 1e-4 else f"p = {paired.p:.4f}"
-    reading = "more than noise" if paired.p < 0.05 else "not told apart from noise"
-    return (
-        f"{100 * paired.difference:+.1f} points on the same questions: {paired.newly_right} newly right, "
-        f"{paired.newly_wrong} newly wrong; exact McNemar test {p}, {reading}. Guessing gives {percent(chance)}."
-    )
-
-
-def wrong_table(rows: Sequence[Prediction]) -> dict[str, Any]:
-    """The questions that were answered wrong, the surest mistakes first, as MLflow shows a table."""
-    wrong = sorted((row for row in rows if not row.correct), key=_margin, reverse=True)
-    columns = ["id", "subject", "question", "right", "answered", "margin", "scores"]
-    return {"columns": columns, "data": [_wrong_row(row) for row in wrong]}
-
-
-def _margin(row: Prediction) -> float:
-    """By how many nats the chosen answer beat the right one."""
-    return max(row.scores) - row.scores[row.question.answer]
-
-
-def _wrong_row(row: Prediction) -> list[Any]:
-    question = row.question
-    scores = "; ".join(f"{text}: {score:.2f}" for text, score in zip(question.choices, row.scores, strict=True))
-    right = question.choices[question.answer]
-    answered = "" if row.prediction is None else question.choices[row.prediction]
-    return [question.id, question.subject, question.question, right, answered, round(_margin(row), 3), scores]
 
 
 def write_model_card(
@@ -150,7 +172,8 @@ def write_model_card(
         header["base_model"] = config.model.path
     header["tags"] = ["mcqa", "multiple-choice", config.peft.name]
     scores = "\n".join(
-        f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, split)} | {metrics[f'{split}/n']:.0f} |"
+        f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, f'{split}/acc')} "
+        f"| {metrics[f'{split}/n']:.0f} |"
         for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
         if f"{split}/acc" in metrics
     )

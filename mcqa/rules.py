@@ -11,9 +11,37 @@ from typing import TYPE_CHECKING
 from mcqa.errors import nearest
 
 if TYPE_CHECKING:
-    from mcqa.config import Config
+    from mcqa.config import Config, DataConfig
 
-DEV_METRICS = ("dev/acc", "dev/acc_norm", "dev/acc_bytes", "dev/loss")
+HIGHER_IS_BETTER = {
+    "acc": None,
+    "acc_norm": None,
+    "acc_bytes": None,
+    "acc_tokens": None,
+    "acc_mutual_info": "unconditional",
+    "acc_choices_only": "choices_only",
+    "acc_orders": "permutations",
+    "acc_worst": "permutations",
+    "acc_debiased": "permutations",
+    "acc_averaged": "permutations",
+    "consistency": "permutations",
+}
+LOWER_IS_BETTER = {"loss": None, "nll": None, "brier": None, "ece": None, "aurc": None, "recall_std": "permutations"}
+NEEDS = HIGHER_IS_BETTER | LOWER_IS_BETTER
+"""What a run can be steered by, and the key of evaluation without which it is not measured."""
+
+DEV_METRICS = tuple(f"dev/{name}" for name in NEEDS)
+SPLITS = ("train", "dev", "test")
+
+
+def greater_is_better(metric: str) -> bool:
+    return metric.removeprefix("dev/") in HIGHER_IS_BETTER
+
+
+def needed_for(metric: str) -> str | None:
+    """The key of evaluation that must be set for the metric to be measured."""
+    return NEEDS[metric.removeprefix("dev/")]
+
 
 GOVERNED = {
     "output_dir": "outputs",
@@ -129,15 +157,31 @@ def _name(config: "Config") -> Iterator[str]:
 
 
 def _data(config: "Config") -> Iterator[str]:
-    data = config.data
-    if data.reader != "facts" and data.path is None and data.hub is None:
-        yield f"data.path: data={data.name} needs data.path=<file or folder>."
-    if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
-        yield f"data.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy and so on."
-    if data.reader == "local" and data.columns is None:
-        yield "data.columns: data=local needs to know which column is what."
-    if data.splits.train is None:
+    yield from _source(config.data, "data")
+    if config.data.splits.train is None:
         yield "data.splits.train: must name the publisher's split to train on."
+
+
+def _source(data: "DataConfig", where: str) -> Iterator[str]:
+    if data.reader != "facts" and data.path is None and data.hub is None:
+        yield f"{where}.path: data={data.name} needs {where}.path=<file or folder>."
+    if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
+        yield f"{where}.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy …"
+    if data.reader == "local" and data.columns is None:
+        yield f"{where}.columns: data=local needs to know which column is what."
+
+
+def _sets(config: "Config") -> Iterator[str]:
+    """Further question sets have names of their own, which become names of files and metrics."""
+    sets = config.evaluation.sets
+    if config.evaluation.dev is not None:
+        yield from _source(config.evaluation.dev.data, "evaluation.dev")
+    for number, one in enumerate(sets):
+        yield from _source(one.data, f"evaluation.sets[{number}]")
+        if not re.fullmatch(r"\w[\w.+-]*", one.name) or one.name in (*SPLITS, "base"):
+            yield f"evaluation.sets[{number}].name: letters, digits and . _ + -, none of {SPLITS}; got {one.name!r}."
+        if one.name in [other.name for other in sets[:number]]:
+            yield f"evaluation.sets[{number}].name: there are two sets named {one.name!r}; give one another name."
 
 
 def _adapter(config: "Config") -> Iterator[str]:
@@ -171,6 +215,15 @@ def _evaluation(config: "Config") -> Iterator[str]:
             f"evaluation.best_metric: unknown metric {metric!r}, known are {', '.join(DEV_METRICS)}."
             f"{nearest(metric, DEV_METRICS)}"
         )
+    elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
+        value = "cyclic" if key == "permutations" else "true"
+        yield f"evaluation.best_metric: {metric} is measured only with evaluation.{key}={value}."
+    if config.evaluation.permutations is not None and config.prompt.style != "letters":
+        yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
+    if (task := config.evaluation.harness_task) is not None and not re.fullmatch(r"\w[\w.-]*", task):
+        yield f"evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got {task!r}."
+    if getattr(config, "splits", None) == []:
+        yield "splits: nothing would be measured; give some of train, dev and test."
     if isinstance(every, str) and not re.fullmatch(r"[1-9]\d*/epoch", every):
         yield f"evaluation.every: a number of updates, or times per epoch such as '4/epoch', got {every!r}."
 
@@ -187,6 +240,7 @@ RULES: tuple[Callable[["Config"], Iterator[str]], ...] = (
     _name,
     _model,
     _data,
+    _sets,
     _objective,
     _length_of_training,
     _size_of_update,

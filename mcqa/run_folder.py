@@ -1,5 +1,7 @@
 """The run folder: where one run keeps everything, and the environment that it ran in."""
 
+import csv
+import io
 import json
 import os
 import platform
@@ -88,6 +90,15 @@ def read_yaml(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     _write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The keys of the first row are the header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(path, text.getvalue())
 
 
 def read_json(path: Path) -> Any:

@@ -6,6 +6,7 @@ The story: questions become tokens; the base is measured as it is; training move
 state; that state is measured on test, once, beside the base. Everything lands in the run folder.
 """
 
+from functools import partial
 from pathlib import Path
 
 from mcqa.config import Config, typed
@@ -42,11 +43,13 @@ def preview(config: Config, tree: Tree) -> None:
 
     from mcqa import encoding, model, preview, trainer
     from mcqa.data import texts
-    from mcqa.data.loading import load
+    from mcqa.data.loading import load_for
+    from mcqa.prompting import Shots
 
-    data, sentences = load(config.data), texts.load(config.data)
+    data, sentences = load_for(config.data, config.evaluation), texts.load(config.data)
     tokenizer = model.load_tokenizer(config.model, sentences)
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
+    train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
+    training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
     updates = trainer.updates(config, len(training.examples))
     preview.show(Console(), config, tree, data, training, tokenizer, updates)
 
@@ -55,27 +58,33 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
     """One run in its folder, from where an earlier start left it if there was one."""
     from mcqa import encoding, hardware, model, recording, report, trainer
     from mcqa.data import draws, texts
-    from mcqa.data.loading import load
-    from mcqa.evaluation.measure import measure, measured, question_set
+    from mcqa.data.loading import load_for
+    from mcqa.evaluation.measure import measure, measured, only_needed, question_set
     from mcqa.progress import TrainingProgress
+    from mcqa.prompting import Shots
 
     hardware.check(config.hardware)
     hardware.use_one_gpu()
     with recording.open_run(config, tree, folder) as record:
-        data, sentences = load(config.data), texts.load(config.data)
+        data, sentences = load_for(config.data, config.evaluation), texts.load(config.data)
+        train, dev, shots = data.splits["train"], data.splits["dev"], Shots(config.prompt, data.splits["train"])
         model.check_base(config.model)
         tokenizer = model.load_tokenizer(config.model, sentences)
-        training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], sentences)
-        dev, test = (question_set(split, data.splits[split], config.prompt, tokenizer) for split in ("dev", "test"))
+        training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
         trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
-        few = draws.limited(data.splits["dev"], config.data.seed, config.evaluation.limit or len(dev.questions))
-        steering = question_set("dev", few, config.prompt, tokenizer)
+        sets = [
+            question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
+            for name, questions in data.splits.items()
+            if name != "train"
+        ]
+        few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
+        steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), tokenizer, shots)
         record.inputs(data, model.fingerprint(tokenizer))
         report.inputs(record, data, training)
 
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
-        record.predictions("base/dev", lambda: measure(base, dev, config.hardware), step=0)
-        record.predictions("base/test", lambda: measure(base, test, config.hardware), step=0)
+        for questions in sets:
+            record.predictions(f"base/{questions.split}", partial(measure, base, questions, config.hardware), step=0)
         report.base(record, base)
 
         updates = trainer.updates(config, len(training.examples))
@@ -94,8 +103,9 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
 
         done = learner.state.global_step
         model.save(learner.model, tokenizer, folder / "model")
-        record.predictions("dev", lambda: measure(learner.model, dev, config.hardware), done)
-        record.predictions("test", lambda: measure(learner.model, test, config.hardware), done)
+        for questions in sets:
+            record.predictions(questions.split, partial(measure, learner.model, questions, config.hardware), done)
+        report.harness(record, ["test"], learner.model, tokenizer, shots)
         report.write(record, tree, len(training.examples), learner.state.log_history)
 
 

@@ -20,6 +20,7 @@ from mcqa import optim
 from mcqa.config import Config, batching
 from mcqa.encoding import IGNORED, TrainingSet
 from mcqa.errors import ConfigError, ModelError, TrainingError
+from mcqa.rules import greater_is_better
 
 Measure = Callable[[], dict[str, float]]
 """Measures the model as it is on dev and returns metrics under their names."""
@@ -81,7 +82,7 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "save_total_limit": 2,  # the best and the newest; with 1 the newest goes at the end, and a late resume retrains
         "load_best_model_at_end": True,
         "metric_for_best_model": f"eval_{metric}",
-        "greater_is_better": not metric.endswith("loss"),
+        "greater_is_better": greater_is_better(metric),
         "restore_callback_states_from_checkpoint": True,
         "logging_steps": config.tracking.log_every,
         "logging_first_step": True,

@@ -1,12 +1,12 @@
 """From a DataConfig to Questions: where they lie, who reads them, which are bad, what is cut and drawn."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from mcqa.config import DataConfig
+from mcqa.config import DataConfig, EvaluationConfig
 from mcqa.data import arc, commonsenseqa, draws, files, hub, hygiene, local, mmlu, openbookqa
 from mcqa.data.answers import NO_ANSWER
 from mcqa.data.formats import Rows
@@ -47,6 +47,28 @@ def load(config: DataConfig, wanted: Sequence[str] = SPLITS) -> Data:
         return _load(config, wanted)
     except PermissionError as error:
         raise DataError(f"data.path={config.path}: {error.filename} may not be read by this user.") from error
+
+
+def load_for(config: DataConfig, evaluation: EvaluationConfig, wanted: Sequence[str] = SPLITS) -> Data:
+    """`load`, with another set's dev where evaluation.dev says so, and evaluation.sets as further splits by name.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    own = [split for split in wanted if split != "dev" or evaluation.dev is None]
+    others = [one for one in [evaluation.dev] if one is not None and "dev" in wanted]
+    named = [("dev", one) for one in others] + [(one.name, one) for one in evaluation.sets]
+    data = load(config, own) if own else Data({}, [], [])
+    for name, one in named:
+        found = load(one.data, [one.split])
+        data.splits[name] = found.splits[one.split]
+        data.bad_rows.extend(f"{name}: {line}" for line in found.bad_rows)
+        data.notes.append(f"{name}: {one.split} of {one.data.name} ({one.data.licence})")
+        data.notes.extend(found.notes)
+        if "train" in data.splits and (count := hygiene.shared(data.splits[name], data.splits["train"])):
+            data.notes.append(f"{name}: {count} of {_count(data.splits[name])} stand in train too (choices may differ)")
+    order = [*SPLITS, *data.splits]
+    return replace(data, splits={split: data.splits[split] for split in dict.fromkeys(order) if split in data.splits})
 
 
 def _load(config: DataConfig, wanted: Sequence[str]) -> Data:

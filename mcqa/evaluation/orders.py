@@ -76,18 +76,32 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
 
     Empty where no question was measured under several orders.
     """
-    if not any(len(row.orders) > 1 for row in rows):
+    if not _measured(rows):
         return {}
     columns = order_accuracies(rows)
     return {
         "acc_orders": _mean([_mean(_right(row)) for row in rows]),
         **({"acc_orders_min": min(columns.values()), "acc_orders_max": max(columns.values())} if columns else {}),
-        "acc_worst": _mean([all(_right(row)) for row in rows]),
         "consistency": _mean([_consistent(row) for row in rows]),
         "recall_std": recall_deviation(letters(rows)),
-        "acc_debiased": _debiased_accuracy(rows),
-        "acc_averaged": _mean([_averaged(row) == row.question.answer for row in rows]),
+        **{name: _mean(answers) for name, answers in order_answers(rows).items()},
     }
+
+
+def order_answers(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
+    """Whether each question is right as acc_worst, acc_debiased and acc_averaged count it."""
+    if not _measured(rows):
+        return {}
+    priors = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in prior(rows).items()}
+    return {
+        "acc_worst": [all(_right(row)) for row in rows],
+        "acc_debiased": [_debiased(row, priors[len(row.scores)]) == row.question.answer for row in rows],
+        "acc_averaged": [_averaged(row) == row.question.answer for row in rows],
+    }
+
+
+def _measured(rows: Sequence[Prediction]) -> bool:
+    return any(len(row.orders) > 1 for row in rows)
 
 
 def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]:
@@ -179,11 +193,6 @@ def _right(row: Prediction) -> list[bool]:
 def _consistent(row: Prediction) -> bool:
     answers = {_choice(one) for one in _orders(row)}
     return len(answers) == 1 and None not in answers
-
-
-def _debiased_accuracy(rows: Sequence[Prediction]) -> float:
-    priors = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in prior(rows).items()}
-    return _mean([_debiased(row, priors[len(row.scores)]) == row.question.answer for row in rows])
 
 
 def _debiased(row: Prediction, log_prior: Sequence[float]) -> int | None:

@@ -27,6 +27,7 @@ class Prediction:
     unconditional: the choices' scores without prompt and question, where they were asked for.
     choices_only: their scores with the question removed from the prompt.
     orders: the scores under several orders of the options, the given order first.
+    truncated: the question was longer than the model's context and lost its beginning.
     """
 
     question: Question
@@ -36,6 +37,7 @@ class Prediction:
     unconditional: tuple[float, ...] | None = None
     choices_only: tuple[float, ...] | None = None
     orders: tuple[Order, ...] = ()
+    truncated: bool = False
 
     @property
     def prediction(self) -> int | None:
@@ -74,6 +76,7 @@ class Prediction:
             "letters": self.letters,
             "unconditional": _numbers(self.unconditional or ()),
             "choices_only": _numbers(self.choices_only or ()),
+            "truncated": self.truncated,
             "orders": [{"order": list(one.order), "scores": _numbers(one.scores)} for one in self.orders],
         }
         return row | {key: value for key, value in extra.items() if value}
@@ -115,6 +118,7 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         unconditional=_scores(row["unconditional"]) if "unconditional" in row else None,
         choices_only=_scores(row["choices_only"]) if "choices_only" in row else None,
         orders=tuple(Order(tuple(one["order"]), _scores(one["scores"])) for one in row.get("orders", ())),
+        truncated=row.get("truncated", False),
     )
 
 

@@ -36,10 +36,10 @@ PROBED = 4  # questions that show whether a model reads trees
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-probabilities in nats, by question and choice; how many questions were too long; which way was taken."""
+    """Log-probabilities in nats, by question and choice; which questions were too long; which way was taken."""
 
     scores: list[list[float]]
-    truncated: int
+    truncated: list[bool]
     way: str
 
 
@@ -57,9 +57,10 @@ def score(
     Raises:
         ModelError: when one question alone is too much for the memory.
     """
+    model = _unwrapped(model)
     questions, truncated = _paths(model, encoded)
     with _evaluating(model), autocast or nullcontext():
-        forward, rows, way = _way(model, questions)
+        forward, rows, way = _way(model, questions, tokens_per_forward)
         sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=model.device)
         _add_scores(forward, rows, _Budget(model, tokens_per_forward, len(forward.header)), sums)
     if _processes() > 1:
@@ -71,28 +72,30 @@ def score(
 # --- which rows -------------------------------------------------------------------------------------------------------
 
 
-def _paths(model: Any, encoded: Sequence[Sequence[Encoded]]) -> tuple[list[list[Path]], int]:
+def _paths(model: Any, encoded: Sequence[Sequence[Encoded]]) -> tuple[list[list[Path]], list[bool]]:
     context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    questions, truncated, first = [], 0, 0
+    questions, truncated, first = [], [], 0
     for choices in encoded:
         found, cut = tree.paths(choices, first, context_length)
         questions.append(found)
-        truncated += cut
+        truncated.append(cut)
         first += len(choices)
     return questions, truncated
 
 
-def _way(model: Any, questions: list[list[Path]]) -> tuple[Forward, list[Row], str]:
+def _way(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[Forward, list[Row], str]:
     """How to read the questions: the fastest way that gives a few of them the scores that plain rows give."""
     window, plain = _window(model), Forward(model, [])
+    branching = (paths for paths in questions if len(paths) > 1 and _fits(paths, window))
+    probed = sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]
     rows = [row for paths in questions for row in _rows(paths, window)]
     long = sum(not _fits(paths, window) for paths in questions)
     but = f"; a row a choice for {long} questions that are longer than the model's attention window" if long else ""
-    if (header := _header(rows, window)) and (forward := _tried(model, header, plain, questions, window)):
+    if (header := _header(rows, window)) and (forward := _tried(model, header, plain, probed, tokens)):
         return forward, rows, f"a row a question, {len(header)} tokens that all begin with read once"
     if all(row.linear for row in rows):
         return plain, rows, f"a row a question{but}"
-    if (forward := _tried(model, [], plain, questions, window)) is not None:
+    if (forward := _tried(model, [], plain, probed, tokens)) is not None:
         return forward, rows, f"a row a question, the choices as a tree{but}"
     rows = [row for paths in questions for row in tree.lines(paths)]
     return plain, rows, "a row a choice, because the model cannot read a tree of choices"
@@ -120,14 +123,14 @@ def _header(rows: Sequence[Row], window: float) -> list[int]:
     return rows[0].tokens[:length] if length >= SHORTEST_HEADER else []
 
 
-def _tried(model: Any, header: list[int], plain: Forward, questions: list[list[Path]], window: float) -> Forward | None:
-    """A forward pass over trees, if a few of the questions get the scores that plain rows give them."""
-    branching = (paths for paths in questions if len(paths) > 1 and _fits(paths, window))
-    probed = sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]
+def _tried(
+    model: Any, header: list[int], plain: Forward, probed: list[list[Path]], tokens: int | None
+) -> Forward | None:
+    """A forward pass over trees, if the probed questions get the scores that plain rows give them, in every process."""
     try:
         forward = Forward(model, header)
-        found = _scores_of(forward, [row for paths in probed for row in tree.trees(paths)])
-        expected = _scores_of(plain, [row for paths in probed for row in tree.lines(paths)])
+        found = _scores_of(forward, [row for paths in probed for row in tree.trees(paths)], tokens)
+        expected = _scores_of(plain, [row for paths in probed for row in tree.lines(paths)], tokens)
         alike = all(
             math.isclose(found[choice], expected[choice], rel_tol=forward.relative, abs_tol=forward.absolute)
             for choice in expected
@@ -137,11 +140,15 @@ def _tried(model: Any, header: list[int], plain: Forward, questions: list[list[P
     return forward if _least(int(alike), model) else None
 
 
-def _scores_of(forward: Forward, rows: list[Row]) -> dict[int, float]:
+def _scores_of(forward: Forward, rows: list[Row], tokens: int | None) -> dict[int, float]:
+    """In small batches: memory that ran out here would be taken for a model that cannot read a tree."""
     sums: dict[int, float] = defaultdict(float)
-    choices_S, scores_S = forward.log_probabilities(rows)
-    for choice, value in zip(choices_S.tolist(), scores_S.tolist(), strict=True):
-        sums[choice] += value
+    budget = _Budget(forward.model, min(tokens or CPU_TOKENS, CPU_TOKENS), len(forward.header))
+    waiting = _by_length(rows)
+    while waiting:
+        choices_S, scores_S = forward.log_probabilities(_batch(waiting, budget))
+        for choice, value in zip(choices_S.tolist(), scores_S.tolist(), strict=True):
+            sums[choice] += value
     return sums
 
 
@@ -149,11 +156,8 @@ def _scores_of(forward: Forward, rows: list[Row]) -> dict[int, float]:
 
 
 def _add_scores(forward: Forward, rows: list[Row], budget: "_Budget", sums: torch.Tensor) -> None:
-    """Score all rows, those of like length together. Every process goes through the same rounds of batches.
-
-    Rows that need no mask of their own are kept apart: the model's mask is faster, and knows its attention window.
-    """
-    waiting = sorted(rows, key=lambda row: (row.linear, len(row.tokens)))
+    """Score all rows, those of like length together. Every process goes through the same rounds of batches."""
+    waiting = _by_length(rows)
     while waiting:
         before = list(waiting)
         batches = [batch for _ in range(_processes()) if (batch := _batch(waiting, budget))]
@@ -171,6 +175,11 @@ def _add_scores(forward: Forward, rows: list[Row], budget: "_Budget", sums: torc
         if number < len(batches):
             sums.index_add_(0, choices_S, scores_S)
         budget.grow()
+
+
+def _by_length(rows: Sequence[Row]) -> list[Row]:
+    """The longest last, and rows that need no mask apart: the model's own is faster, and knows its attention window."""
+    return sorted(rows, key=lambda row: (row.linear, len(row.tokens)))
 
 
 def _batch(waiting: list[Row], budget: "_Budget") -> list[Row]:
@@ -236,6 +245,11 @@ def _process() -> int:
     return dist.get_rank() if _processes() > 1 else 0
 
 
+def _unwrapped(model: Any) -> Any:
+    """Without what averages gradients over processes, which knows no attributes of the model's and scores nothing."""
+    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
+
+
 def _least(value: int, model: Any) -> int:
     """The least of what the processes have: all of them must decide alike."""
     if _processes() == 1:
@@ -257,6 +271,22 @@ def _evaluating(model: Any) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
+        _reshard(model)
         model.train(training)
         if attention not in ("sdpa", "eager"):
             bare.set_attn_implementation(attention)
+
+
+def _reshard(model: Any) -> None:
+    """Weights sharded by FSDP2 become shards again.
+
+    Its outermost group waits for a backward pass that does not come here. An optimizer made meanwhile would train
+    whole weights that are thrown away, and weights put into the shards would not be seen.
+    """
+    if not dist.is_available() or not dist.is_initialized():
+        return
+    from torch.distributed.fsdp import FSDPModule  # a second to import
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()

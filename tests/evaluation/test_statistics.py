@@ -1,111 +1,67 @@
-"""Intervals and tests, against published values, counting by hand and SciPy."""
-
-import math
-from fractions import Fraction
-from statistics import stdev
+"""What holds for every statistic: the order of questions says nothing, and neither do missing ones."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics import Paired, mcnemar, standard_error, wilson
+from mcqa.evaluation import statistics
 
-counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
-
-
-@pytest.mark.parametrize(
-    ("right", "n", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I, method 3
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
+STATISTICS = {
+    "clustered": lambda before, after, clusters: statistics.clustered(after, clusters),
+    "bootstrap": lambda before, after, clusters: statistics.bootstrap(after, clusters, 100, 1),
+    "mcnemar": statistics.mcnemar,
+    "paired_bootstrap": lambda *columns: statistics.paired_bootstrap(*columns, 100, 1),
+    "pooled": lambda before, after, clusters: statistics.pooled([before], [after], clusters),
+}
+rows = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=40).filter(
+    lambda drawn: len({cluster for _, _, cluster in drawn}) > 1
 )
-def test_wilsons_interval_is_the_published_one(right, n, low, high):
-    assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+every = pytest.mark.parametrize("statistic", STATISTICS.values(), ids=STATISTICS.keys())
 
 
-@given(counts)
-def test_wilsons_interval_is_the_formulas(count):
-    right, n = count
-    z, share = 1.959963984540054, right / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    assert wilson(right, n) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
+def numbers(found):
+    values = found if isinstance(found, tuple) else vars(found).values()
+    return [float("nan") if value is None else value for value in values]
 
 
-@given(counts)
-def test_wilsons_interval_is_scipys_and_the_same_seen_from_the_wrong_answers(count):
-    from scipy.stats import binomtest
-
-    right, n = count
-    interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(right, n) == pytest.approx((interval.low, interval.high))
-    low, high = wilson(n - right, n)
-    assert wilson(right, n) == pytest.approx((1 - high, 1 - low))
+@every
+@settings(max_examples=30, deadline=None)
+@given(drawn=rows, random=st.randoms(use_true_random=False))
+def test_the_order_of_questions_does_not_matter(statistic, drawn, random):
+    shuffled = random.sample(drawn, len(drawn))
+    found, again = (statistic(*zip(*some, strict=True)) for some in (drawn, shuffled))
+    assert numbers(again) == pytest.approx(numbers(found), nan_ok=True)
 
 
-@given(st.integers(2, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_standard_error_divides_by_n_minus_1(count):
-    right, n = count
-    assert standard_error(right, n) == pytest.approx(stdev([1.0] * right + [0.0] * (n - right)) / math.sqrt(n))
+@every
+@settings(max_examples=30, deadline=None)
+@given(drawn=rows)
+def test_names_of_clusters_mean_nothing(statistic, drawn):
+    before, after, clusters = zip(*drawn, strict=True)
+    found, renamed = (
+        statistic(before, after, clusters),
+        statistic(before, after, [ord(name) * "x" for name in clusters]),
+    )
+    assert numbers(renamed) == pytest.approx(numbers(found), nan_ok=True)
 
 
-def test_one_question_has_no_standard_error():
-    assert standard_error(1, 1) == standard_error(0, 1) == 0
+@every
+def test_no_questions_are_refused(statistic):
+    with pytest.raises(ValueError, match="no questions"):
+        statistic([], [], [])
 
 
-def pairs(both=0, lost=0, gained=0, neither=0):
-    """What two models answered right, before and after."""
-    table = [(True, True)] * both + [(True, False)] * lost + [(False, True)] * gained + [(False, False)] * neither
-    return [before for before, _ in table], [after for _, after in table]
+@every
+def test_a_cluster_is_needed_for_every_question(statistic):
+    with pytest.raises(ValueError, match="2 questions, but the clusters of 1"):
+        statistic([True, False], [True, True], ["a"])
 
 
-@pytest.mark.parametrize(
-    ("gained", "lost", "p"),
-    [
-        (0, 0, Fraction(1)),
-        (1, 0, Fraction(1)),
-        (5, 0, Fraction(2, 2**5)),
-        (6, 0, Fraction(2, 2**6)),
-        (3, 3, Fraction(1)),
-        (5, 1, Fraction(2 * (1 + 6), 2**6)),
-        (2, 10, Fraction(2 * (1 + 12 + 66), 2**12)),
-    ],
-)
-def test_mcnemars_p_is_the_two_sided_binomial_counted_by_hand(gained, lost, p):
-    found = mcnemar(*pairs(both=7, lost=lost, gained=gained, neither=4))
-    assert found.p == pytest.approx(float(p))
-    assert (found.newly_right, found.newly_wrong) == (gained, lost)
-    assert found.difference == pytest.approx((gained - lost) / (11 + gained + lost))
+@pytest.mark.parametrize("name", ["mcnemar", "paired_bootstrap", "pooled"])
+def test_answers_to_different_numbers_of_questions_are_not_paired(name):
+    with pytest.raises(ValueError):
+        STATISTICS[name]([True, False], [True], ["a", "b"])
 
 
-@given(marks)
-def test_mcnemars_p_is_twice_the_smaller_tail_and_at_most_one(table):
-    before, after = zip(*table, strict=True)
-    found = mcnemar(before, after)
-    fewer, n = min(found.newly_right, found.newly_wrong), found.newly_right + found.newly_wrong
-    tail = Fraction(sum(math.comb(n, k) for k in range(fewer + 1)), 2**n)
-    assert found.p == pytest.approx(min(1.0, float(2 * tail)))
-
-
-@given(marks)
-def test_the_difference_is_that_of_the_accuracies_and_turns_with_the_models(table):
-    before, after = zip(*table, strict=True)
-    found = mcnemar(before, after)
-    assert found.difference == pytest.approx((sum(after) - sum(before)) / len(table))
-    back = mcnemar(after, before)
-    assert (back.difference, back.p) == (-found.difference, found.p)
-    assert (back.newly_right, back.newly_wrong) == (found.newly_wrong, found.newly_right)
-
-
-@given(st.lists(st.booleans(), min_size=1))
-def test_a_model_does_not_differ_from_itself(right):
-    assert mcnemar(right, right) == Paired(difference=0, newly_right=0, newly_wrong=0, p=1)
-
-
-def test_answers_to_different_numbers_of_questions_are_not_paired():
-    with pytest.raises(ValueError, match="shorter"):
-        mcnemar([True, False], [True])
+def test_every_public_name_is_there():
+    assert [name for name in statistics.__all__ if not hasattr(statistics, name)] == []

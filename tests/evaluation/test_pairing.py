@@ -1,0 +1,192 @@
+"""Two models on the same questions, against counting by hand, published tables and statsmodels."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from mcqa.evaluation.pairing import mcnemar, smallest_difference
+
+marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
+clustered_marks = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=60
+).filter(lambda rows: len({cluster for _, _, cluster in rows}) > 1)
+
+
+def pairs(both=0, lost=0, gained=0, neither=0):
+    """What two models answered right, before and after."""
+    table = [(True, True)] * both + [(True, False)] * lost + [(False, True)] * gained + [(False, False)] * neither
+    return [before for before, _ in table], [after for _, after in table]
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p"),
+    [
+        (0, 0, Fraction(1)),
+        (1, 0, Fraction(1)),
+        (5, 0, Fraction(2, 2**5)),
+        (6, 0, Fraction(2, 2**6)),
+        (3, 3, Fraction(1)),
+        (5, 1, Fraction(2 * (1 + 6), 2**6)),
+        (2, 10, Fraction(2 * (1 + 12 + 66), 2**12)),
+    ],
+)
+def test_mcnemars_p_is_the_two_sided_binomial_counted_by_hand(gained, lost, p):
+    found = mcnemar(*pairs(both=7, lost=lost, gained=gained, neither=4))
+    assert found.p == pytest.approx(float(p))
+    assert (found.newly_right, found.newly_wrong) == (gained, lost)
+    assert found.difference == pytest.approx((gained - lost) / (11 + gained + lost))
+
+
+@settings(deadline=None)
+@given(marks)
+def test_mcnemars_p_is_twice_the_smaller_tail_and_at_most_one(table):
+    before, after = zip(*table, strict=True)
+    found = mcnemar(before, after)
+    fewer, n = min(found.newly_right, found.newly_wrong), found.newly_right + found.newly_wrong
+    tail = Fraction(sum(math.comb(n, k) for k in range(fewer + 1)), 2**n)
+    assert found.p == pytest.approx(min(1.0, float(2 * tail)))
+
+
+@settings(deadline=None)
+@given(marks)
+def test_the_difference_is_that_of_the_accuracies_and_turns_with_the_models(table):
+    before, after = zip(*table, strict=True)
+    found = mcnemar(before, after)
+    assert found.difference == pytest.approx((sum(after) - sum(before)) / len(table))
+    back = mcnemar(after, before)
+    assert (back.difference, back.p) == (-found.difference, found.p)
+    assert (back.newly_right, back.newly_wrong) == (found.newly_wrong, found.newly_right)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=1))
+def test_a_model_does_not_differ_from_itself(right):
+    found = mcnemar(right, right)
+    assert (found.difference, found.newly_right, found.newly_wrong, found.p) == (0, 0, 0, 1)
+    assert found.low == -found.high < 0
+
+
+def test_answers_to_different_numbers_of_questions_are_not_paired():
+    with pytest.raises(ValueError, match="shorter"):
+        mcnemar([True, False], [True])
+
+
+@settings(deadline=None)
+@given(marks)
+def test_mcnemars_p_is_that_of_statsmodels(table):
+    from statsmodels.stats.contingency_tables import mcnemar as theirs
+
+    before, after = zip(*table, strict=True)
+    found = mcnemar(before, after)
+    cells = [[0, found.newly_wrong], [found.newly_right, 0]]
+    if found.newly_right + found.newly_wrong:
+        assert found.p == pytest.approx(min(1, theirs(cells, exact=True).pvalue))
+
+
+def test_the_interval_of_many_pairs_is_the_published_one():
+    """Approval of a prime minister asked twice, 944 and 880 of 1600 (Agresti, Categorical Data Analysis, ch. 10)."""
+    found = mcnemar(*pairs(both=794, lost=150, gained=86, neither=570))
+    assert found.difference == -0.04
+    assert (found.low, found.high) == pytest.approx((-0.04 - 1.96 * 0.0095, -0.04 + 1.96 * 0.0095), abs=3e-4)
+
+
+def test_the_interval_adds_one_question_gained_and_one_lost():
+    """Bonett & Price 2012 by hand: 5 of 22 gained, 1 of 22 lost, 4/22 +- 1.96 * sqrt((6/22 - (4/22)**2) / 22)."""
+    found = mcnemar(*pairs(both=10, gained=4, neither=6))
+    half = 1.959964 * math.sqrt((6 / 22 - (4 / 22) ** 2) / 22)
+    assert (found.low, found.high) == pytest.approx((4 / 22 - half, 4 / 22 + half))
+    assert found.p_clustered is None
+
+
+@settings(deadline=None)
+@given(marks)
+def test_the_interval_holds_the_difference_and_stays_possible(table):
+    before, after = zip(*table, strict=True)
+    found = mcnemar(before, after)
+    assert -1 <= found.low <= found.difference <= found.high <= 1
+
+
+@settings(deadline=None)
+@given(clustered_marks)
+def test_with_clusters_p_is_below_5_percent_exactly_where_the_interval_leaves_out_zero(rows):
+    found = mcnemar(*zip(*rows, strict=True))
+    assert (found.p_clustered < 0.05) == (not found.low <= 0 <= found.high)
+
+
+@settings(deadline=None)
+@given(clustered_marks)
+def test_clusters_do_not_change_the_exact_test(rows):
+    before, after, clusters = zip(*rows, strict=True)
+    plain, found = mcnemar(before, after), mcnemar(before, after, clusters)
+    assert (found.difference, found.newly_right, found.newly_wrong, found.p) == (
+        plain.difference, plain.newly_right, plain.newly_wrong, plain.p,
+    )  # fmt: skip
+
+
+@settings(deadline=None)
+@given(clustered_marks)
+def test_with_clusters_too_the_difference_turns_with_the_models(rows):
+    before, after, clusters = zip(*rows, strict=True)
+    found, back = mcnemar(before, after, clusters), mcnemar(after, before, clusters)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    assert back.p_clustered == pytest.approx(found.p_clustered)
+
+
+def test_many_clusters_of_equal_size_give_the_t_test_of_the_clusters_differences():
+    from scipy.stats import ttest_1samp
+
+    generator = np.random.default_rng(3)
+    before, after = generator.random((2, 400, 10)) < np.array([0.5, 0.52])[:, None, None]
+    clusters = [f"c{number}" for number in range(400) for _ in range(10)]
+    found = mcnemar(before.ravel().tolist(), after.ravel().tolist(), clusters)
+    theirs = ttest_1samp(after.mean(1) - before.mean(1), 0)
+    assert found.p_clustered == pytest.approx(theirs.pvalue, abs=2e-3)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()), abs=1e-4)
+
+
+def test_one_cluster_proves_no_difference():
+    found = mcnemar(*pairs(gained=9), clusters=["passage"] * 9)
+    assert (found.low, found.high, found.p_clustered) == (-1, 1, 1)
+    assert found.p == pytest.approx(2 / 2**9)
+
+
+@settings(deadline=None)
+@given(st.integers(10, 100_000), st.floats(0, 1), st.floats(1, 20))
+def test_the_smallest_difference_solves_connors_formula(n, disagreement, design_effect):
+    d = smallest_difference(n, disagreement, design_effect)
+    assume(d < 1 and d > 6.001 * design_effect / n)
+    share = max(disagreement, d)
+    needed = (1.959963984540054 * math.sqrt(share) + 0.8416212335729143 * math.sqrt(share - d**2)) ** 2 / d**2
+    assert needed == pytest.approx(n / design_effect)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
+def test_the_smallest_difference_grows_with_disagreement_and_falls_with_questions(n, one, other):
+    less, more = sorted((one, other))
+    assert smallest_difference(n, less) <= smallest_difference(n, more) <= 1
+    assert smallest_difference(n, less) >= smallest_difference(n + 1, less)
+
+
+def test_models_that_never_disagreed_would_need_eight_flips():
+    """With every flip in one direction d = k**2, k the positive root of k sqrt(n) = 1.96 + 0.8416 sqrt(1 - k**2)."""
+    assert 1000 * smallest_difference(1000, 0) == pytest.approx(7.8, abs=0.1)
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 7, 8, 9, 20])
+def test_no_difference_is_named_that_the_exact_test_cannot_find(n):
+    flips = round(n * smallest_difference(n, 0.0) + 0.4999)
+    assert flips == n if n < 6 else mcnemar(*pairs(gained=flips, both=n - flips)).p < 0.05
+
+
+def test_with_an_unknown_design_effect_nothing_can_be_found():
+    assert smallest_difference(1000, 0.1, math.nan) == 1
+
+
+def test_a_design_effect_below_1_adds_no_questions():
+    assert smallest_difference(1000, 0.1, 0.2) == smallest_difference(1000, 0.1)
