@@ -1,0 +1,60 @@
+"""What share of its training time does the main job spend on measuring dev?
+
+    python benchmarks/steering.py [overrides]
+
+Runs the main job (or what the overrides make of it) and adds up the seconds inside measurements during training and
+the seconds of its updates.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mcqa import encoding, model, trainer
+from mcqa.config import Config, typed
+from mcqa.data.loading import load
+from mcqa.door import compose
+from mcqa.evaluation.measure import measured, only_needed, question_set
+from mcqa.prompting import Shots
+
+
+class Updates(trainer.TrainerCallback):
+    """Seconds between the begin and the end of updates."""
+
+    seconds = 0.0
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds += time.perf_counter() - self.began
+
+
+def main(overrides: list[str]) -> None:
+    config = typed(compose("config", ["+experiment=qlora_mcqa", "tracking=none", *overrides]), Config)
+    splits = load(config.data).splits
+    tokenizer, shots = model.load_tokenizer(config.model, []), Shots(config.prompt, splits["train"])
+    training = encoding.training_set(tokenizer, config.prompt, config.objective, splits["train"], [], shots)
+    steering = question_set("dev", splits["dev"], config.prompt, only_needed(config.evaluation), tokenizer, shots)
+    base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    spent: list[float] = []
+
+    def measure() -> dict[str, float]:
+        began = time.perf_counter()
+        found = measured(learner.model, steering, config.hardware)
+        spent.append(time.perf_counter() - began)
+        return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = model.adapter_config(config.peft)
+        learner = trainer.build(config, base, adapter, tokenizer, training, Path(folder), measure, observers=[])
+        learner.add_callback(clock := Updates())
+        trainer.train(learner)
+    print(f"updates       {clock.seconds:.1f} s")
+    print(f"measurements  {sum(spent):.1f} s, {len(spent)} times {len(steering.questions)} questions")
+    print(f"share         {sum(spent) / clock.seconds:.3f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""Compare finished runs question by question: how much they differ, whether that is noise, and where.
+
+python -m mcqa.compare RUN [RUN ...] [key=value ...]
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+
+from mcqa.comparison import options
+from mcqa.comparison.options import Options
+from mcqa.errors import McqaError
+
+
+def main(arguments: Sequence[str]) -> None:
+    """From the command line to a comparison in the terminal and in its folder, or to a look at it (dry_run)."""
+    if {"--help", "-h"} & set(arguments):
+        return print(options.HELP)
+    chosen = options.parse(arguments)
+    options.check_out(chosen)
+    with TemporaryDirectory(prefix="mcqa-compare-") as downloads:
+        run(chosen, downloads)
+
+
+def run(chosen: Options, downloads: str) -> None:
+    from rich.console import Console
+
+    from mcqa.comparison import configurations, export, paired, runs, shown
+
+    found = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
+    compared = configurations.configurations(found, chosen)
+    console = Console()
+    if chosen.dry_run:
+        return shown.preview(console, compared, chosen)
+    comparison = paired.compare(compared, chosen)
+    folder = export.write(comparison, chosen)  # first, for a reader such as head may close the terminal's end early
+    shown.show(console, comparison)
+    shown.places(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
+
+
+def open_door() -> None:
+    """A user's mistake is its message and status 1; a traceback is a bug."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    try:
+        main(sys.argv[1:])
+    except McqaError as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+
+
+if __name__ == "__main__":
+    open_door()

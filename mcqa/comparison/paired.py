@@ -1,0 +1,220 @@
+"""The comparison as data: accuracies, differences with what they prove, and the questions that flip."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from mcqa.comparison.answers import Answer, Flip, Kind, answers, flips
+from mcqa.comparison.configurations import Compared, Configuration
+from mcqa.comparison.options import Metric, Options
+from mcqa.evaluation import clusters as clustering
+from mcqa.evaluation import statistics
+from mcqa.evaluation.metrics import chance, clusters, right
+from mcqa.evaluation.pairing import POWER
+from mcqa.question import Question
+
+ALPHA = 1 - statistics.CONFIDENCE
+BOOTSTRAP_SEED = 0
+
+Clusters = Sequence[str] | None
+Answers = Sequence[Sequence[bool]]
+"""[s][q]: is question q answered right with seed s."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of one configuration: the mean over its seeds with a 95 % interval. Those that share a letter of `group` cannot
+    be told apart."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: tuple[float, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One accuracy minus another, with a 95 % interval; p is the one that decides, of the test that is named.
+
+    p_mcnemar and bootstrap are of single runs, from_questions and from_seeds (standard errors) of several seeds; None
+    otherwise. smallest: the true difference that would be found in four of five such comparisons; 1.0 where none is.
+    """
+
+    points: float
+    low: float
+    high: float
+    test: Literal["exact McNemar", "clustered", "pooled over seeds"]
+    p: float
+    smallest: float
+    p_mcnemar: float | None = None
+    bootstrap: statistics.Bootstrapped | None = None
+    from_questions: float | None = None
+    from_seeds: float | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Configuration `after` against `before` (their indices). p_adjusted is Holm's, for the number of pairs.
+
+    unknown_seeds: configurations with a single seed, so that another seed's difference is not in the interval.
+    """
+
+    before: int
+    after: int
+    found: Difference
+    p_adjusted: float
+    unknown_seeds: tuple[int, ...]
+    flips: tuple[Flip, ...]
+
+    @property
+    def apart(self) -> bool:
+        return self.p_adjusted < ALPHA
+
+    def count(self, kind: Kind) -> int:
+        return sum(flip.kind == kind for flip in self.flips)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is found. `clusters` is the number of clusters, None where every question stands alone."""
+
+    compared: Compared
+    metric: Metric
+    resamples: int
+    questions: tuple[Question, ...]
+    clusters: int | None
+    chance: float
+    answers: tuple[tuple[Answer, ...], ...]
+    accuracies: tuple[Accuracy, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def configurations(self) -> tuple[Configuration, ...]:
+        return self.compared.configurations
+
+    def label(self, index: int) -> str:
+        return self.configurations[index].label
+
+    @property
+    def with_first(self) -> tuple[Pair, ...]:
+        """The pairs whose flips are listed: every configuration against the first."""
+        return tuple(pair for pair in self.pairs if pair.before == 0)
+
+
+def compare(compared: Compared, options: Options) -> Comparison:
+    questions, names = compared.questions, clusters(compared.questions, "passage")
+    is_right = [_right(configuration, options.metric) for configuration in compared.configurations]
+    answered = tuple(tuple(answers(configuration, options.metric)) for configuration in compared.configurations)
+    places = list(combinations(range(len(is_right)), 2))
+    found = [_difference(is_right[i], is_right[j], names, options.resamples) for i, j in places]
+    adjusted = statistics.holm([difference.p for difference in found])
+    pairs = tuple(
+        Pair(i, j, difference, p, _unknown_seeds(compared, i, j), tuple(flips(answered[i], answered[j])))
+        for (i, j), difference, p in zip(places, found, adjusted, strict=True)
+    )
+    return Comparison(
+        compared=compared,
+        metric=options.metric,
+        resamples=options.resamples,
+        questions=questions,
+        clusters=None if names is None else int(clustering.codes(names, len(questions)).max()) + 1,
+        chance=chance(questions),
+        answers=answered,
+        accuracies=_accuracies(is_right, names, pairs),
+        pairs=pairs,
+    )
+
+
+def _right(configuration: Configuration, metric: Metric) -> list[list[bool]]:
+    return [[right(row, metric) for row in rows] for rows in configuration.predictions]
+
+
+def _unknown_seeds(compared: Compared, *places: int) -> tuple[int, ...]:
+    found = compared.configurations
+    return tuple(i for i in places if found[i].trained and len(found[i].predictions) == 1)
+
+
+# --- accuracies -------------------------------------------------------------------------------------------------------
+
+
+def _accuracies(is_right: Sequence[Answers], names: Clusters, pairs: Sequence[Pair]) -> tuple[Accuracy, ...]:
+    means = [float(np.mean(seeds)) for seeds in is_right]
+    apart = {(pair.before, pair.after): pair.apart for pair in pairs}
+    groups = statistics.groups(means, lambda i, j: apart[i, j])
+    intervals = [_interval(seeds, names) for seeds in is_right]
+    return tuple(
+        Accuracy(mean, *interval, tuple(float(np.mean(seed)) for seed in seeds), group)
+        for mean, interval, seeds, group in zip(means, intervals, is_right, groups, strict=True)
+    )
+
+
+def _interval(seeds: Answers, names: Clusters) -> tuple[float, float]:
+    """Wilson's, or clustered; of several seeds the pooled standard error with Student's t."""
+    if len(seeds) == 1:
+        if names is None:
+            return statistics.wilson(sum(seeds[0]), len(seeds[0]))
+        one = statistics.clustered(seeds[0], names)
+        return one.low, one.high
+    found = statistics.pooled([[False] * len(seeds[0])], seeds, names)  # against a model that is never right
+    if math.isnan(found.standard_error):
+        return 0.0, 1.0
+    half = clustering.quantile(found.degrees_of_freedom) * found.standard_error
+    return max(0.0, found.difference - half), min(1.0, found.difference + half)
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+def _difference(before: Answers, after: Answers, names: Clusters, resamples: int) -> Difference:
+    if len(before) == len(after) == 1:
+        return _single(before[0], after[0], names, resamples)
+    return _pooled(before, after, names)
+
+
+def _single(before: Sequence[bool], after: Sequence[bool], names: Clusters, resamples: int) -> Difference:
+    found = statistics.mcnemar(before, after, names)
+    return Difference(
+        points=found.difference,
+        low=found.low,
+        high=found.high,
+        test="exact McNemar" if found.p_clustered is None else "clustered",
+        p=found.p if found.p_clustered is None else found.p_clustered,
+        smallest=_smallest(before, after, names),
+        p_mcnemar=found.p,
+        bootstrap=statistics.paired_bootstrap(before, after, names, resamples, BOOTSTRAP_SEED),
+    )
+
+
+def _smallest(before: Sequence[bool], after: Sequence[bool], names: Clusters) -> float:
+    differences = np.asarray(after, float) - np.asarray(before, float)
+    effect = 1.0 if names is None else clustering.design_effect(differences, clustering.codes(names, len(differences)))
+    return statistics.smallest_difference(len(differences), float(abs(differences).mean()), effect)
+
+
+def _pooled(before: Answers, after: Answers, names: Clusters) -> Difference:
+    found = statistics.pooled(before, after, names)
+    return Difference(
+        points=found.difference,
+        low=found.low,
+        high=found.high,
+        test="pooled over seeds",
+        p=found.p,
+        smallest=_smallest_pooled(found),
+        from_questions=found.from_questions,
+        from_seeds=found.from_seeds,
+    )
+
+
+def _smallest_pooled(found: statistics.Pooled) -> float:
+    """What a test at 5 % finds with a power of 80 %, the standard error being what it is."""
+    from scipy.special import stdtrit
+
+    if math.isnan(found.standard_error):
+        return 1.0
+    reach = clustering.quantile(found.degrees_of_freedom) + float(stdtrit(found.degrees_of_freedom, POWER))
+    return min(1.0, reach * found.standard_error)

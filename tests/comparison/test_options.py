@@ -1,0 +1,74 @@
+"""The command line: runs, options, and every mistake at once."""
+
+import re
+
+import pytest
+
+from mcqa.comparison import options
+from mcqa.comparison.options import KNOWN, METRICS
+from mcqa.errors import ConfigError
+
+
+def refused(*arguments):
+    with pytest.raises(ConfigError) as told:
+        options.parse(arguments)
+    return str(told.value)
+
+
+def test_without_options_test_is_compared_by_accuracy_and_goes_to_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = options.parse(["a", "b"])
+    assert (chosen.runs, chosen.split, chosen.metric, chosen.resamples) == (("a", "b"), "test", "acc", 10000)
+    assert not (chosen.track or chosen.dry_run)
+    assert chosen.out.parent == tmp_path / "outputs" / "compare"
+    assert chosen.out != options.parse(["a", "b"]).out
+
+
+def test_everything_wrong_is_told_at_once_with_the_nearest_known_name():
+    told = refused("a", "metrc=acc", "resamples=3", "track=perhaps", "--json", "split=")
+    assert told.splitlines()[0] == "The configuration has 5 problems:"
+    assert "metrc: unknown option" in told and "Did you mean 'metric'?" in told
+    assert "resamples=3: must be a whole number from 100 to 1000000." in told
+    assert "track=perhaps: must be true or false." in told
+    assert "--json: unknown" in told
+    assert "split=: needs a value." in told
+
+
+@pytest.mark.parametrize("name", ["accuracy", "ACC", "acc_nrm"])
+def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(name):
+    assert f"metric={name}: must be one of {', '.join(METRICS)}" in refused("a", f"metric={name}")
+
+
+def test_an_option_that_is_given_twice_is_refused():
+    assert "split: given twice, as dev and test." in refused("a", "split=dev", "split=test")
+
+
+def test_no_run_at_all_names_the_latest_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no run is named. Name a run folder" in refused()
+    (tmp_path / "outputs/runs/mine/7").mkdir(parents=True)
+    (tmp_path / "outputs/runs/mine/7/result.json").touch()
+    assert "The latest are outputs/runs/mine/7." in refused("split=dev")
+
+
+def test_a_folder_with_an_equals_sign_in_its_name_is_a_run(tmp_path):
+    folder = tmp_path / "lr=3"
+    folder.mkdir()
+    assert options.parse([str(folder)]).runs == (str(folder),)
+
+
+def test_help_names_every_option_and_its_default():
+    for name, option in KNOWN.items():
+        assert re.search(rf"^  {name}={option.default} ", options.HELP, re.MULTILINE)
+
+
+def test_a_run_folder_is_no_place_for_a_comparison(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match="a run lies there"):
+        options.check_out(options.parse(["a", f"out={tmp_path}"]))
+
+
+def test_a_file_is_no_place_for_a_comparison(tmp_path):
+    (tmp_path / "page").touch()
+    with pytest.raises(ConfigError, match="that is a file, not a folder"):
+        options.check_out(options.parse(["a", f"out={tmp_path / 'page'}"]))

@@ -1,0 +1,112 @@
+"""Runs are found by folder or MLflow id; what is unfinished or damaged is refused with what to do."""
+
+import json
+
+import pytest
+from finished_runs import asked, make_run
+
+from mcqa.comparison.runs import find
+from mcqa.errors import ConfigError, DataError
+
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def refused(run, error=ConfigError, split="test"):
+    with pytest.raises(error) as told:
+        find(str(run), asked(run), "nowhere").predictions(split)
+    return str(told.value)
+
+
+def test_a_run_is_what_its_folder_says(tmp_path):
+    found = find(str(make_run(tmp_path, "7", [True, False], base=[True, True], seed=3)), asked("x"), "nowhere")
+    assert (found.name, found.id, found.seed) == ("mine", "7", 3)
+    assert found.splits == ["base/test", "test"]
+    assert [row.correct for row in found.predictions("test")] == [True, False]
+    assert [row.correct for row in found.predictions("base/test")] == [True, True]
+
+
+def test_an_mlflow_id_finds_the_folder_that_was_tracked_under_it(tmp_path):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / "tracking.json").write_text(json.dumps({"run_id": ID}))
+    make_run(tmp_path, "8", [True])
+    found = find(ID, asked(ID, outputs=str(tmp_path / "outputs")), "nowhere")
+    assert (found.folder, found.mlflow_id) == (folder, ID)
+
+
+def test_an_unknown_mlflow_id_is_refused_and_no_database_is_made_for_it(tmp_path):
+    with pytest.raises(ConfigError, match="no tracking database at") as told:
+        find(ID, asked(ID, outputs=str(tmp_path / "outputs")), str(tmp_path))
+    assert "tracking_uri=" in str(told.value)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_without_a_run_names_the_runs_below_it(tmp_path):
+    folder = make_run(tmp_path, "7", [True])
+    assert f"Runs below it: {folder}" in refused(tmp_path / "outputs")
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"just words"])
+def test_a_damaged_configuration_is_the_users_to_know(tmp_path, content):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / "config.yaml").write_bytes(content)
+    assert "config.yaml" in refused(folder)
+
+
+@pytest.mark.parametrize("result", ['{"status": "failed"}', "{", "[]", None])
+def test_a_run_that_is_not_complete_is_refused(tmp_path, result):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / "result.json").unlink()
+    if result is not None:
+        (folder / "result.json").write_text(result)
+    assert "is not complete" in refused(folder)
+
+
+def test_a_missing_split_names_those_that_there_are(tmp_path):
+    folder = make_run(tmp_path, "7", [True])
+    told = refused(folder, split="tset")
+    assert "no predictions for split=tset; it has test." in told
+    assert "Did you mean 'test'?" in told
+
+
+def test_a_run_without_predictions_says_so(tmp_path):
+    assert "has no predictions at all" in refused(make_run(tmp_path, "7"))
+
+
+GOOD = {
+    "id": "q",
+    "question": "?",
+    "choices": ["a", "b"],
+    "answer": 0,
+    "scores": [-1, -2],
+    "lengths": {"tokens": [1, 1]},
+}
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ('{"id": "q2", ', "line 2 is no JSON object"),
+        ("[1, 2]", "line 2 is no JSON object"),
+        ("\x00\x01", "line 2 is no JSON object"),
+        (json.dumps({"id": "q2"}), "a line lacks one of id"),
+        (json.dumps(GOOD | {"id": "q2", "scores": None}), "a line lacks one of id"),
+        (json.dumps(GOOD), "two lines have the same question id"),
+        (json.dumps(GOOD | {"id": "q2", "scores": [-1]}), "line 2: 1 scores for 2 choices"),
+        (json.dumps(GOOD | {"id": "q2", "answer": 2}), "line 2: answer 2 is none of its 2 choices"),
+        (json.dumps(GOOD | {"id": "q2", "answer": "A"}), "line 2: answer 'A' is none of its 2 choices"),
+        (json.dumps(GOOD | {"id": 2}), "line 2: id and question must be texts"),
+        (json.dumps(GOOD | {"id": "q2", "choices": ["a", 2]}), "line 2: choices must be texts"),
+    ],
+)
+def test_a_damaged_line_is_refused_with_its_place(tmp_path, second, problem):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / "predictions" / "test.jsonl").write_text(f"{json.dumps(GOOD)}\n{second}\n")
+    told = refused(folder, DataError)
+    assert problem in told
+    assert "measure again: python -m mcqa.evaluate run=" in told
+
+
+def test_an_empty_file_is_damaged(tmp_path):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / "predictions" / "test.jsonl").write_text("")
+    assert "it is empty" in refused(folder, DataError)

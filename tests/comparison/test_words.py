@@ -1,0 +1,43 @@
+"""Numbers as sentences."""
+
+import pytest
+from finished_runs import answered, compared, make_run
+
+from mcqa.comparison import words
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.031, "+3.1"), (-0.0205, "−2.1"), (0.0, "0.0"), (-0.0004, "0.0"), (0.0004, "0.0"), (1, "+100.0")],
+)
+def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
+    assert words.points(share) == text
+
+
+def test_a_real_difference_and_one_within_noise_have_their_sentences(tmp_path):
+    bad = make_run(tmp_path, "a", [False] * 60 + [True] * 60, peft__r=1)
+    good = make_run(tmp_path, "b", [True] * 100 + [False] * 20, peft__r=2)
+    same = make_run(tmp_path, "c", [False] * 59 + [True] * 61, peft__r=3)
+    clear, noise = compared(bad, good), compared(bad, same)
+    low, high = clear.pairs[0].found.low, clear.pairs[0].found.high
+    assert (
+        words.verdict(clear) == f"r=2 against r=1: +33.3 points ({100 * low:.1f} to {100 * high:.1f}): more than noise."
+    )
+    smallest = noise.pairs[0].found.smallest
+    assert words.verdict(noise).startswith("r=3 against r=1: +0.8 points (−")
+    assert words.verdict(noise).endswith(
+        f"): not told apart from noise; this set could show differences from {100 * smallest:.1f} points."
+    )
+
+
+def test_scores_that_are_no_number_are_told(tmp_path):
+    rows = answered([True, True])
+    broken = [rows[0], type(rows[1])(rows[1].question, (float("nan"),) * 4, (1,) * 4)]
+    found = compared(make_run(tmp_path, "a", rows, peft__r=1), make_run(tmp_path, "b", broken, peft__r=2))
+    assert "r=2: scores of 1 question are not a number; they count as wrong." in words.notes(found)
+
+
+def test_what_was_measured_names_clusters_where_there_are(tmp_path):
+    rows = answered([True, False], context="shared")
+    found = compared(make_run(tmp_path, "a", rows, base=rows), metric="acc_norm")
+    assert words.measured(found) == "acc_norm on test, 2 questions in 1 clusters; guessing gives 25.0 %"
