@@ -94,7 +94,8 @@ def margins(comparison: Comparison) -> Any:
         axes.scatter([x for x, _ in points], [y for _, y in points], color=COLOURS[kind], label=kind, **style)
     axes.axhline(0, color=GREY, linewidth=1.2)
     axes.axvline(0, color=GREY, linewidth=1.2)
-    unit = {"acc": "nats", "acc_norm": "nats per character", "acc_bytes": "nats per byte"}[comparison.metric]
+    per = {"acc_norm": " per character", "acc_bytes": " per byte", "acc_tokens": " per token"}
+    unit = f"nats{per.get(comparison.metric, '')}"
     axes.set_xlabel(f"{_label(comparison, pair.before)}: margin of the right choice ({unit})")
     axes.set_ylabel(_label(comparison, pair.after))
     figure.legend(

@@ -8,6 +8,9 @@ _METRICS = {
     "acc": "The choice with the highest summed log-probability is the answer.",
     "acc_norm": "The answer is the choice with the highest summed log-probability over its length in characters.",
     "acc_bytes": "The answer is the choice with the highest summed log-probability over its length in bytes (UTF-8).",
+    "acc_tokens": "The answer is the choice with the highest summed log-probability over its number of tokens.",
+    "acc_mutual_info": "The answer is the choice whose log-probability gains most by the question being there.",
+    "acc_choices_only": "The answer is the choice with the highest log-probability when the question is removed.",
 }
 
 
@@ -53,8 +56,9 @@ def _bootstrap(comparison: Comparison) -> str:
 
 
 _CLUSTERS = (
-    "Questions that share a passage or a fact tend to be right or wrong together and count as one cluster: variances "
-    "are cluster-robust (Liang & Zeger 1986), so that asking about a fact three times proves less than three facts."
+    "Questions that share a passage, a fact or a subject tend to be right or wrong together and count as one cluster: "
+    "variances are cluster-robust (Liang & Zeger 1986), so that asking about one fact three times proves less than "
+    "three facts."
 )
 _SINGLE = (
     "On the same questions: the exact McNemar test (McNemar 1947) of the questions that only one of the two answers "

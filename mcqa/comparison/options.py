@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from mcqa.config import listing
 from mcqa.errors import ConfigError, nearest
 
-Metric = Literal["acc", "acc_norm", "acc_bytes"]
-METRICS = ("acc", "acc_norm", "acc_bytes")
+Metric = Literal["acc", "acc_norm", "acc_bytes", "acc_tokens", "acc_mutual_info", "acc_choices_only"]
+METRICS: tuple[str, ...] = get_args(Metric)
+Cluster = Literal["auto", "passage", "subject", "none"]
 FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 1_000_000  # below, 2.5 % of them are no number to speak of
 
 
@@ -22,6 +23,7 @@ class Options:
     runs: tuple[str, ...]
     split: str
     metric: Metric
+    cluster: Cluster
     resamples: int
     outputs: Path
     out: Path
@@ -42,10 +44,13 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _metric(text: str) -> str:
-    if text not in METRICS:
-        raise ValueError(f"must be one of {', '.join(METRICS)};{nearest(text, METRICS)}".rstrip(";"))
-    return text
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"must be one of {', '.join(known)};{nearest(text, known)}".rstrip(";"))
+        return text
+
+    return read
 
 
 def _resamples(text: str) -> int:
@@ -62,7 +67,12 @@ def _text(text: str) -> str:
 
 KNOWN = {
     "split": _Option("test", _text, "whose predictions: test, dev, base/test (before training), a further set's name"),
-    "metric": _Option("acc", _metric, "what decides right or wrong: acc, acc_norm (by characters), acc_bytes"),
+    "metric": _Option("acc", _one_of(METRICS), f"what decides right or wrong: {', '.join(METRICS)}"),
+    "cluster": _Option(
+        "auto",
+        _one_of(get_args(Cluster)),
+        "who goes together: auto (fact or passage, else subject), passage, subject, none",
+    ),
     "out": _Option("", _text, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also keep it in MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "of the paired bootstrap"),

@@ -11,6 +11,7 @@ import numpy as np
 from mcqa.comparison.answers import Answer, Flip, Kind, answers, flips
 from mcqa.comparison.configurations import Compared, Configuration
 from mcqa.comparison.options import Metric, Options
+from mcqa.errors import ConfigError
 from mcqa.evaluation import clusters as clustering
 from mcqa.evaluation import statistics
 from mcqa.evaluation.metrics import chance, clusters, right
@@ -107,7 +108,8 @@ class Comparison:
 
 
 def compare(compared: Compared, options: Options) -> Comparison:
-    questions, names = compared.questions, clusters(compared.questions, "passage")
+    _check_measured(compared, options.metric)
+    questions, names = compared.questions, clusters(compared.questions, options.cluster)
     is_right = [_right(configuration, options.metric) for configuration in compared.configurations]
     answered = tuple(tuple(answers(configuration, options.metric)) for configuration in compared.configurations)
     places = list(combinations(range(len(is_right)), 2))
@@ -128,6 +130,16 @@ def compare(compared: Compared, options: Options) -> Comparison:
         accuracies=_accuracies(is_right, names, pairs),
         pairs=pairs,
     )
+
+
+def _check_measured(compared: Compared, metric: Metric) -> None:
+    needed = {"acc_mutual_info": "unconditional", "acc_choices_only": "choices_only"}.get(metric)
+    rows = [row for configuration in compared.configurations for rows in configuration.predictions for row in rows]
+    if needed and any(getattr(row, needed) is None for row in rows):
+        raise ConfigError(
+            f"metric={metric}: not every run measured it. Measure them again: python -m mcqa.evaluate run=<run folder> "
+            f"evaluation.{needed}=true"
+        )
 
 
 def _right(configuration: Configuration, metric: Metric) -> list[list[bool]]:

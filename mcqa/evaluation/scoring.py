@@ -31,7 +31,7 @@ from mcqa.evaluation.tree import Path, Row
 CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 1024, 1 << 14, 1 << 18  # of a forward pass; more leave a processor's cache
 LOGITS = 1 << 26  # numbers in the logits of a forward pass, at most
 SHORTEST_HEADER = 16  # tokens; a shorter one is read again in every row
-PROBED = 4  # questions that show whether a model reads trees
+PROBED = 2  # questions, and choices of each, that show whether a model reads trees
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _way(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[F
     """How to read the questions: the fastest way that gives a few of them the scores that plain rows give."""
     window, plain = _window(model), Forward(model, [])
     branching = (paths for paths in questions if len(paths) > 1 and _fits(paths, window))
-    probed = sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]
+    probed = [paths[:PROBED] for paths in sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]]
     rows = [row for paths in questions for row in _rows(paths, window)]
     long = sum(not _fits(paths, window) for paths in questions)
     but = f"; a row a choice for {long} questions that are longer than the model's attention window" if long else ""
