@@ -4,10 +4,11 @@ Text stays text, in black; the page puts its own colours and letters in place of
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any
 
+from mcqa import pictures
 from mcqa.comparison import words
 from mcqa.comparison.answers import KINDS, Kind, by_subject
 from mcqa.comparison.paired import Comparison, Pair
@@ -21,18 +22,38 @@ COLOURS: dict[Kind, str] = {
 }
 WIDTH = 5.4  # inches: about a phone's width, half a desktop page
 MOST_SUBJECTS, MOST_PAIRS, LONGEST = 30, 20, 30
+MOST_RUNS = 4  # configurations with pictures of their own
 MOST_POINTS = 800  # more become a pixel image within the SVG, of some kilobytes
 
 
 def charts(comparison: Comparison) -> dict[str, str]:
     """SVG by name; those that this comparison has something for."""
-    found = {"accuracy": _drawn(accuracy, comparison), "differences": _drawn(differences, comparison)}
+    found = {"accuracy": _drawn(accuracy(comparison)), "differences": _drawn(differences(comparison))}
     pair = comparison.with_first[0]
     if by_subject(comparison.questions, pair.flips):
-        found["subjects"] = _drawn(subjects, comparison)
+        found["subjects"] = _drawn(subjects(comparison))
     if any(flip.before.margin is not None and flip.after.margin is not None for flip in pair.flips):
-        found["margins"] = _drawn(margins, comparison)
-    return found
+        found["margins"] = _drawn(margins(comparison))
+    return found | {name: _drawn(figure) for name, figure in _of_runs(comparison)}
+
+
+def _of_runs(comparison: Comparison) -> Iterator[tuple[str, Any]]:
+    """How sure the answers are and what the order of the options does, by the first seed of each configuration."""
+    rows = {_label(comparison, i): found.predictions[0] for i, found in enumerate(comparison.configurations)}
+    shown = dict(list(rows.items())[:MOST_RUNS])
+    yield "confidence", _clear(pictures.risk_coverage_figure(shown))
+    for i, of in enumerate(shown.values(), start=1):
+        yield f"reliability_{i}", _clear(pictures.reliability_figure(of, None))
+        if any(len(row.orders) > 1 for row in of):
+            yield f"letters_{i}", _clear(pictures.letters_figure(of))
+
+
+def _clear(figure: Any) -> Any:
+    """On the page's own background."""
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+    return figure
 
 
 def accuracy(comparison: Comparison) -> Any:
@@ -148,11 +169,11 @@ def _figure(height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _drawn(draw: Callable[[Comparison], Any], comparison: Comparison) -> str:
+def _drawn(figure: Any) -> str:
     from matplotlib import rc_context
 
-    style = {"svg.fonttype": "none", "svg.hashsalt": draw.__name__, "text.parse_math": False, "savefig.dpi": 200}
+    style = {"svg.fonttype": "none", "svg.hashsalt": "mcqa", "text.parse_math": False, "savefig.dpi": 200}
     with rc_context(style), StringIO() as text, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of letters that matplotlib's font lacks; the browser has them
-        draw(comparison).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         return text.getvalue()

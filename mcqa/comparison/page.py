@@ -17,6 +17,9 @@ CAPTIONS = {
     "differences": ("Differences", "with 95 % interval; filled: more than noise"),
     "subjects": ("Flips by subject", "and net change"),
     "margins": ("How sure, before and after", "a question that crosses an axis flips"),
+    "confidence": ("Risk and coverage", "wrong among the surest answers"),
+    "reliability": ("Reliability", "accuracy by confidence"),
+    "letters": ("Letters", "chosen and recalled, over all orders of the options"),
 }
 MOST_PAIRS, MOST_KEYS, LONGEST_VALUE = 100, 150, 120
 _THEMED = {
@@ -168,7 +171,9 @@ def _figures(drawn: Mapping[str, str]) -> str:
 
 
 def _figure(name: str, svg: str) -> str:
-    title, meaning = CAPTIONS[name]
+    kind, _, number = name.partition("_")
+    title, meaning = CAPTIONS[kind]
+    title = f"{title}, {number}" if number else title
     return f"<figure><figcaption>{title} <span>{meaning}</span></figcaption>{_inline(svg, name)}</figure>"
 
 

@@ -55,7 +55,7 @@ def test_the_page_is_complete_and_says_the_verdict_once_on_top(tmp_path):
     text = drawn(found)
     tags = Tags(text)
     assert tags.count["h1"] == 1 and words.verdict(found) in tags.texts
-    assert tags.count["svg"] == tags.count["figure"] == 3  # no subjects here
+    assert tags.count["svg"] == tags.count["figure"] == 6  # no subjects here
     assert tags.count["details"] == 30
     assert all(section in tags.texts for section in ("Configurations", "Differences", "What differs", "Runs"))
     assert "peft.r" in tags.texts
@@ -127,7 +127,7 @@ def test_single_runs_and_seeds_show_the_columns_that_they_have(tmp_path, counts)
 
 def test_pictures_have_the_pages_colours_and_ids_of_their_own(tmp_path):
     text = drawn(two(tmp_path, answered([False, True], subject="x"), answered([True, True], subject="x")))
-    assert text.count("<figure>") == 4
+    assert text.count("<figure>") == 7
     ids = [line.partition('"')[0] for line in text.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
     assert "#0072b2" in text  # in the style sheet
