@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import Any
 
 import torch
@@ -86,8 +87,7 @@ def _paths(model: Any, encoded: Sequence[Sequence[Encoded]]) -> tuple[list[list[
 def _way(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[Forward, list[Row], str]:
     """How to read the questions: the fastest way that gives a few of them the scores that plain rows give."""
     window, plain = _window(model), Forward(model, [])
-    branching = (paths for paths in questions if len(paths) > 1 and _fits(paths, window))
-    probed = [paths[:PROBED] for paths in sorted(branching, key=lambda paths: len(paths[0].inputs))[:PROBED]]
+    probed = _probed([paths for paths in questions if len(paths) > 1 and _fits(paths, window)])
     rows = [row for paths in questions for row in _rows(paths, window)]
     long = sum(not _fits(paths, window) for paths in questions)
     but = f"; a row a choice for {long} questions that are longer than the model's attention window" if long else ""
@@ -99,6 +99,19 @@ def _way(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[F
         return forward, rows, f"a row a question, the choices as a tree{but}"
     rows = [row for paths in questions for row in tree.lines(paths)]
     return plain, rows, "a row a choice, because the model cannot read a tree of choices"
+
+
+def _probed(questions: list[list[Path]]) -> list[list[Path]]:
+    """Two choices of each of the shortest questions, such that part before their last token: others show no tree."""
+    ordered = sorted(questions, key=lambda paths: len(paths[0].inputs))
+    pairs = (pair for paths in ordered for pair in combinations(paths, 2))
+    branching = (list(pair) for pair in pairs if _branch(*(path.inputs for path in pair)))
+    return list(islice(branching, PROBED)) or [paths[:2] for paths in ordered[:PROBED]]
+
+
+def _branch(one: list[int], other: list[int]) -> bool:
+    length = min(len(one), len(other))
+    return one[0] == other[0] and one[:length] != other[:length]
 
 
 def _rows(paths: list[Path], window: float) -> list[Row]:

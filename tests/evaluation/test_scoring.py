@@ -14,7 +14,7 @@ from mcqa.config import HardwareConfig, PromptConfig
 from mcqa.encoding import Encoded, encode
 from mcqa.errors import ModelError
 from mcqa.evaluation.scoring import score
-from mcqa.model import _new_model, _new_tokenizer
+from mcqa.model import _keep_4bit_weights_as_trained, _new_model, _new_tokenizer
 from mcqa.question import Question
 
 VOCABULARY = 300
@@ -118,6 +118,44 @@ def test_neither_order_nor_batch_size_changes_a_score(encoded, order):
         close(score(QWEN, [encoded[i] for i in shuffled], budget).scores, [expected[i] for i in shuffled])
 
 
+@settings(deadline=None, max_examples=25)
+@given(choices=questions(), others=st.lists(questions(), max_size=4), order=st.randoms(use_true_random=False))
+def test_choices_in_another_order_have_their_scores_in_that_order(choices, others, order):
+    permutation = order.sample(range(len(choices)), len(choices))
+    before, *_ = score(QWEN, [choices, *others], 100).scores
+    after, *_ = score(QWEN, [[choices[i] for i in permutation], *others], 100).scores
+    close([after], [[before[i] for i in permutation]])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    encoded=st.lists(questions(), min_size=1, max_size=4),
+    others=st.lists(questions(), min_size=1, max_size=6),
+    budget=st.integers(1, 300),
+)
+def test_the_company_of_other_questions_changes_no_score(encoded, others, budget):
+    expected = score(QWEN, encoded, budget).scores
+    found = score(QWEN, others + encoded, budget).scores
+    close(found[len(others) :], expected)
+
+
+HEADER = [7 + i % 50 for i in range(20)]
+
+
+def behind(header, encoded):
+    return [[Encoded([*header, *one.context], one.continuation) for one in choices] for choices in encoded]
+
+
+@settings(deadline=None, max_examples=25)
+@given(encoded=st.lists(questions(), min_size=5, max_size=8), budget=st.integers(1, 300))
+def test_a_header_read_once_changes_no_score(encoded, budget):
+    long = behind(HEADER, encoded)
+    stranger = [Encoded([4, 3], [3])]  # begins otherwise, so that there is no header
+    without = score(QWEN, [*long, stranger], budget)
+    assert "read once" not in without.way
+    close(score(QWEN, long, budget).scores, without.scores[:-1])
+
+
 @pytest.mark.parametrize("style", ["cloze", "letters"])
 def test_questions_of_any_number_of_choices_score_as_their_texts_do(model, style):
     asked = [
@@ -155,19 +193,64 @@ def test_a_model_that_computes_all_logits_scores_the_same():
     close(score(Plain(), encoded, 100).scores, all_alone(QWEN, encoded))
 
 
-def test_a_model_with_an_adapter_scores_the_same():
+def adapted(base):
+    """With an adapter that has learned something: as it is made, it changes nothing."""
     from peft import LoraConfig, get_peft_model
 
-    adapted = get_peft_model(deepcopy(QWEN), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
+    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
+    torch.manual_seed(1)
     with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
                 parameter.normal_(std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def adapter_and_merged():
+    return adapted(deepcopy(QWEN)), adapted(deepcopy(QWEN)).merge_and_unload()
+
+
+def test_a_model_with_an_adapter_scores_the_same(adapter_and_merged):
+    adapter, _ = adapter_and_merged
     encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
-    adapted.eval()
-    expected = all_alone(adapted, encoded)
-    close(score(adapted, encoded, 100).scores, expected)
+    expected = all_alone(adapter, encoded)
+    close(score(adapter, encoded, 100).scores, expected)
     assert abs(expected[0][0] - alone(QWEN, encoded[0][0])) > 0.1
+
+
+@settings(deadline=None, max_examples=25)
+@given(encoded=st.lists(questions(), min_size=1, max_size=5), budget=st.integers(1, 200))
+def test_an_adapter_scores_as_it_does_merged_into_its_base(adapter_and_merged, encoded, budget):
+    adapter, merged = adapter_and_merged
+    close(score(adapter, encoded, budget).scores, score(merged, encoded, budget).scores, tolerance=1e-3)
+
+
+@pytest.fixture(scope="module")
+def four_bit(tmp_path_factory):
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    folder = tmp_path_factory.mktemp("four_bit")
+    QWEN.save_pretrained(folder)
+    nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=nf4)
+    assert model.model.layers[0].mlp.down_proj.weight.element_size() == 1
+    _keep_4bit_weights_as_trained(model)
+    return model.eval()
+
+
+@settings(deadline=None, max_examples=25)
+@given(encoded=st.lists(questions(), min_size=1, max_size=5), budget=st.integers(1, 200))
+def test_quantised_weights_score_as_every_choice_read_alone(four_bit, encoded, budget):
+    close(score(four_bit, encoded, budget).scores, all_alone(four_bit, encoded))
+
+
+def test_quantised_weights_read_a_tree_and_a_header(four_bit):
+    trees = [tree_of(10), tree_of(20)]
+    assert "a tree" in score(four_bit, trees).way
+    found = score(four_bit, behind(HEADER, trees * 4))
+    assert "that all begin with" in found.way
+    close(found.scores, all_alone(four_bit, behind(HEADER, trees * 4)))
 
 
 def test_the_softmax_is_taken_in_single_precision():
@@ -240,6 +323,16 @@ def test_a_model_that_ignores_the_mask_gets_plain_rows_and_says_so():
     close(found.scores, all_alone(QWEN, encoded))
 
 
+def test_such_a_model_is_found_out_although_most_choices_do_not_branch():
+    deaf = deepcopy(QWEN)
+    inner = deaf.forward
+    deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
+    one_token = [[Encoded([5, 6, 7][:n], [c]) for c in (9, 8)] for n in (2, 3)]
+    late = [[Encoded(list(range(5, 5 + n)), c) for c in ([9], [8], [7, 7, 7], [6, 6, 6])] for n in (4, 5)]
+    for encoded in (one_token + [tree_of(8), tree_of(9)], late):
+        close(score(deaf, encoded).scores, all_alone(QWEN, encoded))
+
+
 def test_attention_that_takes_no_mask_of_ours_is_changed_for_the_tree_and_put_back():
     seen = []
     flex = deepcopy(QWEN)
@@ -281,7 +374,7 @@ def test_a_question_too_large_for_the_memory_is_an_error_that_says_what_to_do():
             raise torch.OutOfMemoryError("out of memory")
 
     small.register_forward_pre_hook(full, with_kwargs=True)
-    with pytest.raises(ModelError, match=r"a question of 41 tokens is too much for the memory"):
+    with pytest.raises(ModelError, match=r"a question of 43 tokens is too much for the memory"):
         score(small, [tree_of(40), *(tree_of(3) for _ in range(4))])
 
 
@@ -303,6 +396,27 @@ def test_a_long_context_loses_its_beginning_as_in_lm_evaluation_harness_and_is_c
     assert found.truncated == [before + after > CONTEXT_LENGTH + 1 for before, after in lengths]
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    encoded=st.lists(questions(), min_size=1, max_size=4),
+    begin=st.integers(CONTEXT_LENGTH - 12, 2 * CONTEXT_LENGTH),
+    budget=st.integers(1, 300),
+)
+def test_choices_of_different_lengths_that_lose_their_beginning_score_as_alone(encoded, begin, budget):
+    """Each loses as much as it must, so the rows of a question may begin at different tokens."""
+    long = behind([5 + i % 90 for i in range(begin)], encoded)
+    close(score(QWEN, long, budget).scores, all_alone(QWEN, long))
+
+
+def test_choices_that_lose_as_much_still_share_a_tree():
+    encoded = [tree_of(3 * CONTEXT_LENGTH), tree_of(2 * CONTEXT_LENGTH)]
+    with counting_forward_passes(QWEN) as shapes:
+        found = score(QWEN, encoded)
+    assert "a tree" in found.way and found.truncated == [True, True]
+    assert shapes[-1] == (2, CONTEXT_LENGTH - 1 + 3)
+    close(found.scores, all_alone(QWEN, encoded))
+
+
 def test_the_last_token_is_never_read_so_one_more_than_the_context_length_still_fits():
     fitting = [Encoded([5] * CONTEXT_LENGTH, [6])]
     longer = [Encoded([7] + [5] * CONTEXT_LENGTH, [6]), Encoded([7], [6])]
@@ -312,7 +426,9 @@ def test_the_last_token_is_never_read_so_one_more_than_the_context_length_still_
 
 
 def test_a_question_is_counted_once_however_many_of_its_choices_are_too_long():
-    assert score(QWEN, [[Encoded([5] * 99, [6]), Encoded([5] * 99, [6, 7]), Encoded([5], [6])]], 1000).truncated == [True]
+    assert score(QWEN, [[Encoded([5] * 99, [6]), Encoded([5] * 99, [6, 7]), Encoded([5], [6])]], 1000).truncated == [
+        True
+    ]
 
 
 def test_of_a_choice_longer_than_the_model_its_end_is_scored():

@@ -8,7 +8,6 @@ The models and questions are those that one process scores for comparison. A cas
 import json
 import sys
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from test_scoring import TOKENIZER, counting_forward_passes, new_model, prompt
+from test_scoring import TOKENIZER, adapted, counting_forward_passes, new_model, prompt
 
 from mcqa.encoding import Encoded, encode
 from mcqa.evaluation.scoring import score
@@ -34,7 +33,10 @@ def cloze(count: int) -> list[list[Encoded]]:
     """Contexts of 4 tokens and more, two to four choices of different lengths that begin alike."""
     lengths = [4 + 7 * n % 23 for n in range(count)]
     return [
-        [Encoded([5 + (n + i) % 90 for i in range(length)], [9, c + 5, c + 9, 8][: 4 - c % 3]) for c in range(2 + n % 3)]
+        [
+            Encoded([5 + (n + i) % 90 for i in range(length)], [9, c + 5, c + 9, 8][: 4 - c % 3])
+            for c in range(2 + n % 3)
+        ]
         for n, length in enumerate(lengths)
     ]
 
@@ -80,14 +82,7 @@ def tied() -> Model:
 
 
 def adapter() -> Model:
-    from peft import LoraConfig, get_peft_model
-
-    adapted = get_peft_model(bare(), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.3)
-    return adapted
+    return adapted(bare())
 
 
 def deaf() -> Model:
@@ -241,7 +236,7 @@ def main(rank: int, processes: int, folder: Path) -> None:
     )
     for number, (name, case) in enumerate(CASES.items()):
         print(name, file=sys.stderr, flush=True)
-        (folder / f"{number}.{rank}.json").write_text(json.dumps(found(deepcopy(case))))
+        (folder / f"{number}.{rank}.json").write_text(json.dumps(found(case)))
     dist.destroy_process_group()
 
 
