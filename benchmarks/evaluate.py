@@ -27,7 +27,8 @@ SHAPES = {  # Qwen3's architecture: hidden size, layers, heads, heads of keys, w
 }
 TEXT = {
     "cloze": "Question: {{question}}\nAnswer:",
-    "letters": "Question: {{question}}\n{% for c in choices %}{{'ABCDEFGHIJ'[loop.index0]}}. {{c}}\n{% endfor %}Answer:",
+    "letters": "Question: {{question}}\n"
+    "{% for c in choices %}{{'ABCDEFGHIJ'[loop.index0]}}. {{c}}\n{% endfor %}Answer:",
 }
 
 

@@ -48,8 +48,10 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
-            question_sets.expand(tree, config_name)
-            told.append(story(tree, list(HydraConfig.get().overrides.task)))
+            overrides = HydraConfig.get().overrides
+            if problems := question_sets.expand(tree, config_name, overrides.hydra):
+                raise ConfigError(listing(_with_values(problems, tree, kind)))
+            told.append(story(tree, list(overrides.task)))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
 
@@ -104,8 +106,16 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
     """The resolved tree for these overrides, outside of a command.
 
     Raises:
-        ConfigError: when Hydra refuses one of them.
+        ConfigError: when Hydra refuses one of them, or a further question set cannot be.
     """
+    tree, problems = _composed(config_name, overrides, config_dir)
+    if problems:
+        raise ConfigError(listing(problems))
+    return tree
+
+
+def _composed(config_name: str, overrides: list[str], config_dir: str | None) -> tuple[Tree, list[str]]:
+    """The tree, and what is wrong with the further question sets in it."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -114,8 +124,7 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
             tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
-            question_sets.expand(tree, config_name)
-            return tree
+            return tree, question_sets.expand(tree, config_name, overrides + extra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
 
@@ -148,11 +157,17 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
         known.config_dir = None
     kept = list(_lenient(known.overrides, known.config_dir, problems))
     try:
-        tree = compose(known.config_name or config_name, kept, known.config_dir)
-        problems += problems_of(tree, kind)[1]
+        tree, of_sets = _composed(known.config_name or config_name, kept, known.config_dir)
+        problems += _with_values(of_sets, tree, kind)
     except ConfigError as second:
         problems += str(second).splitlines()[1:2] if not problems else []
     return ConfigError(listing([problem.strip() for problem in problems] or [_first_lines(error)]))
+
+
+def _with_values(problems: list[str], tree: Tree, kind: type[Config]) -> list[str]:
+    """`problems`, and what is wrong with values that none of them speaks of."""
+    told = {problem.split(": ")[0] for problem in problems}
+    return problems + [problem for problem in problems_of(tree, kind)[1] if problem.split(": ")[0] not in told]
 
 
 def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:

@@ -87,10 +87,10 @@ def details(values: Mapping[str, float], split: str) -> Iterator[str]:
 
 
 def subjects(rows: Sequence[Prediction], cluster: Cluster) -> list[dict[str, Any]]:
-    """One row a subject: subject, n, acc, its standard error and interval, acc_norm."""
+    """One row a subject: subject, n, acc, its standard error and interval, acc_norm; none of one without any score."""
     names = ("n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm")
     within: Cluster = "none" if cluster == "none" else "passage"  # of one subject all are of that subject
-    groups = by_subject([row for row in rows if row.prediction is not None])
+    groups = {name: of for name, of in by_subject(rows).items() if any(row.prediction is not None for row in of)}
     measured = {name: metrics(of, within) for name, of in groups.items()}
     return [{"subject": name} | {key: found[key] for key in names} for name, found in measured.items()]
 

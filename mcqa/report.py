@@ -63,12 +63,26 @@ def summary(records: Sequence[Record]) -> None:
     for heading in ("model", "questions", "accuracy", "95 % interval", "run folder"):
         shown.add_column(heading, justify="right" if heading in ("accuracy", "95 % interval") else "left")
     for record in records:
-        run: str | None = getattr(record.config, "run", None)
-        model = Path(run).name if run else record.config.model.name
         for name in record.measured:
             cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
-            shown.add_row(model, f"{record.config.data.name} {name}", *cells, run_folder.shown(record.folder))
+            what = _model(record.config), _questions(record.config, name)
+            shown.add_row(*what, *cells, run_folder.shown(record.folder))
     records[-1].say("", shown)
+
+
+def _model(config: Config) -> str:
+    run: str | None = getattr(config, "run", None)
+    if run:
+        return Path(run).name
+    return config.model.path or config.model.name if config.model.name == "local" else config.model.name
+
+
+def _questions(config: Config, name: str) -> str:
+    """What a split or set of an evaluation is a split of."""
+    own = {one.name: one.name for one in config.evaluation.sets}
+    if config.evaluation.dev is not None:
+        own["dev"] = f"{config.evaluation.dev.name} dev"
+    return own.get(name, f"{config.data.name} {name}")
 
 
 def write(record: Record, tree: Mapping[str, Any], examples: int, history: Sequence[Mapping[str, float]]) -> None:

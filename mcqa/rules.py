@@ -178,8 +178,11 @@ def _sets(config: "Config") -> Iterator[str]:
         yield from _source(config.evaluation.dev.data, "evaluation.dev")
     for number, one in enumerate(sets):
         yield from _source(one.data, f"evaluation.sets[{number}]")
-        if not re.fullmatch(r"\w[\w.+-]*", one.name) or one.name in (*SPLITS, "base"):
-            yield f"evaluation.sets[{number}].name: letters, digits and . _ + -, none of {SPLITS}; got {one.name!r}."
+        if not re.fullmatch(r"(?!base_)\w[\w.+-]*", one.name) or one.name in (*SPLITS, "base"):
+            yield (
+                f"evaluation.sets[{number}].name: letters, digits and . _ + - only, and not {', '.join(SPLITS)}, base "
+                f"or base_…, as a run's own files are called; got {one.name!r}."
+            )
         if one.name in [other.name for other in sets[:number]]:
             yield f"evaluation.sets[{number}].name: there are two sets named {one.name!r}; give one another name."
 
@@ -222,8 +225,8 @@ def _evaluation(config: "Config") -> Iterator[str]:
         yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
     if (task := config.evaluation.harness_task) is not None and not re.fullmatch(r"\w[\w.-]*", task):
         yield f"evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got {task!r}."
-    if getattr(config, "splits", None) == []:
-        yield "splits: nothing would be measured; give some of train, dev and test."
+    if getattr(config, "splits", None) == [] and not config.evaluation.sets:
+        yield "splits: nothing would be measured; give some of train, dev and test, or evaluation.sets."
     if isinstance(every, str) and not re.fullmatch(r"[1-9]\d*/epoch", every):
         yield f"evaluation.every: a number of updates, or times per epoch such as '4/epoch', got {every!r}."
 

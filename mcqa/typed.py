@@ -98,6 +98,8 @@ def _describe(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         base, bound = get_args(hint)
         return f"{_describe(base)} {bound}"
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
     if get_origin(hint) is list:
         return "a list"
     if get_origin(hint) is dict or is_dataclass(hint):

@@ -3,14 +3,19 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from mcqa.config import Config, typed
 from mcqa.data import facts
 from mcqa.door import Tree, compose
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +34,10 @@ def questions_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(questions_folder: Path, tmp_path: Path) -> list[str]:
     """Overrides that make any run small: 40 questions, two updates, everything under tmp_path."""
+    return smaller(questions_folder, tmp_path)
+
+
+def smaller(questions_folder: Path, folder: Path) -> list[str]:
     return [
         "data=local",
         f"data.path={questions_folder}",
@@ -38,7 +47,7 @@ def small(questions_folder: Path, tmp_path: Path) -> list[str]:
         "objective.max_steps=2",
         "evaluation.every=1",
         "tracking=none",
-        f"outputs={tmp_path}/outputs",
+        f"outputs={folder}/outputs",
     ]
 
 
@@ -46,3 +55,13 @@ def configured(overrides: list[str]) -> tuple[Config, Tree]:
     """The typed and the plain configuration for these overrides."""
     tree = compose("config", overrides)
     return typed(tree, Config), tree
+
+
+def trained(overrides: list[str]) -> tuple[Path, dict[str, Any]]:
+    """Run it; the folder and its result.json."""
+    from mcqa import run_folder, train
+
+    config, tree = configured(overrides)
+    folder = run_folder.create(config.outputs, config.name, tree, overrides)
+    train.run(config, tree, folder)
+    return folder, run_folder.read_json(folder / "result.json")

@@ -75,7 +75,7 @@ def test_every_key_of_an_option_is_a_field_and_complete_options_lack_none(group,
     assert set(values) <= keys(kind)
     assert builds_on_another or set(values) == keys(kind)
     for name, part in parts(kind).items():
-        assert values.get(name) is None or set(values[name]) == keys(part)
+        assert not values.get(name) or set(values[name]) == keys(part)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])

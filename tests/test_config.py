@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcqa import rules
 from mcqa.config import (
     Batching,
     Config,
     EvaluateConfig,
+    SetConfig,
     batching,
     problems_of,
     typed,
 )
 from mcqa.door import compose
 from mcqa.errors import ConfigError
-from mcqa.rules import DEV_METRICS, FIXED, GOVERNED, RULES, broken_rules
+from mcqa.rules import DEV_METRICS, FIXED, GOVERNED, NEEDS, RULES, broken_rules, greater_is_better, needed_for
 from mcqa.typed import members
 
 
@@ -42,8 +44,12 @@ def tree(*overrides, config_name="config", **changes):
     return values
 
 
-def problems(*overrides, **changes):
-    return problems_of(tree(*overrides, **changes))[1]
+def problems(*overrides, kind=Config, **changes):
+    return problems_of(tree(*overrides, **changes), kind)[1]
+
+
+def problems_of_evaluating(*overrides, **changes):
+    return problems(*overrides, kind=EvaluateConfig, config_name="evaluate", **changes)
 
 
 def config(*overrides, **changes):
@@ -103,19 +109,31 @@ def every_key(kind=Config, prefix=()):
                 yield from every_key(part, (*prefix, name))
 
 
+LOCAL = "{data: local, path: q.csv}"
+
+
 @pytest.mark.parametrize("path", list(every_key()), ids=".".join)
 def test_a_missing_key_is_told_and_never_filled_in(path):
-    values = tree("data=local", "data.path=q.csv")
+    values = tree("data=local", "data.path=q.csv", f"evaluation.sets=[{LOCAL}]", f"evaluation.dev={LOCAL}")
     section = values
     for group in path[:-1]:
-        section = section[group]
+        section = section[group][0] if isinstance(section[group], list) else section[group]
     del section[path[-1]]
-    found = problems_of(values)[1]
-    assert f"{'.'.join(path)}: missing; it belongs to the file that was chosen for this group." in found
+    key = ".".join(path).replace("evaluation.sets.", "evaluation.sets[0].")
+    assert f"{key}: missing; it belongs to the file that was chosen for this group." in problems_of(values)[1]
+
+
+def every_kind(kind):
+    yield kind
+    for hint in get_type_hints(kind).values():
+        for part in (hint, *get_args(hint)):
+            if is_dataclass(part):
+                yield from every_kind(part)
 
 
 def test_no_field_has_a_default_in_python():
-    kinds = [Config, *(hint for hint in get_type_hints(Config).values() if is_dataclass(hint))]
+    kinds = {*every_kind(EvaluateConfig)}
+    assert SetConfig in kinds
     assert [
         f"{kind.__name__}.{f.name}" for kind in kinds for f in fields(kind) if f.default is not f.default_factory
     ] == []
@@ -165,6 +183,16 @@ def test_no_field_has_a_default_in_python():
         ("hardware__micro_batch_size", None, "must be a whole number, got None."),
         ("evaluation__every", 0, "must be a whole number at least 1 or a text, got 0."),
         ("evaluation__every", 1.5, "must be a whole number at least 1 or a text, got 1.5."),
+        ("evaluation__cluster", "topic", "must be one of auto, passage, subject, none, got 'topic'."),
+        ("evaluation__bootstrap", 0, "must be at least 1, got 0."),
+        ("evaluation__unconditional", "yes", "must be true or false, got 'yes'."),
+        ("evaluation__choices_only", 1, "must be true or false, got 1."),
+        ("evaluation__permutations", 0, "must be cyclic or all or a whole number at least 1, got 0."),
+        ("evaluation__permutations", "cycle", "must be cyclic or all or a whole number at least 1, got 'cycle'."),
+        ("evaluation__sets", "arc_easy", "must be a list, got 'arc_easy'."),
+        ("evaluation__dev", 3, "must be a mapping of keys, got 3."),
+        ("prompt__shots", -1, "must be at least 0, got -1."),
+        ("prompt__shots_draw", "each", "must be one of fixed, per_question, got 'each'."),
         ("tracking__log_every", 0, "must be at least 1, got 0."),
     ],
 )  # fmt: skip
@@ -255,6 +283,28 @@ BROKEN = [
         "(got None and None)",
     ),
     ("_data", ["data.path=mine.csv"], "data.path: data=facts is generated and reads no file"),
+    ("_sets", ["evaluation.sets=[local]"], "evaluation.sets[0].path: data=local needs evaluation.sets[0].path=<file"),
+    (
+        "_sets",
+        ["evaluation.sets=[arc_easy,{data: facts, path: mine.csv}]"],
+        "evaluation.sets[1].path: data=facts is generated and reads no file",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[{data: local, path: mine.csv, columns: null}]"],
+        "evaluation.sets[0].columns: data=local needs to know",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[{data: arc_easy, name: test}]"],
+        "evaluation.sets[0].name: letters, digits and . _ + - only, and not train, dev, test, base or base_…, as a "
+        "run's own files are called; got 'test'.",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[arc_easy,{data: arc_easy, split: dev}]"],
+        "evaluation.sets[1].name: there are two sets named 'arc_easy'; give one another name.",
+    ),
     ("_adapter", ["peft.trains=full"], "peft.trains: peft=lora cannot train full"),
     ("_adapter", ["peft.r=null"], "peft.r: peft=lora needs a value."),
     ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantised weights cannot be trained"),
@@ -273,9 +323,25 @@ BROKEN = [
     (
         "_evaluation",
         ["evaluation.best_metric=dev/accnorm"],
-        "evaluation.best_metric: unknown metric 'dev/accnorm', known are dev/acc, dev/acc_norm, dev/acc_bytes, "
-        "dev/loss. Did you mean 'dev/acc_norm'?",
+        f"evaluation.best_metric: unknown metric 'dev/accnorm', known are {', '.join(DEV_METRICS)}. "
+        "Did you mean 'dev/acc_norm'?",
     ),
+    (
+        "_evaluation",
+        ["evaluation.best_metric=dev/acc_mutual_info"],
+        "evaluation.best_metric: dev/acc_mutual_info is measured only with evaluation.unconditional=true.",
+    ),
+    (
+        "_evaluation",
+        ["evaluation.permutations=cyclic"],
+        "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze.",
+    ),
+    (
+        "_evaluation",
+        ["evaluation.harness_task=arc/easy"],
+        "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got 'arc/easy'.",
+    ),
+    ("_evaluation", ["splits=[]"], "splits: nothing would be measured; give some of train, dev and test"),
     ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
     ("_tracking", ["tracking.uri='http://me:secret@host:5000'"], "tracking.uri: holds a password"),
     (
@@ -294,14 +360,21 @@ BROKEN = [
 
 @pytest.mark.parametrize(("rule", "overrides", "told"), BROKEN, ids=[" ".join(case[1]) for case in BROKEN])
 def test_a_broken_rule_is_told_and_nothing_else(rule, overrides, told):
-    (found,) = problems(*overrides)
+    of_evaluating = any(override.startswith("splits=") for override in overrides)
+    (found,) = (problems_of_evaluating if of_evaluating else problems)(*overrides)
     assert found.startswith(told)
+
+
+def sentences(rule):
+    """How many sentences a rule has, with those of the functions that it asks in turn."""
+    nodes = list(ast.walk(ast.parse(inspect.getsource(rule))))
+    asked = {node.value.func.id for node in nodes if isinstance(node, ast.YieldFrom)}
+    return sum(isinstance(node, ast.Yield) for node in nodes) + sum(sentences(getattr(rules, name)) for name in asked)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_sentence_of_every_rule_is_broken_by_an_example(rule):
-    sentences = sum(isinstance(node, ast.Yield) for node in ast.walk(ast.parse(inspect.getsource(rule))))
-    assert len({told for name, _, told in BROKEN if name == rule.__name__}) == sentences
+    assert len({told for name, _, told in BROKEN if name == rule.__name__}) == sentences(rule)
 
 
 @pytest.mark.parametrize("key", ["r", "alpha", "dropout", "target_modules"])
@@ -318,6 +391,76 @@ def test_batch_size_and_accumulation_are_not_both_given():
 def test_only_dev_steers(metric):
     (told,) = problems(evaluation__best_metric=metric)
     assert told.endswith(f"one of {', '.join(DEV_METRICS)}.")
+
+
+WHAT_IS_NEEDED = {"unconditional": True, "choices_only": True, "permutations": "cyclic"}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_any_metric_of_dev_steers_once_what_it_needs_is_measured(name):
+    metric, key = f"dev/{name}", NEEDS[name]
+    switched_off = problems("prompt=letters", evaluation__best_metric=metric)
+    if key is None:
+        assert switched_off == []
+    else:
+        (told,) = switched_off
+        asked = f"evaluation.{key}={str(WHAT_IS_NEEDED[key]).lower()}"
+        assert told == f"evaluation.best_metric: {metric} is measured only with {asked}."
+        changes = {f"evaluation__{key}": WHAT_IS_NEEDED[key]}
+        assert problems("prompt=letters", evaluation__best_metric=metric, **changes) == []
+    assert needed_for(metric) == key
+
+
+def test_accuracies_and_consistency_are_to_rise_and_everything_else_to_fall():
+    rising = [name for name in NEEDS if greater_is_better(f"dev/{name}")]
+    assert rising == [name for name in NEEDS if name.startswith("acc") or name == "consistency"]
+
+
+def test_orders_of_the_options_are_measured_only_where_options_are_shown():
+    for permutations in ("cyclic", "all", 3):
+        assert problems("prompt=letters", evaluation__permutations=permutations) == []
+        (told,) = problems("prompt=cloze", evaluation__permutations=permutations)
+        assert told.startswith("evaluation.permutations: only prompt=letters")
+
+
+@pytest.mark.parametrize("task", ["arc_easy", "leaderboard-2.1", "mmlu.law"])
+def test_the_harness_task_is_a_name_that_a_file_can_have(task):
+    assert problems(evaluation__harness_task=task) == []
+
+
+@pytest.mark.parametrize("task", ["", "../x", "a b", "a/b", ".hidden", "x\n"])
+def test_no_other_text_is_a_harness_task(task):
+    (told,) = problems(evaluation__harness_task=task)
+    assert told.startswith("evaluation.harness_task:")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "../x", "train", "dev", "test", "base", "base_dev", ".x"])
+def test_a_set_is_called_neither_as_a_path_nor_as_files_of_the_run(name):
+    values = tree("evaluation.sets=[arc_easy]")
+    values["evaluation"]["sets"][0]["name"] = name
+    (told,) = problems_of(values)[1]
+    assert told.startswith("evaluation.sets[0].name:") and repr(name) in told
+
+
+def test_the_set_that_steers_needs_a_source_and_may_have_any_name():
+    assert problems("evaluation.dev={data: arc_easy, name: dev}") == []
+    (told,) = problems("evaluation.dev=local")
+    assert told.startswith("evaluation.dev.path: data=local needs evaluation.dev.path=<file or folder>.")
+
+
+def test_everything_wrong_with_several_sets_is_told():
+    sets = "evaluation.sets=[local,{data: arc_easy, name: test},{data: mmlu, split: val}]"
+    told = problems(sets, "evaluation.dev=local")
+    assert [line.split(":")[0] for line in told] == [
+        "evaluation.sets[2].split",
+        "evaluation.dev.path",
+        "evaluation.sets[0].path",
+        "evaluation.sets[1].name",
+    ]
+
+
+def test_further_sets_alone_can_be_measured():
+    assert problems_of_evaluating("splits=[]", "evaluation.sets=[arc_easy]") == []
 
 
 @pytest.mark.parametrize("every", [1, 250, "1/epoch", "12/epoch"])

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcqa import evaluate, run_folder, train, trainer
+from mcqa import run_folder, train, trainer
 from mcqa.config import ROOT
 from mcqa.door import compose
 from mcqa.errors import ConfigError, DataError, ModelError, TrainingError
-from tests.conftest import configured
+from tests.conftest import configured, trained
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 SMALLER = {  # options that cannot run on a test machine, and why
@@ -35,19 +35,7 @@ OPTIONS = [
 ]
 
 
-def trained(overrides):
-    """Run it; the folder and its result.json."""
-    config, tree = configured(overrides)
-    folder = run_folder.create(config.outputs, config.name, tree, overrides)
-    train.run(config, tree, folder)
-    return folder, run_folder.read_json(folder / "result.json")
-
-
-def measured_again(overrides):
-    evaluate.main(compose("evaluate", overrides), overrides)
-
-
-def newest(outputs, name="evaluate"):
+def newest(outputs, name):
     return max((Path(outputs) / "runs" / name).iterdir(), key=lambda folder: folder.stat().st_mtime)
 
 
@@ -118,41 +106,6 @@ def test_the_model_card_names_data_licence_configuration_and_scores(small):
     assert f"{100 * result['metrics']['test/acc']:.1f} %" in card
     assert "learning_rate: 0.002" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
-
-
-@pytest.mark.parametrize("peft", ["none", "lora", "qlora"])
-def test_measuring_a_saved_run_again_gives_the_same_numbers(peft, small, tmp_path):
-    folder, result = trained([*small, f"peft={peft}", "optimizer.learning_rate=0.01"])
-    measured_again([f"run={folder}", f"outputs={tmp_path}/again"])
-    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
-    for name, value in again.items():
-        assert value == pytest.approx(result["metrics"][name], abs=1e-6), name
-    assert {"dev/acc", "test/acc"} <= again.keys()
-
-
-def test_a_saved_model_is_measured_on_other_questions(small, tmp_path):
-    folder, _ = trained(small)
-    measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"])
-    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
-    assert again["dev/n"] > 100
-    assert "test/acc" not in again
-
-
-@pytest.mark.parametrize("peft", ["none", "qlora"])
-def test_a_saved_model_is_measured_by_its_path(peft, small, tmp_path):
-    overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
-    folder, result = trained([*small, f"peft={peft}"])
-    measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"])
-    again = run_folder.read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
-    assert again["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
-
-
-def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):
-    folder = tmp_path / "unfinished"
-    folder.mkdir()
-    run_folder.write_yaml(folder / "config.yaml", configured(small)[1])
-    with pytest.raises(ConfigError, match="saved no model"):
-        measured_again([f"run={folder}"])
 
 
 def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):

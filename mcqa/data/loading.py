@@ -64,7 +64,7 @@ def load_for(config: DataConfig, evaluation: EvaluationConfig, wanted: Sequence[
         data.splits[name] = found.splits[one.split]
         data.bad_rows.extend(f"{name}: {line}" for line in found.bad_rows)
         data.notes.append(f"{name}: {one.split} of {one.data.name} ({one.data.licence})")
-        data.notes.extend(found.notes)
+        data.notes.extend(f"{name}: {note}" for note in found.notes)
         if "train" in data.splits and (count := hygiene.shared(data.splits[name], data.splits["train"])):
             data.notes.append(f"{name}: {count} of {_count(data.splits[name])} stand in train too (choices may differ)")
     order = [*SPLITS, *data.splits]

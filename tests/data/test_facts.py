@@ -52,6 +52,11 @@ def test_no_fact_is_asked_about_in_two_splits_from_either_end():
         assert not asked[one] & asked[other]
 
 
+def test_the_questions_of_a_fact_and_no_others_go_together():
+    assert all(question.cluster == fact_key(question) for question in ALL)
+    assert max(Counter(question.cluster for question in ALL).values()) > 1
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_position_is_right_equally_often_within_a_subject(split):
     positions = Counter((question.subject, question.answer) for question in facts.questions(split))

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from mcqa.config import ROOT, Columns, DataConfig, Recommended, Splits
+from mcqa.config import ROOT, Columns, DataConfig, Recommended, SetConfig, Splits
 from mcqa.data import hygiene, loading
-from mcqa.data.loading import SPLITS, load
+from mcqa.data.loading import SPLITS, load, load_for
 from mcqa.errors import DataError
 from mcqa.question import Question, fingerprint
 from mcqa.typed import members
@@ -150,7 +150,7 @@ def test_publishers_mmlu_files_get_their_subjects_from_their_names(tmp_path):
 
 
 def test_anyones_csv_is_read_by_its_columns(tmp_path):
-    columns = Columns("q", ["a", "b"], "key", "letter", context=None, subject=None, id=None)
+    columns = Columns("q", ["a", "b"], "key", "letter", context=None, subject=None, cluster=None, id=None)
     (tmp_path / "test.csv").write_text("q,a,b,key\nBigger?,1,2,B\n")
     (found,) = load(config(tmp_path, reader="local", columns=columns), ("test",)).splits["test"]
     assert (found.question, found.choices, found.answer, len(found.id)) == ("Bigger?", ("1", "2"), 1, 16)
@@ -170,6 +170,77 @@ def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
 
 def test_an_unknown_reader_is_told_with_the_nearest():
     assert "Did you mean 'mmlu'?" in error_of(config("/", reader="mmlu_", splits=Splits("x", None, None)))
+
+
+# --- further sets --------------------------------------------------------------------------------------------
+
+
+def asked(dev=None, sets=()):
+    """What loading looks at of an EvaluationConfig."""
+    return SimpleNamespace(dev=dev, sets=list(sets))
+
+
+def further(path, name="other", split="test", **changes):
+    return SetConfig(name, split, config(path, **({"name": "theirs", "licence": "CC0"} | changes)))
+
+
+def test_without_further_sets_the_splits_are_those_of_the_data(tmp_path):
+    own = config(folder(tmp_path))
+    assert load_for(own, asked()) == load(own)
+
+
+def test_further_sets_come_last_under_their_own_names(tmp_path):
+    own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205), test=[300])
+    sets = [further(theirs, "b", "dev"), further(theirs, "a", "test")]
+    data = load_for(config(own), asked(sets=sets))
+    assert list(data.splits) == ["train", "dev", "test", "b", "a"]
+    assert [q.id for q in data.splits["b"]] == [f"q{n}" for n in range(200, 205)]
+    assert [q.id for q in data.splits["a"]] == ["q300"]
+    assert data.notes == ["b: dev of theirs (CC0)", "a: test of theirs (CC0)"]
+
+
+def test_dev_comes_from_another_set_and_the_own_one_is_not_read(tmp_path):
+    own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205))
+    (own / "validation.jsonl").unlink()
+    data = load_for(config(own), asked(dev=further(theirs, split="dev")))
+    assert list(data.splits) == ["train", "dev", "test"]
+    assert [q.id for q in data.splits["dev"]] == [f"q{n}" for n in range(200, 205)]
+    assert data.notes == ["dev: dev of theirs (CC0)"]
+
+
+def test_another_dev_leaves_train_as_it_is_though_the_own_dev_would_be_cut_from_it(tmp_path):
+    cut = config(folder(tmp_path / "own"), splits=Splits("train", None, "test"))
+    steered = load_for(cut, asked(dev=further(folder(tmp_path / "theirs"), split="test")))
+    assert steered.splits["train"] == load(cut).splits["train"]
+    assert len(steered.splits["dev"]) == 30
+
+
+def test_another_dev_is_read_only_where_dev_is_wanted(tmp_path):
+    data = load_for(config(folder(tmp_path)), asked(dev=further("/no/such/folder")), ("test",))
+    assert list(data.splits) == ["test"]
+
+
+def test_sets_alone_can_be_wanted(tmp_path):
+    data = load_for(config("/no/such/folder"), asked(sets=[further(folder(tmp_path))]), ())
+    assert list(data.splits) == ["other"]
+
+
+def test_questions_of_a_further_set_that_stand_in_train_are_counted(tmp_path):
+    theirs = folder(tmp_path / "theirs", test=[row(5, id="x"), 400, 401])
+    own = config(folder(tmp_path / "own"))
+    notes = load_for(own, asked(sets=[further(theirs)])).notes
+    assert notes[-1] == "other: 1 of 3 questions stand in train too (choices may differ)"
+    assert load_for(own, asked(sets=[further(theirs)]), ("test",)).notes == ["other: test of theirs (CC0)"]
+
+
+def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_the_set(tmp_path):
+    theirs = folder(tmp_path / "theirs", test=[300, row(301, answerKey="D")])
+    own = config(folder(tmp_path / "own"))
+    with pytest.raises(DataError, match=r"theirs/test\.jsonl:2: answer 'D'"):
+        load_for(own, asked(sets=[further(theirs)]))
+    data = load_for(own, asked(sets=[further(theirs, bad_rows="skip")]))
+    assert [line.split(" answer")[0] for line in data.bad_rows] == [f"other: {theirs}/test.jsonl:2:"]
+    assert data.notes == ["other: test of theirs (CC0)", "other: test: 1 of 2 rows left out as bad"]
 
 
 # --- bad rows --------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def mmlu_row(**changes):
     return {"question": "Which is a mammal?", "choices": TEXTS, "answer": 1, "subject": "zoology"} | changes
 
 
-COLUMNS = Columns("question", "choices", "answer", "index", context=None, subject=None, id=None)
+COLUMNS = Columns("question", "choices", "answer", "index", context=None, subject=None, cluster=None, id=None)
 
 
 def right(question):
@@ -210,12 +210,19 @@ def test_an_answer_of_another_kind_is_refused(answer_as, answer, message):
 
 
 def test_columns_are_found_by_the_names_that_are_given():
-    columns = Columns("Q", ["a", "b"], "key", "letter", context="passage", subject="field", id="nr")
-    question = local.read(
-        {"Q": "q?", "a": "yes", "b": "no", "key": "B", "passage": "p", "field": "f", "nr": 7}, columns
-    )
-    assert (question.id, question.context, question.subject) == ("7", "p", "f")
+    columns = Columns("Q", ["a", "b"], "key", "letter", context="passage", subject="field", cluster="figure", id="nr")
+    row = {"Q": "q?", "a": "yes", "b": "no", "key": "B", "passage": "p", "field": "f", "figure": 3, "nr": 7}
+    question = local.read(row, columns)
+    assert (question.id, question.context, question.subject, question.cluster) == ("7", "p", "f", "3")
     assert question.choices == ("yes", "no") and right(question) == "no"
+
+
+@pytest.mark.parametrize(("cell", "cluster"), [("fig. 2 ", "fig. 2"), (0, "0"), (None, ""), ("", "")])
+def test_what_goes_together_is_named_as_the_column_says_and_an_empty_cell_is_a_question_alone(cell, cluster):
+    columns = replace(COLUMNS, cluster="figure")
+    row = {"question": "q", "choices": TEXTS, "answer": 0, "figure": cell}
+    assert local.read(row, columns).cluster == cluster
+    assert local.read(row, COLUMNS).cluster == ""
 
 
 def test_an_empty_cell_among_choices_is_refused_because_letters_after_it_would_shift():

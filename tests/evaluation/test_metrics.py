@@ -1,21 +1,37 @@
-"""Three accuracies, an interval and a loss, from the scores of every choice."""
+"""Accuracies under several names, what they prove, and a loss, from the scores of every choice."""
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.evaluation.metrics import accuracy, by_subject, chance, metrics
-from mcqa.evaluation.predictions import Prediction
+from mcqa.errors import ModelError
+from mcqa.evaluation.clusters import codes, design_effect
+from mcqa.evaluation.metrics import SCORES, by_subject, chance, clusters, metrics, right, scores
+from mcqa.evaluation.predictions import Order, Prediction, best
+from mcqa.evaluation.statistics import bootstrap, clustered, smallest_difference, wilson
 from mcqa.question import Question
+from mcqa.rules import NEEDS
+
+NAN = math.nan
 
 
-def prediction(scores, answer=0, choices=None, tokens=None, **changes):
-    """A prediction with these scores; choices are of one character unless given."""
+def prediction(scores, answer=0, choices=None, tokens=None, extra=None, **changes):
+    """A prediction with these scores; choices are of one character unless given. extra: further scores and marks."""
     choices = choices or tuple("abcdefgh"[: len(scores)])
     question = Question("q", "?", choices, answer, **changes)
-    return Prediction(question, tuple(scores), tuple(tokens or [1] * len(scores)))
+    return Prediction(question, tuple(scores), tuple(tokens or [1] * len(scores)), **(extra or {}))
+
+
+def everything(scores, answer=0, **changes):
+    """A prediction of which everything was measured, under the cyclic orders."""
+    n, scores = len(scores), tuple(scores)
+    orders = tuple(tuple(range(n))[i:] + tuple(range(n))[:i] for i in range(n))
+    found = tuple(Order(order, tuple(scores[i] for i in order)) for order in orders)
+    extra = {"letters": True, "unconditional": scores[::-1], "choices_only": scores, "orders": found}
+    return prediction(scores, answer, extra=extra, **changes)
 
 
 @st.composite
@@ -65,6 +81,43 @@ def test_a_choice_without_text_is_measured_as_one_character():
     assert (found["acc"], found["acc_norm"], found["acc_bytes"]) == (1, 1, 1)
 
 
+def test_acc_tokens_divides_by_the_tokens_that_were_scored():
+    row = prediction([-6, -3], choices=("a", "b"), tokens=[4, 1])
+    found = metrics([row])
+    assert (found["acc"], found["acc_norm"], found["acc_tokens"]) == (0, 0, 1)
+
+
+def test_acc_mutual_info_takes_away_how_probable_a_choice_is_by_itself():
+    """The second choice is likelier after the question, but gains less by it."""
+    row = prediction([-3, -2], extra={"unconditional": (-9.0, -3.0)})
+    found = metrics([row])
+    assert (found["acc"], found["acc_mutual_info"]) == (0, 1)
+
+
+def test_acc_choices_only_is_the_accuracy_of_the_scores_without_the_question():
+    rows = [prediction([-1, -2], extra={"choices_only": scores}) for scores in ((-1.0, -2.0), (-2.0, -1.0))]
+    found = metrics(rows)
+    assert (found["acc"], found["acc_choices_only"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize("key", ["unconditional", "choices_only"])
+def test_what_was_measured_of_some_questions_only_has_no_accuracy(key):
+    rows = [prediction([-1, -2], extra={key: (-1.0, -2.0)}), prediction([-1, -2])]
+    names = {"unconditional": "acc_mutual_info", "choices_only": "acc_choices_only"}
+    assert names[key] in metrics(rows[:1])
+    assert names[key] not in metrics(rows)
+    with pytest.raises(AssertionError, match=f"evaluation.{key}"):
+        scores(rows[1], names[key])
+
+
+@given(
+    st.lists(predictions(), min_size=1, max_size=20), st.sampled_from(["acc", "acc_norm", "acc_bytes", "acc_tokens"])
+)
+def test_an_accuracy_is_the_share_of_questions_that_are_right_by_its_scores(rows, name):
+    assert metrics(rows)[name] == pytest.approx(sum(right(row, name) for row in rows) / len(rows))
+    assert all(right(row, name) == (best(scores(row, name)) == row.question.answer) for row in rows)
+
+
 @given(st.lists(predictions(), min_size=1, max_size=20))
 def test_accuracies_are_those_of_their_definition(rows):
     found = metrics(rows)
@@ -100,16 +153,153 @@ def test_the_loss_is_of_the_right_answers_per_token_over_all_questions():
     assert metrics(rows)["loss"] == (6 + 2) / (3 + 1)
 
 
+def with_interval(*names):
+    return {f"{name}{end}" for name in names for end in ("", "_stderr", "_ci_low", "_ci_high")}
+
+
+PLAIN = with_interval("acc", "acc_norm", "acc_bytes", "acc_tokens") | {
+    "n", "ties", "nan", "truncated", "loss", "smallest_difference", "ece", "brier", "nll", "aurc",
+}  # fmt: skip
+
+
 def test_the_metrics_are_these():
-    assert list(metrics([prediction([-1, -2])])) == [
-        "acc", "acc_norm", "acc_bytes", "acc_stderr", "acc_ci_low", "acc_ci_high", "n", "loss",
-    ]  # fmt: skip
+    assert set(metrics([prediction([-1, -2])])) == PLAIN
 
 
-def test_any_length_can_be_divided_by():
-    rows = [prediction([-4, -3], choices=("a b", "c"), tokens=[2, 1])]
-    assert accuracy(rows) == 0
-    assert accuracy(rows, lambda text: len(text.split())) == 1
+def test_what_else_was_measured_or_asked_for_adds_these():
+    rows = [everything([-1, -2], cluster="one"), everything([-2, -1], cluster="two"), everything([-1, -3])]
+    assert set(metrics(rows)) - PLAIN == with_interval(
+        "acc_mutual_info", "acc_choices_only", "acc_worst", "acc_debiased", "acc_averaged"
+    ) | {"acc_orders", "acc_orders_min", "acc_orders_max", "consistency", "recall_std"}
+    twice = [*rows, everything([-1, -2], cluster="one")]
+    found = set(metrics(twice, "auto", resamples=100, temperature=2.0)) - set(metrics(twice))
+    assert found == {
+        "acc_stderr_clustered", "clusters", "acc_bootstrap_low", "acc_bootstrap_high",
+        "temperature", "ece_scaled", "brier_scaled", "nll_scaled",
+    }  # fmt: skip
+
+
+def test_every_metric_that_can_steer_a_run_is_measured():
+    assert set(NEEDS) <= set(metrics([everything([-1, -2, -3]), everything([-2, -1, -3])]))
+    assert {name for name, key in NEEDS.items() if key is None} <= PLAIN
+
+
+def test_every_score_with_a_name_is_an_accuracy_with_that_name():
+    assert set(SCORES) <= set(metrics([everything([-1, -2])]))
+
+
+# --- scores that are not numbers, ties, cut questions ----------------------------------------------------------------
+
+
+def test_a_question_with_a_score_that_is_no_number_is_wrong_by_every_accuracy_and_counted():
+    found = metrics([prediction([-1, -2]), prediction([-1, NAN])])
+    assert (found["nan"], found["n"]) == (1, 2)
+    assert [found[name] for name in ("acc", "acc_norm", "acc_bytes", "acc_tokens")] == [0.5] * 4
+    assert found["loss"] == 1  # of the questions that have one
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_a_score_without_the_question_that_is_no_number_is_wrong_there_alone():
+    rows = [prediction([-1, -2], extra={"choices_only": (-1.0, NAN), "unconditional": (NAN, -1.0)})]
+    found = metrics(rows)
+    assert (found["acc"], found["acc_choices_only"], found["acc_mutual_info"], found["nan"]) == (1, 0, 0, 0)
+
+
+def test_a_model_without_any_number_is_broken_and_says_what_to_try():
+    with pytest.raises(ModelError, match=r"none of the scores of 2 questions .*hardware\.precision=fp32"):
+        metrics([prediction([NAN, NAN]), prediction([-1, NAN])])
+
+
+def test_ties_are_of_the_best_choices_only():
+    rows = [prediction([-1, -1, -2]), prediction([-1, -2, -2]), prediction([NAN, -1, -1]), prediction([-3, -3, -3])]
+    assert metrics(rows)["ties"] == 2
+
+
+def test_truncated_questions_are_counted():
+    assert metrics([prediction([-1, -2], extra={"truncated": cut}) for cut in (True, False, True)])["truncated"] == 2
+
+
+# --- what an accuracy proves -----------------------------------------------------------------------------------------
+
+TWINS = [  # three facts, each asked twice, and a question alone
+    prediction([-1, -2], answer=answer, cluster=cluster)
+    for answer, cluster in zip([0, 0, 1, 1, 0, 1, 0], ["a", "a", "b", "b", "c", "c", ""], strict=True)
+]
+NAMES = ["a", "a", "b", "b", "c", "c", ""]
+CORRECT = [row.correct for row in TWINS]
+
+
+def test_where_all_questions_stand_alone_the_interval_is_wilsons():
+    found = metrics(TWINS, "none")
+    assert (found["acc_ci_low"], found["acc_ci_high"]) == wilson(4, 7)
+    assert "clusters" not in found and "acc_stderr_clustered" not in found
+
+
+@pytest.mark.parametrize("cluster", ["auto", "passage"])
+def test_where_questions_go_together_the_interval_knows_it(cluster):
+    found, expected = metrics(TWINS, cluster), clustered(CORRECT, NAMES)
+    assert (found["acc_ci_low"], found["acc_ci_high"]) == (expected.low, expected.high)
+    assert (found["acc_stderr_clustered"], found["clusters"]) == (expected.standard_error, 4)
+    assert found["acc_ci_high"] - found["acc_ci_low"] > wilson(4, 7)[1] - wilson(4, 7)[0]
+    assert found["acc_stderr"] == metrics(TWINS)["acc_stderr"], "as lm-evaluation-harness gives it"
+
+
+def test_clusters_make_the_smallest_difference_larger():
+    effect = design_effect(np.asarray(CORRECT, float), codes(NAMES, 7))
+    many, disagreement = TWINS * 40, 4 / 7 * 3 / 7
+    assert metrics(many, "none")["smallest_difference"] == smallest_difference(280, disagreement)
+    assert metrics(many, "auto")["smallest_difference"] > metrics(many, "none")["smallest_difference"]
+    assert metrics(TWINS, "auto")["smallest_difference"] == smallest_difference(7, disagreement, effect)
+
+
+def test_one_cluster_says_nothing_about_others():
+    found = metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "auto")
+    assert (found["acc_ci_low"], found["acc_ci_high"], found["smallest_difference"]) == (0, 1, 1)
+    assert "clusters" not in found
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_the_bootstrap_is_drawn_the_same_every_time_and_by_cluster():
+    first, second = (metrics(TWINS, "auto", resamples=500) for _ in range(2))
+    assert first == second
+    assert (first["acc_bootstrap_low"], first["acc_bootstrap_high"]) == bootstrap(CORRECT, NAMES, 500, 0)
+    alone = metrics(TWINS, "none", resamples=500)
+    assert (alone["acc_bootstrap_low"], alone["acc_bootstrap_high"]) == bootstrap(CORRECT, None, 500, 0)
+
+
+@given(st.lists(predictions(), min_size=1, max_size=12), st.randoms())
+def test_the_order_of_the_questions_changes_no_metric(rows, random):
+    shuffled = random.sample(rows, len(rows))
+    assert metrics(shuffled, "auto", temperature=3.0) == pytest.approx(metrics(rows, "auto", temperature=3.0))
+
+
+def questions(**columns):
+    return [
+        Question(str(n), "?", ("a", "b"), 0, **dict(zip(columns, values, strict=True)))
+        for n, values in enumerate(zip(*columns.values(), strict=True))
+    ]
+
+
+def test_what_the_data_says_belongs_together_goes_before_the_passage_and_that_before_the_subject():
+    facts, passages, subjects = ["f", "f", ""], ["p", "p", "p"], ["s", "t", "s"]
+    assert clusters(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", "p"]
+    assert clusters(questions(context=passages, subject=subjects), "auto") == passages
+    assert clusters(questions(subject=subjects), "auto") == subjects
+
+
+def test_names_that_no_two_questions_share_are_passed_over():
+    asked = questions(context=["one", "two", ""], subject=["s", "s", "t"])
+    assert clusters(asked, "auto") == ["s", "s", "t"]
+    assert clusters(asked, "passage") is None
+    assert clusters(questions(context=["", ""], subject=["s", "t"]), "auto") is None
+
+
+def test_the_configuration_says_what_goes_together():
+    asked = questions(context=["p", "p", "q"], subject=["s", "t", "s"])
+    assert clusters(asked, "subject") == ["s", "t", "s"]
+    assert clusters(asked, "passage") == ["p", "p", "q"]
+    assert clusters(asked, "none") is None
+    assert clusters(questions(subject=["s", "s"]), "passage") is None
 
 
 def test_chance_is_a_guess_at_each_question():

@@ -1,6 +1,7 @@
 """The file of predictions is read back as it was written, and its lines can be read by anyone."""
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.encoding import Encoded
-from mcqa.evaluation.predictions import Prediction, predictions, read, write
+from mcqa.evaluation.predictions import Order, Prediction, best, read, write
 from mcqa.question import Question
 
 
-def prediction(**changes):
-    """A prediction of the wrong choice; name only what the test is about."""
+def prediction(extra=None, **changes):
+    """A prediction of the wrong choice; name only what the test is about. extra: fields of the prediction."""
     question = {"id": "q", "question": "Which is a mammal?", "choices": ("Forelle", "Größter Wal"), "answer": 1}
-    return Prediction(Question(**(question | changes)), scores=(-1.5, -20.25), tokens=(2, 4))
+    return Prediction(
+        Question(**(question | changes)), **({"scores": (-1.5, -20.25), "tokens": (2, 4)} | (extra or {}))
+    )
 
 
 @st.composite
@@ -33,8 +35,20 @@ def any_prediction(draw):
         answer=draw(st.integers(0, n - 1)),
         context=draw(st.text()),
         subject=draw(st.text()),
+        cluster=draw(st.text()),
     )
-    return Prediction(question, several(st.floats(max_value=0, allow_nan=False)), several(st.integers(1, 99)))
+    scores = st.floats(max_value=0, allow_nan=False)
+    orders = st.builds(Order, st.permutations(range(n)).map(tuple), st.tuples(*[scores] * n))
+    return Prediction(
+        question,
+        several(scores),
+        several(st.integers(1, 99)),
+        letters=draw(st.booleans()),
+        unconditional=draw(st.none() | st.tuples(*[scores] * n)),
+        choices_only=draw(st.none() | st.tuples(*[scores] * n)),
+        orders=tuple(draw(st.lists(orders, max_size=3))),
+        truncated=draw(st.booleans()),
+    )
 
 
 @given(st.lists(any_prediction(), max_size=4))
@@ -91,18 +105,53 @@ def test_the_file_appears_complete_or_not_at_all(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["dev.jsonl"]
 
 
-def test_predictions_pair_questions_with_scores_and_count_the_scored_tokens():
-    asked = [prediction().question, prediction(id="r", answer=0).question]
-    encoded = [[Encoded([1, 2], [3]), Encoded([1, 2], [4, 5])]] * 2
-    first, second = predictions(asked, encoded, [[-1.0, -2.0], [-4.0, -3.0]])
-    assert first == Prediction(asked[0], (-1.0, -2.0), (1, 2))
-    assert (first.prediction, first.correct) == (0, False)
-    assert (second.prediction, second.correct) == (1, False)
+def test_what_else_was_measured_stands_in_a_line_where_it_was():
+    extra = {
+        "letters": True,
+        "unconditional": (-1.0, -2.0),
+        "choices_only": (-3.0, -4.0),
+        "orders": (Order((0, 1), (-1.5, -20.25)), Order((1, 0), (-5.0, -6.0))),
+        "truncated": True,
+    }
+    assert {*extra, "cluster"}.isdisjoint(prediction().as_row())
+    row = prediction(extra, cluster="whales").as_row()
+    assert {key: row[key] for key in extra} == {
+        "letters": True,
+        "unconditional": [-1.0, -2.0],
+        "choices_only": [-3.0, -4.0],
+        "orders": [{"order": [0, 1], "scores": [-1.5, -20.25]}, {"order": [1, 0], "scores": [-5.0, -6.0]}],
+        "truncated": True,
+    }
+    assert row["cluster"] == "whales"
+    assert row["lengths"] == {"characters": [1, 1], "bytes": [1, 1], "tokens": [2, 4]}
 
 
-def test_a_question_without_scores_is_not_passed_over():
-    with pytest.raises(ValueError, match="shorter"):
-        predictions([prediction().question], [], [])
+def test_a_score_that_is_no_number_is_null_in_the_file_and_wrong(tmp_path):
+    nan = (math.nan, -1.0)
+    extra = {"scores": nan, "unconditional": nan, "choices_only": nan, "orders": (Order((0, 1), nan),)}
+    write(tmp_path / "dev.jsonl", [prediction(extra)])
+    line = json.loads((tmp_path / "dev.jsonl").read_text("utf-8"), parse_constant=pytest.fail)
+    assert (line["scores"], line["prediction"], line["correct"]) == ([None, -1.0], None, False)
+    (row,) = read(tmp_path / "dev.jsonl")
+    for scores in (row.scores, row.unconditional, row.choices_only, row.orders[0].scores):
+        assert math.isnan(scores[0]) and scores[1] == -1.0
+    assert row.prediction is None and not row.correct
+
+
+def test_a_file_that_was_written_before_there_were_further_scores_is_read(tmp_path):
+    old = {
+        "id": "q", "question": "?", "choices": ["a", "b"], "answer": 0, "prediction": 0, "correct": True,
+        "scores": [-1.0, -2.0], "lengths": {"characters": [1, 1], "bytes": [1, 1], "tokens": [1, 1]},
+    }  # fmt: skip
+    (tmp_path / "dev.jsonl").write_text(json.dumps(old) + "\n")
+    assert read(tmp_path / "dev.jsonl") == [Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1))]
+
+
+@given(st.lists(st.floats(max_value=0) | st.just(math.nan), min_size=1, max_size=5))
+def test_the_best_of_scores_is_one_of_the_highest_unless_one_is_no_number(scores):
+    found = best(scores)
+    assert (found is None) == any(map(math.isnan, scores))
+    assert found is None or scores[found] == max(scores)
 
 
 @given(st.lists(st.sampled_from([-3.0, -2.0, -1.0]), min_size=1, max_size=6))

@@ -329,7 +329,7 @@ def test_such_a_model_is_found_out_although_most_choices_do_not_branch():
     deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
     one_token = [[Encoded([5, 6, 7][:n], [c]) for c in (9, 8)] for n in (2, 3)]
     late = [[Encoded(list(range(5, 5 + n)), c) for c in ([9], [8], [7, 7, 7], [6, 6, 6])] for n in (4, 5)]
-    for encoded in (one_token + [tree_of(8), tree_of(9)], late):
+    for encoded in ([*one_token, tree_of(8), tree_of(9)], late):
         close(score(deaf, encoded).scores, all_alone(QWEN, encoded))
 
 

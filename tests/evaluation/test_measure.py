@@ -1,0 +1,177 @@
+"""What is measured of a question: its scores, and further ones where they are asked for."""
+
+import logging
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from mcqa import model
+from mcqa.data import facts
+from mcqa.encoding import Encoded
+from mcqa.evaluation import measure as measuring
+from mcqa.evaluation.measure import measure, measured, only_needed, question_set
+from mcqa.evaluation.metrics import metrics
+from mcqa.evaluation.orders import planned
+from mcqa.prompting import Shots
+from mcqa.question import reordered
+from mcqa.rules import NEEDS
+from tests.conftest import configured
+
+QUESTIONS = facts.questions("dev")[::40][:6]
+
+
+@pytest.fixture(scope="module")
+def starter():
+    """The embedded model with its tokenizer, and the machine that it runs on."""
+    config, _ = configured(["peft=none"])
+    tokenizer = model.load_tokenizer(config.model, [])
+    loaded = model.load_model(config.model, config.peft, config.hardware, tokenizer, seed=0)
+    return SimpleNamespace(model=loaded.eval(), tokenizer=tokenizer, machine=config.hardware)
+
+
+def asked(starter, *overrides, questions=QUESTIONS, split="dev"):
+    config, _ = configured(["peft=none", *overrides])
+    shots = Shots(config.prompt, facts.questions("train")[:20])
+    return question_set(split, questions, config.prompt, config.evaluation, starter.tokenizer, shots)
+
+
+def rows(starter, *overrides, **changes):
+    return measure(starter.model, asked(starter, *overrides, **changes), starter.machine)
+
+
+def close(found, expected):
+    assert list(found) == pytest.approx(list(expected), abs=1e-3)
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_unless_more_is_asked_for_every_question_is_read_once_as_it_is(starter):
+    ready = asked(starter)
+    assert ready.orders == [[(0, 1, 2, 3)]] * len(QUESTIONS)
+    assert [len(choices) for choices in ready.encoded] == [4] * len(QUESTIONS)
+    assert (ready.unconditional, ready.choices_only, ready.letters) == (None, None, False)
+
+
+def test_the_choices_of_all_orders_share_a_row_the_given_order_first(starter):
+    ready = asked(starter, "prompt=letters", "evaluation.permutations=cyclic")
+    assert [list(orders) for orders in ready.orders] == [planned(4, "cyclic", q.id) for q in QUESTIONS]
+    assert [len(choices) for choices in ready.encoded] == [4 * 4] * len(QUESTIONS)
+    plain = asked(starter, "prompt=letters")
+    assert [list(choices[:4]) for choices in ready.encoded] == [list(choices) for choices in plain.encoded]
+
+
+def test_during_training_only_what_steers_is_measured():
+    everything = ["prompt=letters", "evaluation.unconditional=true", "evaluation.choices_only=true"]
+    everything += ["evaluation.permutations=3", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
+    for name, key in NEEDS.items():
+        config, _ = configured([*everything, f"evaluation.best_metric=dev/{name}"])
+        few = only_needed(config.evaluation)
+        assert few.unconditional == (key == "unconditional")
+        assert few.choices_only == (key == "choices_only")
+        assert few.permutations == (3 if key == "permutations" else None)
+        assert (few.bootstrap, few.cluster) == (None, "subject")
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_further_measurements_leave_the_scores_as_they_are(starter):
+    further = ["evaluation.unconditional=true", "evaluation.choices_only=true"]
+    for row, plain in zip(rows(starter, *further), rows(starter), strict=True):
+        assert (row.question, row.tokens, row.letters) == (plain.question, plain.tokens, False)
+        close(row.scores, plain.scores)
+        assert plain.unconditional is plain.choices_only is None
+        assert plain.orders == ()
+
+
+def test_tokens_are_those_of_the_choice_alone(starter):
+    for row, choices in zip(rows(starter), asked(starter).encoded, strict=True):
+        assert row.tokens == tuple(len(choice.continuation) for choice in choices)
+    assert {row.tokens for row in rows(starter, "prompt=letters")} == {(1, 1, 1, 1)}
+    assert all(row.letters for row in rows(starter, "prompt=letters"))
+
+
+def test_scores_under_another_order_are_those_of_the_question_asked_in_that_order(starter):
+    found = rows(starter, "prompt=letters", "evaluation.permutations=3")
+    for row in found:
+        assert row.orders[0].scores == row.scores
+        assert [one.order for one in row.orders] == planned(4, 3, row.question.id)
+        turned = [reordered(row.question, one.order) for one in row.orders]
+        alone = rows(starter, "prompt=letters", questions=turned)
+        for one, expected in zip(row.orders, alone, strict=True):
+            close(one.scores, expected.scores)
+
+
+def test_without_a_question_the_scores_are_the_same_whatever_is_asked(starter):
+    first, *_ = QUESTIONS
+    other = replace(first, id="other", question="Which of these is longest?")
+    for style in ("cloze", "letters"):
+        one, two = rows(starter, f"prompt={style}", "evaluation.choices_only=true", questions=[first, other])
+        close(one.choices_only, two.choices_only)
+        assert one.scores != pytest.approx(two.scores, abs=1e-3)
+        assert one.choices_only != pytest.approx(one.scores, abs=1e-3)
+
+
+def test_unconditional_scores_know_neither_question_nor_prompt(starter):
+    first, *_ = QUESTIONS
+    other = replace(first, id="other", question="Which of these is longest?")
+    one, two = rows(starter, "evaluation.unconditional=true", "prompt.shots=2", questions=[first, other])
+    close(one.unconditional, two.unconditional)
+    (plain,) = rows(starter, "evaluation.unconditional=true", questions=[first])
+    close(one.unconditional, plain.unconditional)
+    assert one.scores != pytest.approx(plain.scores, abs=1e-3), "the shots are read"
+
+
+def test_questions_of_different_numbers_of_choices_are_measured_together(starter):
+    mixed = [replace(q, choices=q.choices[:n], answer=0) for q, n in zip(QUESTIONS, (2, 3, 4, 2, 3, 4), strict=True)]
+    together = rows(starter, "prompt=letters", "evaluation.permutations=cyclic", questions=mixed)
+    assert [len(row.orders) for row in together] == [2, 3, 4, 2, 3, 4]
+    for row in together:
+        (alone,) = rows(starter, "prompt=letters", "evaluation.permutations=cyclic", questions=[row.question])
+        close(row.scores, alone.scores)
+        close(row.orders[-1].scores, alone.orders[-1].scores)
+
+
+def test_the_metrics_are_those_of_the_predictions_under_the_split_s_name(starter):
+    overrides = ["evaluation.bootstrap=50", "evaluation.cluster=subject", "evaluation.choices_only=true"]
+    ready = asked(starter, *overrides, split="mine")
+    found = measured(starter.model, ready, starter.machine)
+    expected = metrics(measure(starter.model, ready, starter.machine), "subject", 50)
+    assert found == {f"mine/{name}": pytest.approx(value) for name, value in expected.items()}
+    assert {"mine/acc_bootstrap_low", "mine/acc_choices_only"} <= found.keys()
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+
+
+def test_questions_that_lost_their_beginning_are_told_and_marked(starter, caplog):
+    long = replace(QUESTIONS[0], id="long", question="Which of these? " * 2000)
+    found = rows(starter, questions=[long, QUESTIONS[1]])
+    assert [row.truncated for row in found] == [True, False]
+    assert "1 of 2 dev questions are longer than the model's context" in caplog.text
+
+
+def test_scores_that_are_no_numbers_are_told(starter, caplog, monkeypatch):
+    broken = SimpleNamespace(scores=[[math.nan] * 4, [-1.0, -2.0, -3.0, -4.0]], truncated=[False] * 2, way="any")
+    monkeypatch.setattr(measuring, "score", lambda *_: broken)
+    found = rows(starter, questions=QUESTIONS[:2])
+    assert [row.prediction for row in found] == [None, 0]
+    assert "1 of 2 dev questions have a score that is not a number, and count as wrong." in caplog.text
+
+
+def test_nothing_is_told_of_questions_that_fit_and_how_they_are_read_is_told_once(starter, caplog):
+    measuring._say.cache_clear()
+    with caplog.at_level(logging.INFO, logger="mcqa"):
+        rows(starter)
+        rows(starter)
+    assert [record.message.split(":")[0] for record in caplog.records] == ["Scoring"]
+
+
+def test_the_questions_are_encoded_once_however_often_they_are_measured(starter, monkeypatch):
+    ready = asked(starter)
+    monkeypatch.setattr(starter.tokenizer.__class__, "__call__", lambda *_, **__: pytest.fail("encoded again"))
+    assert all(isinstance(choice, Encoded) for choices in ready.encoded for choice in choices)
+    assert len(measure(starter.model, ready, starter.machine)) == len(QUESTIONS)

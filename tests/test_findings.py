@@ -1,0 +1,201 @@
+"""What measurements say in tables and sentences, and that nothing is said of what was not measured."""
+
+import json
+import math
+import re
+
+import pytest
+from rich.console import Console
+
+from mcqa.evaluation.metrics import metrics
+from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.statistics import mcnemar
+from mcqa.findings import details, interval, percent, subjects, table, verdict, wrong
+from mcqa.question import Question
+
+
+def prediction(scores=(-1.0, -2.0), answer=0, extra=None, **changes):
+    question = Question(**({"id": "q", "question": "?", "choices": ("a", "b"), "answer": answer} | changes))
+    return Prediction(question, tuple(scores), (1,) * len(scores), **(extra or {}))
+
+
+def said(rows, **options):
+    """The sentences about these predictions."""
+    found = {f"test/{name}": value for name, value in metrics(rows, **options).items()}
+    return list(details(found, "test"))
+
+
+def about(word, sentences):
+    return [sentence for sentence in sentences if word in sentence]
+
+
+def shown(renderable):
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+PLAIN = [prediction(), prediction(answer=1), prediction(), prediction()]
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def test_shares_are_per_cent_with_a_decimal():
+    assert (percent(0.12345), percent(1), percent(0)) == ("12.3 %", "100.0 %", "0.0 %")
+    assert interval({"x/acc_ci_low": 0.1, "x/acc_ci_high": 0.256}, "x/acc") == "10.0 – 25.6 %"
+
+
+def test_the_table_has_a_line_for_each_split_under_its_own_name():
+    values = {
+        f"{split}/{name}": value
+        for split in ("base/test", "test")
+        for name, value in metrics(PLAIN if split == "test" else PLAIN[:2]).items()
+    }
+    lines = shown(table(values, {"base/test": "base", "test": "fine-tuned"}, "Accuracy")).splitlines()
+    (base,), (tuned,) = ([line for line in lines if name in line] for name in ("base", "fine-tuned"))
+    assert "50.0 %" in base and tuned.count("75.0 %") == 2
+    assert re.search(r"\b4\b", tuned) and re.search(r"\b2\b", base)
+    assert lines[0].startswith("Accuracy")
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def test_a_difference_is_told_with_its_interval_its_questions_and_its_test():
+    paired = mcnemar([False] * 12 + [True] * 8, [True] * 12 + [True] * 7 + [False])
+    told = verdict(paired, chance=0.25)
+    low, high = (f"{100 * bound:+.1f}" for bound in (paired.low, paired.high))
+    assert told == (
+        f"+55.0 points ({low} to {high}) on the same questions: 12 newly right, 1 newly wrong; "
+        f"exact McNemar test p = {paired.p:.4f}, more than noise. Guessing gives 25.0 %."
+    )
+
+
+def test_what_chance_brings_about_is_called_noise():
+    told = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
+    assert "1 newly right, 1 newly wrong" in told
+    assert "p = 1.0000, not told apart from noise" in told
+    assert told.startswith("+0.0 points (")
+
+
+def test_a_loss_has_its_sign_and_a_tiny_p_no_zeros():
+    told = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
+    assert told.startswith("-100.0 points (") and "p < 0.0001, more than noise" in told
+
+
+def test_with_clusters_the_test_is_the_one_on_clusters():
+    """Ten flips in one direction convince, but not where they are two facts."""
+    before, after = [False] * 10 + [True] * 10, [True] * 20
+    names = ["a"] * 5 + ["b"] * 5 + [str(n) for n in range(10)]
+    alone, together = mcnemar(before, after), mcnemar(before, after, names)
+    assert "exact McNemar test" in verdict(alone, 0.5) and "more than noise" in verdict(alone, 0.5)
+    told = verdict(together, 0.5)
+    assert f"test on clusters p = {together.p_clustered:.4f}, not told apart from noise" in told
+    assert "McNemar" not in told
+
+
+# --- the sentences ---------------------------------------------------------------------------------------------------
+
+
+def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_are():
+    found = metrics(PLAIN)
+    assert said(PLAIN) == [
+        f"The questions could show a difference from {100 * found['smallest_difference']:.1f} points.",
+        f"Expected calibration error {found['ece']:.3f}, Brier score {found['brier']:.3f}.",
+    ]
+
+
+def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
+    found = metrics(PLAIN, temperature=2.0)
+    (told,) = about("calibration", said(PLAIN, temperature=2.0))
+    assert f"({found['ece_scaled']:.3f} at the temperature 2.00 of dev)" in told
+
+
+def test_questions_that_go_together_are_told():
+    rows = [prediction(answer=n % 2, cluster="ab"[n // 2 % 2]) for n in range(8)]
+    assert "The interval knows that the questions come in 2 groups that go together." in said(rows, cluster="auto")
+    assert about("groups", said(rows, cluster="none")) == []
+
+
+def test_each_further_accuracy_is_told_with_its_interval():
+    rows = [prediction(extra={"unconditional": (-3.0, -2.0), "choices_only": (-2.0, -1.0)})] * 2
+    found = metrics(rows)
+    (mutual,) = about("by itself", said(rows))
+    assert mutual.endswith(f"100.0 % ({100 * found['acc_mutual_info_ci_low']:.1f} – 100.0 %).")
+    (alone,) = about("question removed", said(rows))
+    assert alone.endswith(f"0.0 % (0.0 – {percent(found['acc_choices_only_ci_high'])}).")
+
+
+def test_orders_are_told_with_what_they_change():
+    """A model that always says A, where A is right at first."""
+    orders = (Order((0, 1), (-1.0, -2.0)), Order((1, 0), (-1.0, -2.0)))
+    rows = [prediction(extra={"letters": True, "orders": orders})] * 3
+    swayed, corrected = said(rows)[-2:]
+    assert "Over the orders of the options: 50.0 %; right under every order 0.0 %" in swayed
+    assert "same choice under every order 0.0 %; recall differs by 50.0 points" in swayed
+    assert corrected.startswith("With the letters' prior removed ") and ", averaged over orders " in corrected
+
+
+def test_ties_missing_numbers_and_cut_questions_are_told_where_there_are_any():
+    rows = [prediction((-1.0, -1.0)), prediction((math.nan, -1.0)), prediction(extra={"truncated": True})]
+    assert said(rows)[-3:] == [
+        "1 questions have two best choices with the same score.",
+        "1 questions have a score that is not a number.",
+        "1 questions are longer than the model's context and lost their beginning.",
+    ]
+
+
+# --- subjects and wrong answers --------------------------------------------------------------------------------------
+
+
+def test_every_subject_has_a_row_with_its_accuracy():
+    rows = [prediction(subject="law"), prediction(subject="law", answer=1), prediction(subject="art"), prediction()]
+    art, law = subjects(rows, "auto")
+    assert list(law) == ["subject", "n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm"]
+    assert (art["subject"], art["n"], art["acc"]) == ("art", 1, 1)
+    assert (law["subject"], law["n"], law["acc"], law["acc_norm"]) == ("law", 2, 0.5, 0.5)
+    assert law["acc_ci_low"] == metrics(rows[:2])["acc_ci_low"], "of one subject all are of that subject"
+    assert subjects([prediction()], "auto") == []
+
+
+def test_within_a_subject_passages_still_go_together_unless_nothing_is_to():
+    rows = [prediction(subject="law", context="pq"[n // 4], answer=n // 4) for n in range(8)]
+    (together,), (alone,) = subjects(rows, "auto"), subjects(rows, "none")
+    assert together["acc_ci_high"] - together["acc_ci_low"] > alone["acc_ci_high"] - alone["acc_ci_low"]
+
+
+def test_a_score_that_is_no_number_is_wrong_in_its_subject_too():
+    nan = (math.nan, -1.0)
+    rows = [prediction(subject="law"), prediction(nan, subject="law"), prediction(nan, subject="art")]
+    (law,) = subjects(rows, "auto")
+    assert (law["n"], law["acc"]) == (2, 0.5)
+
+
+def test_wrong_answers_are_listed_the_surest_first_and_those_without_a_number_before_all():
+    rows = [
+        prediction((-1.0, -2.0), 1, id="unsure"),
+        prediction((-1.0, -2.0), 0, id="right"),
+        prediction((-1.0, -9.5), 1, id="sure", subject="law"),
+        prediction((math.nan, -9.0), 1, id="broken"),
+    ]
+    found = wrong(rows)
+    listed = [dict(zip(found["columns"], row, strict=True)) for row in found["data"]]
+    assert [row["id"] for row in listed] == ["broken", "sure", "unsure"]
+    assert listed[1] == {
+        "id": "sure",
+        "subject": "law",
+        "question": "?",
+        "right": "b",
+        "answered": "a",
+        "margin": 8.5,
+        "scores": "a: -1.00; b: -9.50",
+    }
+    assert (listed[0]["answered"], listed[0]["margin"]) == ("", None)
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("rows", [[], [prediction()]])
+def test_where_nothing_is_wrong_the_list_is_empty(rows):
+    assert wrong(rows)["data"] == []
