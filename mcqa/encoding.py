@@ -24,7 +24,7 @@ from mcqa.question import Question
 IGNORED = -100
 """The label of a token that is read but not learned."""
 
-QUESTIONS_A_CALL = 1000
+QUESTIONS_A_CALL = 100
 """Questions that are tokenised at once; the tokenizer holds some 100 bytes a token until it is done."""
 
 

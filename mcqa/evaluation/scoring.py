@@ -29,8 +29,8 @@ from mcqa.evaluation import tree
 from mcqa.evaluation.forward import Forward
 from mcqa.evaluation.tree import Path, Row
 
-CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 1024, 1 << 14, 1 << 18  # of a forward pass; more leave a processor's cache
-LOGITS = 1 << 26  # numbers in the logits of a forward pass, at most
+CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 512, 1 << 14, 1 << 18  # of a forward pass; more are no faster on a CPU
+CPU_LOGITS, GPU_LOGITS = 1 << 23, 1 << 26  # numbers in the logits of a forward pass, at most
 SHORTEST_HEADER = 16  # tokens; a shorter one is read again in every row
 PROBED = 2  # questions, and choices of each, that show whether a model reads trees
 
@@ -217,9 +217,10 @@ class _Budget:
 
     def __init__(self, model: Any, tokens: int | None, header: int) -> None:
         self.model, self.header = model, header
-        self.grows = tokens is None and model.device.type == "cuda"
-        self.tokens = tokens or (GPU_TOKENS if model.device.type == "cuda" else CPU_TOKENS)
-        self.places = LOGITS // model.config.get_text_config().vocab_size
+        on_gpu = model.device.type == "cuda"
+        self.grows = tokens is None and on_gpu
+        self.tokens = tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS)
+        self.places = (GPU_LOGITS if on_gpu else CPU_LOGITS) // model.config.get_text_config().vocab_size
 
     def takes(self, rows: int, length: int, places: int) -> bool:
         """Attending to the header costs a row about as much as an eighth as many tokens would."""
