@@ -48,14 +48,29 @@ def updates(config: Config, examples: int) -> int:
     )
 
 
-def evaluation_points(every: int | str, per_epoch: int, total: int) -> set[int]:
-    """The updates after which dev is measured, the last one always among them."""
+def questions_seen(config: Config, examples: int, update: int) -> int:
+    """Questions read until the end of this update, counted over all epochs."""
+    epochs, rest = divmod(update, updates_per_epoch(config, examples))
+    return epochs * examples + min(rest * batching(config).batch_size, examples)
+
+
+def evaluation_points(config: Config, examples: int) -> dict[int, int]:
+    """The updates after which dev is measured, the last one always among them, each with its point.
+
+    Points are numbers of questions seen. Those of `k/epoch` depend on no batch size, so runs of different batch sizes
+    are compared at equal points: each is measured at the first update at or past a point.
+    """
+    total, every = updates(config, examples), config.evaluation.every
+    last = {total: questions_seen(config, examples, total)}
     if isinstance(every, int):
-        return {*range(every, total + 1, every), total}
-    times = int(every.removesuffix("/epoch"))
-    return {point for k in range(1, total * times + 1) if 0 < (point := round(k * per_epoch / times)) <= total} | {
-        total
-    }
+        return {update: questions_seen(config, examples, update) for update in range(every, total + 1, every)} | last
+    times, found = int(every.removesuffix("/epoch")), dict[int, int]()
+    for k in range(1, last[total] * times // examples + 1):
+        if point := round(k * examples / times):
+            epochs, rest = divmod(point - 1, examples)
+            update = epochs * updates_per_epoch(config, examples) + rest // batching(config).batch_size + 1
+            found[update] = point
+    return last | found
 
 
 def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
@@ -218,15 +233,16 @@ def build(
     folder: Path,
     measure: Measure,
     observers: Sequence[Report],
+    further: Sequence[TrainerCallback] = (),
 ) -> MeasuringTrainer:
     """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model."""
     args = arguments(config, folder, len(training.examples))
     dataset = Dataset.from_list([asdict(example) for example in training.examples])
     collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
-    per_epoch = updates_per_epoch(config, len(training.examples))
     callbacks = [
-        EvaluationPoints(evaluation_points(config.evaluation.every, per_epoch, args.max_steps)),
+        EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
         Reporting(observers, collator),
+        *further,
     ]
     if config.evaluation.patience is not None:
         callbacks.append(EarlyStoppingCallback(config.evaluation.patience))

@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,17 +37,48 @@ class Order:
         return self.collator(examples)
 
 
-@given(st.integers(1, 60), st.integers(1, 200), st.integers(1, 10))
-def test_dev_is_measured_at_the_end_and_at_most_as_often_as_asked(per_epoch, total, times):
-    points = trainer.evaluation_points(f"{times}/epoch", per_epoch, total)
-    assert total in points
-    assert all(1 <= point <= total for point in points)
-    assert len(points) <= math.ceil(total * times / per_epoch) + 1
+@cache
+def plain_config():
+    return configured([])[0]
+
+
+def batches_of(size, every="1/epoch", max_steps=None, epochs=None):
+    config = plain_config()
+    return replace(
+        config,
+        optimizer=replace(config.optimizer, batch_size=size),
+        objective=replace(config.objective, max_steps=max_steps, epochs=epochs),
+        evaluation=replace(config.evaluation, every=every),
+    )
+
+
+def points(every, examples, batch_size, max_steps=None, epochs=None):
+    return trainer.evaluation_points(batches_of(batch_size, every, max_steps, epochs), examples)
+
+
+@given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 200), st.integers(1, 10))
+def test_dev_is_measured_at_the_end_and_at_most_as_often_as_asked(examples, batch_size, total, times):
+    found = points(f"{times}/epoch", examples, batch_size, total)
+    assert max(found) == total
+    assert min(found) >= 1
+    assert len(found) <= math.ceil(total * times / math.ceil(examples / batch_size)) + 1
 
 
 def test_every_epoch_is_measured_as_often_as_asked():
-    assert trainer.evaluation_points("2/epoch", 10, 30) == {5, 10, 15, 20, 25, 30}
-    assert trainer.evaluation_points(7, 10, 30) == {7, 14, 21, 28, 30}
+    assert points("2/epoch", 40, 4, 30) == {5: 20, 10: 40, 15: 60, 20: 80, 25: 100, 30: 120}
+    assert points(7, 40, 4, 30) == {7: 28, 14: 56, 21: 84, 28: 112, 30: 120}
+
+
+@given(st.integers(1, 300), st.integers(1, 4))
+def test_whatever_the_batch_size_dev_is_measured_at_the_same_numbers_of_questions(examples, times):
+    one_by_one = points(f"{times}/epoch", examples, 1, epochs=2)
+    for batch_size in (3, 16):
+        found = points(f"{times}/epoch", examples, batch_size, epochs=2)
+        assert set(found.values()) <= set(one_by_one.values())
+        for update, point in found.items():
+            config = batches_of(batch_size, epochs=2)
+            assert trainer.questions_seen(config, examples, update - 1) < point
+            assert trainer.questions_seen(config, examples, update) >= point
 
 
 def test_epochs_and_max_steps_end_the_training_whichever_comes_first(small):
