@@ -1,6 +1,8 @@
 """Do the intervals keep their word? How often 95 % intervals hold the truth, and how often tests err, by simulation.
 
-    python benchmarks/coverage.py [repetitions]
+    python benchmarks/coverage.py [repetitions [word]]
+
+A word leaves only the rows that have it, such as paired.
 
 Every case is a world whose truth is known. tests/evaluation/test_coverage.py runs the same cases with fewer
 repetitions and holds them to the bounds that stand here.
@@ -56,6 +58,13 @@ def two_models(generator, difference, clusters, tilt, unequal=False):
     drawn, both = generator.random(len(of)), generator.random(len(of)) < 0.6
     gained, lost = drawn < gain, (drawn >= gain) & (drawn < 0.3)
     return (both & ~gained | lost).tolist(), (both & ~lost | gained).tolist(), names(of)
+
+
+def few_flips(generator, clusters, size, gained, lost):
+    """Models that hardly differ: whole clusters of one size flip, these shares of them."""
+    drawn = generator.random(clusters).repeat(size)
+    gain, loss = drawn < gained, (drawn >= gained) & (drawn < gained + lost)
+    return loss.tolist(), gain.tolist(), names(np.repeat(np.arange(clusters), size))
 
 
 def runs(generator, seeds, noise, questions=400, alike=0.0):
@@ -127,6 +136,24 @@ def paired_clustered(difference, *world):
     return trial
 
 
+def whole_clusters(*world):
+    """The clustered paired interval where clusters flip as wholes."""
+    *_, gained, lost = world
+
+    def trial(generator):
+        found = statistics.mcnemar(*few_flips(generator, *world))
+        return found.low <= gained - lost <= found.high
+
+    return trial
+
+
+def whole_clusters_err(*world):
+    def trial(generator):
+        return statistics.mcnemar(*few_flips(generator, *world)).p_clustered < 0.05
+
+    return trial
+
+
 def paired_bootstrap(difference, *world):
     def trial(generator):
         answers = two_models(generator, difference, *world)
@@ -171,6 +198,20 @@ def finds(n, disagreement):
     return trial
 
 
+def pooled_accuracy(seeds, noise, alike=0.0):
+    """The mean over seeds holds the accuracy of all seeds on all questions."""
+    deviation = (1.5**2 + 0.5**2 + 0.8**2 + noise**2 + alike**2) ** 0.5  # as in `runs`
+    points, weights = np.polynomial.hermite_e.hermegauss(99)
+    accuracy = float((weights / (1 + np.exp(-0.8 - deviation * points))).sum() / weights.sum())
+
+    def trial(generator):
+        clusters = names(np.arange(400) // 10) if alike else None
+        low, high = statistics.pooled_accuracy(next(runs(generator, (seeds,), (noise,), alike=alike)), clusters)
+        return low <= accuracy <= high
+
+    return trial
+
+
 def pooled_errs(seeds, noise, alike=0.0):
     """Equal configurations are told apart, which is also when the interval misses the true difference, 0."""
 
@@ -188,6 +229,7 @@ PAIRED = "the paired interval holds the difference"
 CLUSTERED_PAIRED = "the clustered paired interval holds the difference"
 PAIRED_BOOTSTRAP = "the paired bootstrap's interval holds the difference"
 ERRS = "tells equal models apart"
+POOLED_ACCURACY = "the interval of a mean over seeds holds the accuracy"
 POOLED = "pooled p tells equal configurations apart"
 
 CASES = [
@@ -216,16 +258,30 @@ CASES = [
     Case(CLUSTERED_PAIRED, "5 clusters of 10", 0.94, 1.0, paired_clustered(0.05, 5, 0.12)),
     Case(CLUSTERED_PAIRED, "50 unequal clusters", 0.92, 0.97, paired_clustered(0.05, 50, 0.12, True)),
     Case(CLUSTERED_PAIRED, "10 unequal clusters", 0.93, 0.99, paired_clustered(0.05, 10, 0.12, True)),
+    Case(CLUSTERED_PAIRED, "168 whole clusters of 4, 1 % gained", 0.98, 1.0, whole_clusters(168, 4, 0.01, 0)),
+    Case(
+        CLUSTERED_PAIRED, "168 whole clusters of 4, 2 % gained, 1 % lost", 0.96, 1.0, whole_clusters(168, 4, 0.02, 0.01)
+    ),
+    Case(
+        CLUSTERED_PAIRED, "50 whole clusters of 4, 3 % gained, 1 % lost", 0.98, 1.0, whole_clusters(50, 4, 0.03, 0.01)
+    ),
     Case(PAIRED_BOOTSTRAP, "50 clusters of 10", 0.92, 0.97, paired_bootstrap(0.05, 50, 0.12)),
     Case(PAIRED_BOOTSTRAP, "10 unequal clusters", 0.90, 0.97, paired_bootstrap(0.05, 10, 0.12, True)),
     Case(f"McNemar's exact test {ERRS}", "n 200", 0.02, 0.05, errs(exact, 20, 0)),
     Case(f"McNemar's exact test {ERRS}", "50 clusters of 10, not heeded", 0.08, 0.22, errs(exact, 50, 0.12)),
     Case(f"p_clustered {ERRS}", "50 clusters of 10", 0.03, 0.07, errs(robust, 50, 0.12)),
     Case(f"p_clustered {ERRS}", "10 unequal clusters", 0.01, 0.07, errs(robust, 10, 0.12, True)),
+    Case(f"p_clustered {ERRS}", "168 whole clusters of 4, 2 % flip", 0.0, 0.05, whole_clusters_err(168, 4, 0.01, 0.01)),
+    Case(
+        f"p_clustered {ERRS}", "168 whole clusters of 4, 10 % flip", 0.0, 0.06, whole_clusters_err(168, 4, 0.05, 0.05)
+    ),
     Case(f"the paired bootstrap {ERRS}", "50 clusters of 10", 0.03, 0.08, errs(resampled, 50, 0.12)),
     Case(f"the paired bootstrap {ERRS}", "10 unequal clusters", 0.02, 0.10, errs(resampled, 10, 0.12, True)),
     Case("McNemar's exact test finds smallest_difference", "n 100, disagreement .3", 0.70, 0.83, finds(100, 0.3)),
     Case("McNemar's exact test finds smallest_difference", "n 1000, disagreement .2", 0.75, 0.83, finds(1000, 0.2)),
+    Case(POOLED_ACCURACY, "5 seeds, no noise between seeds", 0.93, 0.99, pooled_accuracy(5, 0)),
+    Case(POOLED_ACCURACY, "3 seeds, noise .15", 0.93, 0.98, pooled_accuracy(3, 0.15)),
+    Case(POOLED_ACCURACY, "3 seeds, noise .15, 40 clusters", 0.92, 0.98, pooled_accuracy(3, 0.15, 0.5)),
     Case(POOLED, "1 seed each, no noise between seeds", 0.03, 0.07, pooled_errs((1, 1), (0, 0))),
     Case(POOLED, "1 seed each, noise .15 (cannot be seen)", 0.15, 0.35, pooled_errs((1, 1), (0.15, 0.15))),
     Case(POOLED, "1 certain run, 3 seeds with noise .15", 0.02, 0.08, pooled_errs((1, 3), (0, 0.15))),
@@ -239,13 +295,13 @@ CASES = [
 ]
 
 
-def main(repetitions: int) -> None:
+def main(repetitions: int, word: str) -> None:
     uncertain = 1.96 * (0.95 * 0.05 / repetitions) ** 0.5
     print(f"{repetitions} repetitions; a share near .05 or .95 is uncertain by {uncertain:.3f}")
     print("\n| what | world | share |\n|---|---|---|")
-    for case in CASES:
+    for case in (case for case in CASES if word in case.what):
         print(f"| {case.what} | {case.world} | {case.share(repetitions, seed=1):.3f} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, sys.argv[2] if len(sys.argv) > 2 else "")

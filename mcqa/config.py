@@ -205,6 +205,7 @@ class Config:
     outputs: str
     dry_run: bool
     resume: str | None
+    from_run: str | None  # a run folder or an MLflow run id
     model: ModelConfig
     data: DataConfig
     prompt: PromptConfig

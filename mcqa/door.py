@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mcqa import question_sets
 from mcqa.config import ROOT, Config, listing, problems_of
 from mcqa.errors import ConfigError, McqaError, nearest
+from mcqa.hooks import Hooks
 
 Tree = dict[str, Any]
 Story = Callable[[Tree, list[str]], Any]
@@ -45,6 +46,7 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
+        _calm_libraries()  # again, for a job in another process
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
@@ -55,10 +57,14 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
 
+    task.hooks = Hooks(config_name, kind)  # type: ignore[attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
+    except McqaError as error:
+        sys.exit(f"{error}")
     except Exception as error:
-        if entered:  # a bug, and none of the command line's making
+        composed = getattr(task, "composed", False) and not isinstance(error, (HydraException, OmegaConfBaseException))
+        if entered or composed:  # a bug, and none of the command line's making
             raise
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:
@@ -188,8 +194,7 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
         options = _options(key, folders)
         try:
             value = _first_value(override)
-        except HydraException:  # an interval or a glob
-            problems.append(f"{text}: a range needs a sweeper that can draw from it; give a list such as {key}=1,2,3.")
+        except HydraException:  # an interval or a glob, which the sweeper draws from
             continue
         if options and isinstance(value, str):
             if value not in options:

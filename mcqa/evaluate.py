@@ -1,6 +1,6 @@
 """Measure a finished run, a local folder or a hub model with the scorer that training uses.
 
-python -m mcqa.evaluate run=<run folder> [group=option ...] [key=value ...]
+python -m mcqa.evaluate run=<run folder or MLflow run id> [group=option ...] [key=value ...]
 python -m mcqa.evaluate model=local model.path=<folder or hub id> data=arc_challenge
 python -m mcqa.evaluate model=qwen3_0_6b,smollm2_135m data=arc_easy,openbookqa
 """
@@ -25,13 +25,14 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     from mcqa import run_folder
 
     if tree["run"] is not None:
-        finished = run_folder.open_existing(str(tree["run"]))
+        finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())
         stored = run_folder.read_yaml(finished / "config.yaml")
-        asked = {key: tree[key] for key in ("name", "run", "splits", "outputs", "dry_run")}
+        asked = {key: tree[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
+        asked |= {"run": run_folder.shown(finished)}
         tree = changed(stored, tree, overrides, leave_out=asked) | asked
     config = typed(tree, EvaluateConfig)
-    if config.resume is not None:
-        raise ConfigError("resume is for mcqa.train; measuring starts anew.")
+    if config.resume is not None or tree["from_run"] is not None:
+        raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     if config.run is not None:
         config = of_saved_model(config, finished / "model")
     from mcqa import hardware
@@ -41,6 +42,26 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
         preview(config, tree)
         return None
     return run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
+
+
+def finished_run(reference: str, outputs: Path) -> Path:
+    """The run folder that is meant, by its path or by the MLflow run id of a run below outputs.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from mcqa import run_folder
+    from mcqa.comparison import runs
+
+    if not runs.is_id(reference):
+        return run_folder.open_existing(reference)
+    found = runs.tracked_as(reference, outputs)
+    if found is None:
+        raise ConfigError(
+            f"run={reference}: no run folder below {outputs} has this MLflow run id; name the run's folder, whose "
+            "model is needed here, or give outputs=."
+        )
+    return run_folder.open_existing(str(found))
 
 
 def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
@@ -97,9 +118,24 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record":
     return record
 
 
-if __name__ == "__main__":
-    measured = [record for record in open_door("evaluate", EvaluateConfig, main, many=True) if record]
-    if len(measured) > 1:
-        from mcqa import report
+def all_jobs() -> None:
+    """Every job of the command line, and one table of what was measured, also where a later job could not be."""
+    measured: list[Record] = []
 
-        report.summary(measured)
+    def story(tree: Tree, overrides: list[str]) -> None:
+        if (record := main(tree, overrides)) is not None:
+            measured.append(record)
+
+    complete = False
+    try:
+        open_door("evaluate", EvaluateConfig, story, many=True)
+        complete = True
+    finally:
+        if len(measured) > 1 or (measured and not complete):
+            from mcqa import report
+
+            report.summary(measured)
+
+
+if __name__ == "__main__":
+    all_jobs()

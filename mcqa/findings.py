@@ -7,13 +7,32 @@ from rich.table import Table
 
 from mcqa.evaluation.metrics import Cluster, by_subject, metrics, scores
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import Paired
+from mcqa.evaluation.statistics import ALPHA, Paired
 
-SIGNIFICANT = 0.05
+FEW_CLUSTERS = 10  # below, an interval is so wide that the reader should know why
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+def p_value(p: float | None) -> str:
+    """Of a test; a dash where there was none."""
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def few_clusters(count: int, key: str) -> str | None:
+    """Why intervals are as wide as they are, and the key that makes them narrower; None where clusters are many."""
+    alone = f"{key}=none takes questions as independent, which is then true of questions from these groups only."
+    if count == 1:
+        return (
+            "All questions go together in one group, and one group says nothing about others: intervals are 0 to 100 % "
+            f"and no difference can be shown. {alone}"
+        )
+    few = f"{count} groups of questions that go together say little about others, so intervals are wide. {alone}"
+    return few if count < FEW_CLUSTERS else None
 
 
 def interval(values: Mapping[str, float], name: str) -> str:
@@ -41,12 +60,12 @@ def verdict(paired: Paired, chance: float) -> str:
     """The paired difference in a sentence that says whether it is noise."""
     clustered = paired.p_clustered is not None
     p = paired.p_clustered if paired.p_clustered is not None else paired.p
-    shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
+    shown = p_value(p) if p < 1e-4 else f"= {p_value(p)}"
     test = "test on clusters" if clustered else "exact McNemar test"
-    reading = "more than noise" if p < SIGNIFICANT else "not told apart from noise"
+    reading = "more than noise" if p < ALPHA else "not told apart from noise"
     return (
         f"{100 * paired.difference:+.1f} points ({100 * paired.low:+.1f} to {100 * paired.high:+.1f}) on the same "
-        f"questions: {paired.newly_right} newly right, {paired.newly_wrong} newly wrong; {test} {shown}, {reading}. "
+        f"questions: {paired.newly_right} newly right, {paired.newly_wrong} newly wrong; {test} p {shown}, {reading}. "
         f"Guessing gives {percent(chance)}."
     )
 
@@ -64,8 +83,16 @@ def details(values: Mapping[str, float], split: str) -> Iterator[str]:
         return f"{percent(of(name))} ({interval(values, f'{split}/{name}')})"
 
     if has("clusters"):
-        yield f"The interval knows that the questions come in {of('clusters'):.0f} groups that go together."
-    yield f"The questions could show a difference from {100 * of('smallest_difference'):.1f} points."
+        count = round(of("clusters"))
+        yield few_clusters(count, "evaluation.cluster") or (
+            f"The interval knows that the questions come in {count} groups that go together."
+        )
+    smallest = of("smallest_difference")
+    yield (
+        f"The questions could show a difference from {100 * smallest:.1f} points."
+        if smallest < 1
+        else "The questions are too few to show any difference."
+    )
     scaled = f" ({of('ece_scaled'):.3f} at the temperature {of('temperature'):.2f} of dev)" if has("ece_scaled") else ""
     yield f"Expected calibration error {of('ece'):.3f}{scaled}, Brier score {of('brier'):.3f}."
     if has("acc_mutual_info"):

@@ -15,10 +15,10 @@ from rich.progress import (
 
 
 class TrainingProgress:
-    """Shows loss, accuracy on dev, questions per second and time left; feed it the metrics as they come."""
+    """Shows loss, what steers, questions per second and time left; feed it the metrics as they come."""
 
-    def __init__(self, console: Console, updates: int) -> None:
-        self.console, self.updates = console, updates
+    def __init__(self, console: Console, updates: int, best_metric: str = "dev/acc") -> None:
+        self.console, self.updates, self.best_metric = console, updates, best_metric
         self.values: dict[str, float] = {}
         self.began = time.perf_counter()
         self.first: int | None = None  # a resumed run has not just done the updates before its start
@@ -49,7 +49,7 @@ class TrainingProgress:
         self.first = step - 1 if self.first is None else self.first
         self.values |= metrics
         self.bar.update(self.task, completed=step, values=self._shown())
-        if "dev/acc" in metrics:
+        if self.best_metric in metrics:
             width = len(str(self.updates))
             self.console.print(
                 f"update {step:>{width}}/{self.updates}  {self._shown()}  {self._left(step)} left",
@@ -61,8 +61,8 @@ class TrainingProgress:
         parts = []
         if "train/loss" in self.values:
             parts.append(f"loss {self.values['train/loss']:.3f}")
-        if "dev/acc" in self.values:
-            parts.append(f"dev/acc {self.values['dev/acc']:.3f}")
+        if self.best_metric in self.values:
+            parts.append(f"{self.best_metric} {self.values[self.best_metric]:.3f}")
         if "questions_per_second" in self.values:
             parts.append(f"{self.values['questions_per_second']:.0f} questions/s")
         return "  ".join(parts)

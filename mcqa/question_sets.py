@@ -46,7 +46,10 @@ class _Options:
 
     def __init__(self, config_name: str, search: list[str]) -> None:
         self.config_name, self.search = config_name, search
-        self.loader = GlobalHydra.instance().config_loader()
+
+    @property
+    def loader(self) -> Any:
+        return GlobalHydra.instance().config_loader()
 
     def names(self) -> list[str]:
         return sorted(self.loader.get_group_options("data", config_name=self.config_name, overrides=self.search))

@@ -3,6 +3,7 @@
 import getpass
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -23,20 +24,26 @@ from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.question import fingerprint
+from mcqa.sweep.trial import Pruned, Trial
 
 log = logging.getLogger(__name__)
 
-Ending = tuple[Literal["complete", "failed"], Literal["FINISHED", "FAILED", "KILLED"], str | None]
+Ending = tuple[
+    Literal["complete", "failed", "pruned", "preempted"], Literal["FINISHED", "FAILED", "KILLED"], str | None
+]
 
 
 class Record:
     """Writes what happens to the run folder and tells the tracker; the run's stages know neither."""
 
-    def __init__(self, config: Config, tree: Mapping[str, Any], folder: Path, console: Console) -> None:
-        self.config, self.folder, self.console = config, folder, console
+    def __init__(
+        self, config: Config, tree: Mapping[str, Any], folder: Path, console: Console, trial: Trial | None
+    ) -> None:
+        self.config, self.folder, self.console, self.trial = config, folder, console, trial
         self.metrics: dict[str, float] = {}
         self.measured: dict[str, list[Prediction]] = {}
-        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), config.name)
+        study = trial.study if trial else None
+        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), config.name, study)
         self.began = time.time()
         self.environment = run_folder.environment(config.hardware.device)
         self.tracker.start(run_folder.flat(tree), _tags(self.environment))
@@ -106,7 +113,7 @@ class Record:
 
 
 @contextmanager
-def open_run(config: Config, tree: Mapping[str, Any], folder: Path) -> Iterator[Record]:
+def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None = None) -> Iterator[Record]:
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
     SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded.
@@ -114,14 +121,17 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path) -> Iterator[
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
-    tracking.send_unsent(config.tracking, _outputs(config))
+    if trial is None:
+        tracking.send_unsent(config.tracking, _outputs(config))
     ending: Ending = ("failed", "FAILED", None)
-    record = Record(config, tree, folder, console)
+    record = Record(config, tree, folder, console, trial)
     try:
         yield record
         ending = ("complete", "FINISHED", None)
+    except Pruned:
+        ending = ("pruned", "KILLED", None)
     except (KeyboardInterrupt, SystemExit) as stop:
-        ending = ("failed", "KILLED", f"stopped by {type(stop).__name__}")
+        ending = ("preempted" if trial else "failed", "KILLED", f"stopped by {type(stop).__name__}")
         raise
     except BaseException as error:
         ending = ("failed", "FAILED", str(error) if isinstance(error, McqaError) else traceback.format_exc())
@@ -132,14 +142,20 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path) -> Iterator[
 
 def _finish(record: Record, ending: Ending) -> None:
     status, ended, error = ending
+    last = record.trial.last_reported() if record.trial else None
     result = {
         "status": status,
-        "value": record.metrics.get(record.config.evaluation.best_metric),
+        "value": last if status == "pruned" else record.metrics.get(record.config.evaluation.best_metric),
         "metrics": record.metrics,
         "seconds": round(time.time() - record.began, 1),
         "peak_memory_bytes": hardware.peak_memory_bytes(record.config.hardware),
         "error": error,
     }
+    if record.trial and status in (
+        "complete",
+        "pruned",
+    ):  # the best trial is trained again where its weights are wanted
+        shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
     run_folder.write_json(record.folder / "result.json", result)
     record.keep(record.folder / "result.json")
     record.tracker.finish(ended)

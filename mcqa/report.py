@@ -1,22 +1,25 @@
 """What a run says at its end: the table in the terminal, the questions it got wrong, the model card."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
+from rich.markup import escape
 from rich.table import Table
 
 from mcqa import pictures, run_folder
-from mcqa.config import Config
+from mcqa.config import Config, SetConfig, Split
 from mcqa.data.loading import Data
 from mcqa.encoding import TrainingSet
 from mcqa.evaluation.metrics import chance, clusters
-from mcqa.evaluation.statistics import mcnemar
+from mcqa.evaluation.statistics import Paired, mcnemar
 from mcqa.findings import details, interval, percent, subjects, table, verdict, wrong
 from mcqa.prompting import Shots
 from mcqa.recording import Record, optional
+from mcqa.rules import SPLITS
 
 SHOWN = 10  # bad rows in the terminal
 
@@ -33,15 +36,16 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
     if len(data.bad_rows) > SHOWN:
         record.say(f"  and {len(data.bad_rows) - SHOWN} more; left_out.json lists all")
     if training and training.too_long:
-        record.say(
-            f"  {len(training.too_long)} training examples are too long and are left out; left_out.json lists them"
-        )
+        count = len(training.too_long)
+        what = "training example is" if count == 1 else "training examples are"
+        record.say(f"  {count} {what} too long and left out; left_out.json has the list")
 
 
 def base(record: Record, model: Any) -> None:
+    steering = record.config.evaluation.best_metric
     record.say(
         f"Base: {record.config.model.name}, {model.num_parameters() / 1e6:.1f} million parameters; "
-        f"dev/acc {record.metrics['base/dev/acc']:.3f}"
+        f"{steering} {record.metrics[f'base/{steering}']:.3f}"
     )
 
 
@@ -58,16 +62,27 @@ def measured(record: Record, names: Sequence[str]) -> None:
 
 
 def summary(records: Sequence[Record]) -> None:
-    """One table over several evaluations: where each was measured, and how well."""
+    """One table over several evaluations: what each measured with what, and how well; below it their folders, uncut."""
     shown = Table(title="All of them", title_justify="left", title_style="bold")
-    for heading in ("model", "questions", "accuracy", "95 % interval", "run folder"):
-        shown.add_column(heading, justify="right" if heading in ("accuracy", "95 % interval") else "left")
-    for record in records:
+    shown.add_column("run", justify="right", no_wrap=True)
+    for heading in ("model", "questions", "differs by"):
+        shown.add_column(heading, overflow="fold")
+    for heading in ("accuracy", "95 % interval"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for number, (record, own) in enumerate(zip(records, _differing(records), strict=True), 1):
         for name in record.measured:
             cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
-            what = _model(record.config), _questions(record.config, name)
-            shown.add_row(*what, *cells, run_folder.shown(record.folder))
-    records[-1].say("", shown)
+            what = _model(record.config), _questions(record.config, name), " ".join(own)
+            shown.add_row(str(number), *map(escape, what), *cells)
+    folders = [f"  {number}  {run_folder.shown(record.folder)}" for number, record in enumerate(records, 1)]
+    records[-1].say("", shown, "Run folders:", *folders)
+
+
+def _differing(records: Sequence[Record]) -> list[list[str]]:
+    """The overrides of each run that not all of them have, without the backslashes that lists of values get."""
+    stored = [run_folder.read_yaml(record.folder / "overrides.yaml") for record in records]
+    overrides = [[re.sub(r"\\(.)", r"\1", one) for one in own] for own in stored]
+    return [[one for one in own if not all(one in other for other in overrides)] for own in overrides]
 
 
 def _model(config: Config) -> str:
@@ -78,11 +93,16 @@ def _model(config: Config) -> str:
 
 
 def _questions(config: Config, name: str) -> str:
-    """What a split or set of an evaluation is a split of."""
-    own = {one.name: one.name for one in config.evaluation.sets}
+    one = _set(config, name)
+    return f"{one.name} {one.split}" if name in SPLITS else name
+
+
+def _set(config: Config, name: str) -> SetConfig:
+    """What a split or set of a run is a split of."""
+    further = {one.name: one for one in config.evaluation.sets}
     if config.evaluation.dev is not None:
-        own["dev"] = f"{config.evaluation.dev.name} dev"
-    return own.get(name, f"{config.data.name} {name}")
+        further["dev"] = config.evaluation.dev
+    return further.get(name) or SetConfig(config.data.name, cast(Split, name), config.data)
 
 
 def write(record: Record, tree: Mapping[str, Any], examples: int, history: Sequence[Mapping[str, float]]) -> None:
@@ -90,22 +110,27 @@ def write(record: Record, tree: Mapping[str, Any], examples: int, history: Seque
     before, after = record.measured["base/test"], record.measured["test"]
     names = clusters([row.question for row in after], record.config.evaluation.cluster)
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
-    gain = {
-        "test/acc_gain": paired.difference,
-        "test/acc_gain_ci_low": paired.low,
-        "test/acc_gain_ci_high": paired.high,
-        "test/mcnemar_p": paired.p,
-    }
-    record.metrics |= gain
-    record.log(gain, step=int(history[-1]["step"]))
+    record.metrics |= gain(paired)
+    record.log(gain(paired), step=int(history[-1]["step"]))
     record.say("", table(record.metrics, _before_and_after(record), "Accuracy on test"))
     record.say(verdict(paired, chance([row.question for row in after])))
     record.say(*details(record.metrics, "test"), "")
-    write_model_card(record.folder / "model", record.config, tree, record.metrics, examples)
+    write_model_card(record, tree, examples)
     record.keep(record.folder / "model")
     _keep_rows(record, "test")
     optional("Drawing the pictures", lambda: _draw(record, history))
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
+
+
+def gain(paired: Paired) -> dict[str, float]:
+    """What training brought on test. acc_gain_p is the p that the verdict goes by: it knows of clusters, if any."""
+    return {
+        "test/acc_gain": paired.difference,
+        "test/acc_gain_ci_low": paired.low,
+        "test/acc_gain_ci_high": paired.high,
+        "test/acc_gain_p": paired.p if paired.p_clustered is None else paired.p_clustered,
+        "test/mcnemar_p": paired.p,
+    }
 
 
 def _before_and_after(record: Record) -> dict[str, str]:
@@ -125,8 +150,9 @@ def harness(record: Record, names: Sequence[str], model: Any, tokenizer: Any, sh
     from mcqa.evaluation.harness import write as write_files
 
     what = record.config.model.path or record.config.model.name
-    about = Measurement(what, model, tokenizer, record.config, shots, record.environment, record.began)
     for name in names:
+        of = _set(record.config, name)
+        about = Measurement(what, model, tokenizer, record.config, of, shots, record.environment, record.began)
         write_files(
             record.folder / "harness", task if len(names) == 1 else f"{task}_{name}", record.measured[name], about
         )
@@ -176,10 +202,9 @@ def _mlflow(config: Config) -> str:
     return config.tracking.uri or f"make ui (mlflow ui --backend-store-uri sqlite:///{config.outputs}/mlflow.db)"
 
 
-def write_model_card(
-    folder: Path, config: Config, tree: Mapping[str, Any], metrics: Mapping[str, float], n: int
-) -> None:
+def write_model_card(record: Record, tree: Mapping[str, Any], n: int) -> None:
     """README.md beside the weights, with the hub's metadata in front: what it is, from what, and how good."""
+    config, metrics = record.config, record.metrics
     base = config.model.path or f"random weights ({config.model.name})"
     header: dict[str, Any] = {"library_name": "peft" if config.peft.trains == "adapter" else "transformers"}
     if config.model.path and not config.model.path.startswith("embedded:"):
@@ -205,8 +230,8 @@ def write_model_card(
 |---|---|---|---|
 {scores}
 
-Accuracy by log-likelihood: the choice whose continuation is most probable (interval: Wilson). dev chose the checkpoint;
-test was measured once.
+Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(record)}).
+dev chose the checkpoint; test was measured once.
 
 - Base: {base} (licence: {config.model.licence})
 - Questions: {config.data.name}; {config.data.source} (licence: {config.data.licence})
@@ -217,4 +242,12 @@ test was measured once.
 {yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip()}
 ```
 """
-    (folder / "README.md").write_text(text, "utf-8")
+    (record.folder / "model" / "README.md").write_text(text, "utf-8")
+
+
+def _kind_of_interval(record: Record) -> str:
+    cluster = record.config.evaluation.cluster
+    questions = [[row.question for row in record.measured[name]] for name in ("test", "dev")]
+    if all(clusters(of, cluster) is None for of in questions):
+        return "interval: Wilson's"
+    return "interval: Wilson's at the effective number of questions, for some go together"

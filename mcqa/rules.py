@@ -223,6 +223,8 @@ def _evaluation(config: "Config") -> Iterator[str]:
         yield f"evaluation.best_metric: {metric} is measured only with evaluation.{key}={value}."
     if config.evaluation.permutations is not None and config.prompt.style != "letters":
         yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
+    elif config.evaluation.permutations == 1:
+        yield "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2."
     if (task := config.evaluation.harness_task) is not None and not re.fullmatch(r"\w[\w.-]*", task):
         yield f"evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got {task!r}."
     if getattr(config, "splits", None) == [] and not config.evaluation.sets:

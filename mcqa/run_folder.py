@@ -50,20 +50,26 @@ def create(outputs: str, name: str, tree: Mapping[str, Any], overrides: Sequence
 def open_existing(path: str) -> Path:
     """
     Raises:
-        ConfigError: when there is no run in it.
+        ConfigError: when there is no run in it, or none that can be read.
     """
     folder = Path(path).expanduser().absolute()
-    if not (folder / "config.yaml").is_file():
-        near = sorted(str(found.parent) for found in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
-        hint = f" Runs below it: {', '.join(near)}." if near else ""
-        raise ConfigError(f"{path} is no run folder: there is no config.yaml in it.{hint}")
     try:
+        if not (folder / "config.yaml").is_file():
+            raise ConfigError(_no_run(path, folder))
         stored = read_yaml(folder / "config.yaml")
-    except yaml.YAMLError:
+    except (yaml.YAMLError, UnicodeDecodeError):
         stored = None
+    except OSError as error:
+        raise ConfigError(f"{path}: its config.yaml cannot be read: {error.strerror or error}.") from error
     if not isinstance(stored, dict):
         raise ConfigError(f"{path}: its config.yaml is damaged.")
     return folder
+
+
+def _no_run(path: str, folder: Path) -> str:
+    near = sorted(str(found.parent) for found in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
+    hint = f" Runs below it: {', '.join(near)}." if near else ""
+    return f"{path} is no run folder: there is no config.yaml in it.{hint}"
 
 
 def is_complete(folder: Path) -> bool:
@@ -116,7 +122,7 @@ def environment(device: str) -> dict[str, Any]:
     """What a result depends on besides its configuration."""
     return {
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "host": platform.node(),

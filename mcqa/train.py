@@ -8,17 +8,26 @@ state; that state is measured on test, once, beside the base. Everything lands i
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcqa.config import Config, typed
-from mcqa.door import Tree, open_door
+from mcqa.door import Tree, changed, open_door
 from mcqa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mcqa.sweep.trial import Trial
 
 
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
+    if tree["from_run"] is not None:
+        tree = repeated(tree, overrides)
     config = typed(tree, Config)
     from mcqa import hardware, run_folder, tracking
+    from mcqa.sweep import trial
 
+    if (asked := trial.current()) is not None:
+        return run(config, tree, asked.folder, asked)
     if config.resume is not None:
         if len(overrides) > 1:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
@@ -34,7 +43,19 @@ def main(tree: Tree, overrides: list[str]) -> None:
     hardware.check(config.hardware)
     if config.dry_run:
         return preview(config, tree)
-    run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
+    folder = run_folder.create(config.outputs, config.name, tree, overrides)
+    run(config, tree, folder)
+    trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
+
+
+def repeated(tree: Tree, overrides: list[str]) -> Tree:
+    """The stored configuration of the run that from_run names, with what else the command line asks for."""
+    from mcqa.comparison import runs
+
+    outputs, uri = Path(tree["outputs"]).absolute(), tree["tracking"]["uri"]
+    stored = runs.configuration(str(tree["from_run"]), outputs, uri)
+    own = {key: tree[key] for key in ("outputs", "dry_run", "resume", "from_run")}
+    return changed(stored, tree, overrides, leave_out=own) | own
 
 
 def preview(config: Config, tree: Tree) -> None:
@@ -54,9 +75,9 @@ def preview(config: Config, tree: Tree) -> None:
     preview.show(Console(), config, tree, data, training, tokenizer, updates)
 
 
-def run(config: Config, tree: Tree, folder: Path) -> None:
-    """One run in its folder, from where an earlier start left it if there was one."""
-    from mcqa import encoding, hardware, model, recording, report, trainer
+def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
+    """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
+    from mcqa import encoding, hardware, model, recording, report, studied, trainer
     from mcqa.data import draws, texts
     from mcqa.data.loading import load_for
     from mcqa.evaluation.measure import measure, measured, only_needed, question_set
@@ -65,7 +86,7 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
 
     hardware.check(config.hardware)
     hardware.use_one_gpu()
-    with recording.open_run(config, tree, folder) as record:
+    with recording.open_run(config, tree, folder, trial) as record:
         data, sentences = load_for(config.data, config.evaluation), texts.load(config.data)
         train, dev, shots = data.splits["train"], data.splits["dev"], Shots(config.prompt, data.splits["train"])
         model.check_base(config.model)
@@ -75,7 +96,7 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
         sets = [
             question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
             for name, questions in data.splits.items()
-            if name != "train"
+            if name != "train" and (trial is None or name == "dev")
         ]
         few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
         steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), tokenizer, shots)
@@ -84,11 +105,13 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
 
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
         for questions in sets:
-            record.predictions(f"base/{questions.split}", partial(measure, base, questions, config.hardware), step=0)
+            ask = partial(measure, base, questions, config.hardware)
+            shared = partial(studied.base_predictions, trial, tree, ask) if trial else ask
+            record.predictions(f"base/{questions.split}", shared, step=0)
         report.base(record, base)
 
         updates = trainer.updates(config, len(training.examples))
-        with TrainingProgress(record.console, updates) as progress:
+        with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
             learner = trainer.build(
                 config,
                 base,
@@ -98,13 +121,17 @@ def run(config: Config, tree: Tree, folder: Path) -> None:
                 folder,
                 measure=lambda: measured(learner.model, steering, config.hardware),
                 observers=[record.log, progress.update],
+                further=studied.callbacks(trial, config, len(training.examples)) if trial else [],
             )
             trainer.train(learner)
 
         done = learner.state.global_step
-        model.save(learner.model, tokenizer, folder / "model")
+        if trial is None:
+            model.save(learner.model, tokenizer, folder / "model")
         for questions in sets:
             record.predictions(questions.split, partial(measure, learner.model, questions, config.hardware), done)
+        if trial is not None:
+            return
         report.harness(record, ["test"], learner.model, tokenizer, shots)
         report.write(record, tree, len(training.examples), learner.state.log_history)
 

@@ -6,9 +6,12 @@ from typing import get_args, get_type_hints
 import pytest
 import yaml
 
+from mcqa import train
 from mcqa.config import ROOT, Config, typed
-from mcqa.door import compose
+from mcqa.door import compose, open_door
 from mcqa.errors import ConfigError
+from mcqa.sweep.space import parse
+from mcqa.sweep.texts import text_of
 
 CONF = ROOT / "conf"
 NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "sweeps"}
@@ -126,9 +129,25 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     assert f"+sweeps={name}" in text
     params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
     assert params
-    for key, values in params.items():
-        for value in str(values).split(","):
-            config(f"+sweeps={name}", f"{key}={value}")
+    space = parse(params, [], compose("config", [f"+sweeps={name}"]), {group: "" for group in GROUPS}, None)
+    for dimension in space.dimensions:
+        ends = list(dimension.params()) or [dimension.low, dimension.high]
+        for value in (ends[0], ends[-1]):
+            config(f"+sweeps={name}", f"{dimension.key}={text_of(value) if not isinstance(value, str) else value}")
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_path, monkeypatch, capsys):
+    words = next(words for words in commands(ROOT / "sweeps") if f"+sweeps={name}" in words)
+    experiment = next(word.partition("=")[2] for word in words if word.startswith("+experiment="))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["mcqa.train", "--multirun", *words, "dry_run=true"])
+    open_door("config", Config, train.main)
+    said = capsys.readouterr().out
+    assert f"Study {name}-{experiment} in outputs/sweeps/{name}-{experiment}\n" in said
+    assert "maximize dev/acc" in said
+    assert "trial 0 is the default configuration" in said or "grid sampler" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_help_files_are_those_that_the_commands_ask_for():

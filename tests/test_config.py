@@ -338,6 +338,11 @@ BROKEN = [
     ),
     (
         "_evaluation",
+        ["prompt=letters", "evaluation.permutations=1"],
+        "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2.",
+    ),
+    (
+        "_evaluation",
         ["evaluation.harness_task=arc/easy"],
         "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got 'arc/easy'.",
     ),
@@ -417,7 +422,7 @@ def test_accuracies_and_consistency_are_to_rise_and_everything_else_to_fall():
 
 
 def test_orders_of_the_options_are_measured_only_where_options_are_shown():
-    for permutations in ("cyclic", "all", 3):
+    for permutations in ("cyclic", "all", 2, 3):
         assert problems("prompt=letters", evaluation__permutations=permutations) == []
         (told,) = problems("prompt=cloze", evaluation__permutations=permutations)
         assert told.startswith("evaluation.permutations: only prompt=letters")

@@ -155,7 +155,7 @@ def test_resuming_takes_no_other_overrides():
 
 
 def test_measuring_is_not_resumed(tmp_path):
-    with pytest.raises(ConfigError, match="resume is for mcqa.train"):
+    with pytest.raises(ConfigError, match="resume and from_run are for mcqa.train"):
         evaluate.main(compose("evaluate", ["resume=somewhere", f"outputs={tmp_path}"]), ["resume=somewhere"])
     assert list(tmp_path.iterdir()) == []
 

@@ -1,18 +1,23 @@
 """Measuring again gives the same numbers, on whatever else is asked for too, and in one command for several models."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from mcqa import evaluate, run_folder
+from mcqa import evaluate, report, run_folder
 from mcqa.config import ROOT
 from mcqa.door import compose
 from mcqa.errors import ConfigError
 from mcqa.evaluation.predictions import read
+from mcqa.evaluation.statistics import mcnemar
+from mcqa.progress import TrainingProgress
 from tests.conftest import configured, smaller, trained
 
 
@@ -59,6 +64,82 @@ def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):
         measured_again([f"run={folder}"])
 
 
+# --- which run is meant ----------------------------------------------------------------------------------------------
+
+ID = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def tracked(small, tmp_path):
+    """The folder of an unfinished run below outputs that MLflow knows by ID, and what finds it there."""
+    _, tree = configured(small)
+    folder = run_folder.create(tree["outputs"], "mine", tree, small)
+    (folder / "tracking.json").write_text(json.dumps({"run_id": ID}))
+    return folder, tree["outputs"]
+
+
+def test_a_run_below_outputs_is_found_by_its_mlflow_id(tracked, monkeypatch):
+    folder, outputs = tracked
+    monkeypatch.chdir(Path(outputs).parent)
+    assert evaluate.finished_run(ID, Path(outputs)) == folder
+    assert evaluate.finished_run("outputs/runs/mine/" + folder.name, Path(outputs)) == folder
+    with pytest.raises(ConfigError, match=f"run={folder.relative_to(Path.cwd())}: the run has saved no model"):
+        measured_again([f"run={ID}", "outputs=outputs"])
+
+
+def test_an_mlflow_id_that_no_run_below_outputs_has_is_refused(tracked, tmp_path):
+    with pytest.raises(ConfigError, match=f"no run folder below {tmp_path}/elsewhere has this MLflow run id"):
+        evaluate.finished_run(ID, tmp_path / "elsewhere")
+
+
+def test_a_run_that_repeated_another_can_be_measured_again(tracked, tmp_path):
+    folder, _ = tracked
+    run_folder.write_yaml(folder / "config.yaml", run_folder.read_yaml(folder / "config.yaml") | {"from_run": "other"})
+    with pytest.raises(ConfigError, match="saved no model"):
+        measured_again([f"run={folder}"])
+    with pytest.raises(ConfigError, match=r"resume and from_run are for mcqa\.train"):
+        measured_again([f"run={folder}", "from_run=other"])
+
+
+def test_a_configuration_that_is_no_text_is_damaged(tracked):
+    folder, _ = tracked
+    (folder / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=f"^{folder}: its config.yaml is damaged.$"):
+        run_folder.open_existing(str(folder))
+
+
+def test_a_configuration_that_cannot_be_read_says_why(tracked, monkeypatch):
+    folder, _ = tracked
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # permissions do not stop root
+    with pytest.raises(ConfigError, match=f"^{folder}: its config.yaml cannot be read: Permission denied.$"):
+        run_folder.open_existing(str(folder))
+
+
+def test_a_name_that_no_folder_can_have_is_no_run():
+    with pytest.raises(ConfigError, match="its config.yaml cannot be read: File name too long"):
+        run_folder.open_existing("x" * 300)
+
+
+# --- the code that a run is made with --------------------------------------------------------------------------------
+
+
+def test_only_changes_of_files_that_git_knows_make_the_code_another_than_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "ROOT", tmp_path)
+    known = os.environ | {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    (tmp_path / "code.py").write_text("1")
+    for command in (["init", "-q"], ["add", "code.py"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, env=known, check=True)
+    assert run_folder.environment("cpu")["git_dirty"] is False
+    (tmp_path / "notes.txt").write_text("not added")
+    assert run_folder.environment("cpu")["git_dirty"] is False
+    (tmp_path / "code.py").write_text("2")
+    assert run_folder.environment("cpu")["git_dirty"] is True
+
+
 # --- everything that can be asked for --------------------------------------------------------------------------------
 
 ORDERS = {"acc_orders", "acc_worst", "acc_debiased", "acc_averaged", "consistency", "recall_std"}
@@ -74,6 +155,7 @@ def everything(questions_folder, tmp_path_factory):
     """A run of letters with shots and every further measurement, steered by another set's test; and its overrides."""
     overrides = [
         *smaller(questions_folder, tmp_path_factory.mktemp("everything")),
+        "data.columns.cluster=answer",
         "prompt=letters",
         "prompt.shots=2",
         "prompt.shots_draw=per_question",
@@ -176,6 +258,54 @@ def test_an_evaluation_writes_files_of_the_harness_for_each_of_its_splits(small,
     assert names == {"results", "samples_mine_dev", "samples_mine_test"}
 
 
+def test_the_files_of_the_harness_name_the_data_and_the_split_of_each_set(small, questions_folder, tmp_path):
+    for name in ("steering", "more"):
+        shutil.copytree(questions_folder, tmp_path / name)
+    record = measured_again(
+        [
+            *(key for key in small if not key.startswith(("optimizer", "objective"))),
+            f"evaluation.dev={local(tmp_path / 'steering', 'steering', 'test')}",
+            f"evaluation.sets=[{local(tmp_path / 'more', 'more', 'dev')}]",
+            "evaluation.harness_task=mine",
+        ]
+    )
+    files = [json.loads(path.read_text()) for path in (record.folder / "harness").rglob("results_*.json")]
+    tasks = {
+        name: (task["dataset_path"], task["test_split"]) for file in files for name, task in file["configs"].items()
+    }
+    called = record.config.data.splits
+    assert tasks == {
+        "mine_test": (str(questions_folder), called.test),
+        "mine_dev": (str(tmp_path / "steering"), called.test),
+        "mine_more": (str(tmp_path / "more"), called.dev),
+    }
+
+
+# --- what decides ----------------------------------------------------------------------------------------------------
+
+
+def test_the_p_that_decides_is_that_of_clusters_where_there_are_any():
+    before, after = [False] * 8, [True] * 6 + [False] * 2
+    alone, together = mcnemar(before, after), mcnemar(before, after, list("aaabbbcc"))
+    assert alone.p == together.p != together.p_clustered
+    assert report.gain(alone)["test/acc_gain_p"] == alone.p
+    assert report.gain(together)["test/acc_gain_p"] == together.p_clustered
+    assert report.gain(together)["test/mcnemar_p"] == alone.p
+
+
+def test_the_model_card_says_that_questions_go_together(everything):
+    folder, result, _ = everything
+    assert "test/acc_gain_p" in result["metrics"] and "test/clusters" in result["metrics"]
+    assert "(interval: Wilson's at the effective number of questions" in (folder / "model" / "README.md").read_text()
+
+
+def test_the_model_card_of_independent_questions_and_the_terminal_when_something_else_steers(small, capsys):
+    overrides = ["evaluation.cluster=none", "evaluation.best_metric=dev/ece", "optimizer.learning_rate=0.01"]
+    folder, result = trained([*small, *overrides])
+    assert "(interval: Wilson's)." in (folder / "model" / "README.md").read_text()
+    assert f"parameters; dev/ece {result['metrics']['base/dev/ece']:.3f}" in capsys.readouterr().out
+
+
 # --- steering --------------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +326,20 @@ def test_the_state_that_another_set_calls_best_is_kept(small, questions_folder, 
     losses = list(measured.values())
     assert result["value"] == pytest.approx(min(losses), abs=1e-6)
     assert result["value"] < max(losses) - 0.1
+
+
+@pytest.mark.parametrize("steering", ["dev/acc", "dev/ece"])
+def test_progress_shows_what_steers_whenever_it_is_measured(steering):
+    console = Console(width=100)
+    arguments = [console, 20] if steering == "dev/acc" else [console, 20, steering]
+    with console.capture() as capture, TrainingProgress(*arguments) as progress:
+        progress.update({"train/loss": 1.5}, 1)
+        progress.update({"dev/acc": 0.25, "dev/ece": 0.125}, 2)
+        progress.update({"train/loss": 1.25}, 3)
+    (line,) = capture.get().splitlines()
+    value = {"dev/acc": "0.250", "dev/ece": "0.125"}[steering]
+    assert line.startswith(f"update  2/20  loss 1.500  {steering} {value}  ")
+    assert line.count("dev/") == 1
 
 
 # --- dry runs --------------------------------------------------------------------------------------------------------
@@ -253,11 +397,46 @@ def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_tab
     results = [run_folder.read_json(folder / "result.json") for folder in folders]
     assert [result["status"] for result in results] == ["complete"] * 2
     table = done.stdout[done.stdout.index("All of them") :].splitlines()
-    for folder, result, model in zip(folders, results, ("embedded:starter", str(saved)), strict=True):
+    for number, (folder, result) in enumerate(zip(folders, results, strict=True), 1):
+        model = ("embedded:starter", str(saved))[number - 1]
         for questions, name in (("local test", "test"), ("more", "more")):
-            (line,) = (line for line in table if folder.name in line and f" {questions} " in line)
-            assert model in line
+            (line,) = (line for line in table if re.match(rf"\W+{number} .* {questions} ", line))
+            assert f" {model} " in line and f" model.path={model} " in line
             assert f"{100 * result['metrics'][f'{name}/acc']:.1f} %" in line
+        assert f"  {number}  outputs/runs/evaluate/{folder.name}" in table
+
+
+def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = command(
+        f"data.path={questions_folder},/nowhere,{questions_folder}",
+        "data=local",
+        "splits=[test]",
+        "tracking=none",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    (folder, _) = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
+    table = done.stdout[done.stdout.index("All of them") :]
+    assert table.endswith(f"Run folders:\n  1  outputs/runs/evaluate/{folder.name}\n")
+    assert done.stderr.splitlines()[-1].startswith("data.path=/nowhere: no such file or folder")
+
+
+def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_terminal(small, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    own = [key for key in small if not key.startswith(("optimizer", "objective"))]
+    records = [measured_again([*own, "splits=[test]", f"prompt={style}"]) for style in ("cloze", "letters")]
+    capsys.readouterr()
+    report.summary(records)
+    told = capsys.readouterr().out
+    table, folders = told.split("Run folders:\n")
+    assert max(map(len, table.splitlines())) <= 80 and "…" not in table
+    for number, style in ((1, "cloze"), (2, "letters")):
+        (line,) = (line for line in table.splitlines() if re.match(rf"\W+{number} ", line))
+        assert f"prompt={style}" in line
+        for text in own:
+            assert text.split("=")[0] not in line
+    assert folders.splitlines() == [f"  {number}  {record.folder}" for number, record in enumerate(records, 1)]
 
 
 def test_one_model_has_no_table_of_all(small, tmp_path, monkeypatch):

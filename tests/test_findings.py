@@ -10,7 +10,7 @@ from rich.console import Console
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Order, Prediction
 from mcqa.evaluation.statistics import mcnemar
-from mcqa.findings import details, interval, percent, subjects, table, verdict, wrong
+from mcqa.findings import details, interval, p_value, percent, subjects, table, verdict, wrong
 from mcqa.question import Question
 
 
@@ -44,6 +44,7 @@ PLAIN = [prediction(), prediction(answer=1), prediction(), prediction()]
 
 def test_shares_are_per_cent_with_a_decimal():
     assert (percent(0.12345), percent(1), percent(0)) == ("12.3 %", "100.0 %", "0.0 %")
+    assert (p_value(0.04321), p_value(0.00009), p_value(None)) == ("0.0432", "< 0.0001", "–")
     assert interval({"x/acc_ci_low": 0.1, "x/acc_ci_high": 0.256}, "x/acc") == "10.0 – 25.6 %"
 
 
@@ -102,9 +103,17 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
 def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_are():
     found = metrics(PLAIN)
     assert said(PLAIN) == [
-        f"The questions could show a difference from {100 * found['smallest_difference']:.1f} points.",
+        "The questions are too few to show any difference.",
         f"Expected calibration error {found['ece']:.3f}, Brier score {found['brier']:.3f}.",
     ]
+
+
+def test_what_many_questions_could_show_is_told_in_points():
+    found = metrics(PLAIN * 25)
+    assert found["smallest_difference"] < 1
+    assert said(PLAIN * 25)[0] == (
+        f"The questions could show a difference from {100 * found['smallest_difference']:.1f} points."
+    )
 
 
 def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
@@ -114,9 +123,20 @@ def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
 
 
 def test_questions_that_go_together_are_told():
-    rows = [prediction(answer=n % 2, cluster="ab"[n // 2 % 2]) for n in range(8)]
-    assert "The interval knows that the questions come in 2 groups that go together." in said(rows, cluster="auto")
+    rows = [prediction(answer=n % 2, cluster="abcdefghij"[n // 2]) for n in range(20)]
+    assert "The interval knows that the questions come in 10 groups that go together." in said(rows, cluster="auto")
     assert about("groups", said(rows, cluster="none")) == []
+
+
+def test_an_interval_of_one_group_or_a_few_says_why_it_is_so_wide():
+    rows = [prediction(answer=n % 2, subject="law") for n in range(8)]
+    told, nothing = said(rows, cluster="subject")[:2]
+    assert told.startswith("All questions go together in one group, and one group says nothing about others")
+    assert "intervals are 0 to 100 %" in told and "evaluation.cluster=none" in told
+    assert nothing == "The questions are too few to show any difference."
+    assert about("group", said(rows, cluster="auto")) == []
+    few = [prediction(answer=n % 2, subject="ab"[n % 2]) for n in range(8)]
+    assert said(few, cluster="subject")[0].startswith("2 groups of questions that go together say little about others")
 
 
 def test_each_further_accuracy_is_told_with_its_interval():

@@ -155,6 +155,12 @@ def test_the_picture_of_orders_shows_each_order_and_both_corrected_accuracies():
     assert lines["averaged over orders"] == found["acc_averaged"]
 
 
+@pytest.mark.parametrize(("n", "told"), [(1, "on 1 question,"), (2, "on 2 questions,")])
+def test_questions_are_counted_in_grammatical_english(n, told):
+    assert told in pictures.choices_only_figure(measured(n)).axes[0].get_xlabel()
+    assert told.rstrip(",") + " (" in pictures.orders_figure(measured(n)).axes[0].get_xlabel()
+
+
 def test_a_hundred_orders_are_drawn_without_names_on_a_page():
     figure = pictures.orders_figure(measured(5, choices=5, orders="all"))
     assert len(points(figure.axes[0])) == 120

@@ -1,8 +1,4 @@
-"""What each configuration answers to each question, and where answers flip.
-
-A margin is by how many nats the right choice beats the best wrong one; divided by the choice's length in characters
-or bytes under acc_norm and acc_bytes, as its score is.
-"""
+"""What each configuration answers to each question, and where answers flip."""
 
 import math
 from collections import Counter
@@ -11,9 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcqa.comparison.configurations import Configuration
-from mcqa.comparison.options import Metric
-from mcqa.evaluation.metrics import right, scores
-from mcqa.evaluation.predictions import Prediction, best
+from mcqa.comparison.decided import Decided, decided
 from mcqa.question import Question
 
 Kind = Literal["newly right", "newly wrong", "always right", "always wrong"]
@@ -31,8 +25,8 @@ class Answer:
 
     @property
     def is_right(self) -> bool:
-        """In more than half of the seeds."""
-        return self.right > 0.5
+        """In more than half of the seeds; where it is just half, the mean margin decides."""
+        return self.right > 0.5 or (self.right == 0.5 and (self.margin or 0.0) > 0)
 
 
 @dataclass(frozen=True)
@@ -44,43 +38,47 @@ class Flip:
     before: Answer
     after: Answer
 
+    @property
+    def change(self) -> float:
+        """By how much the share of seeds with a right answer rises; 1, 0 or -1 for single runs."""
+        return self.after.right - self.before.right
+
 
 @dataclass(frozen=True)
 class Subject:
-    """How many questions of a subject are of each kind."""
+    """How many questions of a subject are of each kind, and how many were gained and lost.
+
+    Over several seeds a question is gained or lost in part; for single runs these are the newly right and the newly
+    wrong ones. The net over all subjects is the difference of the accuracies times the number of questions.
+    """
 
     name: str
     counts: dict[Kind, int]
+    gained: float
+    lost: float
 
     @property
     def questions(self) -> int:
         return sum(self.counts.values())
 
     @property
-    def net(self) -> int:
-        return self.counts["newly right"] - self.counts["newly wrong"]
+    def net(self) -> float:
+        return _tidy(self.gained - self.lost)
 
 
-def margin(row: Prediction, metric: Metric) -> float | None:
-    normed = list(scores(row, metric))
-    of_answer = normed.pop(row.question.answer)
-    found = of_answer - max(normed) if not any(map(math.isnan, [of_answer, *normed])) else math.nan
-    return None if math.isnan(found) else found
-
-
-def answers(configuration: Configuration, metric: Metric) -> list[Answer]:
+def answers(configuration: Configuration, metric: str) -> list[Answer]:
     """One a question, in the order of the predictions."""
-    return [_answer(rows, metric) for rows in zip(*configuration.predictions, strict=True)]
+    seeds = [decided(rows, metric) for rows in configuration.predictions]
+    return [_answer(found) for found in zip(*seeds, strict=True)]
 
 
-def _answer(rows: Sequence[Prediction], metric: Metric) -> Answer:
-    """rows: the same question under each seed."""
-    choices = Counter(best(scores(row, metric)) for row in rows)
-    margins = [found for row in rows if (found := margin(row, metric)) is not None]
+def _answer(found: Sequence[Decided]) -> Answer:
+    """found: the same question under each seed."""
+    margins = [one.margin for one in found if one.margin is not None]
     return Answer(
-        choice=choices.most_common(1)[0][0],
-        right=sum(right(row, metric) for row in rows) / len(rows),
-        margin=sum(margins) / len(margins) if len(margins) == len(rows) else None,
+        choice=Counter(one.choice for one in found).most_common(1)[0][0],
+        right=sum(one.right for one in found) / len(found),
+        margin=sum(margins) / len(margins) if len(margins) == len(found) else None,
     )
 
 
@@ -96,6 +94,16 @@ def _kind(before: bool, after: bool) -> Kind:
     return "newly right" if after else "always wrong"
 
 
+def net(flips: Sequence[Flip]) -> float:
+    """Questions gained less questions lost."""
+    return _tidy(math.fsum(flip.change for flip in flips))
+
+
+def _tidy(questions: float) -> float:
+    """Thirds of questions do not add up to whole ones exactly; 0 has no sign."""
+    return round(questions, 9) + 0.0
+
+
 def surest(flips: Sequence[Flip], kind: Kind) -> list[Flip]:
     """Those of one kind, the largest margin after the flip first, for or against the right choice."""
     return sorted((flip for flip in flips if flip.kind == kind), key=lambda flip: -abs(flip.after.margin or 0.0))
@@ -103,13 +111,19 @@ def surest(flips: Sequence[Flip], kind: Kind) -> list[Flip]:
 
 def by_subject(questions: Sequence[Question], flips: Sequence[Flip]) -> list[Subject]:
     """The largest net change first, gain or loss; empty where the questions have no subject."""
-    counts: dict[str, Counter[Kind]] = {}
+    groups: dict[str, list[Flip]] = {}
     for flip in flips:
-        counts.setdefault(questions[flip.index].subject, Counter())[flip.kind] += 1
-    if set(counts) <= {""}:
+        groups.setdefault(questions[flip.index].subject, []).append(flip)
+    if set(groups) <= {""}:
         return []
-    found = [Subject(name or "no subject", {kind: count[kind] for kind in KINDS}) for name, count in counts.items()]
+    found = [_subject(name or "no subject", group) for name, group in groups.items()]
     return sorted(found, key=lambda subject: (-abs(subject.net), subject.name))
+
+
+def _subject(name: str, flips: Sequence[Flip]) -> Subject:
+    kinds, changes = Counter(flip.kind for flip in flips), [flip.change for flip in flips]
+    gained, lost = (math.fsum(max(0.0, sign * change) for change in changes) for sign in (1, -1))
+    return Subject(name, {kind: kinds[kind] for kind in KINDS}, _tidy(gained), _tidy(lost))
 
 
 def choice_text(question: Question, answer: Answer) -> str:

@@ -86,26 +86,29 @@ def differences(comparison: Comparison) -> Any:
 
 
 def subjects(comparison: Comparison) -> Any:
-    """Newly right to the right, newly wrong to the left, by subject, the largest net change on top."""
-    found = by_subject(comparison.questions, comparison.with_first[0].flips)
+    """Questions gained to the right, lost to the left, by subject, the largest net change on top."""
+    pair = comparison.with_first[0]
+    found, seeds = by_subject(comparison.questions, pair.flips), comparison.several_seeds(pair)
+    gained, lost = ("gained", "lost") if seeds else ("newly right", "newly wrong")
     figure, axes = _rows([f"{_cut(subject.name)} ({subject.questions})" for subject in found[:MOST_SUBJECTS]])
     for i, subject in enumerate(found[:MOST_SUBJECTS]):
-        right, wrong = subject.counts["newly right"], subject.counts["newly wrong"]
-        axes.barh(i, right, color=BLUE, height=0.62, label="newly right" if i == 0 else None)
-        axes.barh(i, -wrong, color=VERMILLION, height=0.62, label="newly wrong" if i == 0 else None)
-        axes.annotate(words.signed(subject.net), (right, i), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.barh(i, subject.gained, color=BLUE, height=0.62, label=gained if i == 0 else None)
+        axes.barh(i, -subject.lost, color=VERMILLION, height=0.62, label=lost if i == 0 else None)
+        at, text = (subject.gained, i), words.net(subject.net, seeds)
+        axes.annotate(text, at, xytext=(4, 0), textcoords="offset points", va="center")
     axes.axvline(0, color=GREY, linewidth=1.5)
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.margins(x=0.12)
     rest = f"; {MOST_SUBJECTS} of {len(found)} subjects" if len(found) > MOST_SUBJECTS else ""
-    axes.set_xlabel(f"questions, and net{rest}")
+    axes.set_xlabel(f"questions{', mean over seeds' if seeds else ''}, and net{rest}")
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     return figure
 
 
 def margins(comparison: Comparison) -> Any:
-    """Margin of every question before and after; a question that crosses an axis flips."""
+    """Margin of every question before and after. Of single runs, a question that crosses an axis flips; over seeds
+    margins are means, and most seeds decide."""
     pair = comparison.with_first[0]
     figure, axes = _figure(4.6)
     few = len(pair.flips) <= MOST_POINTS

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from mcqa.comparison.options import Options
@@ -69,7 +70,7 @@ def configurations(runs: Sequence[Run], options: Options) -> Compared:
         return _before_and_after(grouped[0], options)
     keys = _by_configuration(grouped, _differing(grouped))
     labels = _labels(grouped, keys)
-    rows = same_questions({run.shown: run.predictions(options.split) for run in runs}, runs)
+    rows = same_questions({run.shown: run.predictions(options.split) for run in runs}, runs, options.split)
     found = [
         _configuration(label, group, [rows[run.shown] for run in group], _is_trained(group[0], options.split))
         for label, group in zip(labels, grouped, strict=True)
@@ -88,7 +89,7 @@ def _before_and_after(group: Sequence[Run], options: Options) -> Compared:
         )
     before = {run.shown: f"{run.shown} before training" for run in group}
     named = {before[run.shown]: run.predictions(base) for run in group}
-    rows = same_questions(named | after, group)
+    rows = same_questions(named | after, group, options.split)
     found = [
         _configuration("base", group, [rows[name] for name in named], trained=False),
         _configuration("fine-tuned", group, [rows[run.shown] for run in group], trained=True),
@@ -118,9 +119,16 @@ def _is_trained(run: Run, split: str) -> bool:
 
 
 def _no_run_twice(runs: Sequence[Run]) -> None:
-    folders = [run.folder.resolve() for run in runs]
-    if twice := {run.shown for run, folder in zip(runs, folders, strict=True) if folders.count(folder) > 1}:
-        raise ConfigError(f"{', '.join(sorted(twice))} is named twice; a run is compared with other runs.")
+    """By its folder, and by its id in MLflow, where it is found when its folder lies elsewhere."""
+    pairs = [(one, other) for one, other in combinations(runs, 2) if _is_same_run(one, other)]
+    if twice := {run.shown for pair in pairs for run in pair}:
+        verb = "are one run, named twice" if len(twice) > 1 else "is named twice"
+        raise ConfigError(f"{' and '.join(sorted(twice))} {verb}; a run is compared with other runs.")
+
+
+def _is_same_run(one: Run, other: Run) -> bool:
+    tracked = one.mlflow_id is not None and one.mlflow_id == other.mlflow_id
+    return tracked or one.folder.resolve() == other.folder.resolve()
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:

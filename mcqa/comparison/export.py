@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PAIR_COLUMNS = (
     "before", "after", "difference", "low", "high", "test", "p", "p_holm", "apart", "p_mcnemar",
-    "bootstrap_low", "bootstrap_high", "bootstrap_p", "from_questions", "from_seeds", "smallest", *KINDS,
+    "bootstrap_low", "bootstrap_high", "bootstrap_p", "from_questions", "from_seeds", "smallest", *KINDS, "net",
 )  # fmt: skip
 
 
@@ -98,6 +98,7 @@ def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "apart": pair.apart,
         "seeds_known": not pair.unknown_seeds,
         "flips": {kind: pair.count(kind) for kind in KINDS},
+        "net": pair.net,
         "subjects": {
             subject.name: {**subject.counts, "net": subject.net}
             for subject in by_subject(comparison.questions, pair.flips)
@@ -133,6 +134,7 @@ def _pair_row(comparison: Comparison, pair: Pair) -> list[Any]:
         *((drawn.low, drawn.high, drawn.p) if drawn else (None, None, None)),
         *(found.from_questions, found.from_seeds, found.smallest),
         *(pair.count(kind) for kind in KINDS),
+        pair.net,
     ]
 
 
@@ -226,8 +228,11 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
 
 
 def _flips_table(comparison: Comparison, pair: Pair) -> dict[str, Any]:
-    """The questions that flip between the first two configurations, as MLflow shows a table."""
-    columns = ["kind", "id", "subject", "question", "right", "before", "after", "margin_before", "margin_after"]
+    """The questions that flip between the first two configurations, as MLflow shows a table.
+
+    net: 1 gained, -1 lost; over seeds the change in the share of them that is right.
+    """
+    columns = ["kind", "net", "id", "subject", "question", "right", "before", "after", "margin_before", "margin_after"]
     flipped = [flip for kind in KINDS[:2] for flip in surest(pair.flips, kind)]
     return {"columns": columns, "data": [_flip_row(comparison.questions[flip.index], flip) for flip in flipped]}
 
@@ -235,4 +240,4 @@ def _flips_table(comparison: Comparison, pair: Pair) -> dict[str, Any]:
 def _flip_row(question: Question, flip: Flip) -> list[Any]:
     texts = [question.choices[question.answer], choice_text(question, flip.before), choice_text(question, flip.after)]
     margins = [flip.before.margin, flip.after.margin]
-    return [flip.kind, question.id, question.subject, question.question, *texts, *margins]
+    return [flip.kind, round(flip.change, 9), question.id, question.subject, question.question, *texts, *margins]

@@ -21,7 +21,13 @@ def section(comparison: Comparison, pair: Pair, most: int) -> str:
     subjects = by_subject(comparison.questions, pair.flips)
     listed = _listed(pair, most)
     items = "".join(_question(comparison.questions[flip.index], flip, names) for flip in listed)
-    body = _counts(pair) + _subjects(subjects) + (_filter(listed, comparison) + items if listed else "")
+    seeds = comparison.several_seeds(pair)
+    body = (
+        _counts(pair)
+        + _net(pair, seeds)
+        + _subjects(subjects, seeds)
+        + (_filter(listed, comparison) + items if listed else "")
+    )
     title = f"Flips from {names[0]} to {names[1]}"
     return f'<section class="flips"><h2>{escape(title)}</h2>{body}{_left_out(pair, listed)}</section>'
 
@@ -53,13 +59,20 @@ def _counts(pair: Pair) -> str:
     return f'<div class="kinds">{boxes}</div>'
 
 
-def _subjects(subjects: Sequence[Subject]) -> str:
+def _net(pair: Pair, seeds: bool) -> str:
+    """Over seeds the counts, which most seeds decide, need not add up to the difference."""
+    if not seeds:
+        return ""
+    return f'<p class="note">Net over seeds: {words.net(pair.net, seeds)} questions. Most seeds decide the kind.</p>'
+
+
+def _subjects(subjects: Sequence[Subject], seeds: bool) -> str:
     if not subjects:
         return ""
     rows = "".join(
         f'<tr><td>{escape(subject.name)}</td><td class="n">{subject.questions}</td>'
         + "".join(f'<td class="n">{subject.counts[kind]}</td>' for kind in KINDS)
-        + f'<td class="n">{words.signed(subject.net)}</td></tr>'
+        + f'<td class="n">{words.net(subject.net, seeds)}</td></tr>'
         for subject in subjects
     )
     heads = "".join(f'<th class="n">{name}</th>' for name in ("questions", *KINDS, "net"))

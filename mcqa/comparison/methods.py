@@ -11,6 +11,11 @@ _METRICS = {
     "acc_tokens": "The answer is the choice with the highest summed log-probability over its number of tokens.",
     "acc_mutual_info": "The answer is the choice whose log-probability gains most by the question being there.",
     "acc_choices_only": "The answer is the choice with the highest log-probability when the question is removed.",
+    "acc_worst": "Right is what is right under every measured order of the options; the order furthest from right "
+    "gives answer and margin.",
+    "acc_debiased": "The answer is the letter whose log-probability is highest above that of the letter by itself: "
+    "its prior, estimated over all questions and orders (PriDe; Zheng et al. 2024).",
+    "acc_averaged": "The answer is the choice with the highest log-probability, averaged over the measured orders.",
 }
 
 
@@ -43,7 +48,7 @@ def _accuracy(clustered: bool, seeds: bool) -> str:
         if clustered
         else "Wilson's score interval (Wilson 1927)"
     )
-    several = ", or of several seeds Student's t with the pooled standard error of questions and seeds"
+    several = "; over several seeds of as many questions as have the variance of questions and seeds, and Student's t"
     return f"95 %: {one}{several if seeds else ''}."
 
 
@@ -57,17 +62,19 @@ def _bootstrap(comparison: Comparison) -> str:
 
 _CLUSTERS = (
     "Questions that share a passage, a fact or a subject tend to be right or wrong together and count as one cluster: "
-    "variances are cluster-robust (Liang & Zeger 1986), so that asking about one fact three times proves less than "
-    "three facts."
+    "variances are cluster-robust (Liang & Zeger 1986, in the form CR2), so that asking about one fact three times "
+    "proves less than three facts. Student's t has the degrees of freedom of Bell & McCaffrey (2002)."
 )
 _SINGLE = (
     "On the same questions: the exact McNemar test (McNemar 1947) of the questions that only one of the two answers "
     "right decides; the interval is that of Bonett & Price (2012)."
 )
 _CLUSTERED = (
-    "On the same questions: Bonett & Price's (2012) interval with the number of questions over the design effect of "
-    "the differences and Student's t for the number of clusters; the test that it inverts decides. McNemar's p "
-    "(McNemar 1947) takes questions as independent and is too small where clusters matter."
+    "On the same questions: mean and cluster-robust variance (CR2) of the differences, with a cluster gained and a "
+    "cluster lost added, as Bonett & Price (2012) add a question each; they have as many questions as flip at once, up "
+    "to the mean size of a cluster. Student's t with Bell & McCaffrey's degrees of freedom gives the interval, and the "
+    "test that it inverts decides. McNemar's p (McNemar 1947) takes questions as independent and is too small where "
+    "clusters matter."
 )
 _POOLED = (
     "Means over seeds. Questions and seeds are crossed sources of noise, both in the interval, which is Student's t "
@@ -81,10 +88,16 @@ _MANY = (
 )
 _SMALLEST = (
     "The smallest true difference, in points, that a test at 5 % finds in four of five such comparisons (power 80 %): "
-    "from the share of questions on which the two disagree (Connor 1987), or from the pooled standard error."
+    "from the share of questions on which the two disagree (Connor 1987), with clusters over the design effect of the "
+    "differences, or from the pooled standard error. It is more than half of the interval, for a true difference at an "
+    "interval's end would be found only half of the time."
 )
 _MARGINS = (
     "A margin is the score of the right choice minus that of the best wrong one, in nats, normalised as the metric "
     "is; above 0 is right. Flips are of the first configuration against each other one."
 )
-_MARGINS_SEEDS = " Over seeds: mean margin, commonest answer, and right means right in more than half of the seeds."
+_MARGINS_SEEDS = (
+    " Over seeds: mean margin, commonest answer, and right means right in more than half of the seeds, or in just half "
+    "with a mean margin above 0. Net is the difference itself, in questions: the sum over questions of the change in "
+    "the share of seeds that are right."
+)

@@ -5,14 +5,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
-from mcqa.config import listing
+from mcqa.config import EvaluationConfig, listing
 from mcqa.errors import ConfigError, nearest
+from mcqa.rules import HIGHER_IS_BETTER
 
-Metric = Literal["acc", "acc_norm", "acc_bytes", "acc_tokens", "acc_mutual_info", "acc_choices_only"]
-METRICS: tuple[str, ...] = get_args(Metric)
-Cluster = Literal["auto", "passage", "subject", "none"]
+if TYPE_CHECKING:
+    from mcqa.evaluation.metrics import Cluster  # whose module imports numpy, and --help waits for nothing
+
+MEANS = ("acc_orders", "consistency")  # neither right nor wrong question by question
+METRICS = tuple(name for name in HIGHER_IS_BETTER if name not in MEANS)
+CLUSTERS: tuple[str, ...] = get_args(get_type_hints(EvaluationConfig)["cluster"])
 FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 1_000_000  # below, 2.5 % of them are no number to speak of
 
 
@@ -22,8 +26,8 @@ class Options:
 
     runs: tuple[str, ...]
     split: str
-    metric: Metric
-    cluster: Cluster
+    metric: str
+    cluster: "Cluster"
     resamples: int
     outputs: Path
     out: Path
@@ -70,8 +74,8 @@ KNOWN = {
     "metric": _Option("acc", _one_of(METRICS), f"what decides right or wrong: {', '.join(METRICS)}"),
     "cluster": _Option(
         "auto",
-        _one_of(get_args(Cluster)),
-        "who goes together: auto (fact or passage, else subject), passage, subject, none",
+        _one_of(CLUSTERS),
+        "who goes together: auto (fact or passage, else 10 subjects or more), passage, subject, none",
     ),
     "out": _Option("", _text, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also keep it in MLflow, as a run named compare beside the first run"),
@@ -112,8 +116,7 @@ def parse(arguments: Sequence[str]) -> Options:
         raise ConfigError(listing(problems))
     outputs = Path(values.pop("outputs")).expanduser().absolute()
     out = Path(values.pop("out") or outputs / "compare" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
-    metric = cast(Metric, values.pop("metric"))
-    return Options(tuple(runs), metric=metric, outputs=outputs, out=out.expanduser().absolute(), **values)
+    return Options(tuple(runs), outputs=outputs, out=out.expanduser().absolute(), **values)
 
 
 def _sorted_out(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:

@@ -21,6 +21,8 @@ CAPTIONS = {
     "reliability": ("Reliability", "accuracy by confidence"),
     "letters": ("Letters", "chosen and recalled, over all orders of the options"),
 }
+MARGINS_OVER_SEEDS = "mean margins over seeds"
+OF_ONE_RUN = ("confidence", "reliability", "letters")  # by the scores as they are, whatever decides the comparison
 MOST_PAIRS, MOST_KEYS, LONGEST_VALUE = 100, 150, 120
 _THEMED = {
     "#0072b2": "var(--blue)",
@@ -47,7 +49,7 @@ def page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
 
 def _sections(comparison: Comparison, drawn: Mapping[str, str]) -> Iterator[str]:
     yield _section("Configurations", _accuracies(comparison))
-    yield _figures(drawn)
+    yield _figures(drawn, comparison)
     yield _section("Differences", _pairs(comparison))
     shown = comparison.with_first[: flipped.MOST_LISTS]
     for pair in shown:
@@ -133,7 +135,7 @@ def _columns(comparison: Comparison) -> dict[str, Callable[[Pair], str]]:
             "from seeds": lambda pair: _error(pair.found.from_seeds),
         }
     return columns | {
-        "flips": lambda pair: words.flips(pair),
+        "flips": lambda pair: words.flips(comparison, pair),
         "could show": lambda pair: words.from_points(pair.found.smallest),
     }
 
@@ -165,16 +167,24 @@ def _reading(pair: Pair) -> str:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _figures(drawn: Mapping[str, str]) -> str:
-    shown = "".join(_figure(name, svg) for name, svg in drawn.items())
+def _figures(drawn: Mapping[str, str], comparison: Comparison) -> str:
+    shown = "".join(_figure(name, svg, comparison) for name, svg in drawn.items())
     return f'<div class="figures">{shown}</div>' if shown else ""
 
 
-def _figure(name: str, svg: str) -> str:
+def _figure(name: str, svg: str, comparison: Comparison) -> str:
     kind, _, number = name.partition("_")
-    title, meaning = CAPTIONS[kind]
+    title, meaning = CAPTIONS[kind][0], _meaning(kind, comparison)
     title = f"{title}, {number}" if number else title
     return f"<figure><figcaption>{title} <span>{meaning}</span></figcaption>{_inline(svg, name)}</figure>"
+
+
+def _meaning(kind: str, comparison: Comparison) -> str:
+    if kind == "margins" and comparison.several_seeds(comparison.with_first[0]):
+        return MARGINS_OVER_SEEDS
+    seeds = any(len(found.seeds) > 1 for found in comparison.accuracies)
+    of = f"; by acc (summed scores){', of the first seed' if seeds else ''}" if kind in OF_ONE_RUN else ""
+    return CAPTIONS[kind][1] + of
 
 
 def _inline(svg: str, name: str) -> str:

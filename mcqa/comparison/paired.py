@@ -8,17 +8,19 @@ from typing import Literal
 
 import numpy as np
 
-from mcqa.comparison.answers import Answer, Flip, Kind, answers, flips
+from mcqa.comparison.answers import Answer, Flip, Kind, answers, flips, net
 from mcqa.comparison.configurations import Compared, Configuration
-from mcqa.comparison.options import Metric, Options
+from mcqa.comparison.decided import decided
+from mcqa.comparison.options import Options
 from mcqa.errors import ConfigError
 from mcqa.evaluation import clusters as clustering
 from mcqa.evaluation import statistics
-from mcqa.evaluation.metrics import chance, clusters, right
-from mcqa.evaluation.pairing import POWER
+from mcqa.evaluation.metrics import chance, clusters
+from mcqa.evaluation.pairing import POWER, with_flips
+from mcqa.evaluation.predictions import Prediction
 from mcqa.question import Question
+from mcqa.rules import needed_for
 
-ALPHA = 1 - statistics.CONFIDENCE
 BOOTSTRAP_SEED = 0
 
 Clusters = Sequence[str] | None
@@ -74,10 +76,15 @@ class Pair:
 
     @property
     def apart(self) -> bool:
-        return self.p_adjusted < ALPHA
+        return self.p_adjusted < statistics.ALPHA
 
     def count(self, kind: Kind) -> int:
         return sum(flip.kind == kind for flip in self.flips)
+
+    @property
+    def net(self) -> float:
+        """Questions gained less questions lost, the mean over seeds."""
+        return net(self.flips)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Comparison:
     """All that is found. `clusters` is the number of clusters, None where every question stands alone."""
 
     compared: Compared
-    metric: Metric
+    metric: str
     resamples: int
     questions: tuple[Question, ...]
     clusters: int | None
@@ -100,6 +107,10 @@ class Comparison:
 
     def label(self, index: int) -> str:
         return self.configurations[index].label
+
+    def several_seeds(self, pair: Pair) -> bool:
+        """On either side, so that a question may flip in part."""
+        return any(len(self.configurations[i].predictions) > 1 for i in (pair.before, pair.after))
 
     @property
     def with_first(self) -> tuple[Pair, ...]:
@@ -132,18 +143,25 @@ def compare(compared: Compared, options: Options) -> Comparison:
     )
 
 
-def _check_measured(compared: Compared, metric: Metric) -> None:
-    needed = {"acc_mutual_info": "unconditional", "acc_choices_only": "choices_only"}.get(metric)
-    rows = [row for configuration in compared.configurations for rows in configuration.predictions for row in rows]
-    if needed and any(getattr(row, needed) is None for row in rows):
+def _check_measured(compared: Compared, metric: str) -> None:
+    needed = needed_for(metric)
+    runs = [rows for configuration in compared.configurations for rows in configuration.predictions]
+    if needed is not None and not all(_measured(rows, needed) for rows in runs):
+        value = "cyclic prompt=letters" if needed == "permutations" else "true"
         raise ConfigError(
             f"metric={metric}: not every run measured it. Measure them again: python -m mcqa.evaluate run=<run folder> "
-            f"evaluation.{needed}=true"
+            f"evaluation.{needed}={value}"
         )
 
 
-def _right(configuration: Configuration, metric: Metric) -> list[list[bool]]:
-    return [[right(row, metric) for row in rows] for rows in configuration.predictions]
+def _measured(rows: Sequence[Prediction], needed: str) -> bool:
+    if needed == "permutations":
+        return any(len(row.orders) > 1 for row in rows)
+    return all(getattr(row, needed) is not None for row in rows)
+
+
+def _right(configuration: Configuration, metric: str) -> list[list[bool]]:
+    return [[one.right for one in decided(rows, metric)] for rows in configuration.predictions]
 
 
 def _unknown_seeds(compared: Compared, *places: int) -> tuple[int, ...]:
@@ -166,17 +184,13 @@ def _accuracies(is_right: Sequence[Answers], names: Clusters, pairs: Sequence[Pa
 
 
 def _interval(seeds: Answers, names: Clusters) -> tuple[float, float]:
-    """Wilson's, or clustered; of several seeds the pooled standard error with Student's t."""
-    if len(seeds) == 1:
-        if names is None:
-            return statistics.wilson(sum(seeds[0]), len(seeds[0]))
-        one = statistics.clustered(seeds[0], names)
-        return one.low, one.high
-    found = statistics.pooled([[False] * len(seeds[0])], seeds, names)  # against a model that is never right
-    if math.isnan(found.standard_error):
-        return 0.0, 1.0
-    half = clustering.quantile(found.degrees_of_freedom) * found.standard_error
-    return max(0.0, found.difference - half), min(1.0, found.difference + half)
+    """Wilson's, of all that is known of the noise: questions, clusters, seeds."""
+    if len(seeds) > 1:
+        return statistics.pooled_accuracy(seeds, names)
+    if names is None:
+        return statistics.wilson(sum(seeds[0]), len(seeds[0]))
+    one = statistics.clustered(seeds[0], names)
+    return one.low, one.high
 
 
 # --- differences ------------------------------------------------------------------------------------------------------
@@ -203,9 +217,14 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: Clusters, resa
 
 
 def _smallest(before: Sequence[bool], after: Sequence[bool], names: Clusters) -> float:
+    """With the design effect of what the test looks at, so that few flips do not pass for independent questions."""
     differences = np.asarray(after, float) - np.asarray(before, float)
-    effect = 1.0 if names is None else clustering.design_effect(differences, clustering.codes(names, len(differences)))
+    effect = 1.0 if names is None else _effect(differences, clustering.codes(names, len(differences)))
     return statistics.smallest_difference(len(differences), float(abs(differences).mean()), effect)
+
+
+def _effect(differences: clustering.Values, of: clustering.Codes) -> float:
+    return math.nan if of.max() == 0 else clustering.design_effect(*with_flips(differences, of))
 
 
 def _pooled(before: Answers, after: Answers, names: Clusters) -> Difference:

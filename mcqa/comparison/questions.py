@@ -1,7 +1,9 @@
 """Only answers to the same questions can be compared one by one."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mcqa import run_folder
 from mcqa.comparison.runs import Run
 from mcqa.errors import DataError
 from mcqa.evaluation.predictions import Prediction
@@ -12,7 +14,7 @@ _NOT_ABOUT_MEASURING = ("data.limit", "data.licence", "data.recommended.", "data
 
 
 def same_questions(
-    predictions: Mapping[str, Sequence[Prediction]], runs: Sequence[Run]
+    predictions: Mapping[str, Sequence[Prediction]], runs: Sequence[Run], split: str
 ) -> dict[str, tuple[Prediction, ...]]:
     """Each run's predictions (by what the run is called) in the order of the first one's.
 
@@ -23,7 +25,7 @@ def same_questions(
     order = [row.question for row in predictions[first]]
     for other in others:
         if problem := _difference(order, [row.question for row in predictions[other]]):
-            raise DataError(f"{other} answered other questions than {first}: {problem} {_cause(runs)}")
+            raise DataError(f"{other} answered other questions than {first}: {problem} {_cause(runs, split)}")
     by_id = {name: {row.question.id: row for row in rows} for name, rows in predictions.items()}
     return {name: tuple(rows[question.id] for question in order) for name, rows in by_id.items()}
 
@@ -52,8 +54,8 @@ def _examples(names: Sequence[str]) -> str:
     return ", ".join(name[:60] for name in names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")
 
 
-def _cause(runs: Sequence[Run]) -> str:
-    keys = _data_keys(runs)
+def _cause(runs: Sequence[Run], split: str) -> str:
+    keys = _data_keys(runs, split.removeprefix("base/"))
     if keys:
         return f"Likely cause: {', '.join(keys)} differ{'s' if len(keys) == 1 else ''}. Compare runs on the same data."
     commits = {run.environment.get("git_commit") for run in runs}
@@ -61,11 +63,24 @@ def _cause(runs: Sequence[Run]) -> str:
     return f"Likely cause: {files}{', or the code was (their commits differ)' if len(commits) > 1 else ''}."
 
 
-def _data_keys(runs: Sequence[Run]) -> list[str]:
-    trees = [dict(run.tree) for run in runs]
-    names = dict.fromkeys(key for tree in trees for key in tree if key.startswith(("data.", "evaluation.dev")))
-    return [
-        name
-        for name in names
-        if not name.startswith(_NOT_ABOUT_MEASURING) and len({str(tree.get(name)) for tree in trees}) > 1
-    ][:6]
+def _data_keys(runs: Sequence[Run], split: str) -> list[str]:
+    """The keys that differ of what the split is measured on: a set of this name, dev's own set, or data."""
+    sets = [_set(run.tree, split) for run in runs]
+    if not any(sets):
+        return _differing([{key: run.tree[key] for key in run.tree if key.startswith("data.")} for run in runs], "")
+    where = "evaluation.dev" if split == "dev" else f"evaluation.sets.{split}"
+    return _differing(sets, f"{where}.") if all(sets) else [where]
+
+
+def _differing(trees: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
+    names = dict.fromkeys(key for tree in trees for key in tree if not key.startswith(_NOT_ABOUT_MEASURING))
+    return [f"{prefix}{name}" for name in names if len({str(tree.get(name)) for tree in trees}) > 1][:6]
+
+
+def _set(tree: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """The leaves of the further set that is called split, or that dev is taken from; empty where there is none."""
+    if split == "dev":
+        prefix = "evaluation.dev."
+        return {key.removeprefix(prefix): value for key, value in tree.items() if key.startswith(prefix)}
+    sets = [one for one in tree.get("evaluation.sets") or () if isinstance(one, Mapping)]
+    return next((run_folder.flat(one) for one in sets if one.get("name") == split), {})

@@ -1,17 +1,16 @@
 """Find a finished run, in a folder or in MLflow, and read what it left behind."""
 
-import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mcqa import run_folder
-from mcqa.comparison import stored
+from mcqa.comparison import damage, stored
 from mcqa.comparison.options import Options
-from mcqa.errors import ConfigError, DataError, nearest
-from mcqa.evaluation import predictions
+from mcqa.errors import ConfigError, nearest
 from mcqa.evaluation.predictions import Prediction
 
 MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
@@ -56,7 +55,7 @@ class Run:
         path = self.folder / "predictions" / f"{split.replace('/', '_')}.jsonl"
         if not path.is_file():
             raise ConfigError(_no_predictions(self, split))
-        return _read(path, self.shown)
+        return damage.read(path, self.shown)
 
 
 def find(reference: str, options: Options, downloads: str) -> Run:
@@ -65,11 +64,10 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     Raises:
         ConfigError: there is no such run, or it is not complete.
     """
-    by_id = MLFLOW_ID.fullmatch(reference) and not Path(reference).exists()
-    folder = _tracked_as(reference, options.outputs) if by_id else run_folder_of(reference)
+    folder = tracked_as(reference, options.outputs) if is_id(reference) else run_folder_of(reference)
     downloaded = folder is None
     if folder is None:
-        folder = run_folder_of(str(stored.download(reference, options, Path(downloads))))
+        folder = run_folder_of(str(stored.download(reference, options.outputs, options.tracking_uri, Path(downloads))))
     _must_be_complete(folder, reference)
     return Run(
         reference if downloaded else run_folder.shown(folder),
@@ -81,6 +79,24 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     )
 
 
+def configuration(reference: str, outputs: Path, tracking_uri: str | None) -> dict[str, Any]:
+    """The stored configuration of any run, complete or not, by its folder or its MLflow run id.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    folder = tracked_as(reference, outputs) if is_id(reference) else run_folder_of(reference)
+    with tempfile.TemporaryDirectory() as downloads:
+        if folder is None:
+            folder = stored.download(reference, outputs, tracking_uri, Path(downloads), ["config.yaml"])
+        tree: dict[str, Any] = run_folder.read_yaml(run_folder_of(str(folder)) / "config.yaml")
+        return tree
+
+
+def is_id(reference: str) -> bool:
+    return bool(MLFLOW_ID.fullmatch(reference)) and not Path(reference).exists()
+
+
 def run_folder_of(path: str) -> Path:
     try:
         return run_folder.open_existing(path)
@@ -88,7 +104,7 @@ def run_folder_of(path: str) -> Path:
         raise ConfigError(f"{path}: its config.yaml cannot be read: {error}.") from error
 
 
-def _tracked_as(run_id: str, outputs: Path) -> Path | None:
+def tracked_as(run_id: str, outputs: Path) -> Path | None:
     """The folder under outputs whose tracker gave the run this id."""
     for place in PLACES:
         for path in outputs.glob(f"{place}/tracking.json"):
@@ -122,52 +138,3 @@ def _no_predictions(run: Run, split: str) -> str:
     study = " Trials of a study measure dev only." if split == "test" and "dev" in splits else ""
     known = f"it has {', '.join(splits)}"
     return f"{run.shown} has no predictions for split={split}; {known}.{nearest(split, splits)}{study}"
-
-
-def _read(path: Path, run: str) -> list[Prediction]:
-    try:
-        rows = predictions.read(path)
-        faults = [f"line {number}: {fault}" for number, row in enumerate(rows, 1) if (fault := _fault(row))]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        faults = [_damage(path)]
-    if not faults and not rows:
-        faults = ["it is empty"]
-    if not faults and len({row.question.id for row in rows}) < len(rows):
-        faults = ["two lines have the same question id"]
-    if faults:
-        raise DataError(
-            f"{path}: {faults[0]}. The file is damaged or was changed; measure again: python -m mcqa.evaluate run={run}"
-        )
-    return rows
-
-
-def _fault(row: Prediction) -> str | None:
-    """What makes a prediction that could be read impossible to use."""
-    question, scores = row.question, row.scores
-    if not isinstance(question.id, str) or not isinstance(question.question, str):
-        return "id and question must be texts"
-    if len(question.choices) < 2 or len(scores) != len(question.choices):
-        return f"{len(scores)} scores for {len(question.choices)} choices"
-    if not all(isinstance(choice, str) for choice in question.choices):
-        return "choices must be texts"
-    if not isinstance(question.answer, int) or not 0 <= question.answer < len(question.choices):
-        return f"answer {question.answer!r} is none of its {len(question.choices)} choices"
-    return None
-
-
-def _damage(path: Path) -> str:
-    """Where a file that cannot be read is damaged."""
-    try:
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-            if line and not _is_object(line):
-                return f"line {number} is no JSON object"
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    return "a line lacks one of id, question, choices, answer, scores, lengths, or has the wrong kind of value there"
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False

@@ -73,7 +73,7 @@ def pairs(comparison: Comparison) -> Table:
             f"{pair.after + 1} against {pair.before + 1}",
             f"{words.points(pair.found.points)} ({words.interval(pair.found.low, pair.found.high)})",
             words.p_value(pair.p_adjusted) + (" *" if pair.apart else "  "),
-            words.flips(pair),
+            words.flips(comparison, pair),
             words.from_points(pair.found.smallest),
         )
     rest = f"; and {len(comparison.pairs) - PAIRS} more in pairs.csv" if len(comparison.pairs) > PAIRS else ""
@@ -95,10 +95,11 @@ def subjects(comparison: Comparison, pair: Pair) -> Table | None:
     found = by_subject(comparison.questions, pair.flips)
     if not found:
         return None
+    seeds = comparison.several_seeds(pair)
     table = _table("By subject", ["", "questions", "newly right", "newly wrong", "net"])
     for subject in found[:SUBJECTS]:
         right, wrong = subject.counts["newly right"], subject.counts["newly wrong"]
-        table.add_row(subject.name, str(subject.questions), str(right), str(wrong), words.signed(subject.net))
+        table.add_row(subject.name, str(subject.questions), str(right), str(wrong), words.net(subject.net, seeds))
     if len(found) > SUBJECTS:
         table.caption = f"and {len(found) - SUBJECTS} more on the page"
     return table

@@ -1,10 +1,10 @@
 """A run's files from MLflow, for a run whose folder is elsewhere."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcqa.comparison.options import Options
 from mcqa.errors import ConfigError
 from mcqa.tracking import redact
 
@@ -13,31 +13,37 @@ MAY_BE_MISSING = ("environment.json",)
 SQLITE = "sqlite:///"
 
 
-def download(run_id: str, options: Options, folder: Path) -> Path:
+def download(
+    run_id: str,
+    outputs: Path,
+    tracking_uri: str | None,
+    folder: Path,
+    files: Sequence[str] = (*FILES, "predictions"),
+) -> Path:
     """The run's configuration, result and predictions in a folder below `folder`, laid out like a run folder.
 
     Raises:
         ConfigError: no server, no such run, or a run without these files.
     """
-    uri = options.tracking_uri or f"{SQLITE}{options.outputs}/mlflow.db"
-    client, target = _client(uri, run_id, options.outputs), folder / run_id
+    uri = tracking_uri or f"{SQLITE}{outputs}/mlflow.db"
+    client, target = _client(uri, run_id, outputs), folder / run_id
     target.mkdir(exist_ok=True)
     try:
         client.get_run(run_id)
         listed = {found.path for found in client.list_artifacts(run_id)}
-        missing = [name for name in (*FILES, "predictions") if name not in listed]
+        missing = [name for name in files if name not in listed]
         if missing:
             raise ConfigError(
                 f"{run_id}: its run in MLflow has no {' and no '.join(missing)}. Is it a run of mcqa.train or "
                 "mcqa.evaluate that came to its end?"
             )
-        for name in (*FILES, "predictions", *(name for name in MAY_BE_MISSING if name in listed)):
+        for name in (*files, *(name for name in MAY_BE_MISSING if name in listed)):
             client.download_artifacts(run_id, name, str(target))
     except ConfigError:
         raise
     except Exception as error:  # MLflow's errors have no common kind: its own, requests', SQLAlchemy's, OSError
         raise ConfigError(
-            f"{run_id}: no run folder below {options.outputs} has this MLflow run id, and MLflow at {redact(uri)} "
+            f"{run_id}: no run folder below {outputs} has this MLflow run id, and MLflow at {redact(uri)} "
             f"does not give it: {_reason(error)}. Name the run's folder, or the right server with tracking_uri=."
         ) from error
     return target

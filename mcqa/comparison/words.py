@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from mcqa.comparison.configurations import Compared
 from mcqa.comparison.paired import Comparison, Difference, Pair
 from mcqa.comparison.runs import Run
+from mcqa.findings import few_clusters
+from mcqa.findings import p_value as p_value
+from mcqa.findings import percent as percent
 
 _MODEL = ("model.path", "model.revision", "model.tokenizer", "model.architecture", "model.vocabulary_size")
 SHOWN_KEYS = 4
@@ -18,23 +21,15 @@ def points(share: float) -> str:
     return ("+" if share > 0 else "−") + text
 
 
-def signed(count: int) -> str:
-    return "0" if count == 0 else f"{count:+d}".replace("-", "−")
+def net(questions: float, seeds: bool) -> str:
+    """Questions gained less questions lost, with a decimal where it is a mean over seeds."""
+    text = f"{abs(questions):.{1 if seeds else 0}f}"
+    return text if not float(text) else ("+" if questions > 0 else "−") + text
 
 
 def bare(share: float) -> str:
     """Percentage points without a plus, as an end of an interval."""
     return points(share).lstrip("+")
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def p_value(p: float | None) -> str:
-    if p is None:
-        return "–"
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def interval(low: float, high: float) -> str:
@@ -53,9 +48,10 @@ def smallest(share: float) -> str:
     return f"this set could show differences from {100 * share:.1f} points"
 
 
-def flips(pair: Pair) -> str:
-    """Questions newly right and newly wrong."""
-    return f"+{pair.count('newly right')} −{pair.count('newly wrong')}"
+def flips(comparison: Comparison, pair: Pair) -> str:
+    """Questions newly right and newly wrong; over seeds also the net, for most seeds decide those two."""
+    counts = f"+{pair.count('newly right')} −{pair.count('newly wrong')}"
+    return f"{counts} (net {net(pair.net, True)})" if comparison.several_seeds(pair) else counts
 
 
 def questions(count: int) -> str:
@@ -101,7 +97,8 @@ def pair_of(comparison: Comparison, i: int, j: int) -> Pair:
 
 def measured(comparison: Comparison) -> str:
     """What was measured on what."""
-    clusters = f" in {comparison.clusters} clusters" if comparison.clusters is not None else ""
+    plural = "" if comparison.clusters == 1 else "s"
+    clusters = f" in {comparison.clusters} cluster{plural}" if comparison.clusters is not None else ""
     return (
         f"{comparison.metric} on {comparison.compared.split}, {questions(len(comparison.questions))}{clusters}; "
         f"guessing gives {percent(comparison.chance)}"
@@ -110,7 +107,13 @@ def measured(comparison: Comparison) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """What to keep in mind with these numbers."""
-    return [*_seed_notes(comparison), *_score_notes(comparison), *remarks(comparison.compared)]
+    few = None if comparison.clusters is None else few_clusters(comparison.clusters, "cluster")
+    return [
+        *([few] if few else []),
+        *_seed_notes(comparison),
+        *_score_notes(comparison),
+        *remarks(comparison.compared),
+    ]
 
 
 def _seed_notes(comparison: Comparison) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """From a DataConfig to Questions: where they lie, who reads them, which are bad, what is cut and drawn."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from mcqa.config import DataConfig, EvaluationConfig
+from mcqa.config import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import arc, commonsenseqa, draws, files, hub, hygiene, local, mmlu, openbookqa
 from mcqa.data.answers import NO_ANSWER
 from mcqa.data.formats import Rows
@@ -25,6 +26,8 @@ READERS: dict[str, Reader] = {
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 10  # bad rows in an error
+KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
+"""A key of data where a message names it, and not in a path."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,15 @@ def load_for(config: DataConfig, evaluation: EvaluationConfig, wanted: Sequence[
     """`load`, with another set's dev where evaluation.dev says so, and evaluation.sets as further splits by name.
 
     Raises:
-        DataError: as `load` does.
+        DataError: as `load` does, by the keys of the set that it is about.
     """
     own = [split for split in wanted if split != "dev" or evaluation.dev is None]
-    others = [one for one in [evaluation.dev] if one is not None and "dev" in wanted]
-    named = [("dev", one) for one in others] + [(one.name, one) for one in evaluation.sets]
+    further = [(one.name, one, f"evaluation.sets[{number}]") for number, one in enumerate(evaluation.sets)]
+    if evaluation.dev is not None and "dev" in wanted:
+        further.insert(0, ("dev", evaluation.dev, "evaluation.dev"))
     data = load(config, own) if own else Data({}, [], [])
-    for name, one in named:
-        found = load(one.data, [one.split])
+    for name, one, where in further:
+        found = _further(one, where)
         data.splits[name] = found.splits[one.split]
         data.bad_rows.extend(f"{name}: {line}" for line in found.bad_rows)
         data.notes.append(f"{name}: {one.split} of {one.data.name} ({one.data.licence})")
@@ -69,6 +73,16 @@ def load_for(config: DataConfig, evaluation: EvaluationConfig, wanted: Sequence[
             data.notes.append(f"{name}: {count} of {_count(data.splits[name])} stand in train too (choices may differ)")
     order = [*SPLITS, *data.splits]
     return replace(data, splits={split: data.splits[split] for split in dict.fromkeys(order) if split in data.splits})
+
+
+def _further(one: SetConfig, where: str) -> Data:
+    """The data of a further set, whose messages and notes name its own keys and not those of data."""
+    try:
+        found = load(one.data, [one.split])
+    except DataError as error:
+        text = KEY.sub(f"{where}.", str(error))
+        raise DataError(text if text.startswith(where) else f"{where}: {text}") from error
+    return replace(found, notes=[KEY.sub(f"{where}.", note) for note in found.notes])
 
 
 def _load(config: DataConfig, wanted: Sequence[str]) -> Data:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from mcqa import prompting
-from mcqa.config import Config, PromptConfig
-from mcqa.evaluation.predictions import Prediction, best
+from mcqa.config import Config, PromptConfig, SetConfig
+from mcqa.evaluation.metrics import right
+from mcqa.evaluation.predictions import Prediction
 from mcqa.prompting import Shots
 from mcqa.question import Question
 
@@ -36,14 +37,15 @@ LETTERED = "{% for choice in choices %}{{'" + ALPHABET + "'[loop.index0]}}. {{ch
 class Measurement:
     """What was measured and with what.
 
-    model_name is a hub id or a folder; shots the drawn ones of the prompt, if it has any; environment as in
-    environment.json; began in seconds since 1970.
+    model_name is a hub id or a folder; questions says what they are a split of; shots are the drawn ones of the
+    prompt, if it has any; environment as in environment.json; began in seconds since 1970.
     """
 
     model_name: str
     model: Any
     tokenizer: Any
     config: Config
+    questions: SetConfig
     shots: Shots | None
     environment: Mapping[str, Any]
     began: float
@@ -76,14 +78,8 @@ def _write(path: Path, text: str) -> None:
 
 def outcomes(row: Prediction) -> dict[str, float]:
     """1.0 or 0.0 by metric, as their multiple_choice does; a score that is not a number is never right."""
-    scores = {
-        "acc": row.scores,
-        "acc_norm": [score / max(1, len(text)) for score, text in zip(row.scores, row.texts, strict=True)],
-        "acc_bytes": [score / max(1, len(text.encode())) for score, text in zip(row.scores, row.texts, strict=True)],
-    }
-    if row.unconditional is not None:
-        scores["acc_mutual_info"] = [ours - alone for ours, alone in zip(row.scores, row.unconditional, strict=True)]
-    return {name: float(best(values) == row.question.answer) for name, values in scores.items()}
+    names = ["acc", "acc_norm", "acc_bytes", *(["acc_mutual_info"] if row.unconditional is not None else [])]
+    return {name: float(right(row, name)) for name in names}
 
 
 def document(question: Question) -> dict[str, Any]:
@@ -167,14 +163,14 @@ def _hashes(sample: Mapping[str, Any]) -> str:
 
 def task_config(task: str, metrics: Sequence[str], measured: Measurement) -> dict[str, Any]:
     """The task in their words; over the samples' docs theirs asks the same. Shots drawn per question have no words."""
-    prompt, data = measured.config.prompt, measured.config.data
+    prompt, data, split = measured.config.prompt, measured.questions.data, measured.questions.split
     lettered = prompt.style == "letters"
     fixed = measured.shots.fixed if measured.shots else []
     return {
         "task": task,
         "dataset_path": data.hub or data.path or data.source,
         **({"dataset_name": data.hub_config} if data.hub_config else {}),
-        "test_split": data.splits.test or "test",
+        "test_split": getattr(data.splits, split) or data.splits.train or split,  # a dev of null is cut from train
         "doc_to_text": PASSAGE_AND_QUESTION + (LETTERED if lettered else "") + "Answer:",
         "doc_to_target": "answer",
         "unsafe_code": False,
@@ -205,7 +201,7 @@ def _run(measured: Measurement) -> dict[str, Any]:
         "batch_sizes": [],
         "device": config.hardware.device,
         "use_cache": None,
-        "limit": config.data.limit,
+        "limit": measured.questions.data.limit if measured.questions.split == "train" else None,
         "bootstrap_iters": 0,
         "gen_kwargs": None,
         "random_seed": config.seed,

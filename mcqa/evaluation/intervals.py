@@ -17,11 +17,11 @@ def standard_error(right: int, n: int) -> float:
 
 def wilson(right: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927), at 95 %."""
-    return _score_interval(right / n, n, quantile())
+    return score_interval(right / n, n, quantile())
 
 
-def _score_interval(share: float, n: float, reach: float) -> tuple[float, float]:
-    """All true shares from which the observed one is at most reach of their own standard errors away."""
+def score_interval(share: float, n: float, reach: float) -> tuple[float, float]:
+    """All true shares from which the observed one, of n answers, is at most reach of their own standard errors away."""
     shrink = 1 + reach**2 / n
     centre = (share + reach**2 / (2 * n)) / shrink
     half = reach / shrink * math.sqrt(share * (1 - share) / n + reach**2 / (4 * n**2))
@@ -56,5 +56,5 @@ def clustered(correct: Sequence[bool], clusters: Sequence[str]) -> Clustered:
     if found == 1:
         return Clustered(math.nan, 0.0, 1.0, found, math.nan)
     effect = design_effect(values, of)
-    low, high = _score_interval(float(values.mean()), len(values) / max(1.0, effect), quantile(freedom(of)))
+    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), quantile(freedom(of)))
     return Clustered(math.sqrt(variance(values, of)), low, high, found, effect)

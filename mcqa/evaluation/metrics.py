@@ -18,6 +18,7 @@ from mcqa.question import Question
 
 Cluster = Literal["auto", "passage", "subject", "none"]
 SEED = 0  # of the bootstrap
+FEWEST_SUBJECTS = 10  # below, what subjects say of other subjects is next to nothing
 
 
 def scores(row: Prediction, metric: str) -> Sequence[float]:
@@ -75,11 +76,13 @@ def metrics(
 def clusters(questions: Sequence[Question], cluster: Cluster) -> list[str] | None:
     """For every question the name of those that it goes with, "" where it stands alone; None where all do.
 
-    auto: what the data says belongs together (a fact) or a passage that questions share, else the subject.
+    auto: what the data says belongs together (a fact) or a passage that questions share, else the subject where there
+    are at least 10 of them: with few the interval is of other subjects, of which they hardly say anything.
     """
     together = [question.cluster or question.context for question in questions]
     subjects = [question.subject for question in questions]
-    for names in {"auto": (together, subjects), "passage": (together,), "subject": (subjects,), "none": ()}[cluster]:
+    many = [subjects] if len({*subjects} - {""}) >= FEWEST_SUBJECTS else []
+    for names in {"auto": (together, *many), "passage": (together,), "subject": (subjects,), "none": ()}[cluster]:
         if any(count > 1 for name, count in Counter(names).items() if name):
             return names
     return None
@@ -148,12 +151,13 @@ def _proof(answers: Sequence[bool], names: Sequence[str] | None, resamples: int 
     The latter is between two models of this accuracy that disagree on half as many questions as independent ones
     would, which is typical of models that come from one base.
     """
-    share, n, effect, found = sum(answers) / len(answers), len(answers), 1.0, {}
+    share, n, effect = sum(answers) / len(answers), len(answers), 1.0
+    found: dict[str, float] = {}
     if names is not None:
         together = clustered(answers, names)
-        effect = together.design_effect
+        effect, found = together.design_effect, {"clusters": together.clusters}
         if not math.isnan(effect):
-            found = {"acc_stderr_clustered": together.standard_error, "clusters": together.clusters}
+            found["acc_stderr_clustered"] = together.standard_error
     if resamples is not None:
         low, high = bootstrap(answers, names, resamples, SEED)
         found |= {"acc_bootstrap_low": low, "acc_bootstrap_high": high}

@@ -1,4 +1,5 @@
-"""Two configurations, each trained with one or several seeds: the difference that questions and seeds leave open.
+"""Configurations trained with one or several seeds: what questions and seeds leave open of an accuracy and of the
+difference of two.
 
 Shapes: S seeds, Q questions. Every run answers the same questions, so questions and seeds are crossed sources of
 noise. A run's chance answers (seed times question) show in the scatter of the questions and in that of the seeds;
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.evaluation.clusters import Codes, Values, codes, freedom, quantile, two_sided, variance
+from mcqa.evaluation.intervals import score_interval
 from mcqa.evaluation.pairing import around, smoothed
 
 
@@ -25,9 +27,9 @@ class Pooled:
     squares of both add up to that of standard_error. Degrees of freedom are Satterthwaite's (1946), with all of the
     scatter between runs, also the part that is subtracted: with two seeds that part is hardly known.
 
-    A side with one seed says nothing about the noise of its seeds: that noise is missing, seeds_known is False, and
-    what is proved there is proved of this run, not of the configuration. from_seeds is None where that is so on both
-    sides. One cluster of questions proves nothing: -1 to 1, p is 1, the standard errors are NaN.
+    A side with one seed says nothing about the noise of its seeds: that noise is missing, and what is proved there is
+    proved of this run, not of the configuration. from_seeds is None where that is so on both sides. One cluster of
+    questions proves nothing: -1 to 1, p is 1, the standard errors are NaN.
     """
 
     difference: float
@@ -38,7 +40,6 @@ class Pooled:
     from_questions: float
     from_seeds: float | None
     degrees_of_freedom: float
-    seeds_known: bool
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,11 @@ def pooled(
         raise ValueError(f"{sides[0].shape[1]} questions before, but {sides[1].shape[1]} after")
     differences, of = sides[1].mean(0) - sides[0].mean(0), codes(clusters, sides[0].shape[1])
     difference, several = float(differences.mean()), [_seeds(side, of) for side in sides if len(side) > 1]
-    known = len(several) == len(sides)
     if of.max() == 0:
-        return Pooled(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0, known)
+        return Pooled(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0)
     centre, questions = smoothed(differences, of)
-    total = max(questions**2 + sum(seeds.added for seeds in several), sum(seeds.runs for seeds in several))
-    doubt = questions**4 / freedom(of) + sum(seeds.runs**2 / seeds.freedom for seeds in several)
-    error, degrees = math.sqrt(total), total**2 / doubt
+    total, degrees = _total(questions**2, several, of)
+    error = math.sqrt(total)
     return Pooled(
         difference,
         *around(centre, error, quantile(degrees)),
@@ -84,8 +83,37 @@ def pooled(
         questions,
         math.sqrt(total - questions**2) if several else None,
         degrees,
-        known,
     )
+
+
+def pooled_accuracy(runs: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+    """95 % interval of one configuration's accuracy, the mean over its seeds (at least two) with runs[s][q].
+
+    Wilson's of as many independent answers as have the variance of that mean, and Student's t in place of the normal's
+    quantile. Clusters do not shorten it, and answers that are all right, or all wrong, are taken for quite alike
+    within a cluster, as of a single run. One cluster proves nothing: 0 to 1.
+
+    Raises:
+        ValueError: there is no run, or the runs are not of the same questions.
+    """
+    answers = _answers(runs)
+    values, of = answers.mean(0), codes(clusters, answers.shape[1])
+    if of.max() == 0:
+        return 0.0, 1.0
+    alone = variance(values, codes(None, len(values)))
+    total, degrees = _total(max(variance(values, of), alone), [_seeds(answers, of)], of)
+    share = float(values.mean())
+    of_one = share * (1 - share) * len(of) / (len(of) - 1)  # variance of a single answer
+    effective = of_one / total if total else len(of) ** 2 / float((np.bincount(of) ** 2).sum())
+    return score_interval(share, effective, quantile(degrees))
+
+
+def _total(questions: float, several: Sequence[_Seeds], of: Codes) -> tuple[float, float]:
+    """Variance of questions and seeds together, and its degrees of freedom."""
+    runs = sum(seeds.runs for seeds in several)
+    total = max(questions + sum(seeds.added for seeds in several), runs)
+    doubt = questions**2 / freedom(of) + sum(seeds.runs**2 / seeds.freedom for seeds in several)
+    return total, total**2 / doubt if total else freedom(of)
 
 
 def _answers(runs: Sequence[Sequence[bool]]) -> Values:

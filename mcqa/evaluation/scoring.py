@@ -29,7 +29,8 @@ from mcqa.evaluation import tree
 from mcqa.evaluation.forward import Forward
 from mcqa.evaluation.tree import Path, Row
 
-CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 512, 1 << 14, 1 << 18  # of a forward pass; more are no faster on a CPU
+CPU_TOKENS, GPU_TOKENS, MOST_TOKENS = 512, 1 << 14, 1 << 18  # of a forward pass; more are no faster on a CPU,
+CPU_TOKENS_BEHIND = 2048  # but behind a header, whose keys and values every pass reads
 CPU_LOGITS, GPU_LOGITS = 1 << 23, 1 << 26  # numbers in the logits of a forward pass, at most
 SHORTEST_HEADER = 16  # tokens; a shorter one is read again in every row
 PROBED = 2  # questions, and choices of each, that show whether a model reads trees
@@ -219,7 +220,7 @@ class _Budget:
         self.model, self.header = model, header
         on_gpu = model.device.type == "cuda"
         self.grows = tokens is None and on_gpu
-        self.tokens = tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS)
+        self.tokens = tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS_BEHIND if header else CPU_TOKENS)
         self.places = (GPU_LOGITS if on_gpu else CPU_LOGITS) // model.config.get_text_config().vocab_size
 
     def takes(self, rows: int, length: int, places: int) -> bool:

@@ -45,6 +45,10 @@ def interval(axes: Any, x: float, low: float, high: float, colour: str, upright:
     axes.plot(*ends, color=colour, linewidth=2)
 
 
+def counted(questions: int) -> str:
+    return f"{questions} question{'' if questions == 1 else 's'}"
+
+
 def save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

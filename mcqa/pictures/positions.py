@@ -9,7 +9,7 @@ from mcqa.evaluation.orders import Letter, order_accuracies, order_metrics, reca
 from mcqa.evaluation.orders import letters as letters_of
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import wilson
-from mcqa.pictures.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, blank, interval, legend, save
+from mcqa.pictures.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, blank, counted, interval, legend, save
 
 NAMED = 24  # orders, all of four choices: with more of them there is no room for names
 
@@ -80,7 +80,7 @@ def orders_figure(rows: Sequence[Prediction]) -> Any:
     names = ["".join(ascii_uppercase[choice] for choice in order) for order in columns] if named else []
     axes.set_yticks(range(len(names)), names)
     axes.set_ylabel("order")
-    axes.set_xlabel(f"accuracy on {len(rows)} questions" + (f" ({_example(names[-1])})" if names else ""))
+    axes.set_xlabel(f"accuracy on {counted(len(rows))}" + (f" ({_example(names[-1])})" if names else ""))
     legend(figure, axes, columns=3)
     return figure
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcqa.evaluation.metrics import by_subject, chance, metrics
 from mcqa.evaluation.predictions import Prediction
-from mcqa.pictures.drawing import BLUE, GREY, ORANGE, blank, interval, legend, save
+from mcqa.pictures.drawing import BLUE, GREY, ORANGE, blank, counted, interval, legend, save
 
 Points = Sequence[tuple[int, float]]
 
@@ -82,7 +82,7 @@ def choices_only_figure(rows: Sequence[Prediction]) -> Any:
     axes.set_yticks([1, 0], ["question and choices", "choices only"])
     axes.set_ylim(-0.6, 1.6)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel(f"accuracy on {len(rows)} questions, with 95 % interval")
+    axes.set_xlabel(f"accuracy on {counted(len(rows))}, with 95 % interval")
     legend(figure, axes, columns=1)
     return figure
 

@@ -86,6 +86,7 @@ class Sender:
             "table": self._table,
             "dataset": self._dataset,
             "finish": self._finish,
+            "tags": self._tags,
         }
 
     def send(self) -> bool:
@@ -145,6 +146,7 @@ class Sender:
             log.warning("MLflow at %s refuses %s: %s", redact(self.uri), what, _reason(error))
 
     def _connect(self, start: Event) -> None:
+        self._allow(CREATE_S)  # the import alone takes seconds on a busy machine
         from mlflow import MlflowClient
 
         database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
@@ -183,10 +185,17 @@ class Sender:
         params = {_name(key): _cut(value, MAX_PARAM) for key, value in event["params"].items()}
         new = [Param(key, value) for key, value in params.items() if key not in run.data.params]
         tags = [RunTag(_name(key), _cut(value, MAX_TAG)) for key, value in event["tags"].items()]
+        if event.get("parent") and (parent := Position.read(Path(event["parent"]))) and parent.run_id:
+            tags.append(RunTag("mlflow.parentRunId", parent.run_id))
         for part in _parts(new, MAX_PARAMS):
             self._log(params=part)
         for part in _parts(tags, MAX_PARAMS):
             self._log(tags=part)
+
+    def _tags(self, event: Event) -> None:
+        from mlflow.entities import RunTag
+
+        self._log(tags=[RunTag(_name(key), _cut(value, MAX_TAG)) for key, value in event["values"].items()])
 
     def _metrics(self, events: list[Event]) -> None:
         from mlflow.entities import Metric
@@ -242,6 +251,11 @@ class Sender:
     def _finish(self, event: Event) -> None:
         self._client.set_terminated(self.position.run_id, event["status"], event["ms"])
         self.position.status = event["status"]
+
+
+def is_file(uri: str | None) -> bool:
+    """Whether runs go to an SQLite file, which takes one writer at a time, and not to a server."""
+    return uri is None or uri.startswith("sqlite:")
 
 
 def load_mlflow() -> None:

@@ -45,13 +45,17 @@ class Spool:
             file.write(("\n" * torn + line + "\n").encode())
             self._healed = True
 
-    def start(self, name: str, params: object, tags: object) -> None:
-        """Begin the run or, where the spool has one already, continue it under the same identity."""
+    def start(self, name: str, params: object, tags: object, parent: Path | None = None) -> None:
+        """Begin the run or, where the spool has one already, continue it under the same identity.
+
+        parent: the folder of the run that this one stands below in MLflow's list.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         first = self.first_start()
         identity = first["run"] if first else f"{self.folder.name}-{uuid4().hex[:8]}"
         owner = this_process()._asdict()
-        self.append("start", run=identity, name=name, owner=owner, params=params, tags=tags)
+        below = {"parent": str(parent)} if parent else {}
+        self.append("start", run=identity, name=name, owner=owner, params=params, tags=tags, **below)
 
     def read(self, start: int = 0) -> Iterator[tuple[int, Event]]:
         """Events from a byte position on, each with the position behind it; an unfinished line is left."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mcqa.tracking.redaction import without_secrets
-from mcqa.tracking.sender import Sender, load_mlflow
+from mcqa.tracking.sender import Sender, is_file, load_mlflow
 from mcqa.tracking.spool import Spool
 from mcqa.tracking.system import SystemMetrics
 
@@ -23,10 +23,16 @@ PAUSE_S, LONGEST_PAUSE_S = 30.0, 600.0  # after a failure, doubled by each furth
 PATIENCE_S = 5.0  # longest that start and finish wait for an MLflow that does not answer
 
 
-def open_tracker(config: "TrackingConfig", folder: Path, outputs: Path, name: str) -> "Tracker":
-    """The tracker of the run in `folder`, shown as `name` in MLflow's list. Nothing happens before start."""
-    sender = Sender(config, folder, outputs) if config.name == "mlflow" else None
-    return Tracker(Spool(folder), sender, name, config.system_metrics_every_s)
+def open_tracker(
+    config: "TrackingConfig", folder: Path, outputs: Path, name: str, study: Path | None = None
+) -> "Tracker":
+    """The tracker of the run in `folder`, shown as `name` in MLflow's list. Nothing happens before start.
+
+    study: the folder of the study that the run is a trial of. Its controller alone writes to an SQLite file.
+    """
+    left_to_the_controller = study is not None and is_file(config.uri)
+    sender = Sender(config, folder, outputs) if config.name == "mlflow" and not left_to_the_controller else None
+    return Tracker(Spool(folder), sender, name, config.system_metrics_every_s, study)
 
 
 class Tracker:
@@ -36,8 +42,11 @@ class Tracker:
     PATIENCE_S. For one process and one run, from start to finish.
     """
 
-    def __init__(self, spool: Spool, sender: Sender | None, name: str, system_every_s: float) -> None:
-        self._spool = spool
+    def __init__(
+        self, spool: Spool, sender: Sender | None, name: str, system_every_s: float, parent: Path | None = None
+    ) -> None:
+        """parent: the folder of the run that this one stands below."""
+        self._spool, self._parent = spool, parent
         self._sender = sender
         self._name = name
         self._system_every_s = system_every_s
@@ -52,7 +61,7 @@ class Tracker:
         return self._sender.position.run_id if self._sender else None
 
     def start(self, params: dict[str, object], tags: dict[str, str]) -> None:
-        self._spool.start(self._name, without_secrets(params), without_secrets(tags))
+        self._spool.start(self._name, without_secrets(params), without_secrets(tags), self._parent)
         if self._sender:
             self._sender.position.save(self._spool.folder)
         if self._sender or self._system_every_s:
@@ -65,6 +74,9 @@ class Tracker:
     def metrics(self, values: dict[str, float], step: int) -> None:
         self._step = step
         self._spool.append("metrics", step=step, values={key: float(value) for key, value in values.items()})
+
+    def tags(self, values: dict[str, str]) -> None:
+        self._spool.append("tags", values=without_secrets(values))
 
     def artifact(self, path: Path) -> None:
         """A file or folder of the run folder; of `model/` only with log_model."""

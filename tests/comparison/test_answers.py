@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.comparison import answers
-from mcqa.comparison.answers import KINDS, by_subject, flips, margin, surest
+from mcqa.comparison.answers import KINDS, Answer, by_subject, flips, net, surest
 from mcqa.comparison.configurations import Configuration
-from mcqa.evaluation.metrics import right
 from mcqa.evaluation.predictions import Prediction
 
 RIGHTS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30)
@@ -29,15 +28,8 @@ def test_each_metric_decides_by_its_own_scores():
     row = Prediction(question(0, choices=("ab", "abcd", "ää"), answer=0), (-4.0, -6.0, -5.9), (1, 1, 1))
     found = {metric: answers.answers(configuration([row]), metric)[0] for metric in ("acc", "acc_norm", "acc_bytes")}
     assert {metric: one.choice for metric, one in found.items()} == {"acc": 0, "acc_norm": 1, "acc_bytes": 2}
-    assert margin(row, "acc") == pytest.approx(1.9)
-    assert margin(row, "acc_norm") == pytest.approx(-0.5)
-
-
-@given(st.lists(st.floats(-50, 0), min_size=4, max_size=4))
-def test_the_margin_has_the_sign_of_the_answer(scores):
-    row = Prediction(question(0), tuple(scores), (1,) * 4)
-    found = margin(row, "acc")
-    assert found > 0 if right(row, "acc") and found else found <= 0
+    assert found["acc"].margin == pytest.approx(1.9)
+    assert found["acc_norm"].margin == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize("scores", [(math.nan, -1.0, -2.0, -3.0), (-1.0, -2.0, math.nan, -3.0)])
@@ -54,13 +46,41 @@ def test_over_seeds_the_commonest_answer_stands_and_most_seeds_decide():
     assert not one_of_two.is_right
 
 
+@pytest.mark.parametrize(("margin", "expected"), [(0.1, True), (-0.1, False), (0.0, False), (None, False)])
+def test_where_just_half_of_the_seeds_are_right_the_mean_margin_decides(margin, expected):
+    assert Answer(choice=1, right=0.5, margin=margin).is_right == expected
+    assert Answer(choice=1, right=0.51, margin=-9.0).is_right
+
+
 @given(RIGHTS)
 def test_every_question_is_of_one_kind_and_the_net_is_the_difference(pairs):
     before, after = (of([pair[side] for pair in pairs]) for side in (0, 1))
     found = flips(before, after)
     counts = {kind: sum(flip.kind == kind for flip in found) for kind in KINDS}
     assert sum(counts.values()) == len(pairs)
-    assert counts["newly right"] - counts["newly wrong"] == sum(b - a for a, b in pairs)
+    assert counts["newly right"] - counts["newly wrong"] == sum(b - a for a, b in pairs) == net(found)
+
+
+@given(st.lists(st.tuples(*[st.booleans()] * 5), min_size=1, max_size=30))
+def test_over_seeds_the_net_is_the_difference_of_the_mean_accuracies(rows):
+    """Two seeds before, three after; flips by the majority need not even have the sign of the difference."""
+    before, after = of(*([row[s] for row in rows] for s in (0, 1))), of(*([row[s] for row in rows] for s in (2, 3, 4)))
+    subjects = by_subject([question(i, subject="ab"[i % 2]) for i in range(len(rows))], flips(before, after))
+    expected = sum((c + d + e) / 3 - (a + b) / 2 for a, b, c, d, e in rows)
+    assert net(flips(before, after)) == pytest.approx(expected, abs=1e-8)
+    assert sum(subject.net for subject in subjects) == pytest.approx(expected, abs=1e-7)
+    assert all(subject.gained >= 0 <= subject.lost for subject in subjects)
+
+
+def test_subjects_are_ordered_by_what_seeds_gain_and_lose_and_not_by_the_majority():
+    """One question is newly right in two of three seeds; three others lose a seed each and stay right."""
+    before = of([False, True, True, True], [False, True, True, True], [False, True, True, True])
+    after = of([True, False, True, True], [True, True, False, True], [False, True, True, False])
+    found = by_subject([question(i, subject="art" if i == 0 else "law") for i in range(4)], flips(before, after))
+    assert [(one.name, one.net, one.counts["newly right"], one.counts["newly wrong"]) for one in found] == [
+        ("law", -1, 0, 0),
+        ("art", pytest.approx(2 / 3), 1, 0),
+    ]
 
 
 @given(RIGHTS)

@@ -1,9 +1,14 @@
 """Which runs are one configuration, what they are called, and what else differs."""
 
+import json
+from dataclasses import replace
+
 import pytest
-from finished_runs import grouped, make_run
+from finished_runs import asked, grouped, make_run
 
 from mcqa.comparison import words
+from mcqa.comparison.configurations import configurations
+from mcqa.comparison.runs import find
 from mcqa.errors import ConfigError
 
 RIGHT = [True, False, True]
@@ -106,6 +111,19 @@ def test_a_run_named_twice_is_refused(tmp_path):
     folder = make_run(tmp_path, "a", RIGHT)
     with pytest.raises(ConfigError, match="named twice"):
         grouped(folder, folder.parent / "." / "a" / ".." / "a")
+
+
+def test_a_run_named_by_its_folder_and_by_its_id_is_one_run(tmp_path):
+    """Its folder lies elsewhere than where ids are looked for, so that MLflow gave a copy."""
+    folder, other = make_run(tmp_path, "a", RIGHT), make_run(tmp_path, "b", RIGHT, peft__r=2)
+    (folder / "tracking.json").write_text(json.dumps({"run_id": "f" * 32}))
+    chosen = asked(folder)
+    one = find(str(folder), chosen, "nowhere")
+    copy = replace(one, folder=other, shown="f" * 32, downloaded=True)
+    with pytest.raises(ConfigError, match=f"{'f' * 32} are one run, named twice"):
+        configurations([one, copy], chosen)
+    untracked = [replace(find(str(path), chosen, "nowhere"), mlflow_id=None) for path in (folder, other)]
+    assert len(configurations(untracked, chosen).configurations) == 2
 
 
 def test_a_model_measured_as_it_was_is_not_taken_for_the_trained_one(tmp_path):

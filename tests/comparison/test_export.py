@@ -35,6 +35,7 @@ def test_every_number_is_in_comparison_json(tmp_path):
     assert found["configurations"][0]["mean"] == pytest.approx(2 / 3)
     [pair] = found["pairs"]
     assert pair["flips"] == {"newly right": 1, "newly wrong": 1, "always right": 1, "always wrong": 0}
+    assert pair["net"] == 0
     assert (pair["difference"], pair["apart"], pair["p_mcnemar"]) == (0, False, 1)
 
 
@@ -70,6 +71,26 @@ def test_pairs_csv_has_every_pair(tmp_path):
         ("r=0", "r=2"),
         ("r=1", "r=2"),
     ]
+
+
+def test_over_seeds_every_file_has_the_net_that_is_the_difference(tmp_path):
+    """The majority says one question gained, and the seeds that a third of one was lost."""
+    asked = [question(i, subject="art" if i == 0 else "law") for i in range(4)]
+    before, after = [[0, 1, 1, 1]] * 3, [[1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]]
+    runs = [
+        make_run(tmp_path, f"{side}{seed}", [predicted(bool(one), of) for one, of in zip(right, asked, strict=True)],
+                 seed=seed, peft__r=side)
+        for side, seeds in enumerate((before, after))
+        for seed, right in enumerate(seeds)
+    ]  # fmt: skip
+    comparison, folder = written(tmp_path, *runs)
+    [pair] = json.loads((folder / "comparison.json").read_text())["pairs"]
+    assert (pair["flips"]["newly right"], pair["flips"]["newly wrong"]) == (1, 0)
+    assert pair["net"] == pytest.approx(-1 / 3) == pytest.approx(4 * pair["difference"])
+    assert {name: one["net"] for name, one in pair["subjects"].items()} == {"law": -1, "art": pytest.approx(2 / 3)}
+    assert float(rows(folder / "pairs.csv")[0]["net"]) == pytest.approx(-1 / 3)
+    table = export._flips_table(comparison, comparison.pairs[0])
+    assert [dict(zip(table["columns"], row, strict=True))["net"] for row in table["data"]] == [pytest.approx(2 / 3)]
 
 
 def test_a_picture_that_fails_costs_a_warning_and_no_number(tmp_path, monkeypatch, caplog):

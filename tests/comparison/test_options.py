@@ -1,12 +1,16 @@
 """The command line: runs, options, and every mistake at once."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from mcqa.comparison import options
-from mcqa.comparison.options import KNOWN, METRICS
+from mcqa.comparison.options import CLUSTERS, KNOWN, METRICS
 from mcqa.errors import ConfigError
+from mcqa.evaluation.metrics import SCORES, Cluster, metrics
+from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.question import Question
 
 
 def refused(*arguments):
@@ -37,6 +41,18 @@ def test_everything_wrong_is_told_at_once_with_the_nearest_known_name():
 @pytest.mark.parametrize("name", ["accuracy", "ACC", "acc_nrm"])
 def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(name):
     assert f"metric={name}: must be one of {', '.join(METRICS)}" in refused("a", f"metric={name}")
+
+
+def test_every_accuracy_that_is_counted_question_by_question_can_be_compared():
+    orders = (Order((0, 1), (-1.0, -2.0)), Order((1, 0), (-1.0, -2.0)))
+    extra = {"unconditional": (-1.0, -1.0), "choices_only": (-1.0, -2.0), "orders": orders}
+    row = Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1), letters=True, **extra)
+    assert {f"{name}_stderr" for name in METRICS} == {name for name in metrics([row]) if name.endswith("_stderr")}
+    assert set(SCORES) < set(METRICS)
+
+
+def test_clusters_are_those_of_the_configuration():
+    assert get_args(Cluster) == CLUSTERS
 
 
 def test_an_option_that_is_given_twice_is_refused():

@@ -113,6 +113,32 @@ def test_every_question_of_a_flip_shows_the_right_choice_and_both_answers(tmp_pa
     assert [text for text in tags.texts if text.startswith("← ")] == ["← r=1", "← r=2"]
 
 
+def captions(texts):
+    return " | ".join(texts)
+
+
+def test_pictures_of_one_run_say_which_run_and_which_scores(tmp_path):
+    one = captions(Tags(drawn(two(tmp_path, [False, True], [True, True]))).texts)
+    assert "a question that crosses an axis flips" in one
+    assert one.count("by acc (summed scores)") == 3 and "first seed" not in one
+    runs = [make_run(tmp_path, f"s{seed}", [True, bool(seed)], base=[False, True], seed=seed) for seed in (0, 1)]
+    several = captions(Tags(drawn(compared(*runs, metric="acc_norm"))).texts)
+    assert several.count("by acc (summed scores), of the first seed") == 3
+    assert "crosses an axis" not in several and "mean margins over seeds" in several
+
+
+def test_over_seeds_the_table_and_the_picture_of_subjects_have_the_net_with_a_decimal(tmp_path):
+    runs = [
+        make_run(tmp_path, f"s{seed}", answered([True, bool(seed)], subject="law"), base=[], seed=seed)
+        for seed in (0, 1)
+    ]
+    base = answered([False, False], subject="law")
+    other = [make_run(tmp_path, f"b{seed}", base, seed=seed, peft__r=2) for seed in (0, 1)]
+    texts = Tags(drawn(compared(*other, *runs))).texts
+    assert texts.count("+1.5") == 2 and "gained" in texts
+    assert "Net over seeds: +1.5 questions. Most seeds decide the kind." in texts
+
+
 @pytest.mark.parametrize("counts", [(1, 1), (2, 2), (1, 2)])
 def test_single_runs_and_seeds_show_the_columns_that_they_have(tmp_path, counts):
     runs = [

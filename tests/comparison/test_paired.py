@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcqa.comparison import words
+from mcqa.errors import ConfigError
 from mcqa.evaluation import statistics
+from mcqa.evaluation.predictions import Order, Prediction
 
 
 def some(share, seed, questions=200):
@@ -62,6 +64,49 @@ def test_several_seeds_are_pooled_and_both_noises_shown(tmp_path):
     assert all(one.low < one.mean < one.high for one in found.accuracies)
 
 
+def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
+    """A run against its re-measurement: no flip, one, or a whole cluster of four. 50 clusters show what 50 questions
+    show; one flip hardly says that questions flip alone, so it does not show what 200 questions show."""
+    before = [True] * 200
+    smallest = []
+    for number, after in enumerate((before, [False, *before[1:]], [False] * 4 + before[4:])):
+        runs = [
+            make_run(tmp_path, f"{number}{side}", with_passages(right), peft__r=side)
+            for side, right in enumerate((before, after))
+        ]
+        found = compared(*runs).pairs[0].found
+        smallest.append(found.smallest)
+        assert max(found.high, -found.low) < found.smallest
+    none, one, whole = smallest
+    assert (none, whole) == pytest.approx((statistics.smallest_difference(50, 0),) * 2, rel=0.05)
+    assert 2 * statistics.smallest_difference(200, 0) < one < none
+
+
+@pytest.mark.parametrize(("metric", "key"), [("acc_worst", "permutations=cyclic prompt=letters"),
+                                             ("acc_mutual_info", "unconditional=true")])  # fmt: skip
+def test_a_metric_that_was_not_measured_says_what_to_measure(tmp_path, metric, key):
+    runs = [make_run(tmp_path, f"r{i}", [True, False], peft__r=i) for i in (1, 2)]
+    with pytest.raises(ConfigError, match=f"metric={metric}: not every run measured it.* evaluation.{key}"):
+        compared(*runs, metric=metric)
+
+
+def test_orders_of_the_options_are_compared_question_by_question(tmp_path):
+    """The first model always says A, the second knows; under the given order they do not differ."""
+    asked = [question(i, choices=("oak", "elm"), answer=0) for i in range(20)]
+    first, second = (
+        [
+            Prediction(one, (-1.0, -2.0), (1, 1), True, orders=(Order((0, 1), (-1.0, -2.0)), Order((1, 0), turned)))
+            for one in asked
+        ]
+        for turned in ((-1.0, -2.0), (-2.0, -1.0))
+    )
+    runs = make_run(tmp_path, "a", first, peft__r=1), make_run(tmp_path, "b", second, peft__r=2)
+    assert compared(*runs).pairs[0].found.points == 0
+    worst = compared(*runs, metric="acc_worst")
+    assert (worst.pairs[0].found.points, worst.pairs[0].count("newly right"), worst.pairs[0].apart) == (1, 20, True)
+    assert [one.mean for one in compared(*runs, metric="acc_averaged").accuracies] == [1, 1]
+
+
 def test_a_configuration_with_one_seed_is_said_to_have_one(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__r=1) for i in (0, 1)]
     found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__r=2))
@@ -79,6 +124,18 @@ def test_a_base_needs_no_seeds(tmp_path):
     found = compared(*runs)
     assert found.pairs[0].unknown_seeds == ()
     assert words.notes(found) == []
+
+
+def test_one_cluster_or_a_few_say_why_intervals_are_wide(tmp_path):
+    def notes(**changes):
+        rows = [predicted(i % 3 > 0, question(i, subject="ab"[i % 2])) for i in range(12)]
+        name = "".join(changes.values())
+        run = make_run(tmp_path, name, rows, base=rows)
+        return words.notes(compared(run, **changes))
+
+    assert notes(cluster="subject")[0].startswith("2 groups of questions that go together say little about others")
+    assert "cluster=none" in notes(cluster="subject", split="test")[0]
+    assert not any("groups" in note for note in notes(cluster="auto"))
 
 
 def test_three_configurations_are_adjusted_together_and_grouped_by_what_cannot_be_told_apart(tmp_path):

@@ -50,6 +50,40 @@ def test_the_data_keys_that_differ_are_the_likely_cause(tmp_path):
     assert "Likely cause: data.path differs." in told
 
 
+def test_of_a_further_set_its_own_keys_are_the_cause_and_not_those_of_data(tmp_path):
+    def run(name, right, path):
+        sets = [{"name": "arc", "split": "test", "data": {"path": path, "seed": 1}}]
+        changes = {"data__path": f"{name}.csv", "evaluation__dev": {"data": {"path": name}}, "evaluation__sets": sets}
+        folder = make_run(tmp_path, name, right, **changes)
+        (folder / "predictions" / "test.jsonl").rename(folder / "predictions" / "arc.jsonl")
+        return folder
+
+    one, other, same = run("a", [True, True], "x.csv"), run("b", [True], "y.csv"), run("c", [True], "x.csv")
+    with pytest.raises(DataError, match=r"Likely cause: evaluation\.sets\.arc\.data\.path differs\."):
+        grouped(one, other, split="arc")
+    with pytest.raises(DataError, match="Likely cause: the question file was changed"):
+        grouped(one, same, split="arc")
+
+
+def test_a_set_that_only_one_run_has_is_the_cause(tmp_path):
+    sets = [{"name": "test", "split": "test", "data": {"path": "x.csv"}}]
+    one = make_run(tmp_path, "a", [True, True], evaluation__sets=sets, data__path="y.csv")
+    told = refused(one, make_run(tmp_path, "b", [True], data__path="z.csv"))
+    assert "Likely cause: evaluation.sets.test differs." in told
+
+
+def test_the_set_that_dev_is_taken_from_is_the_cause_for_dev_alone(tmp_path):
+    runs = [
+        make_run(tmp_path, name, right, evaluation__dev={"data": {"path": name}}, data__seed=name)
+        for name, right in (("a", [True, True]), ("b", [True]))
+    ]
+    assert "Likely cause: data.seed differs." in refused(*runs)
+    for folder in runs:
+        (folder / "predictions" / "test.jsonl").rename(folder / "predictions" / "dev.jsonl")
+    with pytest.raises(DataError, match=r"Likely cause: evaluation\.dev\.data\.path differs\."):
+        grouped(*runs, split="dev")
+
+
 def test_another_commit_may_be_the_cause_too(tmp_path):
     runs = [
         make_run(tmp_path, f"r{i}", [True] * i, peft__r=i, environment={"git_commit": f"c{i}", "git_dirty": False})

@@ -14,6 +14,31 @@ def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
     assert words.points(share) == text
 
 
+@pytest.mark.parametrize(
+    ("questions", "seeds", "text"),
+    [
+        (2, False, "+2"),
+        (-3, False, "−3"),
+        (0.0, False, "0"),
+        (2 / 3, True, "+0.7"),
+        (-2, True, "−2.0"),
+        (0.04, True, "0.0"),
+    ],
+)
+def test_a_net_change_is_whole_for_single_runs_and_has_a_decimal_over_seeds(questions, seeds, text):
+    assert words.net(questions, seeds) == text
+
+
+def test_over_seeds_flips_are_told_with_the_net_that_is_the_difference(tmp_path):
+    """One question is newly right in two of three seeds; three lose a seed each: 2/3 - 1 of 4 questions."""
+    after = [[True, False, True, True], [True, True, False, True], [False, True, True, False]]
+    runs = [make_run(tmp_path, f"a{i}", [False, True, True, True], seed=i, peft__r=1) for i in range(3)]
+    runs += [make_run(tmp_path, f"b{i}", right, seed=i, peft__r=2) for i, right in enumerate(after)]
+    found = compared(*runs)
+    assert words.flips(found, found.pairs[0]) == "+1 −0 (net −0.3)"
+    assert found.pairs[0].net / 4 == pytest.approx(found.pairs[0].found.points)
+
+
 def test_a_real_difference_and_one_within_noise_have_their_sentences(tmp_path):
     bad = make_run(tmp_path, "a", [False] * 60 + [True] * 60, peft__r=1)
     good = make_run(tmp_path, "b", [True] * 100 + [False] * 20, peft__r=2)
@@ -40,4 +65,4 @@ def test_scores_that_are_no_number_are_told(tmp_path):
 def test_what_was_measured_names_clusters_where_there_are(tmp_path):
     rows = answered([True, False], context="shared")
     found = compared(make_run(tmp_path, "a", rows, base=rows), metric="acc_norm")
-    assert words.measured(found) == "acc_norm on test, 2 questions in 1 clusters; guessing gives 25.0 %"
+    assert words.measured(found) == "acc_norm on test, 2 questions in 1 cluster; guessing gives 25.0 %"

@@ -243,6 +243,41 @@ def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_
     assert data.notes == ["other: test of theirs (CC0)", "other: test: 1 of 2 rows left out as bad"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
+        ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
+        ({"path": "train.jsonl"}, "{where}: test: no question is left after cutting; see {where}.dev_fraction and "),
+    ],
+)
+def test_what_is_wrong_with_a_further_set_is_told_by_its_own_keys(tmp_path, monkeypatch, changes, told):
+    monkeypatch.chdir(folder(tmp_path, train=[1]))
+    wrong = replace(further(tmp_path), data=config(**{"path": tmp_path, "name": "theirs"} | changes))
+    for where, evaluation in (
+        ("evaluation.dev", asked(dev=wrong)),
+        ("evaluation.sets[1]", asked(sets=[further(tmp_path), wrong])),
+    ):
+        with pytest.raises(DataError) as error:
+            load_for(config(tmp_path), evaluation)
+        assert str(error.value).startswith(told.format(where=where))
+
+
+def test_a_message_about_a_further_set_leaves_paths_as_they_are(tmp_path):
+    theirs = folder(tmp_path / "data.path", test=[row(1, answerKey="D")])
+    with pytest.raises(DataError) as error:
+        load_for(config(folder(tmp_path / "own")), asked(sets=[further(theirs), further("/nowhere", name="b")]))
+    first, *_, last = str(error.value).splitlines()
+    assert first == f"evaluation.sets[0]: {theirs}[test]: 1 of 1 rows cannot be used:"
+    assert f"{theirs}/test.jsonl:1" in str(error.value), last
+
+
+def test_the_limit_of_a_further_set_is_its_own(tmp_path):
+    limited = further(folder(tmp_path), split="train", limit=7)
+    notes = load_for(config(tmp_path), asked(sets=[limited]), ()).notes
+    assert notes[1] == "other: train: 7 of 100 questions drawn (evaluation.sets[0].limit)"
+
+
 # --- bad rows --------------------------------------------------------------------------------------------------
 
 WITHOUT_ANSWER = {"answerKey": ""}

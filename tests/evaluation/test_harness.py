@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import reference
 from conftest import configured
 
 from mcqa import encoding, model
+from mcqa.config import SetConfig, Splits
 from mcqa.data import draws, facts
 from mcqa.evaluation import harness
 from mcqa.evaluation.predictions import Prediction
@@ -37,7 +39,8 @@ def measured(request) -> harness.Measurement:
     tokenizer = model.load_tokenizer(config.model, [])
     scored = model.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
     shots = Shots(config.prompt, facts.questions("train"))
-    return harness.Measurement(NAME, scored, tokenizer, config, shots, ENVIRONMENT, time.time() - 3)
+    asked = SetConfig("facts", "test", config.data)
+    return harness.Measurement(NAME, scored, tokenizer, config, asked, shots, ENVIRONMENT, time.time() - 3)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +179,23 @@ def test_lengths_are_of_what_was_scored():
     scores = (-9.5, -9.0)
     assert harness.outcomes(Prediction(asked, scores, (1, 1))) == {"acc": 0.0, "acc_norm": 1.0, "acc_bytes": 1.0}
     assert harness.outcomes(Prediction(asked, scores, (1, 1), letters=True))["acc_norm"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("split", "splits", "published"),
+    [
+        ("train", Splits("train", "val", "test"), "train"),
+        ("dev", Splits("train", "val", "test"), "val"),
+        ("dev", Splits("auxiliary", None, "test"), "auxiliary"),  # dev is cut from it
+        ("test", Splits("train", None, "validation"), "validation"),
+    ],
+)
+def test_the_task_is_a_split_of_its_own_data_as_the_publisher_calls_it(measured, split, splits, published):
+    theirs = replace(measured.config.data, hub="somebody/set", hub_config="law", splits=splits, limit=5)
+    asked = replace(measured, questions=SetConfig("theirs", split, theirs))
+    worded = harness.task_config(TASK, ["acc"], asked)
+    assert (worded["dataset_path"], worded["dataset_name"]) == ("somebody/set", "law")
+    assert worded["test_split"] == published
 
 
 def test_one_question_has_no_standard_error(measured, rows, tmp_path):

@@ -253,9 +253,9 @@ def test_clusters_make_the_smallest_difference_larger():
 
 
 def test_one_cluster_says_nothing_about_others():
-    found = metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "auto")
+    found = metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "subject")
     assert (found["acc_ci_low"], found["acc_ci_high"], found["smallest_difference"]) == (0, 1, 1)
-    assert "clusters" not in found
+    assert found["clusters"] == 1 and "acc_stderr_clustered" not in found
     assert all(math.isfinite(value) for value in found.values())
 
 
@@ -281,15 +281,26 @@ def questions(**columns):
 
 
 def test_what_the_data_says_belongs_together_goes_before_the_passage_and_that_before_the_subject():
-    facts, passages, subjects = ["f", "f", ""], ["p", "p", "p"], ["s", "t", "s"]
-    assert clusters(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", "p"]
+    facts, passages, subjects = ["f", "f", *[""] * 9], ["p"] * 11, [*"abcdefghij", "a"]
+    assert clusters(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", *["p"] * 9]
     assert clusters(questions(context=passages, subject=subjects), "auto") == passages
     assert clusters(questions(subject=subjects), "auto") == subjects
 
 
+def test_a_few_subjects_are_taken_for_clusters_only_where_the_configuration_says_so():
+    """Of one subject the interval would be 0 to 1, and of nine hardly shorter; questions without one are none."""
+    for subjects in (["a"] * 20, [*"abcdefghi", "a"], [*"abcdefghi", "a", "", ""]):
+        asked = questions(subject=subjects)
+        assert clusters(asked, "auto") is None
+        assert clusters(asked, "subject") == subjects
+    rows = [prediction([-1, -2], subject="law", answer=n % 2) for n in range(20)]
+    assert (metrics(rows, "auto")["acc_ci_low"], metrics(rows, "auto")["acc_ci_high"]) == wilson(10, 20)
+
+
 def test_names_that_no_two_questions_share_are_passed_over():
-    asked = questions(context=["one", "two", ""], subject=["s", "s", "t"])
-    assert clusters(asked, "auto") == ["s", "s", "t"]
+    subjects = [*"abcdefghij", "a"]
+    asked = questions(context=["one", "two", *[""] * 9], subject=subjects)
+    assert clusters(asked, "auto") == subjects
     assert clusters(asked, "passage") is None
     assert clusters(questions(context=["", ""], subject=["s", "t"]), "auto") is None
 

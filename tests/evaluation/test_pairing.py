@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.pairing import mcnemar, smallest_difference
+from mcqa.evaluation.pairing import mcnemar, smallest_difference, with_flips
 
 marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 clustered_marks = st.lists(
@@ -147,6 +147,66 @@ def test_many_clusters_of_equal_size_give_the_t_test_of_the_clusters_differences
     theirs = ttest_1samp(after.mean(1) - before.mean(1), 0)
     assert found.p_clustered == pytest.approx(theirs.pvalue, abs=2e-3)
     assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()), abs=1e-4)
+
+
+def test_clusters_that_flip_as_wholes_give_the_t_test_of_clusters_with_one_gained_and_one_lost():
+    """All 42 weigh the same; degrees of freedom are those of the 40, with t = 2.0227."""
+    from scipy.stats import t
+
+    flips = np.array([1] * 7 + [-1] * 2 + [0] * 31)
+    before, after = (flips < 0).repeat(10), (flips > 0).repeat(10)
+    found = mcnemar(before.tolist(), after.tolist(), [f"c{number // 10}" for number in range(400)])
+    differences = [*flips, 1, -1]
+    centre, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(42)
+    assert found.p_clustered == pytest.approx(2 * t.sf(abs(centre) / error, 39))
+    assert (found.low, found.high) == pytest.approx((centre - 2.0227 * error, centre + 2.0227 * error), abs=1e-5)
+
+
+def test_of_a_model_against_itself_clusters_count_as_single_questions():
+    """By hand, 168 clusters of 4 and one gained, one lost: variance 2 * 4**2 / (1 - 4/680) / 680**2, t = 1.97427."""
+    found = mcnemar([True] * 672, [True] * 672, [f"c{number // 4}" for number in range(672)])
+    half = 1.97427 * math.sqrt(2 * 16 / (1 - 4 / 680)) / 680
+    assert (found.low, found.high) == pytest.approx((-half, half), abs=1e-6)
+    alone = mcnemar([True] * 168, [True] * 168)
+    assert found.high == pytest.approx(alone.high, rel=0.02)
+
+
+def test_a_cluster_that_flips_is_one_flip_however_many_questions_it_has():
+    """By hand, 10 clusters of 3 of which one is gained: 2 gained and 1 lost of 12, a mean of 1/12."""
+    found = mcnemar([False] * 3 + [True] * 27, [True] * 30, [f"c{number // 3}" for number in range(30)])
+    error = math.sqrt((2 * (11 / 12) ** 2 + (13 / 12) ** 2 + 9 * (1 / 12) ** 2) / 11 / 12)
+    assert (found.low, found.high) == pytest.approx((1 / 12 - 2.262157 * error, 1 / 12 + 2.262157 * error))
+
+
+@pytest.mark.parametrize(
+    ("flipped", "size"),
+    [([], 4), ([0, 1, 2, 3], 4), ([0, 4, 8], 2), ([0, 4, 8, 12, 16, 20, 24, 28, 32], 2), (range(0, 400, 4), 1)],
+)
+def test_flips_are_added_as_wholes_until_the_data_show_that_questions_flip_alone(flipped, size):
+    """By hand, clusters of 4: 8/2; 16 and 8 over 4 and 2; 3 and 8 over 3 and 2; 9 and 8 over 9 and 2; 108/102."""
+    differences = np.zeros(400)
+    differences[list(flipped)] = 1
+    values, of = with_flips(differences, np.arange(400) // 4)
+    assert values.tolist()[400:] == [1] * size + [-1] * size
+    assert of.tolist()[400:] == [100] * size + [101] * size
+
+
+def test_clusters_of_unequal_size_add_flips_of_their_mean_size():
+    values, of = with_flips(np.zeros(9), np.array([0, 0, 0, 0, 0, 0, 1, 2, 2]))
+    assert values.tolist() == [0] * 9 + [1] * 3 + [-1] * 3
+    assert of.tolist()[9:] == [3] * 3 + [4] * 3
+
+
+def test_gains_and_losses_that_cancel_within_clusters_are_single_flips():
+    values, _ = with_flips(np.array([1.0, -1.0] * 50), np.repeat(np.arange(10), 10))
+    assert values.tolist()[100:] == [1, -1]
+
+
+@settings(deadline=None)
+@given(clustered_marks)
+def test_with_clusters_too_the_interval_holds_the_difference(rows):
+    found = mcnemar(*zip(*rows, strict=True))
+    assert -1 <= found.low <= found.difference <= found.high <= 1
 
 
 def test_one_cluster_proves_no_difference():

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcqa.evaluation.intervals import clustered, wilson
 from mcqa.evaluation.pairing import mcnemar
-from mcqa.evaluation.pooling import pooled
+from mcqa.evaluation.pooling import pooled, pooled_accuracy
 
 
 @st.composite
@@ -51,7 +52,7 @@ def test_one_seed_each_gives_the_paired_test():
     assert (found.difference, found.low, found.high) == pytest.approx((paired.difference, paired.low, paired.high))
     assert found.p == pytest.approx(paired.p_clustered)
     assert found.standard_error == found.from_questions
-    assert (found.from_seeds, found.seeds_known) == (None, False)
+    assert found.from_seeds is None
 
 
 def test_what_seeds_add_is_the_variance_component_of_a_two_way_analysis():
@@ -69,14 +70,13 @@ def test_what_seeds_add_is_the_variance_component_of_a_two_way_analysis():
     chance = ols("y ~ C(run) + C(question)", table).fit().mse_resid / (4 * 60)
     found = pooled(before, after)
     assert found.from_seeds**2 == pytest.approx(answers.mean(1).var(ddof=1) / 4 - chance)
-    assert not found.seeds_known
 
 
 def test_runs_that_do_not_differ_add_nothing():
     generator = np.random.default_rng(3)
     before, after = runs(generator, 2, 0)
     found, once = pooled([before] * 3, [after] * 3), pooled([before], [after])
-    assert found.from_seeds == 0 and found.seeds_known
+    assert found.from_seeds == 0
     assert (found.low, found.high, found.p) == pytest.approx((once.low, once.high, once.p))
 
 
@@ -97,7 +97,6 @@ def test_more_seeds_shorten_the_interval_where_seeds_are_noise():
 def test_the_squares_of_both_sources_add_up(experiment):
     found = pooled(*experiment)
     assert found.standard_error**2 == pytest.approx(found.from_questions**2 + (found.from_seeds or 0) ** 2)
-    assert found.seeds_known == all(len(side) > 1 for side in experiment[:2])
     assert (found.from_seeds is None) == all(len(side) == 1 for side in experiment[:2])
 
 
@@ -134,6 +133,40 @@ def test_one_cluster_proves_nothing():
     found = pooled([[False] * 4], [[True] * 4] * 2, ["a"] * 4)
     assert (found.difference, found.low, found.high, found.p) == (1, -1, 1, 1)
     assert math.isnan(found.standard_error)
+
+
+# --- the accuracy of one configuration --------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(experiments())
+def test_seeds_that_answer_the_same_have_the_interval_of_one_run(experiment):
+    (run, *_), _, clusters = experiment
+    names = clusters or [f"q{number}" for number in range(len(run))]
+    one = clustered(run, names)
+    assert pooled_accuracy([run, run, run], clusters) == pytest.approx((one.low, one.high))
+
+
+@settings(deadline=None)
+@given(experiments())
+def test_the_interval_over_seeds_holds_the_mean_and_mirrors_that_of_the_wrong_answers(experiment):
+    seeds, others, clusters = experiment
+    runs = [*seeds, *others]
+    low, high = pooled_accuracy(runs, clusters)
+    assert 0 <= low <= np.mean(runs) <= high <= 1
+    assert pooled_accuracy([[not one for one in run] for run in runs], clusters) == pytest.approx((1 - high, 1 - low))
+
+
+def test_noise_between_seeds_widens_the_interval_of_their_mean():
+    """Accuracies of 0, 1, 1: their mean has a variance of 1/9, so p with (p - 2/3)**2 = t**2 p (1 - p) / 2, df 2."""
+    low, high = pooled_accuracy(repeated([0, 1, 1]))
+    for end in (low, high):
+        assert (end - 2 / 3) ** 2 == pytest.approx(4.302653**2 * end * (1 - end) / 2, rel=1e-3)
+    assert high - low > wilson(2 * 4000, 3 * 4000)[1] - wilson(2 * 4000, 3 * 4000)[0]
+
+
+def test_one_cluster_says_nothing_about_an_accuracy():
+    assert pooled_accuracy([[True] * 4] * 2, ["a"] * 4) == (0, 1)
 
 
 @pytest.mark.parametrize(

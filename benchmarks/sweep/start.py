@@ -1,0 +1,157 @@
+"""A trial's fixed cost: from its submission to its first training step, phase by phase.
+
+    python benchmarks/sweep.py start [--trials 5] [--folder DIR] [override ...]
+
+A study of the main job's adapter on the embedded model, one trial at a time, each ended at its first step. The trials
+are those of a real study; only the function that they run is wrapped, so that its stages note how long they take.
+Trial 0 measures the base, which the others read; they are shown as medians.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from printed import table
+
+IMPORTS = ("torch", "transformers", "datasets", "trl", "trl.trainer.sft_trainer", "peft")
+"""In this order; what one brings along counts for the first that needs it."""
+OWN = ("hardware", "encoding", "model", "recording", "report", "studied", "trainer", "data.loading", "data.texts")
+STAGES = {
+    "recording:Record:__init__": "run folder, git, tracker",
+    "recording:Record:inputs": "run folder, git, tracker",
+    "report:inputs": "run folder, git, tracker",
+    "report:base": "run folder, git, tracker",
+    "hardware:check": "hardware",
+    "data.loading:load_for": "questions",
+    "data.texts:load": "questions",
+    "data.draws:limited": "questions",
+    "model:load_tokenizer": "tokenizer",
+    "model:fingerprint": "tokenizer",
+    "encoding:training_set": "tokenising train",
+    "evaluation.measure:question_set": "tokenising dev",
+    "trainer:arguments": "trainer's arguments",
+    "model:load_model": "model",
+    "recording:Record:predictions": "answers of the base",
+    "trainer:build": "trainer",
+}
+"""What train.run calls in turn."""
+
+
+class Phases:
+    """Seconds by phase, in the order in which they began; a stage within a stage counts for the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds, self.inside = {}, False
+
+    def add(self, phase, seconds):
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    def timed(self, phase, call):
+        def wrapped(*args, **kwargs):
+            if self.inside:
+                return call(*args, **kwargs)
+            self.inside, began = True, time.time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self.inside = False
+                self.add(phase, time.time() - began)
+
+        return wrapped
+
+    def wrap(self, path, phase):
+        module, *owner, name = path.split(":")
+        holder = importlib.import_module(f"mcqa.{module}")
+        holder = getattr(holder, owner[0]) if owner else holder
+        setattr(holder, name, self.timed(phase, getattr(holder, name)))
+
+
+def task(tree, overrides):
+    """What a trial runs: mcqa.train, with its stages timed."""
+    import psutil
+
+    from mcqa import train
+    from mcqa.sweep import trial
+
+    entered, phases, process = time.time(), Phases(), psutil.Process()
+    folder = trial.current().folder
+    submitted = json.loads((folder / "job.json").read_text())[-1]["submitted"]
+    phases.add("submission", process.parent().create_time() - submitted)
+    phases.add("starter's interpreter, submitit", process.create_time() - process.parent().create_time())
+    phases.add("interpreter, submitit, Hydra", entered - process.create_time())
+    for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
+        imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
+        phases.timed(imported, importlib.import_module)(module)
+    for path, phase in STAGES.items():
+        phases.wrap(path, phase)
+    end_at_first_step(phases, folder, submitted)
+    train.main(tree, overrides)
+
+
+def end_at_first_step(phases, folder, submitted):
+    import transformers
+
+    from mcqa import trainer
+    from mcqa.sweep.trial import Pruned
+
+    class FirstStep(transformers.TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            now = time.time()
+            phases.add("training begins", now - began)
+            phases.add("all", now - submitted)
+            (folder / "phases.json").write_text(json.dumps(phases.seconds))
+            raise Pruned
+
+    began, train = 0.0, trainer.train
+
+    def until_first_step(learner):
+        nonlocal began
+        began = time.time()
+        learner.add_callback(FirstStep())
+        train(learner)
+
+    trainer.train = until_first_step
+
+
+def study(folder: Path, trials: int, overrides: list[str]) -> list[dict[str, float]]:
+    command = [
+        *(sys.executable, __file__, "study", "--multirun", "+experiment=lora_mcqa", "+sweeps=core"),
+        *("hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=start"),
+        *(f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=1", f"outputs={folder}", *overrides),
+    ]
+    subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    paths = [folder / "sweeps" / "start" / "trials" / str(number) / "phases.json" for number in range(trials)]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def shown(found: list[dict[str, float]]) -> None:
+    first, *others = [one | {"the rest": 2 * one["all"] - sum(one.values())} for one in found]
+    rows = [[phase, first[phase], statistics.median(one[phase] for one in others)] for phase in first]
+    table(["phase, s", "trial 0", f"others, median of {len(others)}"], sorted(rows, key=lambda row: row[0] == "all"))
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["study"]:
+        from mcqa.config import Config
+        from mcqa.door import open_door
+
+        del sys.argv[1]
+        open_door("config", Config, task)
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="kept (default: a temporary one)")
+    options, overrides = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        shown(study((options.folder or Path(temporary)).absolute(), options.trials, overrides))
+
+
+if __name__ == "__main__":
+    main()

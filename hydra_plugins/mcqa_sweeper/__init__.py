@@ -1,0 +1,1 @@
+"""Hydra's way to mcqa.sweep: hydra/sweeper=mcqa in any Hydra application."""

@@ -1,0 +1,83 @@
+"""Where trials run: the small interface that the controller's loop drives, and which launcher gets which backend."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from mcqa.errors import ConfigError, McqaError
+from mcqa.sweep.job import Job
+from mcqa.sweep.mailbox import Entry
+
+State = Literal["running", "over"]
+
+
+class SubmissionError(McqaError):
+    """A trial that could not be submitted, in the scheduler's own words."""
+
+
+class MakeJob(Protocol):
+    def __call__(self, folder: Path, *, token: str) -> Job: ...
+
+
+class Backend(Protocol):
+    """Nothing here waits for a trial, save for debugging, and none of it needs a thread."""
+
+    name: str
+
+    def submit(self, folder: Path, attempt: int, slot: int) -> str:
+        """The job of the trial in `folder`, which is written down in its job.json too.
+
+        slot: from 0, free of other trials of this study.
+
+        Raises:
+            SubmissionError: it was refused, or could not be.
+        """
+        ...
+
+    def state(self, job: str) -> State:
+        """Whether a submitted or attached job may still write a result. Waiting to start counts as running."""
+        ...
+
+    def reason(self, job: str) -> str:
+        """How a job ended that is over: for the user, where the trial left no result."""
+        ...
+
+    def cancel(self, job: str) -> None:
+        """End it soon, with everything that it started. It leaves no result."""
+        ...
+
+    def attach(self, folder: Path, entry: Entry) -> str | None:
+        """Watch again what an earlier controller submitted: its job where that may still run, else None.
+
+        Finds a job too whose id was never written down. What is left of a trial that ended is cleared away.
+        """
+        ...
+
+    def close(self) -> None:
+        """The controller ends; its jobs go on."""
+        ...
+
+
+def for_launcher(launcher: Mapping[str, Any], make_job: MakeJob, slots: int) -> Backend:
+    """The backend for the composed and resolved `hydra.launcher`.
+
+    Raises:
+        ConfigError: for a launcher that runs whole batches only.
+    """
+    kind = str(launcher.get("_target_", "")).rpartition(".")[2]
+    if kind == "LocalLauncher":
+        from mcqa.sweep.backends.local import Local
+
+        return Local(make_job, launcher, slots)
+    if kind == "SlurmLauncher":
+        from mcqa.sweep.backends.slurm import Slurm
+
+        return Slurm(make_job, launcher)
+    if kind == "BasicLauncher":
+        from mcqa.sweep.backends.debug import Debug
+
+        return Debug(make_job)
+    raise ConfigError(
+        f"hydra/launcher: {kind or 'none'} cannot run one trial at a time; choose submitit_local (processes on this "
+        "machine), submitit_slurm, or basic (within this process, for debugging)."
+    )

@@ -1,0 +1,217 @@
+"""Trials as processes on this machine: each in a session of its own, with its share of the GPUs.
+
+A trial survives its controller, and Ctrl-C in the terminal does not reach it. Each of its processes inherits the token
+of the submission in the environment and is known by that: process ids are used again, tokens are not.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from submitit.local.local import LocalExecutor, LocalJob
+
+from mcqa.sweep.backends import MakeJob, State, SubmissionError
+from mcqa.sweep.backends.elsewhere import Elsewhere
+from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
+from mcqa.sweep.mailbox import Entry, Mailbox
+
+TOKEN = "MCQA_TOKEN"
+
+
+class Local:
+    name = "local"
+
+    def __init__(
+        self, make_job: MakeJob, launcher: Mapping[str, Any], slots: int, gpus: Sequence[str] | None = None
+    ) -> None:
+        """gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use."""
+        self._make_job, self._launcher, self._slots = make_job, launcher, slots
+        self._gpus = visible_gpus() if gpus is None else gpus
+        self._watched: dict[str, _Processes | Elsewhere] = {}
+
+    def submit(self, folder: Path, attempt: int, slot: int) -> str:
+        entry = announced(folder, attempt, slot, self.name)
+        with refusals_told():
+            gpus = gpu_share(self._gpus, slot, self._slots, self._launcher.get("gpus_per_node"))
+            options = executor("local", self._launcher, logs_of(folder, attempt))
+            starter = _Executor(options, {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)})
+            job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
+        Mailbox(folder).name_job(entry.token, job)
+        self._watched[job] = _Processes(int(job), entry.token, starter.process)
+        return job
+
+    def state(self, job: str) -> State:
+        watched = self._watched[job]
+        if watched.alive():
+            return "running"
+        watched.clear()
+        return "over"
+
+    def reason(self, job: str) -> str:
+        return self._watched[job].reason()
+
+    def cancel(self, job: str) -> None:
+        self._watched[job].kill()
+
+    def attach(self, folder: Path, entry: Entry) -> str | None:
+        if (entry.backend, entry.host) != (self.name, socket.gethostname()):
+            trial = Elsewhere(folder, entry)
+            return self._watch(trial.job, trial)
+        pid = int(entry.job) if entry.job else _leader(entry.token)
+        if pid is None:
+            _kill_carriers(entry.token)
+            return None
+        job = self._watch(str(pid), _Processes(pid, entry.token))
+        if job:
+            repair_pickle(logs_of(folder, entry.attempt), job)
+            Mailbox(folder).name_job(entry.token, job)
+        return job
+
+    def _watch(self, job: str, processes: "_Processes | Elsewhere") -> str | None:
+        if not processes.alive():
+            processes.kill()
+            return None
+        self._watched[job] = processes
+        return job
+
+    def close(self) -> None:
+        self._watched.clear()
+
+
+class _Processes:
+    """The processes of one trial on this machine. process: known to the controller that started it only."""
+
+    def __init__(self, pid: int, token: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
+        self._pid, self._token, self._process = pid, token, process
+
+    def alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return _carries(self._pid, self._token)
+
+    def clear(self) -> None:
+        """What outlived the first process, as where that was killed alone."""
+        try:
+            os.killpg(self._pid, 0)
+        except OSError:  # nothing did
+            return
+        _kill_carriers(self._token)
+
+    def kill(self) -> None:
+        if self.alive():
+            os.killpg(self._pid, signal.SIGKILL)
+        _kill_carriers(self._token)
+
+    def reason(self) -> str:
+        code = self._process.poll() if self._process is not None else None
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return "its process ended without a result"
+
+
+class _Executor(LocalExecutor):
+    """submitit's, but what it starts leads a session of its own, says nothing here and has the environment given."""
+
+    def __init__(self, options: LocalExecutor, environment: Mapping[str, str]) -> None:
+        super().__init__(options.folder, options.max_num_timeout)
+        self.parameters = options.parameters
+        self._environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def _submit_command(self, command: str) -> LocalJob[Any]:
+        tasks, setup = self.parameters.get("tasks_per_node", 1), self.parameters.get("setup") or []
+        start = shlex.join([sys.executable, "-m", "submitit.local._local", str(self.folder)])
+        with (self.folder / "starter.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["/bin/sh", "-c", " && ".join([*setup, start if setup else f"exec {start}"])],
+                env={**os.environ, **self._for_starter(command, tasks, bool(setup)), **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return LocalJob(self.folder, str(self.process.pid), list(range(tasks)), self.process)
+
+    def _for_starter(self, command: str, tasks: int, in_shell: bool) -> dict[str, str]:
+        """What submitit's own start of a local job tells it."""
+        return {
+            "SUBMITIT_EXECUTOR": "local",
+            "SUBMITIT_LOCAL_COMMAND": command,
+            "SUBMITIT_LOCAL_NTASKS": str(tasks),
+            "SUBMITIT_LOCAL_JOB_NUM_NODES": "1",
+            "SUBMITIT_LOCAL_NODEID": "0",
+            "SUBMITIT_LOCAL_TIMEOUT_S": str(int(60 * self.parameters.get("timeout_min", 2))),
+            "SUBMITIT_LOCAL_SIGNAL_DELAY_S": str(int(self.parameters.get("signal_delay_s", 30))),
+            "SUBMITIT_STDERR_TO_STDOUT": "1" if self.parameters.get("stderr_to_stdout") else "",
+            "SUBMITIT_LOCAL_WITH_SHELL": "1" if in_shell else "",
+        }
+
+
+# ---- processes and their token
+
+
+def _carries(pid: int, token: str) -> bool:
+    try:
+        return bool(psutil.Process(pid).environ().get(TOKEN) == token)
+    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
+        return False
+
+
+def _carriers(token: str) -> list[int]:
+    return [pid for pid in psutil.pids() if pid != os.getpid() and _carries(pid, token)]
+
+
+def _leader(token: str) -> int | None:
+    return next((pid for pid in _carriers(token) if os.getpgid(pid) == pid), None)
+
+
+def _kill_carriers(token: str) -> None:
+    for _ in range(5):  # a process may start another one while it is looked for
+        found = _carriers(token)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+# ---- GPUs
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except Exception:  # no driver, no GPU, another make
+        return []
+
+
+def gpu_share(gpus: Sequence[str], slot: int, slots: int, each: int | None) -> list[str]:
+    """The GPUs of one slot of `slots`. each: how many a trial asks for; None: an equal share, at least one.
+
+    Where there are too few, several slots have the same ones.
+
+    Raises:
+        SubmissionError: a trial asks for more than there are.
+    """
+    if not gpus:  # none that we know of: what the user asks for is believed
+        return [str(index) for index in range(each or 0)]
+    each = max(1, len(gpus) // slots) if each is None else each
+    if each > len(gpus):
+        raise SubmissionError(f"gpus_per_node={each}: a trial can have {len(gpus)} at most ({', '.join(gpus)}).")
+    start = slot % (len(gpus) // each) * each if each else 0
+    return list(gpus[start : start + each])

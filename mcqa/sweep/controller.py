@@ -1,0 +1,348 @@
+"""What a study does next: a pure state machine without clock, files, threads or Optuna.
+
+The loop tells what happened (events) and carries out what it is given back (actions), in that order:
+
+    Ask     answered by Asked or Exhausted            a job:  Reported, Ended, Preempted, Vanished
+    Submit  answered by Submitted or Refused          the user: Interrupted (Ctrl-C)
+    Judge   answered by Judged                        time: Tick
+
+A trial waits for a slot, is handed to the scheduler, runs, and ends:
+
+    Asked -> waiting -> submitting -> running -> complete | failed | pruned
+                ^--- Vanished, Preempted ---'
+
+Events come late, twice and in any order. What an attempt did names its attempt, because news of the attempt
+before must not be taken for news of this one; Ended does not, because a result is the truth whoever wrote it.
+An Ask is answered exactly once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+COMPLETE = "complete"  # the reasons of Finish; a refused first submission gives the scheduler's words instead
+EXHAUSTED = "search space exhausted"
+FAILURES = "too many failures"
+TIMEOUT = "out of time"
+LEFT_RUNNING = "left running"
+
+Status = Literal["complete", "failed", "pruned"]
+State = Literal["waiting", "submitting", "running", "complete", "failed", "pruned"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too."""
+
+    n_trials: int | None
+    n_jobs: int
+    max_failures: int | None
+    max_resubmits: int
+    timeout_s: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: Status
+    values: tuple[float, ...] | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A trial that a restart finds: `outcome` None is unfinished, otherwise it was told.
+
+    `attempts` counts submissions, `job` is the last one's (None: none was accepted, or it was never noted), and
+    `vanished` says how many attempts count against max_resubmits already.
+    """
+
+    trial: int
+    outcome: Outcome | None
+    attempts: int
+    job: str | None
+    vanished: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    trial: int
+
+
+@dataclass(frozen=True)
+class Exhausted: ...
+
+
+@dataclass(frozen=True)
+class Submitted:
+    trial: int
+    attempt: int
+    job: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    trial: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    trial: int
+    point: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    trial: int
+    prune: bool
+
+
+@dataclass(frozen=True)
+class Ended:
+    trial: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Preempted:
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Vanished:
+    trial: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Interrupted: ...
+
+
+@dataclass(frozen=True)
+class Tick: ...
+
+
+@dataclass(frozen=True)
+class Ask: ...
+
+
+@dataclass(frozen=True)
+class Submit:
+    trial: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Tell:
+    trial: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Judge:
+    trial: int
+    point: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Prune:
+    trial: int
+
+
+@dataclass(frozen=True)
+class Cancel:
+    trial: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    reason: str
+
+
+Event = Asked | Exhausted | Submitted | Refused | Reported | Judged | Ended | Preempted | Vanished | Interrupted | Tick
+Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish
+
+
+@dataclass
+class Trial:
+    """A row of the live table, to be read only. `since` is on the controller's clock (`elapsed`), in seconds."""
+
+    number: int
+    state: State
+    attempt: int  # the current one; of a waiting trial the next one
+    vanished: int
+    since: float
+    job: str | None = None
+    outcome: Outcome | None = None
+    last: tuple[int, float] | None = None  # point and value
+    pruning: bool = False
+    points: set[int] = field(default_factory=set)
+
+
+class Controller:
+    """Call `start` once, then `on` for every event, in one thread. `now` may be any clock, jumps included."""
+
+    def __init__(self, limits: Limits, known: Iterable[Known], now: float) -> None:
+        assert limits.n_jobs >= 1
+        self.limits = limits
+        self.elapsed = 0.0  # seconds since the start by a clock that never goes back
+        self.asking = 0  # Asks without an answer; each holds a slot
+        self.reason: str | None = None  # of Finish, once that was given
+        self._now = now
+        self._trials = {k.trial: _found(k) for k in sorted(known, key=lambda k: k.trial)}
+        self._unended = {n: trial for n, trial in self._trials.items() if trial.outcome is None}
+        self._accepted = any(trial.job or trial.state in ("complete", "pruned") for trial in self._trials.values())
+        self._failed = sum(trial.state == "failed" for trial in self._trials.values())
+        self._refusal: str | None = None
+        self._exhausted = False
+        self._cancelling = False
+
+    @property
+    def done(self) -> bool:
+        return self.reason is not None
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        return list(self._trials.values())
+
+    @property
+    def counts(self) -> Counter[State]:
+        return Counter(trial.state for trial in self._trials.values())
+
+    @property
+    def occupied(self) -> int:
+        """Slots that are taken. More than n_jobs only after a restart with fewer slots than jobs that still run."""
+        return self.asking + sum(trial.state != "waiting" for trial in self._unended.values())
+
+    def start(self, now: float) -> list[Action]:
+        return self.on(Tick(), now)
+
+    def on(self, event: Event, now: float) -> list[Action]:
+        self.elapsed += max(0.0, now - self._now)
+        self._now = now
+        if self.done:
+            return self._after_the_end(event)
+        return self._react(event) + self._fill()
+
+    def _react(self, event: Event) -> list[Action]:
+        """The table of rules. An event that fits no line is late, a duplicate, of an unknown trial, or a Tick."""
+        match event:
+            case Asked(number) if number not in self._trials:
+                self._asked(number)
+            case Exhausted():
+                self.asking, self._exhausted = max(0, self.asking - 1), True
+            case Submitted(number, attempt, job) if self._at(number, attempt, "submitting"):
+                self._runs(self._trials[number], job)
+            case Refused(number, attempt, reason) if self._at(number, attempt, "submitting"):
+                self._refusal = self._refusal if self._accepted else reason  # every other would be refused too
+                return self._tell(number, Outcome("failed", None, reason))
+            case Preempted(number, attempt) if self._at(number, attempt, "submitting", "running"):
+                self._again(self._trials[number])
+            case Vanished(number, attempt, reason) if self._at(number, attempt, "submitting", "running"):
+                return self._vanished(self._trials[number], reason)
+            case Reported(number, point, value) if self._new_point(number, point):
+                self._report(self._trials[number], point, value)
+                return [Judge(number, point, value)]
+            case Judged(number, True) if number in self._unended and not self._trials[number].pruning:
+                self._trials[number].pruning = True
+                return [Prune(number)]
+            case Ended(number, outcome) if number in self._unended:
+                self._accepted = True
+                return self._tell(number, outcome)
+            case Interrupted():
+                return self._finish(LEFT_RUNNING)
+        return []
+
+    def _after_the_end(self, event: Event) -> list[Action]:
+        """Nothing is told or submitted any more; a second Ctrl-C cancels what runs and what is just being submitted."""
+        match event:
+            case Asked(number) if number not in self._trials:
+                self._asked(number)  # for the table; a restart submits it
+            case Submitted(number, attempt, job) if self._at(number, attempt, "submitting"):
+                self._runs(self._trials[number], job)
+                return [Cancel(number)] if self._cancelling else []
+            case Interrupted() if not self._cancelling:
+                self._cancelling = True
+                return [Cancel(n) for n, trial in self._unended.items() if trial.state == "running"]
+        return []
+
+    def _fill(self) -> list[Action]:
+        """Slots go to trials that wait, then to new ones; when none is taken, the study is over."""
+        if self.done:
+            return []
+        free = max(0, self.limits.n_jobs - self.occupied)
+        waiting = [trial for trial in self._unended.values() if trial.state == "waiting" and self._refusal is None]
+        actions: list[Action] = [self._submit(trial) for trial in waiting[:free]]
+        while len(actions) < free and self._why_ask_no_more() is None:
+            self.asking += 1
+            actions.append(Ask())
+        reason = self._why_ask_no_more()
+        return self._finish(reason) if reason is not None and not self.occupied else actions
+
+    def _why_ask_no_more(self) -> str | None:
+        limits = self.limits
+        reasons = (
+            (self._refusal, self._refusal is not None),
+            (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
+            (EXHAUSTED, self._exhausted),
+            (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
+            (TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
+        )
+        return next((reason for reason, holds in reasons if holds), None)
+
+    def _at(self, number: int, attempt: int, *states: State) -> bool:
+        trial = self._unended.get(number)
+        return trial is not None and trial.attempt == attempt and trial.state in states
+
+    def _new_point(self, number: int, point: int) -> bool:
+        return number in self._unended and point not in self._trials[number].points
+
+    def _asked(self, number: int) -> None:
+        self.asking = max(0, self.asking - 1)
+        self._trials[number] = self._unended[number] = Trial(number, "waiting", 0, 0, self.elapsed)
+
+    def _submit(self, trial: Trial) -> Submit:
+        trial.state, trial.since = "submitting", self.elapsed
+        return Submit(trial.number, trial.attempt)
+
+    def _runs(self, trial: Trial, job: str) -> None:
+        trial.state, trial.since, trial.job, self._accepted = "running", self.elapsed, job, True
+
+    def _report(self, trial: Trial, point: int, value: float) -> None:
+        trial.points.add(point)
+        trial.last = max(trial.last or (point, value), (point, value), key=lambda report: report[0])
+
+    def _again(self, trial: Trial) -> None:
+        trial.state, trial.since, trial.job = "waiting", self.elapsed, None
+        trial.attempt, self._accepted = trial.attempt + 1, True
+
+    def _vanished(self, trial: Trial, reason: str) -> list[Action]:
+        trial.vanished, self._accepted = trial.vanished + 1, True
+        if trial.vanished > self.limits.max_resubmits:
+            return self._tell(trial.number, Outcome("failed", None, reason))
+        self._again(trial)
+        return []
+
+    def _tell(self, number: int, outcome: Outcome) -> list[Action]:
+        trial = self._unended.pop(number)
+        trial.state, trial.since, trial.outcome = outcome.status, self.elapsed, outcome
+        self._failed += outcome.status == "failed"
+        return [Tell(number, outcome)]
+
+    def _finish(self, reason: str) -> list[Action]:
+        self.reason = reason
+        return [Finish(reason)]
+
+
+def _found(known: Known) -> Trial:
+    """A trial with a job is taken as running: whether it still does, Vanished or Ended will say."""
+    unended: State = "waiting" if known.job is None else "running"
+    state = unended if known.outcome is None else known.outcome.status
+    attempt = known.attempts if state == "waiting" else max(0, known.attempts - 1)
+    return Trial(known.trial, state, attempt, known.vanished, 0.0, known.job, known.outcome)

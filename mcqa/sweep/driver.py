@@ -1,0 +1,435 @@
+"""From `--multirun` to the end of a study: Hydra hands over here, and everything meets.
+
+An app may say more about its trials by an attribute `hooks` of its task function (see Hooks); none of it is needed.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+
+from hydra.errors import HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from mcqa import run_folder
+from mcqa.errors import ConfigError
+from mcqa.sweep import opening, samplers
+from mcqa.sweep import space as spaces
+from mcqa.sweep.backends import for_launcher
+from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
+from mcqa.sweep.job import Job, commit_of
+from mcqa.sweep.live import Live
+from mcqa.sweep.loop import Loop, Observer
+from mcqa.sweep.mailbox import Mailbox
+from mcqa.sweep.space import Outside, Space
+from mcqa.sweep.spelling import leaves
+from mcqa.sweep.study import OptunaStudy, Plan, Study
+from mcqa.sweep.texts import text_of
+from mcqa.typed import members
+
+if TYPE_CHECKING:
+    from mcqa.sweep.report import Summary
+
+Tree = dict[str, Any]
+Direction = Literal["maximize", "minimize"]
+Count = Annotated[int, "at least 1"]
+NotNegativeCount = Annotated[int, "at least 0"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """hydra.sweeper; conf/hydra/sweeper/mcqa.yaml says what each key does."""
+
+    sampler: dict[str, Any]
+    pruner: dict[str, Any]
+    params: dict[str, Any]
+    function: str | None
+    n_trials: Count | None
+    n_jobs: Count
+    study_name: str | None
+    direction: Direction | list[Direction] | None
+    metric: str | None
+    storage: str | None
+    seed: int | None
+    timeout_s: Annotated[float, "above 0"] | None
+    max_failures: NotNegativeCount | None
+    max_resubmits: NotNegativeCount
+    allow_changes: bool
+    poll_s: Annotated[float, "above 0"]
+    confirm: NotNegativeCount
+
+    @property
+    def is_study(self) -> bool:
+        return self.n_trials is not None or self.study_name is not None or self.sampler.get("name") == "grid"
+
+
+class Hooks(Protocol):
+    """What an app may add. Every configuration is a plain tree, resolved and without hydra's own node."""
+
+    def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+        """Fill in what the app resolves itself; returns what is wrong with a configuration before it is submitted."""
+
+    def check(self, tree: Tree, space: Space, pruned: bool) -> list[str]:
+        """What is wrong with studying this space from this base configuration."""
+
+    def direction(self, tree: Tree) -> Direction:
+        """Of the metric, where hydra.sweeper.direction leaves it open."""
+
+    def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> Sequence[Observer]:
+        """Who is told how the study goes."""
+
+    def finished(self, summary: "Summary", complete: bool) -> None:
+        """At the end of a study, after its report is written."""
+
+
+@dataclass
+class Sweep:
+    """What Hydra gave us."""
+
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    arguments: list[str]
+
+    @property
+    def hooks(self) -> Hooks | None:
+        return getattr(self.task, "hooks", None)
+
+    @property
+    def base(self) -> Tree:
+        return _tree(self.config)
+
+    @property
+    def hydra(self) -> Any:
+        return self.config.hydra
+
+    def composed(self, overrides: Sequence[str]) -> DictConfig:
+        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+
+    def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+        hydra_overrides = list(self.hydra.overrides.hydra)
+        return self.hooks.complete(tree, [*hydra_overrides, *overrides]) if self.hooks else []
+
+
+def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, arguments: list[str]) -> list[Any]:
+    """Run the study or the product that `config.hydra.sweeper` and the command line ask for.
+
+    Returns the values of the trials by number. Raises ConfigError before anything is submitted.
+    """
+    vars(task)["composed"] = True  # for the app's door: what is raised from here on is not Hydra's composing
+    given = Sweep(config, context, task, arguments)
+    options = options_of(cast(Tree, OmegaConf.to_container(config.hydra.sweeper, resolve=True)))
+    return _study(given, options) if options.is_study else _product(given, options)
+
+
+def options_of(tree: Tree) -> Options:
+    """
+    Raises:
+        ConfigError: with everything wrong with hydra.sweeper.
+    """
+    problems: list[str] = []
+    values = members(Options, {k: v for k, v in tree.items() if k != "_target_"}, "hydra.sweeper.", problems)
+    if problems:
+        raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
+    return Options(**values)
+
+
+# --- the plain product ------------------------------------------------------------------------------------------------
+
+
+def _product(given: Sweep, options: Options) -> list[Any]:
+    """Every combination once. It ends with an error where one of them failed."""
+    jobs = spaces.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
+    name = f"{_name_of(given)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    folder = _named(given, name)
+    _check_all(given, jobs)
+    limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
+    reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
+    failed = [trial for trial in controller.trials if trial.state == "failed"]
+    if failed or reason not in (COMPLETE, EXHAUSTED):
+        raise ConfigError(_unfinished(reason, controller, folder))
+    return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
+
+
+def _lines(params: Mapping[str, Any], arguments: Sequence[str]) -> list[str]:
+    """hydra.sweeper.params as on a command line, without what that says otherwise."""
+    named = {text.partition("=")[0].lstrip("+") for text in arguments}
+    return [f"{key}={_values(value)}" for key, value in leaves(params).items() if key.lstrip("+") not in named]
+
+
+def _values(value: Any) -> str:
+    if isinstance(value, list):  # of YAML: the values themselves
+        return ",".join(map(text_of, value))
+    return value if isinstance(value, str) else text_of(value)
+
+
+def _check_all(given: Sweep, jobs: Sequence[Sequence[str]]) -> None:
+    """A mistake in the last job is told before the first one starts."""
+    problems: dict[str, None] = {}
+    for job in jobs:
+        with _told(job):
+            tree = _tree(given.composed(job))
+        problems |= dict.fromkeys(given.problems(tree, job))
+    if problems:
+        raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
+
+
+def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
+    counts = controller.counts
+    lines = [
+        f"trial {trial.number}: {(trial.outcome.error or 'failed').strip().splitlines()[-1]}"
+        for trial in controller.trials
+        if trial.state == "failed" and trial.outcome
+    ]
+    return "\n  ".join(
+        [
+            f"{counts['failed']} of {len(controller.trials)} jobs failed ({reason}); see {run_folder.shown(folder)}:",
+            *lines,
+        ]
+    )
+
+
+# --- a study ----------------------------------------------------------------------------------------------------------
+
+
+def _study(given: Sweep, options: Options) -> list[Any]:
+    from mcqa.sweep import identity
+
+    tree = given.base
+    overrides = list(given.arguments)
+    space = spaces.parse(
+        options.params,
+        overrides,
+        tree,
+        cast(Tree, OmegaConf.to_container(given.hydra.runtime.choices)),
+        options.function,
+        given.context.config_loader,
+    )
+    directions = _directions(given, options, tree)
+    _check_space(given, options, space, tree)
+    _check_search(options, space, directions)
+    folder = _named(given, options.study_name or _name_of(given), found_again=True)
+    description = {
+        "name": folder.name,
+        "sweep": given.hydra.runtime.choices.get("sweeps"),
+        "created": time.time(),
+        "commit": commit_of(Path.cwd()),
+        "directions": directions,
+        "metric": options.metric,
+        "sampler": options.sampler,
+        "pruner": options.pruner,
+        "seed": options.seed,
+        "storage": options.storage,
+        "space": space.grammar(),
+        "base": tree,
+        "overrides": overrides,
+        "n_trials": options.n_trials,
+        "n_jobs": options.n_jobs,
+    }
+    if tree.get("dry_run"):
+        return _shown(folder, description, space)
+    folder.mkdir(parents=True, exist_ok=True)
+    with identity.only_controller(folder):
+        identity.check_same(folder, description, allow_changes=options.allow_changes)
+        study = OptunaStudy(
+            folder,
+            name=folder.name,
+            space=space,
+            directions=directions,
+            sampler=options.sampler,
+            pruner=options.pruner,
+            seed=options.seed,
+            storage=options.storage,
+        )
+        known = [_found(folder, trial) for trial in study.known()]
+        limits = Limits(
+            options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s
+        )
+        params = {key: value for key, value in description.items() if key not in ("base", "created")}
+        observers = given.hooks.observers(tree, folder, run_folder.flat(params)) if given.hooks else []
+        reason, controller = _run(given, options, study, limits, known, folder, observers, directions)
+        if options.confirm and reason in (COMPLETE, EXHAUSTED):
+            _confirm(given, options, folder, options.metric)
+    return _ended(given, folder, reason, controller)
+
+
+def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
+    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time."""
+    from mcqa.sweep import confirm, reading
+
+    recorded = reading.read(study, time.time())
+    folder = study / "confirm"
+    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded), recorded.base, options.confirm))
+    limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
+    known = confirm.known(folder, len(jobs))
+    _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
+    confirm.write(study, folder, jobs, "test/" + (metric or "acc").partition("/")[2])
+
+
+def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> list[Any]:
+    from mcqa.sweep import report
+
+    complete = reason in (COMPLETE, EXHAUSTED)
+    summary = report.write(folder)
+    console = Console()
+    if reason != LEFT_RUNNING:
+        for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Report: {run_folder.shown(folder / 'report.html')}", highlight=False, markup=False, soft_wrap=True)
+    if given.hooks:
+        given.hooks.finished(summary, complete)
+    if not complete and reason != LEFT_RUNNING:
+        raise ConfigError(_unfinished(reason, controller, folder))
+    return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
+
+
+def _directions(given: Sweep, options: Options, tree: Tree) -> list[Direction]:
+    if isinstance(options.direction, list):
+        return options.direction
+    return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
+
+
+def _check_space(given: Sweep, options: Options, space: Space, tree: Tree) -> None:
+    problems = given.problems(tree, [])
+    if given.hooks:
+        problems += given.hooks.check(tree, space, options.pruner.get("name") != "none")
+    if options.n_trials is None and options.sampler.get("name") != "grid":
+        problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
+    if problems:
+        raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
+
+
+def _check_search(options: Options, space: Space, directions: Sequence[Direction]) -> None:
+    """What Optuna would refuse, before the study's folder says that this is what it searches."""
+    opening.check(space, directions, options.sampler, options.pruner)
+    if options.sampler.get("name") != samplers.GRID:
+        samplers.make_sampler(options.sampler, options.seed)
+    samplers.make_pruner(options.pruner)
+
+
+def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[Any]:
+    """dry_run: what would be studied."""
+    console = Console()
+    number = description["n_trials"] or space.size()
+    lines = [
+        f"Study {description['name']} in {run_folder.shown(folder)}",
+        f"  {number} trials, {description['n_jobs']} at a time; {description['sampler']['name']} sampler, "
+        f"{description['pruner']['name']} pruner; "
+        f"{' and '.join(description['directions'])} {description['metric'] or 'what the app returns'}",
+        *(f"  {key}: {text}" for key, text in description["space"].items()),
+    ]
+    try:
+        space.default()
+        lines.append("  trial 0 is the default configuration")
+    except Outside as why:
+        lines.append(f"  the default configuration is no trial: {why}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return []
+
+
+def _name_of(given: Sweep) -> str:
+    choices = given.hydra.runtime.choices
+    named = [choices.get("sweeps"), choices.get("experiment")]
+    return "-".join(str(name) for name in named if name) or str(given.hydra.job.name)
+
+
+def _found(folder: Path, known: Known) -> Known:
+    """A trial that an earlier controller asked for, with what its folder says of its submissions."""
+    entries = Mailbox(folder / "trials" / str(known.trial)).jobs()
+    job = entries[-1].job or entries[-1].token if entries else None
+    return Known(known.trial, known.outcome, len(entries), job)
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _run(
+    given: Sweep,
+    options: Options,
+    study: Study,
+    limits: Limits,
+    known: Sequence[Known],
+    folder: Path,
+    observers: Sequence[Observer],
+    directions: Sequence[Direction] = (),
+) -> tuple[str, Controller]:
+    launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
+
+    def make_job(folder: Path, *, token: str) -> Job:
+        return Job(folder, given.task, given.context, token)
+
+    backend = for_launcher(launcher, make_job, options.n_jobs)
+    controller = Controller(limits, known, time.time())
+    maximize = directions[0] == "maximize" if len(directions) == 1 else None
+    live = Live(Console(), controller, maximize, folder, fixed=given.arguments)
+
+    def compose(number: int, overrides: list[str]) -> Path:
+        return write_trial(given, folder, number, overrides)
+
+    loop = Loop(controller, study, backend, compose, folder, live, observers, objectives=len(directions))
+    for trial in known:
+        if trial.outcome is None and trial.job is not None:
+            loop.attach(trial.trial)
+    try:
+        return loop.run(options.poll_s), controller
+    finally:
+        backend.close()
+
+
+def _named(given: Sweep, name: str, found_again: bool = False) -> Path:
+    """hydra.sweep.dir, which may say ${hydra.sweeper.study_name}.
+
+    found_again: the name stands in the place of the time in it, as of Hydra's default multirun/${now:…}.
+    """
+    with read_write(given.config), open_dict(given.config):
+        given.config.hydra.sweeper.study_name = name
+        above, timed, _ = OmegaConf.to_container(given.hydra.sweep, resolve=False)["dir"].partition("${now:")
+        if found_again and timed:
+            given.config.hydra.sweep.dir = f"{above}{name}"
+    return Path(str(given.hydra.sweep.dir)).absolute()
+
+
+def write_trial(given: Sweep, folder: Path, number: int, overrides: Sequence[str]) -> Path:
+    """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
+
+    Raises:
+        ConfigError: with what is wrong with it.
+    """
+    with _told(overrides):
+        config = given.composed(overrides)
+        tree = _tree(config)
+    target = folder / "trials" / str(number)
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
+        config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
+    if problems := given.problems(tree, overrides):
+        raise ConfigError("\n".join(problems))
+    target.mkdir(parents=True, exist_ok=True)
+    node = OmegaConf.masked_copy(config, ["hydra"])
+    run_folder.write_yaml(target / "hydra.yaml", OmegaConf.to_container(node, enum_to_str=True))
+    run_folder.write_yaml(target / "overrides.yaml", list(overrides))
+    run_folder.write_yaml(target / "config.yaml", tree)
+    return target
+
+
+@contextmanager
+def _told(overrides: Sequence[str]) -> Iterator[None]:
+    """What Hydra cannot compose fails its trial and not the study."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
+
+
+def _tree(config: DictConfig) -> Tree:
+    """Resolved, without hydra's own node."""
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return cast(Tree, OmegaConf.to_container(own, resolve=True))

@@ -1,0 +1,136 @@
+"""A study while it runs: one live table in a terminal, elsewhere a line for every trial that starts or ends."""
+
+import math
+import re
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live as RichLive
+from rich.table import Table
+from rich.text import Text
+
+from mcqa.sweep.controller import Controller, Trial
+
+SHOWN = 12  # trials in the table; the running ones always
+REDRAWN_S = 0.5
+LONG = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
+
+
+class Live:
+    """Call `show` after every round; it draws at most every REDRAWN_S, and says every change of a trial once."""
+
+    def __init__(
+        self, console: Console, controller: Controller, maximize: bool | None, folder: Path, fixed: Collection[str] = ()
+    ) -> None:
+        """maximize None: several objectives, which have no best. fixed: overrides that need not be shown."""
+        self.console, self.controller, self.maximize, self.folder = console, controller, maximize, folder
+        self.fixed = fixed
+        self.params: dict[int, str] = {}
+        self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
+        self.said = {trial.number: _changing(trial) for trial in controller.trials}
+        self.settled = 0  # how many of the first trials have ended, and were said to
+        self.drawn = -math.inf
+        self.live = RichLive(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "Live":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def name(self, number: int, overrides: Sequence[str]) -> None:
+        """What to call a trial: its overrides, floats to four digits."""
+        own = [text for text in overrides if text not in self.fixed]
+        self.params[number] = " ".join(LONG.sub(lambda number: f"{float(number[0]):.4g}", text) for text in own)
+
+    def show(self) -> None:
+        trials = self.controller.trials
+        for trial in trials[self.settled :]:
+            if self.said.get(trial.number) != _changing(trial):
+                self.said[trial.number] = _changing(trial)
+                if line := self._line(trial):
+                    self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        while self.settled < len(trials) and trials[self.settled].outcome is not None:
+            self.settled += 1
+        if self.live and time.monotonic() - self.drawn >= REDRAWN_S:
+            self.live.update(Group(self._table(), Text(self.summary())), refresh=True)
+            self.drawn = time.monotonic()
+
+    def summary(self) -> str:
+        """How far the study is."""
+        counts, limits = self.controller.counts, self.controller.limits
+        done = counts["complete"] + counts["pruned"] + counts["failed"]
+        of = f" of {limits.n_trials}" if limits.n_trials is not None else ""
+        parts = [
+            f"{done}{of} ended ({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed)",
+            f"{counts['running'] + counts['submitting']} of {limits.n_jobs} slots busy",
+        ]
+        if self.maximize is not None and (leader := best(self.controller.trials, self.maximize)):
+            parts.append(f"best {values(leader)} (trial {leader.number})")
+        if limits.n_trials is not None and done > self.ended_before:
+            pace = self.controller.elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
+            parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")
+        return "; ".join(parts)
+
+    def _line(self, trial: Trial) -> str | None:
+        """What to say of a trial that changed; in a terminal the table shows what runs."""
+        if trial.outcome is None:
+            again = f" (start {trial.attempt + 1})" if trial.attempt else ""
+            starts = trial.state == "running" and not self.live
+            return f"trial {trial.number}: started{again}  {self.params.get(trial.number, '')}" if starts else None
+        said = f"trial {trial.number}: {told(trial)}  {self.params.get(trial.number, '')}".rstrip()
+        return said if self.live else f"{said}\n  {self.summary()}"
+
+    def _table(self) -> Table:
+        table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=False)
+        for heading in ("trial", "state", "value", "for", "what"):
+            table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        for trial in shown(self.controller.trials):
+            since = duration(self.controller.elapsed - trial.since) if trial.outcome is None else ""
+            value = "" if trial.last is None else f"{trial.last[1]:.4g}"
+            value = values(trial) or value
+            again = f" ({trial.attempt + 1})" if trial.attempt else ""
+            what = Text(self.params.get(trial.number, ""))  # no markup: [q_proj,v_proj] is a value
+            table.add_row(str(trial.number), trial.state + again, value, since, what)
+        return table
+
+
+def _changing(trial: Trial) -> tuple[str, int]:
+    return trial.state, trial.attempt
+
+
+def shown(trials: Sequence[Trial]) -> list[Trial]:
+    """What runs, and of the others those with the highest numbers."""
+    running = [trial for trial in trials if trial.outcome is None]
+    ended = [trial for trial in trials if trial.outcome is not None]
+    return sorted([*running, *ended[-max(0, SHOWN - len(running)) or len(ended) :]], key=lambda trial: trial.number)
+
+
+def told(trial: Trial) -> str:
+    assert trial.outcome is not None
+    reason = (trial.outcome.error or "").strip().splitlines()
+    return f"{trial.state} {values(trial)}".rstrip() + (f": {reason[0][:200]}" if reason else "")
+
+
+def values(trial: Trial) -> str:
+    return ", ".join(f"{value:.4g}" for value in (trial.outcome.values or ())) if trial.outcome else ""
+
+
+def best(trials: Sequence[Trial], maximize: bool) -> Trial | None:
+    """The first of those with the best value."""
+    scored = [(t.outcome.values[0], t) for t in trials if t.state == "complete" and t.outcome and t.outcome.values]
+    return (max if maximize else min)(scored, key=lambda pair: pair[0])[1] if scored else None
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,271 @@
+"""The event loop of a study: one thread, which carries out what the controller decides and tells it what happens.
+
+Everything that can be lost lies on disk before it is acted on: a trial's configuration and its submission in its
+folder, what was told in the study. So the loop may die anywhere, and the next one goes on from there.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from mcqa.errors import ConfigError
+from mcqa.sweep import controller as c
+from mcqa.sweep.backends import Backend, SubmissionError
+from mcqa.sweep.live import Live
+from mcqa.sweep.mailbox import FINAL, Mailbox
+from mcqa.sweep.outcomes import problem_of
+from mcqa.sweep.study import Study
+
+log = logging.getLogger(__name__)
+
+SECOND_S = 5.0  # in which a second Ctrl-C cancels the jobs that the first one left running
+GRACE_S = 1.0  # for the result of a job that is over to appear on a shared file system
+
+
+class Observer(Protocol):
+    """Who wants to know, such as a tracker. Nothing that it raises stops a study."""
+
+    def tick(self, running: Sequence[Path]) -> None: ...
+    def told(self, folder: Path, outcome: c.Outcome) -> None: ...
+
+
+@dataclass
+class Running:
+    box: Mailbox
+    attempt: int
+    slot: int
+    job: str
+    lines: int = 0  # of its reports that were read
+    size: int = 0  # in bytes, of the file of reports when it was read
+    over: float | None = None  # since when its job is over without a result, by time.monotonic
+
+    def __post_init__(self) -> None:
+        """Paths as plain text: they are looked at in every round, and pathlib would take three times as long."""
+        self.reports, self.result = (os.path.join(self.box.folder, name) for name in ("reports.jsonl", "result.json"))
+
+
+class Loop:
+    """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
+
+    objectives: how many values a complete trial must have, else it failed; 0: none are asked for.
+    """
+
+    def __init__(
+        self,
+        controller: c.Controller,
+        study: Study,
+        backend: Backend,
+        compose: Callable[[int, list[str]], Path],
+        folder: Path,
+        live: Live,
+        observers: Sequence[Observer] = (),
+        objectives: int = 0,
+    ) -> None:
+        self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
+        self.folder, self.live, self.observers, self.objectives = folder, live, observers, objectives
+        self.running: dict[int, Running] = {}
+        self.leaving: set[str] = set()  # jobs that have written their results
+        self.interrupts = 0
+        self.inside = False
+        self.cancelled = False
+
+    def run(self, poll_s: float) -> str:
+        """Until the controller finishes; returns its reason."""
+        with _interrupts(self), self.live:
+            self._do(self.controller.start(time.time()))
+            while not self.controller.done:
+                self._round()
+                self.live.show()
+                if not self.controller.done:
+                    time.sleep(poll_s)
+            if self.controller.reason == c.LEFT_RUNNING and self.running:
+                self._leave()
+            self.live.show()
+        assert self.controller.reason is not None
+        return self.controller.reason
+
+    def attach(self, number: int) -> bool:
+        """Watch what an earlier controller submitted. False: nothing was submitted, so the trial must be."""
+        box = Mailbox(self._folder(number))
+        if not (entries := box.jobs()):
+            return False
+        entry = entries[-1]
+        job = self.backend.attach(box.folder, entry)
+        self.running[number] = Running(box, entry.attempt, entry.slot, job or "", over=None if job else 0.0)
+        self.live.name(number, self.study.overrides(number))
+        return True
+
+    def _round(self) -> None:
+        seen, self.interrupts = self.interrupts, 0
+        events: list[c.Event] = [c.Interrupted()] * seen or [*self._happened(), c.Tick()]
+        for event in events:
+            self._do(self.controller.on(event, time.time()))
+        self._observe(lambda observer: observer.tick([running.box.folder for running in self.running.values()]))
+
+    def _leave(self) -> None:
+        """Ctrl-C: the jobs go on; a second one within some seconds cancels them."""
+        if self.cancelled:
+            self.live.console.print("Cancelled the jobs; the same command submits them again.")
+            return
+        self.live.console.print(
+            f"Stopped asking. {len(self.running)} jobs run on; the same command goes on with them. "
+            f"Ctrl-C again within {SECOND_S:.0f} s cancels them."
+        )
+        until = time.monotonic() + SECOND_S
+        while time.monotonic() < until and not self.interrupts:
+            time.sleep(0.1)
+        if self.interrupts:
+            self._do(self.controller.on(c.Interrupted(), time.time()))
+            self.live.console.print("Cancelled the jobs; the same command submits them again.")
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    def _happened(self) -> Iterator[c.Event]:
+        self.leaving = {job for job in self.leaving if self.backend.state(job) != "over"}
+        for number, running in list(self.running.items()):
+            over = running.over is not None or self.backend.state(running.job) == "over"  # before its result is read
+            yield from self._reports(number, running)
+            yield from self._ending(number, running, over)
+
+    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[c.Event]:
+        """Those that are new. Files that did not grow are not read, but for the last time."""
+        size = _size(running.reports)
+        if size == running.size and not at_the_end:
+            return
+        running.size = size
+        for report in running.box.reports(running.lines):
+            running.lines = report.line + 1
+            yield c.Reported(number, report.point, report.value)
+
+    def _ending(self, number: int, running: Running, over: bool) -> Iterator[c.Event]:
+        result = running.box.result() if os.path.exists(running.result) else None
+        if result is not None and result["status"] in FINAL:
+            yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
+            self._forget(number)
+            yield c.Ended(number, self._judged(outcome(result)))
+        elif over and result is not None:
+            self._forget(number)
+            yield c.Preempted(number, running.attempt)
+        elif over:
+            now = time.monotonic()
+            running.over = now if running.over is None else running.over
+            if now - running.over >= GRACE_S:
+                self._forget(number)
+                reason = self.backend.reason(running.job) if running.job else "it ended while nobody watched"
+                yield c.Vanished(number, running.attempt, reason)
+
+    def _judged(self, told: c.Outcome) -> c.Outcome:
+        problem = problem_of(told, self.objectives) if self.objectives else None
+        return replace(told, status="failed", values=None, error=problem) if problem else told
+
+    def _forget(self, number: int) -> None:
+        running = self.running.pop(number)
+        if running.job and running.over is None:
+            self.leaving.add(running.job)
+
+    # --- what to do ---------------------------------------------------------------------------------------------------
+
+    def _do(self, actions: Sequence[c.Action]) -> None:
+        waiting = deque(actions)
+        while waiting:
+            for event in self._carried_out(waiting.popleft()):
+                waiting.extend(self.controller.on(event, time.time()))
+
+    def _carried_out(self, action: c.Action) -> Iterator[c.Event]:
+        match action:
+            case c.Ask():
+                yield from self._ask()
+            case c.Submit(number, attempt):
+                yield self._submit(number, attempt)
+            case c.Tell(number, told):
+                self.study.tell(number, told)
+                self._observe(lambda observer: observer.told(self._folder(number), told))
+            case c.Judge(number, point, value):
+                yield c.Judged(number, self.study.report(number, point, value))
+            case c.Prune(number):
+                Mailbox(self._folder(number)).ask_to_prune()
+            case c.Cancel(number) if number in self.running:
+                self.cancelled = True
+                self.backend.cancel(self.running[number].job)
+
+    def _ask(self) -> Iterator[c.Event]:
+        suggestion = self.study.ask()
+        yield c.Exhausted() if suggestion is None else c.Asked(suggestion.number)
+
+    def _submit(self, number: int, attempt: int) -> c.Event:
+        folder = self._folder(number)
+        overrides = self.study.overrides(number)
+        self.live.name(number, overrides)
+        slot = min(set(range(len(self.running) + 1)) - {running.slot for running in self.running.values()})
+        try:
+            if not (folder / "config.yaml").exists():
+                self.compose(number, overrides)
+            with _ctrl_c_reaches_trials(self.backend):
+                self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
+            try:
+                job = self.backend.submit(folder, attempt, slot)
+            finally:
+                self.inside = False
+        except (SubmissionError, ConfigError) as error:
+            return c.Refused(number, attempt, str(error))
+        self.running[number] = Running(Mailbox(folder), attempt, slot, job)
+        return c.Submitted(number, attempt, job)
+
+    def _folder(self, number: int) -> Path:
+        return self.folder / "trials" / str(number)
+
+    def _observe(self, tell: Callable[[Observer], None]) -> None:
+        for observer in self.observers:
+            try:
+                tell(observer)
+            except Exception as error:
+                log.warning("%s failed: %s: %s", type(observer).__name__, type(error).__name__, error)
+
+
+def outcome(result: dict[str, Any]) -> c.Outcome:
+    """Of a result.json."""
+    value = result.get("value")
+    values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
+    return c.Outcome(result["status"], values, result.get("error"))
+
+
+@contextmanager
+def _ctrl_c_reaches_trials(backend: Backend) -> Iterator[None]:
+    """Where they run within this process, for nobody else could stop one."""
+    before = signal.getsignal(signal.SIGINT)
+    if backend.name == "debug":
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def _interrupts(loop: Loop) -> Iterator[None]:
+    """Ctrl-C is counted, and dealt with between two rounds."""
+
+    def count(*_: object) -> None:
+        if loop.inside:
+            raise KeyboardInterrupt
+        loop.interrupts += 1
+
+    before = signal.signal(signal.SIGINT, count)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

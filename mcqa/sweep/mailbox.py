@@ -1,0 +1,153 @@
+"""The mailbox of a trial: the files in its folder through which the controller and the trial speak.
+
+They may sit on different machines with a shared file system between them, and either may be killed at any moment. So
+nothing is locked, each file has one writer, and a file is replaced as a whole or grows by whole lines:
+
+    file            written by   what
+    job.json        controller   every submission: a token before it, the scheduler's job after it
+    prune           controller   an empty file: stop, please
+    reports.jsonl   trial        one line a report
+    heartbeat       trial        its time of change says when the trial last lived
+    result.json     trial        the end, and the only truth about it
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+FINAL = ("complete", "failed", "pruned")
+"""What a result may say at the end; `preempted` asks to go on."""
+
+BEAT_S = 10.0
+"""Between two signs of life."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """An intermediate value, at a point that all trials of the study share (questions seen)."""
+
+    line: int  # of reports.jsonl, from 0
+    point: int
+    value: float
+    seen: int | None  # what really was seen at the report, at or past the point
+    time: float  # seconds since 1970, by the trial's clock
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission of the trial."""
+
+    attempt: int
+    token: str  # known to the scheduler too, so that a job can be found whose id was never written down
+    job: str | None  # None: submitted just now, or the controller died on the way
+    backend: str
+    host: str
+    slot: int
+    submitted: float  # seconds since 1970
+
+
+class Mailbox:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # ---- reports
+
+    def report(self, point: int, value: float, seen: int | None = None) -> None:
+        line = json.dumps({"point": point, "value": value, "seen": seen, "time": time.time()}) + "\n"
+        with (self.folder / "reports.jsonl").open("a+b") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # an earlier writer was killed on the way
+                    line = "\n" + line
+            file.write(line.encode())
+
+    def reports(self, since_line: int = 0) -> list[Report]:
+        """Reports from a line on, without unreadable lines. Of a point that was reported again the first one counts."""
+        try:
+            lines = (self.folder / "reports.jsonl").read_bytes().split(b"\n")[:-1]  # the last one is still growing
+        except FileNotFoundError:
+            return []
+        first: dict[int, Report] = {}
+        for number, line in enumerate(lines):
+            if report := _report(number, line):
+                first.setdefault(report.point, report)
+        return [report for report in first.values() if report.line >= since_line]
+
+    # ---- result
+
+    def result(self) -> dict[str, Any] | None:
+        """None when there is none, or none that can be read (a machine that lost power leaves empty files)."""
+        found = _read(self.folder / "result.json")
+        return found if isinstance(found, dict) and "status" in found else None
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        _write(self.folder / "result.json", result)
+
+    def is_over(self) -> bool:
+        """Whether the trial has its final result: nobody may run it again."""
+        result = self.result()
+        return result is not None and result["status"] in FINAL
+
+    def forget_preemption(self) -> None:
+        """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
+        if not self.is_over():
+            (self.folder / "result.json").unlink(missing_ok=True)
+
+    # ---- pruning and signs of life
+
+    def ask_to_prune(self) -> None:
+        (self.folder / "prune").touch()
+
+    def asked_to_prune(self) -> bool:
+        return (self.folder / "prune").exists()
+
+    def heartbeat(self) -> None:
+        (self.folder / "heartbeat").touch()
+
+    def silent_s(self, now: float) -> float | None:
+        """Seconds since the last sign of life; None before the first one. now: seconds since 1970."""
+        try:
+            return now - (self.folder / "heartbeat").stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    # ---- submissions
+
+    def jobs(self) -> list[Entry]:
+        return [Entry(**entry) for entry in _read(self.folder / "job.json") or []]
+
+    def add_job(self, entry: Entry) -> None:
+        self._write_jobs([*self.jobs(), entry])
+
+    def name_job(self, token: str, job: str) -> None:
+        """The scheduler's id for the submission with this token."""
+        self._write_jobs([replace(entry, job=job) if entry.token == token else entry for entry in self.jobs()])
+
+    def _write_jobs(self, entries: list[Entry]) -> None:
+        _write(self.folder / "job.json", [asdict(entry) for entry in entries])
+
+
+def _report(number: int, line: bytes) -> Report | None:
+    try:
+        found = json.loads(line)
+        return Report(number, int(found["point"]), float(found["value"]), found.get("seen"), float(found["time"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _write(path: Path, value: Any) -> None:
+    """Moved into place as a whole. Not by mcqa.run_folder: its imports are a tenth of what an idle trial takes."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")  # two starts of one trial never write the same file
+    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    aside.replace(path)

@@ -1,0 +1,71 @@
+"""What an app may say while it is a trial of a study. Nothing of it is needed to be one.
+
+    from mcqa.sweep import trial
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def app(cfg):
+        me = trial.current()                            # None outside a study
+        for epoch in range(cfg.epochs):
+            loss = train_epoch(...)
+            if me is not None:
+                me.report(loss, point=epoch + 1)
+                if me.should_prune():
+                    raise trial.Pruned                  # save first what you want to keep
+        return loss                                     # the value of the trial; a list where a study has several
+
+Trials are compared at equal points, so a point must mean the same in all of them: epochs, or questions seen where the
+batch size varies. A trial of several processes reports from one of them and tells the others what it heard.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+from mcqa.sweep.mailbox import Mailbox
+
+VARIABLE = "MCQA_TRIAL"
+"""The environment variable that holds the folder of the trial, inside one."""
+
+
+class Pruned(Exception):
+    """Raise it to end a trial that should be pruned; its value is the last one reported."""
+
+
+class Trial:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._mailbox = Mailbox(folder)
+
+    @property
+    def study(self) -> Path:
+        """The folder of the study."""
+        return self.folder.parent.parent
+
+    def report(self, value: SupportsFloat, point: int, seen: int | None = None) -> None:
+        """An intermediate value of what the study judges by. A point that is reported again changes nothing.
+
+        seen: how many were seen in truth, where that is more than the point.
+        """
+        self._mailbox.report(int(point), float(value), seen)
+
+    def should_prune(self) -> bool:
+        """Whether the study gave this trial up. The answer to a report comes later: ask again at every point."""
+        return self._mailbox.asked_to_prune()
+
+    def last_reported(self) -> float | None:
+        reports = self._mailbox.reports()
+        return reports[-1].value if reports else None
+
+
+def current() -> Trial | None:
+    """The trial that this process runs; None outside a study."""
+    folder = os.environ.get(VARIABLE)
+    trial = Trial(Path(folder)) if folder else None
+    return trial if trial and (trial.study / "study.yaml").exists() else None
+
+
+def hand_in(result: Mapping[str, Any]) -> None:
+    """The result of this job, where an app keeps its own in another folder. Outside of a job nothing happens."""
+    if folder := os.environ.get(VARIABLE):
+        Mailbox(Path(folder)).write_result(result)

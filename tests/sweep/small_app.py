@@ -1,0 +1,50 @@
+"""A Hydra app without a YAML file that knows nothing of ours: python tests/sweep/small_app.py --multirun …
+
+A trial does what `do` says. With `trace`, a folder, it leaves a line of its process there at every start.
+"""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+
+from mcqa.sweep import trial
+
+
+@dataclass
+class Config:
+    x: float = 0.5
+    do: str = "return"
+    trace: str | None = None
+
+
+ConfigStore.instance().store(name="small", node=Config)
+
+
+@hydra.main(version_base="1.3", config_path=None, config_name="small")
+def app(cfg: Any) -> Any:
+    me = trial.current()
+    if me and cfg.trace:
+        with (Path(cfg.trace) / me.folder.name).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    if cfg.do == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if me and cfg.do == "wait":  # until the test lets it go on
+        while not (Path(cfg.trace) / f"go-{me.folder.name}").exists():
+            time.sleep(0.02)
+    if me and cfg.do == "learn":
+        for point in range(3000):
+            me.report(cfg.x, point=point)
+            if me.should_prune():
+                raise trial.Pruned
+            time.sleep(0.02)
+    return cfg.x
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,463 @@
+"""Whole sweeps of small apps through Hydra's door, in this process and in many."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import hydra
+import optuna
+import psutil
+import pytest
+import yaml
+from hydra.core.hydra_config import HydraConfig
+
+from mcqa import run_folder
+from mcqa.errors import ConfigError
+from mcqa.sweep import trial
+from mcqa.sweep.identity import only_controller
+from mcqa.sweep.job import commit_of
+from mcqa.sweep.mailbox import Mailbox
+
+APP = Path(__file__).with_name("small_app.py")
+CONFIG = """
+defaults:
+  - _self_
+  - kind: plain
+  - override hydra/sweeper: mcqa
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+hydra:
+  job: {name: app}
+  output_subdir: null
+  sweep: {dir: "studies/${hydra.sweeper.study_name}"}
+x: 0.5
+y: 1
+do: return
+seed: 0
+dry_run: false
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """Runs an app whose configuration is CONFIG in this process, as `python app.py --multirun …` in tmp_path."""
+    (tmp_path / "conf" / "kind").mkdir(parents=True)
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG)
+    for kind in ("plain", "odd"):
+        (tmp_path / "conf" / "kind" / f"{kind}.yaml").write_text(f"name: {kind}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # errors come out as they are
+
+    def run(task, *overrides):
+        monkeypatch.setattr(sys, "argv", ["app.py", "--multirun", *overrides])
+        hydra.main(version_base="1.3", config_path=str(tmp_path / "conf"), config_name="config")(task)()
+        return tmp_path / "studies"
+
+    return run
+
+
+def value_of_x(cfg):
+    return cfg.x
+
+
+def result(study, number):
+    return Mailbox(study / "trials" / str(number)).result()
+
+
+def config_of(study, number):
+    return run_folder.read_yaml(study / "trials" / str(number) / "config.yaml")
+
+
+def stored(study):
+    journal = optuna.storages.journal.JournalFileBackend(str(study / "journal.log"))
+    return optuna.load_study(study_name=study.name, storage=optuna.storages.JournalStorage(journal)).trials
+
+
+def table(study):
+    with (study / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# --- without a study
+
+
+def test_multirun_alone_is_one_job_that_is_no_trial_of_a_study(app):
+    seen = []
+
+    def task(cfg):
+        seen.append((cfg.x, cfg.y, trial.current(), HydraConfig.get().job.num))
+
+    studies = app(task)
+    assert seen == [(0.5, 1, None, 0)]
+    (folder,) = studies.iterdir()
+    assert folder.name.startswith("app-") and not (folder / "study.yaml").exists()
+
+
+def test_lists_of_values_are_run_in_every_combination_the_last_one_fastest(app):
+    seen = []
+    app(lambda cfg: seen.append((cfg.kind.name, cfg.x, cfg.y)), "x=0.1,0.2", "kind=plain,odd", "y=3")
+    assert seen == [("plain", 0.1, 3), ("odd", 0.1, 3), ("plain", 0.2, 3), ("odd", 0.2, 3)]
+
+
+def test_lists_of_params_are_run_too_and_the_command_line_wins(app):
+    seen = []
+    params = "+hydra.sweeper.params={x:'0.1,0.2',y:[7,8],kind:{name:[a]}}"
+    app(lambda cfg: seen.append((cfg.x, cfg.y, cfg.kind.name)), params, "x=0.3")
+    assert seen == [(0.3, 7, "a"), (0.3, 8, "a")]
+
+
+def test_a_job_that_fails_stops_no_other_and_is_told_at_the_end(app):
+    seen = []
+
+    def task(cfg):
+        seen.append(cfg.x)
+        if cfg.x == 0.1:
+            raise ValueError("no such luck")
+
+    with pytest.raises(ConfigError, match=r"1 of 3 jobs failed[^\n]*\n  trial 0: ValueError: no such luck"):
+        app(task, "x=0.1,0.2,0.3", "hydra.sweeper.n_jobs=2")
+    assert seen == [0.1, 0.2, 0.3]
+
+
+def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(app):
+    with pytest.raises(ConfigError, match="kind=none"):
+        app(lambda cfg: pytest.fail("it ran"), "kind=plain,none")
+
+
+def test_an_interval_without_a_number_of_trials_is_an_error_that_says_what_it_needs(app):
+    with pytest.raises(ConfigError, match=r"x=interval\(0,1\).*hydra\.sweeper\.n_trials"):
+        app(value_of_x, "x=interval(0,1)")
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.n_trials: a study needs to know"):
+        app(value_of_x, "x=interval(0,1)", "hydra.sweeper.study_name=s")
+
+
+# --- a study
+
+
+def test_a_study_runs_its_trials_from_the_default_on_and_leaves_its_answer(app, tmp_path, capsys):
+    params = "+hydra.sweeper.params={x:'interval(0,1)',y:'1,2'}"
+    arguments = (params, "seed=5", "hydra.sweeper.n_trials=4", "hydra.sweeper.study_name=s", "hydra.sweeper.metric=m")
+    study = app(value_of_x, *arguments) / "s"
+    assert config_of(study, 0) == {
+        "x": 0.5, "y": 1, "do": "return", "seed": 5, "dry_run": False, "kind": {"name": "plain"}
+    }  # fmt: skip
+    found = stored(study)
+    assert [one.value for one in found] == [result(study, n)["value"] for n in range(4)]
+    assert [one.params["x"] for one in found] == [config_of(study, n)["x"] for n in range(4)]
+    description = run_folder.read_yaml(study / "study.yaml")
+    assert description["space"] == {"x": "interval(0.0,1.0)", "y": "choice(1,2)"}
+    assert (description["metric"], description["directions"]) == ("m", ["maximize"])
+    best = max(found, key=lambda one: one.value)
+    answer = run_folder.read_yaml(study / "optimization_results.yaml")
+    assert (answer["best_value"], answer["best_params"]) == (best.value, best.params)
+    assert (study / "report.html").stat().st_size > 10_000
+    assert yaml.safe_load((study / "best.yaml").read_text())["x"] == best.params["x"]
+    said = capsys.readouterr().out
+    assert f"best {best.value:.4g} (trial {best.number})" in said
+    assert "Report: studies/s/report.html" in said
+
+
+def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeated(app):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s")
+    seen = []
+    task = lambda cfg: seen.append(cfg.x) or cfg.x  # noqa: E731
+    study = app(task, *arguments, "hydra.sweeper.n_trials=2") / "s"
+    app(task, *arguments, "hydra.sweeper.n_trials=4")
+    app(task, *arguments, "hydra.sweeper.n_trials=4")
+    app(task, *arguments, "hydra.sweeper.n_trials=4", "hydra.sweeper.study_name=straight")
+    assert seen[:4] == seen[4:] and len(seen) == 8 and len(set(seen)) == 4
+    assert len(stored(study)) == 4
+
+
+def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
+    def task(cfg):
+        match cfg.do:
+            case "raise":
+                raise ValueError("no such luck")
+            case "exit":
+                sys.exit("bad option")
+            case "memory":
+                raise MemoryError
+            case "no number":
+                return float("nan")
+            case "none":
+                return None
+            case "two":
+                return 1.0, 2.0
+        return cfg.x
+
+    study = app(task, "hydra/sweeper/sampler=grid", "do=raise,exit,memory,no number,none,two,return") / "app"
+    told = {
+        "raise": "ValueError: no such luck",
+        "exit": "SystemExit: bad option",
+        "memory": "MemoryError",
+        "no number": "value is nan",
+        "none": "the trial returned 0 values where the study has 1 directions",
+        "two": "the trial returned 2 values where the study has 1 directions",
+    }
+    found = stored(study)
+    assert {one.params["do"]: one.user_attrs.get("error") for one in found} == told | {"return": None}
+    assert [one.state.name for one in found] == ["FAIL"] * 6 + ["COMPLETE"]
+    assert {row["do"]: row["error"] for row in table(study)} == told | {"return": ""}
+
+
+def conditional(trial, config):
+    return {"nowhere": 1} if trial.params["x"] == 0.2 else {"y": 2}
+
+
+def test_a_trial_that_cannot_be_composed_fails_alone(app):
+    function = f"hydra.sweeper.function={__name__}.conditional"
+    study = app(value_of_x, "x=0.1,0.2,0.3", function, "hydra.sweeper.n_trials=4", "hydra.sweeper.seed=1") / "app"
+    states = [(one.params["x"], one.state.name) for one in stored(study)]
+    assert set(states) <= {(0.1, "COMPLETE"), (0.2, "FAIL"), (0.3, "COMPLETE")} and (0.2, "FAIL") in states
+    assert "nowhere" in next(one.user_attrs["error"] for one in stored(study) if one.params["x"] == 0.2)
+
+
+def test_too_many_failures_end_the_study_early(app):
+    def task(cfg):
+        raise ValueError(f"not with {cfg.y}")
+
+    arguments = ("hydra/sweeper/sampler=grid", "y=range(0,9)", "hydra.sweeper.max_failures=1")
+    with pytest.raises(ConfigError, match=r"too many failures(.|\n)*trial 1: ValueError: not with 1"):
+        app(task, *arguments)
+    assert len(list(Path("studies/app/trials").iterdir())) == 2
+
+
+def test_several_objectives_have_a_front_and_no_pruning(app):
+    directions = ("hydra.sweeper.direction=[maximize,minimize]", "x=0.1,0.3", "hydra/sweeper/sampler=grid")
+    with pytest.raises(ConfigError, match="several directions there is no pruning"):
+        app(value_of_x, *directions, "hydra/sweeper/pruner=median")
+    study = app(lambda cfg: (cfg.x, 2 * cfg.x), *directions) / "app"
+    assert [one.values for one in stored(study)] == [[0.1, 0.2], [0.3, 0.6]]
+    assert len(run_folder.read_yaml(study / "optimization_results.yaml")["solutions"]) == 2
+
+
+def test_a_dry_run_says_what_would_be_studied_and_writes_nothing(app, capsys):
+    studies = app(value_of_x, "dry_run=true", "x=interval(0,1)", "hydra.sweeper.n_trials=9", "y=2,3")
+    said = capsys.readouterr().out
+    assert "9 trials, 1 at a time; tpe sampler, none pruner; maximize" in said
+    assert "x: interval(0.0,1.0)" in said and "y=1" in said
+    assert not studies.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["+hydra.sweeper.n_trails=3"], r"hydra\.sweeper\.n_trails: unknown key. Did you mean 'n_trials'"),
+        (["hydra.sweeper.n_jobs=0"], r"hydra\.sweeper\.n_jobs: must be at least 1"),
+        (["hydra.sweeper.direction=up"], r"hydra\.sweeper\.direction: must be"),
+        (["hydra.sweeper.sampler.name=tpee"], "Did you mean 'tpe'"),
+        (["+hydra.sweeper.pruner.patience=3"], r"hydra\.sweeper\.pruner"),
+        (["xx=interval(0,1)"], "Did you mean 'x'"),
+        (["x=0.1"], "nothing varies"),
+        (["hydra/launcher=joblib_like"], "joblib_like"),
+    ],
+)
+def test_a_mistake_is_told_before_the_study_is_begun_and_does_not_spoil_it(app, overrides, told):
+    with pytest.raises(Exception, match=told):
+        app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", *overrides)
+    assert not list(Path.cwd().glob("studies/*/study.yaml"))
+
+
+def test_a_study_keeps_its_name_where_hydra_s_folders_are_named_after_the_time(app):
+    arguments = ("x=interval(0,1)", "hydra.sweep.dir='multirun/${now:%H-%M-%S-%f}'", "hydra.sweeper.n_trials=1")
+    app(value_of_x, *arguments)
+    app(value_of_x, *arguments)
+    assert [path.name for path in Path("multirun").iterdir()] == ["app"]
+
+
+def test_a_changed_space_or_configuration_is_refused_unless_allowed(app):
+    name = "hydra.sweeper.study_name=s"
+    study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", name) / "s"
+    with pytest.raises(ConfigError, match=r"(?s)space\.x: .*interval\(0.*-> .*interval\(0.*2.*base\.y: 1 -> 2"):
+        app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name)
+    allowed = "hydra.sweeper.allow_changes=true"
+    app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name, allowed)
+    assert [config_of(study, number)["y"] for number in range(2)] == [1, 2]
+    assert len(run_folder.read_yaml(study / "study.yaml")["changes"]) >= 2
+
+
+def test_what_was_submitted_is_what_runs_also_after_the_yaml_was_edited(app, tmp_path):
+    seen = []
+
+    def task(cfg):
+        seen.append((cfg.x, cfg.y))
+        if len(seen) == 1:
+            raise KeyboardInterrupt  # Ctrl-C while stepping through: the trial has no result
+        return cfg.x
+
+    arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.allow_changes=true")
+    with pytest.raises(KeyboardInterrupt):
+        app(task, *arguments)
+    config = tmp_path / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("y: 1", "y: 2"))
+    app(task, *arguments)
+    assert [y for _, y in seen] == [1, 1, 2]
+    assert seen[0] == seen[1]
+
+
+def test_a_second_controller_is_refused_and_told_who_the_first_one_is(app, tmp_path):
+    with only_controller(tmp_path / "studies" / "s"), pytest.raises(ConfigError, match=f"process {os.getpid()} on"):
+        app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s")
+
+
+def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
+    class Hooks:
+        def __init__(self):
+            self.told_of, self.summary, self.params = [], None, None
+
+        def complete(self, tree, overrides):
+            tree["filled"] = tree["x"] * 2
+            return ["x: too large"] if tree["x"] > 0.8 else []
+
+        def check(self, tree, space, pruned):
+            return ["pruned: not here"] if pruned else []
+
+        def direction(self, tree):
+            return "minimize"
+
+        def observers(self, tree, folder, params):
+            self.params = params
+            return [self]
+
+        def tick(self, running): ...
+
+        def told(self, folder, outcome):
+            self.told_of.append((int(folder.name), outcome.status))
+
+        def finished(self, summary, complete):
+            self.summary = summary, complete
+
+    seen = []
+
+    def task(cfg):
+        seen.append(cfg.filled)
+        return cfg.x
+
+    task.hooks = hooks = Hooks()
+    arguments = ("x=0.5,0.2,0.9", "hydra/sweeper/sampler=grid")
+    with pytest.raises(ConfigError, match="pruned: not here"):
+        app(task, *arguments, "hydra/sweeper/pruner=median")
+    study = app(task, *arguments) / "app"
+    assert seen == [1.0, 0.4]
+    assert hooks.told_of == [(0, "complete"), (1, "complete"), (2, "failed")]
+    summary, complete = hooks.summary
+    assert complete and (summary.best, summary.values) == (1, (0.2,))
+    assert hooks.params["sampler.name"] == "grid" and "base" not in hooks.params
+    assert stored(study)[2].user_attrs["error"] == "x: too large"
+
+
+def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_runs(app):
+    seen = []
+
+    def task(cfg):
+        in_study = trial.current() is not None
+        seen.append((in_study, cfg.x, cfg.seed))
+        if not in_study:
+            metrics = {"test/acc": cfg.x + cfg.seed / 100}
+            trial.hand_in({"status": "complete", "value": cfg.x, "metrics": metrics})
+        return cfg.x
+
+    arguments = ("x=0.7,0.6", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm=2", "hydra.sweeper.metric=dev/acc")
+    study = app(task, *arguments) / "app"
+    app(task, *arguments)
+    assert seen == [(True, 0.7, 0), (True, 0.6, 0)] + [(False, x, seed) for x in (0.7, 0.5) for seed in (1, 2)]
+    confirmed = run_folder.read_json(study / "confirm.json")
+    assert confirmed["metric"] == "test/acc"
+    found = {
+        (row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in confirmed["configurations"]
+    }
+    assert found == {
+        (0, False): [pytest.approx(0.71), pytest.approx(0.72)],
+        (None, True): [pytest.approx(0.51), pytest.approx(0.52)],
+    }
+    assert "test/acc" in (study / "report.html").read_text()
+
+
+# --- in processes of their own
+
+
+def start(folder, *overrides):
+    """The controller of a study of small_app.py."""
+    with (folder / "said.txt").open("a") as said:
+        return subprocess.Popen(
+            [sys.executable, str(APP), "--multirun", "hydra/sweeper=mcqa", "hydra/launcher=submitit_local",
+             "hydra.sweeper.poll_s=0.05", *overrides],
+            cwd=folder, stdout=said, stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+
+def ended(controller, folder):
+    assert controller.wait(120) == 0, (folder / "said.txt").read_text()
+
+
+def until(happened, what, folder):
+    end = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < end, f"still waiting for {what}:\n{(folder / 'said.txt').read_text()}"
+        time.sleep(0.02)
+
+
+def kill(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+
+
+def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_killed(tmp_path):
+    trace = tmp_path / "trace"
+    trace.mkdir()
+    command = ("x=interval(0,1)", "do=wait", f"trace={trace}", "hydra.sweeper.n_trials=5", "hydra.sweeper.n_jobs=2")
+    study = tmp_path / "multirun" / "small_app"
+
+    def starts(number):
+        path = trace / str(number)
+        return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+    first = start(tmp_path, *command)
+    until(lambda: starts(0) and starts(1), "two trials", tmp_path)
+    kill(first.pid)
+    first.wait()
+    (trace / "go-0").touch()  # one trial ends while nobody watches, the other runs on
+    until(lambda: result(study, 0), "the result of trial 0", tmp_path)
+    second = start(tmp_path, *command)
+    until(lambda: starts(2), "trial 2 in the slot of trial 0", tmp_path)
+    kill(second.pid, *starts(1), *starts(2))
+    second.wait()
+    for number in range(1, 5):
+        (trace / f"go-{number}").touch()
+    ended(start(tmp_path, *command), tmp_path)
+    assert [len(starts(number)) for number in range(5)] == [1, 2, 2, 1, 1] and not starts(5)
+    assert [len(Mailbox(study / "trials" / str(n)).jobs()) for n in range(5)] == [1, 2, 2, 1, 1]
+    found = stored(study)
+    assert [one.state.name for one in found] == ["COMPLETE"] * 5
+    assert [one.value for one in found] == [config_of(study, number)["x"] for number in range(5)]
+    assert len({one.value for one in found}) == 5
+
+
+def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
+    (tmp_path / "trace").mkdir()
+    ended(
+        start(
+            tmp_path, "hydra/sweeper/sampler=grid", "do=return,die,learn", f"trace={tmp_path / 'trace'}", "x=0.1",
+            "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.2", "hydra.sweeper.n_jobs=3",
+            "hydra.sweeper.max_resubmits=1", "hydra.sweep.dir=here",
+        ),
+        tmp_path,
+    )  # fmt: skip
+    study = tmp_path / "here"
+    found = stored(study)
+    assert [(one.params["do"], one.state.name) for one in found] == [
+        ("return", "COMPLETE"), ("die", "FAIL"), ("learn", "PRUNED"),
+    ]  # fmt: skip
+    assert len(Mailbox(study / "trials" / "1").jobs()) == 2 and "without a result" in found[1].user_attrs["error"]
+    assert result(study, 2)["value"] == 0.1
+    assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}
+    commit = commit_of(APP.parent)
+    assert commit and result(study, 0)["commit"] == commit and "code_changed" not in result(study, 0)

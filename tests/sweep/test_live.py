@@ -1,0 +1,154 @@
+"""What is shown of a study while it runs: lines without a terminal, one table in it."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from mcqa.sweep import controller as c
+from mcqa.sweep.controller import Controller, Limits, Outcome, Trial
+from mcqa.sweep.live import Live, best, duration, shown
+
+
+class Study:
+    """A controller with events as they come, and what is shown of it."""
+
+    def __init__(self, tmp_path, terminal=False, maximize=True, n_trials=4, n_jobs=2, known=(), **live):
+        self.text = io.StringIO()
+        console = Console(file=self.text, force_terminal=terminal, width=120)
+        self.controller = Controller(Limits(n_trials, n_jobs, None, 2, None), known, 0.0)
+        self.live = Live(console, self.controller, maximize, tmp_path / "core", **live)
+        self.now = 0.0
+        self.controller.start(0.0)
+
+    def after(self, seconds, *events):
+        self.now += seconds
+        for event in events:
+            self.controller.on(event, self.now)
+        self.live.drawn = float("-inf")  # however little time has passed for the test
+        self.live.show()
+
+    def starts(self, *numbers):
+        for number in numbers:
+            self.live.name(number, [f"x={number}"])
+            self.after(0, c.Asked(number), c.Submitted(number, 0, f"job{number}"))
+
+    @property
+    def said(self):
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text.getvalue())
+
+    @property
+    def lines(self):
+        return self.said.splitlines()
+
+
+def ended(number, status="complete", values=(0.5,), error=None):
+    return c.Ended(number, Outcome(status, values, error))
+
+
+def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
+    study = Study(tmp_path)
+    study.starts(0, 1)
+    study.after(30, ended(0, values=(0.61234,)))
+    study.after(30, ended(1, "failed", None, "ValueError: no such luck\nmore of it"))
+    study.starts(2)
+    study.after(1)
+    assert study.lines == [
+        "trial 0: started  x=0",
+        "trial 1: started  x=1",
+        "trial 0: complete 0.6123  x=0",
+        "  1 of 4 ended (1 complete, 0 pruned, 0 failed); 1 of 2 slots busy; best 0.6123 (trial 0); about 1:30 left",
+        "trial 1: failed: ValueError: no such luck  x=1",
+        "  2 of 4 ended (1 complete, 0 pruned, 1 failed); 0 of 2 slots busy; best 0.6123 (trial 0); about 1:00 left",
+        "trial 2: started  x=2",
+    ]
+
+
+def test_a_trial_that_starts_again_says_so(tmp_path):
+    study = Study(tmp_path)
+    study.starts(0)
+    study.after(1, c.Vanished(0, 0, "killed"))
+    study.after(1, c.Submitted(0, 1, "again"))
+    assert study.lines[-1] == "trial 0: started (start 2)  x=0"
+
+
+def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
+    known = [c.Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
+    study = Study(tmp_path, known=known)
+    study.after(5)
+    assert study.lines == []
+    assert study.live.summary() == (
+        "3 of 4 ended (3 complete, 0 pruned, 0 failed); 0 of 2 slots busy; best 0.2 (trial 2)"
+    )
+    study.starts(3)
+    study.after(95, ended(3))
+    assert study.live.summary().endswith("about 0:00 left")
+
+
+@pytest.mark.parametrize(
+    ("maximize", "told"), [(True, "best 0.9 (trial 1)"), (False, "best 0.2 (trial 0)"), (None, "")]
+)
+def test_the_best_is_that_of_the_direction_and_none_of_several_objectives(tmp_path, maximize, told):
+    study = Study(tmp_path, maximize=maximize)
+    study.starts(0, 1)
+    study.after(1, ended(0, values=(0.2,)), ended(1, values=(0.9,)))
+    assert (told in study.live.summary()) and (bool(told) == ("best" in study.live.summary()))
+
+
+def test_pruned_and_failed_trials_are_never_the_best():
+    trials = [
+        Trial(0, "pruned", 0, 0, 0.0, outcome=Outcome("pruned", (0.9,), None)),
+        Trial(1, "failed", 0, 0, 0.0, outcome=Outcome("failed", None, "no")),
+        Trial(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
+        Trial(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
+    ]
+    found = best(trials, maximize=True)
+    assert found is not None and found.number == 2
+    assert best(trials[:2], maximize=True) is None
+
+
+def test_a_trial_is_called_by_what_was_swept_with_floats_of_four_digits(tmp_path):
+    study = Study(tmp_path, fixed=["+experiment=smoke"])
+    study.live.name(0, ["+experiment=smoke", "lr=0.00012345678", "decay=1.23456789e-05", "name=run.123456", "r=16"])
+    assert study.live.params[0] == "lr=0.0001235 decay=1.235e-05 name=run.123456 r=16"
+
+
+def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(tmp_path):
+    study = Study(tmp_path, terminal=True)
+    with study.live:
+        study.starts(0, 1)
+        study.after(65, ended(0, values=(0.25,)), c.Reported(1, 800, 0.6125), c.Reported(1, 400, 0.5))
+        drawn = study.said.rpartition("core")[2]
+    rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
+    assert "complete" in rows["0"] and "0.25" in rows["0"]
+    assert "running" in rows["1"] and "0.6125" in rows["1"] and "1:05" in rows["1"] and "x=1" in rows["1"]
+    assert "1 of 4 ended" in drawn
+    assert "trial 1: started" not in study.said and "trial 0: complete 0.25  x=0" in study.said
+
+
+def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
+    study = Study(tmp_path, terminal=True)
+    with study.live:
+        study.live.name(0, ["targets=[q_proj,v_proj]"])
+        study.after(0, c.Asked(0), c.Submitted(0, 0, "job"))
+        assert "targets=[q_proj,v_proj]" in study.said
+        study.after(1, ended(0, "failed", None, "KeyError: [/bold]"))
+    assert "KeyError: [/bold]" in study.said
+
+
+def a_trial(number, state):
+    outcome = None if state == "running" else Outcome(state, None, None)
+    return Trial(number, state, 0, 0, 0.0, outcome=outcome)
+
+
+@pytest.mark.parametrize("running", [0, 3, 12, 40])
+def test_the_table_has_all_that_runs_and_the_latest_of_the_others(running):
+    trials = [a_trial(n, "complete") for n in range(30)] + [a_trial(30 + n, "running") for n in range(running)]
+    numbers = [trial.number for trial in shown(trials)]
+    assert numbers == list(range(30 - max(0, 12 - running), 30 + running))
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "1:00:00")])
+def test_durations_are_minutes_and_seconds_and_hours_where_there_are_any(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,390 @@
+"""The loop between a controller, a study, real mailboxes and a backend whose jobs do what the test says."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mcqa.errors import ConfigError
+from mcqa.sweep.backends import SubmissionError
+from mcqa.sweep.controller import COMPLETE, LEFT_RUNNING, Controller, Known, Limits, Outcome
+from mcqa.sweep.live import Live
+from mcqa.sweep.loop import Loop
+from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.sweep.study import Plan
+
+Deed = Callable[[Mailbox, int], str]
+"""What a job has done when it is looked at, given its mailbox and its attempt: `running` or `over` after that."""
+
+
+def completes(box, attempt):
+    box.write_result({"status": "complete", "value": 0.5, "error": None})
+    return "over"
+
+
+def vanishes(box, attempt):
+    return "over"
+
+
+def preempted_twice(box, attempt):
+    if attempt == 2:
+        return completes(box, attempt)
+    box.write_result({"status": "preempted", "value": None})
+    return "over"
+
+
+def runs(box, attempt):
+    return "running"
+
+
+class Jobs:
+    """A backend. deeds: by trial; the others complete."""
+
+    name = "fake"
+
+    def __init__(self, **deeds: Deed) -> None:
+        self.deeds = {int(name.removeprefix("t")): deed for name, deed in deeds.items()}
+        self.submitted: list[tuple[int, int, int]] = []  # trial, attempt, slot
+        self.cancelled: list[str] = []
+        self.boxes: dict[str, tuple[Mailbox, int]] = {}
+        self.refuses = ""
+        self.most = 0
+
+    def submit(self, folder, attempt, slot):
+        number = int(folder.name)
+        if self.refuses:
+            raise SubmissionError(self.refuses)
+        box, job = Mailbox(folder), f"{number}.{attempt}"
+        box.forget_preemption()
+        box.add_job(Entry(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
+        self.submitted.append((number, attempt, slot))
+        self.boxes[job] = box, attempt
+        self.most = max(self.most, sum(not one.is_over() for one, _ in self.boxes.values()))
+        return job
+
+    def state(self, job):
+        if job in self.cancelled:
+            return "over"
+        box, attempt = self.boxes[job]
+        return self.deeds.get(int(box.folder.name), completes)(box, attempt)
+
+    def reason(self, job):
+        return "killed by SIGKILL"
+
+    def cancel(self, job):
+        self.cancelled.append(job)
+
+    def attach(self, folder, entry):
+        self.boxes[entry.job] = Mailbox(folder), entry.attempt
+        return entry.job if self.state(entry.job) == "running" else None
+
+    def close(self): ...
+
+
+class Studied(Plan):
+    """A plan that remembers what it was told, and gives up what reports less than it wants."""
+
+    def __init__(self, count: int, known=(), wants: float = 0.0) -> None:
+        super().__init__([[f"x={number}"] for number in range(count)], known)
+        self.wants = wants
+        self.told: list[tuple[int, Outcome]] = []
+        self.reported: list[tuple[int, int, float]] = []
+
+    def report(self, number, point, value):
+        self.reported.append((number, point, value))
+        return value < self.wants
+
+    def tell(self, number, outcome):
+        self.told.append((number, outcome))
+        super().tell(number, outcome)
+
+    @property
+    def ends(self):
+        return {number: outcome.status for number, outcome in self.told}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("mcqa.sweep.loop.GRACE_S", 0.0)
+
+
+def loop(folder, study, jobs, known=(), compose=None, observers=(), objectives=0, **limits):
+    every = {"n_trials": 4, "n_jobs": 2, "max_failures": None, "max_resubmits": 2, "timeout_s": None} | limits
+    controller = Controller(Limits(**every), known, time.time())
+
+    def written(number, overrides):
+        target = folder / "trials" / str(number)
+        target.mkdir(parents=True)
+        (target / "config.yaml").write_text(" ".join(overrides))
+        return target
+
+    console = Console(file=(folder / "said.txt").open("a"), width=300)
+    live = Live(console, controller, True, folder)
+    return Loop(controller, study, jobs, compose or written, folder, live, observers, objectives)
+
+
+def said(folder):
+    return (folder / "said.txt").read_text()
+
+
+def test_every_slot_is_busy_until_all_trials_have_ended_and_each_is_told_once(tmp_path):
+    study, jobs = Studied(5), Jobs()
+    assert loop(tmp_path, study, jobs, n_trials=5).run(0.0) == COMPLETE
+    assert sorted(number for number, _ in study.told) == [0, 1, 2, 3, 4]
+    assert {outcome for _, outcome in study.told} == {Outcome("complete", (0.5,), None)}
+    assert jobs.most == 2 and {slot for _, _, slot in jobs.submitted} == {0, 1}
+    assert (tmp_path / "trials" / "3" / "config.yaml").read_text() == "x=3"
+
+
+def test_a_job_that_vanishes_is_submitted_again_and_fails_in_the_end_with_its_reason(tmp_path):
+    study, jobs = Studied(2), Jobs(t0=vanishes)
+    loop(tmp_path, study, jobs, n_trials=2, max_resubmits=2).run(0.0)
+    assert [attempt for number, attempt, _ in jobs.submitted if number == 0] == [0, 1, 2]
+    assert dict(study.told)[0] == Outcome("failed", None, "killed by SIGKILL")
+    assert study.ends[1] == "complete"
+
+
+def test_a_result_that_appears_shortly_after_its_job_is_over_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcqa.sweep.loop.GRACE_S", 30.0)
+    study, jobs = Studied(1), Jobs(t0=vanishes)
+
+    def slept(seconds):  # once the job is known to be over
+        completes(Mailbox(tmp_path / "trials" / "0"), 0)
+
+    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", slept)
+    loop(tmp_path, study, jobs, n_trials=1).run(0.0)
+    assert jobs.submitted == [(0, 0, 0)] and study.ends == {0: "complete"}
+
+
+def test_a_trial_that_is_preempted_goes_on_as_often_as_it_takes(tmp_path):
+    study, jobs = Studied(1), Jobs(t0=preempted_twice)
+    loop(tmp_path, study, jobs, n_trials=1, max_resubmits=0).run(0.0)
+    assert [attempt for _, attempt, _ in jobs.submitted] == [0, 1, 2]
+    assert study.ends == {0: "complete"}
+
+
+def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_path):
+    def learns(box, attempt):
+        if box.asked_to_prune():
+            box.write_result({"status": "pruned", "value": 0.1})
+            return "over"
+        box.report(10, 0.9)
+        box.report(20, 0.1)
+        return "running"
+
+    study, jobs = Studied(1, wants=0.5), Jobs(t0=learns)
+    loop(tmp_path, study, jobs, n_trials=1).run(0.0)
+    assert study.reported == [(0, 10, 0.9), (0, 20, 0.1)]
+    assert study.told == [(0, Outcome("pruned", (0.1,), None))]
+
+
+def test_what_a_trial_reported_last_is_known_before_its_end_is_told(tmp_path):
+    def ends_at_once(box, attempt):
+        box.report(10, 0.9)
+        return completes(box, attempt)
+
+    study = Studied(1)
+    loop(tmp_path, study, Jobs(t0=ends_at_once), n_trials=1).run(0.0)
+    assert study.reported == [(0, 10, 0.9)] and study.ends == {0: "complete"}
+
+
+def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_path):
+    study, jobs = Studied(4), Jobs()
+    jobs.refuses = "sbatch: error: invalid partition"
+    assert loop(tmp_path, study, jobs).run(0.0) == jobs.refuses
+    assert {outcome.error for _, outcome in study.told} == {jobs.refuses}
+
+
+def test_a_trial_whose_configuration_cannot_be_composed_fails_alone(tmp_path):
+    def composed(number, overrides):
+        if number == 2:
+            raise ConfigError("x=2: too much")
+        (tmp_path / "trials" / str(number)).mkdir(parents=True)
+
+    study = Studied(4)
+    assert loop(tmp_path, study, Jobs(), compose=composed).run(0.0) == COMPLETE
+    assert study.ends == {0: "complete", 1: "complete", 2: "failed", 3: "complete"}
+    assert dict(study.told)[2].error == "x=2: too much"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, Outcome("failed", None, "the trial returned 0 values where the study has 1 directions")),
+        ([0.5, 1.0], Outcome("failed", None, "the trial returned 2 values where the study has 1 directions")),
+        ([0.5], Outcome("complete", (0.5,), None)),
+    ],
+)
+def test_a_complete_trial_has_as_many_values_as_there_are_objectives(tmp_path, value, told):
+    def gives(box, attempt):
+        box.write_result({"status": "complete", "value": value})
+        return "over"
+
+    study = Studied(1)
+    watched = loop(tmp_path, study, Jobs(t0=gives), objectives=1, n_trials=1)
+    watched.run(0.0)
+    assert study.told == [(0, told)]
+    assert watched.controller.trials[0].state == told.status
+
+
+# Ctrl-C
+
+
+def interrupting(*moments):
+    """A deed: Ctrl-C at these looks (from 1), once for each time that a look is named."""
+    looks = 0
+
+    def deed(box, attempt):
+        nonlocal looks
+        looks += 1
+        for _ in range(moments.count(looks)):
+            os.kill(os.getpid(), signal.SIGINT)
+        return "running"
+
+    return deed
+
+
+def test_the_first_ctrl_c_leaves_jobs_running_and_tells_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
+    study, jobs = Studied(4), Jobs(t0=interrupting(2), t1=runs)
+    before = signal.getsignal(signal.SIGINT)
+    assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
+    assert (study.told, jobs.cancelled, len(jobs.submitted)) == ([], [], 2)
+    assert "2 jobs run on" in said(tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_shortly_after_cancels_the_jobs(tmp_path, monkeypatch):
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if seconds == 0.1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
+    study, jobs = Studied(4), Jobs(t0=interrupting(2), t1=runs)
+    assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
+    assert sorted(jobs.cancelled) == ["0.0", "1.0"] and study.told == []
+    assert slept.count(0.1) == 1
+
+
+def test_ctrl_c_twice_at_once_cancels_without_waiting_for_another(tmp_path):
+    study, jobs = Studied(4), Jobs(t0=interrupting(2, 2), t1=runs)
+    assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
+    assert sorted(jobs.cancelled) == ["0.0", "1.0"]
+    assert "run on" not in said(tmp_path)
+
+
+def test_ctrl_c_reaches_a_trial_that_runs_within_this_process(tmp_path):
+    class Within(Jobs):
+        name = "debug"
+
+        def submit(self, folder, attempt, slot):
+            super().submit(folder, attempt, slot)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+            raise AssertionError("it went on")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        loop(tmp_path, Studied(1), Within(), n_trials=1).run(0.0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# After a restart
+
+
+def left_behind(folder, number, status=None, **more):
+    """What an earlier controller submitted, and its result where it has one."""
+    target = folder / "trials" / str(number)
+    target.mkdir(parents=True)
+    (target / "config.yaml").write_text("as it was")
+    Mailbox(target).add_job(Entry(0, f"token-{number}", f"{number}.0", "fake", "here", number, 0.0))
+    if status:
+        Mailbox(target).write_result({"status": status, "value": None, **more})
+    return Known(number, None, 1, f"{number}.0")
+
+
+def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(tmp_path):
+    known = [
+        left_behind(tmp_path, 0, "complete", value=0.25),
+        left_behind(tmp_path, 1),  # still runs, and then completes
+        left_behind(tmp_path, 2),  # died meanwhile
+        left_behind(tmp_path, 3, "preempted"),
+        Known(4, None, 0, None),  # asked for, and never submitted
+    ]
+    looks = []
+
+    def ends_later(box, attempt):
+        looks.append(attempt)
+        return completes(box, attempt) if len(looks) > 3 else "running"
+
+    def died(box, attempt):
+        return completes(box, attempt) if attempt else "over"
+
+    study = Studied(7, known=known)
+    jobs = Jobs(t0=vanishes, t1=ends_later, t2=died, t3=died)
+    watched = loop(tmp_path, study, jobs, known, n_trials=7, n_jobs=2, max_resubmits=1)
+    assert [watched.attach(number) for number in range(5)] == [True, True, True, True, False]
+    assert watched.run(0.0) == COMPLETE
+    assert sorted(number for number, _ in study.told) == list(range(7))
+    assert dict(study.told)[0].values == (0.25,)
+    assert sorted((number, attempt) for number, attempt, _ in jobs.submitted) == [
+        (2, 1), (3, 1), (4, 0), (5, 0), (6, 0),
+    ]  # fmt: skip
+    assert (tmp_path / "trials" / "2" / "config.yaml").read_text() == "as it was"
+
+
+def test_reports_from_before_the_restart_are_told_again_and_judged(tmp_path):
+    known = [left_behind(tmp_path, 0)]
+    box = Mailbox(tmp_path / "trials" / "0")
+    box.report(10, 0.1)
+
+    def obeys(box, attempt):
+        if box.asked_to_prune():
+            box.write_result({"status": "pruned", "value": 0.1})
+        return "running"
+
+    study = Studied(1, known, wants=0.5)
+    watched = loop(tmp_path, study, Jobs(t0=obeys), known, n_trials=1)
+    watched.attach(0)
+    watched.run(0.0)
+    assert study.ends == {0: "pruned"}
+
+
+# Who is told
+
+
+def test_an_observer_hears_of_every_trial_and_its_failure_stops_nothing(tmp_path, caplog):
+    class Watcher:
+        def __init__(self):
+            self.ended, self.ran = [], set()
+
+        def tick(self, running: list[Path]):
+            self.ran |= {folder.name for folder in running}
+
+        def told(self, folder: Path, outcome: Outcome):
+            self.ended.append((folder.name, outcome.status))
+
+    class Broken:
+        def tick(self, running):
+            raise RuntimeError("no server")
+
+        told = None
+
+    looks = []
+
+    def takes_a_while(box, attempt):
+        looks.append(attempt)
+        return completes(box, attempt) if len(looks) > 3 else "running"
+
+    watcher, study = Watcher(), Studied(2)
+    loop(tmp_path, study, Jobs(t0=takes_a_while), observers=[Broken(), watcher], n_trials=2).run(0.0)
+    assert sorted(watcher.ended) == [("0", "complete"), ("1", "complete")]
+    assert "0" in watcher.ran
+    assert "Broken failed: RuntimeError: no server" in caplog.text

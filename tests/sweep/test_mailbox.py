@@ -1,0 +1,116 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcqa.sweep.mailbox import Entry, Mailbox
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Mailbox:
+    return Mailbox(tmp_path)
+
+
+def entry(**changes: object) -> Entry:
+    known = {"attempt": 0, "token": "t0", "job": None, "backend": "local", "host": "h", "slot": 1, "submitted": 5.0}
+    return Entry(**{**known, **changes})  # type: ignore[arg-type]
+
+
+def points(box: Mailbox, since: int = 0) -> list[tuple[int, float]]:
+    return [(report.point, report.value) for report in box.reports(since)]
+
+
+def test_reports_come_in_order_with_what_was_seen(box: Mailbox) -> None:
+    box.report(800, 0.5, seen=816)
+    box.report(1600, 0.75)
+    assert [(r.line, r.point, r.value, r.seen) for r in box.reports()] == [(0, 800, 0.5, 816), (1, 1600, 0.75, None)]
+    assert points(box, since=1) == [(1600, 0.75)]
+
+
+def test_a_box_without_anything_is_empty(box: Mailbox) -> None:
+    assert (box.reports(), box.result(), box.jobs(), box.silent_s(9.0)) == ([], None, [], None)
+    assert not box.is_over() and not box.asked_to_prune()
+
+
+def test_a_point_that_is_reported_again_after_a_resume_keeps_its_first_value(box: Mailbox) -> None:
+    for value in (0.5, 0.9):
+        box.report(800, value)
+    box.report(1600, 0.6)
+    assert points(box) == [(800, 0.5), (1600, 0.6)]
+    assert points(box, since=1) == [(1600, 0.6)]
+
+
+@given(cut=st.integers(0, 60), values=st.lists(st.floats(-1, 1), min_size=1, max_size=4))
+def test_a_writer_killed_on_the_way_loses_its_own_line_at_most(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, values: list[float]
+) -> None:
+    box = Mailbox(tmp_path_factory.mktemp("trial"))
+    for number, value in enumerate(values):
+        box.report(number, value)
+    file = box.folder / "reports.jsonl"
+    last = file.read_bytes().splitlines(keepends=True)[-1]
+    torn = last[: min(cut, len(last) - 2)]
+    file.write_bytes(file.read_bytes()[: -len(last)] + torn)
+    whole = list(enumerate(values))[:-1]
+    assert points(box) == whole
+    box.report(99, 2.0)  # the resumed trial
+    assert points(box) == [*whole, (99, 2.0)]
+
+
+@pytest.mark.parametrize("line", ["", "no json", "[1, 2]", '{"point": 1}', '{"point": "x", "value": 1, "time": 1}'])
+def test_lines_that_are_no_report_are_left_out_and_still_count_as_lines(box: Mailbox, line: str) -> None:
+    (box.folder / "reports.jsonl").write_text(line + "\n")
+    box.report(8, 0.5)
+    assert [(r.line, r.point) for r in box.reports()] == [(1, 8)]
+
+
+def test_a_value_that_is_not_a_number_arrives(box: Mailbox) -> None:
+    box.report(8, float("nan"))
+    assert box.reports()[0].value != box.reports()[0].value
+
+
+def test_a_result_that_power_failure_left_empty_is_none(box: Mailbox) -> None:
+    (box.folder / "result.json").touch()
+    assert box.result() is None and not box.is_over()
+
+
+@pytest.mark.parametrize("status", ["complete", "failed", "pruned"])
+def test_a_final_result_stays_and_ends_the_trial(box: Mailbox, status: str) -> None:
+    box.write_result({"status": status, "value": 1.0})
+    box.forget_preemption()
+    assert box.is_over() and box.result() == {"status": status, "value": 1.0}
+
+
+def test_a_preempted_result_is_forgotten_before_the_trial_goes_on(box: Mailbox) -> None:
+    box.write_result({"status": "preempted"})
+    assert not box.is_over()
+    box.forget_preemption()
+    assert box.result() is None
+
+
+def test_a_prune_request_is_seen_by_the_other_side(box: Mailbox) -> None:
+    box.ask_to_prune()
+    assert Mailbox(box.folder).asked_to_prune()
+
+
+def test_silence_is_counted_from_the_last_heartbeat(box: Mailbox) -> None:
+    box.heartbeat()
+    os.utime(box.folder / "heartbeat", (100.0, 100.0))
+    assert box.silent_s(now=130.0) == 30.0
+
+
+def test_each_submission_is_kept_and_its_job_named_by_the_token(box: Mailbox) -> None:
+    box.add_job(entry())
+    box.name_job("t0", "17")
+    box.add_job(entry(attempt=1, token="t1"))
+    assert box.jobs() == [entry(job="17"), entry(attempt=1, token="t1")]
+    assert json.loads((box.folder / "job.json").read_text())[0]["job"] == "17"
+
+
+def test_nothing_is_left_beside_a_file_that_was_replaced(box: Mailbox) -> None:
+    box.add_job(entry())
+    box.write_result({"status": "complete"})
+    assert sorted(path.name for path in box.folder.iterdir()) == ["job.json", "result.json"]

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from submitted import trial_folder
+
+from mcqa.sweep import trial
+from mcqa.sweep.mailbox import Mailbox
+
+
+def test_outside_a_study_there_is_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(trial.VARIABLE, raising=False)
+    assert trial.current() is None
+
+
+def test_a_job_of_a_plain_product_is_no_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(trial.VARIABLE, str(trial_folder(tmp_path, study=False)))
+    assert trial.current() is None
+
+
+def test_a_trial_speaks_through_the_folder_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = trial_folder(tmp_path)
+    monkeypatch.setenv(trial.VARIABLE, str(folder))
+    me = trial.current()
+    assert me is not None and not me.should_prune() and me.last_reported() is None
+    assert me.study == tmp_path
+    me.report(np.float32(0.5), point=np.int64(800), seen=816)  # type: ignore[arg-type]
+    (report,) = Mailbox(folder).reports()
+    assert (report.point, report.value, report.seen) == (800, 0.5, 816)
+    Mailbox(folder).ask_to_prune()
+    assert me.should_prune() and me.last_reported() == 0.5

@@ -1,0 +1,98 @@
+"""What this application adds to a study of its runs."""
+
+from types import SimpleNamespace
+
+import cloudpickle
+import pytest
+
+from mcqa import train
+from mcqa.config import Config
+from mcqa.door import compose, open_door
+from mcqa.hooks import Hooks
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return compose("config", [])
+
+
+def changed(tree, **groups):
+    return tree | {name: tree[name] | changes for name, changes in groups.items()}
+
+
+def hooks():
+    return Hooks("config", Config)
+
+
+def space(*names):
+    return SimpleNamespace(dimensions=[SimpleNamespace(name=name) for name in names])
+
+
+def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tree):
+    assert hooks().complete(changed(tree), []) == []
+    wrong = changed(tree, optimizer={"learning_rate": -1.0}, scheduler={"warmup_ratio": 2})
+    told = "\n".join(hooks().complete(wrong, []))
+    assert "optimizer.learning_rate" in told and "scheduler.warmup_ratio" in told
+
+
+@pytest.mark.parametrize(
+    ("every", "swept", "refused"),
+    [
+        (50, ["optimizer.gradient_accumulation_steps", "optimizer.learning_rate"], True),
+        (50, ["optimizer.batch_size"], True),
+        (50, ["optimizer.learning_rate"], False),
+        ("2/epoch", ["hardware.micro_batch_size"], False),
+    ],
+)
+def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(tree, every, swept, refused):
+    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), pruned=True)
+    assert bool(told) == refused
+    assert not told or (swept[0] in told[0] and "2/epoch" in told[0])
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("dev/acc", "maximize"), ("dev/loss", "minimize")])
+def test_the_direction_is_that_of_the_metric(tree, metric, direction):
+    assert hooks().direction(changed(tree, evaluation={"best_metric": metric})) == direction
+
+
+def test_nobody_is_told_where_nothing_is_tracked(tree, tmp_path):
+    ours = hooks()
+    assert ours.observers(changed(tree, tracking={"name": "none"}), tmp_path, {}) == []
+    ours.finished(summary(), complete=True)
+
+
+def summary(**changes):
+    values = {
+        "verdict": "Trial 3 is the best.", "values": (0.75,), "best": 3, "counts": {"complete": 3, "pruned": 1},
+        "importances": {"dev/acc": {"peft.r": 0.8, "seed": 0.2}},
+    }  # fmt: skip
+    return SimpleNamespace(**values | changes)
+
+
+class Told:
+    def finish(self, *arguments):
+        self.arguments = arguments
+
+
+def test_the_tracker_hears_what_the_study_found():
+    ours = hooks()
+    ours.tracker = Told()
+    ours.finished(summary(), complete=True)
+    complete, metrics, tags = ours.tracker.arguments
+    assert complete and tags == {"verdict": "Trial 3 is the best."}
+    assert metrics == {
+        "best": 0.75, "best_trial": 3.0, "trials/complete": 3.0, "trials/pruned": 1.0,
+        "importance/peft.r": 0.8, "importance/seed": 0.2,
+    }  # fmt: skip
+    ours.finished(summary(values=(), best=None, importances={}), complete=False)
+    assert ours.tracker.arguments[1] == {"trials/complete": 3.0, "trials/pruned": 1.0}
+
+
+def test_the_door_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
+    tasks = []
+    monkeypatch.setattr("hydra.main", lambda **options: lambda task: lambda: tasks.append(task))
+    monkeypatch.setattr("sys.argv", ["train"])
+    open_door("config", Config, train.main)
+    tasks[0].hooks.tracker = Told()
+    travelled = cloudpickle.loads(cloudpickle.dumps(tasks[0]))
+    assert (travelled.hooks.config_name, travelled.hooks.kind, travelled.hooks.tracker) == ("config", Config, None)
