@@ -129,7 +129,7 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     assert f"+sweeps={name}" in text
     params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
     assert params
-    space = parse(params, [], compose("config", [f"+sweeps={name}"]), {group: "" for group in GROUPS}, None)
+    space = parse(params, [], compose("config", [f"+sweeps={name}"]), dict.fromkeys(GROUPS, ""), None)
     for dimension in space.dimensions:
         ends = list(dimension.params()) or [dimension.low, dimension.high]
         for value in (ends[0], ends[-1]):

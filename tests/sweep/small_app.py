@@ -35,7 +35,9 @@ def app(cfg: Any) -> Any:
     if cfg.do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if me and cfg.do == "wait":  # until the test lets it go on
-        while not (Path(cfg.trace) / f"go-{me.folder.name}").exists():
+        for _ in range(6000):
+            if (Path(cfg.trace) / f"go-{me.folder.name}").exists():
+                break
             time.sleep(0.02)
     if me and cfg.do == "learn":
         for point in range(3000):

@@ -18,7 +18,7 @@ from mcqa.errors import ConfigError
 from mcqa.sweep.backends import Backend, SubmissionError, for_launcher
 from mcqa.sweep.backends.debug import Debug
 from mcqa.sweep.backends.elsewhere import LOST_S
-from mcqa.sweep.backends.local import TOKEN, Local, gpu_share
+from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, Slurm
 from mcqa.sweep.job import Job
 from mcqa.sweep.mailbox import Entry, Mailbox
@@ -272,6 +272,13 @@ def test_an_app_that_cannot_be_pickled_is_refused(tmp_path: Path) -> None:
 )
 def test_each_slot_has_its_share_of_the_gpus(gpus: str, slots: int, each: int | None, shares: list[str]) -> None:
     assert ["".join(gpu_share(list(gpus), slot, slots, each)) for slot in range(slots)] == shares
+
+
+def test_the_trials_share_the_processors() -> None:
+    here = len(os.sched_getaffinity(0))
+    assert threads_share(1, None) == here
+    assert threads_share(4 * here, None) == 1
+    assert threads_share(4 * here, 3) == 3
 
 
 def test_a_trial_cannot_have_more_gpus_than_there_are() -> None:

@@ -167,11 +167,11 @@ def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeate
     seen = []
     task = lambda cfg: seen.append(cfg.x) or cfg.x  # noqa: E731
     study = app(task, *arguments, "hydra.sweeper.n_trials=2") / "s"
-    app(task, *arguments, "hydra.sweeper.n_trials=4")
-    app(task, *arguments, "hydra.sweeper.n_trials=4")
-    app(task, *arguments, "hydra.sweeper.n_trials=4", "hydra.sweeper.study_name=straight")
-    assert seen[:4] == seen[4:] and len(seen) == 8 and len(set(seen)) == 4
-    assert len(stored(study)) == 4
+    app(task, *arguments, "hydra.sweeper.n_trials=3")
+    app(task, *arguments, "hydra.sweeper.n_trials=3")
+    app(task, *arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.study_name=straight")
+    assert seen[:3] == seen[3:] and len(seen) == 6 and len(set(seen)) == 3
+    assert len(stored(study)) == 3
 
 
 def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
@@ -194,7 +194,7 @@ def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
     study = app(task, "hydra/sweeper/sampler=grid", "do=raise,exit,memory,no number,none,two,return") / "app"
     told = {
         "raise": "ValueError: no such luck",
-        "exit": "SystemExit: bad option",
+        "exit": "bad option",
         "memory": "MemoryError",
         "no number": "value is nan",
         "none": "the trial returned 0 values where the study has 1 directions",
@@ -459,5 +459,5 @@ def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     assert len(Mailbox(study / "trials" / "1").jobs()) == 2 and "without a result" in found[1].user_attrs["error"]
     assert result(study, 2)["value"] == 0.1
     assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}
-    commit = commit_of(APP.parent)
+    commit = commit_of.__wrapped__(APP.parent)  # as it is now
     assert commit and result(study, 0)["commit"] == commit and "code_changed" not in result(study, 0)

@@ -42,7 +42,10 @@ class Local:
         with refusals_told():
             gpus = gpu_share(self._gpus, slot, self._slots, self._launcher.get("gpus_per_node"))
             options = executor("local", self._launcher, logs_of(folder, attempt))
-            starter = _Executor(options, {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)})
+            environment = {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+            if "OMP_NUM_THREADS" not in os.environ:
+                environment["OMP_NUM_THREADS"] = str(threads_share(self._slots, self._launcher.get("cpus_per_task")))
+            starter = _Executor(options, environment)
             job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
         Mailbox(folder).name_job(entry.token, job)
         self._watched[job] = _Processes(int(job), entry.token, starter.process)
@@ -183,7 +186,12 @@ def _kill_carriers(token: str) -> None:
             return
 
 
-# ---- GPUs
+# ---- processors and GPUs
+
+
+def threads_share(slots: int, each: int | None) -> int:
+    """The threads of one slot: more than a share would wait for each other. each: how many a trial asks for."""
+    return each or max(1, len(os.sched_getaffinity(0)) // slots)
 
 
 def visible_gpus() -> list[str]:
