@@ -18,7 +18,7 @@ BATCH = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "hardw
 
 
 class Hooks:
-    """Of mcqa.sweep.driver, which documents each."""
+    """Of mcqa.sweep.given, which documents each."""
 
     def __init__(self, config_name: str, kind: type[Config]) -> None:
         self.config_name, self.kind = config_name, kind

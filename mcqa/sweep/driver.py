@@ -1,20 +1,16 @@
 """From `--multirun` to the end of a study: Hydra hands over here, and everything meets.
 
-An app may say more about its trials by an attribute `hooks` of its task function (see Hooks); none of it is needed.
+given.py has what Hydra gave us and what an app may add, options.py the keys of hydra.sweeper.
 """
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+from typing import Any, cast
 
-from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mcqa import run_folder
@@ -23,98 +19,16 @@ from mcqa.sweep import opening, samplers
 from mcqa.sweep import space as spaces
 from mcqa.sweep.backends import for_launcher
 from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
+from mcqa.sweep.given import Sweep, Tree, plain, told
 from mcqa.sweep.job import Job, commit_of
 from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
 from mcqa.sweep.mailbox import Mailbox
+from mcqa.sweep.options import Direction, Options, options_of
 from mcqa.sweep.space import Outside, Space
 from mcqa.sweep.spelling import leaves
 from mcqa.sweep.study import OptunaStudy, Plan, Study
 from mcqa.sweep.texts import text_of
-from mcqa.typed import members
-
-if TYPE_CHECKING:
-    from mcqa.sweep.report import Summary
-
-Tree = dict[str, Any]
-Direction = Literal["maximize", "minimize"]
-Count = Annotated[int, "at least 1"]
-NotNegativeCount = Annotated[int, "at least 0"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """hydra.sweeper; conf/hydra/sweeper/mcqa.yaml says what each key does."""
-
-    sampler: dict[str, Any]
-    pruner: dict[str, Any]
-    params: dict[str, Any]
-    function: str | None
-    n_trials: Count | None
-    n_jobs: Count
-    study_name: str | None
-    direction: Direction | list[Direction] | None
-    metric: str | None
-    storage: str | None
-    seed: int | None
-    timeout_s: Annotated[float, "above 0"] | None
-    max_failures: NotNegativeCount | None
-    max_resubmits: NotNegativeCount
-    allow_changes: bool
-    poll_s: Annotated[float, "above 0"]
-    confirm: NotNegativeCount
-
-    @property
-    def is_study(self) -> bool:
-        return self.n_trials is not None or self.study_name is not None or self.sampler.get("name") == "grid"
-
-
-class Hooks(Protocol):
-    """What an app may add. Every configuration is a plain tree, resolved and without hydra's own node."""
-
-    def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
-        """Fill in what the app resolves itself; returns what is wrong with a configuration before it is submitted."""
-
-    def check(self, tree: Tree, space: Space, pruned: bool) -> list[str]:
-        """What is wrong with studying this space from this base configuration."""
-
-    def direction(self, tree: Tree) -> Direction:
-        """Of the metric, where hydra.sweeper.direction leaves it open."""
-
-    def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> Sequence[Observer]:
-        """Who is told how the study goes."""
-
-    def finished(self, summary: "Summary", complete: bool) -> None:
-        """At the end of a study, after its report is written."""
-
-
-@dataclass
-class Sweep:
-    """What Hydra gave us."""
-
-    config: DictConfig
-    context: HydraContext
-    task: TaskFunction
-    arguments: list[str]
-
-    @property
-    def hooks(self) -> Hooks | None:
-        return getattr(self.task, "hooks", None)
-
-    @property
-    def base(self) -> Tree:
-        return _tree(self.config)
-
-    @property
-    def hydra(self) -> Any:
-        return self.config.hydra
-
-    def composed(self, overrides: Sequence[str]) -> DictConfig:
-        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
-
-    def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
-        hydra_overrides = list(self.hydra.overrides.hydra)
-        return self.hooks.complete(tree, [*hydra_overrides, *overrides]) if self.hooks else []
 
 
 def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, arguments: list[str]) -> list[Any]:
@@ -128,26 +42,14 @@ def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, argumen
     return _study(given, options) if options.is_study else _product(given, options)
 
 
-def options_of(tree: Tree) -> Options:
-    """
-    Raises:
-        ConfigError: with everything wrong with hydra.sweeper.
-    """
-    problems: list[str] = []
-    values = members(Options, {k: v for k, v in tree.items() if k != "_target_"}, "hydra.sweeper.", problems)
-    if problems:
-        raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
-    return Options(**values)
-
-
 # --- the plain product ------------------------------------------------------------------------------------------------
 
 
 def _product(given: Sweep, options: Options) -> list[Any]:
     """Every combination once. It ends with an error where one of them failed."""
     jobs = spaces.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
-    name = f"{_name_of(given)}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    folder = _named(given, name)
+    name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    folder = given.named(name)
     _check_all(given, jobs)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
@@ -173,8 +75,8 @@ def _check_all(given: Sweep, jobs: Sequence[Sequence[str]]) -> None:
     """A mistake in the last job is told before the first one starts."""
     problems: dict[str, None] = {}
     for job in jobs:
-        with _told(job):
-            tree = _tree(given.composed(job))
+        with told(job):
+            tree = plain(given.composed(job))
         problems |= dict.fromkeys(given.problems(tree, job))
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
@@ -207,17 +109,17 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         options.params,
         overrides,
         tree,
-        cast(Tree, OmegaConf.to_container(given.hydra.runtime.choices)),
+        given.choices,
         options.function,
         given.context.config_loader,
     )
     directions = _directions(given, options, tree)
     _check_space(given, options, space, tree)
     _check_search(options, space, directions)
-    folder = _named(given, options.study_name or _name_of(given), found_again=True)
+    folder = given.named(options.study_name or given.usual_name, found_again=True)
     description = {
         "name": folder.name,
-        "sweep": given.hydra.runtime.choices.get("sweeps"),
+        "sweep": given.choices.get("sweeps"),
         "created": time.time(),
         "commit": commit_of(Path.cwd()),
         "directions": directions,
@@ -334,12 +236,6 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[A
     return []
 
 
-def _name_of(given: Sweep) -> str:
-    choices = given.hydra.runtime.choices
-    named = [choices.get("sweeps"), choices.get("experiment")]
-    return "-".join(str(name) for name in named if name) or str(given.hydra.job.name)
-
-
 def _found(folder: Path, known: Known) -> Known:
     """A trial that an earlier controller asked for, with what its folder says of its submissions."""
     entries = Mailbox(folder / "trials" / str(known.trial)).jobs()
@@ -371,7 +267,7 @@ def _run(
     live = Live(Console(), controller, maximize, folder, fixed=given.arguments)
 
     def compose(number: int, overrides: list[str]) -> Path:
-        return write_trial(given, folder, number, overrides)
+        return given.write_trial(folder, number, overrides)
 
     loop = Loop(controller, study, backend, compose, folder, live, observers, objectives=len(directions))
     for trial in known:
@@ -381,55 +277,3 @@ def _run(
         return loop.run(options.poll_s), controller
     finally:
         backend.close()
-
-
-def _named(given: Sweep, name: str, found_again: bool = False) -> Path:
-    """hydra.sweep.dir, which may say ${hydra.sweeper.study_name}.
-
-    found_again: the name stands in the place of the time in it, as of Hydra's default multirun/${now:…}.
-    """
-    with read_write(given.config), open_dict(given.config):
-        given.config.hydra.sweeper.study_name = name
-        above, timed, _ = OmegaConf.to_container(given.hydra.sweep, resolve=False)["dir"].partition("${now:")
-        if found_again and timed:
-            given.config.hydra.sweep.dir = f"{above}{name}"
-    return Path(str(given.hydra.sweep.dir)).absolute()
-
-
-def write_trial(given: Sweep, folder: Path, number: int, overrides: Sequence[str]) -> Path:
-    """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
-
-    Raises:
-        ConfigError: with what is wrong with it.
-    """
-    with _told(overrides):
-        config = given.composed(overrides)
-        tree = _tree(config)
-    target = folder / "trials" / str(number)
-    with read_write(config.hydra), open_dict(config.hydra):
-        config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
-        config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
-    if problems := given.problems(tree, overrides):
-        raise ConfigError("\n".join(problems))
-    target.mkdir(parents=True, exist_ok=True)
-    node = OmegaConf.masked_copy(config, ["hydra"])
-    run_folder.write_yaml(target / "hydra.yaml", OmegaConf.to_container(node, enum_to_str=True))
-    run_folder.write_yaml(target / "overrides.yaml", list(overrides))
-    run_folder.write_yaml(target / "config.yaml", tree)
-    return target
-
-
-@contextmanager
-def _told(overrides: Sequence[str]) -> Iterator[None]:
-    """What Hydra cannot compose fails its trial and not the study."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
-
-
-def _tree(config: DictConfig) -> Tree:
-    """Resolved, without hydra's own node."""
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    return cast(Tree, OmegaConf.to_container(own, resolve=True))
