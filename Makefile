@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)  ## the main job: fine-tune the embedded model, measure it, minutes on two cores
 	$(BIN)/python -m mcqa.train +experiment=qlora_mcqa
 
-test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## all tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

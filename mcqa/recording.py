@@ -43,7 +43,8 @@ class Record:
         self.metrics: dict[str, float] = {}
         self.measured: dict[str, list[Prediction]] = {}
         study = trial.study if trial else None
-        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), config.name, study)
+        name = f"trial {folder.name}" if trial else config.name
+        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), name, study)
         self.began = time.time()
         self.environment = run_folder.environment(config.hardware.device)
         self.tracker.start(run_folder.flat(tree), _tags(self.environment))

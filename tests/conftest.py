@@ -13,6 +13,8 @@ from mcqa.data import facts
 from mcqa.door import Tree, compose
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")

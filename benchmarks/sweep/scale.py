@@ -156,17 +156,17 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
     """A study from its first to its last trial."""
     from rich.console import Console
 
+    from mcqa.sweep import live as lives
     from mcqa.sweep import loop as loops
     from mcqa.sweep.controller import Controller, Limits
-    from mcqa.sweep.live import Live
 
     world = World()
-    loops.time = world
+    loops.time = lives.time = world
     study = opened(folder, sampler)
     controller = Controller(Limits(trials, slots, None, 2, None), [], world.now)
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, force_terminal=terminal, width=160)
-        live = Live(console, controller, True, folder)
+        live = lives.Live(console, controller, True, folder)
         loop = loops.Loop(controller, study, world, lambda *what: composed_by(folder, *what), folder, live)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, both_clocks()
         with profile(profiled):
@@ -178,11 +178,11 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
         "trials": trials,
         "slots": slots,
         "screen": "table" if terminal else "lines",
-        "ms a trial": 1000 * took[0] / trials,
-        "of the processor": 1000 * took[1] / trials,
+        "controller, ms a trial": 1000 * took[0] / trials,
+        "its processor, ms a trial": 1000 * took[1] / trials,
         "rounds": world.rounds,
         "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        "of it imports, MB": before / 1000,
+        "of it before, MB": before / 1000,
         "journal, kB a trial": (folder / "journal.log").stat().st_size / 1000 / trials,
     }
 
@@ -216,16 +216,23 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     from mcqa.sweep import driver
     from mcqa.sweep import loop as loops
 
-    world, took, composed = World(), list[tuple[float, ...]](), driver.write_trial
+    world, took, loop = World(), list[tuple[float, ...]](), driver.Loop
 
-    def timed(*what):
-        began = both_clocks()
-        try:
-            return composed(*what)
-        finally:
-            took.append(since(began))
+    def timed(compose):
+        def composed(*what):
+            began = both_clocks()
+            try:
+                return compose(*what)
+            finally:
+                took.append(since(began))
 
-    loops.time, driver.write_trial, driver.for_launcher = world, timed, lambda *_: world
+        return composed
+
+    driver.for_launcher = lambda *_: world
+    driver.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
+        controller, study, backend, timed(compose), *rest, **more
+    )
+    loops.time = world
     sizes = [f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=8"]
     main = ["+experiment=lora_mcqa", "+sweeps=core", "tracking=none", f"outputs={folder}"]
     sys.argv = ["scale", "--multirun", *main, *sizes]
@@ -233,7 +240,7 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
         open_door("config", Config, print)
     sys.stdout = sys.__stdout__
     wall, processor = (1000 * statistics.median(times) for times in zip(*took, strict=True))
-    return {"trials": trials, "composing, ms a trial": wall, "processor, ms a trial": processor}
+    return {"trials": trials, "composing, ms a trial": wall, "its processor, ms a trial": processor}
 
 
 @contextmanager

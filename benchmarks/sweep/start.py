@@ -57,12 +57,12 @@ class Phases:
         def wrapped(*args, **kwargs):
             if self.inside:
                 return call(*args, **kwargs)
-            self.inside, began = True, time.time()
+            self.inside, began = True, now()
             try:
                 return call(*args, **kwargs)
             finally:
                 self.inside = False
-                self.add(phase, time.time() - began)
+                self.add(phase, now() - began)
 
         return wrapped
 
@@ -73,19 +73,27 @@ class Phases:
         setattr(holder, name, self.timed(phase, getattr(holder, name)))
 
 
+def now():
+    """Seconds since the machine started; the clock on the wall may be set in between."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def started(pid):
+    """When a process did, to a hundredth of a second."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
 def task(tree, overrides):
     """What a trial runs: mcqa.train, with its stages timed."""
-    import psutil
-
     from mcqa import train
     from mcqa.sweep import trial
 
-    entered, phases, process = time.time(), Phases(), psutil.Process()
-    folder = trial.current().folder
-    submitted = json.loads((folder / "job.json").read_text())[-1]["submitted"]
-    phases.add("submission", process.parent().create_time() - submitted)
-    phases.add("starter's interpreter, submitit", process.create_time() - process.parent().create_time())
-    phases.add("interpreter, submitit, Hydra", entered - process.create_time())
+    entered, phases, folder = now(), Phases(), trial.current().folder
+    submitted = now() - (time.time() - json.loads((folder / "job.json").read_text())[-1]["submitted"])
+    phases.add("submission", started(os.getppid()) - submitted)
+    phases.add("starter: interpreter, submitit", started(os.getpid()) - started(os.getppid()))
+    phases.add("trial: interpreter, submitit, Hydra", entered - started(os.getpid()))
     for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
         imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
         phases.timed(imported, importlib.import_module)(module)
@@ -103,9 +111,8 @@ def end_at_first_step(phases, folder, submitted):
 
     class FirstStep(transformers.TrainerCallback):
         def on_step_begin(self, args, state, control, **kwargs):
-            now = time.time()
-            phases.add("training begins", now - began)
-            phases.add("all", now - submitted)
+            phases.add("training begins", now() - began)
+            phases.add("all", now() - submitted)
             (folder / "phases.json").write_text(json.dumps(phases.seconds))
             raise Pruned
 
@@ -113,7 +120,7 @@ def end_at_first_step(phases, folder, submitted):
 
     def until_first_step(learner):
         nonlocal began
-        began = time.time()
+        began = now()
         learner.add_callback(FirstStep())
         train(learner)
 

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from mcqa.sweep.controller import Controller, Trial
 
-SHOWN = 12  # trials in the table; the running ones always
+SHOWN = 12  # trials in the table; of running ones all that the terminal has lines for
+AROUND = 9  # lines that the table's frame and the summary take
 REDRAWN_S = 0.5
 LONG = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
@@ -93,7 +94,11 @@ class Live:
         table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=False)
         for heading in ("trial", "state", "value", "for", "what"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
-        for trial in shown(self.controller.trials):
+        rows = shown(self.controller.trials)
+        fits = max(3, self.console.height - AROUND)  # the rest would be cut off, and is slow to draw for hundreds
+        if len(rows) > fits:
+            table.caption = f"and {len(rows) - fits} more"
+        for trial in rows[:fits]:
             since = duration(self.controller.elapsed - trial.since) if trial.outcome is None else ""
             value = "" if trial.last is None else f"{trial.last[1]:.4g}"
             value = values(trial) or value

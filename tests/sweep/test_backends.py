@@ -96,7 +96,7 @@ def test_a_local_trial_that_raises_has_its_reason_and_its_log(ends: dict[str, tu
 
 
 def test_a_local_trial_that_exits_has_its_reason(ends: dict[str, tuple[Path, str]]) -> None:
-    assert (result(ends["exit"][0]) or {})["error"] == "SystemExit: bad option"
+    assert (result(ends["exit"][0]) or {})["error"] == "bad option"
 
 
 def test_a_local_trial_that_is_killed_is_over_without_a_result(ends: dict[str, tuple[Path, str]]) -> None:

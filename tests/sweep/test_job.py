@@ -64,7 +64,6 @@ def test_a_value_that_is_not_finite_is_a_failure(tmp_path: Path, value: float | 
         (ValueError("no such luck"), "ValueError: no such luck"),
         (OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
         (MemoryError(), "MemoryError"),
-        (SystemExit("bad option"), "SystemExit: bad option"),
         (SystemExit(3), "SystemExit: 3"),
     ],
 )
@@ -74,6 +73,14 @@ def test_a_failure_has_its_reason_and_its_traceback_in_the_log(
     result = run(trial_folder(tmp_path), raising(error))
     assert (result["status"], result["value"], result["error"]) == ("failed", None, told)
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_words_of_an_exit_are_the_reason_and_need_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(trial_folder(tmp_path), raising(SystemExit("bad option")))
+    assert (result["status"], result["error"]) == ("failed", "bad option")
+    assert capsys.readouterr().err == "bad option\n"
 
 
 def test_an_exit_that_says_all_is_well_is_none(tmp_path: Path) -> None:
