@@ -103,14 +103,15 @@ class Sender:
         return True
 
     def warn_away(self, error: Exception) -> None:
+        """Once loudly, whichever thread finds it out."""
+        first, self._warned = not self._warned, True
         hint = " A server that is reached by name needs --allowed-hosts." if "403" in str(error) else ""
         log.log(
-            logging.DEBUG if self._warned else logging.WARNING,
+            logging.WARNING if first else logging.DEBUG,
             "MLflow at %s is away: %s.%s Nothing is lost: %s keeps it all and is sent later, "
             "at the latest when the next run starts.",
             *(redact(self.uri), _reason(error), hint, self.spool.path),
         )
-        self._warned = True
 
     def _allow(self, seconds: float) -> None:
         """What comes next may take that long."""
