@@ -154,6 +154,11 @@ class PeftConfig:
 class HardwareConfig:
     name: str
     device: Literal["cpu", "cuda"]
+    devices: Count  # of each node: GPUs, or processes on a CPU
+    nodes: Count
+    strategy: Literal["ddp", "zero2", "zero3", "fsdp2"]  # how several devices share weights and optimizer state
+    cpu_offload: bool  # optimizer state, and sharded weights, in the CPU's memory
+    timeout_s: Positive  # that a process waits for the others before the run ends
     precision: Literal["fp32", "bf16", "fp16"]
     micro_batch_size: Count  # questions per forward pass, at most; the largest divisor of the batch is taken
     evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
