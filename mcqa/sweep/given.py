@@ -6,6 +6,7 @@ An app may say more about its trials by an attribute `hooks` of its task functio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
+from mcqa.sweep.composition import Composer
 from mcqa.sweep.options import Direction
 
 if TYPE_CHECKING:
@@ -66,8 +68,9 @@ class Sweep:
     def hydra(self) -> Any:
         return self.config.hydra
 
-    def composed(self, overrides: Sequence[str]) -> DictConfig:
-        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+    @cached_property
+    def composed(self) -> Composer:
+        return Composer(self.config, self.context)
 
     def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
         hydra_overrides = list(self.hydra.overrides.hydra)
