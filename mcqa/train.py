@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcqa import imports
 from mcqa.config import Config, typed
 from mcqa.door import Tree, changed, open_door
 from mcqa.errors import ConfigError
@@ -77,12 +78,13 @@ def preview(config: Config, tree: Tree) -> None:
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    from mcqa import encoding, hardware, model, recording, report, studied, trainer
-    from mcqa.data import draws, texts
-    from mcqa.data.loading import load_for
-    from mcqa.evaluation.measure import measure, measured, only_needed, question_set
-    from mcqa.progress import TrainingProgress
-    from mcqa.prompting import Shots
+    with imports.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
+        from mcqa import encoding, hardware, model, recording, report, studied, trainer
+        from mcqa.data import draws, texts
+        from mcqa.data.loading import load_for
+        from mcqa.evaluation.measure import measure, measured, only_needed, question_set
+        from mcqa.progress import TrainingProgress
+        from mcqa.prompting import Shots
 
     hardware.check(config.hardware)
     hardware.use_one_gpu()
@@ -91,16 +93,18 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
         train, dev, shots = data.splits["train"], data.splits["dev"], Shots(config.prompt, data.splits["train"])
         model.check_base(config.model)
         tokenizer = model.load_tokenizer(config.model, sentences)
-        training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
-        trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
-        sets = [
-            question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
-            for name, questions in data.splits.items()
-            if name != "train" and (trial is None or name == "dev")
-        ]
-        few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
-        steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), tokenizer, shots)
-        record.inputs(data, model.fingerprint(tokenizer))
+        fingerprint = model.fingerprint(tokenizer)
+        with studied.reading(trial, tokenizer, fingerprint) as reader:
+            training = encoding.training_set(reader, config.prompt, config.objective, train, sentences, shots)
+            trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
+            sets = [
+                question_set(name, questions, config.prompt, config.evaluation, reader, shots)
+                for name, questions in data.splits.items()
+                if name != "train" and (trial is None or name == "dev")
+            ]
+            few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
+            steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), reader, shots)
+        record.inputs(data, fingerprint)
         report.inputs(record, data, training)
 
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)

@@ -56,7 +56,7 @@ class Live:
 
     def show(self) -> None:
         trials = self.controller.trials
-        self.open, self.asked = self.open + trials[self.asked :], len(trials)
+        self.open, self.asked = [*self.open, *trials[self.asked :]], len(trials)
         changed = [trial for trial in self.open if self.said.get(trial.number) != _changing(trial)]
         self.open = [trial for trial in self.open if trial.outcome is None]
         for trial in changed:
