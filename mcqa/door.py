@@ -8,8 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -133,22 +132,6 @@ def _composed(config_name: str, overrides: list[str], config_dir: str | None) ->
             return tree, question_sets.expand(tree, config_name, overrides + extra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
-
-
-def changed(stored: Tree, composed: Tree, overrides: list[str], leave_out: Collection[str]) -> Tree:
-    """A stored tree with what the command line asks for: chosen groups whole, other keys one by one."""
-    tree = deepcopy(stored)
-    for override in overrides:
-        keys = override.split("=", 1)[0].lstrip("+").split(".")
-        if keys[0] in leave_out:
-            continue
-        target, source = tree, composed
-        for key in keys[:-1]:
-            target, source = target.setdefault(key, {}), source[key]
-        if keys[-1] not in source:
-            raise ConfigError(f"{override}: a stored run has its experiment already; change single keys or groups.")
-        target[keys[-1]] = deepcopy(source[keys[-1]])
-    return tree
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mcqa import imports
 from mcqa.config import Config, typed
-from mcqa.door import Tree, changed, open_door
+from mcqa.door import Tree, open_door
 from mcqa.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     if tree["from_run"] is not None:
+        from mcqa.repeating import repeated
+
         tree = repeated(tree, overrides)
     config = typed(tree, Config)
     from mcqa import hardware, run_folder, tracking
@@ -47,16 +49,6 @@ def main(tree: Tree, overrides: list[str]) -> None:
     folder = run_folder.create(config.outputs, config.name, tree, overrides)
     run(config, tree, folder)
     trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
-
-
-def repeated(tree: Tree, overrides: list[str]) -> Tree:
-    """The stored configuration of the run that from_run names, with what else the command line asks for."""
-    from mcqa.comparison import runs
-
-    outputs, uri = Path(tree["outputs"]).absolute(), tree["tracking"]["uri"]
-    stored = runs.configuration(str(tree["from_run"]), outputs, uri)
-    own = {key: tree[key] for key in ("outputs", "dry_run", "resume", "from_run")}
-    return changed(stored, tree, overrides, leave_out=own) | own
 
 
 def preview(config: Config, tree: Tree) -> None:

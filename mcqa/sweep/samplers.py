@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 
 from mcqa.errors import ConfigError, nearest
 
+
 class Rungs(BasePruner):
     """Successive halving whose first rung is the first point that any trial of the study has reported.
 
