@@ -295,5 +295,19 @@ def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
     assert told.startswith("peft.rnk: unknown key.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["+sweeps=smoke"], "+sweeps=smoke: a study of many runs; add --multirun"),
+        (["--multirun", "+sweeps=smoke,core"], "+sweeps=smoke,core: one study at a time"),
+        (["seed=1,2"], "seed=1,2: a list of values needs --multirun"),
+        (["+sweep=smoke"], "sweep: unknown key. Did you mean 'sweeps'?"),
+        (["evaluation.best_metric=dev/accuracy"], "Did you mean 'dev/acc'?"),
+    ],
+)
+def test_what_would_silently_be_something_else_is_told(tmp_path, arguments, told):
+    assert told in refused(*arguments, cwd=tmp_path)
+
+
 def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):
     assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)
