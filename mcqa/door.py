@@ -8,8 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +35,7 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
     Returns what the story returned: once, or for every job of a --multirun in this process. many: a list of values
     such as data=arc_easy,openbookqa needs no --multirun.
     """
-    if many and _sweeps(sys.argv[1:]):
+    if many and _lists(sys.argv[1:]):
         sys.argv.insert(1, "--multirun")
     _calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
@@ -57,6 +56,8 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
 
+    if problems := _misused_studies(sys.argv[1:]):
+        sys.exit(listing(problems))
     task.hooks = Hooks(config_name, kind)  # type: ignore[attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
@@ -72,17 +73,35 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
     return told
 
 
-def _sweeps(arguments: list[str]) -> bool:
-    """Whether the command line has a list of values and no --multirun, which Hydra would refuse."""
+def _parsed(arguments: list[str]) -> tuple[bool, list[Any]]:
+    """Whether --multirun is given, and the overrides; none where one cannot be read, which is told later."""
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     known, _ = get_args_parser().parse_known_args(arguments)
     try:
-        overrides = OverridesParser.create().parse_overrides(known.overrides)
+        return known.multirun, OverridesParser.create().parse_overrides(known.overrides)
     except HydraException:
-        return False  # told later, with everything else
-    return not known.multirun and any(override.is_sweep_override() for override in overrides)
+        return known.multirun, []
+
+
+def _lists(arguments: list[str]) -> list[str]:
+    """The lists of values on a command line without --multirun, which Hydra refuses."""
+    multirun, overrides = _parsed(arguments)
+    return [] if multirun else [one.input_line for one in overrides if one.is_sweep_override()]
+
+
+def _misused_studies(arguments: list[str]) -> list[str]:
+    """What would silently be no study, or none of the studies asked for."""
+    multirun, overrides = _parsed(arguments)
+    named = [one for one in overrides if one.key_or_group == "sweeps"]
+    return [
+        f"{one.input_line}: one study at a time; start each by a command of its own."
+        if one.is_sweep_override()
+        else f"{one.input_line}: a study of many runs; add --multirun, or leave it out for a single run."
+        for one in named
+        if one.is_sweep_override() or not multirun
+    ]
 
 
 def _calm_libraries() -> None:
@@ -135,29 +154,16 @@ def _composed(config_name: str, overrides: list[str], config_dir: str | None) ->
         raise ConfigError(listing([_first_lines(error)])) from error
 
 
-def changed(stored: Tree, composed: Tree, overrides: list[str], leave_out: Collection[str]) -> Tree:
-    """A stored tree with what the command line asks for: chosen groups whole, other keys one by one."""
-    tree = deepcopy(stored)
-    for override in overrides:
-        keys = override.split("=", 1)[0].lstrip("+").split(".")
-        if keys[0] in leave_out:
-            continue
-        target, source = tree, composed
-        for key in keys[:-1]:
-            target, source = target.setdefault(key, {}), source[key]
-        if keys[-1] not in source:
-            raise ConfigError(f"{override}: a stored run has its experiment already; change single keys or groups.")
-        target[keys[-1]] = deepcopy(source[keys[-1]])
-    return tree
-
-
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
     """Everything wrong with a command line that Hydra refused with `error`."""
     from hydra._internal.utils import get_args_parser
 
     GlobalHydra.instance().clear()
     known, _ = get_args_parser().parse_known_args(arguments)
-    problems: list[str] = []
+    problems = [
+        f"{text}: a list of values needs --multirun, which runs each; one value with a comma in it needs quotes."
+        for text in _lists(arguments)
+    ]
     if known.config_dir and not Path(known.config_dir).is_dir():
         problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
         known.config_dir = None

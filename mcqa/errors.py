@@ -29,6 +29,8 @@ class TrainingError(McqaError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known name, or nothing when none is near."""
-    found = get_close_matches(str(name), list(known), n=1, cutoff=0.65)
+    """` Did you mean 'x'?` for the nearest known name, or nothing when none is near: accuracy means acc."""
+    names, given = list(known), str(name)
+    begun = sorted((one for one in names if len(one) > 2 and given.startswith(one)), key=len)[-1:]
+    found = get_close_matches(given, names, 1, 0.85) or begun or get_close_matches(given, names, 1, 0.65)
     return f" Did you mean {found[0]!r}?" if found else ""

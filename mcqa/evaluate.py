@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config import EvaluateConfig, typed
-from mcqa.door import Tree, changed, open_door
+from mcqa.door import Tree, open_door
 from mcqa.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def main(tree: Tree, overrides: list[str]) -> "Record | None":
     """From the composed tree, or a run's stored one, to measured splits."""
     from mcqa import run_folder
+    from mcqa.repeating import changed
 
     if tree["run"] is not None:
         finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())

@@ -1,12 +1,15 @@
 """What this application adds to a study of its runs: values checked before a job starts, and MLflow."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcqa import question_sets
 from mcqa.config import Config, problems_of
+from mcqa.errors import ConfigError
 from mcqa.rules import greater_is_better
+from mcqa.run_folder import flat
 
 if TYPE_CHECKING:
     from mcqa.sweep.report import Summary
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 BATCH = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "hardware.micro_batch_size")
+LENGTH = ("data.name", "data.path", "data.limit", "data.dev_fraction", "data.splits.train")
+"""What changes how many questions an epoch has, and with it the points of `k/epoch`."""
 
 
 class Hooks:
@@ -23,25 +28,52 @@ class Hooks:
     def __init__(self, config_name: str, kind: type[Config]) -> None:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
+        self.studied: tuple[Tree, bool] | None = None  # the base configuration of a study, and whether it is pruned
 
     def __getstate__(self) -> dict[str, Any]:
-        """The tracker stays with the controller; the rest goes with every job."""
-        return self.__dict__ | {"tracker": None}
+        """What only the controller needs stays there; the rest goes with every job."""
+        return self.__dict__ | {"tracker": None, "studied": None}
 
     def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+        try:
+            self._repeat(tree, overrides)
+        except ConfigError as error:
+            return [str(error)]
         problems = question_sets.expand(tree, self.config_name, overrides)
         told = {problem.split(": ")[0] for problem in problems}
-        return problems + [text for text in problems_of(tree, self.kind)[1] if text.split(": ")[0] not in told]
+        problems += [text for text in problems_of(tree, self.kind)[1] if text.split(": ")[0] not in told]
+        if self.studied is not None and not problems:
+            base, pruned = self.studied
+            problems += _not_comparable(_differing(BATCH, tree, base), tree)
+            problems += _other_points(_differing(LENGTH, tree, base)) if pruned else []
+        return problems
 
-    def check(self, tree: Tree, space: "Space", pruned: bool) -> list[str]:
-        """Trials are compared at equal numbers of questions, which updates are not where the batch size varies."""
-        swept = [dimension.name for dimension in space.dimensions if dimension.name in BATCH]
-        if swept and isinstance(tree["evaluation"]["every"], int):
-            return [
-                f"evaluation.every={tree['evaluation']['every']}: with {', '.join(swept)} swept, updates of different "
-                "trials are not comparable; give times per epoch, such as 2/epoch."
-            ]
-        return []
+    def _repeat(self, tree: Tree, overrides: Sequence[str]) -> None:
+        """from_run is read here, once, and not by the job: what is written for it is what runs."""
+        if tree.get("from_run") is not None:
+            from mcqa.repeating import repeated
+
+            own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+            again = repeated(tree, own) | {"from_run": None}
+            tree.clear()
+            tree.update(again)
+
+    def check(self, tree: Tree, space: "Space", directions: Sequence[str], pruned: bool) -> list[str]:
+        """Trials are compared at equal numbers of questions, which updates are not where the batch size varies.
+
+        What a function suggests is checked when its trial is complete.
+        """
+        self.studied = deepcopy(tree), pruned
+        swept = [dimension.name for dimension in space.dimensions]
+        problems = _not_comparable([name for name in swept if name in BATCH], tree)
+        problems += _other_points([name for name in swept if name in (*LENGTH, "data")]) if pruned else []
+        if len(directions) > 1:
+            problems.append(
+                f"hydra.sweeper.direction={list(directions)}: a run of mcqa.train has one value, its "
+                f"evaluation.best_metric ({tree['evaluation']['best_metric']}); several directions are for apps that "
+                "return several values."
+            )
+        return problems
 
     def direction(self, tree: Tree) -> Literal["maximize", "minimize"]:
         return "maximize" if greater_is_better(tree["evaluation"]["best_metric"]) else "minimize"
@@ -65,3 +97,26 @@ class Hooks:
             f"importance/{key}": weight for found in summary.importances.values() for key, weight in found.items()
         }
         self.tracker.finish(complete, values | counts | weights, {"verdict": summary.verdict})
+
+
+def _not_comparable(varied: Sequence[str], tree: Tree) -> list[str]:
+    if not varied or not isinstance(tree["evaluation"]["every"], int):
+        return []
+    return [
+        f"evaluation.every={tree['evaluation']['every']}: with {', '.join(varied)} swept, updates of different "
+        "trials are not comparable; give times per epoch, such as 2/epoch."
+    ]
+
+
+def _other_points(varied: Sequence[str]) -> list[str]:
+    if not varied:
+        return []
+    return [
+        f"{', '.join(varied)}: swept, so that trials have epochs of different lengths and are measured at different "
+        "points; pruning compares them at equal ones. Take hydra/sweeper/pruner=none."
+    ]
+
+
+def _differing(keys: Sequence[str], tree: Tree, base: Tree) -> list[str]:
+    one, other = flat(tree), flat(base)
+    return [key for key in keys if one.get(key) != other.get(key)]

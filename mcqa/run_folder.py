@@ -87,11 +87,12 @@ def shown(folder: Path) -> str:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    _write(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
+    _write(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> Any:
-    return yaml.safe_load(path.read_text("utf-8"))
+    return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 from filelock import FileLock
 from transformers import TrainerCallback
 
-from mcqa import trainer
+from mcqa import token_store, trainer
 from mcqa.config import Config
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
@@ -38,6 +39,13 @@ class Reports(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trial.should_prune():
             raise Pruned
+
+
+def reading(trial: Trial | None, tokenizer: Any, fingerprint: str) -> AbstractContextManager[Any]:
+    """The tokenizer to take tokens from: in a study none reads what an earlier trial has read."""
+    if trial is None:
+        return nullcontext(tokenizer)
+    return token_store.shared(tokenizer, trial.study / "shared" / f"tokens-{fingerprint}.npz")
 
 
 def base_predictions(

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcqa import imports
 from mcqa.config import Config, typed
-from mcqa.door import Tree, changed, open_door
+from mcqa.door import Tree, open_door
 from mcqa.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     if tree["from_run"] is not None:
+        from mcqa.repeating import repeated
+
         tree = repeated(tree, overrides)
     config = typed(tree, Config)
     from mcqa import hardware, run_folder, tracking
@@ -48,16 +51,6 @@ def main(tree: Tree, overrides: list[str]) -> None:
     trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 
-def repeated(tree: Tree, overrides: list[str]) -> Tree:
-    """The stored configuration of the run that from_run names, with what else the command line asks for."""
-    from mcqa.comparison import runs
-
-    outputs, uri = Path(tree["outputs"]).absolute(), tree["tracking"]["uri"]
-    stored = runs.configuration(str(tree["from_run"]), outputs, uri)
-    own = {key: tree[key] for key in ("outputs", "dry_run", "resume", "from_run")}
-    return changed(stored, tree, overrides, leave_out=own) | own
-
-
 def preview(config: Config, tree: Tree) -> None:
     """Everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
@@ -77,12 +70,13 @@ def preview(config: Config, tree: Tree) -> None:
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    from mcqa import encoding, hardware, model, recording, report, studied, trainer
-    from mcqa.data import draws, texts
-    from mcqa.data.loading import load_for
-    from mcqa.evaluation.measure import measure, measured, only_needed, question_set
-    from mcqa.progress import TrainingProgress
-    from mcqa.prompting import Shots
+    with imports.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
+        from mcqa import encoding, hardware, model, recording, report, studied, trainer
+        from mcqa.data import draws, texts
+        from mcqa.data.loading import load_for
+        from mcqa.evaluation.measure import measure, measured, only_needed, question_set
+        from mcqa.progress import TrainingProgress
+        from mcqa.prompting import Shots
 
     hardware.check(config.hardware)
     hardware.use_one_gpu()
@@ -91,16 +85,18 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
         train, dev, shots = data.splits["train"], data.splits["dev"], Shots(config.prompt, data.splits["train"])
         model.check_base(config.model)
         tokenizer = model.load_tokenizer(config.model, sentences)
-        training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
-        trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
-        sets = [
-            question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
-            for name, questions in data.splits.items()
-            if name != "train" and (trial is None or name == "dev")
-        ]
-        few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
-        steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), tokenizer, shots)
-        record.inputs(data, model.fingerprint(tokenizer))
+        fingerprint = model.fingerprint(tokenizer)
+        with studied.reading(trial, tokenizer, fingerprint) as reader:
+            training = encoding.training_set(reader, config.prompt, config.objective, train, sentences, shots)
+            trainer.arguments(config, folder, len(training.examples))  # its mistakes are told before any model loads
+            sets = [
+                question_set(name, questions, config.prompt, config.evaluation, reader, shots)
+                for name, questions in data.splits.items()
+                if name != "train" and (trial is None or name == "dev")
+            ]
+            few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
+            steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), reader, shots)
+        record.inputs(data, fingerprint)
         report.inputs(record, data, training)
 
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)

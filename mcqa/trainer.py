@@ -4,7 +4,6 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +236,12 @@ def build(
 ) -> MeasuringTrainer:
     """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model."""
     args = arguments(config, folder, len(training.examples))
-    dataset = Dataset.from_list([asdict(example) for example in training.examples])
+    dataset = Dataset.from_dict(
+        {
+            "input_ids": [example.input_ids for example in training.examples],
+            "labels": [example.labels for example in training.examples],
+        }
+    )
     collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
     callbacks = [
         EvaluationPoints(set(evaluation_points(config, len(training.examples)))),

@@ -27,12 +27,16 @@ BAD = object()
 """Stands for a value that was reported. A section under construction goes without it, so that a rule which looks
 for it ends in an AttributeError instead of speaking of what was told already."""
 
+NOT_CHOSEN = ("experiment", "sweeps")
+"""Groups of which nothing is chosen unless the command line says so, by +experiment=…"""
+
 
 def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     for key in tree:
         if key not in hints:
-            problems.append(f"{path}{key}: unknown key.{nearest(str(key), hints)}")
+            known = hints if path else (*hints, *NOT_CHOSEN)
+            problems.append(f"{path}{key}: unknown key.{nearest(str(key), known)}")
     values: dict[str, Any] = {}
     for key, hint in hints.items():
         if key not in tree:

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from mcqa import evaluate, train
 from mcqa.config import PACKAGE, Config, EvaluateConfig
-from mcqa.door import changed, compose, diagnosis
+from mcqa.door import compose, diagnosis
 from mcqa.errors import ConfigError, ModelError
 
 DOORS = ["mcqa.train", "mcqa.evaluate"]
@@ -295,15 +295,19 @@ def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
     assert told.startswith("peft.rnk: unknown key.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["+sweeps=smoke"], "+sweeps=smoke: a study of many runs; add --multirun"),
+        (["--multirun", "+sweeps=smoke,core"], "+sweeps=smoke,core: one study at a time"),
+        (["seed=1,2"], "seed=1,2: a list of values needs --multirun"),
+        (["+sweep=smoke"], "sweep: unknown key. Did you mean 'sweeps'?"),
+        (["evaluation.best_metric=dev/accuracy"], "Did you mean 'dev/acc'?"),
+    ],
+)
+def test_what_would_silently_be_something_else_is_told(tmp_path, arguments, told):
+    assert told in refused(*arguments, cwd=tmp_path)
+
+
 def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):
     assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)
-
-
-def test_the_command_line_changes_a_stored_tree_by_whole_groups_and_by_keys():
-    stored = compose("config", ["seed=1", "data.limit=5", "hardware.micro_batch_size=3"])
-    overrides = ["data=arc_easy", "+seed=2", "outputs=elsewhere"]
-    asked = compose("config", ["data=arc_easy", "seed=2", "outputs=elsewhere"])
-    tree = changed(stored, asked, overrides, leave_out={"outputs"})
-    assert tree["data"] == asked["data"]
-    assert (tree["seed"], tree["outputs"], tree["hardware"]["micro_batch_size"]) == (2, "outputs", 3)
-    assert stored["seed"] == 1

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import cloudpickle
 import pytest
 
-from mcqa import train
+from mcqa import run_folder, train
 from mcqa.config import Config
 from mcqa.door import compose, open_door
 from mcqa.hooks import Hooks
@@ -45,9 +45,48 @@ def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tr
     ],
 )
 def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(tree, every, swept, refused):
-    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), pruned=True)
+    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), ["maximize"], pruned=True)
     assert bool(told) == refused
     assert not told or (swept[0] in told[0] and "2/epoch" in told[0])
+
+
+@pytest.mark.parametrize(
+    ("swept", "pruned", "refused"), [("data.limit", True, True), ("data", True, True), ("data.limit", False, False)]
+)
+def test_trials_with_epochs_of_different_lengths_are_not_pruned(tree, swept, pruned, refused):
+    told = hooks().check(changed(tree, evaluation={"every": "2/epoch"}), space(swept), ["maximize"], pruned)
+    assert bool(told) == refused
+    assert not told or (told[0].startswith(swept) and "pruner=none" in told[0])
+
+
+def test_what_a_function_suggests_must_be_comparable_too(tree):
+    ours = hooks()
+    base = changed(tree, evaluation={"every": 50})
+    assert ours.check(base, space("optimizer.learning_rate"), ["maximize"], pruned=True) == []
+    assert ours.complete(changed(base, optimizer={"learning_rate": 0.5}), []) == []
+    (told,) = ours.complete(changed(base, optimizer={"batch_size": 8}), [])
+    assert "optimizer.batch_size" in told
+    (told,) = ours.complete(changed(base, data={"limit": 8}), [])
+    assert "data.limit" in told
+
+
+def test_several_objectives_are_refused_before_a_trial_trains(tree):
+    (told,) = hooks().check(tree, space("seed"), ["maximize", "minimize"], pruned=False)
+    assert "hydra.sweeper.direction" in told and "dev/acc" in told
+
+
+def test_a_stored_run_is_read_once_for_all_its_trials(tree, tmp_path):
+    stored = changed(tree, optimizer={"learning_rate": 0.125}) | {"seed": 5, "name": "stored"}
+    run_folder.write_yaml(tmp_path / "config.yaml", stored)
+    asked = ["hydra.sweeper.n_trials=3", f"from_run={tmp_path}", "seed=7"]
+    given = compose("config", asked[1:])
+    assert hooks().complete(given, asked) == []
+    assert given == stored | {"seed": 7, "from_run": None, "outputs": given["outputs"]}
+
+
+def test_a_stored_run_that_is_not_there_is_told(tree, tmp_path):
+    (told,) = hooks().complete(tree | {"from_run": str(tmp_path)}, [f"from_run={tmp_path}"])
+    assert str(tmp_path) in told
 
 
 @pytest.mark.parametrize(("metric", "direction"), [("dev/acc", "maximize"), ("dev/loss", "minimize")])

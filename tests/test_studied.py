@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcqa import run_folder, train
+from mcqa import repeating, run_folder, train
 from mcqa.config import Config, typed
 from mcqa.door import compose, open_door
 from mcqa.evaluation import predictions
@@ -217,7 +217,7 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
     outputs = f"outputs={study.parents[1]}"
     for reference in (str(folder), mlflow_id):
         overrides = [f"from_run={reference}", outputs, "seed=7"]
-        again = train.repeated(compose("config", overrides), overrides)
+        again = repeating.repeated(compose("config", overrides), overrides)
         assert again == stored | {"seed": 7, "from_run": reference}
     run_door(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()

@@ -45,24 +45,28 @@ STAGES = {
 
 
 class Phases:
-    """Seconds by phase, in the order in which they began; a stage within a stage counts for the outer one."""
+    """Seconds by the clock and of the processor by phase, in the order in which they began.
+
+    A stage within a stage counts for the outer one.
+    """
 
     def __init__(self) -> None:
         self.seconds, self.inside = {}, False
 
-    def add(self, phase, seconds):
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+    def add(self, phase, seconds, processor=0.0):
+        before = self.seconds.get(phase, (0.0, 0.0))
+        self.seconds[phase] = before[0] + seconds, before[1] + processor
 
     def timed(self, phase, call):
         def wrapped(*args, **kwargs):
             if self.inside:
                 return call(*args, **kwargs)
-            self.inside, began = True, now()
+            self.inside, began, processor = True, now(), time.process_time()
             try:
                 return call(*args, **kwargs)
             finally:
                 self.inside = False
-                self.add(phase, now() - began)
+                self.add(phase, now() - began, time.process_time() - processor)
 
         return wrapped
 
@@ -86,17 +90,18 @@ def started(pid):
 
 def task(tree, overrides):
     """What a trial runs: mcqa.train, with its stages timed."""
-    from mcqa import train
+    from mcqa import imports, train
     from mcqa.sweep import trial
 
     entered, phases, folder = now(), Phases(), trial.current().folder
     submitted = now() - (time.time() - json.loads((folder / "job.json").read_text())[-1]["submitted"])
     phases.add("submission", started(os.getppid()) - submitted)
     phases.add("starter: interpreter, submitit", started(os.getpid()) - started(os.getppid()))
-    phases.add("trial: interpreter, submitit, Hydra", entered - started(os.getpid()))
-    for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
-        imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
-        phases.timed(imported, importlib.import_module)(module)
+    phases.add("trial: interpreter, submitit, Hydra", entered - started(os.getpid()), time.process_time())
+    with imports.quick(compiled=False):
+        for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
+            imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
+            phases.timed(imported, importlib.import_module)(module)
     for path, phase in STAGES.items():
         phases.wrap(path, phase)
     end_at_first_step(phases, folder, submitted)
@@ -111,23 +116,23 @@ def end_at_first_step(phases, folder, submitted):
 
     class FirstStep(transformers.TrainerCallback):
         def on_step_begin(self, args, state, control, **kwargs):
-            phases.add("training begins", now() - began)
-            phases.add("all", now() - submitted)
+            phases.add("training begins", now() - began, time.process_time() - processor)
+            phases.add("all", now() - submitted, time.process_time())
             (folder / "phases.json").write_text(json.dumps(phases.seconds))
             raise Pruned
 
-    began, train = 0.0, trainer.train
+    began, processor, train = 0.0, 0.0, trainer.train
 
     def until_first_step(learner):
-        nonlocal began
-        began = now()
+        nonlocal began, processor
+        began, processor = now(), time.process_time()
         learner.add_callback(FirstStep())
         train(learner)
 
     trainer.train = until_first_step
 
 
-def study(folder: Path, trials: int, overrides: list[str]) -> list[dict[str, float]]:
+def study(folder: Path, trials: int, overrides: list[str]) -> list[dict[str, tuple[float, float]]]:
     command = [
         *(sys.executable, __file__, "study", "--multirun", "+experiment=lora_mcqa", "+sweeps=core"),
         *("hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=start"),
@@ -138,10 +143,21 @@ def study(folder: Path, trials: int, overrides: list[str]) -> list[dict[str, flo
     return [json.loads(path.read_text()) for path in paths]
 
 
-def shown(found: list[dict[str, float]]) -> None:
-    first, *others = [one | {"the rest": 2 * one["all"] - sum(one.values())} for one in found]
-    rows = [[phase, first[phase], statistics.median(one[phase] for one in others)] for phase in first]
-    table(["phase, s", "trial 0", f"others, median of {len(others)}"], sorted(rows, key=lambda row: row[0] == "all"))
+def shown(found: list[dict[str, tuple[float, float]]]) -> None:
+    first, *others = map(with_the_rest, found)
+    rows = [
+        [phase, *first[phase], *(statistics.median(one[phase][clock] for one in others) for clock in (0, 1))]
+        for phase in first
+    ]
+    of_others = f"others, median of {len(others)}"
+    heads = ["phase, s", "trial 0", "its processor", of_others, "their processor"]
+    table(heads, sorted(rows, key=lambda row: row[0] == "all"))
+
+
+def with_the_rest(one):
+    """What lies between the phases, too."""
+    rest = [2 * one["all"][clock] - sum(phase[clock] for phase in one.values()) for clock in (0, 1)]
+    return one | {"the rest": rest}
 
 
 def main() -> None:

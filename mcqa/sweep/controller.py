@@ -197,6 +197,7 @@ class Controller:
         self._now = now
         self._trials = {k.trial: _found(k) for k in sorted(known, key=lambda k: k.trial)}
         self._unended = {n: trial for n, trial in self._trials.items() if trial.outcome is None}
+        self._waiting = {n: trial for n, trial in self._unended.items() if trial.state == "waiting"}
         self._accepted = any(trial.job or trial.state in ("complete", "pruned") for trial in self._trials.values())
         self._failed = sum(trial.state == "failed" for trial in self._trials.values())
         self._refusal: str | None = None
@@ -218,7 +219,7 @@ class Controller:
     @property
     def occupied(self) -> int:
         """Slots that are taken. More than n_jobs only after a restart with fewer slots than jobs that still run."""
-        return self.asking + sum(trial.state != "waiting" for trial in self._unended.values())
+        return self.asking + len(self._unended) - len(self._waiting)
 
     def start(self, now: float) -> list[Action]:
         return self.on(Tick(), now)
@@ -277,8 +278,8 @@ class Controller:
         if self.done:
             return []
         free = max(0, self.limits.n_jobs - self.occupied)
-        waiting = [trial for trial in self._unended.values() if trial.state == "waiting" and self._refusal is None]
-        actions: list[Action] = [self._submit(trial) for trial in waiting[:free]]
+        waiting = sorted(self._waiting)[:free] if self._refusal is None else []
+        actions: list[Action] = [self._submit(self._waiting.pop(number)) for number in waiting]
         while len(actions) < free and self._why_ask_no_more() is None:
             self.asking += 1
             actions.append(Ask())
@@ -305,7 +306,8 @@ class Controller:
 
     def _asked(self, number: int) -> None:
         self.asking = max(0, self.asking - 1)
-        self._trials[number] = self._unended[number] = Trial(number, "waiting", 0, 0, self.elapsed)
+        trial = Trial(number, "waiting", 0, 0, self.elapsed)
+        self._trials[number] = self._unended[number] = self._waiting[number] = trial
 
     def _submit(self, trial: Trial) -> Submit:
         trial.state, trial.since = "submitting", self.elapsed
@@ -319,6 +321,7 @@ class Controller:
         trial.last = max(trial.last or (point, value), (point, value), key=lambda report: report[0])
 
     def _again(self, trial: Trial) -> None:
+        self._waiting[trial.number] = trial
         trial.state, trial.since, trial.job = "waiting", self.elapsed, None
         trial.attempt, self._accepted = trial.attempt + 1, True
 
@@ -331,6 +334,7 @@ class Controller:
 
     def _tell(self, number: int, outcome: Outcome) -> list[Action]:
         trial = self._unended.pop(number)
+        self._waiting.pop(number, None)
         trial.state, trial.since, trial.outcome = outcome.status, self.elapsed, outcome
         self._failed += outcome.status == "failed"
         return [Tell(number, outcome)]

@@ -19,7 +19,7 @@ from mcqa.sweep import opening, samplers
 from mcqa.sweep import space as spaces
 from mcqa.sweep.backends import for_launcher
 from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
-from mcqa.sweep.given import Sweep, Tree, plain, told
+from mcqa.sweep.given import Sweep, Tree
 from mcqa.sweep.job import Job, commit_of
 from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
@@ -50,7 +50,9 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     jobs = spaces.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
     name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = given.named(name)
-    _check_all(given, jobs)
+    _check_all(given, folder, jobs)
+    if given.is_dry_run:
+        return _listed(jobs, options.n_jobs, folder)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
@@ -71,12 +73,18 @@ def _values(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def _check_all(given: Sweep, jobs: Sequence[Sequence[str]]) -> None:
+def _listed(jobs: Sequence[Sequence[str]], at_a_time: int, folder: Path) -> list[Any]:
+    """dry_run: what would run."""
+    lines = [f"{len(jobs)} jobs, {at_a_time} at a time, in {run_folder.shown(folder)}"]
+    _say(*lines, *(f"  {number}: {' '.join(job)}" for number, job in enumerate(jobs)))
+    return []
+
+
+def _check_all(given: Sweep, folder: Path, jobs: Sequence[Sequence[str]]) -> None:
     """A mistake in the last job is told before the first one starts."""
     problems: dict[str, None] = {}
-    for job in jobs:
-        with told(job):
-            tree = plain(given.composed(job))
+    for number, job in enumerate(jobs):
+        _, tree = given.of_job(folder, number, job)
         problems |= dict.fromkeys(given.problems(tree, job))
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
@@ -104,6 +112,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     from mcqa.sweep import identity
 
     tree = given.base
+    problems = given.problems(tree, given.fixed)
     overrides = list(given.arguments)
     space = spaces.parse(
         options.params,
@@ -114,7 +123,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         given.context.config_loader,
     )
     directions = _directions(given, options, tree)
-    _check_space(given, options, space, tree)
+    _check_space(given, options, space, tree, directions, problems)
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
     description = {
@@ -134,7 +143,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
     }
-    if tree.get("dry_run"):
+    if given.is_dry_run:
         return _shown(folder, description, space)
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
@@ -179,11 +188,9 @@ def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> l
 
     complete = reason in (COMPLETE, EXHAUSTED)
     summary = report.write(folder)
-    console = Console()
     if reason != LEFT_RUNNING:
-        for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Report: {run_folder.shown(folder / 'report.html')}", highlight=False, markup=False, soft_wrap=True)
+        _say(summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems))
+    _say(f"Report: {run_folder.shown(folder / 'report.html')}")
     if given.hooks:
         given.hooks.finished(summary, complete)
     if not complete and reason != LEFT_RUNNING:
@@ -197,10 +204,17 @@ def _directions(given: Sweep, options: Options, tree: Tree) -> list[Direction]:
     return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
 
 
-def _check_space(given: Sweep, options: Options, space: Space, tree: Tree) -> None:
-    problems = given.problems(tree, [])
-    if given.hooks:
-        problems += given.hooks.check(tree, space, options.pruner.get("name") != "none")
+def _check_space(
+    given: Sweep,
+    options: Options,
+    space: Space,
+    tree: Tree,
+    directions: Sequence[Direction],
+    problems: Sequence[str],
+) -> None:
+    problems = list(problems)
+    if given.hooks and not problems:
+        problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
     if problems:
@@ -217,7 +231,6 @@ def _check_search(options: Options, space: Space, directions: Sequence[Direction
 
 def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[Any]:
     """dry_run: what would be studied."""
-    console = Console()
     number = description["n_trials"] or space.size()
     lines = [
         f"Study {description['name']} in {run_folder.shown(folder)}",
@@ -231,9 +244,14 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[A
         lines.append("  trial 0 is the default configuration")
     except Outside as why:
         lines.append(f"  the default configuration is no trial: {why}")
+    _say(*lines)
+    return []
+
+
+def _say(*lines: str) -> None:
+    console = Console()
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return []
 
 
 def _found(folder: Path, known: Known) -> Known:

@@ -6,16 +6,20 @@ An app may say more about its trials by an attribute `hooks` of its task functio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
+from mcqa.sweep.composition import Composer
 from mcqa.sweep.options import Direction
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ class Hooks(Protocol):
     def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
         """Fill in what the app resolves itself; returns what is wrong with a configuration before it is submitted."""
 
-    def check(self, tree: Tree, space: "Space", pruned: bool) -> list[str]:
+    def check(self, tree: Tree, space: "Space", directions: Sequence[Direction], pruned: bool) -> list[str]:
         """What is wrong with studying this space from this base configuration."""
 
     def direction(self, tree: Tree) -> Direction:
@@ -60,18 +64,32 @@ class Sweep:
 
     @property
     def base(self) -> Tree:
-        return plain(self.config)
+        """The configuration without what is swept; what only a job can resolve stays as it is written."""
+        return plain(self.config, lenient=True)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Asked to show what would run, by a key of that name in the app's configuration."""
+        return bool(self.config.get("dry_run"))
+
+    @property
+    def fixed(self) -> list[str]:
+        """The arguments that sweep over nothing."""
+        parsed = OverridesParser.create().parse_overrides(self.arguments)
+        return [text for text, one in zip(self.arguments, parsed, strict=True) if not one.is_sweep_override()]
 
     @property
     def hydra(self) -> Any:
         return self.config.hydra
 
-    def composed(self, overrides: Sequence[str]) -> DictConfig:
-        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+    @cached_property
+    def composed(self) -> Composer:
+        return Composer(self.config, self.context)
 
     def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
-        hydra_overrides = list(self.hydra.overrides.hydra)
-        return self.hooks.complete(tree, [*hydra_overrides, *overrides]) if self.hooks else []
+        """What is wrong with a configuration, after the app has filled in what it resolves itself."""
+        theirs = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
+        return self.hooks.complete(tree, [*theirs, *overrides]) if self.hooks else []
 
     @property
     def choices(self) -> Tree:
@@ -96,19 +114,30 @@ class Sweep:
                 self.config.hydra.sweep.dir = f"{above}{name}"
         return Path(str(self.hydra.sweep.dir)).absolute()
 
+    def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, Tree]:
+        """What is composed for a trial of the study in `folder`, and the app's part of it resolved.
+
+        As with any job of Hydra, a value that cannot be resolved is the app's affair, unless it checks its values.
+
+        Raises:
+            ConfigError: Hydra cannot compose it.
+        """
+        with told(overrides):
+            config = self.composed(overrides)
+            with read_write(config.hydra), open_dict(config.hydra):
+                config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
+                config.hydra.runtime.output_dir = str(folder / "trials" / str(number))
+                config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
+            return config, plain(config, lenient=self.hooks is None)
+
     def write_trial(self, folder: Path, number: int, overrides: Sequence[str]) -> Path:
         """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
 
         Raises:
             ConfigError: with what is wrong with it.
         """
-        with told(overrides):
-            config = self.composed(overrides)
-            tree = plain(config)
         target = folder / "trials" / str(number)
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
-            config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
+        config, tree = self.of_job(folder, number, overrides)
         if problems := self.problems(tree, overrides):
             raise ConfigError("\n".join(problems))
         target.mkdir(parents=True, exist_ok=True)
@@ -129,7 +158,45 @@ def told(overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
 
 
-def plain(config: DictConfig) -> Tree:
-    """Resolved, without hydra's own node."""
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    return cast(Tree, OmegaConf.to_container(own, resolve=True))
+def plain(config: DictConfig, lenient: bool = False) -> Tree:
+    """The app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
+
+    lenient: values that cannot be resolved stay as they are written.
+    """
+    names = [str(key) for key in config if key != "hydra"]
+    own = OmegaConf.masked_copy(config, cast(Any, names))
+    as_written = cast(Tree, OmegaConf.to_container(own, resolve=False))
+    if not lenient and "${hydra:" not in str(as_written):
+        return cast(Tree, OmegaConf.to_container(own, resolve=True))
+    with _as_in_a_job(config):
+        return _resolved(own, as_written) if lenient else cast(Tree, OmegaConf.to_container(own, resolve=True))
+
+
+@contextmanager
+def _as_in_a_job(config: DictConfig) -> Iterator[None]:
+    """HydraConfig, one a process, is what a job of this configuration would see."""
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
+    try:
+        hydra_config.cfg = OmegaConf.masked_copy(config, "hydra")
+        yield
+    finally:
+        hydra_config.cfg = before
+
+
+def _resolved(node: Any, as_written: Any) -> Any:
+    if isinstance(node, DictConfig):
+        return {key: _value(node, key, as_written[key]) for key in as_written}
+    if isinstance(node, ListConfig):
+        return [_value(node, place, one) for place, one in enumerate(as_written)]
+    return node
+
+
+def _value(node: Any, key: Any, as_written: Any) -> Any:
+    if OmegaConf.is_missing(node, key):
+        return as_written
+    try:
+        found = node[key]
+        return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+    except OmegaConfBaseException:
+        return as_written if isinstance(as_written, str) else _resolved(node._get_node(key), as_written)

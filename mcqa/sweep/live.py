@@ -32,7 +32,9 @@ class Live:
         self.params: dict[int, str] = {}
         self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
         self.said = {trial.number: _changing(trial) for trial in controller.trials}
-        self.settled = 0  # how many of the first trials have ended, and were said to
+        self.asked = 0  # trials that were looked at
+        self.open = list[Trial]()  # those of them that had not ended
+        self.leader = None if maximize is None else best(controller.trials, maximize)
         self.drawn = -math.inf
         self.live = RichLive(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
@@ -54,13 +56,15 @@ class Live:
 
     def show(self) -> None:
         trials = self.controller.trials
-        for trial in trials[self.settled :]:
-            if self.said.get(trial.number) != _changing(trial):
-                self.said[trial.number] = _changing(trial)
-                if line := self._line(trial):
-                    self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-        while self.settled < len(trials) and trials[self.settled].outcome is not None:
-            self.settled += 1
+        self.open, self.asked = [*self.open, *trials[self.asked :]], len(trials)
+        changed = [trial for trial in self.open if self.said.get(trial.number) != _changing(trial)]
+        self.open = [trial for trial in self.open if trial.outcome is None]
+        for trial in changed:
+            self.said[trial.number] = _changing(trial)
+            if self.maximize is not None:
+                self.leader = best([*([self.leader] if self.leader else []), trial], self.maximize)
+            if line := self._line(trial):
+                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
         if self.live and time.monotonic() - self.drawn >= REDRAWN_S:
             self.live.update(Group(self._table(), Text(self.summary())), refresh=True)
             self.drawn = time.monotonic()
@@ -74,8 +78,8 @@ class Live:
             f"{done}{of} ended ({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed)",
             f"{counts['running'] + counts['submitting']} of {limits.n_jobs} slots busy",
         ]
-        if self.maximize is not None and (leader := best(self.controller.trials, self.maximize)):
-            parts.append(f"best {values(leader)} (trial {leader.number})")
+        if self.leader:
+            parts.append(f"best {values(self.leader)} (trial {self.leader.number})")
         if limits.n_trials is not None and done > self.ended_before:
             pace = self.controller.elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
             parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")

@@ -4,17 +4,50 @@ import inspect
 import random
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from mcqa.errors import ConfigError, nearest
+
+
+class Rungs(BasePruner):
+    """Successive halving whose first rung is the first point that any trial of the study has reported.
+
+    Optuna's own guess, `auto`, is a hundredth of the last point, so that the first one is several rungs at once.
+    """
+
+    def __init__(
+        self,
+        min_resource: int | str = "first",
+        reduction_factor: int = 2,
+        min_early_stopping_rate: int = 0,
+        bootstrap_count: int = 0,
+    ) -> None:
+        self._pruner: BasePruner | None = None
+        self._make = partial(
+            SuccessiveHalvingPruner,
+            reduction_factor=reduction_factor,
+            min_early_stopping_rate=min_early_stopping_rate,
+            bootstrap_count=bootstrap_count,
+        )
+        given = self._make(1 if min_resource == "first" else min_resource)  # tells what it does not take
+        if min_resource != "first":
+            self._pruner = given
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        if self._pruner is None:
+            points = [point for one in study.get_trials(deepcopy=False) for point in one.intermediate_values]
+            self._pruner = self._make(max(1, min(points)))
+        return self._pruner.prune(study, trial)
+
 
 GRID = "grid"  # enumerated by the study itself: Optuna's raises at its end and runs an enqueued default twice
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
@@ -25,7 +58,7 @@ SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
 PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
-    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
+    "successive_halving": Rungs,
     "hyperband": optuna.pruners.HyperbandPruner,
     "patient": optuna.pruners.PatientPruner,
     "threshold": optuna.pruners.ThresholdPruner,

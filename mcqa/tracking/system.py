@@ -1,50 +1,65 @@
-"""How busy the machine is: CPU, memory and the GPUs of this run, by MLflow's own collectors.
+"""How busy the machine is: CPU, memory and the GPUs of this run.
 
-Names are MLflow's and carry their unit (`system/gpu_0_memory_usage_megabytes`), so its System metrics page
-shows them. gpu_0 is the first visible GPU, as in torch.
+Names are those of MLflow's own monitors and carry their unit (`system/gpu_0_memory_usage_megabytes`), so its System
+metrics page shows them; its monitors would bring all of MLflow into a trial that leaves MLflow to the controller.
+gpu_0 is the first visible GPU, as in torch.
 """
 
-import logging
 import os
-import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-log = logging.getLogger(__name__)
+import psutil
+
+MEGABYTE = 1e6
 
 
 class SystemMetrics:
     def __init__(self) -> None:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-
-        self._lock = threading.Lock()
-        self._monitors: list[Any] = [CPUMonitor()]
-        try:
-            self._monitors.append(_visible_gpus())
-        except Exception as error:
-            log.debug("no GPU metrics: %s", error)
+        self._gpus = _visible_gpus()
         self.sample()  # CPU use is measured from one sample to the next; the first is always 0
 
     def sample(self) -> dict[str, float]:
-        values: dict[str, float] = {}
-        with self._lock:
-            for monitor in self._monitors:
-                monitor.collect_metrics()
-                values |= {f"system/{name}": float(use) for name, use in monitor.aggregate_metrics().items()}
-                monitor.clear_metrics()
-        return values
+        memory = psutil.virtual_memory()
+        values = {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": memory.used / MEGABYTE,
+            "system_memory_usage_percentage": 100 * memory.used / memory.total,
+        }
+        for number, gpu in enumerate(self._gpus):
+            values |= {f"gpu_{number}_{name}": value for name, value in _use(gpu)}
+        return {f"system/{name}": round(value, 1) for name, value in values.items()}
 
 
-def _visible_gpus() -> Any:
-    """Raises: ImportError or RuntimeError without NVML or a GPU, NVMLError for one that it does not know."""
-    import pynvml
-    from mlflow.system_metrics.metrics import gpu_monitor
+def _visible_gpus() -> list[Any]:
+    """NVML's handles; none without NVML or without a GPU that it knows."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        import pynvml
 
-    monitor = gpu_monitor.GPUMonitor()
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        monitor.gpu_handles = [
+        pynvml.nvmlInit()
+        if not visible:
+            return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return [
             pynvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
             for gpu in visible.split(",")
         ]
-    # Says at every sample what a GPU does not measure, such as the use of a MIG slice.
-    logging.getLogger(gpu_monitor.__name__).setLevel(logging.ERROR)
-    return monitor
+    except Exception:
+        return []
+
+
+def _use(gpu: Any) -> Iterator[tuple[str, float]]:
+    """Without what the GPU does not measure, such as the use of a MIG slice."""
+    import pynvml
+
+    with suppress(pynvml.NVMLError):
+        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
+        yield "memory_usage_megabytes", memory.used / MEGABYTE
+        yield "memory_usage_percentage", 100 * memory.used / memory.total
+    with suppress(pynvml.NVMLError):
+        yield "utilization_percentage", float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu)
+    with suppress(pynvml.NVMLError):
+        watts = pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000
+        yield "power_usage_watts", watts
+        yield "power_usage_percentage", 100_000 * watts / pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)

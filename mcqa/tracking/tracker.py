@@ -64,9 +64,10 @@ class Tracker:
         self._spool.start(self._name, without_secrets(params), without_secrets(tags), self._parent)
         if self._sender:
             self._sender.position.save(self._spool.folder)
-        if self._sender or self._system_every_s:
+        if self._sender:
             with suppress(Exception):  # said by the attempt to send
                 load_mlflow()
+        if self._sender or self._system_every_s:
             self._system = self._open_system()
             self._thread.start()
             self._wait_for(self._tried.is_set)

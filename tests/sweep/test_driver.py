@@ -124,6 +124,23 @@ def test_a_job_that_fails_stops_no_other_and_is_told_at_the_end(app):
     assert seen == [0.1, 0.2, 0.3]
 
 
+def test_a_dry_run_of_a_product_lists_its_jobs_and_runs_none(app, capsys):
+    studies = app(pytest.fail, "dry_run=true", "x=1,2", "y=3")
+    assert "2 jobs" in (said := capsys.readouterr().out) and "x=2 y=3" in said
+    assert not studies.exists()
+
+
+@pytest.mark.parametrize("how", [["x=1,2"], ["x=interval(0,1)", "hydra.sweeper.n_trials=2"]])
+def test_what_only_a_job_can_resolve_is_resolved_for_each(app, how):
+    here = "+here='${hydra:runtime.output_dir}/${hydra:job.num}/${y}'"
+    studies = app(
+        lambda cfg: float(cfg.here.endswith("1/7")), here, "y=7", "hydra.sweep.subdir='${hydra.job.num}'", *how
+    )
+    (study,) = studies.iterdir()
+    assert config_of(study, 1)["here"] == f"{study}/trials/1/1/7"
+    assert [result(study, number)["value"] for number in (0, 1)] == [0, 1]
+
+
 def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(app):
     with pytest.raises(ConfigError, match="kind=none"):
         app(lambda cfg: pytest.fail("it ran"), "kind=plain,none")
@@ -315,7 +332,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
             tree["filled"] = tree["x"] * 2
             return ["x: too large"] if tree["x"] > 0.8 else []
 
-        def check(self, tree, space, pruned):
+        def check(self, tree, space, directions, pruned):
             return ["pruned: not here"] if pruned else []
 
         def direction(self, tree):

@@ -303,6 +303,9 @@ def decisions(study, points, values):
             (0.4, 0.4, 0.4),
             [False, True, True],
         ),
+        ({"name": "successive_halving"}, (0.4, 0.4, 0.4), [True, True, True]),
+        ({"name": "successive_halving"}, (0.6, 0.1, 0.1), [False, True, True]),
+        ({"name": "successive_halving", "reduction_factor": 4}, (0.6, 0.6, 0.1), [False, False, True]),
         (
             {"name": "hyperband", "min_resource": 100, "max_resource": 400, "reduction_factor": 2},
             (0.9, 0.9, 0.9),
@@ -425,6 +428,7 @@ def test_a_copied_folder_is_the_same_study(tmp_path):
         ({"sampler": {"name": "random", "seed": 3}}, "the seed of a study is hydra.sweeper.seed"),
         ({"sampler": {"name": "grid"}}, "rate, steps has no list of values"),
         ({"sampler": {"name": "grid", "order": 1}}, "takes no options, got order"),
+        ({"pruner": {"name": "successive_halving", "reduction_factor": 1}}, "must be `reduction_factor >= 2`"),
         ({"pruner": {"name": "mediann"}}, "Did you mean 'median'?"),
         ({"pruner": {"name": "median", "n_startup_trials": -1}}, "cannot be negative"),
         ({"pruner": {"name": "patient", "patience": 1, "wrapped": {"name": "x"}}}, "pruner.name=x"),
