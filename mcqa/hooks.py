@@ -96,7 +96,8 @@ class Hooks:
         weights = {
             f"importance/{key}": weight for found in summary.importances.values() for key, weight in found.items()
         }
-        self.tracker.finish(complete, values | counts | weights, {"verdict": summary.verdict})
+        told = {"verdict": summary.verdict, "mlflow.note.content": "\n\n".join([summary.verdict, *summary.notes])}
+        self.tracker.finish(complete, values | counts | weights, told)
 
 
 def _not_comparable(varied: Sequence[str], tree: Tree) -> list[str]:

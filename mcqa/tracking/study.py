@@ -50,7 +50,7 @@ class StudyTracker:
         spool = Spool(trial)
         if spool.first_start() is None:  # it died before it could say anything
             tree = run_folder.read_yaml(trial / "config.yaml") if (trial / "config.yaml").exists() else {}
-            spool.start(self.folder.name, without_secrets(run_folder.flat(tree)), {}, self.folder)
+            spool.start(f"trial {trial.name}", without_secrets(run_folder.flat(tree)), {}, self.folder)
         reason = {"reason": outcome.error} if outcome.error else {}
         spool.append("tags", values=without_secrets({"trial": trial.name, "status": outcome.status, **reason}))
         spool.append("finish", status=ENDS[outcome.status])
