@@ -29,6 +29,9 @@ Tree = dict[str, Any]
 Story = Callable[[Tree, list[str]], Any]
 """What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
 
+OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
+"""For launchers: the GPUs of a node, of which a processor's processes need none."""
+
 
 def open_door(config_name: str, kind: type[Config], story: Story, many: bool = False) -> list[Any]:
     """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from submitit.local.local import LocalExecutor, LocalJob
 
-from mcqa.sweep.backends import MakeJob, State, SubmissionError
+from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
 from mcqa.sweep.backends.elsewhere import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
 from mcqa.sweep.mailbox import Entry, Mailbox
@@ -30,21 +30,30 @@ class Local:
     name = "local"
 
     def __init__(
-        self, make_job: MakeJob, launcher: Mapping[str, Any], slots: int, gpus: Sequence[str] | None = None
+        self,
+        make_job: MakeJob,
+        launcher: Mapping[str, Any],
+        slots: int,
+        gpus: Sequence[str] | None = None,
+        launcher_of: LauncherOf | None = None,
     ) -> None:
         """gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use."""
-        self._make_job, self._launcher, self._slots = make_job, launcher, slots
+        self._make_job, self._slots = make_job, slots
+        self._launcher_of = launcher_of or (lambda folder: launcher)
         self._gpus = visible_gpus() if gpus is None else gpus
         self._watched: dict[str, _Processes | Elsewhere] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         entry = announced(folder, attempt, slot, self.name)
         with refusals_told():
-            gpus = gpu_share(self._gpus, slot, self._slots, self._launcher.get("gpus_per_node"))
-            options = executor("local", self._launcher, logs_of(folder, attempt))
+            launcher = self._launcher_of(folder)
+            gpus = gpu_share(self._gpus, slot, self._slots, launcher.get("gpus_per_node"))
+            options = executor("local", launcher, logs_of(folder, attempt))
             environment = {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
             if "OMP_NUM_THREADS" not in os.environ:
-                environment["OMP_NUM_THREADS"] = str(threads_share(self._slots, self._launcher.get("cpus_per_task")))
+                environment["OMP_NUM_THREADS"] = str(
+                    threads_share(self._slots * launcher.get("tasks_per_node", 1), launcher.get("cpus_per_task"))
+                )
             starter = _Executor(options, environment)
             job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
         Mailbox(folder).name_job(entry.token, job)
