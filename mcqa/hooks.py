@@ -1,10 +1,11 @@
 """What this application adds to a study of its runs: values checked before a job starts, and MLflow."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcqa import question_sets
+from mcqa import offline, question_sets
 from mcqa.config import Config, problems_of
 from mcqa.rules import greater_is_better
 
@@ -23,6 +24,26 @@ class Hooks:
     def __init__(self, config_name: str, kind: type[Config]) -> None:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
+
+    def missing(self, tree: Tree) -> list[str]:
+        if self._knows_a_run(tree) or not offline.wanted():
+            return []
+        from mcqa.config import typed
+
+        lacking = offline.missing(typed(tree, self.kind))
+        return [*lacking, offline.advice(sys.argv[1:])] if lacking else []
+
+    def variables(self, tree: Tree) -> Mapping[str, str]:
+        return offline.variables()
+
+    def seconds(self, tree: Tree) -> list[float]:
+        from mcqa.sweep.dispatch import seconds_of
+
+        return seconds_of(Path(tree["outputs"]).glob(f"runs/{tree['name']}/*/result.json"))
+
+    def _knows_a_run(self, tree: Tree) -> bool:
+        """Whether it goes on from a run, whose own configuration says what it needs."""
+        return any(tree.get(key) is not None for key in ("run", "resume", "from_run"))
 
     def __getstate__(self) -> dict[str, Any]:
         """The tracker stays with the controller; the rest goes with every job."""

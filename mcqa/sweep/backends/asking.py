@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 PATIENCE_S = 30.0  # with a command
@@ -90,6 +90,23 @@ def _first_word(state: str) -> str:
     return (state.split() or [""])[0]
 
 
+# ---- nodes
+
+
+def dead_nodes(lists: Iterable[str]) -> set[str]:
+    """Of the nodes in these lists, as SLURM writes them, those that do not answer it or are known to be down."""
+    told = answer("sinfo", "--noheader", "--Node", f"--nodes={','.join(sorted(set(lists)))}", "--format=%N|%T")
+    rows = [line.partition("|") for line in (told or "").splitlines()]
+    return {name.strip() for name, _, state in rows if "*" in state or state.strip().startswith(("down", "fail"))}
+
+
+def names(nodes: str) -> set[str]:
+    """`n[1-2,7],m3` are n1, n2, n7 and m3."""
+    from submitit.slurm.slurm import _parse_node_list
+
+    return set(_parse_node_list(nodes))
+
+
 # ---- the cluster
 
 
@@ -107,7 +124,9 @@ def _partition(row: Sequence[str]) -> Partition:
         name.endswith("*"),
         availability.startswith("up"),
         minutes(limit),
-        *(_whole(number) for number in (nodes, cpus, memory)),
+        _whole(nodes),
+        _whole(cpus),
+        _whole(memory),
         sum(int(count) for count in re.findall(r"gpu(?::[^:,()]+)?:(\d+)", gres)),
     )
 
@@ -131,7 +150,7 @@ def minutes(limit: str) -> float | None:
 
 
 def associations(user: str) -> list[tuple[str, str, frozenset[str]]] | None:
-    """(account, partition or empty, qualities of service) that the accounting has for a user; None: it tells nothing."""
+    """(account, partition or empty, qualities of service) of a user by the accounting; None: it tells nothing."""
     asked = ("show", "associations", f"user={user}", "format=Account,Partition,QOS")
     told = answer("sacctmgr", "--noheader", "--parsable2", *asked)
     rows = [line.split("|") for line in (told or "").splitlines() if line.count("|") == 2]

@@ -13,10 +13,13 @@ from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, ask
 from mcqa.sweep.backends.asking import Queued
 from mcqa.sweep.backends.elsewhere import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, Entry, Mailbox
 
 POLL_S = 5.0
 PATIENCE_S = 30.0
+SILENT_S = 2.2 * BEAT_S
+"""Without a sign of life for so long a job is looked after, long before SLURM gives its node up (300 s as a rule)."""
+
 GONE = "no longer known"
 ENDED = {GONE, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"}
 REQUEUED_AS_A_RULE = {"NODE_FAIL", "PREEMPTED"}
@@ -42,6 +45,7 @@ class Slurm:
         self._doubtful: dict[str, float] = {}  # since when a job has a word that may be final
         self._over: dict[str, str] = {}  # the last word
         self._elsewhere: dict[str, Elsewhere] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         entry = announced(folder, attempt, slot, self.name)
@@ -52,7 +56,8 @@ class Slurm:
             if accepted is None:
                 raise
             job = accepted
-        Mailbox(folder).name_job(entry.token, job)
+        self._mailboxes[job] = Mailbox(folder)
+        self._mailboxes[job].name_job(entry.token, job)
         self._since[job] = self._clock()
         return job
 
@@ -116,7 +121,8 @@ class Slurm:
         job = entry.job or self._accepted(folder, entry)
         if job is None:
             return None
-        Mailbox(folder).name_job(entry.token, job)
+        self._mailboxes[job] = Mailbox(folder)
+        self._mailboxes[job].name_job(entry.token, job)
         self._since.setdefault(job, -math.inf)
         return job if self.state(job) == "running" else None
 
@@ -139,3 +145,24 @@ class Slurm:
         if queue is None:  # the controller is away or busy; the accounting may answer
             queue = asking.accounting([job for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
+        self._bury()
+
+    def _bury(self) -> None:
+        """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
+        silent = {
+            job: queued.nodes
+            for job, queued in self._queue.items()
+            if queued.word == "RUNNING" and job in self._mailboxes and job not in self._over and self._is_silent(job)
+        }
+        if not silent:
+            return
+        dead = asking.dead_nodes(silent.values())
+        for job, nodes in silent.items():
+            if dead & asking.names(nodes):
+                self._over[job] = f"silent, and {', '.join(sorted(dead & asking.names(nodes)))} does not answer"
+                asking.answer("scancel", job)
+
+    def _is_silent(self, job: str) -> bool:
+        """A start that has not beaten yet has the heart of the start before, which says nothing: the node must tell."""
+        silent = self._mailboxes[job].silent_s(time.time())
+        return silent is not None and silent > SILENT_S

@@ -1,0 +1,241 @@
+"""Where jobs would go and what they may cost, shown without sending any: dry_run=true."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
+
+from omegaconf import OmegaConf, open_dict
+from rich.console import Console
+
+from mcqa.errors import ConfigError
+from mcqa.sweep.backends import asking, kind_of
+from mcqa.sweep.dimension import Choice
+from mcqa.sweep.given import Sweep, Tree, plain, told
+
+if TYPE_CHECKING:
+    from mcqa.sweep.space import Space
+
+MOST_LOOKED_AT = 200  # configurations
+
+
+@dataclass(frozen=True)
+class Plan:
+    """launchers: hydra.launcher for each job, or for each kind that may come up where `jobs` is more.
+
+    seconds: what earlier jobs of this kind took. starts: how often a job that dies may be submitted.
+    """
+
+    launchers: Sequence[Tree]
+    jobs: int
+    at_once: int
+    starts: int
+    folder: Path
+    seconds: Sequence[float]
+
+
+# ---- hydra.launcher of a job
+
+
+def launcher_of(given: Sweep, tree: Tree) -> Tree:
+    """hydra.launcher, resolved for a job with this configuration, with the app's variables in a cluster's script."""
+    config = OmegaConf.create(tree)
+    with open_dict(config):
+        config["hydra"] = given.hydra
+    launcher = cast(Tree, OmegaConf.to_container(config.hydra.launcher, resolve=True))
+    if given.hooks and kind_of(launcher) == "SlurmLauncher":
+        exports = [f"export {name}={value}" for name, value in given.hooks.variables(tree).items()]
+        launcher["setup"] = exports + (launcher.get("setup") or [])
+    return launcher
+
+
+def is_cluster(given: Sweep) -> bool:
+    return kind_of(given.hydra.launcher) == "SlurmLauncher"
+
+
+def is_basic(given: Sweep) -> bool:
+    return kind_of(given.hydra.launcher) == "BasicLauncher"
+
+
+# ---- before anything is submitted
+
+
+def check(given: Sweep, trees: Iterable[Tree]) -> list[str]:
+    """What keeps jobs with these configurations from running on a cluster; nothing elsewhere."""
+    if not is_cluster(given):
+        return []
+    problems: dict[str, None] = {}
+    if not asking.is_here():
+        problems[f"hydra/launcher={given.choices.get('hydra/launcher')}: {asking.NOT_HERE}"] = None
+    if given.hooks:
+        for tree in trees:
+            problems |= dict.fromkeys(given.hooks.missing(tree))
+    return list(problems)
+
+
+def trees_of(given: Sweep, space: "Space") -> Iterator[Tree]:
+    """The base configuration, and it with each value of each list that is searched, one changed at a time.
+
+    What cannot be composed is left out: it is told when that trial comes up, which alone it concerns.
+    """
+    searched = {dimension.name for dimension in space.dimensions}
+    fixed = [text for text in given.arguments if text.partition("=")[0].lstrip("+") not in searched]
+    choices = [dimension for dimension in space.dimensions if isinstance(dimension, Choice)]
+    yield given.base
+    for line in [f"{one.key}={text}" for one in choices for text in one.texts][:MOST_LOOKED_AT]:
+        with suppress(ConfigError), told(line):
+            tree = plain(given.composed([*fixed, line]))
+            if not given.problems(tree, [line]):
+                yield tree
+
+
+# ---- shown
+
+
+def shown(given: Sweep, folder: Path, launchers: Sequence[Tree], jobs: int, at_once: int, starts: int) -> list[Any]:
+    """
+    Raises:
+        ConfigError: with everything that would keep the jobs from running.
+    """
+    if is_basic(given):
+        return []
+    seconds = seconds_of((folder / "trials").glob("*/result.json"))
+    if not seconds and given.hooks and is_cluster(given):
+        seconds = given.hooks.seconds(given.base)
+    show(Plan(launchers, jobs, at_once, starts, folder, seconds))
+    return []
+
+
+def show(plan: Plan) -> None:
+    """
+    Raises:
+        ConfigError: with everything that would keep the jobs from running.
+    """
+    problems, warnings = list[str](), list[str]()
+    text = ""
+    if kind_of(plan.launchers[0]) == "SlurmLauncher":
+        text = _looked_at(plan, problems, warnings)
+    console = Console()
+    for line in (*_lines(plan), *(f"Warning: {warning}" for warning in warnings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if text:
+        console.print("The script of a job:", text, sep="\n", highlight=False, markup=False, soft_wrap=True)
+    if problems:
+        raise ConfigError("\n  ".join(["Nothing could run like this:", *problems]))
+
+
+def _looked_at(plan: Plan, problems: list[str], warnings: list[str]) -> str:
+    """The first job's script; what is wrong with any of them is added to the lists."""
+    from mcqa.sweep.backends import cluster
+
+    first = ""
+    for launcher in _kinds(plan.launchers):
+        try:
+            text = cluster.script(launcher, plan.folder / "trials" / "0" / ".submitit" / "0")
+        except Exception as error:
+            problems.append(f"hydra.launcher: {error}")
+            continue
+        first = first or text
+        found = cluster.look(launcher, text)
+        problems += [problem for problem in found.problems if problem not in problems]
+        warnings += [warning for warning in found.warnings if warning not in warnings]
+    warnings += cluster.unseen(
+        {"The folder of the jobs": plan.folder, "Python": Path(sys.prefix), "The code": Path(__file__).parents[2]}
+    )
+    return first
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    kind = kind_of(plan.launchers[0])
+    where = {"SlurmLauncher": "SLURM jobs", "LocalLauncher": "jobs on this machine"}.get(kind, kind)
+    yield f"{plan.jobs} {where}, {min(plan.jobs, plan.at_once)} at a time, with logs under {plan.folder}/trials/"
+    for launcher in _kinds(plan.launchers):
+        count = f"{plan.launchers.count(launcher)} x " if len(plan.launchers) == plan.jobs else ""
+        yield f"  {count}{_size(launcher)}, at most {_time(60 * launcher['timeout_min'])} a start"
+    if kind == "SlurmLauncher":
+        yield f"  {_cost(plan)}"
+    if kind == "LocalLauncher" and (told := _sharing(plan)):
+        yield f"  {told}"
+    yield from _estimate(plan)
+
+
+def _size(launcher: Tree) -> str:
+    nodes, tasks = launcher.get("nodes") or 1, launcher.get("tasks_per_node") or 1
+    each = " each" if nodes > 1 else ""
+    parts = [_many(nodes, "node"), _many(tasks, "process") + each]
+    if gpus := launcher.get("gpus_per_node"):
+        parts.append(_many(gpus, "GPU") + each)
+    return ", ".join(parts)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
+
+
+def _cost(plan: Plan) -> str:
+    once = _summed(plan, _node_hours)
+    gpus = _summed(plan, lambda launcher: _node_hours(launcher) * (launcher.get("gpus_per_node") or 0))
+    often = _summed(plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher["max_num_timeout"]))
+    text = f"At most {once:.4g} node hours" + (f" ({gpus:.4g} GPU hours)" if gpus else "")
+    return text + f"; {often:.4g} if every job needed every further start that it may have"
+
+
+def _node_hours(launcher: Tree) -> float:
+    """Of one start."""
+    return float((launcher.get("nodes") or 1) * launcher["timeout_min"] / 60)
+
+
+def _summed(plan: Plan, cost: Callable[[Tree], float]) -> float:
+    """Over all jobs; where it is open which kind each is, all are the dearest."""
+    costs = [cost(launcher) for launcher in plan.launchers]
+    return sum(costs) if len(costs) == plan.jobs else max(costs) * plan.jobs
+
+
+def _sharing(plan: Plan) -> str:
+    """Of processes on this machine, whether their GPUs are enough."""
+    from mcqa.sweep.backends.local import visible_gpus
+
+    each, there = max(launcher.get("gpus_per_node") or 0 for launcher in plan.launchers), len(visible_gpus())
+    if not each or not there:
+        return ""
+    if each > there:
+        return f"Warning: a job wants {_many(each, 'GPU')} and this machine has {there}."
+    if min(plan.jobs, plan.at_once) > there // each:
+        return f"Warning: {there // each} at a time have GPUs of their own; more of them share."
+    return f"This machine's {_many(there, 'GPU')} have room for {there // each} at a time."
+
+
+def _estimate(plan: Plan) -> Iterator[str]:
+    if not plan.seconds:
+        return
+    middle, longest = median(plan.seconds), max(plan.seconds)
+    yield f"  {len(plan.seconds)} earlier ones took {_time(middle)} (median) to {_time(longest)}"
+    limit = min(60 * launcher["timeout_min"] for launcher in plan.launchers)
+    if longest > limit and kind_of(plan.launchers[0]) == "SlurmLauncher":
+        yield f"  Warning: timeout_min={limit / 60:g} is shorter; such a job is stopped and goes on from its checkpoint"
+
+
+def _kinds(launchers: Sequence[Tree]) -> list[Tree]:
+    return [launcher for place, launcher in enumerate(launchers) if launcher not in launchers[:place]]
+
+
+def _time(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02} h"
+
+
+def seconds_of(results: Iterable[Path]) -> list[float]:
+    """How long the complete ones among these result.json took."""
+    found: list[float] = []
+    for path in results:
+        try:
+            result: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+            if result["status"] == "complete":
+                found.append(float(result["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
