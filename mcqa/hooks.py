@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcqa import offline, question_sets
-from mcqa.config import Config, problems_of
+from mcqa.config import Config, problems_of, typed
 from mcqa.rules import greater_is_better
 
 if TYPE_CHECKING:
@@ -25,12 +25,11 @@ class Hooks:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
 
-    def missing(self, tree: Tree) -> list[str]:
-        if self._knows_a_run(tree) or not offline.wanted():
+    def missing(self, trees: Sequence[Tree]) -> list[str]:
+        if not offline.wanted():
             return []
-        from mcqa.config import typed
-
-        lacking = offline.missing(typed(tree, self.kind))
+        configs = [typed(tree, self.kind) for tree in trees if not self._knows_a_run(tree)]
+        lacking = list(dict.fromkeys(line for config in configs for line in offline.missing(config)))
         return [*lacking, offline.advice(sys.argv[1:])] if lacking else []
 
     def variables(self, tree: Tree) -> Mapping[str, str]:
@@ -70,7 +69,6 @@ class Hooks:
     def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> Sequence[Any]:
         if tree["tracking"]["name"] == "none":
             return []
-        from mcqa.config import typed
         from mcqa.tracking.study import StudyTracker
 
         config = typed(tree, self.kind)

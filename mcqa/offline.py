@@ -31,11 +31,11 @@ class Repository(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A split of a question set on the hub, by the publisher's name."""
+    """Splits of a question set on the hub, by the publisher's names."""
 
     key: str
     data: DataConfig
-    split: str
+    splits: tuple[str, ...]
 
 
 Need = Repository | Table
@@ -89,7 +89,7 @@ def needs(config: Config) -> list[Need]:
             sets.append((key, one.data, [split] if split else []))
     for key, data, splits in sets:
         if data.reader != "facts" and data.path is None and data.hub is not None:
-            found += [Table(f"{key}.hub", data, split) for split in splits]
+            found.append(Table(f"{key}.hub", data, tuple(splits)))
     return found
 
 
@@ -125,24 +125,20 @@ def missing(config: Config) -> list[str]:
 
 def lacking(need: Need) -> list[str]:
     if isinstance(need, Table):
-        return (
-            [] if _has_table(need) else [f"{need.key}={need.data.hub}: {_named(need)} is not in the cache {place()}."]
-        )
+        lost = [split for split in need.splits if not _has_split(need.data, split)]
+        whole = f" of {need.data.hub_config}" if need.data.hub_config else ""
+        return [f"{need.key}={need.data.hub}: the cache {place()} lacks {', '.join(lost)}{whole}."] if lost else []
     what = list(_lacking_files(need))
-    return [f"{need.key}={need.name}: {', '.join(what)} not in the cache {place()}."] if what else []
-
-
-def _named(need: Table) -> str:
-    return f"{need.split} of {need.data.hub_config}" if need.data.hub_config else need.split
+    return [f"{need.key}={need.name}: the cache {place()} lacks {', '.join(what)}."] if what else []
 
 
 def _lacking_files(need: Repository) -> Iterator[str]:
     folder = _snapshot(need)
     if folder is None:
-        yield "it is"
+        yield "it"
         return
     if not any((folder / name).exists() for name in TOKENIZERS) and not _has_own_tokenizer_elsewhere(need, folder):
-        yield "its tokenizer is"
+        yield "its tokenizer"
     if need.weights:
         yield from _lacking_weights(folder)
 
@@ -156,16 +152,16 @@ def _lacking_weights(folder: Path) -> Iterator[str]:
     if (base := _base_of(folder)) and (what := list(_lacking_files(base))):
         yield f"of its base {base.name} {', '.join(what)}"
     if not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
-        yield "its config.json is"
+        yield "its config.json"
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         if not list(folder.glob("*.safetensors")):
-            yield "its weights are"
+            yield "its weights"
         return
     files = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
     lost = [name for name in files if not (folder / name).exists()]
     if lost:
-        yield f"{len(lost)} of its {len(files)} files of weights are"
+        yield f"{len(lost)} of its {len(files)} files of weights"
 
 
 def _snapshot(need: Repository) -> Path | None:
@@ -177,13 +173,13 @@ def _snapshot(need: Repository) -> Path | None:
         return None
 
 
-def _has_table(need: Table) -> bool:
+def _has_split(data: DataConfig, split: str) -> bool:
     """As datasets keeps what it has prepared: <owner>___<name>/<configuration>/<version>/<commit>/…-<split>.arrow."""
     cache = Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
-    folder = cache / str(need.data.hub).replace("/", "___")
-    split = need.split.partition("[")[0]
-    files = f"{need.data.hub_config or '*'}/*/*"
-    return any(list(folder.glob(f"{files}/*-{split}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
+    folder = cache / str(data.hub).replace("/", "___")
+    name = split.partition("[")[0]
+    files = f"{data.hub_config or '*'}/*/*"
+    return any(list(folder.glob(f"{files}/*-{name}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
 
 
 # ---- how it gets here
@@ -201,8 +197,9 @@ def bring(need: Need) -> Path:
 def _bring_table(need: Table) -> Path:
     from mcqa.data import hub
 
-    if next(iter(hub.rows(need.data, need.split)), None) is None:
-        raise DataError(f"{need.key}={need.data.hub}: {_named(need)} is empty.")
+    for split in need.splits:
+        if next(iter(hub.rows(need.data, split)), None) is None:
+            raise DataError(f"{need.key}={need.data.hub}: {split} is empty.")
     return Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
 
 

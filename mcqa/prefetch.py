@@ -43,7 +43,7 @@ def bring(trees: list[Tree]) -> None:
     dry = any(tree["dry_run"] for tree in trees)
     problems = []
     for need in needed:
-        name = f"{need.data.hub} {need.split}" if isinstance(need, offline.Table) else need.name
+        name = f"{need.data.hub} {need.data.hub_config or ''}".strip() if isinstance(need, offline.Table) else need.name
         if not offline.lacking(need):
             say(f"{name}: in the cache")
         elif dry:

@@ -16,6 +16,7 @@ from mcqa.errors import ConfigError
 from mcqa.sweep.backends import asking, kind_of
 from mcqa.sweep.dimension import Choice
 from mcqa.sweep.given import Sweep, Tree, plain, told
+from mcqa.sweep.options import Options
 
 if TYPE_CHECKING:
     from mcqa.sweep.space import Space
@@ -68,64 +69,55 @@ def check(given: Sweep, trees: Iterable[Tree]) -> list[str]:
     """What keeps jobs with these configurations from running on a cluster; nothing elsewhere."""
     if not is_cluster(given):
         return []
-    problems: dict[str, None] = {}
+    problems = given.hooks.missing(list(trees)) if given.hooks else []
     if not asking.is_here():
-        problems[f"hydra/launcher={given.choices.get('hydra/launcher')}: {asking.NOT_HERE}"] = None
-    if given.hooks:
-        for tree in trees:
-            problems |= dict.fromkeys(given.hooks.missing(tree))
-    return list(problems)
+        problems.append(f"hydra/launcher={given.choices.get('hydra/launcher')}: {asking.NOT_HERE}")
+    return problems
 
 
 def trees_of(given: Sweep, space: "Space") -> Iterator[Tree]:
-    """The base configuration, and it with each value of each list that is searched, one changed at a time.
+    """The base configuration with each value of each list that is searched, the other lists at their first ones.
 
     What cannot be composed is left out: it is told when that trial comes up, which alone it concerns.
     """
     searched = {dimension.name for dimension in space.dimensions}
     fixed = [text for text in given.arguments if text.partition("=")[0].lstrip("+") not in searched]
-    choices = [dimension for dimension in space.dimensions if isinstance(dimension, Choice)]
-    yield given.base
-    for line in [f"{one.key}={text}" for one in choices for text in one.texts][:MOST_LOOKED_AT]:
-        with suppress(ConfigError), told(line):
-            tree = plain(given.composed([*fixed, line]))
-            if not given.problems(tree, [line]):
+    lists = [[f"{one.key}={text}" for text in one.texts] for one in space.dimensions if isinstance(one, Choice)]
+    first = [lines[0] for lines in lists]
+    points = [[*first[:place], line, *first[place + 1 :]] for place, lines in enumerate(lists) for line in lines]
+    for point in [first, *(point for point in points if point != first)][:MOST_LOOKED_AT]:
+        with suppress(ConfigError), told(point):
+            tree = plain(given.composed([*fixed, *point]))
+            if not given.problems(tree, point):
                 yield tree
 
 
 # ---- shown
 
 
-def shown(given: Sweep, folder: Path, launchers: Sequence[Tree], jobs: int, at_once: int, starts: int) -> list[Any]:
+def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: Options) -> list[Any]:
     """
     Raises:
         ConfigError: with everything that would keep the jobs from running.
     """
     if is_basic(given):
         return []
+    problems, warnings, text = check(given, trees), list[str](), ""
     seconds = seconds_of((folder / "trials").glob("*/result.json"))
     if not seconds and given.hooks and is_cluster(given):
         seconds = given.hooks.seconds(given.base)
-    show(Plan(launchers, jobs, at_once, starts, folder, seconds))
-    return []
-
-
-def show(plan: Plan) -> None:
-    """
-    Raises:
-        ConfigError: with everything that would keep the jobs from running.
-    """
-    problems, warnings = list[str](), list[str]()
-    text = ""
-    if kind_of(plan.launchers[0]) == "SlurmLauncher":
+    launchers = [launcher_of(given, tree) for tree in trees]
+    plan = Plan(launchers, jobs, options.n_jobs, 1 + options.max_resubmits, folder, seconds)
+    if is_cluster(given) and asking.is_here():
         text = _looked_at(plan, problems, warnings)
     console = Console()
     for line in (*_lines(plan), *(f"Warning: {warning}" for warning in warnings)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if text:
-        console.print("The script of a job:", text, sep="\n", highlight=False, markup=False, soft_wrap=True)
+        console.print("The script of a job:", text.strip(), sep="\n", highlight=False, markup=False, soft_wrap=True)
     if problems:
-        raise ConfigError("\n  ".join(["Nothing could run like this:", *problems]))
+        raise ConfigError("\n  ".join(["No job would run like this:", *problems]))
+    return []
 
 
 def _looked_at(plan: Plan, problems: list[str], warnings: list[str]) -> str:
@@ -151,11 +143,12 @@ def _looked_at(plan: Plan, problems: list[str], warnings: list[str]) -> str:
 
 def _lines(plan: Plan) -> Iterator[str]:
     kind = kind_of(plan.launchers[0])
-    where = {"SlurmLauncher": "SLURM jobs", "LocalLauncher": "jobs on this machine"}.get(kind, kind)
-    yield f"{plan.jobs} {where}, {min(plan.jobs, plan.at_once)} at a time, with logs under {plan.folder}/trials/"
+    where = {"SlurmLauncher": "on SLURM", "LocalLauncher": "on this machine"}.get(kind, f"by {kind}")
+    at_once = min(plan.jobs, plan.at_once)
+    yield f"{_many(plan.jobs, 'job')} {where}, {at_once} at a time, with logs under {plan.folder}/trials/"
     for launcher in _kinds(plan.launchers):
         count = f"{plan.launchers.count(launcher)} x " if len(plan.launchers) == plan.jobs else ""
-        yield f"  {count}{_size(launcher)}, at most {_time(60 * launcher['timeout_min'])} a start"
+        yield f"  {count}{_size(launcher)}, at most {_time(60 * launcher['timeout_min'])} hours a start"
     if kind == "SlurmLauncher":
         yield f"  {_cost(plan)}"
     if kind == "LocalLauncher" and (told := _sharing(plan)):
@@ -180,8 +173,12 @@ def _cost(plan: Plan) -> str:
     once = _summed(plan, _node_hours)
     gpus = _summed(plan, lambda launcher: _node_hours(launcher) * (launcher.get("gpus_per_node") or 0))
     often = _summed(plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher["max_num_timeout"]))
-    text = f"At most {once:.4g} node hours" + (f" ({gpus:.4g} GPU hours)" if gpus else "")
-    return text + f"; {often:.4g} if every job needed every further start that it may have"
+    text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
+    return text + f"; {_hours(often)} if every job needed every further start that it may have"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
 def _node_hours(launcher: Tree) -> float:
@@ -213,7 +210,7 @@ def _estimate(plan: Plan) -> Iterator[str]:
     if not plan.seconds:
         return
     middle, longest = median(plan.seconds), max(plan.seconds)
-    yield f"  {len(plan.seconds)} earlier ones took {_time(middle)} (median) to {_time(longest)}"
+    yield f"  {len(plan.seconds)} earlier ones took {_time(middle)} (median) to {_time(longest)} hours"
     limit = min(60 * launcher["timeout_min"] for launcher in plan.launchers)
     if longest > limit and kind_of(plan.launchers[0]) == "SlurmLauncher":
         yield f"  Warning: timeout_min={limit / 60:g} is shorter; such a job is stopped and goes on from its checkpoint"
@@ -225,7 +222,7 @@ def _kinds(launchers: Sequence[Tree]) -> list[Tree]:
 
 def _time(seconds: float) -> str:
     hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02} h"
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"
 
 
 def seconds_of(results: Iterable[Path]) -> list[float]:

@@ -60,10 +60,9 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = given.named(name)
     trees = _check_all(given, jobs)
-    _refuse(dispatch.check(given, trees))
     if given.base.get("dry_run") and not dispatch.is_basic(given):
-        launchers = [dispatch.launcher_of(given, tree) for tree in trees]
-        return dispatch.shown(given, folder, launchers, len(jobs), options.n_jobs, 1 + options.max_resubmits)
+        return dispatch.show(given, folder, trees, len(jobs), options)
+    _refuse(dispatch.check(given, trees))
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
@@ -152,9 +151,9 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     }
     if tree.get("dry_run"):
         _shown(folder, description, space)
-        launchers = [dispatch.launcher_of(given, one) for one in dispatch.trees_of(given, space)]
-        jobs = options.n_trials or space.size() or 1
-        return dispatch.shown(given, folder, launchers, jobs, options.n_jobs, 1 + options.max_resubmits)
+        trees = list(dispatch.trees_of(given, space))
+        return dispatch.show(given, folder, trees, options.n_trials or space.size() or 1, options)
+    _refuse(dispatch.check(given, dispatch.trees_of(given, space)))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
         identity.check_same(folder, description, allow_changes=options.allow_changes)
@@ -233,7 +232,7 @@ def _check_space(given: Sweep, options: Options, space: Space, tree: Tree) -> No
         problems += given.hooks.check(tree, space, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
-    _refuse(problems + dispatch.check(given, dispatch.trees_of(given, space)))
+    _refuse(problems)
 
 
 def _check_search(options: Options, space: Space, directions: Sequence[Direction]) -> None:

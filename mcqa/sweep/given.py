@@ -46,8 +46,8 @@ class Hooks(Protocol):
 
     # asked only where jobs go to a cluster
 
-    def missing(self, tree: Tree) -> list[str]:
-        """What this configuration needs and a node without a network could not get."""
+    def missing(self, trees: Sequence[Tree]) -> list[str]:
+        """What these configurations need and a node without a network could not get."""
 
     def variables(self, tree: Tree) -> Mapping[str, str]:
         """Of the environment of a job."""

@@ -119,7 +119,7 @@ def _wrong_account(launcher: Launcher) -> Iterator[str]:
     for key, names in (("account", accounts), ("qos", qualities)):
         value = launcher.get(key)
         if value and names and value not in names:
-            yield f"{key}={value}: {user} has {', '.join(names)}.{nearest(str(value), names)}"
+            yield f"{key}={value}: not one of {user}'s, which are {', '.join(names)}.{nearest(str(value), names)}"
 
 
 def _refused(text: str) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Local:
             return self._watch(trial.job, trial)
         pid = int(entry.job) if entry.job else _leader(entry.token)
         if pid is None:
-            _kill_carriers(entry.token)
+            end(entry.token)
             return None
         job = self._watch(str(pid), _Processes(pid, entry.token))
         if job:
@@ -107,7 +107,7 @@ class _Processes:
     def alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return _carries(self._pid, self._token)
+        return is_alive(self._pid, self._token)
 
     def clear(self) -> None:
         """What outlived the first process, as where that was killed alone."""
@@ -115,12 +115,12 @@ class _Processes:
             os.killpg(self._pid, 0)
         except OSError:  # nothing did
             return
-        _kill_carriers(self._token)
+        end(self._token)
 
     def kill(self) -> None:
         if self.alive():
             os.killpg(self._pid, signal.SIGKILL)
-        _kill_carriers(self._token)
+        end(self._token)
 
     def reason(self) -> str:
         code = self._process.poll() if self._process is not None else None
@@ -170,7 +170,8 @@ class _Executor(LocalExecutor):
 # ---- processes and their token
 
 
-def _carries(pid: int, token: str) -> bool:
+def is_alive(pid: int, token: str) -> bool:
+    """Whether this process is one of the submission with this token."""
     try:
         return bool(psutil.Process(pid).environ().get(TOKEN) == token)
     except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
@@ -178,14 +179,15 @@ def _carries(pid: int, token: str) -> bool:
 
 
 def _carriers(token: str) -> list[int]:
-    return [pid for pid in psutil.pids() if pid != os.getpid() and _carries(pid, token)]
+    return [pid for pid in psutil.pids() if pid != os.getpid() and is_alive(pid, token)]
 
 
 def _leader(token: str) -> int | None:
     return next((pid for pid in _carriers(token) if os.getpgid(pid) == pid), None)
 
 
-def _kill_carriers(token: str) -> None:
+def end(token: str) -> None:
+    """Every process of the submission with this token."""
     for _ in range(5):  # a process may start another one while it is looked for
         found = _carriers(token)
         for pid in found:
