@@ -94,9 +94,8 @@ def _cancel(found: dict[Path, list[Row]], numbers: frozenset[int] | None) -> Non
     if unknown:
         raise ConfigError(f"cancel: there is no trial {', '.join(map(str, unknown))}; known are 0 to {len(rows) - 1}.")
     for row in rows:
-        if numbers is None or row.number in numbers:
-            if not row.ended or numbers is not None:
-                print(f"trial {row.number}: {cancel(row)}")
+        if row.number in numbers if numbers is not None else not row.ended:
+            print(f"trial {row.number}: {cancel(row)}")
 
 
 def show(found: dict[Path, list[Row]]) -> None:

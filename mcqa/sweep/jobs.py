@@ -37,7 +37,7 @@ def look(study: Path) -> list[Row]:
     folders = sorted(
         (path for path in (study / "trials").glob("*") if path.name.isdecimal()), key=lambda path: int(path.name)
     )
-    entries = {folder: (Mailbox(folder).jobs() or [None])[-1] for folder in folders}
+    entries = {folder: next(reversed(Mailbox(folder).jobs()), None) for folder in folders}
     queue = _queue([entry for entry in entries.values() if entry is not None])
     return [_row(folder, entry, queue) for folder, entry in entries.items()]
 
@@ -59,13 +59,13 @@ def _row(folder: Path, entry: Entry | None, queue: Mapping[str, Queued]) -> Row:
     if ended:
         state, where, since = str(result["status"]), entry.host if entry else "", _changed(folder / "result.json")
         if entry and entry.backend == "slurm":
-            where = queue[entry.job].nodes if entry.job in queue else ""
+            where = queue[entry.job].nodes if entry.job and entry.job in queue else ""
     elif entry is None:
         state, where, since = "not submitted", "", None
     else:
         state, where, since = _running(mailbox, entry, queue)
     said = str(result["error"]).strip().splitlines()[-1] if ended and result.get("error") else _last_line(log)
-    return Row(int(folder.name), entry and entry.job, state, where, since, said, log, ended, folder, entry)
+    return Row(int(folder.name), entry.job if entry else None, state, where, since, said, log, ended, folder, entry)
 
 
 def _running(mailbox: Mailbox, entry: Entry, queue: Mapping[str, Queued]) -> tuple[str, str, float | None]:
@@ -123,7 +123,7 @@ def _seconds(told: str) -> float | None:
 def cancel(row: Row) -> str:
     """End a trial for good; returns what was done.
 
-    The result comes first, for with it nobody submits the trial again or runs it, however late the job hears of its end.
+    The result comes first: with it nobody submits the trial again or runs it, however late the job hears of its end.
     """
     if row.ended:
         return f"has ended already ({row.state})"

@@ -13,7 +13,7 @@ from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, ask
 from mcqa.sweep.backends.asking import Queued
 from mcqa.sweep.backends.elsewhere import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
-from mcqa.sweep.mailbox import BEAT_S, Entry, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
 
 POLL_S = 5.0
 PATIENCE_S = 30.0
@@ -152,7 +152,8 @@ class Slurm:
         silent = {
             job: queued.nodes
             for job, queued in self._queue.items()
-            if queued.word == "RUNNING" and job in self._mailboxes and job not in self._over and self._is_silent(job)
+            if queued.word == "RUNNING" and job in self._mailboxes and job not in self._over
+            if self._is_silent(self._mailboxes[job], len(asking.names(queued.nodes)))
         }
         if not silent:
             return
@@ -162,7 +163,8 @@ class Slurm:
                 self._over[job] = f"silent, and {', '.join(sorted(dead & asking.names(nodes)))} does not answer"
                 asking.answer("scancel", job)
 
-    def _is_silent(self, job: str) -> bool:
-        """A start that has not beaten yet has the heart of the start before, which says nothing: the node must tell."""
-        silent = self._mailboxes[job].silent_s(time.time())
-        return silent is not None and silent > SILENT_S
+    def _is_silent(self, mailbox: Mailbox, nodes: int) -> bool:
+        """Whether one of its nodes is. A start that has not beaten yet has the hearts of the start before, and so is
+        silent too: the node must tell."""
+        hearts = [mailbox, *(FurtherNode(mailbox.folder, node) for node in range(1, nodes))]
+        return any((heart.silent_s(time.time()) or 0.0) > SILENT_S for heart in hearts)
