@@ -6,6 +6,7 @@ by the same calls and under the same names by which a run looks for it, and jobs
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -176,10 +177,16 @@ def _snapshot(need: Repository) -> Path | None:
 def _has_split(data: DataConfig, split: str) -> bool:
     """As datasets keeps what it has prepared: <owner>___<name>/<configuration>/<version>/<commit>/…-<split>.arrow."""
     cache = Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
-    folder = cache / str(data.hub).replace("/", "___")
-    name = split.partition("[")[0]
+    *owner, name = str(data.hub).split("/")
+    folder = cache / "___".join([*owner, _snake_case(name)])
+    whole = split.partition("[")[0]
     files = f"{data.hub_config or '*'}/*/*"
-    return any(list(folder.glob(f"{files}/*-{name}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
+    return any(list(folder.glob(f"{files}/*-{whole}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
+
+
+def _snake_case(name: str) -> str:
+    """As datasets names folders."""
+    return re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()
 
 
 # ---- how it gets here

@@ -14,7 +14,7 @@ from mcqa.sweep.space import parse
 from mcqa.sweep.texts import text_of
 
 CONF = ROOT / "conf"
-NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "sweeps"}
+NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "site", "sweeps"}
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in NOT_GROUPS_OF_A_RUN)
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
