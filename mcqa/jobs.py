@@ -99,22 +99,25 @@ def _cancel(found: dict[Path, list[Row]], numbers: frozenset[int] | None) -> Non
 
 
 def show(found: dict[Path, list[Row]]) -> None:
+    """A table for each study; a line for each trial, parted by tabs, where nobody looks on."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not found:
-        return print("Nothing runs or waits.")
+        print("Nothing runs or waits.")
     for study, rows in found.items():
         if not console.is_terminal:
             for row in rows:
                 print("\t".join((run_folder.shown(study), *_cells(row), str(row.log or ""))))
             continue
-        table = Table(*COLUMNS, title=run_folder.shown(study), title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(title=Text(run_folder.shown(study)), title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for name in COLUMNS:
+            table.add_column(name, no_wrap=True, overflow="ellipsis")
         for row in rows:
-            table.add_row(*_cells(row))
-        console.print(table)
-        console.print(f"Logs: {run_folder.shown(study)}/trials/<trial>/.submitit/<start>/", style="dim", markup=False)
+            table.add_row(*map(Text, _cells(row)))
+        console.print(table, Text(f"Logs: {run_folder.shown(study)}/trials/<trial>/.submitit/<start>/", "dim"))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
