@@ -66,6 +66,16 @@ def place() -> Path:
     return Path(os.environ.get("HF_HOME", f"{home}/huggingface")).expanduser()
 
 
+def models() -> Path:
+    """Where models lie in it."""
+    return Path(os.environ.get("HF_HUB_CACHE", place() / "hub")).expanduser()
+
+
+def tables() -> Path:
+    """Where question sets lie in it."""
+    return Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
+
+
 # ---- what is needed
 
 
@@ -169,16 +179,15 @@ def _snapshot(need: Repository) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(need.name, revision=need.revision, local_files_only=True))
+        return Path(snapshot_download(need.name, revision=need.revision, cache_dir=models(), local_files_only=True))
     except (OSError, ValueError):  # among them the hub's own, of what is not there
         return None
 
 
 def _has_split(data: DataConfig, split: str) -> bool:
     """As datasets keeps what it has prepared: <owner>___<name>/<configuration>/<version>/<commit>/…-<split>.arrow."""
-    cache = Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
     *owner, name = str(data.hub).split("/")
-    folder = cache / "___".join([*owner, _snake_case(name)])
+    folder = tables() / "___".join([*owner, _snake_case(name)])
     whole = split.partition("[")[0]
     files = f"{data.hub_config or '*'}/*/*"
     return any(list(folder.glob(f"{files}/*-{whole}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
@@ -207,7 +216,7 @@ def _bring_table(need: Table) -> Path:
     for split in need.splits:
         if next(iter(hub.rows(need.data, split)), None) is None:
             raise DataError(f"{need.key}={need.data.hub}: {split} is empty.")
-    return Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
+    return tables()
 
 
 def _bring_repository(need: Repository) -> Path:
@@ -217,7 +226,11 @@ def _bring_repository(need: Repository) -> Path:
     try:
         folder = Path(
             snapshot_download(
-                need.name, revision=need.revision, allow_patterns=patterns, ignore_patterns=list(NOT_READ)
+                need.name,
+                revision=need.revision,
+                cache_dir=models(),
+                allow_patterns=patterns,
+                ignore_patterns=list(NOT_READ),
             )
         )
     except Exception as error:  # of several libraries, and all of it is about the hub

@@ -75,17 +75,17 @@ def check(given: Sweep, trees: Iterable[Tree]) -> list[str]:
     return problems
 
 
-def trees_of(given: Sweep, space: "Space") -> Iterator[Tree]:
+def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]:
     """The base configuration with each value of each list that is searched, the other lists at their first ones.
 
-    What cannot be composed is left out: it is told when that trial comes up, which alone it concerns.
+    every: otherwise only all lists at their first ones. What cannot be composed is left out: it is told when that trial comes up, which alone it concerns.
     """
     searched = {dimension.name for dimension in space.dimensions}
     fixed = [text for text in given.arguments if text.partition("=")[0].lstrip("+") not in searched]
     lists = [[f"{one.key}={text}" for text in one.texts] for one in space.dimensions if isinstance(one, Choice)]
     first = [lines[0] for lines in lists]
     points = [[*first[:place], line, *first[place + 1 :]] for place, lines in enumerate(lists) for line in lines]
-    for point in [first, *(point for point in points if point != first)][:MOST_LOOKED_AT]:
+    for point in [first, *(point for point in points if every and point != first)][:MOST_LOOKED_AT]:
         with suppress(ConfigError), told(point):
             tree = plain(given.composed([*fixed, *point]))
             if not given.problems(tree, point):

@@ -151,7 +151,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     }
     if tree.get("dry_run"):
         _shown(folder, description, space)
-        trees = list(dispatch.trees_of(given, space))
+        trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
         return dispatch.show(given, folder, trees, options.n_trials or space.size() or 1, options)
     _refuse(dispatch.check(given, dispatch.trees_of(given, space)))
     folder.mkdir(parents=True, exist_ok=True)
