@@ -78,7 +78,8 @@ def check(given: Sweep, trees: Iterable[Tree]) -> list[str]:
 def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]:
     """The base configuration with each value of each list that is searched, the other lists at their first ones.
 
-    every: otherwise only all lists at their first ones. What cannot be composed is left out: it is told when that trial comes up, which alone it concerns.
+    every: otherwise only all lists at their first ones. What cannot be composed is left out: it is told when that
+    trial comes up, which alone it concerns.
     """
     searched = {dimension.name for dimension in space.dimensions}
     fixed = [text for text in given.arguments if text.partition("=")[0].lstrip("+") not in searched]

@@ -77,7 +77,8 @@ def _running(mailbox: Mailbox, entry: Entry, queue: Mapping[str, Queued]) -> tup
         if queued is None:
             return "no longer known to SLURM" if entry.job else "being submitted", "", entry.submitted
         why = f" ({queued.why})" if queued.why not in ("", "None") else ""
-        return f"{queued.word}{why}{heard if queued.word == 'RUNNING' else ''}", queued.nodes, _seconds(queued.since)
+        where = "" if queued.nodes == "None assigned" else queued.nodes
+        return f"{queued.word}{why}{heard if queued.word == 'RUNNING' else ''}", where, _seconds(queued.since)
     if entry.backend == "local" and entry.host == socket.gethostname():
         from mcqa.sweep.backends.local import is_alive
 
