@@ -58,20 +58,32 @@ def is_cluster(given: Sweep) -> bool:
     return kind_of(given.hydra.launcher) == "SlurmLauncher"
 
 
-def is_basic(given: Sweep) -> bool:
-    return kind_of(given.hydra.launcher) == "BasicLauncher"
+def sends_jobs(given: Sweep) -> bool:
+    """Whether trials run elsewhere than in this process."""
+    return kind_of(given.hydra.launcher) in ("SlurmLauncher", "LocalLauncher")
 
 
 # ---- before anything is submitted
 
 
-def check(given: Sweep, trees: Iterable[Tree]) -> list[str]:
-    """What keeps jobs with these configurations from running on a cluster; nothing elsewhere."""
+def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
+    """What keeps jobs with these configurations from running on a cluster; nothing elsewhere.
+
+    folder: of the study or multirun, where sbatch is to be asked whether it would take the first of them.
+    """
     if not is_cluster(given):
         return []
-    problems = given.hooks.missing(list(trees)) if given.hooks else []
+    trees = list(trees)
+    problems = given.hooks.missing(trees) if given.hooks else []
     if not asking.is_here():
         problems.append(f"hydra/launcher={given.choices.get('hydra/launcher')}: {asking.NOT_HERE}")
+    elif folder is not None and trees and not problems:
+        from mcqa.sweep.backends import cluster
+
+        try:
+            problems += cluster.refused(cluster.script(launcher_of(given, trees[0]), folder))
+        except Exception as error:  # submitit's, of options that it does not know
+            problems.append(f"hydra.launcher: {error}")
     return problems
 
 
@@ -101,7 +113,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     Raises:
         ConfigError: with everything that would keep the jobs from running.
     """
-    if is_basic(given):
+    if not trees or not sends_jobs(given):
         return []
     problems, warnings, text = check(given, trees), list[str](), ""
     seconds = seconds_of((folder / "trials").glob("*/result.json"))
@@ -173,9 +185,15 @@ def _many(count: int, what: str) -> str:
 def _cost(plan: Plan) -> str:
     once = _summed(plan, _node_hours)
     gpus = _summed(plan, lambda launcher: _node_hours(launcher) * (launcher.get("gpus_per_node") or 0))
-    often = _summed(plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher["max_num_timeout"]))
+    often = _summed(
+        plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher.get("max_num_timeout", 0))
+    )
     text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
     return text + f"; {_hours(often)} if every job needed every further start that it may have"
+
+
+def _starts(launcher: Tree) -> int:
+    return 1 + int(launcher.get("max_num_timeout") or 0)
 
 
 def _hours(hours: float) -> str:

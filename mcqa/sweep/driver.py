@@ -60,9 +60,9 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = given.named(name)
     trees = _check_all(given, jobs)
-    if given.base.get("dry_run") and not dispatch.is_basic(given):
+    if given.base.get("dry_run") and dispatch.sends_jobs(given):
         return dispatch.show(given, folder, trees, len(jobs), options)
-    _refuse(dispatch.check(given, trees))
+    _refuse(dispatch.check(given, trees, folder))
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
@@ -152,8 +152,9 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     if tree.get("dry_run"):
         _shown(folder, description, space)
         trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
-        return dispatch.show(given, folder, trees, options.n_trials or space.size() or 1, options)
-    _refuse(dispatch.check(given, dispatch.trees_of(given, space)))
+        left = (options.n_trials or space.size() or 1) - len(list(folder.glob("trials/*/result.json")))
+        return dispatch.show(given, folder, trees, max(0, left), options)
+    _refuse(dispatch.check(given, dispatch.trees_of(given, space), folder))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
         identity.check_same(folder, description, allow_changes=options.allow_changes)

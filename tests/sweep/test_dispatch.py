@@ -137,6 +137,16 @@ def test_what_sbatch_itself_has_against_a_job_is_told_in_its_words(
     assert "\n  allocation failure: Invalid qos specification" in multirun()
 
 
+def test_a_study_that_sbatch_would_not_take_is_refused_before_a_trial_is_asked_for(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slurm.answers("sbatch", "echo 'Invalid account or account/partition combination specified' >&2; exit 1")
+    monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "+sweeps=smoke"])
+    with pytest.raises(SystemExit, match="Invalid account or account/partition combination specified"):
+        open_door("config", Config, train.main)
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_an_option_that_nobody_knows_is_told_in_submitit_s_words(multirun: Callable[..., str]) -> None:
     assert "No job would run" in (shown := multirun("+hydra.launcher.walltime=3")) and "walltime" in shown
 

@@ -43,7 +43,7 @@ def look(launcher: Launcher, text: str) -> Findings:
     """text: the script of a job."""
     problems = [*_wrong_place(launcher), *_wrong_account(launcher)]
     if not problems:
-        problems = [*_refused(text)]
+        problems = refused(text)
     return Findings(problems, [*_short(launcher)])
 
 
@@ -122,13 +122,13 @@ def _wrong_account(launcher: Launcher) -> Iterator[str]:
             yield f"{key}={value}: not one of {user}'s, which are {', '.join(names)}.{nearest(str(value), names)}"
 
 
-def _refused(text: str) -> Iterator[str]:
+def refused(text: str) -> list[str]:
+    """What sbatch has against a script, in its words."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.sh"
         path.write_text(text, "utf-8")
         out, words = asking.said("sbatch", "--test-only", str(path))
-    if out is None:
-        yield words or "sbatch --test-only fails and does not say why."
+    return [] if out is not None else [words or "sbatch --test-only fails and does not say why."]
 
 
 def _short(launcher: Launcher) -> Iterator[str]:
