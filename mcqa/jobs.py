@@ -2,6 +2,7 @@
 
     python -m mcqa.jobs                                   all that has not ended under outputs/
     python -m mcqa.jobs outputs/sweeps/<study>            every trial of one study
+    python -m mcqa.jobs outputs/runs/<name>/<id>          the job of one run
     python -m mcqa.jobs outputs/sweeps/<study> cancel=3,5 end two of them for good; cancel=all: all that have not ended
 
 A trial that is cancelled counts as failed: its study does not submit it again.
@@ -65,7 +66,7 @@ def parse(arguments: Sequence[str]) -> Options:
             problems.append(f"{argument}: unknown; there is only cancel=<numbers>, and cancel=all.")
         else:
             folders.append(Path(argument).expanduser().absolute())
-    folder = folders[0] if folders else Path("outputs").absolute()
+    folder = job_of(folders[0]) if folders else Path("outputs").absolute()
     if len(folders) > 1:
         problems.append("one folder at a time.")
     if not folder.is_dir():
@@ -77,6 +78,14 @@ def parse(arguments: Sequence[str]) -> Options:
     if problems:
         raise ConfigError(listing(problems))
     return Options(folder, numbers, cancels)
+
+
+def job_of(folder: Path) -> Path:
+    """The folder of the job whose run lies in this one; the folder itself where it is none."""
+    for kept in folder.parents[2].glob("sweeps/*/trials/*/run_folder") if len(folder.parents) > 2 else ():
+        if Path(kept.read_text("utf-8").strip()) == folder:
+            return kept.parent
+    return folder
 
 
 def studies_in(folder: Path) -> list[Path]:

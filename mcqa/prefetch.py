@@ -6,6 +6,7 @@ Nothing is trained and no job is sent. Of a --multirun all choices are brought: 
 model=a,b, and of a study every value that its space lists.
 """
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -60,4 +61,6 @@ def bring(trees: list[Tree]) -> None:
 
 
 if __name__ == "__main__":
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        sys.exit(print((__doc__ or "").strip()))
     open_door("config", Config, main, instead_of_jobs=bring)

@@ -272,3 +272,8 @@ def test_a_key_that_is_named_in_a_set_of_the_evaluation_is_its_own() -> None:
     *_, further = offline.needs(run)
     assert (further.key, further.splits) == ("evaluation.sets[0].hub", ("test",))
     assert offline.needs(replace(run, evaluation=config().evaluation))[-1].key == "data.hub"
+
+
+def test_help_is_told_before_anything_is_composed() -> None:
+    done = subprocess.run([sys.executable, "-m", "mcqa.prefetch", "--help"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("Bring what runs need")

@@ -102,6 +102,18 @@ def test_a_folder_of_one_trial_is_told_alone(
     assert [row[1] for row in told(capsys, "s/trials/1")] == ["1"]
 
 
+def test_the_folder_of_a_run_means_its_job(
+    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "outputs" / "runs" / "mine" / "abc"
+    run.mkdir(parents=True)
+    for number in range(2):
+        submitted(tmp_path / "outputs" / "sweeps" / "s", number, str(17 + number))
+    (tmp_path / "outputs" / "sweeps" / "s" / "trials" / "1" / "run_folder").write_text(f"{run}\n")
+    assert [row[2] for row in told(capsys, str(run))] == ["18"]
+    assert told(capsys, str(run), "cancel=all") == [["trial 1: cancelled, job 18"]]
+
+
 @pytest.fixture
 def sleeping() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "1000"], env={**os.environ, TOKEN: "mine"}, start_new_session=True) as process:
