@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from mcqa.errors import ConfigError
@@ -44,9 +44,13 @@ class Plan:
 
 def launcher_of(given: Sweep, tree: Tree) -> Tree:
     """hydra.launcher, resolved for a job with this configuration, with the app's variables in a cluster's script."""
-    config = OmegaConf.create(tree)
-    with open_dict(config):
-        config["hydra"] = given.hydra
+    raw = cast(Tree, OmegaConf.to_container(given.hydra.launcher))
+    raw.pop("submitit_folder", None)  # each trial keeps its own
+    hydra = {key: OmegaConf.to_container(given.hydra[key]) for key in given.hydra if f"hydra.{key}." in json.dumps(raw)}
+    hydra["launcher"] = raw
+    text = json.dumps(hydra)
+    named = {key: value for key, value in tree.items() if key in text}  # the rest would take a tenth of a second
+    config = OmegaConf.create({**named, "hydra": hydra})
     launcher = cast(Tree, OmegaConf.to_container(config.hydra.launcher, resolve=True))
     if given.hooks and kind_of(launcher) == "SlurmLauncher":
         exports = [f"export {name}={value}" for name, value in given.hooks.variables(tree).items()]
