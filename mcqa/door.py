@@ -28,15 +28,27 @@ Tree = dict[str, Any]
 Story = Callable[[Tree, list[str]], Any]
 """What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
 
+OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
+"""For launchers: the GPUs of a node, of which a processor's processes need none."""
 
-def open_door(config_name: str, kind: type[Config], story: Story, many: bool = False) -> list[Any]:
+
+def open_door(
+    config_name: str,
+    kind: type[Config],
+    story: Story,
+    many: bool = False,
+    instead_of_jobs: Callable[[list[Tree]], Any] | None = None,
+) -> list[Any]:
     """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.
 
     Returns what the story returned: once, or for every job of a --multirun in this process. many: a list of values
-    such as data=arc_easy,openbookqa needs no --multirun.
+    such as data=arc_easy,openbookqa needs no --multirun. instead_of_jobs: takes the configurations of a --multirun,
+    which then runs nothing.
     """
     if many and _lists(sys.argv[1:]):
         sys.argv.insert(1, "--multirun")
+    if instead_of_jobs is None:
+        _refuse_to_run_here(sys.argv[1:])
     _calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
@@ -59,6 +71,7 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
     if problems := _misused_studies(sys.argv[1:]):
         sys.exit(listing(problems))
     task.hooks = Hooks(config_name, kind)  # type: ignore[attr-defined]
+    task.instead_of_jobs = instead_of_jobs  # type: ignore[attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
     except McqaError as error:
@@ -102,6 +115,14 @@ def _misused_studies(arguments: list[str]) -> list[str]:
         for one in named
         if one.is_sweep_override() or not multirun
     ]
+
+
+def _refuse_to_run_here(arguments: list[str]) -> None:
+    """Hydra asks a launcher in a --multirun only: without it a run would start on the login node without a word."""
+    named = [text for text in arguments if text.startswith("hydra/launcher=")]
+    elsewhere = named and named[-1].partition("=")[2] not in ("basic", "local")
+    if elsewhere and not {"-m", "--multirun", "-c", "--cfg", "--info", "-h", "--help", "--hydra-help"} & set(arguments):
+        sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")
 
 
 def _calm_libraries() -> None:

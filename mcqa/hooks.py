@@ -1,12 +1,13 @@
 """What this application adds to a study of its runs: values checked before a job starts, and MLflow."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcqa import question_sets
-from mcqa.config import Config, problems_of
+from mcqa import offline, question_sets
+from mcqa.config import Config, problems_of, typed
 from mcqa.errors import ConfigError
 from mcqa.rules import greater_is_better
 from mcqa.run_folder import flat
@@ -29,6 +30,25 @@ class Hooks:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
         self.studied: tuple[Tree, bool] | None = None  # the base configuration of a study, and whether it is pruned
+
+    def missing(self, trees: Sequence[Tree]) -> list[str]:
+        if not offline.wanted():
+            return []
+        configs = [typed(tree, self.kind) for tree in trees if not self._knows_a_run(tree)]
+        lacking = list(dict.fromkeys(line for config in configs for line in offline.missing(config)))
+        return [*lacking, offline.advice(sys.argv[1:])] if lacking else []
+
+    def variables(self, tree: Tree) -> Mapping[str, str]:
+        return offline.variables()
+
+    def seconds(self, tree: Tree) -> list[float]:
+        from mcqa.sweep.dispatch import seconds_of
+
+        return seconds_of(Path(tree["outputs"]).glob(f"runs/{tree['name']}/*/result.json"))
+
+    def _knows_a_run(self, tree: Tree) -> bool:
+        """Whether it goes on from a run, whose own configuration says what it needs."""
+        return any(tree.get(key) is not None for key in ("run", "resume", "from_run"))
 
     def __getstate__(self) -> dict[str, Any]:
         """What only the controller needs stays there; the rest goes with every job."""
@@ -81,7 +101,6 @@ class Hooks:
     def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> Sequence[Any]:
         if tree["tracking"]["name"] == "none":
             return []
-        from mcqa.config import typed
         from mcqa.tracking.study import StudyTracker
 
         config = typed(tree, self.kind)

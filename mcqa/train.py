@@ -46,8 +46,9 @@ def main(tree: Tree, overrides: list[str]) -> None:
     hardware.check(config.hardware)
     if config.dry_run:
         return preview(config, tree)
-    folder = run_folder.create(config.outputs, config.name, tree, overrides)
-    run(config, tree, folder)
+    folder = trial.own_folder(partial(run_folder.create, config.outputs, config.name, tree, overrides))
+    if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
+        run(config, tree, folder)
     trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 

@@ -1,5 +1,7 @@
 """Every file in conf/ and sweeps/ composes into a valid configuration and says what choosing it means."""
 
+import os
+import shutil
 from dataclasses import fields, is_dataclass
 from typing import get_args, get_type_hints
 
@@ -14,7 +16,7 @@ from mcqa.sweep.space import parse
 from mcqa.sweep.texts import text_of
 
 CONF = ROOT / "conf"
-NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "sweeps"}
+NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "site", "sweeps"}
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name not in NOT_GROUPS_OF_A_RUN)
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -148,6 +150,45 @@ def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_pa
     assert "maximize dev/acc" in said
     assert "trial 0 is the default configuration" in said or "grid sampler" in said
     assert not list(tmp_path.iterdir())
+
+
+LAUNCHERS = sorted(path.stem for path in (CONF / "hydra" / "launcher").glob("*.yaml"))
+SITES = sorted(path.stem for path in (CONF / "site" / "hydra" / "launcher").glob("*.yaml"))
+
+
+def script(capsys, monkeypatch, tmp_path, *arguments):
+    """Of the job that this multirun would send, and all else that is shown; on a machine whose SLURM says nothing."""
+    (tmp_path / "bin").mkdir()
+    for name in ("srun", "sbatch", "sinfo", "sacctmgr"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["mcqa.train", *arguments, "hardware=gpu", "hardware.devices=2", "dry_run=true"])
+    try:
+        open_door("config", Config, train.main)
+    except SystemExit as error:
+        assert "sinfo does not answer" in str(error)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_every_launcher_gives_a_job_the_devices_of_hardware(name, capsys, monkeypatch, tmp_path):
+    shown = script(capsys, monkeypatch, tmp_path, "--multirun", f"hydra/launcher={name}")
+    assert "1 node, 2 processes, 2 GPUs" in shown
+    assert name == "local" or "#SBATCH --gpus-per-node=2\n" in shown
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_site_s_file_is_a_launcher_by_the_command_in_its_comment(name, capsys, monkeypatch, tmp_path):
+    path = CONF / "site" / "hydra" / "launcher" / f"{name}.yaml"
+    (command,) = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#   python -m mcqa.train")]
+    shutil.copytree(CONF / "site", tmp_path / "my_site")
+    shown = script(capsys, monkeypatch, tmp_path, *command.split()[4:])
+    values = raw(path)
+    assert "#SBATCH --gpus-per-node=2\n" in shown
+    assert f"#SBATCH --account={values['account']}\n" in shown and all(line in shown for line in values["setup"])
+    assert values.get("python", "-m submitit") in shown
 
 
 def test_the_help_files_are_those_that_the_commands_ask_for():

@@ -5,7 +5,7 @@ given.py has what Hydra gave us and what an app may add, options.py the keys of 
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
-from mcqa.sweep import opening, samplers
+from mcqa.sweep import dispatch, opening, samplers
 from mcqa.sweep import space as spaces
 from mcqa.sweep.backends import for_launcher
 from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
@@ -39,7 +39,18 @@ def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, argumen
     vars(task)["composed"] = True  # for the app's door: what is raised from here on is not Hydra's composing
     given = Sweep(config, context, task, arguments)
     options = options_of(cast(Tree, OmegaConf.to_container(config.hydra.sweeper, resolve=True)))
+    if instead := getattr(task, "instead_of_jobs", None):
+        return [instead(_configurations(given, options))]
     return _study(given, options) if options.is_study else _product(given, options)
+
+
+def _configurations(given: Sweep, options: Options) -> list[Tree]:
+    """Of every job; of a study as far as they can be known before."""
+    if not options.is_study:
+        return _check_all(given, given.named(given.usual_name), _jobs(given, options))
+    tree = given.base
+    given.problems(tree, given.fixed)
+    return list(dispatch.trees_of(given, _space(given, options, tree)))
 
 
 # --- the plain product ------------------------------------------------------------------------------------------------
@@ -47,18 +58,24 @@ def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, argumen
 
 def _product(given: Sweep, options: Options) -> list[Any]:
     """Every combination once. It ends with an error where one of them failed."""
-    jobs = spaces.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
+    jobs = _jobs(given, options)
     name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = given.named(name)
-    _check_all(given, folder, jobs)
+    trees = _check_all(given, folder, jobs)
     if given.is_dry_run:
-        return _listed(jobs, options.n_jobs, folder)
+        _listed(jobs, options.n_jobs, folder)
+        return dispatch.show(given, folder, trees, len(jobs), options) if dispatch.sends_jobs(given) else []
+    _refuse(dispatch.check(given, trees, folder))
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
     if failed or reason not in (COMPLETE, EXHAUSTED):
         raise ConfigError(_unfinished(reason, controller, folder))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
+
+
+def _jobs(given: Sweep, options: Options) -> list[list[str]]:
+    return spaces.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
 
 
 def _lines(params: Mapping[str, Any], arguments: Sequence[str]) -> list[str]:
@@ -73,19 +90,25 @@ def _values(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def _listed(jobs: Sequence[Sequence[str]], at_a_time: int, folder: Path) -> list[Any]:
+def _listed(jobs: Sequence[Sequence[str]], at_a_time: int, folder: Path) -> None:
     """dry_run: what would run."""
     lines = [f"{len(jobs)} jobs, {at_a_time} at a time, in {run_folder.shown(folder)}"]
     _say(*lines, *(f"  {number}: {' '.join(job)}" for number, job in enumerate(jobs)))
-    return []
 
 
-def _check_all(given: Sweep, folder: Path, jobs: Sequence[Sequence[str]]) -> None:
-    """A mistake in the last job is told before the first one starts."""
+def _check_all(given: Sweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[Tree]:
+    """Their configurations. A mistake in the last job is told before the first one starts."""
     problems: dict[str, None] = {}
+    trees = []
     for number, job in enumerate(jobs):
         _, tree = given.of_job(folder, number, job)
         problems |= dict.fromkeys(given.problems(tree, job))
+        trees.append(tree)
+    _refuse(problems)
+    return trees
+
+
+def _refuse(problems: Collection[str]) -> None:
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 
@@ -114,14 +137,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     tree = given.base
     problems = given.problems(tree, given.fixed)
     overrides = list(given.arguments)
-    space = spaces.parse(
-        options.params,
-        overrides,
-        tree,
-        given.choices,
-        options.function,
-        given.context.config_loader,
-    )
+    space = _space(given, options, tree)
     directions = _directions(given, options, tree)
     _check_space(given, options, space, tree, directions, problems)
     _check_search(options, space, directions)
@@ -144,7 +160,11 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         "n_jobs": options.n_jobs,
     }
     if given.is_dry_run:
-        return _shown(folder, description, space)
+        _shown(folder, description, space)
+        trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
+        left = (options.n_trials or space.size() or 1) - len(list(folder.glob("trials/*/result.json")))
+        return dispatch.show(given, folder, trees, max(0, left), options)
+    _refuse(dispatch.check(given, dispatch.trees_of(given, space), folder))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
         identity.check_same(folder, description, allow_changes=options.allow_changes)
@@ -168,6 +188,17 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             _confirm(given, options, folder, options.metric)
     return _ended(given, folder, reason, controller)
+
+
+def _space(given: Sweep, options: Options, tree: Tree) -> Space:
+    return spaces.parse(
+        options.params,
+        given.arguments,
+        tree,
+        given.choices,
+        options.function,
+        given.context.config_loader,
+    )
 
 
 def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
@@ -217,8 +248,7 @@ def _check_space(
         problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
-    if problems:
-        raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
+    _refuse(problems)
 
 
 def _check_search(options: Options, space: Space, directions: Sequence[Direction]) -> None:
@@ -229,7 +259,7 @@ def _check_search(options: Options, space: Space, directions: Sequence[Direction
     samplers.make_pruner(options.pruner)
 
 
-def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[Any]:
+def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> None:
     """dry_run: what would be studied."""
     number = description["n_trials"] or space.size()
     lines = [
@@ -245,7 +275,6 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[A
     except Outside as why:
         lines.append(f"  the default configuration is no trial: {why}")
     _say(*lines)
-    return []
 
 
 def _say(*lines: str) -> None:
@@ -279,7 +308,10 @@ def _run(
     def make_job(folder: Path, *, token: str) -> Job:
         return Job(folder, given.task, given.context, token)
 
-    backend = for_launcher(launcher, make_job, options.n_jobs)
+    def launcher_of(folder: Path) -> Tree:
+        return dispatch.launcher_of(given, run_folder.read_yaml(folder / "config.yaml"))
+
+    backend = for_launcher(launcher, make_job, options.n_jobs, launcher_of)
     controller = Controller(limits, known, time.time())
     maximize = directions[0] == "maximize" if len(directions) == 1 else None
     live = Live(Console(), controller, maximize, folder, fixed=given.arguments)

@@ -48,6 +48,17 @@ class Hooks(Protocol):
     def finished(self, summary: "Summary", complete: bool) -> None:
         """At the end of a study, after its report is written."""
 
+    # asked only where jobs go to a cluster
+
+    def missing(self, trees: Sequence[Tree]) -> list[str]:
+        """What these configurations need and a node without a network could not get."""
+
+    def variables(self, tree: Tree) -> Mapping[str, str]:
+        """Of the environment of a job."""
+
+    def seconds(self, tree: Tree) -> list[float]:
+        """How long earlier runs like this one took."""
+
 
 @dataclass
 class Sweep:

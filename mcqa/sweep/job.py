@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from hydra.types import HydraContext, TaskFunction
 
-from mcqa.sweep.mailbox import BEAT_S, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, FurtherNode, Mailbox
 from mcqa.sweep.trial import VARIABLE, Pruned, Trial
 
 Record = dict[str, Any]
@@ -76,7 +76,8 @@ class Job:
             return
         job_id, rank = ("debug", 0) if in_process else _place()
         if rank:
-            self._run(job_id, in_process)
+            with _heartbeat(FurtherNode(self.folder, _node())) if _is_first_of_node() else nullcontext():
+                self._run(job_id, in_process)
             return
         mailbox.forget_preemption()
         started = time.monotonic()
@@ -196,6 +197,18 @@ def _place() -> tuple[str, int]:
 
     environment = JobEnvironment()
     return environment.job_id, environment.global_rank
+
+
+def _node() -> int:
+    from submitit import JobEnvironment
+
+    return int(JobEnvironment().node)
+
+
+def _is_first_of_node() -> bool:
+    from submitit import JobEnvironment
+
+    return not JobEnvironment().local_rank
 
 
 def _config(folder: Path, job_id: str) -> Any:

@@ -8,6 +8,7 @@ nothing is locked, each file has one writer, and a file is replaced as a whole o
     prune           controller   an empty file: stop, please
     reports.jsonl   trial        one line a report
     heartbeat       trial        its time of change says when the trial last lived
+    heartbeat.<n>   trial        the same of its further nodes, from 1
     result.json     trial        the end, and the only truth about it
 """
 
@@ -129,6 +130,23 @@ class Mailbox:
 
     def _write_jobs(self, entries: list[Entry]) -> None:
         _write(self.folder / "job.json", [asdict(entry) for entry in entries])
+
+
+class FurtherNode(Mailbox):
+    """As a node of the trial's job sees it that has not the first process: it only lives."""
+
+    def __init__(self, folder: Path, node: int) -> None:
+        super().__init__(folder)
+        self._node = node
+
+    def heartbeat(self) -> None:
+        (self.folder / f"heartbeat.{self._node}").touch()
+
+    def silent_s(self, now: float) -> float | None:
+        try:
+            return now - (self.folder / f"heartbeat.{self._node}").stat().st_mtime
+        except OSError:
+            return None
 
 
 def _report(number: int, line: bytes) -> Report | None:

@@ -18,7 +18,7 @@ batch size varies. A trial of several processes reports from one of them and tel
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -63,6 +63,23 @@ def current() -> Trial | None:
     folder = os.environ.get(VARIABLE)
     trial = Trial(Path(folder)) if folder else None
     return trial if trial and (trial.study / "study.yaml").exists() else None
+
+
+def own_folder(make: Callable[[], Path]) -> Path:
+    """The folder that `make` made at the first start of this job, so that a later one goes on in it.
+
+    Outside of a job a new one each time.
+    """
+    if not (job := os.environ.get(VARIABLE)):
+        return make()
+    kept = Path(job) / "run_folder"
+    if kept.exists() and (folder := Path(kept.read_text("utf-8").strip())).is_dir():
+        return folder
+    folder = make()
+    aside = kept.with_suffix(".partial")
+    aside.write_text(f"{folder.absolute()}\n", "utf-8")
+    aside.replace(kept)
+    return folder
 
 
 def hand_in(result: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from fake_slurm import FakeSlurm
 from submitted import CONTEXT, app, trial_folder
 
 from mcqa.errors import ConfigError
@@ -19,7 +20,7 @@ from mcqa.sweep.backends import Backend, SubmissionError, for_launcher
 from mcqa.sweep.backends.debug import Debug
 from mcqa.sweep.backends.elsewhere import LOST_S
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
-from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, Slurm
+from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, SILENT_S, Slurm
 from mcqa.sweep.job import Job
 from mcqa.sweep.mailbox import Entry, Mailbox
 
@@ -289,34 +290,6 @@ def test_a_trial_cannot_have_more_gpus_than_there_are() -> None:
 # ---- slurm, with scripts in place of its commands
 
 
-class FakeSlurm:
-    """What sbatch, squeue, sacct and scancel of a fake cluster were asked, and the answers that they will give."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.answers("srun", "exit 0")
-        self.answers("scancel", "exit 0")
-        self.answers("sacct", "exit 1")
-        self.queue("")
-        self.accepts("17")
-
-    def answers(self, command: str, script: str) -> None:
-        path = self.folder / command
-        path.write_text(f'#!/bin/sh\necho "{command} $*" >> {self.folder}/asked\n{script}\n')
-        path.chmod(0o755)
-
-    def accepts(self, job: str) -> None:
-        keep = f'sed -n \'s/^#SBATCH --comment=//p\' "$1" | tr -d "\'" > {self.folder}/comment'
-        self.answers("sbatch", f'cp "$1" {self.folder}/submitted; {keep}; echo Submitted batch job {job}')
-
-    def queue(self, *lines: str) -> None:
-        self.answers("squeue", "".join(f"echo '{line}'\n" for line in lines))
-
-    def asked(self, command: str) -> list[str]:
-        log = self.folder / "asked"
-        return [line for line in (log.read_text() if log.exists() else "").splitlines() if line.startswith(command)]
-
-
 class Clock:
     now = 1000.0
 
@@ -499,6 +472,75 @@ def test_a_cancelled_slurm_job_is_cancelled_by_its_id(tmp_path: Path, cluster: F
     backend = slurm(clock)
     backend.cancel(backend.submit(trial_folder(tmp_path), 0, 0))
     assert cluster.asked("scancel") == ["scancel 17"]
+
+
+def silent(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    os.utime(folder / name, (0, time.time() - SILENT_S - 1))
+
+
+def test_a_silent_job_on_a_node_that_does_not_answer_is_over_and_cancelled(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock
+) -> None:
+    folder, backend = trial_folder(tmp_path), slurm(clock)
+    job = backend.submit(folder, 0, 0)
+    cluster.queue(f"{job}|RUNNING|None|c|n7|N/A|N/A")
+    cluster.answers("sinfo", "echo 'n7|mixed*'")
+    Mailbox(folder).heartbeat()
+    clock.later()
+    assert backend.state(job) == "running" and not cluster.asked("sinfo")  # it lives: SLURM may be wrong for a while
+    silent(folder, "heartbeat")
+    clock.later()
+    assert backend.state(job) == "over" and "n7 does not answer" in backend.reason(job)
+    assert cluster.asked("scancel") == [f"scancel {job}"]
+
+
+@pytest.mark.parametrize("told", ["echo 'n7|mixed'", "exit 1"])
+def test_a_silent_job_on_a_node_that_answers_is_running(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock, told: str
+) -> None:
+    folder, backend = trial_folder(tmp_path), slurm(clock)
+    job = backend.submit(folder, 0, 0)
+    cluster.queue(f"{job}|RUNNING|None|c|n7|N/A|N/A")
+    cluster.answers("sinfo", told)
+    silent(folder, "heartbeat")
+    clock.later()
+    assert backend.state(job) == "running" and not cluster.asked("scancel")
+
+
+def test_a_job_that_lost_one_of_its_nodes_is_over_although_the_first_one_lives(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock
+) -> None:
+    folder, backend = trial_folder(tmp_path), slurm(clock)
+    job = backend.submit(folder, 0, 0)
+    cluster.queue(f"{job}|RUNNING|None|c|n[7-8]|N/A|N/A")
+    cluster.answers("sinfo", "echo 'n7|mixed'; echo 'n8|down*'")
+    Mailbox(folder).heartbeat()
+    silent(folder, "heartbeat.1")
+    clock.later()
+    assert backend.state(job) == "over" and "n8 does not answer" in backend.reason(job)
+
+
+def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
+    folders = [trial_folder(tmp_path, number) for number in range(2)]
+
+    def launcher_of(folder: Path) -> dict[str, Any]:
+        return {"timeout_min": 5, "nodes": 1 + int(folder.name), "gpus_per_node": 2 * int(folder.name)}
+
+    backend = Slurm(make_job, {}, clock, launcher_of)
+    scripts = []
+    for folder in folders:
+        backend.submit(folder, 0, 0)
+        scripts.append((cluster.folder / "submitted").read_text())
+    assert "--nodes=1\n" in scripts[0] and "gpus" not in scripts[0]
+    assert "--nodes=2\n" in scripts[1] and "--gpus-per-node=2\n" in scripts[1]
+
+
+def test_a_command_that_starts_python_stands_in_the_script(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
+    backend = slurm(clock, python="singularity exec image.sif python", srun_args=["--kill-on-bad-exit=1"])
+    backend.submit(trial_folder(tmp_path), 0, 0)
+    script = (cluster.folder / "submitted").read_text()
+    assert "--kill-on-bad-exit=1 singularity exec image.sif python -u -m submitit" in script
 
 
 # ---- debug, and the choice

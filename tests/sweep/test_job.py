@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from submitted import CONTEXT, trial_folder
 
-from mcqa.sweep import trial
+from mcqa.sweep import job, trial
 from mcqa.sweep.job import Job, commit_of
 from mcqa.sweep.mailbox import Entry, Mailbox
 
@@ -283,3 +283,16 @@ def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
 
 def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
+
+
+@pytest.mark.parametrize(("first_of_its_node", "hearts"), [(True, ["heartbeat.1"]), (False, [])])
+def test_a_further_process_leaves_no_result_and_one_of_each_node_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_of_its_node: bool, hearts: list[str]
+) -> None:
+    monkeypatch.setattr(job, "_place", lambda: ("7", 3))
+    monkeypatch.setattr(job, "_node", lambda: 1)
+    monkeypatch.setattr(job, "_is_first_of_node", lambda: first_of_its_node)
+    folder = trial_folder(tmp_path)
+    Job(folder, lambda cfg: (folder / "ran").touch(), CONTEXT)()
+    assert (folder / "ran").exists() and Mailbox(folder).result() is None
+    assert [path.name for path in folder.glob("heartbeat*")] == hearts

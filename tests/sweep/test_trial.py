@@ -31,3 +31,21 @@ def test_a_trial_speaks_through_the_folder_that_the_environment_names(
     assert (report.point, report.value, report.seen) == (800, 0.5, 816)
     Mailbox(folder).ask_to_prune()
     assert me.should_prune() and me.last_reported() == 0.5
+
+
+def test_a_job_that_starts_again_has_the_folder_of_its_first_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(tmp_path / f"run {len(made)}")
+        made[-1].mkdir()
+        return made[-1]
+
+    monkeypatch.delenv(trial.VARIABLE, raising=False)
+    assert trial.own_folder(make) != trial.own_folder(make)
+    monkeypatch.setenv(trial.VARIABLE, str(trial_folder(tmp_path, study=False)))
+    assert trial.own_folder(make) == trial.own_folder(make) == made[2]
+    made[2].rmdir()
+    assert trial.own_folder(make) == made[3] == trial.own_folder(make)

@@ -1,6 +1,6 @@
 """Where trials run: the small interface that the controller's loop drives, and which launcher gets which backend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -9,6 +9,10 @@ from mcqa.sweep.job import Job
 from mcqa.sweep.mailbox import Entry
 
 State = Literal["running", "over"]
+
+
+LauncherOf = Callable[[Path], Mapping[str, Any]]
+"""hydra.launcher for the trial in a folder, whose own configuration may decide how much it asks for."""
 
 
 class SubmissionError(McqaError):
@@ -58,21 +62,28 @@ class Backend(Protocol):
         ...
 
 
-def for_launcher(launcher: Mapping[str, Any], make_job: MakeJob, slots: int) -> Backend:
+def kind_of(launcher: Mapping[str, Any]) -> str:
+    """The name of its class: SlurmLauncher, LocalLauncher, BasicLauncher …"""
+    return str(launcher.get("_target_", "")).rpartition(".")[2]
+
+
+def for_launcher(
+    launcher: Mapping[str, Any], make_job: MakeJob, slots: int, launcher_of: LauncherOf | None = None
+) -> Backend:
     """The backend for the composed and resolved `hydra.launcher`.
 
     Raises:
         ConfigError: for a launcher that runs whole batches only.
     """
-    kind = str(launcher.get("_target_", "")).rpartition(".")[2]
+    kind = kind_of(launcher)
     if kind == "LocalLauncher":
         from mcqa.sweep.backends.local import Local
 
-        return Local(make_job, launcher, slots)
+        return Local(make_job, launcher, slots, launcher_of=launcher_of)
     if kind == "SlurmLauncher":
         from mcqa.sweep.backends.slurm import Slurm
 
-        return Slurm(make_job, launcher)
+        return Slurm(make_job, launcher, launcher_of=launcher_of)
     if kind == "BasicLauncher":
         from mcqa.sweep.backends.debug import Debug
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from submitit.local.local import LocalExecutor, LocalJob
 
-from mcqa.sweep.backends import MakeJob, State, SubmissionError
+from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
 from mcqa.sweep.backends.elsewhere import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
 from mcqa.sweep.mailbox import Entry, Mailbox
@@ -30,21 +30,30 @@ class Local:
     name = "local"
 
     def __init__(
-        self, make_job: MakeJob, launcher: Mapping[str, Any], slots: int, gpus: Sequence[str] | None = None
+        self,
+        make_job: MakeJob,
+        launcher: Mapping[str, Any],
+        slots: int,
+        gpus: Sequence[str] | None = None,
+        launcher_of: LauncherOf | None = None,
     ) -> None:
         """gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use."""
-        self._make_job, self._launcher, self._slots = make_job, launcher, slots
+        self._make_job, self._slots = make_job, slots
+        self._launcher_of = launcher_of or (lambda folder: launcher)
         self._gpus = visible_gpus() if gpus is None else gpus
         self._watched: dict[str, _Processes | Elsewhere] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         entry = announced(folder, attempt, slot, self.name)
         with refusals_told():
-            gpus = gpu_share(self._gpus, slot, self._slots, self._launcher.get("gpus_per_node"))
-            options = executor("local", self._launcher, logs_of(folder, attempt))
+            launcher = self._launcher_of(folder)
+            gpus = gpu_share(self._gpus, slot, self._slots, launcher.get("gpus_per_node"))
+            options = executor("local", launcher, logs_of(folder, attempt))
             environment = {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
             if "OMP_NUM_THREADS" not in os.environ:
-                environment["OMP_NUM_THREADS"] = str(threads_share(self._slots, self._launcher.get("cpus_per_task")))
+                environment["OMP_NUM_THREADS"] = str(
+                    threads_share(self._slots * launcher.get("tasks_per_node", 1), launcher.get("cpus_per_task"))
+                )
             starter = _Executor(options, environment)
             job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
         Mailbox(folder).name_job(entry.token, job)
@@ -70,7 +79,7 @@ class Local:
             return self._watch(trial.job, trial)
         pid = int(entry.job) if entry.job else _leader(entry.token)
         if pid is None:
-            _kill_carriers(entry.token)
+            end(entry.token)
             return None
         job = self._watch(str(pid), _Processes(pid, entry.token))
         if job:
@@ -98,7 +107,7 @@ class _Processes:
     def alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return _carries(self._pid, self._token)
+        return is_alive(self._pid, self._token)
 
     def clear(self) -> None:
         """What outlived the first process, as where that was killed alone."""
@@ -106,12 +115,12 @@ class _Processes:
             os.killpg(self._pid, 0)
         except OSError:  # nothing did
             return
-        _kill_carriers(self._token)
+        end(self._token)
 
     def kill(self) -> None:
         if self.alive():
             os.killpg(self._pid, signal.SIGKILL)
-        _kill_carriers(self._token)
+        end(self._token)
 
     def reason(self) -> str:
         code = self._process.poll() if self._process is not None else None
@@ -161,7 +170,8 @@ class _Executor(LocalExecutor):
 # ---- processes and their token
 
 
-def _carries(pid: int, token: str) -> bool:
+def is_alive(pid: int, token: str) -> bool:
+    """Whether this process is one of the submission with this token."""
     try:
         return bool(psutil.Process(pid).environ().get(TOKEN) == token)
     except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
@@ -169,14 +179,15 @@ def _carries(pid: int, token: str) -> bool:
 
 
 def _carriers(token: str) -> list[int]:
-    return [pid for pid in psutil.pids() if pid != os.getpid() and _carries(pid, token)]
+    return [pid for pid in psutil.pids() if pid != os.getpid() and is_alive(pid, token)]
 
 
 def _leader(token: str) -> int | None:
     return next((pid for pid in _carriers(token) if os.getpgid(pid) == pid), None)
 
 
-def _kill_carriers(token: str) -> None:
+def end(token: str) -> None:
+    """Every process of the submission with this token."""
     for _ in range(5):  # a process may start another one while it is looked for
         found = _carriers(token)
         for pid in found:

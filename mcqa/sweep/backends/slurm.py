@@ -4,46 +4,48 @@ The token stands in the job's comment, so that a job is found even if sbatch's a
 """
 
 import math
-import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mcqa.sweep.backends import MakeJob, State, SubmissionError
+from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, asking
+from mcqa.sweep.backends.asking import Queued
 from mcqa.sweep.backends.elsewhere import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
 
 POLL_S = 5.0
 PATIENCE_S = 30.0
+SILENT_S = 2.2 * BEAT_S
+"""Without a sign of life for so long a job is looked after, long before SLURM gives its node up (300 s as a rule)."""
+
 GONE = "no longer known"
 ENDED = {GONE, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"}
 REQUEUED_AS_A_RULE = {"NODE_FAIL", "PREEMPTED"}
 """Final only where it stays so: SLURM puts such a job back into the queue under the same id, unless told not to."""
 
 
-class _Queued(NamedTuple):
-    word: str  # SLURM's name for the state
-    why: str  # its reason for that
-    comment: str
-
-
 class Slurm:
     name = "slurm"
 
     def __init__(
-        self, make_job: MakeJob, launcher: Mapping[str, Any], clock: Callable[[], float] = time.monotonic
+        self,
+        make_job: MakeJob,
+        launcher: Mapping[str, Any],
+        clock: Callable[[], float] = time.monotonic,
+        launcher_of: LauncherOf | None = None,
     ) -> None:
-        self._make_job, self._launcher, self._clock = make_job, launcher, clock
-        self._queue: dict[str, _Queued] = {}
+        self._make_job, self._clock = make_job, clock
+        self._launcher_of = launcher_of or (lambda folder: launcher)
+        self._queue: dict[str, Queued] = {}
         self._lists_all = False  # whether a job that is not in the queue is over
         self._looked = -math.inf
         self._since: dict[str, float] = {}  # an older look cannot know the job
         self._doubtful: dict[str, float] = {}  # since when a job has a word that may be final
         self._over: dict[str, str] = {}  # the last word
         self._elsewhere: dict[str, Elsewhere] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         entry = announced(folder, attempt, slot, self.name)
@@ -54,14 +56,16 @@ class Slurm:
             if accepted is None:
                 raise
             job = accepted
-        Mailbox(folder).name_job(entry.token, job)
+        self._mailboxes[job] = Mailbox(folder)
+        self._mailboxes[job].name_job(entry.token, job)
         self._since[job] = self._clock()
         return job
 
     def _sbatch(self, folder: Path, entry: Entry) -> str:
-        own = self._launcher.get("comment")
-        launcher = {**self._launcher, "comment": f"{own} {entry.token}" if own else entry.token}
         with refusals_told():
+            launcher = self._launcher_of(folder)
+            own = launcher.get("comment")
+            launcher = {**launcher, "comment": f"{own} {entry.token}" if own else entry.token}
             made = executor("slurm", launcher, logs_of(folder, entry.attempt))
             return str(made.submit(self._make_job(folder, token=entry.token)).job_id)
 
@@ -103,13 +107,13 @@ class Slurm:
             return self._elsewhere[job].reason()
         word = self._over.get(job, GONE)
         if word == GONE:  # SLURM forgets within minutes, its accounting does not
-            word = (_sacct([job]) or {}).get(job, _Queued(GONE, "", "")).word
+            word = (asking.accounting([job]) or {}).get(job, Queued(GONE, "", "")).word
         why = self._queue[job].why if job in self._queue else ""
         return f"SLURM: {word}" + (f" ({why})" if why not in ("", "None") else "")
 
     def cancel(self, job: str) -> None:
         if job not in self._elsewhere:
-            _asked("scancel", job)
+            asking.answer("scancel", job)
 
     def attach(self, folder: Path, entry: Entry) -> str | None:
         if entry.backend != self.name:
@@ -117,7 +121,8 @@ class Slurm:
         job = entry.job or self._accepted(folder, entry)
         if job is None:
             return None
-        Mailbox(folder).name_job(entry.token, job)
+        self._mailboxes[job] = Mailbox(folder)
+        self._mailboxes[job].name_job(entry.token, job)
         self._since.setdefault(job, -math.inf)
         return job if self.state(job) == "running" else None
 
@@ -135,37 +140,31 @@ class Slurm:
         now = self._clock()
         if not at_once and now - self._looked < POLL_S:
             return
-        queue = _squeue()
+        queue = asking.queue()
         self._lists_all = queue is not None
         if queue is None:  # the controller is away or busy; the accounting may answer
-            queue = _sacct([job for job in self._since if job not in self._over])
+            queue = asking.accounting([job for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
+        self._bury()
 
+    def _bury(self) -> None:
+        """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
+        silent = {
+            job: queued.nodes
+            for job, queued in self._queue.items()
+            if queued.word == "RUNNING" and job in self._mailboxes and job not in self._over
+            if self._is_silent(self._mailboxes[job], len(asking.names(queued.nodes)))
+        }
+        if not silent:
+            return
+        dead = asking.dead_nodes(silent.values())
+        for job, nodes in silent.items():
+            if dead & asking.names(nodes):
+                self._over[job] = f"silent, and {', '.join(sorted(dead & asking.names(nodes)))} does not answer"
+                asking.answer("scancel", job)
 
-def _squeue() -> dict[str, _Queued] | None:
-    """All jobs of this user that SLURM remembers, ended ones for some minutes too."""
-    told = _asked("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k")
-    return None if told is None else _parsed(told)
-
-
-def _sacct(jobs: list[str]) -> dict[str, _Queued] | None:
-    if not jobs:
-        return None
-    asked = ("--allocations", "--noheader", "--parsable2", "--format=JobID,State", f"--jobs={','.join(jobs)}")
-    told = _asked("sacct", *asked)
-    return None if told is None else _parsed(told)
-
-
-def _parsed(told: str) -> dict[str, _Queued]:
-    """Lines of `job|state|reason|comment`, or less; a state such as `CANCELLED by 0` is its first word."""
-    rows = [[*line.split("|", 3), "", "", ""] for line in told.splitlines() if line.strip()]
-    return {job.strip(): _Queued((word.split() or [""])[0], why, comment) for job, word, why, comment, *_ in rows}
-
-
-def _asked(*command: str) -> str | None:
-    """What a command of SLURM prints; None when it fails, which it does whenever SLURM is busy."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    def _is_silent(self, mailbox: Mailbox, nodes: int) -> bool:
+        """Whether one of its nodes is. A start that has not beaten yet has the hearts of the start before, and so is
+        silent too: the node must tell."""
+        hearts = [mailbox, *(FurtherNode(mailbox.folder, node) for node in range(1, nodes))]
+        return any((heart.silent_s(time.time()) or 0.0) > SILENT_S for heart in hearts)

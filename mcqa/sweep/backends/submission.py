@@ -41,7 +41,9 @@ def executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
 
     of_all = set(BaseQueueConf.__dataclass_fields__)
     options = {key: value for key, value in launcher.items() if key not in ("_target_", "submitit_folder")}
-    of_start = {f"{cluster}_{key}": options.pop(key) for key in ("max_num_timeout",) if key in options}
+    of_start = {f"{cluster}_{key}": options.pop(key) for key in ("max_num_timeout", "python") if key in options}
+    if cluster == "slurm" and options.get("gpus_per_node") == 0:  # a cluster without GPUs would refuse the word
+        options["gpus_per_node"] = None
     made = submitit.AutoExecutor(folder=logs, cluster=cluster, **of_start)
     made.update_parameters(**{key if key in of_all else f"{cluster}_{key}": value for key, value in options.items()})
     return made._executor

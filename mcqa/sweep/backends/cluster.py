@@ -1,0 +1,175 @@
+"""What is wrong with sending a job to this cluster, found without sending one.
+
+SLURM itself often takes a job that can never start and leaves it in the queue, so its limits are compared here. Where
+nothing is wrong by that, sbatch --test-only has the last word.
+"""
+
+import getpass
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mcqa.errors import nearest
+from mcqa.sweep.backends import asking
+from mcqa.sweep.backends.asking import Partition
+from mcqa.sweep.backends.submission import executor
+
+Launcher = Mapping[str, Any]
+
+OF_ONE_MACHINE = ("tmpfs", "ramfs", "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs")
+PREEMPTION_SEEN_MIN = 10
+"""submitit takes a preemption for a timeout after 80 % of the limit, or in its last ten minutes."""
+
+
+class Findings(NamedTuple):
+    problems: list[str]  # the job would be refused, or wait forever
+    warnings: list[str]
+
+
+def script(launcher: Launcher, folder: Path) -> str:
+    """What sbatch would be given for a job that keeps its logs in this folder.
+
+    Raises:
+        Exception: submitit's own, of options that it does not know or cannot use.
+    """
+    made = executor("slurm", launcher, folder)
+    return str(made._make_submission_file_text(made._submitit_command_str, ""))
+
+
+def look(launcher: Launcher, text: str) -> Findings:
+    """text: the script of a job."""
+    problems = [*_wrong_place(launcher), *_wrong_account(launcher)]
+    if not problems:
+        problems = refused(text)
+    return Findings(problems, [*_short(launcher)])
+
+
+# ---- partition, limits, account
+
+
+def nodes_of(launcher: Launcher) -> int:
+    return int(launcher.get("nodes") or 1)
+
+
+def _wrong_place(launcher: Launcher) -> Iterator[str]:
+    known = asking.partitions()
+    if not known:
+        yield "sinfo does not answer: is SLURM down? Nothing about partitions could be looked up."
+        return
+    named = launcher.get("partition")
+    for name in str(named).split(",") if named else [one.name for one in known if one.is_default][:1]:
+        makes = [one for one in known if one.name == name]
+        if makes:
+            yield from _too_much(launcher, name, makes)
+        else:
+            names = sorted({one.name for one in known})
+            yield f"partition={name}: there is none; known are {', '.join(names)}.{nearest(name, names)}"
+    if not named and not any(one.is_default for one in known):
+        yield f"partition: this cluster has no default; known are {', '.join(sorted({one.name for one in known}))}."
+
+
+def _too_much(launcher: Launcher, name: str, makes: Sequence[Partition]) -> Iterator[str]:
+    """What no node of the partition could give."""
+    asked = launcher.get("timeout_min") or 0
+    if makes[0].minutes is not None and asked > makes[0].minutes:
+        yield f"timeout_min={asked}: partition {name} allows {makes[0].minutes:.0f} at most."
+    if not makes[0].is_up:
+        yield f"partition={name}: it is not up."
+    if nodes_of(launcher) > (there := sum(one.nodes for one in makes)):
+        yield f"nodes={nodes_of(launcher)}: partition {name} has {there}."
+    tasks, cpus = launcher.get("tasks_per_node") or 1, launcher.get("cpus_per_task") or 1
+    wanted = (
+        ("gpus_per_node", launcher.get("gpus_per_node") or 0, max(one.gpus for one in makes), "GPUs"),
+        ("tasks_per_node * cpus_per_task", tasks * cpus, max(one.cpus for one in makes), "CPUs"),
+        ("memory", _memory_mb(launcher), max(one.memory_mb for one in makes), "MB"),
+    )
+    for key, value, most, unit in wanted:
+        if value > most:
+            yield f"{key}={value}: a node of partition {name} has {most} {unit} at most."
+
+
+def _memory_mb(launcher: Launcher) -> int:
+    """That a node must give."""
+    tasks, cpus = launcher.get("tasks_per_node") or 1, launcher.get("cpus_per_task") or 1
+    if launcher.get("mem_gb"):
+        return int(launcher["mem_gb"] * 1024)
+    if launcher.get("mem_per_gpu"):
+        return _megabytes(launcher["mem_per_gpu"]) * int(launcher.get("gpus_per_node") or 0)
+    return _megabytes(launcher.get("mem_per_cpu") or 0) * tasks * cpus
+
+
+def _megabytes(text: Any) -> int:
+    """Of 4G, 4000M or 4000, as SLURM reads them."""
+    found = re.match(r"([\d.]+)\s*([KMGT]?)", str(text).upper())
+    if not found:
+        return 0
+    return int(float(found[1]) * {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}[found[2]])
+
+
+def _wrong_account(launcher: Launcher) -> Iterator[str]:
+    user = getpass.getuser()
+    known = asking.associations(user) if launcher.get("account") or launcher.get("qos") else None
+    if not known:  # no accounting, or one that holds nobody to anything
+        return
+    accounts = sorted({account for account, _, _ in known})
+    qualities = sorted(frozenset[str]().union(*(qos for _, _, qos in known)))
+    for key, names in (("account", accounts), ("qos", qualities)):
+        value = launcher.get(key)
+        if value and names and value not in names:
+            yield f"{key}={value}: not one of {user}'s, which are {', '.join(names)}.{nearest(str(value), names)}"
+
+
+def refused(text: str) -> list[str]:
+    """What sbatch has against a script, in its words."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.sh"
+        path.write_text(text, "utf-8")
+        out, words = asking.said("sbatch", "--test-only", str(path))
+    return [] if out is not None else [words or "sbatch --test-only fails and does not say why."]
+
+
+def _short(launcher: Launcher) -> Iterator[str]:
+    asked, times = launcher.get("timeout_min") or 0, launcher.get("max_num_timeout", 0)
+    if asked <= PREEMPTION_SEEN_MIN:
+        yield (
+            f"timeout_min={asked}: up to {PREEMPTION_SEEN_MIN} minutes every preemption counts as a timeout, of which "
+            f"max_num_timeout={times} may happen."
+        )
+    elif not times:
+        yield "max_num_timeout=0: a job that comes to its time limit is not put back into the queue."
+
+
+# ---- what the nodes must see
+
+
+def unseen(paths: Mapping[str, Path]) -> list[str]:
+    """A warning for each path that lies on a file system of this machine alone, by what it is."""
+    found = []
+    for what, path in paths.items():
+        point, kind = _mounted(path)
+        if kind in OF_ONE_MACHINE:
+            found.append(
+                f"{what} lies on this machine's own disk or memory ({path}: {kind} at {point}). The nodes must see it "
+                "under the same path."
+            )
+    return found
+
+
+def _mounted(path: Path, mounts: Path = Path("/proc/mounts")) -> tuple[str, str]:
+    """Where the file system of a path is mounted, and its kind."""
+    real = os.path.realpath(path)
+    best = ("", "")
+    try:
+        lines = mounts.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return best
+    for line in lines:
+        _, point, kind, *_ = [*line.split(" "), "", "", ""]
+        point = point.replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best
