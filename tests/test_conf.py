@@ -153,7 +153,7 @@ def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_pa
 def test_the_help_files_are_those_that_the_commands_ask_for():
     asked = {
         default["override hydra/help"]
-        for command in ("config", "evaluate")
+        for command in ("config", "evaluate", "verify")
         for default in raw(CONF / f"{command}.yaml")["defaults"]
         if isinstance(default, dict) and "override hydra/help" in default
     }
