@@ -111,6 +111,8 @@ class Tracker:
         self._stop.set()
         self._sample()
         self._spool.append("finish", status=status)
+        with suppress(OSError):  # what a stalled file system has not taken so far
+            self._spool.settle()
         self._finished.set()
         self._wait_for(lambda: not self._thread.is_alive())
 
