@@ -116,6 +116,8 @@ class ObjectiveConfig:
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     max_length: Annotated[int, "at least 1"]  # tokens of a training example
     loss_on: Literal["answer", "all"]
+    checkpoint_every_min: Positive | None  # minutes between two checkpoints; there is one after every measurement too
+    save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
 
 

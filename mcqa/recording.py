@@ -4,7 +4,6 @@ import getpass
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -15,14 +14,16 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from mcqa import hardware, run_folder, tracking
-from mcqa.config import Config
+from mcqa import hardware, preemption, run_folder, tracking
+from mcqa.config import Config, EvaluateConfig
 from mcqa.data.loading import Data
 from mcqa.errors import DataError, McqaError
 from mcqa.evaluation import predictions
 from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
+from mcqa.patience import patiently
+from mcqa.preemption import Preempted
 from mcqa.question import fingerprint
 from mcqa.sweep.trial import Pruned, Trial
 
@@ -88,7 +89,12 @@ class Record:
             self.keep(path)
 
     def log(self, values: dict[str, float], step: int) -> None:
-        self.tracker.metrics(values, step)
+        """A point of the training's curves."""
+        self.tracker.metrics(values, step, of="training")
+
+    def settle(self) -> None:
+        """What was logged is on the disk for sure."""
+        self.tracker.settle()
 
     def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
         """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
@@ -103,7 +109,7 @@ class Record:
         values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
         found = {f"{name}/{metric}": value for metric, value in values.items()}
         self.metrics |= found
-        self.log(found, step)
+        self.tracker.metrics(found, step, of=name)
         self.keep(path)
         return rows
 
@@ -117,20 +123,33 @@ class Record:
 def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None = None) -> Iterator[Record]:
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
-    SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded.
+    A signal of preemption stops the block with Preempted, in a training between two updates, and after the result is
+    written submitit's own handling of the signal follows. Errors go on to the caller after they were recorded.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    with preemption.Watch() as watch, _recorded(config, tree, folder, trial, watch) as record:
+        yield record
+
+
+@contextmanager
+def _recorded(
+    config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None, watch: preemption.Watch
+) -> Iterator[Record]:
     console = Console()
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
         tracking.send_unsent(config.tracking, _outputs(config))
     ending: Ending = ("failed", "FAILED", None)
+    patiently(lambda: (folder / "result.json").unlink(missing_ok=True))  # of an earlier start: it holds no longer
     record = Record(config, tree, folder, console, trial)
     try:
-        yield record
+        with preemption.patience(patient=False):
+            yield record
         ending = ("complete", "FINISHED", None)
     except Pruned:
         ending = ("pruned", "KILLED", None)
+    except Preempted as stop:
+        ending = ("preempted", "KILLED", str(stop))
+        raise type(stop)(f"{stop}{_how_to_resume(config, folder, trial)}") from None
     except (KeyboardInterrupt, SystemExit) as stop:
         ending = ("preempted" if trial else "failed", "KILLED", f"stopped by {type(stop).__name__}")
         raise
@@ -138,7 +157,17 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial
         ending = ("failed", "FAILED", str(error) if isinstance(error, McqaError) else traceback.format_exc())
         raise
     finally:
+        watch.over()
         _finish(record, ending)
+        if ending[0] == "preempted":
+            watch.requeue()
+
+
+def _how_to_resume(config: Config, folder: Path, trial: Trial | None) -> str:
+    """Trials start again by themselves, and a measurement is simply done again."""
+    if trial is not None or isinstance(config, EvaluateConfig):
+        return ""
+    return f" It goes on with: python -m mcqa.train resume={run_folder.shown(folder)}"
 
 
 def _finish(record: Record, ending: Ending) -> None:
@@ -166,6 +195,8 @@ def optional(what: str, do: Callable[[], None]) -> None:
     """Do something that no result depends on; where it fails, one warning."""
     try:
         do()
+    except Preempted:
+        raise
     except Exception as error:
         log.warning("%s failed and was left out: %s: %s", what, type(error).__name__, error)
 
@@ -188,7 +219,3 @@ def _user() -> str:
 
 def _outputs(config: Config) -> Path:
     return Path(config.outputs).absolute()
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

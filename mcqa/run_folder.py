@@ -17,6 +17,7 @@ import yaml
 
 from mcqa.config import ROOT
 from mcqa.errors import ConfigError
+from mcqa.patience import patiently
 
 PACKAGES = (
     "mcqa",
@@ -115,8 +116,7 @@ def read_json(path: Path) -> Any:
 def _write(path: Path, text: str) -> None:
     """Written to the side and moved into place: a file is there complete or not at all."""
     aside = path.with_name(path.name + ".partial")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)
+    patiently(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -119,6 +119,7 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
                 measure=lambda: measured(learner.model, steering, config.hardware),
                 observers=[record.log, progress.update],
                 further=studied.callbacks(trial, config, len(training.examples)) if trial else [],
+                settle=record.settle,
             )
             trainer.train(learner)
 

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_callback import EarlyStoppingCallback, TrainerState
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_callback import EarlyStoppingCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -19,6 +18,7 @@ from mcqa import optim
 from mcqa.config import Config, batching
 from mcqa.encoding import IGNORED, TrainingSet
 from mcqa.errors import ConfigError, ModelError, TrainingError
+from mcqa.resumable import Resumable, Saves
 from mcqa.rules import greater_is_better
 
 Measure = Callable[[], dict[str, float]]
@@ -93,7 +93,6 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "eval_steps": total,
         "save_strategy": "steps",
         "save_steps": total,
-        "save_total_limit": 2,  # the best and the newest; with 1 the newest goes at the end, and a late resume retrains
         "load_best_model_at_end": True,
         "metric_for_best_model": f"eval_{metric}",
         "greater_is_better": greater_is_better(metric),
@@ -112,23 +111,22 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         raise ConfigError(f"objective.trainer_args: {error}") from error
 
 
-class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
+class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer whose evaluation is ours: accuracy by log-probability instead of token accuracy.
 
     Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
     """
 
-    def __init__(self, measure: Measure, **kwargs: Any) -> None:
+    def __init__(self, measure: Measure, saves: Saves, keep: int, settle: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.measure = measure
+        self.saves, self.keep, self.settle = saves, keep, settle
+        self.add_callback(saves)
         bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self.chooses_logits = "logits_to_keep" in inspect.signature(type(bare).forward).parameters
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        metrics = {f"eval_{name}": value for name, value in self.measure().items()}
-        self.log(dict(metrics))
-        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+    def measured(self) -> dict[str, float]:
+        return {f"eval_{name}": value for name, value in self.measure().items()}
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -233,8 +231,12 @@ def build(
     measure: Measure,
     observers: Sequence[Report],
     further: Sequence[TrainerCallback] = (),
+    settle: Callable[[], None] = lambda: None,
 ) -> MeasuringTrainer:
-    """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model."""
+    """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model.
+
+    settle: puts on the disk for sure what was observed, before a checkpoint counts that would not tell it again.
+    """
     args = arguments(config, folder, len(training.examples))
     dataset = Dataset.from_dict(
         {
@@ -250,9 +252,13 @@ def build(
     ]
     if config.evaluation.patience is not None:
         callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
+    minutes = config.objective.checkpoint_every_min
     try:
         trainer = MeasuringTrainer(
             measure=measure,
+            saves=Saves(None if minutes is None else 60 * minutes),
+            keep=config.objective.save_total_limit,
+            settle=settle,
             model=model,
             args=args,
             processing_class=tokenizer,
@@ -277,18 +283,11 @@ def train(trainer: MeasuringTrainer) -> None:
     """Train to the end, from the newest checkpoint if there is one; trainer.model is then the best measured state.
 
     Raises:
-        TrainingError: when the loss stops being a number.
+        TrainingError: when the loss stops being a number, or the disk takes no checkpoint.
+        Preempted: when the run was asked to stop, after saving.
     """
-    folder = trainer.args.output_dir
-    newest = get_last_checkpoint(folder) if Path(folder).is_dir() else None
-    if newest is not None:
-        state = TrainerState.load_from_json(str(Path(newest) / "trainer_state.json"))
-        if state.global_step >= trainer.args.max_steps:  # killed between the last update and the end of the run
-            trainer.state = state
-            trainer._load_best_model()
-            return
-    done = trainer.train(resume_from_checkpoint=newest)
-    if not math.isfinite(done.training_loss):
+    done = trainer.resume()
+    if done is not None and not math.isfinite(done.training_loss):
         raise TrainingError(_not_a_number("train/loss", {"train/loss": done.training_loss}, done.global_step))
 
 

@@ -194,7 +194,7 @@ def test_a_site_s_file_is_a_launcher_by_the_command_in_its_comment(name, capsys,
 def test_the_help_files_are_those_that_the_commands_ask_for():
     asked = {
         default["override hydra/help"]
-        for command in ("config", "evaluate")
+        for command in ("config", "evaluate", "verify")
         for default in raw(CONF / f"{command}.yaml")["defaults"]
         if isinstance(default, dict) and "override hydra/help" in default
     }

@@ -82,6 +82,7 @@ def question(**changes):
 def objective(**changes):
     values = {
         "name": "sft", "epochs": 1.0, "max_steps": None, "max_length": 10_000, "loss_on": "answer", "trainer_args": {},
+        "checkpoint_every_min": None, "save_total_limit": 2,
     }  # fmt: skip
     return ObjectiveConfig(**(values | changes))
 

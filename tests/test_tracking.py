@@ -1,5 +1,6 @@
 """MLflow keeps what a run says, and no failure of MLflow's ever reaches the run."""
 
+import errno
 import json
 import logging
 import math
@@ -260,6 +261,45 @@ def test_half_a_line_is_skipped_and_ended_by_the_next_append(tmp_path):
     assert len(list(spool.read())) == 3
     Spool(spool.folder).append("finish", status="FINISHED")
     assert [event["event"] for _, event in spool.read()] == ["start", "metrics", "finish", "finish"]
+
+
+def test_what_the_file_system_does_not_take_is_kept_and_written_later(tmp_path, monkeypatch, caplog):
+    spool = Spool(tmp_path)
+    spool.append("metrics", step=1, values={})
+    write = Spool._write
+
+    def away(self):
+        with self.path.open("ab") as file:
+            file.write(b'{"ms": 1, "ev')  # the server went away half-way
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Spool, "_write", away)
+    for step in (2, 3):
+        spool.append("metrics", step=step, values={})
+    assert len(caplog.messages) == 1 and "The run goes on" in caplog.text
+    monkeypatch.setattr(Spool, "_write", write)
+    spool.settle()
+    spool.append("metrics", step=4, values={})
+    assert [event["step"] for _, event in Spool(tmp_path).read()] == [1, 2, 3, 4]
+
+
+def test_what_a_resumed_run_does_again_is_not_told_again(tmp_path):
+    def begun():
+        tracker = tracking.Tracker(Spool(tmp_path), None, "a run", 0)
+        tracker.start({}, {})
+        return tracker
+
+    first = begun()
+    first.metrics({"train/loss": 1.0, "speed": 5.0}, 2, of="training")
+    first.metrics({"dev/acc": 0.5}, 2, of="training")
+    first.metrics({"best": 0.5}, 0)
+    second = begun()
+    second.metrics({"train/loss": 1.0, "new": 7.0}, 2, of="training")
+    second.metrics({"dev/acc": 0.6}, 2, of="dev")  # the measurement at the end, of the best state
+    second.metrics({"train/loss": 0.9}, 3, of="training")
+    second.metrics({"best": 0.6}, 0)
+    told = [event["values"] for _, event in Spool(tmp_path).read() if event["event"] == "metrics"]
+    assert told[3:] == [{"new": 7.0}, {"dev/acc": 0.6}, {"train/loss": 0.9}, {"best": 0.6}]
 
 
 def test_threads_write_whole_lines(tmp_path):

@@ -149,32 +149,81 @@ def test_a_run_is_found_in_mlflow(small, tmp_path):
     assert {"config.yaml", "environment.json", "pictures", "predictions", "result.json", "wrong_test.json"} <= names
 
 
-def test_a_killed_run_is_resumed_in_its_folder(small, tmp_path):
-    """SIGKILL between two checkpoints: the next start goes on, measures the base no second time, and completes."""
-    overrides = [*small, "objective.max_steps=60", "objective.epochs=null", "evaluation.every=3", "name=killed"]
-    command = [sys.executable, "-m", "mcqa.train", *overrides]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    runs = tmp_path / "outputs" / "runs" / "killed"
-    deadline = time.time() + 120
-    while not list(runs.glob("*/checkpoints/checkpoint-*/trainer_state.json")) and time.time() < deadline:
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    (folder,) = runs.iterdir()
-    assert not (folder / "result.json").exists()
-    base = (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns
-    done = subprocess.run(
-        [sys.executable, "-m", "mcqa.train", f"resume={folder}"], capture_output=True, text=True, env={**os.environ}
+def started(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "mcqa.train", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert done.returncode == 0, done.stderr
-    assert run_folder.read_json(folder / "result.json")["status"] == "complete"
+
+
+def wait_for_checkpoint(process, runs, beyond):
+    """Until one of more than `beyond` updates is complete."""
+    deadline = time.time() + 300
+    while time.time() < deadline:
+        found = [int(path.parent.name.split("-")[1]) for path in runs.glob("*/checkpoints/checkpoint-*/complete.json")]
+        if max(found, default=0) > beyond:
+            return max(found)
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    raise TimeoutError("no checkpoint")
+
+
+def curves(events):
+    """What the tracker got of the training, but for speeds."""
+    told = [event for event in events if event["event"] == "metrics" and event.get("of") == "training"]
+    pairs = [(event["step"], key, value) for event in told for key, value in event["values"].items()]
+    return [pair for pair in pairs if "per_second" not in pair[1] and pair[1] != "padding_fraction"]
+
+
+def events_of(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(small, tmp_path):
+    """SIGTERM, SIGKILL, then to the end: three processes, one folder, one run in MLflow, equal weights and curves."""
+    from mlflow import MlflowClient
+
+    overrides = [
+        *small, "objective.max_steps=28", "objective.epochs=null", "evaluation.every=4", "tracking.log_every=3",
+        "peft.dropout=0.1",
+    ]  # fmt: skip
+    runs = tmp_path / "outputs" / "runs" / "stopped"
+    first = started([*overrides, "name=stopped", "tracking=mlflow"])
+    done = wait_for_checkpoint(first, runs, beyond=0)
+    first.send_signal(signal.SIGTERM)
+    _, told = first.communicate()
+    (folder,) = runs.iterdir()
+    assert first.returncode == 1
+    assert told.splitlines()[-1] == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
+    assert "Traceback" not in told
+    result = run_folder.read_json(folder / "result.json")
+    assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
+
+    second = started([f"resume={folder}"])
+    base = (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns
+    wait_for_checkpoint(second, runs, beyond=done + 5)
+    second.kill()
+    second.communicate()
+    assert not (folder / "result.json").exists()
+
+    third = started([f"resume={folder}"])
+    _, told = third.communicate()
+    assert third.returncode == 0, told
+    result = run_folder.read_json(folder / "result.json")
+    assert result["status"] == "complete"
     assert (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns == base
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line]
-    first, second = (n for n, event in enumerate(events) if event["event"] == "start")
-    logged = [event["step"] for event in events[second:] if "train/loss" in event.get("values", {})]
-    assert first < second
-    assert min(logged) > 3  # on from a checkpoint, not from the beginning
+
+    undisturbed, expected = trained([*overrides, "name=undisturbed"])
+    weights = "model/adapter_model.safetensors"
+    assert (folder / weights).read_bytes() == (undisturbed / weights).read_bytes()
+    assert result["metrics"] == expected["metrics"]
+    assert curves(events_of(folder)) == curves(events_of(undisturbed))
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
+    assert run.info.status == "FINISHED"
+    points = [(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert sorted(points) == [
+        (step, value) for step, key, value in curves(events_of(undisturbed)) if key == "train/loss"
+    ]
 
 
 def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(small, monkeypatch):

@@ -99,6 +99,8 @@ class Job:
         except BaseException as error:
             if self._interrupted or (in_process and isinstance(error, KeyboardInterrupt | bdb.BdbQuit)):
                 raise
+            if in_process and (Mailbox(self.folder).result() or {}).get("status") == "preempted":
+                raise KeyboardInterrupt from error  # the signal was to the controller
             if isinstance(error, SystemExit) and error.code in (None, 0):
                 return _ended("complete")
             if isinstance(error, SystemExit) and isinstance(error.code, str):  # an app's own words to its user
@@ -279,7 +281,8 @@ def _heartbeat(mailbox: Mailbox) -> Iterator[None]:
             with suppress(OSError):  # a file system that is away for a moment must not end the signs of life
                 mailbox.heartbeat()
 
-    mailbox.heartbeat()
+    with suppress(OSError):
+        mailbox.heartbeat()
     threading.Thread(target=beat, daemon=True, name="heartbeat").start()
     try:
         yield

@@ -251,7 +251,7 @@ def _ctrl_c_reaches_trials(backend: Backend) -> Iterator[None]:
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 

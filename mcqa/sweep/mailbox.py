@@ -1,7 +1,8 @@
 """The mailbox of a trial: the files in its folder through which the controller and the trial speak.
 
 They may sit on different machines with a shared file system between them, and either may be killed at any moment. So
-nothing is locked, each file has one writer, and a file is replaced as a whole or grows by whole lines:
+nothing is locked, each file has one writer, and a file is replaced as a whole or grows by whole lines. While the file
+system stalls, all wait for it (mcqa.patience):
 
     file            written by   what
     job.json        controller   every submission: a token before it, the scheduler's job after it
@@ -19,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from mcqa.patience import patiently
 
 FINAL = ("complete", "failed", "pruned")
 """What a result may say at the end; `preempted` asks to go on."""
@@ -59,6 +62,9 @@ class Mailbox:
 
     def report(self, point: int, value: float, seen: int | None = None) -> None:
         line = json.dumps({"point": point, "value": value, "seen": seen, "time": time.time()}) + "\n"
+        patiently(lambda: self._append(line))
+
+    def _append(self, line: str) -> None:
         with (self.folder / "reports.jsonl").open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -69,7 +75,8 @@ class Mailbox:
     def reports(self, since_line: int = 0) -> list[Report]:
         """Reports from a line on, without unreadable lines. Of a point that was reported again the first one counts."""
         try:
-            lines = (self.folder / "reports.jsonl").read_bytes().split(b"\n")[:-1]  # the last one is still growing
+            read = patiently((self.folder / "reports.jsonl").read_bytes)
+            lines = read.split(b"\n")[:-1]  # the last one is still growing
         except FileNotFoundError:
             return []
         first: dict[int, Report] = {}
@@ -96,15 +103,15 @@ class Mailbox:
     def forget_preemption(self) -> None:
         """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
         if not self.is_over():
-            (self.folder / "result.json").unlink(missing_ok=True)
+            patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
     # ---- pruning and signs of life
 
     def ask_to_prune(self) -> None:
-        (self.folder / "prune").touch()
+        patiently((self.folder / "prune").touch)
 
     def asked_to_prune(self) -> bool:
-        return (self.folder / "prune").exists()
+        return os.path.exists(self.folder / "prune")  # which is False while the file system is away
 
     def heartbeat(self) -> None:
         (self.folder / "heartbeat").touch()
@@ -113,7 +120,7 @@ class Mailbox:
         """Seconds since the last sign of life; None before the first one. now: seconds since 1970."""
         try:
             return now - (self.folder / "heartbeat").stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return None
 
     # ---- submissions
@@ -159,7 +166,7 @@ def _report(number: int, line: bytes) -> Report | None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(patiently(path.read_bytes))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -167,5 +174,5 @@ def _read(path: Path) -> Any:
 def _write(path: Path, value: Any) -> None:
     """Moved into place as a whole. Not by mcqa.run_folder: its imports are a tenth of what an idle trial takes."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")  # two starts of one trial never write the same file
-    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    aside.replace(path)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    patiently(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))

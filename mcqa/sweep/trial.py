@@ -17,12 +17,15 @@ Trials are compared at equal points, so a point must mean the same in all of the
 batch size varies. A trial of several processes reports from one of them and tells the others what it heard.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat
 
 from mcqa.sweep.mailbox import Mailbox
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "MCQA_TRIAL"
 """The environment variable that holds the folder of the trial, inside one."""
@@ -47,7 +50,10 @@ class Trial:
 
         seen: how many were seen in truth, where that is more than the point.
         """
-        self._mailbox.report(int(point), float(value), seen)
+        try:
+            self._mailbox.report(int(point), float(value), seen)
+        except OSError as error:  # the study judges without it; the trial itself needs nothing of it
+            log.warning("The report at point %s could not be written: %s", point, error)
 
     def should_prune(self) -> bool:
         """Whether the study gave this trial up. The answer to a report comes later: ask again at every point."""

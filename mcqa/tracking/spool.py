@@ -3,14 +3,16 @@
 Every event has `ms` (milliseconds since 1970) and `event`:
 
     start     run, name, owner, params, tags    once per process that worked on the run
-    metrics   step, values                      NaN and Infinity are written by those names
+    metrics   step, values, of                  NaN and Infinity are written by those names; of: Tracker.metrics
     artifact  path                              a file or folder, relative to the run folder
     table     path                              a JSON file with `columns` and `data`
     dataset   name, digest, source, split, questions
     finish    status                            FINISHED, FAILED or KILLED
 """
 
+import errno
 import json
+import logging
 import os
 import socket
 import threading
@@ -22,28 +24,62 @@ from uuid import uuid4
 
 import psutil
 
+from mcqa.patience import patiently
+
 Event = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Spool:
     """Appends from any thread of one process; reads what any process has written.
 
-    A process that is killed can leave half a line. The next append ends that line, and reading skips it.
+    A process that is killed can leave half a line. The next append ends that line, and reading skips it. What the file
+    system does not take waits for the next append, and a run goes on meanwhile.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "events.jsonl"
         self._lock = threading.Lock()
-        self._healed = False
+        self._healed = self._warned = False
+        self._waiting: list[bytes] = []
 
     def append(self, event: str, **fields: object) -> None:
         """One line, now unless `ms` is among the fields."""
         line = json.dumps({"ms": int(time.time() * 1000), "event": event} | fields, ensure_ascii=False)
-        with self._lock, self.path.open("ab", buffering=0) as file:
-            torn = not self._healed and self._is_torn()
-            file.write(("\n" * torn + line + "\n").encode())
-            self._healed = True
+        with self._lock:
+            self._waiting.append(f"{line}\n".encode())
+            try:
+                self._write()
+            except OSError as error:
+                self._healed = False  # half a line may stand there
+                log.log(
+                    logging.DEBUG if self._warned else logging.WARNING,
+                    "%s cannot be written: %s. The run goes on; what it tells is kept and written later.",
+                    *(self.path, error.strerror or error),
+                )
+                self._warned = True
+
+    def settle(self) -> None:
+        """Everything that was appended is on the disk for sure.
+
+        Raises:
+            OSError: it is not.
+        """
+        with self._lock:
+            patiently(self._write)
+            with self.path.open("ab") as file:
+                os.fsync(file.fileno())
+
+    def _write(self) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            while self._waiting:
+                line = b"\n" * (not self._healed and self._is_torn()) + self._waiting[0]
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._healed = True
+                self._waiting.pop(0)
 
     def start(self, name: str, params: object, tags: object, parent: Path | None = None) -> None:
         """Begin the run or, where the spool has one already, continue it under the same identity.

@@ -51,6 +51,7 @@ class Tracker:
         self._name = name
         self._system_every_s = system_every_s
         self._step = 0
+        self._told: set[tuple[str, int, str]] = set()
         self._system: SystemMetrics | None = None
         self._tried, self._stop, self._finished = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
@@ -61,6 +62,12 @@ class Tracker:
         return self._sender.position.run_id if self._sender else None
 
     def start(self, params: dict[str, object], tags: dict[str, str]) -> None:
+        self._told = {
+            (event["of"], event["step"], key)
+            for _, event in self._spool.read()
+            if event["event"] == "metrics" and "of" in event
+            for key in event["values"]
+        }
         self._spool.start(self._name, without_secrets(params), without_secrets(tags), self._parent)
         if self._sender:
             self._sender.position.save(self._spool.folder)
@@ -72,9 +79,19 @@ class Tracker:
             self._thread.start()
             self._wait_for(self._tried.is_set)
 
-    def metrics(self, values: dict[str, float], step: int) -> None:
+    def metrics(self, values: dict[str, float], step: int, of: str | None = None) -> None:
+        """of: what was at work. A run that is resumed does some of it again; what was told before is not told twice.
+
+        None: it is new, whatever was told at this step before.
+        """
         self._step = step
-        self._spool.append("metrics", step=step, values={key: float(value) for key, value in values.items()})
+        new = {key: float(value) for key, value in values.items() if (of, step, key) not in self._told}
+        if new:
+            self._spool.append("metrics", step=step, values=new, **({"of": of} if of else {}))
+
+    def settle(self) -> None:
+        """What was told is on the disk for sure: not lost, and not told twice, whenever the machine fails."""
+        self._spool.settle()
 
     def tags(self, values: dict[str, str]) -> None:
         self._spool.append("tags", values=without_secrets(values))
@@ -95,6 +112,8 @@ class Tracker:
         self._stop.set()
         self._sample()
         self._spool.append("finish", status=status)
+        with suppress(OSError):  # what a stalled file system has not taken so far
+            self._spool.settle()
         self._finished.set()
         self._wait_for(lambda: not self._thread.is_alive())
 

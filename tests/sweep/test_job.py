@@ -256,6 +256,18 @@ def test_what_the_scheduler_stopped_leaves_no_result_and_can_be_run_again(
     assert (Mailbox(folder).result() or {})["error"] == "ValueError: after the resume"
 
 
+def test_a_signal_to_a_controller_that_runs_the_trial_itself_ends_the_sweep(tmp_path: Path) -> None:
+    folder = trial_folder(tmp_path)
+
+    def task(cfg: Any) -> None:
+        Mailbox(folder).write_result({"status": "preempted", "value": None})
+        raise SystemExit("Stopped by SIGTERM.")
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(folder, task, CONTEXT)(in_process=True)
+    assert not Mailbox(folder).is_over()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), bdb.BdbQuit()])
 def test_ctrl_c_while_stepping_through_ends_the_sweep_and_not_the_trial(tmp_path: Path, error: BaseException) -> None:
     folder = trial_folder(tmp_path)

@@ -1,12 +1,16 @@
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcqa import patience
 from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.sweep.trial import Trial
 
 
 @pytest.fixture
@@ -114,3 +118,54 @@ def test_nothing_is_left_beside_a_file_that_was_replaced(box: Mailbox) -> None:
     box.add_job(entry())
     box.write_result({"status": "complete"})
     assert sorted(path.name for path in box.folder.iterdir()) == ["job.json", "result.json"]
+
+
+# --- a file system that stalls
+
+
+class Stalling:
+    """Path.open, read_bytes and others, which fail so many times first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, times: int, number: int = errno.ESTALE) -> None:
+        self.left, self.number, self.do = times, number, getattr(Path, method)
+        monkeypatch.setattr(Path, method, lambda *args, **kwargs: self(*args, **kwargs))
+        monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise OSError(self.number, os.strerror(self.number))
+        return self.do(*args, **kwargs)
+
+
+def test_a_stall_delays_reports_and_results_and_loses_none(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in ("open", "write_text", "replace", "read_bytes"):
+        with monkeypatch.context() as patched:
+            stalling = Stalling(patched, method, times=3)
+            box.report(8, 0.5)
+            box.write_result({"status": "complete", "value": 1.0})
+            assert points(box) == [(8, 0.5)]
+            assert box.result() == {"status": "complete", "value": 1.0}
+            assert stalling.left == 0
+
+
+def test_a_trial_goes_on_without_a_report_that_cannot_be_written(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Stalling(monkeypatch, "open", times=1000)
+    Trial(box.folder).report(0.5, point=8)
+    assert "The report at point 8 could not be written" in caplog.text
+
+
+def test_while_nothing_can_be_read_nobody_is_asked_to_stop_and_nobody_is_silent(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    box.ask_to_prune()
+    box.heartbeat()
+    monkeypatch.setattr(os, "stat", away)
+    monkeypatch.setattr(Path, "stat", away)
+    assert not box.asked_to_prune()
+    assert box.silent_s(now=0.0) is None

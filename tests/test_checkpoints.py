@@ -1,0 +1,119 @@
+"""Checkpoints on disk: complete or not there, and a damaged one is never gone on from."""
+
+import errno
+import json
+import os
+
+import pytest
+
+from mcqa import checkpoints, patience
+
+
+def written(folder, step, best=None):
+    """A small checkpoint, committed."""
+    place = checkpoints.aside(folder) / checkpoints.name(step)
+    (place / "shards").mkdir(parents=True)
+    (place / "weights").write_bytes(b"w" * 100)
+    (place / "shards" / "optimizer").write_bytes(b"o" * 50)
+    (place / checkpoints.STATE).write_text(json.dumps({"best_global_step": best}))
+    return checkpoints.commit(folder, step)
+
+
+def names(folder):
+    return [path.name for path in checkpoints.steps(folder)]
+
+
+def test_a_checkpoint_lists_all_its_files_with_their_sizes(tmp_path):
+    place = written(tmp_path, 3)
+    listed = json.loads((place / checkpoints.LIST).read_text())
+    assert listed["step"] == 3
+    assert listed["files"].items() >= {"weights": 100, "shards/optimizer": 50}.items()
+    assert checkpoints.problem(place) is None
+
+
+def test_nothing_counts_before_it_is_in_its_place(tmp_path):
+    written(tmp_path, 3)
+    unfinished = checkpoints.aside(tmp_path) / checkpoints.name(6)
+    unfinished.mkdir(parents=True)
+    assert checkpoints.newest(tmp_path).name == "checkpoint-3"
+    assert not unfinished.exists()
+
+
+def truncate(place):
+    os.truncate(place / "weights", 99)
+
+
+def remove(place):
+    (place / "shards" / "optimizer").unlink()
+
+
+def unlist(place):
+    (place / checkpoints.LIST).unlink()
+
+
+def garble(place):
+    (place / checkpoints.LIST).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [(truncate, "99 bytes instead of 100"), (remove, "optimizer is missing"), (unlist, "to its end"), (garble, "end")],
+)
+def test_a_damaged_newest_one_falls_back_to_the_one_before_with_one_warning(tmp_path, caplog, damage, told):
+    for step in (3, 6, 9):
+        written(tmp_path, step)
+    damage(tmp_path / "checkpoint-9")
+    assert checkpoints.newest(tmp_path).name == "checkpoint-6"
+    (warning,) = caplog.messages
+    assert told in warning and "checkpoint-9" in warning and "goes on from checkpoint-6" in warning
+    caplog.clear()
+    assert checkpoints.newest(tmp_path).name == "checkpoint-6" and not caplog.messages
+
+
+def test_where_all_are_damaged_the_run_begins_anew_and_says_so(tmp_path, caplog):
+    truncate(written(tmp_path, 3))
+    assert checkpoints.newest(tmp_path) is None
+    assert "its beginning" in caplog.text
+
+
+def test_a_checkpoint_whose_best_state_is_damaged_is_not_gone_on_from(tmp_path, caplog):
+    written(tmp_path, 3)
+    truncate(written(tmp_path, 6, best=6))
+    written(tmp_path, 9, best=6)
+    assert checkpoints.newest(tmp_path).name == "checkpoint-3"
+    assert "the best state before it, checkpoint-6, is damaged" in caplog.text
+
+
+def test_the_last_ones_and_the_best_are_kept(tmp_path):
+    for step in (2, 4, 6, 8, 10):
+        written(tmp_path, step)
+    checkpoints.rotate(tmp_path, keep=2, best_step=4)
+    assert names(tmp_path) == ["checkpoint-4", "checkpoint-8", "checkpoint-10"]
+    checkpoints.rotate(tmp_path, keep=1, best_step=10)
+    assert names(tmp_path) == ["checkpoint-10"]
+
+
+def test_a_checkpoint_may_be_written_once_more(tmp_path):
+    truncate(written(tmp_path, 3))
+    assert checkpoints.problem(written(tmp_path, 3)) is None
+    assert names(tmp_path) == ["checkpoint-3"]
+
+
+def failing(times, number):
+    """A function that raises so many times before it answers."""
+    left = [number] * times
+
+    def do():
+        if left:
+            raise OSError(left.pop(), "away")
+        return "done"
+
+    return do
+
+
+def test_a_stalled_file_system_is_waited_for_and_other_errors_are_not():
+    assert patience.patiently(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
+    with pytest.raises(OSError, match="away"):
+        patience.patiently(failing(3, errno.EIO), waits_s=(0, 0))
+    with pytest.raises(OSError, match="away"):
+        patience.patiently(failing(1, errno.ENOSPC), waits_s=(0, 0))

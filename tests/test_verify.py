@@ -1,0 +1,102 @@
+"""mcqa.verify shows what holds, and would show where it did not."""
+
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+
+from mcqa import resumable, trainer, verified, verify
+from tests.conftest import configured
+
+LITTLE = ["optimizer.batch_size=4", "peft.dropout=0.1"]
+
+
+@pytest.fixture
+def console():
+    return Console(record=True, width=160)
+
+
+def test_a_resumed_training_is_shown_to_equal_one_that_was_not_stopped(small, console):
+    config, _ = configured([*small, *LITTLE])
+    assert verified.resume(config, console)
+    shown = console.export_text()
+    assert "stopped after update 4, resumed from the checkpoint after update 3" in shown
+    assert "A resumed training equals one that was not stopped (relative difference 0.0e+00" in shown
+    assert all(f" {update} " in shown for update in range(1, 7))
+
+
+def test_a_training_that_is_not_resumed_right_is_shown_to_differ(small, console, monkeypatch):
+    monkeypatch.setattr(resumable.Resumable, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
+    config, _ = configured([*small, *LITTLE])
+    assert not verified.resume(config, console)
+    assert "It does not hold" in console.export_text()
+
+
+def test_micro_batches_are_shown_to_add_up(small, console):
+    config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
+    assert verified.accumulation(config, console)
+    assert "4 of 2" in console.export_text()
+
+
+def test_micro_batches_that_do_not_add_up_are_shown_to_differ(small, console, monkeypatch):
+    whole = trainer.MeasuringTrainer.compute_loss
+    monkeypatch.setattr(  # each piece by its own tokens
+        trainer.MeasuringTrainer,
+        "compute_loss",
+        lambda self, model, inputs, *args, **kwargs: whole(
+            self, model, inputs, num_items_in_batch=(inputs["labels"][:, 1:] != -100).sum()
+        ),
+    )
+    config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
+    assert not verified.accumulation(config, console)
+
+
+def test_tensors_that_are_missing_or_not_numbers_differ():
+    one = {"a": torch.ones(2)}
+    assert verified._furthest(one, {})[0] == float("inf")
+    assert verified._furthest(one, {"a": torch.tensor([1.0, float("nan")])})[0] == float("inf")
+    assert verified._furthest(one, {"a": torch.tensor([1.0, 0.5])}) == (0.5, " in a")
+
+
+# --- the door
+
+
+def door(monkeypatch, *arguments):
+    """The exit status or words of the command."""
+    monkeypatch.setattr(sys, "argv", ["mcqa.verify", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        verify.all_doors()
+    return exit.value.code
+
+
+@pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_says_whether_it_held(held, status, small, monkeypatch):
+    asked = []
+    monkeypatch.setitem(verified.SHOW, "resume", lambda config, console: asked.append(config) or held)
+    assert door(monkeypatch, "resume", "+experiment=smoke", "seed=5", *small) == status
+    (config,) = asked
+    assert (config.seed, config.name) == (5, "smoke")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "one of resume, accumulation, got nothing"),
+        (["resum"], "got resum. Did you mean 'resume'?"),
+        (["resume", "peft=qlroa"], "peft=qlroa: no such option"),
+        (["accumulation", "optimizer.lerning_rate=1"], "Did you mean 'learning_rate'?"),
+        (["resume", "dry_run=true"], "dry_run and resume are for mcqa.train"),
+    ],
+)
+def test_mistakes_are_told(arguments, told, monkeypatch):
+    assert told in door(monkeypatch, *arguments)
+
+
+def test_help_names_three_commands_to_try(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["mcqa.verify", "--help"])
+    with pytest.raises(SystemExit):
+        verify.all_doors()
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    usage, *commands = [line for line in lines if line.startswith("python -m mcqa.verify ")]
+    assert len(commands) == 3 and "$" not in "".join(lines)
