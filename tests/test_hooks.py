@@ -102,8 +102,8 @@ def test_nobody_is_told_where_nothing_is_tracked(tree, tmp_path):
 
 def summary(**changes):
     values = {
-        "verdict": "Trial 3 is the best.", "notes": ["Of few."], "values": (0.75,), "best": 3, "counts": {"complete": 3, "pruned": 1},
-        "importances": {"dev/acc": {"peft.r": 0.8, "seed": 0.2}},
+        "verdict": "Trial 3 is the best.", "notes": ["Of few."], "values": (0.75,), "best": 3,
+        "counts": {"complete": 3, "pruned": 1}, "importances": {"dev/acc": {"peft.r": 0.8, "seed": 0.2}},
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
