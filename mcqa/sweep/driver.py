@@ -227,8 +227,8 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[A
         *(f"  {key}: {text}" for key, text in description["space"].items()),
     ]
     try:
-        space.default()
-        lines.append("  trial 0 is the default configuration")
+        moved = "; ".join(space.moved(space.default()))
+        lines.append(f"  trial 0 is the default configuration{moved and f', but {moved}'}")
     except Outside as why:
         lines.append(f"  the default configuration is no trial: {why}")
     for line in lines:
