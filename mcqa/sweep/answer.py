@@ -1,8 +1,8 @@
 """Which trial is best, and which cannot be told apart from it.
 
 Trials answer the same dev questions, so the best one is compared with every other question by question, and the
-p-values are corrected for having looked at that many. Only an accuracy can be compared so, and only where the trials
-kept their predictions: trials of another app have values and nothing to tell ties by.
+p-values are corrected for having chosen it among so many. Only an accuracy can be compared so, and only where the
+trials kept their predictions: trials of another app have values and nothing to tell ties by.
 """
 
 import math
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcqa import run_folder
+from mcqa.evaluation.clusters import ALPHA
 from mcqa.sweep.noise import Noise, floor, highest_of
 from mcqa.sweep.recorded import Recorded, Trial
-
-ALPHA = 0.05
 
 
 class Estimate(NamedTuple):
@@ -29,8 +28,8 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Against:
-    """A complete trial against the best. difference: its accuracy minus the best's; its interval is of this comparison
-    alone, p_holm knows of all."""
+    """A complete trial against the best. difference: its accuracy minus the best's; its interval and p are of this
+    comparison alone, p_adjusted knows that the best was chosen."""
 
     trial: int
     accuracy: Estimate
@@ -38,11 +37,11 @@ class Against:
     newly_right: int
     newly_wrong: int
     p: float
-    p_holm: float
+    p_adjusted: float
 
     @property
     def tied(self) -> bool:
-        return self.p_holm >= ALPHA
+        return self.p_adjusted >= ALPHA
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _compared(
     alike = [one.number for one in study.complete if one.number in rows and rows[one.number].ids == first.ids]
     others = [number for number in alike if number != best.number]
     pairs = [statistics.mcnemar(first.right, rows[number].right, names) for number in others]
-    ps = [pair.p if pair.p_clustered is None else pair.p_clustered for pair in pairs]
+    adjusted = statistics.against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
     against = tuple(
         Against(
             trial=number,
@@ -184,10 +183,10 @@ def _compared(
             difference=Estimate(pair.difference, pair.low, pair.high),
             newly_right=pair.newly_right,
             newly_wrong=pair.newly_wrong,
-            p=p,
-            p_holm=adjusted,
+            p=pair.p if pair.p_clustered is None else pair.p_clustered,
+            p_adjusted=p,
         )
-        for number, pair, p, adjusted in zip(others, pairs, ps, statistics.holm(ps), strict=True)
+        for number, pair, p in zip(others, pairs, adjusted, strict=True)
     )
     accuracy = interval(first.right, names)
     return Answer(

@@ -59,7 +59,7 @@ def ties(best: Trial, answer: Answer) -> str:
         scale.name("acc"),
         "points",
         "95 % interval",
-        "p (Holm)",
+        "p (corrected)",
         "flips",
     ]
     first = [*_named(best.number, "best", "best"), *_shown(answer.accuracy, "acc", scale), *map(Cell, ("", "", "", ""))]
@@ -67,7 +67,8 @@ def ties(best: Trial, answer: Answer) -> str:
     left = len(answer.others) - len(shown)
     more = f" {left} more are in trials.csv." if left else ""
     text = (
-        f"Each trial against the best on the same {answer.questions} questions; p corrected for all comparisons.{more}"
+        f"Each trial against the best on the same {answer.questions} questions; p corrected for the choice of the best "
+        f"among all.{more}"
     )
     found = tables.table(headings, rows, [0, 2, 3, 5, 6, 7, 8], headings[4], named=2)
     return found + tables.more(len(rows), SHOWN_TIES + 1, "trials") + f'<p class="note">{text}</p>'
@@ -75,7 +76,7 @@ def ties(best: Trial, answer: Answer) -> str:
 
 def _tie(one: Against, scale: "_Scale") -> list[Cell]:
     pill = _named(one.trial, "tied", "up") if one.tied else _named(one.trial, "worse by more than noise", "")
-    apart = [in_points(one.difference.value), interval(*one.difference[1:]), p_value(one.p_holm)]
+    apart = [in_points(one.difference.value), interval(*one.difference[1:]), p_value(one.p_adjusted)]
     flips = f"+{one.newly_right} −{one.newly_wrong}"
     return [*pill, *_shown(one.accuracy, "acc", scale), *map(Cell, apart), Cell(flips)]
 

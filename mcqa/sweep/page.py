@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from mcqa.comparison import page as comparison_page
+from mcqa.evaluation.best_of_many import FLIPS
 from mcqa.sweep import answer_tables, charts, noise, parallel, tables, words
 from mcqa.sweep.answer import Answer
 from mcqa.sweep.charts import Figure
@@ -202,11 +203,14 @@ def _curves_note(told: Told) -> str:
 def _methods(told: Told) -> dict[str, str]:
     found = {}
     if told.answer.others:
-        test = "cluster-robust paired test (CR2 with Student's t)" if told.answer.clustered else "exact McNemar test"
+        flipped = "clusters" if told.answer.clustered else "questions"
         found["Ties"] = (
-            f"Each complete trial against the best, question by question, by the {test}; p-values by Holm (1979) over "
-            f"all {len(told.answer.others)} comparisons. Tied: p of 0.05 or more, so two trials may be tied and still "
-            "differ. Intervals are of each comparison alone. Pruned trials are not compared."
+            f"Each complete trial against the best, {flipped} being what varies. The best was chosen, so a difference "
+            f"is held against the largest one of all pairs of {len(told.answer.others) + 1} trials that chance gives: "
+            f"the signs of whole {flipped} flipped {FLIPS} times, for all trials at once, step-down (Romano and Wolf "
+            "2005; Hansen, Lunde and Nason 2011). Where all are equal, one is called worse in at most 5 % of "
+            "studies. Tied: p of 0.05 or more, so two trials may be tied and still differ. Intervals are of each "
+            "comparison alone. Pruned trials are not compared."
         )
         found["Chance"] = (
             "The expected highest of that many normal values (Blom 1958), with the standard deviation that two equally "

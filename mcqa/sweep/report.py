@@ -36,7 +36,7 @@ from mcqa.sweep.recorded import Recorded, Trial, is_number, plain
 log = logging.getLogger(__name__)
 
 COLUMNS = ("number", "status")
-AFTER = ("seconds", "started", "ended", "attempts", "error", "last_point", "points_from_best", "p_holm", "tied")
+AFTER = ("seconds", "started", "ended", "attempts", "error", "last_point", "points_from_best", "p_adjusted", "tied")
 Importances = Mapping[str, Mapping[str, float]]
 
 
@@ -178,7 +178,7 @@ def _trials(study: Recorded, found: Answer) -> str:
 
 def _row(trial: Trial, study: Recorded, found: Answer, keys: Sequence[str]) -> list[Any]:
     against = found.by_trial.get(trial.number)
-    compared = ["", "", ""] if against is None else [100 * against.difference.value, against.p_holm, against.tied]
+    compared = ["", "", ""] if against is None else [100 * against.difference.value, against.p_adjusted, against.tied]
     return [
         trial.number,
         trial.status,
