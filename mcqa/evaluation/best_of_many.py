@@ -37,14 +37,13 @@ def against_best(
     if len({len(one) for one in right}) != 1:
         raise ValueError(f"answers to the same questions are needed, not to {[len(one) for one in right]}")
     of = codes(clusters, len(right[0]))
-    sums = np.stack([np.bincount(of, np.asarray(one, float)) for one in right])
+    sums = np.array([np.bincount(of, one) for one in right], float)
     scale = _scale(sums)
     found = abs(sums[best].sum() - sums.sum(1)) / scale[best]
     order = [best, *sorted((k for k in range(len(right)) if k != best), key=lambda k: float(found[k]))]
-    reached = sum(
-        _reached(flipped, scale[np.ix_(order, order)], found[order]) for flipped in _flips(sums[order], flips)
-    )
-    ps = (np.asarray(reached) + 1) / (flips + 1)
+    apart, flipped = scale[np.ix_(order, order)], _flips(sums[order], flips)
+    reached = np.sum([_reached(some, apart, found[order]) for some in flipped], axis=0)
+    ps = (reached + 1) / (flips + 1)
     adjusted = np.maximum.accumulate(ps[::-1])[::-1]
     return [float(adjusted[order.index(k)]) for k in range(len(right))]
 

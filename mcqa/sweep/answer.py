@@ -76,7 +76,7 @@ def answer(study: Recorded) -> Answer:
         return _untold(None, "No trial is complete yet.", noise, problems)
     if len(study.metrics) > 1:
         return _untold(None, "With several objectives there is no one best trial.", noise, problems)
-    best, (split, metric) = study.complete[0], _split(study.metrics[0])
+    best, (split, metric) = study.complete[0], split_of(study.metrics[0])
     if metric is None:
         reason = f"Ties cannot be told: {study.metrics[0]} is not an accuracy that is counted question by question."
         return _untold(best, reason, noise, problems)
@@ -92,8 +92,8 @@ def _untold(best: Trial | None, reason: str, noise: Noise | None, problems: Sequ
     return Answer(best, None, 0, False, (), reason, None, noise, tuple(problems))
 
 
-def _split(metric: str) -> tuple[str, str | None]:
-    """`dev/acc` as dev and acc; None for what is not counted question by question."""
+def split_of(metric: str) -> tuple[str, str | None]:
+    """`dev/acc` as the file of predictions, dev, and acc; None for what is not counted question by question."""
     from mcqa.evaluation.metrics import SCORES
 
     split, slash, name = metric.rpartition("/")
@@ -101,6 +101,10 @@ def _split(metric: str) -> tuple[str, str | None]:
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
+
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError)
+"""What reading a file of predictions may raise that was not written to its end."""
 
 
 class Rows(NamedTuple):
@@ -118,14 +122,17 @@ def _all_right(trials: Sequence[Trial], split: str, metric: str, problems: list[
             continue
         try:
             found[trial.number] = right_answers(path, metric)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError):
+        except DAMAGED:
             problems.append(f"trials/{trial.number}/predictions/{split}.jsonl is damaged; the trial is not compared.")
     return found
 
 
 def right_answers(path: Path, metric: str) -> Rows:
-    """Of a file of predictions. Raises ValueError, KeyError or TypeError where it is damaged."""
-    return _plain_right(path) if metric == "acc" else _right(path, metric)
+    """Of a file of predictions. Raises one of DAMAGED where it is that, or empty."""
+    found = _plain_right(path) if metric == "acc" else _right(path, metric)
+    if not found.right:
+        raise ValueError("there are no predictions")
+    return found
 
 
 def _right(path: Path, metric: str) -> Rows:

@@ -129,7 +129,8 @@ def confirmation(found: Confirmation) -> str:
         headings = headings[:-2]
     rows = [tables.row(_confirmed(one, found.metric, scale, usual)[: len(headings)]) for one in found.configurations]
     how = "questions and seeds" if found.by_questions else "seeds alone"
-    text = f"New seeds, measured once on test; the intervals know of {how}. The dotted line is the default's mean."
+    where = "measured once on test" if found.metric.startswith("test/") else "measured as the trials were"
+    text = f"New seeds, {where}; the intervals know of {how}. The dotted line is the default's mean."
     return tables.table(headings, rows, [1, 2, 3, 5, 6], headings[4]) + f'<p class="note">{text}</p>'
 
 
@@ -137,6 +138,9 @@ def _confirmed(one: Confirmed, metric: str, scale: _Scale, usual: float | None) 
     seeds = f"{len(one.values)} of {one.planned}" if len(one.values) < one.planned else str(one.planned)
     against = "–"
     if one.difference is not None:
-        against = f"{in_points(one.difference.value)} ({interval(*one.difference[1:])})"
+        value, *ends = one.difference
+        against = f"{in_points(value)} ({interval(*ends)})"
+        if not words.is_share(metric):
+            against = f"{value:+.3g} ({ends[0]:.3g} to {ends[1]:.3g})"
     values = _shown(one.mean, metric, scale, usual)
     return [Cell(one.name, "label"), Cell(seeds), *values, Cell(against), Cell(p_value(one.p_holm))]

@@ -114,7 +114,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         given.context.config_loader,
     )
     directions = _directions(given, options, tree)
-    _check_space(given, options, space, tree)
+    _check_space(given, options, space, tree, directions)
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
     description = {
@@ -157,21 +157,29 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         observers = given.hooks.observers(tree, folder, run_folder.flat(params)) if given.hooks else []
         reason, controller = _run(given, options, study, limits, known, folder, observers, directions)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
-            _confirm(given, options, folder, options.metric)
+            reason = _confirm(given, options, space, folder) or reason
     return _ended(given, folder, reason, controller)
 
 
-def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
-    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time."""
-    from mcqa.sweep import confirm, reading
+def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str | None:
+    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time, and
+    the reason is then LEFT_RUNNING. The study's own report is written first, whatever becomes of them."""
+    from mcqa.sweep import confirm, reading, report
 
-    recorded = reading.read(study, time.time())
-    folder = study / "confirm"
-    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded), recorded.base, options.confirm))
+    report.write(study)
+    recorded, folder = reading.read(study, time.time()), study / "confirm"
+    seed = confirm.seed_of(given.base, space.fixed)
+    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded, space.fixed), seed, options.confirm))
+    if not jobs:
+        Console().print("No trial is complete, so there is nothing to confirm.")
+        return None
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     known = confirm.known(folder, len(jobs))
-    _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
-    confirm.write(study, folder, jobs, "test/" + (metric or "acc").partition("/")[2])
+    try:
+        reason, _ = _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
+    finally:
+        confirm.write(study, folder, jobs, options.metric)
+    return reason if reason == LEFT_RUNNING else None
 
 
 def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> list[Any]:
@@ -197,12 +205,16 @@ def _directions(given: Sweep, options: Options, tree: Tree) -> list[Direction]:
     return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
 
 
-def _check_space(given: Sweep, options: Options, space: Space, tree: Tree) -> None:
+def _check_space(given: Sweep, options: Options, space: Space, tree: Tree, directions: Sequence[Direction]) -> None:
     problems = given.problems(tree, [])
     if given.hooks:
         problems += given.hooks.check(tree, space, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
+    if options.confirm:
+        from mcqa.sweep import confirm
+
+        problems += confirm.problems(tree, [dimension.name for dimension in space.dimensions], directions)
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 

@@ -80,7 +80,8 @@ def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[s
     if answer.best is not None and answer.others and not noise.is_of_seeds(study):
         yield section("Ties", answer_tables.ties(answer.best, answer))
     if told.confirmation is not None:
-        yield section("Confirmed on test", answer_tables.confirmation(told.confirmation))
+        where = "on test" if told.confirmation.metric.startswith("test/") else "with new seeds"
+        yield section(f"Confirmed {where}", answer_tables.confirmation(told.confirmation))
     if any(told.importances.values()):
         yield section("Importances", _importances(told))
     if drawn:

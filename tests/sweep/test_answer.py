@@ -287,6 +287,59 @@ def test_a_confirmation_with_predictions_is_compared_with_the_default(tmp_path):
     assert told.configurations[1].difference is None
 
 
+def with_predictions(folder, **rights):
+    """confirm.json of one run for each of several configurations; "usual" is the default."""
+    from mcqa.evaluation import predictions
+
+    for name, right in rights.items():
+        predictions.write(folder / f"confirm/{name}/predictions/test.jsonl", answered(right))
+    return [
+        {"trial": i, "default": name == "usual", "runs": [
+            {"seed": 1, "value": sum(right) / len(right), "folder": f"confirm/{name}"}]}
+        for i, (name, right) in enumerate(rights.items())
+    ]  # fmt: skip
+
+
+def test_the_mean_over_seeds_has_the_interval_of_a_pooled_accuracy(tmp_path):
+    from mcqa.evaluation import statistics
+
+    folder = make_study(tmp_path, trials(60, 50))
+    rights = {"a": exactly(80, 100), "b": exactly(78, 100, 5)}
+    one, other = with_predictions(folder, **rights)
+    told, _ = confirm(folder, [one | {"runs": one["runs"] + other["runs"]}])
+    assert told.configurations[0].mean == (0.79, *statistics.pooled_accuracy(list(rights.values())))
+
+
+@pytest.mark.parametrize("damage", ["", "{}\n", '{"id": "q0", "correct": tr'])
+def test_a_confirmation_whose_predictions_are_damaged_is_told_by_its_values(tmp_path, damage):
+    folder = make_study(tmp_path, trials(60, 50))
+    rows = with_predictions(folder, a=exactly(80, 100), usual=exactly(50, 100))
+    (folder / "confirm/a/predictions/test.jsonl").write_text(damage)
+    told, problems = confirm(folder, rows)
+    assert [one.mean.value for one in told.configurations] == [0.8, 0.5] and not told.by_questions
+    assert "confirm/a/predictions/test.jsonl is damaged" in problems[0]
+
+
+def test_what_is_no_accuracy_is_confirmed_over_seeds(tmp_path):
+    import json
+
+    from scipy.stats import ttest_ind
+
+    folder = make_study(tmp_path, trials(60, 50))
+    rows = with_predictions(folder, a=exactly(80, 100), usual=exactly(50, 100))
+    values = {0: [0.9, 1.0, 1.2], 1: [1.4, 1.5, 1.5]}
+    rows = [row | {"runs": [row["runs"][0] | {"value": value} for value in values[i]]} for i, row in enumerate(rows)]
+    (folder / "confirm.json").write_text(json.dumps({"metric": "test/loss", "configurations": rows}))
+    problems: list[str] = []
+    told = read_confirmation(read(folder, NOW), problems)
+    welch = ttest_ind(values[0], values[1], equal_var=False)
+    first = told.configurations[0]
+    assert problems == [] and not told.by_questions
+    assert first.p_holm == pytest.approx(welch.pvalue)
+    assert first.difference[1:] == pytest.approx(tuple(welch.confidence_interval()))
+    assert told.configurations[1].difference is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"configurations": 3}', '{"configurations": [{"trial": 1}]}', '{"a"'])
 def test_a_damaged_confirmation_is_named(tmp_path, text):
     folder = make_study(tmp_path, trials(60))
