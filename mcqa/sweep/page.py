@@ -1,15 +1,14 @@
 """The report of a study as one HTML file that needs nothing else; looks and tables are the comparison page's."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 
-from mcqa.comparison import page as comparison_page
 from mcqa.evaluation.best_of_many import FLIPS
+from mcqa.page import definitions, look, notes, section
 from mcqa.sweep import answer_tables, charts, noise, parallel, tables, words
 from mcqa.sweep.answer import Answer
 from mcqa.sweep.charts import Figure
@@ -45,21 +44,14 @@ def page(told: Told, plotly: str | None) -> str:
     sections = "\n".join(_sections(told, figures, plotly is not None))
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"{told.study.name}: {verdict}"),
-        look=_look(),
+        look=look(),
         looked_at=escape(words.looked_at(told.study)),
         verdict=escape(verdict),
-        notes=tables.notes(words.notes(told.study, told.answer)),
+        notes=notes(words.notes(told.study, told.answer)),
         sections=sections,
         figures=_json(figures),
         plotly=f"<script>{plotly}</script>" if plotly else "",
     )
-
-
-def _look() -> str:
-    """The style sheet of the comparison page."""
-    found = re.search(r"<style>(.*?)</style>", comparison_page.TEMPLATE.read_text("utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1].strip()
 
 
 def _json(figures: Mapping[str, Figure]) -> str:
@@ -93,12 +85,8 @@ def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[s
     if study.trials:
         yield section("Trials", tables.trials(study, answer))
     if told.problems:
-        yield section("What could not be read", tables.notes(told.problems))
-    yield section("How this was computed", tables.definitions(_methods(told)))
-
-
-def section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+        yield section("What could not be read", notes(told.problems))
+    yield section("How this was computed", definitions(_methods(told)))
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
