@@ -380,7 +380,7 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
     assert "test/acc" in (study / "report.html").read_text()
 
 
-def tested(cfg):
+def with_a_test_split(cfg):
     """A whole run of an app that has a test split."""
     if trial.current() is None:
         trial.hand_in({"status": "complete", "value": cfg.x, "metrics": {"test/acc": cfg.x + cfg.seed / 100}})
@@ -398,10 +398,12 @@ GRID = ("hydra/sweeper/sampler=grid", "hydra.sweeper.metric=dev/acc")
 
 def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
     name = "hydra.sweeper.study_name=s"
-    study = app(tested, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=1") / "s"
+    study = (
+        app(with_a_test_split, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=1") / "s"
+    )
     assert list(confirmed(study)) == [(0, False), (None, True)]
     values = {0.5: 0.5, 0.6: 0.2}
-    again = lambda cfg: tested(cfg) and values[cfg.x]  # noqa: E731
+    again = lambda cfg: with_a_test_split(cfg) and values[cfg.x]  # noqa: E731
     app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=2")
     found = confirmed(study)
     assert found[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
@@ -411,10 +413,10 @@ def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
 
 def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
     arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=1")
-    study = app(tested, *arguments) / "app"
+    study = app(with_a_test_split, *arguments) / "app"
     shutil.rmtree(study / "confirm" / "trials" / "0")
     before = confirmed(study)
-    app(tested, *arguments)
+    app(with_a_test_split, *arguments)
     assert confirmed(study) == before and (study / "confirm" / "trials" / "0" / "result.json").exists()
 
 
@@ -449,7 +451,7 @@ def test_a_confirming_run_that_fails_is_told(app):
     def task(cfg):
         if trial.current() is None and cfg.seed == 2:
             raise ValueError("bad luck")
-        return tested(cfg)
+        return with_a_test_split(cfg)
 
     study = app(task, "x=0.7,0.6", *GRID, "hydra.sweeper.confirm=2") / "app"
     assert confirmed(study)[(0, False)] == [pytest.approx(0.71), None]
@@ -461,7 +463,7 @@ def test_the_default_is_confirmed_with_what_the_study_fixes(app):
 
     def task(cfg):
         seen.append((trial.current() is not None, cfg.x, cfg.y, cfg.seed))
-        return tested(cfg)
+        return with_a_test_split(cfg)
 
     app(task, "+hydra.sweeper.params={x:'0.7,0.6',y:4,seed:3}", *GRID, "hydra.sweeper.confirm=1")
     assert seen[2:] == [(False, 0.7, 4, 4), (False, 0.5, 4, 4)]
