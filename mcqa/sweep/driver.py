@@ -166,21 +166,29 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         observers = given.hooks.observers(tree, folder, run_folder.flat(params)) if given.hooks else []
         reason, controller = _run(given, options, study, limits, known, folder, observers, directions)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
-            _confirm(given, options, folder, options.metric)
+            reason = _confirm(given, options, space, folder) or reason
     return _ended(given, folder, reason, controller)
 
 
-def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
-    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time."""
-    from mcqa.sweep import confirm, reading
+def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str | None:
+    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time, and
+    the reason is then LEFT_RUNNING. The study's own report is written first, whatever becomes of them."""
+    from mcqa.sweep import confirm, reading, report
 
-    recorded = reading.read(study, time.time())
-    folder = study / "confirm"
-    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded), recorded.base, options.confirm))
+    report.write(study)
+    recorded, folder = reading.read(study, time.time()), study / "confirm"
+    seed = confirm.seed_of(given.base, space.fixed)
+    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded, space.fixed), seed, options.confirm))
+    if not jobs:
+        Console().print("No trial is complete, so there is nothing to confirm.")
+        return None
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     known = confirm.known(folder, len(jobs))
-    _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
-    confirm.write(study, folder, jobs, "test/" + (metric or "acc").partition("/")[2])
+    try:
+        reason, _ = _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
+    finally:
+        confirm.write(study, folder, jobs, options.metric)
+    return reason if reason == LEFT_RUNNING else None
 
 
 def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> list[Any]:
@@ -217,6 +225,10 @@ def _check_space(
         problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
+    if options.confirm:
+        from mcqa.sweep import confirm
+
+        problems += confirm.problems(tree, [dimension.name for dimension in space.dimensions], directions)
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 
@@ -240,8 +252,8 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> list[A
         *(f"  {key}: {text}" for key, text in description["space"].items()),
     ]
     try:
-        space.default()
-        lines.append("  trial 0 is the default configuration")
+        moved = "; ".join(space.moved(space.default()))
+        lines.append(f"  trial 0 is the default configuration{moved and f', but {moved}'}")
     except Outside as why:
         lines.append(f"  the default configuration is no trial: {why}")
     _say(*lines)

@@ -181,6 +181,7 @@ def _trial(
         seconds=_seconds(result, started, ended or alive),
         attempts=len(jobs),
         error=_error(stored, result) if status in ("failed", "running", "waiting") else None,
+        default=None if stored is None else stored.user_attrs.get("default"),
         slot=next((job["slot"] for job in jobs if isinstance(job.get("slot"), int)), None),
         folder=folder,
     )

@@ -22,7 +22,8 @@ class Trial:
     """One trial. Times are seconds since 1970; reports are (point, value), each point once, in order.
 
     values: of a complete trial, one an objective. params: what was swept, by key. alive: when a trial that has not
-    ended last gave a sign of life.
+    ended last gave a sign of life. default: whether it has the default configuration, as the storage says; None where
+    it says nothing.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Trial:
     attempts: int
     error: str | None
     slot: int | None
+    default: bool | None
     folder: Path
 
     @property
@@ -100,7 +102,12 @@ class Recorded:
 
     @cached_property
     def default(self) -> Trial | None:
-        """The trial in which every swept key has the value that the base configuration gives it."""
+        """The trial that was asked with the values of the base configuration.
+
+        Where the storage does not say, the values are compared, which cannot tell the option of a group without a name.
+        """
+        if any(trial.default is not None for trial in self.trials):
+            return next((trial for trial in self.trials if trial.default), None)
         defaults = run_folder.flat(self.base)
         return next((trial for trial in self.trials if _is_default(trial, defaults, self.base)), None)
 

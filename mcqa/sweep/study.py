@@ -7,6 +7,7 @@ Plan           a list of jobs in memory: the plain product of --multirun
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from mcqa.sweep.space import Outside, Point, Space
 OVERRIDES = (
     "overrides"  # user attributes of a trial in Optuna; the first is written last: without it, asking was cut off
 )
+DEFAULT = "default"  # whether the trial is the default configuration; of the first one, and of all in a grid
 PRUNED = "pruned"  # decided; the trial may not know yet
 
 
@@ -55,16 +57,17 @@ class Plan:
     """
     Args:
         jobs: the overrides of each.
-        known: those that an earlier controller started, the first ones of the list.
+        known: those that an earlier controller started.
     """
 
     def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[Known] = ()) -> None:
         self._jobs = [list(job) for job in jobs]
         self._outcomes: dict[int, Outcome | None] = {one.trial: one.outcome for one in known}
+        self._left = (number for number in range(len(self._jobs)) if number not in self._outcomes)
 
     def ask(self) -> Suggestion | None:
-        number = len(self._outcomes)
-        if number == len(self._jobs):
+        number = next(self._left, None)
+        if number is None:
             return None
         self._outcomes[number] = None
         return Suggestion(number, {})
@@ -158,6 +161,8 @@ class OptunaStudy:
 
     def _draw(self, trial: optuna.Trial) -> None:
         texts = self._space.draw(trial)
+        if trial.number == 0:
+            trial.set_user_attr(DEFAULT, False)  # else it would have come first
         trial.set_user_attr(OVERRIDES, texts)
         self._texts[trial.number] = texts
 
@@ -186,15 +191,17 @@ class OptunaStudy:
         if self._grid:
             params = next(self._combinations, None)
             return None if params is None else self._space.point(params)
-        if self._texts:
-            return None
+        return None if self._texts else self._default
+
+    @cached_property
+    def _default(self) -> Point | None:
         try:
             return self._space.default()
         except Outside:
             return None
 
     def _added(self, point: Point) -> Suggestion:
-        attributes = {OVERRIDES: point.overrides}
+        attributes = {DEFAULT: self._is_default(point), OVERRIDES: point.overrides}
         self._study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
@@ -206,6 +213,10 @@ class OptunaStudy:
         trial = self._study.get_trials(deepcopy=False)[-1]
         self._remember(trial)
         return Suggestion(trial.number, point.params)
+
+    def _is_default(self, point: Point) -> bool:
+        usual = self._default
+        return usual is not None and point.overrides == usual.overrides and not any(self._space.moved(usual))
 
     def overrides(self, number: int) -> list[str]:
         return [*self._space.fixed, *self._texts[number]]

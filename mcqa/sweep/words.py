@@ -144,11 +144,12 @@ def _default(study: Recorded, answer: Answer, best: Trial) -> Iterator[str]:
 
 
 def difference(against: Against) -> str:
-    """Such as `−2.1 points (−4.0 to −0.2), p = 0.0121 after Holm: not told apart`."""
+    """Such as `−2.1 points (−4.0 to −0.2), p = 0.0121 corrected for the choice: worse …`."""
     found = f"{points(against.difference.value)} points ({interval(*against.difference[1:])})"
-    p = p_value(against.p_holm)
+    p = p_value(against.p_adjusted)
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    return f"{found}, {p} after Holm: {'not told apart from the best' if against.tied else 'worse by more than noise'}"
+    said = "not told apart from the best" if against.tied else "worse by more than noise"
+    return f"{found}, {p} corrected for the choice: {said}"
 
 
 def _luck(study: Recorded, answer: Answer) -> Iterator[str]:
@@ -214,5 +215,6 @@ def ranges(study: Recorded, numbers: Sequence[int], key: str) -> str:
 def default_value(study: Recorded, key: str) -> str:
     from mcqa.run_folder import flat
 
-    found = default(key, flat(study.base), study.base)
+    usual = study.default.params if study.default else {}
+    found = usual[key] if key in usual else default(key, flat(study.base), study.base)
     return "–" if found is None else parameter(found)

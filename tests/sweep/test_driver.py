@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -394,6 +395,108 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
         (None, True): [pytest.approx(0.51), pytest.approx(0.52)],
     }
     assert "test/acc" in (study / "report.html").read_text()
+
+
+def with_a_test_split(cfg):
+    """A whole run of an app that has a test split."""
+    if trial.current() is None:
+        trial.hand_in({"status": "complete", "value": cfg.x, "metrics": {"test/acc": cfg.x + cfg.seed / 100}})
+    return cfg.x
+
+
+def confirmed(study):
+    """By trial and default, the values of the seeds."""
+    rows = run_folder.read_json(study / "confirm.json")["configurations"]
+    return {(row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in rows}
+
+
+GRID = ("hydra/sweeper/sampler=grid", "hydra.sweeper.metric=dev/acc")
+
+
+def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
+    name = "hydra.sweeper.study_name=s"
+    study = (
+        app(with_a_test_split, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=1") / "s"
+    )
+    assert list(confirmed(study)) == [(0, False), (None, True)]
+    values = {0.5: 0.5, 0.6: 0.2}
+    again = lambda cfg: with_a_test_split(cfg) and values[cfg.x]  # noqa: E731
+    app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=2")
+    found = confirmed(study)
+    assert found[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
+    assert found[(None, True)] == [pytest.approx(0.51)] and found[(1, True)] == [pytest.approx(0.52)]
+    assert len(run_folder.read_yaml(study / "confirm" / "jobs.yaml")) == 4
+
+
+def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
+    arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=1")
+    study = app(with_a_test_split, *arguments) / "app"
+    shutil.rmtree(study / "confirm" / "trials" / "0")
+    before = confirmed(study)
+    app(with_a_test_split, *arguments)
+    assert confirmed(study) == before and (study / "confirm" / "trials" / "0" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["hydra.sweeper.direction=[maximize,minimize]"], "several directions"),
+        (["seed=null"], "whole number `seed`"),
+        (["seed=1,2"], "no seed is a new one"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_told_before_the_study(app, overrides, told):
+    with pytest.raises(ConfigError, match=f"hydra.sweeper.confirm: .*{told}"):
+        app(lambda cfg: pytest.fail("it ran"), "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1", *overrides)
+
+
+def test_a_study_whose_trials_all_failed_has_its_report_and_nothing_to_confirm(app, capsys):
+    study = app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1") / "app"
+    assert "nothing to confirm" in capsys.readouterr().out
+    assert (study / "report.html").exists() and not (study / "confirm.json").exists()
+
+
+def test_an_app_that_measures_nothing_on_test_is_confirmed_by_what_it_returns(app):
+    task = lambda cfg: cfg.x + cfg.seed / 100  # noqa: E731
+    study = app(task, "x=0.7,0.6", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm=2") / "app"
+    assert confirmed(study)[(0, False)] == [pytest.approx(0.71), pytest.approx(0.72)]
+    page = (study / "report.html").read_text()
+    assert "Confirmed with new seeds" in page and "measured as the trials were" in page and "test/" not in page
+
+
+def test_a_confirming_run_that_fails_is_told(app):
+    def task(cfg):
+        if trial.current() is None and cfg.seed == 2:
+            raise ValueError("bad luck")
+        return with_a_test_split(cfg)
+
+    study = app(task, "x=0.7,0.6", *GRID, "hydra.sweeper.confirm=2") / "app"
+    assert confirmed(study)[(0, False)] == [pytest.approx(0.71), None]
+    assert "The confirmation of trial 0 with seed 2 failed: ValueError: bad luck" in (study / "report.html").read_text()
+
+
+def test_the_default_is_confirmed_with_what_the_study_fixes(app):
+    seen = []
+
+    def task(cfg):
+        seen.append((trial.current() is not None, cfg.x, cfg.y, cfg.seed))
+        return with_a_test_split(cfg)
+
+    app(task, "+hydra.sweeper.params={x:'0.7,0.6',y:4,seed:3}", *GRID, "hydra.sweeper.confirm=1")
+    assert seen[2:] == [(False, 0.7, 4, 4), (False, 0.5, 4, 4)]
+
+
+def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
+    for kind in ("plain", "odd"):
+        (tmp_path / "conf" / "kind" / f"{kind}.yaml").write_text(f"size: {len(kind)}\n")
+
+    def task(cfg):
+        trial.current() or trial.hand_in({"status": "complete", "value": 1.0, "metrics": {"test/acc": 1.0}})
+        return float(cfg.kind.size)
+
+    study = app(task, "kind=odd,plain", *GRID, "hydra.sweeper.confirm=1") / "app"
+    assert list(confirmed(study)) == [(1, True)]
+    assert "Trial 1 is the default configuration" in (study / "report.html").read_text()
 
 
 # --- in processes of their own

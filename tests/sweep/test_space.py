@@ -386,6 +386,14 @@ def test_the_default_of_a_conditional_space_takes_what_the_function_suggests_fro
         space({"peft": "none,lora"}, base=without, function=f"{HERE}.lora_has_a_rank").default()
 
 
+def test_what_a_function_makes_of_the_default_is_told():
+    base = BASE | {"peft": BASE["peft"] | {"alpha": 32}, "name": "rank 16 seed 0"}
+    same = space({"peft": "none,lora"}, base=base, function=f"{HERE}.lora_has_a_rank")
+    assert list(same.moved(same.default())) == []
+    other = space({"peft": "none,lora"}, base=base | {"name": "run"}, function=f"{HERE}.lora_has_a_rank")
+    assert list(other.moved(other.default())) == [f"function={HERE}.lora_has_a_rank gives name='rank 16 seed 0'"]
+
+
 def test_combinations_come_once_each_with_the_last_key_fastest():
     found = space({"seed": "range(2)", "peft": "none,lora"})
     rows = [tuple(row.values()) for row in found.combinations(None)]

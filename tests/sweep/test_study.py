@@ -206,6 +206,40 @@ def test_without_a_default_inside_the_space_trial_0_is_the_samplers(tmp_path):
     assert 1e-4 <= asked.params["rate"] <= 1
 
 
+def seeded(trial, config):
+    return {"deep.other": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, [True, None]),
+        ({"params": PARAMS | {"rate": "tag(log,interval(1e-4,1e-3))"}}, [False, None]),
+        ({"function": f"{HERE}.seeded"}, [False, None]),
+        ({"params": {"name": "c,a"}, "sampler": {"name": "grid"}}, [False, True]),
+    ],
+)
+def test_the_study_says_which_trial_is_the_default_configuration(tmp_path, changes, said):
+    study = open_study(tmp_path, **changes)
+    study.ask(), study.ask()
+    assert [one.user_attrs.get("default") for one in stored(tmp_path).trials] == said
+
+
+def test_the_option_of_a_group_without_a_name_is_the_default_too(tmp_path):
+    groups = {"prompt": "cloze"}
+    for name in ("tpe", "grid"):
+        (tmp_path / name).mkdir()
+        base = {"prompt": {"style": "cloze", "instruction": ""}}
+        space = parse({"prompt": "letters,cloze"}, [], base, groups, None)
+        study = OptunaStudy(
+            tmp_path / name, name="s", space=space, directions=["maximize"], sampler={"name": name},
+            pruner={"name": "none"}, seed=1, storage=None,
+        )  # fmt: skip
+        study.ask(), study.ask()
+        (usual,) = (one for one in stored(tmp_path / name).trials if one.user_attrs.get("default"))
+        assert usual.params == {"prompt": "cloze"}
+
+
 def test_the_default_of_a_conditional_space_is_trial_0_and_its_function_is_called_for_every_trial(tmp_path):
     study = open_study(tmp_path, function=f"{HERE}.conditional")
     assert study.ask().params["name"] == "a"
@@ -458,6 +492,11 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_with_its_line(tmp_pa
     journal.write_text("".join([*lines[:3], "what\n", *lines[3:]]))
     with pytest.raises(ConfigError, match=r"journal.log:4: the study's journal is damaged"):
         open_study(tmp_path)
+
+
+def test_a_plan_hands_out_what_an_earlier_controller_did_not_start_also_from_the_middle():
+    plan = Plan([["a=1"], ["a=2"], ["a=3"]], [Known(1, complete(1.0), 1, "j")])
+    assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 2, None]
 
 
 def test_a_plan_hands_out_its_jobs_in_order_and_remembers_their_ends():
