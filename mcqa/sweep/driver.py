@@ -15,12 +15,13 @@ from rich.console import Console
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
-from mcqa.sweep import opening, samplers
+from mcqa.sweep import identity, opening, samplers
 from mcqa.sweep import space as spaces
+from mcqa.sweep import storage as storages
 from mcqa.sweep.backends import for_launcher
 from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
 from mcqa.sweep.given import Sweep, Tree, plain, told
-from mcqa.sweep.job import Job, commit_of
+from mcqa.sweep.job import Job, commit_of, folder_of
 from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
 from mcqa.sweep.mailbox import Mailbox
@@ -51,6 +52,8 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     name = f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     folder = given.named(name)
     _check_all(given, jobs)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_multirun(given, folder)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
@@ -101,8 +104,6 @@ def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
 
 
 def _study(given: Sweep, options: Options) -> list[Any]:
-    from mcqa.sweep import identity
-
     tree = given.base
     overrides = list(given.arguments)
     space = spaces.parse(
@@ -117,19 +118,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     _check_space(given, options, space, tree)
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
+    url = storages.absolute(options.storage) if options.storage else None
     description = {
         "name": folder.name,
         "sweep": given.choices.get("sweeps"),
         "created": time.time(),
-        "commit": commit_of(Path.cwd()),
+        "commit": commit_of(folder_of(given.task)),
         "directions": directions,
         "metric": options.metric,
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": options.storage,
+        "storage": storages.remembered(url) if url else None,
         "space": space.grammar(),
         "base": tree,
+        "interpolations": identity.interpolations(given.config),
         "overrides": overrides,
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
@@ -138,17 +141,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         return _shown(folder, description, space)
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
-        identity.check_same(folder, description, allow_changes=options.allow_changes)
+        description = identity.check_same(folder, description, allow_changes=options.allow_changes)
         study = OptunaStudy(
             folder,
-            name=folder.name,
+            name=description["name"],  # also of a folder that was renamed
             space=space,
             directions=directions,
             sampler=options.sampler,
             pruner=options.pruner,
             seed=options.seed,
-            storage=options.storage,
+            storage=url,
+            take_over=options.allow_changes,
         )
+        identity.write_description(folder, description)
+        _write_multirun(given, folder)
+        _tell_changes(given, folder, description, study)
         known = [_found(folder, trial) for trial in study.known()]
         limits = Limits(
             options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s
@@ -159,6 +166,24 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             _confirm(given, options, folder, options.metric)
     return _ended(given, folder, reason, controller)
+
+
+def _write_multirun(given: Sweep, folder: Path) -> None:
+    """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
+    storages.hide(given.hydra)
+    OmegaConf.save(given.config, folder / "multirun.yaml")
+
+
+def _tell_changes(given: Sweep, folder: Path, description: Mapping[str, Any], study: Study) -> None:
+    """What of the study's past is not what it is now: its code, and folders that are not of its trials."""
+    console = Console()
+    now = commit_of(folder_of(given.task))
+    if description["commit"] != now:
+        began, goes_on = (str(one)[:7] for one in (description["commit"], now))
+        console.print(f"Note: the study began on commit {began} and goes on with {goes_on}.", highlight=False)
+    for known in study.known():
+        if aside := identity.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):
+            console.print(identity.moved(known.trial, aside), highlight=False, soft_wrap=True)
 
 
 def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
+from mcqa.sweep import storage
 from mcqa.sweep.composition import Composer
 from mcqa.sweep.options import Direction
 
@@ -112,6 +113,7 @@ class Sweep:
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
             config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
+        storage.hide(config.hydra)
         if problems := self.problems(tree, overrides):
             raise ConfigError("\n".join(problems))
         target.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ class Trial:
 
     number: int
     status: Status
+    commit: str | None  # of the code that ran, once it ended
     values: tuple[float, ...]
     params: Mapping[str, Any]
     reports: tuple[tuple[int, float], ...]
