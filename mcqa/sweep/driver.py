@@ -26,6 +26,7 @@ from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.options import Direction, Options, options_of
+from mcqa.sweep.recorded import short_commit
 from mcqa.sweep.space import Outside, Space
 from mcqa.sweep.spelling import leaves
 from mcqa.sweep.study import OptunaStudy, Plan, Study
@@ -179,7 +180,7 @@ def _tell_changes(given: Sweep, folder: Path, description: Mapping[str, Any], st
     console = Console()
     now = commit_of(folder_of(given.task))
     if description["commit"] != now:
-        began, goes_on = (str(one)[:7] for one in (description["commit"], now))
+        began, goes_on = short_commit(description["commit"]), short_commit(now)
         console.print(f"Note: the study began on commit {began} and goes on with {goes_on}.", highlight=False)
     for known in study.known():
         if aside := identity.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):

@@ -134,5 +134,10 @@ def plain(text: str) -> Any:
         return text
 
 
+def short_commit(commit: str | None) -> str:
+    name, plus, dirty = (commit or "none").partition("+")
+    return name[:7] + plus + dirty
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

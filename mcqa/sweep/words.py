@@ -8,7 +8,7 @@ from mcqa.comparison.configurations import shown
 from mcqa.comparison.words import interval, p_value, percent, points
 from mcqa.sweep import noise
 from mcqa.sweep.answer import Against, Answer
-from mcqa.sweep.recorded import Recorded, Status, Trial, default, same
+from mcqa.sweep.recorded import Recorded, Status, Trial, default, same, short_commit
 
 SHOWN_TRIALS, LONGEST_VALUE = 8, 40
 FEW = 20
@@ -128,13 +128,8 @@ def _commits(study: Recorded) -> Iterator[str]:
         if trial.commit:
             ran.setdefault(trial.commit, []).append(trial.number)
     if len(ran) > 1:
-        said = [f"{spans(numbers)} on {_short(commit)}" for commit, numbers in ran.items()]
+        said = [f"{spans(numbers)} on {short_commit(commit)}" for commit, numbers in ran.items()]
         yield f"The code changed on the way: trials {', '.join(said)}."
-
-
-def _short(commit: str) -> str:
-    name, plus, dirty = commit.partition("+")
-    return name[:7] + plus + dirty
 
 
 def spans(numbers: Sequence[int]) -> str:
