@@ -184,7 +184,7 @@ def _tell_changes(given: Sweep, folder: Path, description: Mapping[str, Any], st
         console.print(f"Note: the study began on commit {began} and goes on with {goes_on}.", highlight=False)
     for known in study.known():
         if aside := identity.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):
-            console.print(identity.moved(known.trial, aside), highlight=False, soft_wrap=True)
+            console.print(identity.moved(known.trial, aside), highlight=False, markup=False, soft_wrap=True)
 
 
 def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
