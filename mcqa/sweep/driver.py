@@ -15,16 +15,18 @@ from rich.console import Console
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
-from mcqa.sweep import opening, samplers
+from mcqa.sweep import identity, opening, samplers
 from mcqa.sweep import space as spaces
+from mcqa.sweep import storage as storages
 from mcqa.sweep.backends import for_launcher
 from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
 from mcqa.sweep.given import Sweep, Tree
-from mcqa.sweep.job import Job, commit_of
+from mcqa.sweep.job import Job, commit_of, folder_of
 from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.options import Direction, Options, options_of
+from mcqa.sweep.recorded import short_commit
 from mcqa.sweep.space import Outside, Space
 from mcqa.sweep.spelling import leaves
 from mcqa.sweep.study import OptunaStudy, Plan, Study
@@ -53,6 +55,8 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     _check_all(given, folder, jobs)
     if given.is_dry_run:
         return _listed(jobs, options.n_jobs, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_multirun(given, folder)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
     failed = [trial for trial in controller.trials if trial.state == "failed"]
@@ -109,8 +113,6 @@ def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
 
 
 def _study(given: Sweep, options: Options) -> list[Any]:
-    from mcqa.sweep import identity
-
     tree = given.base
     problems = given.problems(tree, given.fixed)
     overrides = list(given.arguments)
@@ -126,19 +128,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     _check_space(given, options, space, tree, directions, problems)
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
+    url = storages.absolute(options.storage) if options.storage else None
     description = {
         "name": folder.name,
         "sweep": given.choices.get("sweeps"),
         "created": time.time(),
-        "commit": commit_of(Path.cwd()),
+        "commit": commit_of(folder_of(given.task)),
         "directions": directions,
         "metric": options.metric,
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": options.storage,
+        "storage": storages.remembered(url) if url else None,
         "space": space.grammar(),
         "base": tree,
+        "interpolations": identity.interpolations(given.config),
         "overrides": overrides,
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
@@ -147,17 +151,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         return _shown(folder, description, space)
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
-        identity.check_same(folder, description, allow_changes=options.allow_changes)
+        description = identity.check_same(folder, description, allow_changes=options.allow_changes)
         study = OptunaStudy(
             folder,
-            name=folder.name,
+            name=description["name"],  # also of a folder that was renamed
             space=space,
             directions=directions,
             sampler=options.sampler,
             pruner=options.pruner,
             seed=options.seed,
-            storage=options.storage,
+            storage=url,
+            take_over=options.allow_changes,
         )
+        identity.write_description(folder, description)
+        _write_multirun(given, folder)
+        _tell_changes(given, folder, description, study)
         known = [_found(folder, trial) for trial in study.known()]
         limits = Limits(
             options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s
@@ -168,6 +176,23 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             reason = _confirm(given, options, space, folder) or reason
     return _ended(given, folder, reason, controller)
+
+
+def _write_multirun(given: Sweep, folder: Path) -> None:
+    """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
+    storages.hide(given.hydra)
+    OmegaConf.save(given.config, folder / "multirun.yaml")
+
+
+def _tell_changes(given: Sweep, folder: Path, description: Mapping[str, Any], study: Study) -> None:
+    """What of the study's past is not what it is now: its code, and folders that are not of its trials."""
+    now = commit_of(folder_of(given.task))
+    if description["commit"] != now:
+        began, goes_on = short_commit(description["commit"]), short_commit(now)
+        _say(f"Note: the study began on commit {began} and goes on with {goes_on}.")
+    for known in study.known():
+        if aside := identity.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):
+            _say(identity.moved(known.trial, aside))
 
 
 def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str | None:

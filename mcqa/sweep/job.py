@@ -47,7 +47,7 @@ class Job:
         self.folder = folder
         self.token = token
         self.import_path = list(sys.path)
-        self.code = _folder_of(task_function)
+        self.code = folder_of(task_function)
         self.commit = commit_of(self.code)
         self._app: _App | None = _App(task_function, hydra_context.callbacks, _own_resolvers(), _version_base())
         self._pickled = b""
@@ -241,15 +241,24 @@ def _own_resolvers() -> dict[str, Callable[..., Any]]:
     }
 
 
-def _folder_of(function: Any) -> Path:
+def folder_of(function: Any) -> Path:
     module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
     return Path(getattr(module, "__file__", None) or Path.cwd() / "-").absolute().parent
 
 
 @functools.lru_cache
 def commit_of(folder: Path) -> str | None:
-    """The commit of a checkout when this process first asked, about when it loaded its code; None without one."""
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    """The commit of a checkout when this process first asked, about when it loaded its code; None without one.
+
+    `+dirty` after it: files that git knows were edited and not committed.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    edited = commit and _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}+dirty" if edited else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

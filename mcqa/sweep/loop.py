@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from mcqa.errors import ConfigError
 from mcqa.sweep import controller as c
 from mcqa.sweep.backends import Backend, SubmissionError
+from mcqa.sweep.identity import moved, set_aside
 from mcqa.sweep.live import Live
 from mcqa.sweep.mailbox import FINAL, Mailbox
 from mcqa.sweep.outcomes import problem_of
@@ -201,14 +202,15 @@ class Loop:
 
     def _submit(self, number: int, attempt: int) -> c.Event:
         folder = self._folder(number)
-        overrides = self.study.overrides(number)
-        self.live.name(number, overrides)
+        if aside := set_aside(folder, self.study.drawn(number)):
+            self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
         slot = min(set(range(len(self.running) + 1)) - {running.slot for running in self.running.values()})
         try:
+            overrides = self.study.overrides(number)
+            self.live.name(number, overrides)
             if not (folder / "config.yaml").exists():
                 self.compose(number, overrides)
-            with _ctrl_c_reaches_trials(self.backend):
-                self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
+            self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
             try:
                 job = self.backend.submit(folder, attempt, slot)
             finally:
@@ -234,18 +236,6 @@ def outcome(result: dict[str, Any]) -> c.Outcome:
     value = result.get("value")
     values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
     return c.Outcome(result["status"], values, result.get("error"))
-
-
-@contextmanager
-def _ctrl_c_reaches_trials(backend: Backend) -> Iterator[None]:
-    """Where they run within this process, for nobody else could stop one."""
-    before = signal.getsignal(signal.SIGINT)
-    if backend.name == "debug":
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _size(path: str) -> int:

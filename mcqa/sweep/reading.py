@@ -15,6 +15,7 @@ import yaml
 
 from mcqa.errors import ConfigError
 from mcqa.sweep.recorded import ENDED, Direction, Recorded, Status, Swept, Trial, is_number, plain
+from mcqa.sweep.storage import usable
 
 _OF_OPTUNA: dict[str, Status] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting"}
 _NEEDED = ("name", "space", "base", "overrides")
@@ -117,7 +118,8 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
     try:
         import optuna
 
-        storage = _opened(folder, description.get("storage"))
+        url = description.get("storage")
+        storage = _opened(folder, usable(url) if isinstance(url, str) else None)
         names = optuna.get_all_study_names(storage)
         wanted = str(description.get("name") or folder.name)
         return optuna.load_study(study_name=wanted if wanted in names or len(names) != 1 else names[0], storage=storage)
@@ -127,14 +129,14 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
         return None
 
 
-def _opened(folder: Path, url: Any) -> Any:
+def _opened(folder: Path, url: str | None) -> Any:
     """Nothing is created where the storage does not exist yet."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     journal = folder / "journal.log"
-    if isinstance(url, str) and "://" in url:
+    if url:
         if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
             raise FileNotFoundError(f"there is no {url.removeprefix('sqlite:///')}")
         return optuna.storages.get_storage(url)
@@ -172,6 +174,7 @@ def _trial(
     return Trial(
         number=number,
         status=status,
+        commit=str(result["commit"]) if result.get("commit") else None,
         values=_values(stored, result) if status == "complete" else (),
         params=_params(folder, space, problems) if stored is None else dict(stored.params),
         reports=reports or (() if stored is None else tuple(sorted(stored.intermediate_values.items()))),

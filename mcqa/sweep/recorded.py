@@ -28,6 +28,7 @@ class Trial:
 
     number: int
     status: Status
+    commit: str | None  # of the code that ran, once it ended
     values: tuple[float, ...]
     params: Mapping[str, Any]
     reports: tuple[tuple[int, float], ...]
@@ -138,6 +139,11 @@ def plain(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+
+
+def short_commit(commit: str | None) -> str:
+    name, plus, dirty = (commit or "none").partition("+")
+    return name[:7] + plus + dirty
 
 
 def is_number(value: Any) -> bool:

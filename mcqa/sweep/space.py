@@ -80,7 +80,8 @@ class Space:
             suggested = {name: value for name, value in trial.params.items() if name not in names}
             return {key: text_of(value) for key, value in (suggested | dict(returned)).items()}
         except Exception as error:
-            raise ConfigError(f"hydra.sweeper.function={path}: {type(error).__name__}: {error}") from error
+            hint = " A key has the same choices in every trial." if "dynamic value space" in str(error) else ""
+            raise ConfigError(f"hydra.sweeper.function={path}: {type(error).__name__}: {error}{hint}") from error
 
     def point(self, params: Mapping[str, Any]) -> Point:
         """The trial with these values, without asking a study."""

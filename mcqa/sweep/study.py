@@ -15,8 +15,9 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from mcqa.errors import ConfigError
 from mcqa.sweep.controller import Known, Outcome
-from mcqa.sweep.opening import check, check_directions, open_storage
+from mcqa.sweep.opening import check, check_choices, check_directions, claim, open_storage
 from mcqa.sweep.outcomes import ERROR, STATES, outcome_of, problem_of
 from mcqa.sweep.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.space import Outside, Point, Space
@@ -41,7 +42,14 @@ class Study(Protocol):
         """The next trial; None when there are no more."""
 
     def overrides(self, number: int) -> list[str]:
-        """Everything on the trial's command line."""
+        """Everything on the trial's command line.
+
+        Raises:
+            ConfigError: there is none, with the reason; that trial has failed.
+        """
+
+    def drawn(self, number: int) -> list[str]:
+        """Those of the overrides that make it this trial and no other."""
 
     def report(self, number: int, point: int, value: float) -> bool:
         """Note a value on the way, and whether the trial should stop. The first report of a point counts."""
@@ -75,6 +83,9 @@ class Plan:
     def overrides(self, number: int) -> list[str]:
         return list(self._jobs[number])
 
+    def drawn(self, number: int) -> list[str]:
+        return self.overrides(number)
+
     def report(self, number: int, point: int, value: float) -> bool:
         return False
 
@@ -95,9 +106,11 @@ class OptunaStudy:
         sampler, pruner: see samplers.py; the sampler's name may also be grid.
         seed: None draws differently each time.
         storage: a URL that Optuna knows (sqlite:///x.db, postgresql://…); None is the journal.
+        take_over: a study of that name in the storage, although another folder's controller began it.
 
     Raises:
-        ConfigError: when these do not go together or the storage cannot be opened.
+        ConfigError: when these do not go together, or not with the trials that the study has; when the storage
+            cannot be opened; when the function of a conditional space failed for every trial so far.
     """
 
     def __init__(
@@ -111,6 +124,7 @@ class OptunaStudy:
         pruner: Mapping[str, Any],
         seed: int | None,
         storage: str | None,
+        take_over: bool = False,
     ) -> None:
         check(space, directions, sampler, pruner)
         self._space = space
@@ -127,13 +141,19 @@ class OptunaStudy:
             load_if_exists=True,
         )
         check_directions(self._study, directions)
+        check_choices(self._study, space)
+        if storage is not None:
+            claim(self._study, folder, take_over)
         self._texts: dict[int, list[str]] = {}
+        self._undrawn: dict[int, ConfigError] = {}
         self._running: dict[int, optuna.Trial] = {}
         self._points: dict[int, set[int]] = {}
         self._pruned: set[int] = set()
         self._combinations = self._not_asked_yet()
         for trial in self._asked():
             self._remember(trial)
+        if self._undrawn and not self._texts:  # and nothing was ever found that could be lost
+            raise next(iter(self._undrawn.values()))
 
     def _asked(self) -> list[FrozenTrial]:
         """Not those that somebody put into Optuna's queue and no controller has taken from it yet."""
@@ -160,7 +180,12 @@ class OptunaStudy:
                 self._draw(self._running[trial.number])
 
     def _draw(self, trial: optuna.Trial) -> None:
-        texts = self._space.draw(trial)
+        """A function that fails, or wants other choices for a key than before, costs this trial and not the study."""
+        try:
+            texts = self._space.draw(trial)
+        except ConfigError as error:
+            self._undrawn[trial.number] = error
+            return
         if trial.number == 0:
             trial.set_user_attr(DEFAULT, False)  # else it would have come first
         trial.set_user_attr(OVERRIDES, texts)
@@ -172,7 +197,8 @@ class OptunaStudy:
     def ask(self) -> Suggestion | None:
         """
         Raises:
-            ConfigError: when the function of a conditional space fails; its trial is drawn again at the next start.
+            ConfigError: when the function of a conditional space fails for the first trial, which is drawn again at
+                the next start. Of a later one `overrides` raises it.
         """
         with self._together(durable=True):
             point = self._settled()
@@ -184,6 +210,8 @@ class OptunaStudy:
             self._running[trial.number] = trial
             self._points[trial.number] = set()
             self._draw(trial)
+            if self._undrawn and not self._texts:
+                raise self._undrawn[trial.number]
             return Suggestion(trial.number, trial.params)
 
     def _settled(self) -> Point | None:
@@ -219,7 +247,12 @@ class OptunaStudy:
         return usual is not None and point.overrides == usual.overrides and not any(self._space.moved(usual))
 
     def overrides(self, number: int) -> list[str]:
+        if number in self._undrawn:
+            raise self._undrawn[number]
         return [*self._space.fixed, *self._texts[number]]
+
+    def drawn(self, number: int) -> list[str]:
+        return list(self._texts.get(number, []))
 
     def report(self, number: int, point: int, value: float) -> bool:
         trial = self._running.get(number)

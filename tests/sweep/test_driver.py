@@ -319,6 +319,131 @@ def test_what_was_submitted_is_what_runs_also_after_the_yaml_was_edited(app, tmp
     assert seen[0] == seen[1]
 
 
+def test_a_shuffled_list_does_not_refuse_its_own_restart(app):
+    arguments = ("y=shuffle(1,2,3,4,5,6,7,8)", "hydra/sweeper/sampler=grid", "hydra.sweeper.seed=1")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=4") / "app"
+    for _ in range(2):
+        app(value_of_x, *arguments, "hydra.sweeper.n_trials=8")
+    assert sorted(config_of(study, number)["y"] for number in range(8)) == list(range(1, 9))
+
+
+def test_other_choices_are_refused_before_anything_is_written_and_the_study_goes_on_without_them(app):
+    arguments = ("hydra.sweeper.study_name=s", "hydra.sweeper.allow_changes=true")
+    study = app(value_of_x, "y=1,2", "hydra.sweeper.n_trials=1", *arguments) / "s"
+    before = (study / "study.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"y: choice\(1,2\) -> choice\(1,2,3\)"):
+        app(value_of_x, "y=1,2,3", "hydra.sweeper.n_trials=2", *arguments)
+    assert (study / "study.yaml").read_text() == before
+    app(value_of_x, "y=1,2", "hydra.sweeper.n_trials=2", *arguments)
+    assert len(stored(study)) == 2
+
+
+def test_a_renamed_folder_is_still_the_same_study(app, tmp_path):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.storage=sqlite:///study.db")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=2", "hydra.sweeper.study_name=one") / "one"
+    first = [config_of(study, number)["x"] for number in range(2)]
+    study = study.rename(study.with_name("two"))
+    app(value_of_x, *arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.study_name=two")
+    trials = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path}/study.db").trials
+    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
+    assert [one.value for one in trials[:2]] == first
+
+
+def test_one_storage_is_not_controlled_from_two_folders(app):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=s")
+    app(value_of_x, *arguments, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=here/s")
+    with pytest.raises(ConfigError, match=f"belongs to {Path('here/s').absolute()}"):
+        app(lambda cfg: pytest.fail("it ran"), *arguments, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=there/s")
+
+
+def test_another_storage_is_refused_and_where_allowed_no_trial_takes_the_result_of_another(app, tmp_path, capsys):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.seed=null")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=3") / "app"
+    before = [config_of(study, number)["x"] for number in range(3)]
+    arguments = (*arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.storage=sqlite:///study.db")
+    with pytest.raises(ConfigError, match=r"storage: \(absent\) -> \"sqlite:///.*study.db"):
+        app(value_of_x, *arguments)
+    app(value_of_x, *arguments, "hydra.sweeper.allow_changes=true")
+    trials = optuna.load_study(study_name="app", storage=f"sqlite:///{tmp_path}/study.db").trials
+    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
+    aside = [run_folder.read_yaml(study / "set_aside" / f"{number}-0" / "config.yaml")["x"] for number in (1, 2)]
+    assert aside == before[1:] and trials[0].value == before[0]  # the default is the same in both
+    assert "the folder of trial 1 was another trial's" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_time_in_the_configuration_does_not_refuse_the_restart(app, tmp_path):
+    config = tmp_path / "conf" / "config.yaml"
+    config.write_text(config.read_text() + "stamp: ${now:%H%M%S%f}\nhome: ${oc.env:SOME_HOME,a}\n")
+    app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1")
+    study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2") / "app"
+    assert [one.state.name for one in stored(study)] == ["COMPLETE"] * 2
+    with pytest.raises(ConfigError, match="base.stamp"):
+        app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=3", "stamp=typed")
+
+
+def test_a_function_that_fails_costs_one_trial(app):
+    study = app(
+        value_of_x, "y=1,2", "hydra.sweeper.n_trials=6", "hydra.sweeper.seed=3",
+        f"hydra.sweeper.function={__name__}.only_with_1",
+    ) / "app"  # fmt: skip
+    states = {one.params["y"]: one.state.name for one in stored(study)}
+    assert states == {1: "COMPLETE", 2: "FAIL"}
+    assert {row["error"] for row in table(study) if row["status"] == "failed"} == {
+        f"hydra.sweeper.function={__name__}.only_with_1: RuntimeError: not with 2"
+    }
+
+
+def only_with_1(trial, config):
+    if trial.params["y"] == 2:
+        raise RuntimeError("not with 2")
+
+
+def test_the_report_of_a_relative_storage_is_made_from_any_folder(app, tmp_path, monkeypatch):
+    from mcqa.sweep import report
+
+    study = app(
+        value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=sqlite:///study.db"
+    ).absolute() / "app"  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert report.write(study).problems == ()
+
+
+def test_the_password_of_a_storage_stands_in_no_file_and_the_report_still_reads_it(app, monkeypatch, capsys):
+    memory = optuna.storages.InMemoryStorage()
+    monkeypatch.setattr(optuna.storages, "get_storage", lambda url: memory if "secret" in str(url) else url)
+    study = app(
+        value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.storage='pg://me:secret@host/db'"
+    ) / "app"  # fmt: skip
+    assert [one.value is not None for one in memory.get_all_trials(0)] == [True, True]
+    assert "cannot be read" not in capsys.readouterr().out
+    for path in study.rglob("*"):
+        assert path.is_dir() or b"secret" not in path.read_bytes(), path
+
+
+def test_multirun_yaml_is_that_of_hydra_s_own_sweeper(app, tmp_path):
+    app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=ours")
+    app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=study")
+    app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=theirs", "hydra/sweeper=basic")
+    ours, study, theirs = (run_folder.read_yaml(Path(name) / "multirun.yaml") for name in ("ours", "study", "theirs"))
+    assert list(ours) == list(study) == list(theirs) and list(ours["hydra"]) == list(theirs["hydra"])
+    assert ours["hydra"]["overrides"]["task"] == theirs["hydra"]["overrides"]["task"]
+    assert (ours["x"], ours["kind"]) == (theirs["x"], theirs["kind"]) == (0.5, {"name": "plain"})
+
+
+def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_report(app, monkeypatch, capsys):
+    commits = iter(["a" * 40, "b" * 40 + "+dirty"])
+    for number in (2, 4):
+        commit = next(commits)
+        monkeypatch.setattr("mcqa.sweep.driver.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.sweep.job.commit_of", lambda folder, commit=commit: commit)
+        study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
+    said = capsys.readouterr().out
+    assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
+    assert "The code changed on the way: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
+    assert "2–3 on bbbbbbb+dirty" in (study / "report.html").read_text()
+
+
 def test_a_second_controller_is_refused_and_told_who_the_first_one_is(app, tmp_path):
     with only_controller(tmp_path / "studies" / "s"), pytest.raises(ConfigError, match=f"process {os.getpid()} on"):
         app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s")

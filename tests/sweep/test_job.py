@@ -281,5 +281,21 @@ def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
     assert result["commit"] == git("rev-parse", "HEAD") != job.commit
 
 
+def test_edits_that_were_not_committed_are_told_with_the_commit(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "code.py").write_text("one")
+    for arguments in (["init", "-q"], ["add", "code.py"], ["commit", "-qm", "one"]):
+        git(*arguments)
+    (tmp_path / "result.txt").write_text("what git does not know says nothing about the code")
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == git("rev-parse", "HEAD")
+    (tmp_path / "code.py").write_text("two")
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == git("rev-parse", "HEAD") + "+dirty"
+
+
 def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None

@@ -192,6 +192,47 @@ def test_what_a_trial_reported_last_is_known_before_its_end_is_told(tmp_path):
     assert study.reported == [(0, 10, 0.9)] and study.ends == {0: "complete"}
 
 
+def another_trial(folder, number):
+    """The finished folder of a trial with other overrides."""
+    box = Mailbox(folder / "trials" / str(number))
+    box.folder.mkdir(parents=True)
+    (box.folder / "config.yaml").write_text("x: 77")
+    (box.folder / "overrides.yaml").write_text("[x=77]")
+    box.add_job(Entry(0, "token", "old", "fake", "here", 0, time.time()))
+    return box
+
+
+def test_the_folder_of_another_trial_makes_way_and_its_result_is_nobody_s(tmp_path):
+    another_trial(tmp_path, 1).write_result({"status": "complete", "value": 99.0})
+    study, jobs = Studied(2), Jobs()
+    loop(tmp_path, study, jobs, n_trials=2).run(0.0)
+    assert dict(study.told)[1] == Outcome("complete", (0.5,), None)
+    assert Mailbox(tmp_path / "set_aside" / "1-0").result()["value"] == 99.0
+    assert "the folder of trial 1 was another trial's" in said(tmp_path)
+
+
+def test_a_folder_with_a_job_of_another_trial_that_has_not_ended_stops_the_study(tmp_path):
+    another_trial(tmp_path, 0)
+    with pytest.raises(ConfigError, match="a job that has not ended .fake old on here"):
+        loop(tmp_path, Studied(1), Jobs(), n_trials=1).run(0.0)
+
+
+def test_a_trial_for_which_the_study_finds_no_overrides_fails_with_the_reason(tmp_path):
+    class Undrawn(Studied):
+        def overrides(self, number):
+            if number == 1:
+                raise ConfigError("function=f: no")
+            return super().overrides(number)
+
+        def drawn(self, number):
+            return []
+
+    study = Undrawn(3)
+    loop(tmp_path, study, Jobs(), n_trials=3).run(0.0)
+    assert study.ends == {0: "complete", 1: "failed", 2: "complete"}
+    assert dict(study.told)[1].error == "function=f: no"
+
+
 def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_path):
     study, jobs = Studied(4), Jobs()
     jobs.refuses = "sbatch: error: invalid partition"

@@ -454,6 +454,61 @@ def test_a_copied_folder_is_the_same_study(tmp_path):
     assert run(open_study(tmp_path / "one"), 2) == run(open_study(tmp_path / "two"), 2)
 
 
+def picky(trial, config):
+    return {"deep.other": trial.suggest_categorical("+deep.new", [1, 2, 3] if trial.params["name"] == "b" else [1, 2])}
+
+
+def test_a_function_that_fails_costs_the_trial_and_not_the_study_and_what_has_ended_can_be_told(tmp_path):
+    study = open_study(tmp_path, {"name": "a,b"}, function=f"{HERE}.picky", base=BASE | {"name": "b"})
+    numbers = [study.ask().number for _ in range(8)]
+    lost = [number for number in numbers if not study.drawn(number)]
+    assert numbers == list(range(8)) and 0 < len(lost) < 8
+    for again in (study, open_study(tmp_path, {"name": "a,b"}, function=f"{HERE}.picky")):
+        for number in numbers:
+            if number in lost:
+                with pytest.raises(ConfigError, match=r"A key has the same choices in every trial"):
+                    again.overrides(number)
+            else:
+                assert len(again.overrides(number)) == 3
+    again.tell(lost[0], Outcome("failed", None, "why"))
+    assert stored(tmp_path).trials[lost[0]].user_attrs["error"] == "why"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"name": "a,b"}, {"name": "a,b,c"}, r"name: choice\(a,b\) -> choice\(a,b,c\)"),
+        ({"steps": "1,4"}, {"steps": "int(interval(1,8))"}, r"steps: choice\(1,4\) -> whole numbers"),
+        ({"rate": "interval(0.001,1)"}, {"rate": "tag(log,interval(0.001,1))"}, "rate: floats -> floats on a log"),
+    ],
+)
+def test_choices_that_the_study_cannot_take_are_refused_when_it_is_opened(tmp_path, before, after, said):
+    study = open_study(tmp_path, before)
+    study.tell(study.ask().number, complete(1.0))
+    with pytest.raises(ConfigError, match=said):
+        open_study(tmp_path, after)
+    open_study(tmp_path, before | {"deep.share": "range(0,1,0.5)"}).ask()
+
+
+def test_one_storage_has_one_folder_until_that_is_gone_or_the_study_is_taken_over(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    one.mkdir()
+    two.mkdir()
+    open_study(one, storage=url).ask()
+    open_study(one, storage=url)
+    with pytest.raises(ConfigError, match=f"belongs to {one}; .*allow_changes=true"):
+        open_study(two, storage=url)
+    open_study(two, storage=url, name="other")
+    two.rmdir()
+    one.rename(three)
+    assert open_study(three, storage=url).ask().number == 1
+    two.mkdir()
+    assert open_study(two, storage=url, take_over=True).ask().number == 2
+    with pytest.raises(ConfigError, match=f"belongs to {two}"):
+        open_study(three, storage=url)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
