@@ -256,9 +256,13 @@ def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_co
 )
 def test_ctrl_c_between_two_trials_is_an_error_and_says_of_none_that_it_runs_on(app, monkeypatch, capsys, study, told):
     seen = []
-    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", lambda seconds: os.kill(os.getpid(), signal.SIGINT))
+
+    def sleep(seconds, really=time.sleep):
+        os.kill(os.getpid(), signal.SIGINT) if seconds == 0.123 else really(seconds)  # the loop between two rounds
+
+    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
     with pytest.raises(SweepError, match=told):
-        app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", *study)
+        app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", "hydra.sweeper.poll_s=0.123", *study)
     assert seen == [0.1, 0.2]  # of which the second is told by the next start
     assert " on" not in capsys.readouterr().out.partition("Report:")[0]
 
