@@ -14,16 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mcqa import run_folder
-from mcqa.errors import ConfigError
+from mcqa.errors import ConfigError, SweepError
 from mcqa.sweep import identity, opening, samplers
 from mcqa.sweep import space as spaces
 from mcqa.sweep import storage as storages
 from mcqa.sweep.backends import for_launcher
-from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
+from mcqa.sweep.controller import COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Controller, Known, Limits
 from mcqa.sweep.given import Sweep, Tree
 from mcqa.sweep.job import Job, commit_of, folder_of
 from mcqa.sweep.live import Live
-from mcqa.sweep.loop import Loop, Observer
+from mcqa.sweep.loop import Loop, Observer, found
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.options import Direction, Options, options_of
 from mcqa.sweep.recorded import short_commit
@@ -58,10 +58,9 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     folder.mkdir(parents=True, exist_ok=True)
     _write_multirun(given, folder)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
-    reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
-    failed = [trial for trial in controller.trials if trial.state == "failed"]
-    if failed or reason not in (COMPLETE, EXHAUSTED):
-        raise ConfigError(_unfinished(reason, controller, folder))
+    reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [], goes_on=False)
+    if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
+        raise SweepError(_unfinished(reason, controller, folder, "job"))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
 
 
@@ -94,18 +93,38 @@ def _check_all(given: Sweep, folder: Path, jobs: Sequence[Sequence[str]]) -> Non
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 
 
-def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
-    counts = controller.counts
-    lines = [
-        f"trial {trial.number}: {(trial.outcome.error or 'failed').strip().splitlines()[-1]}"
+def _unfinished(reason: str, controller: Controller, folder: Path, noun: str) -> str:
+    """What became of a study (noun trial) or a product (noun job) that is not all done and well."""
+    counts, wanted = controller.counts, controller.limits.n_trials
+    ended = len(controller.trials) - counts["waiting"] - counts["submitting"] - counts["running"]
+    done = f"{ended} of {wanted} {noun}s" if wanted is not None else f"{ended} {noun}s"
+    failed = [
+        f"{noun} {trial.number}: {((trial.outcome.error or '').strip() or 'failed').splitlines()[-1]}"
         for trial in controller.trials
         if trial.state == "failed" and trial.outcome
     ]
-    return "\n  ".join(
-        [
-            f"{counts['failed']} of {len(controller.trials)} jobs failed ({reason}); see {run_folder.shown(folder)}:",
-            *lines,
-        ]
+    count = f"{len(failed)} of {ended} {noun}s failed"
+    where = f"see {run_folder.shown(folder)}"
+    if reason in (COMPLETE, EXHAUSTED):
+        return "\n  ".join([f"{count}; {where}:", *failed])
+    first = f"{_early(reason, controller.limits)} after {done}; {where}. {_further(reason, noun)}"
+    return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
+
+
+def _early(reason: str, limits: Limits) -> str:
+    known = {
+        LEFT_RUNNING: "Stopped by Ctrl-C",
+        TIMEOUT: f"Out of time (hydra.sweeper.timeout_s={limits.timeout_s})",
+        FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
+    }
+    return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")
+
+
+def _further(reason: str, noun: str) -> str:
+    if noun == "job":
+        return "The same command would run all of them, in a folder of its own."
+    return (
+        "The same command goes on, given a higher max_failures." if reason == FAILURES else "The same command goes on."
     )
 
 
@@ -202,7 +221,7 @@ def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str |
 
     report.write(study)
     recorded, folder = reading.read(study, time.time()), study / "confirm"
-    seed = confirm.seed_of(given.base, space.fixed)
+    seed = confirm.seed_of(recorded.base, space.fixed)
     jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded, space.fixed), seed, options.confirm))
     if not jobs:
         Console().print("No trial is complete, so there is nothing to confirm.")
@@ -226,8 +245,8 @@ def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> l
     _say(f"Report: {run_folder.shown(folder / 'report.html')}")
     if given.hooks:
         given.hooks.finished(summary, complete)
-    if not complete and reason != LEFT_RUNNING:
-        raise ConfigError(_unfinished(reason, controller, folder))
+    if not complete:
+        raise SweepError(_unfinished(reason, controller, folder, "trial"))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
 
 
@@ -293,9 +312,7 @@ def _say(*lines: str) -> None:
 
 def _found(folder: Path, known: Known) -> Known:
     """A trial that an earlier controller asked for, with what its folder says of its submissions."""
-    entries = Mailbox(folder / "trials" / str(known.trial)).jobs()
-    job = entries[-1].job or entries[-1].token if entries else None
-    return Known(known.trial, known.outcome, len(entries), job)
+    return found(known.trial, known.outcome, Mailbox(folder / "trials" / str(known.trial)).jobs())
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
@@ -310,6 +327,7 @@ def _run(
     folder: Path,
     observers: Sequence[Observer],
     directions: Sequence[Direction] = (),
+    goes_on: bool = True,
 ) -> tuple[str, Controller]:
     launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
 
@@ -319,12 +337,13 @@ def _run(
     backend = for_launcher(launcher, make_job, options.n_jobs)
     controller = Controller(limits, known, time.time())
     maximize = directions[0] == "maximize" if len(directions) == 1 else None
-    live = Live(Console(), controller, maximize, folder, fixed=given.arguments)
+    noun = "trial" if directions else "job"
+    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun)
 
     def compose(number: int, overrides: list[str]) -> Path:
         return given.write_trial(folder, number, overrides)
 
-    loop = Loop(controller, study, backend, compose, folder, live, observers, objectives=len(directions))
+    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), goes_on)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)

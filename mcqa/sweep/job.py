@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from hydra.types import HydraContext, TaskFunction
 
-from mcqa.sweep.mailbox import BEAT_S, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, Mailbox, unreadable
 from mcqa.sweep.trial import VARIABLE, Pruned, Trial
 
 Record = dict[str, Any]
@@ -83,7 +83,8 @@ class Job:
         with nullcontext() if in_process else _heartbeat(mailbox):
             record = self._record(job_id, in_process)
         record |= {"seconds": round(time.monotonic() - started, 3), **self._code()}
-        mailbox.write_result(_with_finite_value(_merged(mailbox.result(), record)))
+        own = (mailbox.own_result() or {}) | record
+        mailbox.write_result(_with_finite_value(_merged(mailbox.result(), own)))
 
     def _is_superseded(self, mailbox: Mailbox) -> bool:
         """Whether the trial was submitted again since: this job was taken for lost and came late."""
@@ -102,7 +103,7 @@ class Job:
                 return _ended("complete")
             if isinstance(error, SystemExit) and isinstance(error.code, str):  # an app's own words to its user
                 print(error, file=sys.stderr)
-                return _ended("failed", error=error.code)
+                return _ended("failed", error=error.code if error.code.strip() else f"SystemExit: {error.code!r}")
             traceback.print_exc()
             return _ended("failed", error=f"{type(error).__name__}: {error}".strip(": "))
         return _returned(returned)
@@ -169,9 +170,11 @@ def _returned(returned: Any) -> Record:
 
 
 def _merged(own: Record | None, record: Record) -> Record:
-    """What the app wrote itself wins, and gets what it left out."""
+    """What the app wrote itself wins, and gets what it left out. What cannot be read is a failure."""
     if own is None:
         return record
+    if problem := unreadable(own):
+        return own | record | {"status": "failed", "value": None, "error": record["error"] or problem}
     if own["status"] != record["status"]:  # raised after it had written its result, or wrote `pruned` and returned
         record = record | {"value": None, "error": None}
     return record | own

@@ -253,7 +253,8 @@ def _jobs(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         problems.append(f"{_short(path)} cannot be read: {error}.")
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    entries = found if isinstance(found, list) else []
+    return [one for one in entries if isinstance(one, dict) and one.get("end") != "refused"]
 
 
 def _reports(path: Path, number: int, torn: list[int]) -> tuple[tuple[int, float], ...]:

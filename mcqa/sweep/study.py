@@ -267,8 +267,11 @@ class OptunaStudy:
             return self._judged(trial)
 
     def _judged(self, trial: optuna.Trial) -> bool:
-        """A decision to stop stands, also after a restart: successive halving says yes only the first time."""
-        stop = bool(trial.should_prune())
+        """A decision to stop stands, also after a restart: successive halving says yes only the first time.
+
+        The default configuration runs to its end: without its value nobody could say what the study brought.
+        """
+        stop = bool(trial.should_prune()) and not trial.user_attrs.get(DEFAULT)
         if stop:
             trial.set_user_attr(PRUNED, True)
             self._pruned.add(trial.number)

@@ -1,6 +1,7 @@
 """Whole sweeps of small apps through Hydra's door, in this process and in many."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from mcqa import run_folder
-from mcqa.errors import ConfigError
+from mcqa.errors import ConfigError, SweepError
 from mcqa.sweep import trial
 from mcqa.sweep.identity import only_controller
 from mcqa.sweep.job import commit_of
@@ -120,7 +121,9 @@ def test_a_job_that_fails_stops_no_other_and_is_told_at_the_end(app):
         if cfg.x == 0.1:
             raise ValueError("no such luck")
 
-    with pytest.raises(ConfigError, match=r"1 of 3 jobs failed[^\n]*\n  trial 0: ValueError: no such luck"):
+    with pytest.raises(
+        SweepError, match=r"^1 of 3 jobs failed; see studies/[^\n]*:\n  job 0: ValueError: no such luck$"
+    ):
         app(task, "x=0.1,0.2,0.3", "hydra.sweeper.n_jobs=2")
     assert seen == [0.1, 0.2, 0.3]
 
@@ -140,6 +143,11 @@ def test_what_only_a_job_can_resolve_is_resolved_for_each(app, how):
     (study,) = studies.iterdir()
     assert config_of(study, 1)["here"] == f"{study}/trials/1/1/7"
     assert [result(study, number)["value"] for number in (0, 1)] == [0, 1]
+
+
+def test_a_job_that_exits_with_nothing_but_a_blank_has_failed_like_any_other(app):
+    with pytest.raises(SweepError, match=r"1 of 1 jobs failed[^\n]*\n  job 0: SystemExit: ' '$"):
+        app(lambda cfg: sys.exit(" "))
 
 
 def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(app):
@@ -241,9 +249,77 @@ def test_too_many_failures_end_the_study_early(app):
         raise ValueError(f"not with {cfg.y}")
 
     arguments = ("hydra/sweeper/sampler=grid", "y=range(0,9)", "hydra.sweeper.max_failures=1")
-    with pytest.raises(ConfigError, match=r"too many failures(.|\n)*trial 1: ValueError: not with 1"):
+    with pytest.raises(
+        SweepError, match=r"Too many failures \(.*=1\) after 2 trials(.|\n)*trial 1: ValueError: not with 1"
+    ):
         app(task, *arguments)
     assert len(list(Path("studies/app/trials").iterdir())) == 2
+
+
+def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_command_goes_on(app):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=3", "hydra.sweeper.timeout_s=1e-9")
+    with pytest.raises(SweepError) as told:
+        app(value_of_x, *arguments)
+    assert str(told.value) == (
+        "Out of time (hydra.sweeper.timeout_s=1e-09) after 0 of 3 trials; see studies/app. The same command goes on."
+    )
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command goes on\.$"),
+        ((), r"^Stopped by Ctrl-C after 1 of 3 jobs; .* would run all of them, in a folder of its own\.$"),
+    ],
+)
+def test_ctrl_c_between_two_trials_is_an_error_and_says_of_none_that_it_runs_on(app, monkeypatch, capsys, study, told):
+    seen = []
+
+    def sleep(seconds, really=time.sleep):
+        os.kill(os.getpid(), signal.SIGINT) if seconds == 0.123 else really(seconds)  # the loop between two rounds
+
+    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
+    with pytest.raises(SweepError, match=told):
+        app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", "hydra.sweeper.poll_s=0.123", *study)
+    assert seen == [0.1, 0.2]  # of which the second is told by the next start
+    assert " on" not in capsys.readouterr().out.partition("Report:")[0]
+
+
+def test_a_combination_that_cannot_be_composed_fails_alone_even_if_it_comes_first(app):
+    bad = Path("conf/kind/odd.yaml")
+    bad.write_text("other: odd\n")
+    study = app(value_of_x, "hydra/sweeper/sampler=grid", "kind=odd,plain", "kind.name=a,b") / "app"
+    assert [one.state.name for one in stored(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_result_json_of_the_app_s_own_is_kept_or_fails_the_trial_with_words_and_never_the_study(app):
+    def task(cfg):
+        file = Path(HydraConfig.get().runtime.output_dir) / "result.json"
+        file.write_text(json.dumps({"plain": {"acc": 0.9}, "odd": {"status": "ok"}}[cfg.kind.name]))
+        return cfg.x
+
+    study = app(task, "hydra/sweeper/sampler=grid", "kind=plain,odd") / "app"
+    assert [one.state.name for one in stored(study)] == ["COMPLETE", "FAIL"]
+    assert "status 'ok'" in stored(study)[1].user_attrs["error"]
+    assert result(study, 0).items() >= {"acc": 0.9, "status": "complete", "value": 0.5}.items()
+
+
+def test_a_point_below_0_fails_its_trial_and_not_the_study(app):
+    def task(cfg):
+        trial.current().report(cfg.x, point=-1 if cfg.x == 0.1 else 1)
+        return cfg.x
+
+    study = app(task, "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=median", "x=0.1,0.2") / "app"
+    assert [one.state.name for one in stored(study)] == ["FAIL", "COMPLETE"]
+    assert "point=-1" in stored(study)[0].user_attrs["error"]
+
+
+def test_a_mistake_is_told_by_hydra_without_a_traceback_too(app, monkeypatch, capsys):
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    with pytest.raises(SystemExit):
+        app(value_of_x, "nope=interval(0,1)", "hydra.sweeper.n_trials=2")
+    said = capsys.readouterr().err
+    assert "the configuration has no nope" in said and "Traceback" not in said
 
 
 def test_several_objectives_have_a_front_and_no_pruning(app):

@@ -368,6 +368,11 @@ def test_pruners_decide_by_what_other_trials_reported_at_the_same_points(tmp_pat
     assert again.report(5, 400, 0.123) is expected[-1]
 
 
+def test_the_default_configuration_is_never_pruned(tmp_path):
+    study = open_study(tmp_path, pruner={"name": "threshold", "lower": 0.5})
+    assert [decisions(study, (100, 200), (0.1, 0.1)) for _ in range(2)] == [[False, False], [True, True]]
+
+
 def test_hyperband_prunes_bad_trials_in_some_bracket(tmp_path):
     study = open_study(tmp_path, pruner={"name": "hyperband", "min_resource": 100, "max_resource": 400})
     history(study, 12, (100, 200, 400))
