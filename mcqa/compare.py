@@ -3,14 +3,12 @@
 python -m mcqa.compare RUN [RUN ...] [key=value ...]
 """
 
-import logging
-import sys
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from mcqa.comparison import options
 from mcqa.comparison.options import Options
-from mcqa.errors import McqaError
+from mcqa.plain_door import open_door
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,18 +37,5 @@ def run(chosen: Options, downloads: str) -> None:
     shown.places(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
 
 
-def open_door() -> None:
-    """A user's mistake is its message and status 1; a traceback is a bug."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    try:
-        main(sys.argv[1:])
-    except McqaError as error:
-        sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
-
-
 if __name__ == "__main__":
-    open_door()
+    open_door(main)

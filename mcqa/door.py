@@ -165,7 +165,7 @@ def _composed(config_name: str, overrides: list[str], config_dir: str | None) ->
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    extra = [f"hydra.searchpath=['file://{_quoted(str(Path(config_dir).absolute()))}']"] if config_dir else []
+    extra = _searched(config_dir)
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
@@ -173,6 +173,10 @@ def _composed(config_name: str, overrides: list[str], config_dir: str | None) ->
             return tree, question_sets.expand(tree, config_name, overrides + extra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([_first_lines(error)])) from error
+
+
+def _searched(config_dir: str | None) -> list[str]:
+    return [f"hydra.searchpath=['file://{_quoted(str(Path(config_dir).absolute()))}']"] if config_dir else []
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
@@ -189,6 +193,7 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
         problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
         known.config_dir = None
     kept = list(_lenient(known.overrides, known.config_dir, problems))
+    kept = list(_known_to_hydra(kept, known.config_name or config_name, known.config_dir, problems))
     try:
         tree, of_sets = _composed(known.config_name or config_name, kept, known.config_dir)
         problems += _with_values(of_sets, tree, kind)
@@ -236,6 +241,53 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
             yield text
         else:
             yield (f"++{key}={text[text.index('=') + 1 :]}" if not override.is_sweep_override() else f"++{key}={value}")
+
+
+def _known_to_hydra(
+    overrides: list[str], config_name: str, config_dir: str | None, problems: list[str]
+) -> Iterator[str]:
+    """The overrides without keys and options of Hydra's own node that there are none of; those go into `problems`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    keys = [text for text in overrides if text.startswith("hydra.")]
+    chosen = [text for text in overrides if text not in keys]
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        wrong = {text: problem for text in chosen if (problem := _problem_of_option(text, config_dir))}
+        kept = [text for text in chosen if text not in wrong]
+        try:
+            composed = hydra_compose(config_name, kept + _searched(config_dir), return_hydra_config=True)
+            node = cast(Tree, OmegaConf.to_container(composed.hydra, resolve=False))
+            wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
+        except (HydraException, OmegaConfBaseException):  # told by who composes next
+            pass
+    problems += wrong.values()
+    yield from (text for text in overrides if text not in wrong)
+
+
+def _problem_of_option(text: str, config_dir: str | None) -> str | None:
+    """Of `hydra/group=option`; Hydra and its plugins say what there is."""
+    group, _, option = text.partition("=")
+    if not group.startswith("hydra/") or not option.isidentifier():
+        return None
+    options = {*GlobalHydra.instance().config_loader().get_group_options(group)}
+    options |= _options(group, [Path(config_dir)]) if config_dir else set()
+    if option in options or not options:
+        return None
+    return f"{text}: no such option; known are {', '.join(sorted(options))}.{nearest(option, options)}"
+
+
+def _problem_of_key(text: str, node: Tree) -> str | None:
+    """Of `hydra.key=value` where hydra's node has no such key."""
+    inner, path = node, "hydra"
+    for part in text.partition("=")[0].split(".")[1:]:
+        if not isinstance(inner, dict):
+            return None
+        path = f"{path}.{part}"
+        if part not in inner:
+            return f"{path}: unknown key.{nearest(part, inner) or f' Write +{text} if it is meant to be new.'}"
+        inner = inner[part]
+    return None
 
 
 def _options(group: str, folders: list[Path]) -> set[str]:

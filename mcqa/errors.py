@@ -24,6 +24,10 @@ class ModelError(McqaError):
     """A model or tokenizer that cannot be loaded or does not fit the run."""
 
 
+class SweepError(McqaError):
+    """A study or a product that ended before all of it was done, or with jobs that failed."""
+
+
 class TrainingError(McqaError):
     """A training that cannot go on, such as a loss that is not a number."""
 

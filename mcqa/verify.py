@@ -10,7 +10,7 @@ from functools import partial
 from mcqa.config import Config, typed
 from mcqa.door import Tree, open_door
 from mcqa.errors import ConfigError, nearest
-from mcqa.train import repeated
+from mcqa.repeating import repeated
 
 PROPERTIES = ("resume", "accumulation")
 

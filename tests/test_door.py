@@ -190,6 +190,12 @@ def test_a_model_that_is_not_there_is_told_by_its_key():
         ("objective.epoch=2", "objective.epoch: unknown key.", "Did you mean 'epochs'?"),
         ("data.splits.tran=a", "data.splits.tran: unknown key.", "Did you mean 'train'?"),
         ("~optimizer.eps", "optimizer.eps: missing;", "chosen for this group."),
+        ("hydra.sweeper.n_trial=3", "hydra.sweeper.n_trial: unknown key.", "Did you mean 'n_trials'?"),
+        ("hydra.swepr.n_trials=3", "hydra.swepr: unknown key.", "Did you mean 'sweeper'?"),
+        ("hydra.sweeper.params.seed=3", "hydra.sweeper.params.seed: unknown key.", "if it is meant to be new."),
+        ("hydra/sweeper=mcq", "hydra/sweeper=mcq: no such option; known are basic, mcqa.", "Did you mean 'mcqa'?"),
+        ("hydra/sweeper/sampler=tpee", "hydra/sweeper/sampler=tpee: no such option; ", "Did you mean 'tpe'?"),
+        ("hydra/launcher=loca", "hydra/launcher=loca: no such option; ", "Did you mean 'local'?"),
     ],
 )
 def test_a_wrong_name_is_told_with_the_nearest(argument, start, end):
@@ -228,6 +234,12 @@ def test_in_a_multirun_the_first_value_stands_for_all():
     assert diagnosed("--multirun", "peft=none,lora", "optimizer.eps=1e-8,1e-9", "sed=1,2") == [
         "sed: unknown key. Did you mean 'seed'?"
     ]
+
+
+def test_right_keys_of_the_sweeper_are_not_told_beside_a_wrong_one():
+    right = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.n_trials=4"]
+    told = diagnosed("+sweeps=learning_rate", *right, "hydra.sweeper.n_job=2", "sed=1")
+    assert [problem.split(":")[0] for problem in told] == ["hydra.sweeper.n_job", "sed"]
 
 
 def test_a_misspelled_value_in_a_list_of_options_is_told():
@@ -307,6 +319,13 @@ def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
 )
 def test_what_would_silently_be_something_else_is_told(tmp_path, arguments, told):
     assert told in refused(*arguments, cwd=tmp_path)
+
+
+def test_a_launcher_of_ones_own_is_no_mistake(own_options):
+    (own_options / "hydra" / "launcher").mkdir(parents=True)
+    (own_options / "hydra" / "launcher" / "mine.yaml").write_text("defaults: [local]\n")
+    (told,) = diagnosed(f"--config-dir={own_options}", "hydra/launcher=mine", "sed=1")
+    assert told.startswith("sed: unknown key.")
 
 
 def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.errors import CompactHydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -20,9 +21,15 @@ class McqaSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
+        """Raises an error for users as the kind that it is and as one that Hydra shows without a traceback."""
+        from mcqa.errors import McqaError
         from mcqa.sweep import driver
 
-        return driver.sweep(self.config, self.hydra_context, self.task_function, arguments)
+        try:
+            return driver.sweep(self.config, self.hydra_context, self.task_function, arguments)
+        except McqaError as error:
+            kind = type(type(error).__name__, (CompactHydraException, type(error)), {})
+            raise kind(str(error)) from error
 
 
 class McqaSweeperOptions(SearchPathPlugin):

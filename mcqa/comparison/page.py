@@ -10,6 +10,7 @@ from mcqa.comparison import flipped, words
 from mcqa.comparison.configurations import Compared
 from mcqa.comparison.methods import methods
 from mcqa.comparison.paired import Comparison, Pair
+from mcqa.page import definitions, look, notes, section
 
 TEMPLATE = Path(__file__).with_name("page.html")
 CAPTIONS = {
@@ -40,36 +41,24 @@ def page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
     verdict = words.verdict(comparison)
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"Comparison: {verdict}"),
+        look=look(),
         measured=escape(words.measured(comparison)),
         verdict=escape(verdict),
-        notes=_list(words.notes(comparison)),
+        notes=notes(words.notes(comparison)),
         sections="\n".join(_sections(comparison, drawn)),
     )
 
 
 def _sections(comparison: Comparison, drawn: Mapping[str, str]) -> Iterator[str]:
-    yield _section("Configurations", _accuracies(comparison))
+    yield section("Configurations", _accuracies(comparison))
     yield _figures(drawn, comparison)
-    yield _section("Differences", _pairs(comparison))
+    yield section("Differences", _pairs(comparison))
     shown = comparison.with_first[: flipped.MOST_LISTS]
     for pair in shown:
         yield flipped.section(comparison, pair, flipped.MOST_LISTED // len(shown))
-    yield _section("What differs", _differing(comparison.compared))
-    yield _section("Runs", _runs(comparison.compared))
-    yield _section("How this was computed", _definitions(methods(comparison)))
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _list(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f'<ul class="notes">{lines}</ul>' if lines else ""
-
-
-def _definitions(items: Mapping[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in items.items()) + "</dl>"
+    yield section("What differs", _differing(comparison.compared))
+    yield section("Runs", _runs(comparison.compared))
+    yield section("How this was computed", definitions(methods(comparison)))
 
 
 def table(headings: Sequence[str], rows: Iterable[str], numbers: Sequence[int], bar: str | None = None) -> str:

@@ -1,5 +1,6 @@
 """What an accuracy proves: intervals, and tests of two or more models on the same questions."""
 
+from mcqa.evaluation.best_of_many import against_best
 from mcqa.evaluation.clusters import ALPHA, CONFIDENCE
 from mcqa.evaluation.intervals import Clustered, clustered, standard_error, wilson
 from mcqa.evaluation.multiplicity import groups, holm
@@ -14,6 +15,7 @@ __all__ = [
     "Clustered",
     "Paired",
     "Pooled",
+    "against_best",
     "bootstrap",
     "clustered",
     "groups",

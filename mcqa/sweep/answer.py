@@ -1,8 +1,8 @@
 """Which trial is best, and which cannot be told apart from it.
 
 Trials answer the same dev questions, so the best one is compared with every other question by question, and the
-p-values are corrected for having looked at that many. Only an accuracy can be compared so, and only where the trials
-kept their predictions: trials of another app have values and nothing to tell ties by.
+p-values are corrected for having chosen it among so many. Only an accuracy can be compared so, and only where the
+trials kept their predictions: trials of another app have values and nothing to tell ties by.
 """
 
 import math
@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcqa import run_folder
+from mcqa.evaluation.clusters import ALPHA
 from mcqa.sweep.noise import Noise, floor, highest_of
 from mcqa.sweep.recorded import Recorded, Trial
-
-ALPHA = 0.05
 
 
 class Estimate(NamedTuple):
@@ -29,8 +28,8 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Against:
-    """A complete trial against the best. difference: its accuracy minus the best's; its interval is of this comparison
-    alone, p_holm knows of all."""
+    """A complete trial against the best. difference: its accuracy minus the best's; its interval and p are of this
+    comparison alone, p_adjusted knows that the best was chosen."""
 
     trial: int
     accuracy: Estimate
@@ -38,11 +37,11 @@ class Against:
     newly_right: int
     newly_wrong: int
     p: float
-    p_holm: float
+    p_adjusted: float
 
     @property
     def tied(self) -> bool:
-        return self.p_holm >= ALPHA
+        return self.p_adjusted >= ALPHA
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def answer(study: Recorded) -> Answer:
         return _untold(None, "No trial is complete yet.", noise, problems)
     if len(study.metrics) > 1:
         return _untold(None, "With several objectives there is no one best trial.", noise, problems)
-    best, (split, metric) = study.complete[0], _split(study.metrics[0])
+    best, (split, metric) = study.complete[0], split_of(study.metrics[0])
     if metric is None:
         reason = f"Ties cannot be told: {study.metrics[0]} is not an accuracy that is counted question by question."
         return _untold(best, reason, noise, problems)
@@ -93,8 +92,8 @@ def _untold(best: Trial | None, reason: str, noise: Noise | None, problems: Sequ
     return Answer(best, None, 0, False, (), reason, None, noise, tuple(problems))
 
 
-def _split(metric: str) -> tuple[str, str | None]:
-    """`dev/acc` as dev and acc; None for what is not counted question by question."""
+def split_of(metric: str) -> tuple[str, str | None]:
+    """`dev/acc` as the file of predictions, dev, and acc; None for what is not counted question by question."""
     from mcqa.evaluation.metrics import SCORES
 
     split, slash, name = metric.rpartition("/")
@@ -102,6 +101,10 @@ def _split(metric: str) -> tuple[str, str | None]:
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
+
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError)
+"""What reading a file of predictions may raise that was not written to its end."""
 
 
 class Rows(NamedTuple):
@@ -119,14 +122,17 @@ def _all_right(trials: Sequence[Trial], split: str, metric: str, problems: list[
             continue
         try:
             found[trial.number] = right_answers(path, metric)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError):
+        except DAMAGED:
             problems.append(f"trials/{trial.number}/predictions/{split}.jsonl is damaged; the trial is not compared.")
     return found
 
 
 def right_answers(path: Path, metric: str) -> Rows:
-    """Of a file of predictions. Raises ValueError, KeyError or TypeError where it is damaged."""
-    return _plain_right(path) if metric == "acc" else _right(path, metric)
+    """Of a file of predictions. Raises one of DAMAGED where it is that, or empty."""
+    found = _plain_right(path) if metric == "acc" else _right(path, metric)
+    if not found.right:
+        raise ValueError("there are no predictions")
+    return found
 
 
 def _right(path: Path, metric: str) -> Rows:
@@ -176,7 +182,7 @@ def _compared(
     alike = [one.number for one in study.complete if one.number in rows and rows[one.number].ids == first.ids]
     others = [number for number in alike if number != best.number]
     pairs = [statistics.mcnemar(first.right, rows[number].right, names) for number in others]
-    ps = [pair.p if pair.p_clustered is None else pair.p_clustered for pair in pairs]
+    adjusted = statistics.against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
     against = tuple(
         Against(
             trial=number,
@@ -184,10 +190,10 @@ def _compared(
             difference=Estimate(pair.difference, pair.low, pair.high),
             newly_right=pair.newly_right,
             newly_wrong=pair.newly_wrong,
-            p=p,
-            p_holm=adjusted,
+            p=pair.p if pair.p_clustered is None else pair.p_clustered,
+            p_adjusted=p,
         )
-        for number, pair, p, adjusted in zip(others, pairs, ps, statistics.holm(ps), strict=True)
+        for number, pair, p in zip(others, pairs, adjusted, strict=True)
     )
     accuracy = interval(first.right, names)
     return Answer(

@@ -59,7 +59,7 @@ def ties(best: Trial, answer: Answer) -> str:
         scale.name("acc"),
         "points",
         "95 % interval",
-        "p (Holm)",
+        "p (corrected)",
         "flips",
     ]
     first = [*_named(best.number, "best", "best"), *_shown(answer.accuracy, "acc", scale), *map(Cell, ("", "", "", ""))]
@@ -67,7 +67,8 @@ def ties(best: Trial, answer: Answer) -> str:
     left = len(answer.others) - len(shown)
     more = f" {left} more are in trials.csv." if left else ""
     text = (
-        f"Each trial against the best on the same {answer.questions} questions; p corrected for all comparisons.{more}"
+        f"Each trial against the best on the same {answer.questions} questions; p corrected for the choice of the best "
+        f"among all.{more}"
     )
     found = tables.table(headings, rows, [0, 2, 3, 5, 6, 7, 8], headings[4], named=2)
     return found + tables.more(len(rows), SHOWN_TIES + 1, "trials") + f'<p class="note">{text}</p>'
@@ -75,7 +76,7 @@ def ties(best: Trial, answer: Answer) -> str:
 
 def _tie(one: Against, scale: "_Scale") -> list[Cell]:
     pill = _named(one.trial, "tied", "up") if one.tied else _named(one.trial, "worse by more than noise", "")
-    apart = [in_points(one.difference.value), interval(*one.difference[1:]), p_value(one.p_holm)]
+    apart = [in_points(one.difference.value), interval(*one.difference[1:]), p_value(one.p_adjusted)]
     flips = f"+{one.newly_right} −{one.newly_wrong}"
     return [*pill, *_shown(one.accuracy, "acc", scale), *map(Cell, apart), Cell(flips)]
 
@@ -128,7 +129,8 @@ def confirmation(found: Confirmation) -> str:
         headings = headings[:-2]
     rows = [tables.row(_confirmed(one, found.metric, scale, usual)[: len(headings)]) for one in found.configurations]
     how = "questions and seeds" if found.by_questions else "seeds alone"
-    text = f"New seeds, measured once on test; the intervals know of {how}. The dotted line is the default's mean."
+    where = "measured once on test" if found.metric.startswith("test/") else "measured as the trials were"
+    text = f"New seeds, {where}; the intervals know of {how}. The dotted line is the default's mean."
     return tables.table(headings, rows, [1, 2, 3, 5, 6], headings[4]) + f'<p class="note">{text}</p>'
 
 
@@ -136,6 +138,9 @@ def _confirmed(one: Confirmed, metric: str, scale: _Scale, usual: float | None) 
     seeds = f"{len(one.values)} of {one.planned}" if len(one.values) < one.planned else str(one.planned)
     against = "–"
     if one.difference is not None:
-        against = f"{in_points(one.difference.value)} ({interval(*one.difference[1:])})"
+        value, *ends = one.difference
+        against = f"{in_points(value)} ({interval(*ends)})"
+        if not words.is_share(metric):
+            against = f"{value:+.3g} ({ends[0]:.3g} to {ends[1]:.3g})"
     values = _shown(one.mean, metric, scale, usual)
     return [Cell(one.name, "label"), Cell(seeds), *values, Cell(against), Cell(p_value(one.p_holm))]

@@ -9,7 +9,8 @@ confirm.json in the study's folder, written by whoever runs them:
        {"trial": 0, "default": true, ...}]}
 
 trial: null for a default configuration that was no trial. folder: a run folder, relative to the study's; a run without
-one, or without `value` (it has not ended), is allowed.
+one, or without `value` (it has not ended), is allowed; `error` says why it failed. An app that measures nothing on test
+has its own metric here, and what it returned.
 """
 
 import json
@@ -19,7 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcqa.sweep.answer import Estimate, clusters_of, interval, right_answers
+from mcqa import run_folder
+from mcqa.sweep.answer import DAMAGED, Estimate, clusters_of, interval, right_answers, split_of
 from mcqa.sweep.recorded import Recorded, is_number
 
 FILE = "confirm.json"
@@ -28,7 +30,8 @@ FILE = "confirm.json"
 @dataclass(frozen=True)
 class Confirmed:
     """One configuration over its new seeds: mean and 95 % interval, which knows of questions and seeds where the runs
-    kept their predictions and of seeds alone otherwise. difference: mean minus the default's, p by Holm."""
+    kept their predictions and of seeds alone otherwise. difference: mean minus the default's, p by Holm; None where
+    nothing can be said of it."""
 
     trial: int | None
     default: bool
@@ -68,26 +71,43 @@ def read(study: Recorded, problems: list[str]) -> Confirmation | None:
     try:
         found = json.loads(path.read_text("utf-8"))
         metric, rows = str(found.get("metric", "test/acc")), [dict(row) for row in found["configurations"]]
-        answers = [_answers(study, row, metric) for row in rows]
+        answers = [_answers(study, row, metric, problems) for row in rows]
         told = [_confirmed(row, one) for row, one in zip(rows, answers, strict=True)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problems.append(f"{FILE} cannot be read: {type(error).__name__}: {error}.")
         return None
+    problems += [one for row in rows for one in _failures(row)]
     known = [one for one in answers if one is not None]
     by_questions = len(known) == len(answers) and all(one.ids == known[0].ids for one in known)
-    return Confirmation(metric, tuple(_against(told, known) if by_questions else told), by_questions)
+    return Confirmation(metric, tuple(_against(told, known if by_questions else None)), by_questions)
 
 
-def _answers(study: Recorded, row: Mapping[str, Any], metric: str) -> _Answers | None:
+def _failures(row: Mapping[str, Any]) -> list[str]:
+    name = "the default" if row.get("default") else f"trial {row.get('trial')}"
+    failed = [run for run in row["runs"] if run.get("error")]
+    return [
+        f"The confirmation of {name} with seed {run.get('seed')} failed: {run['error'].splitlines()[-1]}"
+        for run in failed
+    ]
+
+
+def _answers(study: Recorded, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:
     """None unless every run that has a value has its predictions, all of the same questions."""
-    split, _, name = metric.rpartition("/")
+    split, name = split_of(metric)
     paths = [study.folder / str(run.get("folder")) / "predictions" / f"{split}.jsonl" for run in _ended(row)]
-    if not paths or not all(path.is_file() for path in paths):
+    if name is None or not paths or not all(path.is_file() for path in paths):
         return None
-    found = [right_answers(path, name) for path in paths]
-    if any(rows.ids != found[0].ids for rows in found):
+    found = []
+    for path in paths:
+        try:
+            found.append((right_answers(path, name), clusters_of(study, path)))
+        except DAMAGED:
+            problems.append(f"{run_folder.shown(path)} is damaged; the confirmation is told by values.")
+            return None
+    rows, clusters = found[0]
+    if any(other.ids != rows.ids for other, _ in found):
         return None
-    return _Answers([rows.right for rows in found], found[0].ids, clusters_of(study, paths[0]))
+    return _Answers([one.right for one, _ in found], rows.ids, clusters)
 
 
 def _ended(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -121,33 +141,46 @@ def _by_seeds(values: Sequence[float]) -> Estimate:
 
 
 def _by_questions(answers: _Answers) -> Estimate:
-    """Of one seed the interval of its share, of several the pooled one against a model that is never right."""
-    from mcqa.evaluation import clusters, statistics
+    from mcqa.evaluation import statistics
 
     if len(answers.right) == 1:
         return interval(answers.right[0], answers.clusters)
-    found = statistics.pooled([[False] * len(answers.ids)], answers.right, answers.clusters)
-    if math.isnan(found.standard_error):  # one cluster says nothing about others
-        return Estimate(found.difference, 0.0, 1.0)
-    half = clusters.quantile(found.degrees_of_freedom) * found.standard_error
-    return Estimate(found.difference, max(0.0, found.difference - half), min(1.0, found.difference + half))
+    mean = sum(map(sum, answers.right)) / (len(answers.right) * len(answers.ids))
+    return Estimate(mean, *statistics.pooled_accuracy(answers.right, answers.clusters))
 
 
-def _against(told: Sequence[Confirmed], answers: Sequence[_Answers]) -> list[Confirmed]:
-    """Each beside the default configuration, corrected for their number."""
+def _against(told: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
+    """Each beside the default configuration, corrected for their number. answers: None where they are not known."""
     from mcqa.evaluation import statistics
 
     base = next((i for i, one in enumerate(told) if one.default), None)
     if base is None:
         return list(told)
     others = [i for i in range(len(told)) if i != base]
-    found = {i: statistics.pooled(answers[base].right, answers[i].right, answers[base].clusters) for i in others}
-    adjusted = dict(zip(others, statistics.holm([found[i].p for i in others]), strict=True))
+    if answers is None:
+        found = {i: one for i in others if (one := _welch(told[base].values, told[i].values)) is not None}
+    else:
+        pooled = {i: statistics.pooled(answers[base].right, answers[i].right, answers[base].clusters) for i in others}
+        found = {i: (Estimate(one.difference, one.low, one.high), one.p) for i, one in pooled.items()}
+    adjusted = dict(zip(found, statistics.holm([p for _, p in found.values()]), strict=True))
     return [
-        one if i == base else replace(one, difference=_estimate(found[i]), p_holm=adjusted[i])
-        for i, one in enumerate(told)
+        replace(one, difference=found[i][0], p_holm=adjusted[i]) if i in found else one for i, one in enumerate(told)
     ]
 
 
-def _estimate(found: Any) -> Estimate:
-    return Estimate(found.difference, found.low, found.high)
+def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[Estimate, float] | None:
+    """Difference of two means and p by Welch (1947); None where the seeds do not tell how much they change."""
+    from scipy.special import stdtr, stdtrit
+
+    if min(len(before), len(after)) < 2:
+        return None
+    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
+    total = sum(part for part, _ in parts)
+    if not total:
+        return None
+    degrees = total**2 / sum(part**2 / freedom for part, freedom in parts)
+    difference, error = statistics.fmean(after) - statistics.fmean(before), math.sqrt(total)
+    half = float(stdtrit(degrees, 0.975)) * error
+    return Estimate(difference, difference - half, difference + half), float(
+        2 * stdtr(degrees, -abs(difference) / error)
+    )

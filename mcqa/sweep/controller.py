@@ -3,13 +3,15 @@
 The loop tells what happened (events) and carries out what it is given back (actions), in that order:
 
     Ask     answered by Asked or Exhausted            a job:  Reported, Ended, Preempted, Vanished
-    Submit  answered by Submitted or Refused          the user: Interrupted (Ctrl-C)
-    Judge   answered by Judged                        time: Tick
+    Submit  answered by Submitted, Refused (by the    the user: Interrupted (Ctrl-C)
+            scheduler, now) or Impossible (ever)      time: Tick
+    Judge   answered by Judged
 
 A trial waits for a slot, is handed to the scheduler, runs, and ends:
 
     Asked -> waiting -> submitting -> running -> complete | failed | pruned
-                ^--- Vanished, Preempted ---'
+                ^- Refused -'            |
+                ^- Vanished, Preempted --'
 
 Events come late, twice and in any order. What an attempt did names its attempt, because news of the attempt
 before must not be taken for news of this one; Ended does not, because a result is the truth whoever wrote it.
@@ -21,11 +23,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-COMPLETE = "complete"  # the reasons of Finish; a refused first submission gives the scheduler's words instead
+from mcqa.sweep.refusals import MOST, Refusals
+
+COMPLETE = "complete"  # the reasons of Finish; where the scheduler takes nothing, its words are the reason
 EXHAUSTED = "search space exhausted"
 FAILURES = "too many failures"
 TIMEOUT = "out of time"
 LEFT_RUNNING = "left running"
+REASONS = (COMPLETE, EXHAUSTED, FAILURES, TIMEOUT, LEFT_RUNNING)
+
+DOUBTED = 3  # refusals of the only trial that waits, after which another one is asked and tried
 
 Status = Literal["complete", "failed", "pruned"]
 State = Literal["waiting", "submitting", "running", "complete", "failed", "pruned"]
@@ -82,6 +89,17 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Refused:
+    """By the scheduler, which may take it later."""
+
+    trial: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """It could not even be handed over: there is no configuration of what was asked for."""
+
     trial: int
     attempt: int
     reason: str
@@ -165,7 +183,20 @@ class Finish:
     reason: str
 
 
-Event = Asked | Exhausted | Submitted | Refused | Reported | Judged | Ended | Preempted | Vanished | Interrupted | Tick
+Event = (
+    Asked
+    | Exhausted
+    | Submitted
+    | Refused
+    | Impossible
+    | Reported
+    | Judged
+    | Ended
+    | Preempted
+    | Vanished
+    | Interrupted
+    | Tick
+)
 Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish
 
 
@@ -194,13 +225,15 @@ class Controller:
         self.elapsed = 0.0  # seconds since the start by a clock that never goes back
         self.asking = 0  # Asks without an answer; each holds a slot
         self.reason: str | None = None  # of Finish, once that was given
+        self.refusals = Refusals()
         self._now = now
         self._trials = {k.trial: _found(k) for k in sorted(known, key=lambda k: k.trial)}
         self._unended = {n: trial for n, trial in self._trials.items() if trial.outcome is None}
         self._waiting = {n: trial for n, trial in self._unended.items() if trial.state == "waiting"}
-        self._accepted = any(trial.job or trial.state in ("complete", "pruned") for trial in self._trials.values())
+        self._accepted = any(
+            trial.job or trial.vanished or trial.state in ("complete", "pruned") for trial in self._trials.values()
+        )
         self._failed = sum(trial.state == "failed" for trial in self._trials.values())
-        self._refusal: str | None = None
         self._exhausted = False
         self._cancelling = False
 
@@ -240,11 +273,15 @@ class Controller:
                 self.asking, self._exhausted = max(0, self.asking - 1), True
             case Submitted(number, attempt, job) if self._at(number, attempt, "submitting"):
                 self._runs(self._trials[number], job)
+                return self._blame(number)
             case Refused(number, attempt, reason) if self._at(number, attempt, "submitting"):
-                self._refusal = self._refusal if self._accepted else reason  # every other would be refused too
+                self.refusals.refused(number, reason, self._trials[number].since, self.elapsed)
+                self._wait(self._trials[number])
+            case Impossible(number, attempt, reason) if self._at(number, attempt, "submitting"):
                 return self._tell(number, Outcome("failed", None, reason))
             case Preempted(number, attempt) if self._at(number, attempt, "submitting", "running"):
-                self._again(self._trials[number])
+                self._lost()
+                self._wait(self._trials[number])
             case Vanished(number, attempt, reason) if self._at(number, attempt, "submitting", "running"):
                 return self._vanished(self._trials[number], reason)
             case Reported(number, point, value) if self._new_point(number, point):
@@ -254,7 +291,7 @@ class Controller:
                 self._trials[number].pruning = True
                 return [Prune(number)]
             case Ended(number, outcome) if number in self._unended:
-                self._accepted = True
+                self._lost()
                 return self._tell(number, outcome)
             case Interrupted():
                 return self._finish(LEFT_RUNNING)
@@ -277,19 +314,46 @@ class Controller:
         """Slots go to trials that wait, then to new ones; when none is taken, the study is over."""
         if self.done:
             return []
+        if self.refusals.words is not None:
+            return self._try_again(self.refusals.words)
         free = max(0, self.limits.n_jobs - self.occupied)
-        waiting = sorted(self._waiting)[:free] if self._refusal is None else []
-        actions: list[Action] = [self._submit(self._waiting.pop(number)) for number in waiting]
+        actions: list[Action] = [self._submit(number) for number in sorted(self._waiting, key=self._turn)[:free]]
         while len(actions) < free and self._why_ask_no_more() is None:
-            self.asking += 1
-            actions.append(Ask())
+            actions.append(self._ask())
         reason = self._why_ask_no_more()
         return self._finish(reason) if reason is not None and not self.occupied else actions
+
+    def _try_again(self, words: str) -> list[Action]:
+        """Since a refusal: one submission at a time, until one is accepted or there were too many refusals in a row.
+
+        Where nothing was ever accepted, the first one is too many. While something runs there never are: its end may
+        be what the scheduler waits for.
+        """
+        if self.asking or any(trial.state == "submitting" for trial in self._unended.values()):
+            return []
+        if not self.occupied and self.refusals.in_a_row > (MOST if self._accepted else 0):
+            return self._finish(words)
+        if self.occupied >= self.limits.n_jobs or self.elapsed < self.refusals.again_at:
+            return []
+        return self._probe()
+
+    def _probe(self) -> list[Action]:
+        """The trial that was refused least. If it is the only one, it may be at fault: another one shows that."""
+        reason = self._why_ask_no_more()
+        first = min(self._waiting, key=self._turn, default=None)
+        doubted = first is None or (len(self._waiting) == 1 and self.refusals.times[first] >= DOUBTED)
+        if doubted and reason is None:
+            return [self._ask()]
+        if first is not None:
+            return [self._submit(first)]
+        return self._finish(reason) if reason is not None and not self.occupied else []
+
+    def _turn(self, number: int) -> tuple[int, int]:
+        return self.refusals.times[number], number
 
     def _why_ask_no_more(self) -> str | None:
         limits = self.limits
         reasons = (
-            (self._refusal, self._refusal is not None),
             (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
             (EXHAUSTED, self._exhausted),
             (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
@@ -309,7 +373,12 @@ class Controller:
         trial = Trial(number, "waiting", 0, 0, self.elapsed)
         self._trials[number] = self._unended[number] = self._waiting[number] = trial
 
-    def _submit(self, trial: Trial) -> Submit:
+    def _ask(self) -> Ask:
+        self.asking += 1
+        return Ask()
+
+    def _submit(self, number: int) -> Submit:
+        trial = self._waiting.pop(number)
         trial.state, trial.since = "submitting", self.elapsed
         return Submit(trial.number, trial.attempt)
 
@@ -320,17 +389,29 @@ class Controller:
         trial.points.add(point)
         trial.last = max(trial.last or (point, value), (point, value), key=lambda report: report[0])
 
-    def _again(self, trial: Trial) -> None:
+    def _wait(self, trial: Trial) -> None:
         self._waiting[trial.number] = trial
         trial.state, trial.since, trial.job = "waiting", self.elapsed, None
-        trial.attempt, self._accepted = trial.attempt + 1, True
+        trial.attempt += 1
+
+    def _lost(self) -> None:
+        """A job that was accepted is no more."""
+        self._accepted = True
+        self.refusals.freed(self.elapsed)
 
     def _vanished(self, trial: Trial, reason: str) -> list[Action]:
-        trial.vanished, self._accepted = trial.vanished + 1, True
+        self._lost()
+        trial.vanished += 1
         if trial.vanished > self.limits.max_resubmits:
             return self._tell(trial.number, Outcome("failed", None, reason))
-        self._again(trial)
+        self._wait(trial)
         return []
+
+    def _blame(self, accepted: int) -> list[Action]:
+        """The scheduler takes trials again, except for those that are at fault themselves."""
+        at_fault = self.refusals.accepted(accepted).items()
+        told = [self._tell(n, Outcome("failed", None, words)) for n, words in at_fault if n in self._waiting]
+        return [action for actions in told for action in actions]
 
     def _tell(self, number: int, outcome: Outcome) -> list[Action]:
         trial = self._unended.pop(number)

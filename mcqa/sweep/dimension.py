@@ -122,15 +122,20 @@ class Range(_Named):
 
     def suggest(self, trial: Any) -> str:
         low, high = sorted((self.value(0), self.value(self.size() - 1)))
-        ask = trial.suggest_int if self.whole else trial.suggest_float
-        return repr(ask(self.name, low, high, step=abs(self.step)))
+        if self.whole:
+            return repr(trial.suggest_int(self.name, low, high, step=abs(self.step)))
+        return repr(self.value(self._place(trial.suggest_float(self.name, low, high, step=abs(self.step)))[0]))
 
     def param(self, value: Any) -> Any:
-        place = (_decimal(_number(value)) - _decimal(self.start)) / _decimal(self.step)
-        index = round(place)
-        if abs(place - index) > Decimal("1e-8") or not 0 <= index < self.size():
+        index, off = self._place(_number(value))
+        if off > Decimal("1e-8") or not 0 <= index < self.size():
             raise ValueError("is not in the range")
         return self.value(index)
+
+    def _place(self, number: int | float) -> tuple[int, Decimal]:
+        """The index of the nearest value, and how many steps it is away: Optuna's 0.1 + 2 * 0.1 is not 0.3."""
+        place = (_decimal(number) - _decimal(self.start)) / _decimal(self.step)
+        return round(place), abs(place - round(place))
 
     def params(self) -> Iterator[Any]:
         return map(self.value, range(self.size()))

@@ -14,17 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mcqa import run_folder
-from mcqa.errors import ConfigError
-from mcqa.sweep import dispatch, opening, samplers
+from mcqa.errors import ConfigError, SweepError
+from mcqa.sweep import dispatch, identity, opening, samplers
 from mcqa.sweep import space as spaces
+from mcqa.sweep import storage as storages
 from mcqa.sweep.backends import for_launcher
-from mcqa.sweep.controller import COMPLETE, EXHAUSTED, LEFT_RUNNING, Controller, Known, Limits
+from mcqa.sweep.controller import COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Controller, Known, Limits
 from mcqa.sweep.given import Sweep, Tree
-from mcqa.sweep.job import Job, commit_of
+from mcqa.sweep.job import Job, commit_of, folder_of
 from mcqa.sweep.live import Live
-from mcqa.sweep.loop import Loop, Observer
+from mcqa.sweep.loop import Loop, Observer, found
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.options import Direction, Options, options_of
+from mcqa.sweep.recorded import short_commit
 from mcqa.sweep.space import Outside, Space
 from mcqa.sweep.spelling import leaves
 from mcqa.sweep.study import OptunaStudy, Plan, Study
@@ -66,11 +68,12 @@ def _product(given: Sweep, options: Options) -> list[Any]:
         _listed(jobs, options.n_jobs, folder)
         return dispatch.show(given, folder, trees, len(jobs), options) if dispatch.sends_jobs(given) else []
     _refuse(dispatch.check(given, trees, folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_multirun(given, folder)
     limits = Limits(len(jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
-    reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [])
-    failed = [trial for trial in controller.trials if trial.state == "failed"]
-    if failed or reason not in (COMPLETE, EXHAUSTED):
-        raise ConfigError(_unfinished(reason, controller, folder))
+    reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [], goes_on=False)
+    if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
+        raise SweepError(_unfinished(reason, controller, folder, "job"))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
 
 
@@ -113,18 +116,38 @@ def _refuse(problems: Collection[str]) -> None:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 
 
-def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
-    counts = controller.counts
-    lines = [
-        f"trial {trial.number}: {(trial.outcome.error or 'failed').strip().splitlines()[-1]}"
+def _unfinished(reason: str, controller: Controller, folder: Path, noun: str) -> str:
+    """What became of a study (noun trial) or a product (noun job) that is not all done and well."""
+    counts, wanted = controller.counts, controller.limits.n_trials
+    ended = len(controller.trials) - counts["waiting"] - counts["submitting"] - counts["running"]
+    done = f"{ended} of {wanted} {noun}s" if wanted is not None else f"{ended} {noun}s"
+    failed = [
+        f"{noun} {trial.number}: {((trial.outcome.error or '').strip() or 'failed').splitlines()[-1]}"
         for trial in controller.trials
         if trial.state == "failed" and trial.outcome
     ]
-    return "\n  ".join(
-        [
-            f"{counts['failed']} of {len(controller.trials)} jobs failed ({reason}); see {run_folder.shown(folder)}:",
-            *lines,
-        ]
+    count = f"{len(failed)} of {ended} {noun}s failed"
+    where = f"see {run_folder.shown(folder)}"
+    if reason in (COMPLETE, EXHAUSTED):
+        return "\n  ".join([f"{count}; {where}:", *failed])
+    first = f"{_early(reason, controller.limits)} after {done}; {where}. {_further(reason, noun)}"
+    return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
+
+
+def _early(reason: str, limits: Limits) -> str:
+    known = {
+        LEFT_RUNNING: "Stopped by Ctrl-C",
+        TIMEOUT: f"Out of time (hydra.sweeper.timeout_s={limits.timeout_s})",
+        FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
+    }
+    return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")
+
+
+def _further(reason: str, noun: str) -> str:
+    if noun == "job":
+        return "The same command would run all of them, in a folder of its own."
+    return (
+        "The same command goes on, given a higher max_failures." if reason == FAILURES else "The same command goes on."
     )
 
 
@@ -132,8 +155,6 @@ def _unfinished(reason: str, controller: Controller, folder: Path) -> str:
 
 
 def _study(given: Sweep, options: Options) -> list[Any]:
-    from mcqa.sweep import identity
-
     tree = given.base
     problems = given.problems(tree, given.fixed)
     overrides = list(given.arguments)
@@ -142,19 +163,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     _check_space(given, options, space, tree, directions, problems)
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
+    url = storages.absolute(options.storage) if options.storage else None
     description = {
         "name": folder.name,
         "sweep": given.choices.get("sweeps"),
         "created": time.time(),
-        "commit": commit_of(Path.cwd()),
+        "commit": commit_of(folder_of(given.task)),
         "directions": directions,
         "metric": options.metric,
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": options.storage,
+        "storage": storages.remembered(url) if url else None,
         "space": space.grammar(),
         "base": tree,
+        "interpolations": identity.interpolations(given.config),
         "overrides": overrides,
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
@@ -167,17 +190,21 @@ def _study(given: Sweep, options: Options) -> list[Any]:
     _refuse(dispatch.check(given, dispatch.trees_of(given, space), folder))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
-        identity.check_same(folder, description, allow_changes=options.allow_changes)
+        description = identity.check_same(folder, description, allow_changes=options.allow_changes)
         study = OptunaStudy(
             folder,
-            name=folder.name,
+            name=description["name"],  # also of a folder that was renamed
             space=space,
             directions=directions,
             sampler=options.sampler,
             pruner=options.pruner,
             seed=options.seed,
-            storage=options.storage,
+            storage=url,
+            take_over=options.allow_changes,
         )
+        identity.write_description(folder, description)
+        _write_multirun(given, folder)
+        _tell_changes(given, folder, description, study)
         known = [_found(folder, trial) for trial in study.known()]
         limits = Limits(
             options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s
@@ -186,7 +213,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         observers = given.hooks.observers(tree, folder, run_folder.flat(params)) if given.hooks else []
         reason, controller = _run(given, options, study, limits, known, folder, observers, directions)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
-            _confirm(given, options, folder, options.metric)
+            reason = _confirm(given, options, space, folder) or reason
     return _ended(given, folder, reason, controller)
 
 
@@ -201,17 +228,42 @@ def _space(given: Sweep, options: Options, tree: Tree) -> Space:
     )
 
 
-def _confirm(given: Sweep, options: Options, study: Path, metric: str | None) -> None:
-    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time."""
-    from mcqa.sweep import confirm, reading
+def _write_multirun(given: Sweep, folder: Path) -> None:
+    """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
+    storages.hide(given.hydra)
+    OmegaConf.save(given.config, folder / "multirun.yaml")
 
-    recorded = reading.read(study, time.time())
-    folder = study / "confirm"
-    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded), recorded.base, options.confirm))
+
+def _tell_changes(given: Sweep, folder: Path, description: Mapping[str, Any], study: Study) -> None:
+    """What of the study's past is not what it is now: its code, and folders that are not of its trials."""
+    now = commit_of(folder_of(given.task))
+    if description["commit"] != now:
+        began, goes_on = short_commit(description["commit"]), short_commit(now)
+        _say(f"Note: the study began on commit {began} and goes on with {goes_on}.")
+    for known in study.known():
+        if aside := identity.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):
+            _say(identity.moved(known.trial, aside))
+
+
+def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str | None:
+    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time, and
+    the reason is then LEFT_RUNNING. The study's own report is written first, whatever becomes of them."""
+    from mcqa.sweep import confirm, reading, report
+
+    report.write(study)
+    recorded, folder = reading.read(study, time.time()), study / "confirm"
+    seed = confirm.seed_of(recorded.base, space.fixed)
+    jobs = confirm.planned(folder, confirm.jobs(confirm.chosen(recorded, space.fixed), seed, options.confirm))
+    if not jobs:
+        Console().print("No trial is complete, so there is nothing to confirm.")
+        return None
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     known = confirm.known(folder, len(jobs))
-    _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
-    confirm.write(study, folder, jobs, "test/" + (metric or "acc").partition("/")[2])
+    try:
+        reason, _ = _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
+    finally:
+        confirm.write(study, folder, jobs, options.metric)
+    return reason if reason == LEFT_RUNNING else None
 
 
 def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> list[Any]:
@@ -224,8 +276,8 @@ def _ended(given: Sweep, folder: Path, reason: str, controller: Controller) -> l
     _say(f"Report: {run_folder.shown(folder / 'report.html')}")
     if given.hooks:
         given.hooks.finished(summary, complete)
-    if not complete and reason != LEFT_RUNNING:
-        raise ConfigError(_unfinished(reason, controller, folder))
+    if not complete:
+        raise SweepError(_unfinished(reason, controller, folder, "trial"))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
 
 
@@ -248,6 +300,10 @@ def _check_space(
         problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
+    if options.confirm:
+        from mcqa.sweep import confirm
+
+        problems += confirm.problems(tree, [dimension.name for dimension in space.dimensions], directions)
     _refuse(problems)
 
 
@@ -270,8 +326,8 @@ def _shown(folder: Path, description: Mapping[str, Any], space: Space) -> None:
         *(f"  {key}: {text}" for key, text in description["space"].items()),
     ]
     try:
-        space.default()
-        lines.append("  trial 0 is the default configuration")
+        moved = "; ".join(space.moved(space.default()))
+        lines.append(f"  trial 0 is the default configuration{moved and f', but {moved}'}")
     except Outside as why:
         lines.append(f"  the default configuration is no trial: {why}")
     _say(*lines)
@@ -285,9 +341,7 @@ def _say(*lines: str) -> None:
 
 def _found(folder: Path, known: Known) -> Known:
     """A trial that an earlier controller asked for, with what its folder says of its submissions."""
-    entries = Mailbox(folder / "trials" / str(known.trial)).jobs()
-    job = entries[-1].job or entries[-1].token if entries else None
-    return Known(known.trial, known.outcome, len(entries), job)
+    return found(known.trial, known.outcome, Mailbox(folder / "trials" / str(known.trial)).jobs())
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
@@ -302,6 +356,7 @@ def _run(
     folder: Path,
     observers: Sequence[Observer],
     directions: Sequence[Direction] = (),
+    goes_on: bool = True,
 ) -> tuple[str, Controller]:
     launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
 
@@ -314,12 +369,13 @@ def _run(
     backend = for_launcher(launcher, make_job, options.n_jobs, launcher_of)
     controller = Controller(limits, known, time.time())
     maximize = directions[0] == "maximize" if len(directions) == 1 else None
-    live = Live(Console(), controller, maximize, folder, fixed=given.arguments)
+    noun = "trial" if directions else "job"
+    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun)
 
     def compose(number: int, overrides: list[str]) -> Path:
         return given.write_trial(folder, number, overrides)
 
-    loop = Loop(controller, study, backend, compose, folder, live, observers, objectives=len(directions))
+    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), goes_on)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)

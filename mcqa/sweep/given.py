@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa import run_folder
 from mcqa.errors import ConfigError
+from mcqa.sweep import storage
 from mcqa.sweep.composition import Composer
 from mcqa.sweep.options import Direction
 
@@ -149,6 +150,7 @@ class Sweep:
         """
         target = folder / "trials" / str(number)
         config, tree = self.of_job(folder, number, overrides)
+        storage.hide(config.hydra)
         if problems := self.problems(tree, overrides):
             raise ConfigError("\n".join(problems))
         target.mkdir(parents=True, exist_ok=True)

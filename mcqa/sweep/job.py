@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from hydra.types import HydraContext, TaskFunction
 
-from mcqa.sweep.mailbox import BEAT_S, FurtherNode, Mailbox
+from mcqa.sweep.mailbox import BEAT_S, FurtherNode, Mailbox, unreadable
 from mcqa.sweep.trial import VARIABLE, Pruned, Trial
 
 Record = dict[str, Any]
@@ -47,7 +47,7 @@ class Job:
         self.folder = folder
         self.token = token
         self.import_path = list(sys.path)
-        self.code = _folder_of(task_function)
+        self.code = folder_of(task_function)
         self.commit = commit_of(self.code)
         self._app: _App | None = _App(task_function, hydra_context.callbacks, _own_resolvers(), _version_base())
         self._pickled = b""
@@ -84,7 +84,8 @@ class Job:
         with nullcontext() if in_process else _heartbeat(mailbox):
             record = self._record(job_id, in_process)
         record |= {"seconds": round(time.monotonic() - started, 3), **self._code()}
-        mailbox.write_result(_with_finite_value(_merged(mailbox.result(), record)))
+        own = (mailbox.own_result() or {}) | record
+        mailbox.write_result(_with_finite_value(_merged(mailbox.result(), own)))
 
     def _is_superseded(self, mailbox: Mailbox) -> bool:
         """Whether the trial was submitted again since: this job was taken for lost and came late."""
@@ -105,7 +106,7 @@ class Job:
                 return _ended("complete")
             if isinstance(error, SystemExit) and isinstance(error.code, str):  # an app's own words to its user
                 print(error, file=sys.stderr)
-                return _ended("failed", error=error.code)
+                return _ended("failed", error=error.code if error.code.strip() else f"SystemExit: {error.code!r}")
             traceback.print_exc()
             return _ended("failed", error=f"{type(error).__name__}: {error}".strip(": "))
         return _returned(returned)
@@ -172,9 +173,11 @@ def _returned(returned: Any) -> Record:
 
 
 def _merged(own: Record | None, record: Record) -> Record:
-    """What the app wrote itself wins, and gets what it left out."""
+    """What the app wrote itself wins, and gets what it left out. What cannot be read is a failure."""
     if own is None:
         return record
+    if problem := unreadable(own):
+        return own | record | {"status": "failed", "value": None, "error": record["error"] or problem}
     if own["status"] != record["status"]:  # raised after it had written its result, or wrote `pruned` and returned
         record = record | {"value": None, "error": None}
     return record | own
@@ -256,15 +259,24 @@ def _own_resolvers() -> dict[str, Callable[..., Any]]:
     }
 
 
-def _folder_of(function: Any) -> Path:
+def folder_of(function: Any) -> Path:
     module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
     return Path(getattr(module, "__file__", None) or Path.cwd() / "-").absolute().parent
 
 
 @functools.lru_cache
 def commit_of(folder: Path) -> str | None:
-    """The commit of a checkout when this process first asked, about when it loaded its code; None without one."""
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    """The commit of a checkout when this process first asked, about when it loaded its code; None without one.
+
+    `+dirty` after it: files that git knows were edited and not committed.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    edited = commit and _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}+dirty" if edited else commit
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

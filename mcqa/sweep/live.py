@@ -24,11 +24,18 @@ class Live:
     """Call `show` after every round; it draws at most every REDRAWN_S, and says every change of a trial once."""
 
     def __init__(
-        self, console: Console, controller: Controller, maximize: bool | None, folder: Path, fixed: Collection[str] = ()
+        self,
+        console: Console,
+        controller: Controller,
+        maximize: bool | None,
+        folder: Path,
+        fixed: Collection[str] = (),
+        noun: str = "trial",
     ) -> None:
-        """maximize None: several objectives, which have no best. fixed: overrides that need not be shown."""
+        """maximize None: several objectives, which have no best. fixed: overrides that need not be shown.
+        noun: what one of them is called."""
         self.console, self.controller, self.maximize, self.folder = console, controller, maximize, folder
-        self.fixed = fixed
+        self.fixed, self.noun = fixed, noun
         self.params: dict[int, str] = {}
         self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
         self.said = {trial.number: _changing(trial) for trial in controller.trials}
@@ -79,24 +86,38 @@ class Live:
             f"{counts['running'] + counts['submitting']} of {limits.n_jobs} slots busy",
         ]
         if self.leader:
-            parts.append(f"best {values(self.leader)} (trial {self.leader.number})")
+            parts.append(f"best {values(self.leader)} ({self.noun} {self.leader.number})")
         if limits.n_trials is not None and done > self.ended_before:
             pace = self.controller.elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
             parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")
+        refusals = self.controller.refusals
+        if refusals.words is not None:
+            pause = duration(max(0.0, refusals.again_at - self.controller.elapsed))
+            parts.append(f"the scheduler refuses, tried again in {pause}")
         return "; ".join(parts)
 
     def _line(self, trial: Trial) -> str | None:
         """What to say of a trial that changed; in a terminal the table shows what runs."""
+        name, params = f"{self.noun} {trial.number}", self.params.get(trial.number, "")
+        if trial.outcome is None and trial.state == "waiting" and self._refusals(trial):
+            words = one_line(self.controller.refusals.words or "")
+            return f"{name}: refused: {words}" if words else None
         if trial.outcome is None:
-            again = f" (start {trial.attempt + 1})" if trial.attempt else ""
-            starts = trial.state == "running" and not self.live
-            return f"trial {trial.number}: started{again}  {self.params.get(trial.number, '')}" if starts else None
-        said = f"trial {trial.number}: {told(trial)}  {self.params.get(trial.number, '')}".rstrip()
+            again = f" (start {self._start(trial)})" if self._start(trial) > 1 else ""
+            return f"{name}: started{again}  {params}" if trial.state == "running" and not self.live else None
+        said = f"{name}: {told(trial)}  {params}".rstrip()
         return said if self.live else f"{said}\n  {self.summary()}"
+
+    def _refusals(self, trial: Trial) -> int:
+        return self.controller.refusals.times[trial.number]
+
+    def _start(self, trial: Trial) -> int:
+        """Which one it is, from 1; a refused one was none."""
+        return 1 + trial.attempt - self._refusals(trial)
 
     def _table(self) -> Table:
         table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=False)
-        for heading in ("trial", "state", "value", "for", "what"):
+        for heading in (self.noun, "state", "value", "for", "what"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
         rows = shown(self.controller.trials)
         fits = max(3, self.console.height - AROUND)  # the rest would be cut off, and is slow to draw for hundreds
@@ -106,7 +127,7 @@ class Live:
             since = duration(self.controller.elapsed - trial.since) if trial.outcome is None else ""
             value = "" if trial.last is None else f"{trial.last[1]:.4g}"
             value = values(trial) or value
-            again = f" ({trial.attempt + 1})" if trial.attempt else ""
+            again = f" ({self._start(trial)})" if self._start(trial) > 1 else ""
             what = Text(self.params.get(trial.number, ""))  # no markup: [q_proj,v_proj] is a value
             table.add_row(str(trial.number), trial.state + again, value, since, what)
         return table
@@ -125,8 +146,12 @@ def shown(trials: Sequence[Trial]) -> list[Trial]:
 
 def told(trial: Trial) -> str:
     assert trial.outcome is not None
-    reason = (trial.outcome.error or "").strip().splitlines()
-    return f"{trial.state} {values(trial)}".rstrip() + (f": {reason[0][:200]}" if reason else "")
+    reason = one_line(trial.outcome.error or "")
+    return f"{trial.state} {values(trial)}".rstrip() + (f": {reason}" if reason else "")
+
+
+def one_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")[:200]
 
 
 def values(trial: Trial) -> str:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mcqa.errors import ConfigError
+from mcqa.run_folder import shown
 from mcqa.sweep import controller as c
 from mcqa.sweep.backends import Backend, SubmissionError
+from mcqa.sweep.identity import moved, set_aside
 from mcqa.sweep.live import Live
-from mcqa.sweep.mailbox import FINAL, Mailbox
+from mcqa.sweep.mailbox import FINAL, PREEMPTED, Entry, Mailbox, unreadable
 from mcqa.sweep.outcomes import problem_of
 from mcqa.sweep.study import Study
 
@@ -45,6 +47,7 @@ class Running:
     lines: int = 0  # of its reports that were read
     size: int = 0  # in bytes, of the file of reports when it was read
     over: float | None = None  # since when its job is over without a result, by time.monotonic
+    counted: bool = False  # its end is in job.json already
 
     def __post_init__(self) -> None:
         """Paths as plain text: they are looked at in every round, and pathlib would take three times as long."""
@@ -55,6 +58,7 @@ class Loop:
     """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
 
     objectives: how many values a complete trial must have, else it failed; 0: none are asked for.
+    goes_on: whether the same command takes up what this one leaves.
     """
 
     def __init__(
@@ -67,9 +71,11 @@ class Loop:
         live: Live,
         observers: Sequence[Observer] = (),
         objectives: int = 0,
+        goes_on: bool = True,
     ) -> None:
         self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
         self.folder, self.live, self.observers, self.objectives = folder, live, observers, objectives
+        self.goes_on = goes_on
         self.running: dict[int, Running] = {}
         self.leaving: set[str] = set()  # jobs that have written their results
         self.interrupts = 0
@@ -98,7 +104,8 @@ class Loop:
             return False
         entry = entries[-1]
         job = self.backend.attach(box.folder, entry)
-        self.running[number] = Running(box, entry.attempt, entry.slot, job or "", over=None if job else 0.0)
+        over, counted = None if job else 0.0, entry.end is not None
+        self.running[number] = Running(box, entry.attempt, entry.slot, job or "", over=over, counted=counted)
         self.live.name(number, self.study.overrides(number))
         return True
 
@@ -112,18 +119,26 @@ class Loop:
     def _leave(self) -> None:
         """Ctrl-C: the jobs go on; a second one within some seconds cancels them."""
         if self.cancelled:
-            self.live.console.print("Cancelled the jobs; the same command submits them again.")
+            self._say(self._cancelled())
             return
-        self.live.console.print(
-            f"Stopped asking. {len(self.running)} jobs run on; the same command goes on with them. "
-            f"Ctrl-C again within {SECOND_S:.0f} s cancels them."
-        )
+        left = sum(one.over is None and self.backend.state(one.job) == "running" for one in self.running.values())
+        if not left:
+            return
+        run = f"{left} jobs run" if left > 1 else "1 job runs"
+        where = "; the same command goes on with them" if self.goes_on else f" in {shown(self.folder)}"
+        self._say(f"Stopped asking. {run} on{where}. Ctrl-C again within {SECOND_S:.0f} s cancels them.")
         until = time.monotonic() + SECOND_S
         while time.monotonic() < until and not self.interrupts:
             time.sleep(0.1)
         if self.interrupts:
             self._do(self.controller.on(c.Interrupted(), time.time()))
-            self.live.console.print("Cancelled the jobs; the same command submits them again.")
+            self._say(self._cancelled())
+
+    def _cancelled(self) -> str:
+        return "Cancelled the jobs" + ("; the same command submits them again." if self.goes_on else ".")
+
+    def _say(self, text: str) -> None:
+        self.live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -146,7 +161,7 @@ class Loop:
 
     def _ending(self, number: int, running: Running, over: bool) -> Iterator[c.Event]:
         result = running.box.result() if os.path.exists(running.result) else None
-        if result is not None and result["status"] in FINAL:
+        if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
             yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
             self._forget(number)
             yield c.Ended(number, self._judged(outcome(result)))
@@ -158,8 +173,15 @@ class Loop:
             running.over = now if running.over is None else running.over
             if now - running.over >= GRACE_S:
                 self._forget(number)
-                reason = self.backend.reason(running.job) if running.job else "it ended while nobody watched"
-                yield c.Vanished(number, running.attempt, reason)
+                yield self._vanished(number, running)
+
+    def _vanished(self, number: int, running: Running) -> c.Event:
+        """Noted in job.json, so that a restart knows how often it has happened."""
+        if running.counted:
+            return c.Preempted(number, running.attempt)
+        running.box.end_job("vanished")
+        reason = self.backend.reason(running.job) if running.job else "it ended while nobody watched"
+        return c.Vanished(number, running.attempt, reason)
 
     def _judged(self, told: c.Outcome) -> c.Outcome:
         problem = problem_of(told, self.objectives) if self.objectives else None
@@ -194,6 +216,7 @@ class Loop:
             case c.Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
+                self.running[number].box.end_job("cancelled")
 
     def _ask(self) -> Iterator[c.Event]:
         suggestion = self.study.ask()
@@ -201,22 +224,37 @@ class Loop:
 
     def _submit(self, number: int, attempt: int) -> c.Event:
         folder = self._folder(number)
-        overrides = self.study.overrides(number)
-        self.live.name(number, overrides)
+        if aside := set_aside(folder, self.study.drawn(number)):
+            self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
         slot = min(set(range(len(self.running) + 1)) - {running.slot for running in self.running.values()})
         try:
+            overrides = self.study.overrides(number)
+            self.live.name(number, overrides)
             if not (folder / "config.yaml").exists():
                 self.compose(number, overrides)
-            with _ctrl_c_reaches_trials(self.backend):
-                self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
-            try:
-                job = self.backend.submit(folder, attempt, slot)
-            finally:
-                self.inside = False
-        except (SubmissionError, ConfigError) as error:
+            job = self._accepted_after_all(folder) if attempt else None
+            job = job or self._submitted(folder, attempt, slot)
+        except SubmissionError as error:
+            box = Mailbox(folder)
+            if (entries := box.jobs()) and entries[-1].attempt == attempt:
+                box.end_job("refused")
             return c.Refused(number, attempt, str(error))
+        except ConfigError as error:
+            return c.Impossible(number, attempt, str(error))
         self.running[number] = Running(Mailbox(folder), attempt, slot, job)
         return c.Submitted(number, attempt, job)
+
+    def _submitted(self, folder: Path, attempt: int, slot: int) -> str:
+        self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
+        try:
+            return self.backend.submit(folder, attempt, slot)
+        finally:
+            self.inside = False
+
+    def _accepted_after_all(self, folder: Path) -> str | None:
+        """The job of a submission that seemed to be refused: a busy scheduler may take one and fail to say so."""
+        entries = Mailbox(folder).jobs()
+        return self.backend.attach(folder, entries[-1]) if entries and entries[-1].end == "refused" else None
 
     def _folder(self, number: int) -> Path:
         return self.folder / "trials" / str(number)
@@ -230,22 +268,19 @@ class Loop:
 
 
 def outcome(result: dict[str, Any]) -> c.Outcome:
-    """Of a result.json."""
-    value = result.get("value")
+    """Of a result.json. What cannot be read is a failure."""
+    if problem := unreadable(result):
+        return c.Outcome("failed", None, problem)
+    value, error = result.get("value"), result.get("error")
     values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
-    return c.Outcome(result["status"], values, result.get("error"))
+    return c.Outcome(result["status"], values, None if error is None else str(error))
 
 
-@contextmanager
-def _ctrl_c_reaches_trials(backend: Backend) -> Iterator[None]:
-    """Where they run within this process, for nobody else could stop one."""
-    before = signal.getsignal(signal.SIGINT)
-    if backend.name == "debug":
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def found(number: int, told: c.Outcome | None, entries: Sequence[Entry]) -> c.Known:
+    """A trial that an earlier controller asked for, with what its job.json says of its submissions."""
+    last = entries[-1] if entries else None
+    job = None if last is None or last.end == "refused" else last.job or last.token
+    return c.Known(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
 
 
 def _size(path: str) -> int:

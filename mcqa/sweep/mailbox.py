@@ -19,12 +19,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mcqa.patience import patiently
 
 FINAL = ("complete", "failed", "pruned")
-"""What a result may say at the end; `preempted` asks to go on."""
+PREEMPTED = "preempted"
+"""What a result may say at the end, and what asks to go on."""
 
 BEAT_S = 10.0
 """Between two signs of life."""
@@ -52,6 +53,7 @@ class Entry:
     host: str
     slot: int
     submitted: float  # seconds since 1970
+    end: Literal["refused", "vanished", "cancelled"] | None = None  # as the controller saw it; a result says more
 
 
 class Mailbox:
@@ -95,6 +97,11 @@ class Mailbox:
     def write_result(self, result: Mapping[str, Any]) -> None:
         _write(self.folder / "result.json", result)
 
+    def own_result(self) -> dict[str, Any] | None:
+        """What an app wrote there that knows nothing of ours: a mapping without a `status`."""
+        found = _read(self.folder / "result.json")
+        return found if isinstance(found, dict) and "status" not in found else None
+
     def is_over(self) -> bool:
         """Whether the trial has its final result: nobody may run it again."""
         result = self.result()
@@ -102,7 +109,7 @@ class Mailbox:
 
     def forget_preemption(self) -> None:
         """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
-        if not self.is_over():
+        if self.result() is not None and not self.is_over():
             patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
     # ---- pruning and signs of life
@@ -133,7 +140,13 @@ class Mailbox:
 
     def name_job(self, token: str, job: str) -> None:
         """The scheduler's id for the submission with this token."""
-        self._write_jobs([replace(entry, job=job) if entry.token == token else entry for entry in self.jobs()])
+        named = [replace(one, job=job, end=None) if one.token == token else one for one in self.jobs()]
+        self._write_jobs(named)
+
+    def end_job(self, end: Literal["refused", "vanished", "cancelled"]) -> None:
+        """How the last submission ended."""
+        if entries := self.jobs():
+            self._write_jobs([*entries[:-1], replace(entries[-1], end=end)])
 
     def _write_jobs(self, entries: list[Entry]) -> None:
         _write(self.folder / "job.json", [asdict(entry) for entry in entries])
@@ -156,11 +169,28 @@ class FurtherNode(Mailbox):
             return None
 
 
+def unreadable(result: Mapping[str, Any]) -> str | None:
+    """Why a result that has a `status` cannot be one of ours, for apps may write a result.json of another kind."""
+    status, value = result["status"], result.get("value")
+    if status not in (*FINAL, PREEMPTED):
+        words = ", ".join((*FINAL, PREEMPTED))
+        return f"result.json says status {status!r}, which is none of {words}; leave `status` out of an app's own file"
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(one, int | float) for one in values):
+        return f"result.json says value {value!r}, which is no number"
+    if not isinstance(result.get("metrics", {}), dict):
+        return "result.json says metrics that are no names with numbers"
+    return None
+
+
 def _report(number: int, line: bytes) -> Report | None:
+    """None if it is none that a study can take: Optuna has no points below 0, databases none beyond 64 bits."""
     try:
         found = json.loads(line)
-        return Report(number, int(found["point"]), float(found["value"]), found.get("seen"), float(found["time"]))
-    except (ValueError, TypeError, KeyError, AttributeError):
+        point = int(found["point"])
+        report = Report(number, point, float(found["value"]), found.get("seen"), float(found["time"]))
+        return report if 0 <= point < 2**63 else None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
 
 

@@ -1,19 +1,29 @@
 """Opening a study: whether what is asked of it goes together, and its storage."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FixedTrial
 
 from mcqa.errors import ConfigError, nearest
+from mcqa.sweep import storage as storages
+from mcqa.sweep.dimension import Dimension, Interval
 from mcqa.sweep.journal import Journal, mend
 from mcqa.sweep.samplers import GRID
 from mcqa.sweep.space import Space
+from mcqa.sweep.texts import text_of
 
 DIRECTIONS = ("minimize", "maximize")
+FOLDER = "folder"  # user attribute of a study in Optuna: whose controller asks for its trials
 
 
 def check(space: Space, directions: Sequence[str], sampler: Mapping[str, Any], pruner: Mapping[str, Any]) -> None:
@@ -59,7 +69,7 @@ def open_storage(folder: Path, storage: str | None) -> tuple[Journal | None, Bas
     try:
         return None, optuna.storages.get_storage(storage)
     except Exception as error:  # as many kinds as there are databases
-        shown = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:***@", storage)
+        shown = storages.shown(storage)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
             f"hydra.sweeper.storage={shown}: cannot be opened: {reason.replace(storage, shown)}. "
@@ -73,4 +83,62 @@ def check_directions(study: optuna.Study, wanted: Sequence[str]) -> None:
         raise ConfigError(
             f"hydra.sweeper.direction={','.join(wanted)}: the study {study.study_name!r} was begun with "
             f"{','.join(found)}. Restore that, or give another study_name."
+        )
+
+
+def check_choices(study: optuna.Study, space: Space) -> None:
+    """Optuna keeps the choices of a key, and whether it is a whole number or on a log scale, as long as a study."""
+    stored: dict[str, BaseDistribution] = {}
+    for trial in study.get_trials(deepcopy=False):
+        stored |= trial.distributions
+    problems = []
+    for dimension in space.dimensions:
+        if dimension.name not in stored:
+            continue
+        before, now = stored[dimension.name], _distribution(dimension)
+        try:
+            check_distribution_compatibility(before, now)
+        except ValueError:
+            problems.append(f"{dimension.name}: {_words(before)} -> {_words(now)}")
+    if problems:
+        raise ConfigError(
+            f"The trials of the study {study.study_name!r} have other choices or kinds of numbers for some keys:\n  "
+            + "\n  ".join(problems)
+            + "\nRestore them, or give another hydra.sweeper.study_name."
+        )
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    value = dimension.low if isinstance(dimension, Interval) else next(dimension.params())
+    trial = FixedTrial({dimension.name: value})
+    dimension.suggest(trial)
+    return trial.distributions[dimension.name]
+
+
+def _words(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({','.join(map(text_of, distribution.choices))})"
+    whole, log = isinstance(distribution, IntDistribution), getattr(distribution, "log", False)
+    return ("whole numbers" if whole else "floats") + (" on a log scale" if log else "")
+
+
+def claim(study: optuna.Study, folder: Path, take: bool) -> None:
+    """Note in a storage that others reach too which folder's controller asks for the trials.
+
+    Args:
+        take: it is this one's from now on, whoever had it.
+
+    Raises:
+        ConfigError: another folder has it, and is still there.
+    """
+    own = str(folder.absolute())
+    owner = study.user_attrs.get(FOLDER)
+    if owner in (None, own) or take or not Path(owner).is_dir():
+        study.set_user_attr(FOLDER, own)
+        owner = study.user_attrs[FOLDER]  # of two that begin at the same moment the later one has it
+    if owner != own:
+        raise ConfigError(
+            f"hydra.sweeper.storage: the study {study.study_name!r} in it belongs to {owner}; two controllers would "
+            f"number its trials twice. Go on there (hydra.sweep.dir={owner}), give another hydra.sweeper.study_name, "
+            "or, when nothing runs there any more, take it over with hydra.sweeper.allow_changes=true."
         )

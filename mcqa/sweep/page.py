@@ -1,14 +1,14 @@
 """The report of a study as one HTML file that needs nothing else; looks and tables are the comparison page's."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 
-from mcqa.comparison import page as comparison_page
+from mcqa.evaluation.best_of_many import FLIPS
+from mcqa.page import definitions, look, notes, section
 from mcqa.sweep import answer_tables, charts, noise, parallel, tables, words
 from mcqa.sweep.answer import Answer
 from mcqa.sweep.charts import Figure
@@ -44,21 +44,14 @@ def page(told: Told, plotly: str | None) -> str:
     sections = "\n".join(_sections(told, figures, plotly is not None))
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=escape(f"{told.study.name}: {verdict}"),
-        look=_look(),
+        look=look(),
         looked_at=escape(words.looked_at(told.study)),
         verdict=escape(verdict),
-        notes=tables.notes(words.notes(told.study, told.answer)),
+        notes=notes(words.notes(told.study, told.answer)),
         sections=sections,
         figures=_json(figures),
         plotly=f"<script>{plotly}</script>" if plotly else "",
     )
-
-
-def _look() -> str:
-    """The style sheet of the comparison page."""
-    found = re.search(r"<style>(.*?)</style>", comparison_page.TEMPLATE.read_text("utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1].strip()
 
 
 def _json(figures: Mapping[str, Figure]) -> str:
@@ -79,7 +72,8 @@ def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[s
     if answer.best is not None and answer.others and not noise.is_of_seeds(study):
         yield section("Ties", answer_tables.ties(answer.best, answer))
     if told.confirmation is not None:
-        yield section("Confirmed on test", answer_tables.confirmation(told.confirmation))
+        where = "on test" if told.confirmation.metric.startswith("test/") else "with new seeds"
+        yield section(f"Confirmed {where}", answer_tables.confirmation(told.confirmation))
     if any(told.importances.values()):
         yield section("Importances", _importances(told))
     if drawn:
@@ -91,12 +85,8 @@ def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[s
     if study.trials:
         yield section("Trials", tables.trials(study, answer))
     if told.problems:
-        yield section("What could not be read", tables.notes(told.problems))
-    yield section("How this was computed", tables.definitions(_methods(told)))
-
-
-def section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+        yield section("What could not be read", notes(told.problems))
+    yield section("How this was computed", definitions(_methods(told)))
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -202,11 +192,14 @@ def _curves_note(told: Told) -> str:
 def _methods(told: Told) -> dict[str, str]:
     found = {}
     if told.answer.others:
-        test = "cluster-robust paired test (CR2 with Student's t)" if told.answer.clustered else "exact McNemar test"
+        flipped = "clusters" if told.answer.clustered else "questions"
         found["Ties"] = (
-            f"Each complete trial against the best, question by question, by the {test}; p-values by Holm (1979) over "
-            f"all {len(told.answer.others)} comparisons. Tied: p of 0.05 or more, so two trials may be tied and still "
-            "differ. Intervals are of each comparison alone. Pruned trials are not compared."
+            f"Each complete trial against the best, {flipped} being what varies. The best was chosen, so a difference "
+            f"is held against the largest one of all pairs of {len(told.answer.others) + 1} trials that chance gives: "
+            f"the signs of whole {flipped} flipped {FLIPS} times, for all trials at once, step-down (Romano and Wolf "
+            "2005; Hansen, Lunde and Nason 2011). Where all are equal, one is called worse in at most 5 % of "
+            "studies. Tied: p of 0.05 or more, so two trials may be tied and still differ. Intervals are of each "
+            "comparison alone. Pruned trials are not compared."
         )
         found["Chance"] = (
             "The expected highest of that many normal values (Blom 1958), with the standard deviation that two equally "

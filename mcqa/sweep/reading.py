@@ -15,6 +15,7 @@ import yaml
 
 from mcqa.errors import ConfigError
 from mcqa.sweep.recorded import ENDED, Direction, Recorded, Status, Swept, Trial, is_number, plain
+from mcqa.sweep.storage import usable
 
 _OF_OPTUNA: dict[str, Status] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting"}
 _NEEDED = ("name", "space", "base", "overrides")
@@ -117,7 +118,8 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
     try:
         import optuna
 
-        storage = _opened(folder, description.get("storage"))
+        url = description.get("storage")
+        storage = _opened(folder, usable(url) if isinstance(url, str) else None)
         names = optuna.get_all_study_names(storage)
         wanted = str(description.get("name") or folder.name)
         return optuna.load_study(study_name=wanted if wanted in names or len(names) != 1 else names[0], storage=storage)
@@ -127,14 +129,14 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
         return None
 
 
-def _opened(folder: Path, url: Any) -> Any:
+def _opened(folder: Path, url: str | None) -> Any:
     """Nothing is created where the storage does not exist yet."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     journal = folder / "journal.log"
-    if isinstance(url, str) and "://" in url:
+    if url:
         if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
             raise FileNotFoundError(f"there is no {url.removeprefix('sqlite:///')}")
         return optuna.storages.get_storage(url)
@@ -172,6 +174,7 @@ def _trial(
     return Trial(
         number=number,
         status=status,
+        commit=str(result["commit"]) if result.get("commit") else None,
         values=_values(stored, result) if status == "complete" else (),
         params=_params(folder, space, problems) if stored is None else dict(stored.params),
         reports=reports or (() if stored is None else tuple(sorted(stored.intermediate_values.items()))),
@@ -181,6 +184,7 @@ def _trial(
         seconds=_seconds(result, started, ended or alive),
         attempts=len(jobs),
         error=_error(stored, result) if status in ("failed", "running", "waiting") else None,
+        default=None if stored is None else stored.user_attrs.get("default"),
         slot=next((job["slot"] for job in jobs if isinstance(job.get("slot"), int)), None),
         folder=folder,
     )
@@ -249,7 +253,8 @@ def _jobs(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         problems.append(f"{_short(path)} cannot be read: {error}.")
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    entries = found if isinstance(found, list) else []
+    return [one for one in entries if isinstance(one, dict) and one.get("end") != "refused"]
 
 
 def _reports(path: Path, number: int, torn: list[int]) -> tuple[tuple[int, float], ...]:

@@ -22,11 +22,13 @@ class Trial:
     """One trial. Times are seconds since 1970; reports are (point, value), each point once, in order.
 
     values: of a complete trial, one an objective. params: what was swept, by key. alive: when a trial that has not
-    ended last gave a sign of life.
+    ended last gave a sign of life. default: whether it has the default configuration, as the storage says; None where
+    it says nothing.
     """
 
     number: int
     status: Status
+    commit: str | None  # of the code that ran, once it ended
     values: tuple[float, ...]
     params: Mapping[str, Any]
     reports: tuple[tuple[int, float], ...]
@@ -37,6 +39,7 @@ class Trial:
     attempts: int
     error: str | None
     slot: int | None
+    default: bool | None
     folder: Path
 
     @property
@@ -100,7 +103,12 @@ class Recorded:
 
     @cached_property
     def default(self) -> Trial | None:
-        """The trial in which every swept key has the value that the base configuration gives it."""
+        """The trial that was asked with the values of the base configuration.
+
+        Where the storage does not say, the values are compared, which cannot tell the option of a group without a name.
+        """
+        if any(trial.default is not None for trial in self.trials):
+            return next((trial for trial in self.trials if trial.default), None)
         defaults = run_folder.flat(self.base)
         return next((trial for trial in self.trials if _is_default(trial, defaults, self.base)), None)
 
@@ -131,6 +139,11 @@ def plain(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+
+
+def short_commit(commit: str | None) -> str:
+    name, plus, dirty = (commit or "none").partition("+")
+    return name[:7] + plus + dirty
 
 
 def is_number(value: Any) -> bool:

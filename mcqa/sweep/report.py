@@ -14,7 +14,6 @@ Only these files are written, and what cannot be read of the study is named on t
 import csv
 import io
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,8 @@ from typing import Any
 
 from mcqa import run_folder
 from mcqa.comparison.configurations import shown
-from mcqa.errors import ConfigError, McqaError
+from mcqa.errors import ConfigError
+from mcqa.plain_door import open_door
 from mcqa.sweep import best, confirmed, noise, words
 from mcqa.sweep.answer import Answer, answer
 from mcqa.sweep.page import Told, page
@@ -36,7 +36,7 @@ from mcqa.sweep.recorded import Recorded, Trial, is_number, plain
 log = logging.getLogger(__name__)
 
 COLUMNS = ("number", "status")
-AFTER = ("seconds", "started", "ended", "attempts", "error", "last_point", "points_from_best", "p_holm", "tied")
+AFTER = ("seconds", "started", "ended", "attempts", "error", "last_point", "points_from_best", "p_adjusted", "tied")
 Importances = Mapping[str, Mapping[str, float]]
 
 
@@ -178,7 +178,7 @@ def _trials(study: Recorded, found: Answer) -> str:
 
 def _row(trial: Trial, study: Recorded, found: Answer, keys: Sequence[str]) -> list[Any]:
     against = found.by_trial.get(trial.number)
-    compared = ["", "", ""] if against is None else [100 * against.difference.value, against.p_holm, against.tied]
+    compared = ["", "", ""] if against is None else [100 * against.difference.value, against.p_adjusted, against.tied]
     return [
         trial.number,
         trial.status,
@@ -251,16 +251,5 @@ def main(arguments: Sequence[str]) -> None:
     print(f"Files: {', '.join(run_folder.shown(path) for path in summary.files)}")
 
 
-def open_door() -> None:
-    """A user's mistake is its message and status 1; a traceback is a bug."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    try:
-        main(sys.argv[1:])
-    except McqaError as error:
-        sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
-
-
 if __name__ == "__main__":
-    open_door()
+    open_door(main)

@@ -31,7 +31,7 @@ from hydra.utils import get_method
 from mcqa.errors import ConfigError
 from mcqa.sweep import spelling
 from mcqa.sweep.dimension import Dimension
-from mcqa.sweep.texts import text_of
+from mcqa.sweep.texts import read_back, text_of
 
 
 class Outside(ValueError):
@@ -80,7 +80,8 @@ class Space:
             suggested = {name: value for name, value in trial.params.items() if name not in names}
             return {key: text_of(value) for key, value in (suggested | dict(returned)).items()}
         except Exception as error:
-            raise ConfigError(f"hydra.sweeper.function={path}: {type(error).__name__}: {error}") from error
+            hint = " A key has the same choices in every trial." if "dynamic value space" in str(error) else ""
+            raise ConfigError(f"hydra.sweeper.function={path}: {type(error).__name__}: {error}{hint}") from error
 
     def point(self, params: Mapping[str, Any]) -> Point:
         """The trial with these values, without asking a study."""
@@ -105,6 +106,19 @@ class Space:
                 return self.point(self._leaves() | params if self.function else params)
             except ConfigError as error:
                 raise Outside(str(error)) from error
+
+    def moved(self, default: Point) -> Iterator[str]:
+        """What the function makes of the default that the base configuration is not."""
+        swept = {dimension.key for dimension in self.dimensions}
+        for key, text in (line.split("=", 1) for line in default.overrides):
+            if key in swept:
+                continue
+            try:
+                standing, made = self._value(key.lstrip("+")), read_back(text)
+            except (KeyError, ValueError):
+                standing, made = None, text
+            if standing != made or isinstance(standing, bool) != isinstance(made, bool):
+                yield f"function={self.function} gives {key}={text}"
 
     def _standing(self) -> tuple[dict[str, Any], list[str]]:
         """What the base has for each dimension, and what it has not."""

@@ -12,6 +12,8 @@ from mcqa.errors import nearest
 from mcqa.sweep.dimension import Choice, Dimension, Interval, Range
 from mcqa.sweep.texts import plain, text_of
 
+NOTHING = "there is nothing to choose from."
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -50,21 +52,27 @@ def entries(params: Mapping[str, Any], overrides: Sequence[str], known: Known) -
 
 
 def jobs(line: str, loader: Any) -> list[str]:
-    """The overrides that one line of a plain --multirun stands for.
+    """The overrides that one line of a plain --multirun stands for, as Hydra's own sweeper writes them.
 
     Raises:
         ValueError: when it cannot be enumerated.
     """
-    entry = _entry(None, line, loader)
-    if isinstance(entry.dimension, Choice):
-        return [f"{entry.dimension.key}={text}" for text in entry.dimension.texts]
-    if isinstance(entry.dimension, Range):
-        return [f"{entry.dimension.key}={value!r}" for value in entry.dimension.params()]
-    if entry.dimension is not None:
+    override = _parsed(line, loader)
+    if not override.is_sweep_override():
+        return [line]
+    key, sweep = override.get_key_element(), override.value()
+    if isinstance(sweep, IntervalSweep):
         raise ValueError(
             f"{line}: an interval has no list of values; a study can draw from it (hydra.sweeper.n_trials)."
         )
-    return [line]
+    try:
+        if isinstance(sweep, RangeSweep):
+            _range(key, sweep)  # for its errors: Hydra would count on without an end
+        elif not _options(override):
+            raise ValueError(NOTHING)
+    except ValueError as error:
+        raise ValueError(f"{line}: {error}") from error
+    return [f"{key}={text}" for text in override.sweep_string_iterator()]
 
 
 def _entry(key: str | None, value: Any, loader: Any) -> Entry:
@@ -95,7 +103,7 @@ def _listed(key: str, values: Sequence[Any], loader: Any) -> Entry:
     except ValueError as error:
         raise ValueError(f"{key}: {error}.") from error
     if not values:
-        raise ValueError(f"{key}=[]: there is nothing to choose from.")
+        raise ValueError(f"{key}=[]: {NOTHING}")
     return Entry(line, choice.name, choice.key.startswith("+"), choice)
 
 
@@ -125,16 +133,19 @@ def _dimension(override: Any) -> Dimension:
         raise ValueError("only an interval can have a log scale: tag(log,interval(a,b)).")
     if isinstance(sweep, RangeSweep):
         return _range(key, sweep)
-    options = tuple(map(plain, override.sweep_iterator())) if override.config_loader else _options(override)
+    options = _options(override)
     if not options:
-        raise ValueError("there is nothing to choose from.")
+        raise ValueError(NOTHING)
     return Choice(key, options, bool(getattr(sweep, "shuffle", False)))
 
 
 def _options(override: Any) -> tuple[Any, ...]:
-    if not hasattr(override.value(), "list"):
+    """In the order in which they are written: of shuffle(...) Hydra would hand out another one each time."""
+    if hasattr(override.value(), "list"):
+        return tuple(map(plain, override.value().list))
+    if override.config_loader is None:
         raise ValueError("glob(...) needs the options of a group, which are not known here.")
-    return tuple(map(plain, override.value().list))
+    return tuple(override.sweep_iterator())
 
 
 def _interval(key: str, sweep: Any) -> Interval:

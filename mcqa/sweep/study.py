@@ -7,6 +7,7 @@ Plan           a list of jobs in memory: the plain product of --multirun
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from mcqa.errors import ConfigError
 from mcqa.sweep.controller import Known, Outcome
-from mcqa.sweep.opening import check, check_directions, open_storage
+from mcqa.sweep.opening import check, check_choices, check_directions, claim, open_storage
 from mcqa.sweep.outcomes import ERROR, STATES, outcome_of, problem_of
 from mcqa.sweep.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.space import Outside, Point, Space
@@ -23,6 +25,7 @@ from mcqa.sweep.space import Outside, Point, Space
 OVERRIDES = (
     "overrides"  # user attributes of a trial in Optuna; the first is written last: without it, asking was cut off
 )
+DEFAULT = "default"  # whether the trial is the default configuration; of the first one, and of all in a grid
 PRUNED = "pruned"  # decided; the trial may not know yet
 
 
@@ -39,7 +42,14 @@ class Study(Protocol):
         """The next trial; None when there are no more."""
 
     def overrides(self, number: int) -> list[str]:
-        """Everything on the trial's command line."""
+        """Everything on the trial's command line.
+
+        Raises:
+            ConfigError: there is none, with the reason; that trial has failed.
+        """
+
+    def drawn(self, number: int) -> list[str]:
+        """Those of the overrides that make it this trial and no other."""
 
     def report(self, number: int, point: int, value: float) -> bool:
         """Note a value on the way, and whether the trial should stop. The first report of a point counts."""
@@ -55,22 +65,26 @@ class Plan:
     """
     Args:
         jobs: the overrides of each.
-        known: those that an earlier controller started, the first ones of the list.
+        known: those that an earlier controller started.
     """
 
     def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[Known] = ()) -> None:
         self._jobs = [list(job) for job in jobs]
         self._outcomes: dict[int, Outcome | None] = {one.trial: one.outcome for one in known}
+        self._left = (number for number in range(len(self._jobs)) if number not in self._outcomes)
 
     def ask(self) -> Suggestion | None:
-        number = len(self._outcomes)
-        if number == len(self._jobs):
+        number = next(self._left, None)
+        if number is None:
             return None
         self._outcomes[number] = None
         return Suggestion(number, {})
 
     def overrides(self, number: int) -> list[str]:
         return list(self._jobs[number])
+
+    def drawn(self, number: int) -> list[str]:
+        return self.overrides(number)
 
     def report(self, number: int, point: int, value: float) -> bool:
         return False
@@ -92,9 +106,11 @@ class OptunaStudy:
         sampler, pruner: see samplers.py; the sampler's name may also be grid.
         seed: None draws differently each time.
         storage: a URL that Optuna knows (sqlite:///x.db, postgresql://…); None is the journal.
+        take_over: a study of that name in the storage, although another folder's controller began it.
 
     Raises:
-        ConfigError: when these do not go together or the storage cannot be opened.
+        ConfigError: when these do not go together, or not with the trials that the study has; when the storage
+            cannot be opened; when the function of a conditional space failed for every trial so far.
     """
 
     def __init__(
@@ -108,6 +124,7 @@ class OptunaStudy:
         pruner: Mapping[str, Any],
         seed: int | None,
         storage: str | None,
+        take_over: bool = False,
     ) -> None:
         check(space, directions, sampler, pruner)
         self._space = space
@@ -124,13 +141,19 @@ class OptunaStudy:
             load_if_exists=True,
         )
         check_directions(self._study, directions)
+        check_choices(self._study, space)
+        if storage is not None:
+            claim(self._study, folder, take_over)
         self._texts: dict[int, list[str]] = {}
+        self._undrawn: dict[int, ConfigError] = {}
         self._running: dict[int, optuna.Trial] = {}
         self._points: dict[int, set[int]] = {}
         self._pruned: set[int] = set()
         self._combinations = self._not_asked_yet()
         for trial in self._asked():
             self._remember(trial)
+        if self._undrawn and not self._texts:  # and nothing was ever found that could be lost
+            raise next(iter(self._undrawn.values()))
 
     def _asked(self) -> list[FrozenTrial]:
         """Not those that somebody put into Optuna's queue and no controller has taken from it yet."""
@@ -157,7 +180,14 @@ class OptunaStudy:
                 self._draw(self._running[trial.number])
 
     def _draw(self, trial: optuna.Trial) -> None:
-        texts = self._space.draw(trial)
+        """A function that fails, or wants other choices for a key than before, costs this trial and not the study."""
+        try:
+            texts = self._space.draw(trial)
+        except ConfigError as error:
+            self._undrawn[trial.number] = error
+            return
+        if trial.number == 0:
+            trial.set_user_attr(DEFAULT, False)  # else it would have come first
         trial.set_user_attr(OVERRIDES, texts)
         self._texts[trial.number] = texts
 
@@ -167,7 +197,8 @@ class OptunaStudy:
     def ask(self) -> Suggestion | None:
         """
         Raises:
-            ConfigError: when the function of a conditional space fails; its trial is drawn again at the next start.
+            ConfigError: when the function of a conditional space fails for the first trial, which is drawn again at
+                the next start. Of a later one `overrides` raises it.
         """
         with self._together(durable=True):
             point = self._settled()
@@ -179,6 +210,8 @@ class OptunaStudy:
             self._running[trial.number] = trial
             self._points[trial.number] = set()
             self._draw(trial)
+            if self._undrawn and not self._texts:
+                raise self._undrawn[trial.number]
             return Suggestion(trial.number, trial.params)
 
     def _settled(self) -> Point | None:
@@ -186,15 +219,17 @@ class OptunaStudy:
         if self._grid:
             params = next(self._combinations, None)
             return None if params is None else self._space.point(params)
-        if self._texts:
-            return None
+        return None if self._texts else self._default
+
+    @cached_property
+    def _default(self) -> Point | None:
         try:
             return self._space.default()
         except Outside:
             return None
 
     def _added(self, point: Point) -> Suggestion:
-        attributes = {OVERRIDES: point.overrides}
+        attributes = {DEFAULT: self._is_default(point), OVERRIDES: point.overrides}
         self._study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
@@ -207,8 +242,17 @@ class OptunaStudy:
         self._remember(trial)
         return Suggestion(trial.number, point.params)
 
+    def _is_default(self, point: Point) -> bool:
+        usual = self._default
+        return usual is not None and point.overrides == usual.overrides and not any(self._space.moved(usual))
+
     def overrides(self, number: int) -> list[str]:
+        if number in self._undrawn:
+            raise self._undrawn[number]
         return [*self._space.fixed, *self._texts[number]]
+
+    def drawn(self, number: int) -> list[str]:
+        return list(self._texts.get(number, []))
 
     def report(self, number: int, point: int, value: float) -> bool:
         trial = self._running.get(number)
@@ -223,8 +267,11 @@ class OptunaStudy:
             return self._judged(trial)
 
     def _judged(self, trial: optuna.Trial) -> bool:
-        """A decision to stop stands, also after a restart: successive halving says yes only the first time."""
-        stop = bool(trial.should_prune())
+        """A decision to stop stands, also after a restart: successive halving says yes only the first time.
+
+        The default configuration runs to its end: without its value nobody could say what the study brought.
+        """
+        stop = bool(trial.should_prune()) and not trial.user_attrs.get(DEFAULT)
         if stop:
             trial.set_user_attr(PRUNED, True)
             self._pruned.add(trial.number)

@@ -1,6 +1,6 @@
 """Tables of the report. On a phone each row becomes a card, its cells named by their headings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -19,15 +19,6 @@ class Cell(NamedTuple):
     text: str
     kind: str = "n"
     by: float | None = None
-
-
-def notes(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f'<ul class="notes">{lines}</ul>' if lines else ""
-
-
-def definitions(items: Mapping[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in items.items()) + "</dl>"
 
 
 def row(cells: Iterable[Cell], rest: bool = False, number: int | None = None) -> str:

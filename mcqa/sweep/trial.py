@@ -15,6 +15,9 @@
 
 Trials are compared at equal points, so a point must mean the same in all of them: epochs, or questions seen where the
 batch size varies. A trial of several processes reports from one of them and tells the others what it heard.
+
+The end of a trial is told in result.json of its folder, which an app may write too: what it says there without a
+`status` is kept beside what is told of every trial (status, value, metrics, seconds, error, commit).
 """
 
 import logging
@@ -49,7 +52,12 @@ class Trial:
         """An intermediate value of what the study judges by. A point that is reported again changes nothing.
 
         seen: how many were seen in truth, where that is more than the point.
+
+        Raises:
+            ValueError: point is below 0.
         """
+        if int(point) < 0:
+            raise ValueError(f"point={point}: a point counts epochs or questions, from 0.")
         try:
             self._mailbox.report(int(point), float(value), seen)
         except OSError as error:  # the study judges without it; the trial itself needs nothing of it

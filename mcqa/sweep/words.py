@@ -8,7 +8,7 @@ from mcqa.comparison.configurations import shown
 from mcqa.comparison.words import interval, p_value, percent, points
 from mcqa.sweep import noise
 from mcqa.sweep.answer import Against, Answer
-from mcqa.sweep.recorded import Recorded, Status, Trial, default, same
+from mcqa.sweep.recorded import Recorded, Status, Trial, default, same, short_commit
 
 SHOWN_TRIALS, LONGEST_VALUE = 8, 40
 FEW = 20
@@ -118,6 +118,32 @@ def _best(study: Recorded, answer: Answer, best: Trial) -> str:
 
 
 def notes(study: Recorded, answer: Answer) -> list[str]:
+    return [*_notes(study, answer), *_commits(study)]
+
+
+def _commits(study: Recorded) -> Iterator[str]:
+    """Which trials ran on which code, where that is not the same for all."""
+    ran: dict[str, list[int]] = {}
+    for trial in study.trials:
+        if trial.commit:
+            ran.setdefault(trial.commit, []).append(trial.number)
+    if len(ran) > 1:
+        said = [f"{spans(numbers)} on {short_commit(commit)}" for commit, numbers in ran.items()]
+        yield f"The code changed on the way: trials {', '.join(said)}."
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`0–2, 5` of 0, 1, 2, 5; rising."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1] = [found[-1][0], number]
+        else:
+            found.append([number])
+    return ", ".join("–".join(map(str, span)) for span in found)
+
+
+def _notes(study: Recorded, answer: Answer) -> list[str]:
     if len(study.metrics) > 1 or answer.best is None or noise.is_of_seeds(study):
         return list(_seeds_notes(study, answer)) or ([answer.untold] if answer.untold and study.complete else [])
     return [*_default(study, answer, answer.best), *_luck(study, answer), *_floor(study, answer), *_untold(answer)]
@@ -144,11 +170,12 @@ def _default(study: Recorded, answer: Answer, best: Trial) -> Iterator[str]:
 
 
 def difference(against: Against) -> str:
-    """Such as `−2.1 points (−4.0 to −0.2), p = 0.0121 after Holm: not told apart`."""
+    """Such as `−2.1 points (−4.0 to −0.2), p = 0.0121 corrected for the choice: worse …`."""
     found = f"{points(against.difference.value)} points ({interval(*against.difference[1:])})"
-    p = p_value(against.p_holm)
+    p = p_value(against.p_adjusted)
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    return f"{found}, {p} after Holm: {'not told apart from the best' if against.tied else 'worse by more than noise'}"
+    said = "not told apart from the best" if against.tied else "worse by more than noise"
+    return f"{found}, {p} corrected for the choice: {said}"
 
 
 def _luck(study: Recorded, answer: Answer) -> Iterator[str]:
@@ -214,5 +241,6 @@ def ranges(study: Recorded, numbers: Sequence[int], key: str) -> str:
 def default_value(study: Recorded, key: str) -> str:
     from mcqa.run_folder import flat
 
-    found = default(key, flat(study.base), study.base)
+    usual = study.default.params if study.default else {}
+    found = usual[key] if key in usual else default(key, flat(study.base), study.base)
     return "–" if found is None else parameter(found)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
 from finished_runs import make_run
 
 from mcqa import compare
@@ -77,16 +76,3 @@ def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(tmp_path, caps
     assert "2 r=16 (seed 0): outputs/runs/mine/b" in told
     assert "and to MLflow" in told
     assert not (tmp_path / "outputs" / "compare").exists()
-
-
-@pytest.mark.parametrize(
-    ("error", "told"), [(KeyboardInterrupt(), "Stopped."), (compare.McqaError("what is wrong"), "what is wrong")]
-)
-def test_stopping_and_mistakes_end_without_a_traceback(monkeypatch, error, told):
-    def stopped(_):
-        raise error
-
-    monkeypatch.setattr(compare, "main", stopped)
-    with pytest.raises(SystemExit) as ended:
-        compare.open_door()
-    assert ended.value.code == told

@@ -56,6 +56,7 @@ class Written:
     error: str | None = None
     slot: int | None = None
     told: bool = True
+    default: bool | None = None
 
 
 def question(number: int, **changes: Any) -> Question:
@@ -130,7 +131,8 @@ def _frozen(number: int, trial: Written, states: Mapping[str, TrialState]) -> op
         datetime_complete=ended,
         params=dict(trial.params),
         distributions={key: DISTRIBUTIONS[key] for key in trial.params},
-        user_attrs={"error": trial.error} if trial.error else {},
+        user_attrs=({"error": trial.error} if trial.error else {})
+        | ({} if trial.default is None else {"default": trial.default}),
         system_attrs={},
         intermediate_values=dict(trial.reports),
         trial_id=number,

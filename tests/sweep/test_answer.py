@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_studies import NOW, Written, answered, exactly, make_study, question
 
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import holm, mcnemar, wilson
+from mcqa.evaluation.statistics import against_best, mcnemar, wilson
 from mcqa.sweep import noise, words
 from mcqa.sweep.answer import answer, right_answers
 from mcqa.sweep.confirmed import read as read_confirmation
@@ -32,15 +33,29 @@ def test_the_best_is_compared_question_by_question_with_every_other(tmp_path):
     assert told.accuracy == (0.7, *wilson(70, 100))
     assert [one.trial for one in told.others] == [0, 2]
     assert [one.difference for one in told.others] == [(pair.difference, pair.low, pair.high) for pair in pairs]
-    assert [one.p_holm for one in told.others] == holm([pair.p for pair in pairs])
+    assert [one.p for one in told.others] == [pair.p for pair in pairs]
+    assert [one.p_adjusted for one in told.others] == against_best(rights, 1)[::2]
+
+
+def worse_by_ten(count):
+    """Each answers ten other questions of the sixty wrong."""
+    draw = np.random.default_rng(0)
+    lost = [set(draw.choice(60, 10, replace=False)) for _ in range(count)]
+    return [Written(right=[i < 60 and i not in one for i in range(100)]) for one in lost]
 
 
 def test_the_same_difference_is_a_tie_once_many_trials_were_looked_at(tmp_path):
-    better, worse = [True] * 60 + [False] * 40, [True] * 50 + [False] * 50
-    few = found(make_study(tmp_path / "few", [Written(right=better), Written(right=worse)]))
-    many = found(make_study(tmp_path / "many", [Written(right=better), *[Written(right=worse)] * 40]))
+    best = Written(right=exactly(60, 100))
+    few = found(make_study(tmp_path / "few", [best, *worse_by_ten(1)]))
+    many = found(make_study(tmp_path / "many", [best, *worse_by_ten(30)]))
     assert few.tied == ()
-    assert len(many.tied) == 40
+    assert len(many.tied) == 30
+    assert many.others[0].p < 0.05
+
+
+def test_trials_that_answer_alike_are_looked_at_once(tmp_path):
+    copies = make_study(tmp_path, [Written(right=exactly(60, 100)), *worse_by_ten(1) * 30])
+    assert found(copies).tied == ()
 
 
 def test_questions_that_go_together_count_as_less(tmp_path):
@@ -202,6 +217,21 @@ def test_the_default_configuration_is_named_with_its_difference(tmp_path):
     assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (")
 
 
+def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to_be(tmp_path):
+    usual = {"optimizer.learning_rate": 0.001, "peft.r": 8}
+    seeded = [Written(params=usual, right=exactly(60, 100), default=False), *trials(50)]
+    study = read(make_study(tmp_path / "a", seeded), NOW)
+    assert study.default is None
+    assert words.notes(study, answer(study))[0].startswith("The default configuration is no trial of this study")
+    rows = [
+        Written(params={"scheduler": one}, right=exactly(60, 100), default=one == "linear")
+        for one in ("cosine", "linear")
+    ]
+    study = read(make_study(tmp_path / "b", rows, space={"scheduler": "a,b"}, base={"scheduler": {"x": 1}}), NOW)
+    assert study.default.number == 1
+    assert words.default_value(study, "scheduler") == "linear"
+
+
 def test_the_best_of_many_is_called_optimistic(tmp_path):
     study = read(make_study(tmp_path, trials(60, 59, 58)), NOW)
     told = answer(study)
@@ -254,6 +284,59 @@ def test_a_confirmation_with_predictions_is_compared_with_the_default(tmp_path):
     assert told.by_questions
     assert told.configurations[0].difference == (expected.difference, expected.low, expected.high)
     assert told.configurations[0].p_holm == pytest.approx(expected.p)
+    assert told.configurations[1].difference is None
+
+
+def with_predictions(folder, **rights):
+    """confirm.json of one run for each of several configurations; "usual" is the default."""
+    from mcqa.evaluation import predictions
+
+    for name, right in rights.items():
+        predictions.write(folder / f"confirm/{name}/predictions/test.jsonl", answered(right))
+    return [
+        {"trial": i, "default": name == "usual", "runs": [
+            {"seed": 1, "value": sum(right) / len(right), "folder": f"confirm/{name}"}]}
+        for i, (name, right) in enumerate(rights.items())
+    ]  # fmt: skip
+
+
+def test_the_mean_over_seeds_has_the_interval_of_a_pooled_accuracy(tmp_path):
+    from mcqa.evaluation import statistics
+
+    folder = make_study(tmp_path, trials(60, 50))
+    rights = {"a": exactly(80, 100), "b": exactly(78, 100, 5)}
+    one, other = with_predictions(folder, **rights)
+    told, _ = confirm(folder, [one | {"runs": one["runs"] + other["runs"]}])
+    assert told.configurations[0].mean == (0.79, *statistics.pooled_accuracy(list(rights.values())))
+
+
+@pytest.mark.parametrize("damage", ["", "{}\n", '{"id": "q0", "correct": tr'])
+def test_a_confirmation_whose_predictions_are_damaged_is_told_by_its_values(tmp_path, damage):
+    folder = make_study(tmp_path, trials(60, 50))
+    rows = with_predictions(folder, a=exactly(80, 100), usual=exactly(50, 100))
+    (folder / "confirm/a/predictions/test.jsonl").write_text(damage)
+    told, problems = confirm(folder, rows)
+    assert [one.mean.value for one in told.configurations] == [0.8, 0.5] and not told.by_questions
+    assert "confirm/a/predictions/test.jsonl is damaged" in problems[0]
+
+
+def test_what_is_no_accuracy_is_confirmed_over_seeds(tmp_path):
+    import json
+
+    from scipy.stats import ttest_ind
+
+    folder = make_study(tmp_path, trials(60, 50))
+    rows = with_predictions(folder, a=exactly(80, 100), usual=exactly(50, 100))
+    values = {0: [0.9, 1.0, 1.2], 1: [1.4, 1.5, 1.5]}
+    rows = [row | {"runs": [row["runs"][0] | {"value": value} for value in values[i]]} for i, row in enumerate(rows)]
+    (folder / "confirm.json").write_text(json.dumps({"metric": "test/loss", "configurations": rows}))
+    problems: list[str] = []
+    told = read_confirmation(read(folder, NOW), problems)
+    welch = ttest_ind(values[0], values[1], equal_var=False)
+    first = told.configurations[0]
+    assert problems == [] and not told.by_questions
+    assert first.p_holm == pytest.approx(welch.pvalue)
+    assert first.difference[1:] == pytest.approx(tuple(welch.confidence_interval()))
     assert told.configurations[1].difference is None
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mcqa.sweep import controller as c
 from mcqa.sweep.controller import Controller, Known, Limits, Outcome
+from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
 
 COMPLETE = Outcome("complete", (0.5,), None)
 OUTCOMES = {"complete": COMPLETE, "pruned": Outcome("pruned", (0.4,), None), "failed": Outcome("failed", None, "x")}
@@ -39,6 +40,8 @@ def event(text):
             return c.Submitted(int(number), int(attempt), f"job-{trial}")
         case "refused":
             return c.Refused(int(number), int(attempt), more)
+        case "impossible":
+            return c.Impossible(int(number), int(attempt), more)
         case "vanished":
             return c.Vanished(int(number), int(attempt), more)
         case "preempted":
@@ -288,13 +291,15 @@ def test_a_trial_judged_twice_is_asked_to_stop_once_and_may_still_end_complete()
     """)
 
 
-def test_a_refused_first_submission_ends_the_sweep_with_the_schedulers_words():
-    play("""
+def test_a_refused_first_submission_ends_the_sweep_with_the_schedulers_words_and_leaves_its_trial_to_a_restart():
+    controller = play("""
         start                -> ask
         asked 0              -> submit 0/0
-        refused 0/0 invalid partition -> tell 0 failed: invalid partition, finish invalid partition
+        refused 0/0 invalid partition -> finish invalid partition
         tick                 ->
     """)
+    assert controller.counts == {"waiting": 1}
+    play("start -> submit 0/1, ask", [Known(0, None, 1, None)], n_jobs=2)
 
 
 def test_a_refused_first_submission_waits_for_what_is_under_way_and_submits_nothing_more():
@@ -303,24 +308,175 @@ def test_a_refused_first_submission_waits_for_what_is_under_way_and_submits_noth
         start                -> ask, ask, ask
         asked 0              -> submit 0/0
         asked 1              -> submit 1/0
-        refused 0/0 quota    -> tell 0 failed: quota
+        refused 0/0 quota    ->
         asked 2              ->
-        submitted 1/0        ->
-        ended 1 complete     -> tell 1 complete, finish quota
+        refused 1/0 quota    -> finish quota
         """,
         n_trials=9,
         n_jobs=3,
     )
-    assert controller.counts == {"failed": 1, "complete": 1, "waiting": 1}
+    assert controller.counts == {"waiting": 3}
 
 
-def test_a_later_refusal_fails_only_its_own_trial():
+def test_a_refused_trial_waits_and_is_tried_again_after_growing_pauses():
+    play(
+        """
+        @0 start                -> ask
+        @0 asked 0              -> submit 0/0
+        @0 submitted 0/0        ->
+        @10 ended 0 complete    -> tell 0 complete, ask
+        @10 asked 1             -> submit 1/0
+        @10 refused 1/0 away    ->
+        @14.9 tick              ->
+        @15 tick                -> submit 1/1
+        @16 refused 1/1 away    ->
+        @25.9 tick              ->
+        @26 tick                -> submit 1/2
+        @26 submitted 1/2       ->
+        @40 ended 1 complete    -> tell 1 complete, finish complete
+        """
+    )
+
+
+def test_after_a_refusal_one_trial_finds_out_whether_the_scheduler_is_back_and_then_all_slots_are_filled():
+    play(
+        """
+        @0 start                -> ask, ask, ask
+        @0 asked 0              -> submit 0/0
+        @0 submitted 0/0        ->
+        @0 asked 1              -> submit 1/0
+        @0 asked 2              -> submit 2/0
+        @1 refused 1/0 away     ->
+        @2 refused 2/0 away     ->
+        @6.9 tick               ->
+        @7 tick                 -> submit 1/1
+        @8 submitted 1/1        -> submit 2/1
+        @9 submitted 2/1        ->
+        """,
+        n_trials=9,
+        n_jobs=3,
+    )
+
+
+def test_a_trial_that_died_waits_too_when_its_resubmission_is_refused_and_no_other_takes_its_place():
     play("""
+        @0 start                -> ask
+        @0 asked 0              -> submit 0/0
+        @0 submitted 0/0        ->
+        @9 vanished 0/0 killed  -> submit 0/1
+        @9 refused 0/1 away     ->
+        @14 tick                -> submit 0/2
+        @14 submitted 0/2       ->
+        @20 vanished 0/2 killed -> submit 0/3
+        @20 submitted 0/3       ->
+        @30 vanished 0/3 killed -> tell 0 failed: killed, ask
+    """)
+
+
+def test_the_end_of_a_job_may_be_what_the_scheduler_waits_for():
+    play(
+        """
+        @0 start                -> ask, ask
+        @0 asked 0              -> submit 0/0
+        @0 asked 1              -> submit 1/0
+        @0 submitted 0/0        ->
+        @0 refused 1/0 limit    ->
+        @2 ended 0 complete     -> tell 0 complete, submit 1/1
+        @2 submitted 1/1        -> ask
+        @2 asked 2              -> submit 2/0
+        @2 refused 2/0 limit    ->
+        """,
+        n_trials=9,
+        n_jobs=2,
+    )
+
+
+def refused_until_something_else_happens(controller, now, words):
+    """Let time pass and refuse whatever is submitted: what the controller does at last."""
+    todo = []
+    for _ in range(10_000):
+        now += 0.0 if todo else 5.0
+        match todo.pop(0) if todo else None:
+            case None:
+                todo += controller.on(c.Tick(), now)
+            case c.Ask():
+                todo += controller.on(c.Asked(len(controller.trials)), now)
+            case c.Submit(trial, attempt):
+                todo += controller.on(c.Refused(trial, attempt, words), now)
+            case other:
+                return other
+    raise AssertionError("it tries for ever")
+
+
+def test_too_many_refusals_in_a_row_end_the_sweep_with_the_last_words_and_leave_trials_to_a_restart():
+    controller = play(
+        """
         start                -> ask
         asked 0              -> submit 0/0
         submitted 0/0        ->
-        vanished 0/0 killed  -> submit 0/1
-        refused 0/1 quota    -> tell 0 failed: quota, ask
+        ended 0 complete     -> tell 0 complete, ask
+        asked 1              -> submit 1/0
+        refused 1/0 away     ->
+        """,
+        n_trials=9,
+    )
+    assert refused_until_something_else_happens(controller, 0.0, "expired") == c.Finish("expired")
+    assert controller.counts == {"complete": 1, "waiting": 2} and controller.refusals.in_a_row == MOST + 1
+    assert controller.elapsed < 2 * 3600
+
+
+def test_while_something_runs_there_are_never_too_many_refusals():
+    controller = play(
+        """
+        start                -> ask, ask
+        asked 0              -> submit 0/0
+        submitted 0/0        ->
+        asked 1              -> submit 1/0
+        refused 1/0 limit    ->
+        """,
+        n_trials=2,
+        n_jobs=2,
+    )
+    now, attempt = 0.0, 0
+    for _ in range(3 * MOST):
+        now += LONGEST_S
+        (submit,) = controller.on(c.Tick(), now)
+        assert controller.on(c.Refused(1, submit.attempt, "limit"), now) == []
+        attempt = submit.attempt
+    assert controller.on(event("ended 0 complete"), now)[-1] == c.Submit(1, attempt + 1)
+
+
+def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_fails_in_the_end():
+    """In one slot; the scheduler takes every trial but number 1."""
+    controller = Controller(limits(n_trials=20), [], 0.0)
+    now, todo, told = 0.0, list(controller.start(0.0)), {}
+    while not controller.done:
+        while todo:
+            match todo.pop(0):
+                case c.Ask():
+                    todo += controller.on(c.Asked(len(controller.trials)), now)
+                case c.Submit(1, attempt):
+                    todo += controller.on(c.Refused(1, attempt, "no node has 9 GPUs"), now)
+                case c.Submit(number, attempt):
+                    todo += controller.on(c.Submitted(number, attempt, "job"), now)
+                case c.Tell(number, outcome):
+                    told[number] = outcome
+        now += 5.0
+        running = [trial.number for trial in controller.trials if trial.state == "running"]
+        todo += controller.on(c.Ended(running[0], COMPLETE) if running else c.Tick(), now)
+    assert told[1] == Outcome("failed", None, "no node has 9 GPUs")
+    assert controller.reason == c.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
+    assert controller.refusals.times[1] < 2 * MOST and now < 1000
+
+
+def test_what_cannot_be_composed_fails_alone_even_if_it_comes_first():
+    play("""
+        start                -> ask
+        asked 0              -> submit 0/0
+        impossible 0/0 no db -> tell 0 failed: no db, ask
+        impossible 0/0 no db ->
+        asked 1              -> submit 1/0
+        refused 1/0 quota    -> finish quota
     """)
 
 
@@ -329,7 +485,8 @@ def test_a_later_refusal_fails_only_its_own_trial():
     [
         (Known(0, COMPLETE, 1, None), False),
         (Known(0, OUTCOMES["failed"], 2, "12"), False),
-        (Known(0, OUTCOMES["failed"], 1, None), True),  # refused in the session before
+        (Known(0, OUTCOMES["failed"], 2, None, vanished=1), False),
+        (Known(0, OUTCOMES["failed"], 1, None), True),  # it could not be composed in the session before
     ],
 )
 def test_after_a_restart_a_refusal_ends_the_sweep_only_if_no_job_was_ever_accepted(known, ends):
@@ -337,11 +494,23 @@ def test_after_a_restart_a_refusal_ends_the_sweep_only_if_no_job_was_ever_accept
         f"""
         start                -> ask
         asked 1              -> submit 1/0
-        refused 1/0 quota    -> tell 1 failed: quota, {"finish quota" if ends else "ask"}
+        refused 1/0 quota    -> {"finish quota" if ends else ""}
         """,
         [known],
         n_trials=3,
     )
+
+
+def test_ctrl_c_while_the_scheduler_is_away_ends_the_sweep_as_ever():
+    play("""
+        start                -> ask
+        asked 0              -> submit 0/0
+        submitted 0/0        ->
+        vanished 0/0 killed  -> submit 0/1
+        refused 0/1 away     ->
+        ctrl-c               -> finish left running
+        @900 tick            ->
+    """)
 
 
 def test_more_failures_than_allowed_end_asking_and_what_runs_goes_on():
@@ -524,6 +693,9 @@ class Life:
     asks: int = 0
     submits: Counter = field(default_factory=Counter)
     preemptions: Counter = field(default_factory=Counter)
+    refusals: Counter = field(default_factory=Counter)
+    accepts: bool = False  # the scheduler did once
+    held_until: float = 0.0  # nothing may be asked or submitted before, by the controller's clock
     deaths: dict[int, set[int]] = field(default_factory=dict)  # attempts
     judged: list[tuple[int, int]] = field(default_factory=list)
     pruned: list[int] = field(default_factory=list)
@@ -546,6 +718,7 @@ class World:
         self.past: list[c.Event] = []
         self.log: list[str] = []
         self.now = 0.0
+        self.outage = dice.choice([0, 0, 60, 290])  # seconds of every five minutes
         self.live()
 
     def live(self):
@@ -582,10 +755,24 @@ class World:
             case c.Preempted(trial, attempt) | c.Vanished(trial, attempt):
                 self.lose(event, trial, attempt)
         self.log.append(f"{self.now:.0f} {event}")
+        self.hold(event)
         self.carry_out(self.life.controller.on(event, self.now))
         if not isinstance(event, c.Exhausted | c.Interrupted):
             self.past.append(event)
         self.check()
+
+    def hold(self, event):
+        """A refusal holds everything for a while, unless a job is accepted or ends."""
+        submitted = {(one.number, one.attempt) for one in self.life.controller.trials if one.state == "submitting"}
+        match event:
+            case c.Refused(trial, attempt) if (trial, attempt) in submitted:
+                self.life.refusals[trial] += 1
+                self.life.running.discard(trial)
+                self.life.held_until = self.life.controller.elapsed + FIRST_S
+            case c.Submitted(trial, attempt) if (trial, attempt) in submitted:
+                self.life.accepts, self.life.held_until = True, 0.0
+            case c.Ended() | c.Vanished() | c.Preempted():
+                self.life.held_until = 0.0
 
     def lose(self, event, trial, attempt):
         for job in self.jobs:
@@ -600,6 +787,8 @@ class World:
         for action in actions:
             self.log.append(f"    {shown(action)}")
             assert not self.life.finishes or isinstance(action, c.Cancel)
+            held = self.life.controller.elapsed < self.life.held_until
+            assert not (held and isinstance(action, c.Ask | c.Submit)), "no pause after a refusal"
             match action:
                 case c.Ask():
                     self.ask()
@@ -618,6 +807,8 @@ class World:
                     self.life.cancelled.append(trial)
                 case c.Finish(reason):
                     self.life.finishes.append(reason)
+                    enough = self.life.refusals.total() > MOST
+                    assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
 
     def ask(self):
         self.life.asks += 1
@@ -631,6 +822,7 @@ class World:
         assert self.study[trial] is None, "told twice"
         deaths = self.deaths[trial] + len(self.life.deaths.get(trial, ()))
         assert outcome.error != "gone" or deaths > self.limits.max_resubmits
+        assert outcome.error != "refused" or self.life.refusals[trial] > MOST
         self.study[trial] = outcome
         self.life.running.discard(trial)
 
@@ -640,13 +832,17 @@ class World:
         return [
             (self.something_arrives_in_any_order_perhaps_twice, 30 * bool(self.inbox)),
             (lambda: self.send(self.dice.choice(self.past)), 5 * bool(self.past)),
-            (self.time_jumps, 3),
-            (lambda: self.answer(self.dice.choice(self.pending), self.dice.random() < 0.9), 15 * bool(self.pending)),
+            (self.time_jumps, 3 + 10 * (self.life.controller.refusals.words is not None)),
+            (lambda: self.answer(self.dice.choice(self.pending), not self.is_away()), 15 * bool(self.pending)),
             (lambda: self.a_job_reports(self.dice.choice(living)), 5 * bool(living)),
             (lambda: self.end(self.dice.choice(living), self.dice.choice(ENDS)), 10 * bool(living)),
             (lambda: self.send(c.Interrupted()), 0.5 + bool(self.life.finishes)),
             (self.the_controller_is_killed_and_starts_again, 1 + 10 * bool(self.life.finishes)),
         ]
+
+    def is_away(self):
+        """The scheduler, for some stretches of time and now and then."""
+        return self.now % 300 < self.outage or self.dice.random() < 0.1
 
     def something_arrives_in_any_order_perhaps_twice(self):
         event = self.inbox.pop(self.dice.randrange(len(self.inbox)))
@@ -656,7 +852,7 @@ class World:
         self.send(event)
 
     def time_jumps(self):
-        self.now += self.dice.choice([-1e6, -60, 30])
+        self.now += self.dice.choice([-1e6, -60, 30, 200])
         self.send(c.Tick())
 
     def answer(self, submit, accepts):
@@ -709,12 +905,11 @@ class World:
         for once in (life.judged, life.pruned, life.cancelled, life.finishes):
             assert len(set(once)) == len(once) and len(life.finishes) <= 1
         for trial, submits in life.submits.items():
-            assert submits <= 1 + limits.max_resubmits + life.preemptions[trial]
+            assert submits <= 1 + limits.max_resubmits + life.preemptions[trial] + life.refusals[trial]
 
     def wants_more(self):
         unlimited = self.limits.timeout_s is None and self.space is None and self.limits.max_failures is None
-        refused = any(isinstance(event, c.Refused) for event in self.past)
-        return len(self.study) < self.limits.n_trials and unlimited and not refused
+        return len(self.study) < self.limits.n_trials and unlimited and self.life.controller.refusals.words is None
 
     def come_to_an_end(self):
         """From here on the world is kind, and every study ends, if need be by starting it again."""
@@ -735,6 +930,9 @@ class World:
                 self.send(self.inbox.pop(0))
             elif living:
                 self.end(living[0], "complete")
+            elif self.life.controller.refusals.words is not None:
+                self.now += LONGEST_S
+                self.send(c.Tick())
             else:
                 return
 

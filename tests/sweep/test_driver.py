@@ -1,7 +1,9 @@
 """Whole sweeps of small apps through Hydra's door, in this process and in many."""
 
 import csv
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from mcqa import run_folder
-from mcqa.errors import ConfigError
+from mcqa.errors import ConfigError, SweepError
 from mcqa.sweep import trial
 from mcqa.sweep.identity import only_controller
 from mcqa.sweep.job import commit_of
@@ -119,7 +121,9 @@ def test_a_job_that_fails_stops_no_other_and_is_told_at_the_end(app):
         if cfg.x == 0.1:
             raise ValueError("no such luck")
 
-    with pytest.raises(ConfigError, match=r"1 of 3 jobs failed[^\n]*\n  trial 0: ValueError: no such luck"):
+    with pytest.raises(
+        SweepError, match=r"^1 of 3 jobs failed; see studies/[^\n]*:\n  job 0: ValueError: no such luck$"
+    ):
         app(task, "x=0.1,0.2,0.3", "hydra.sweeper.n_jobs=2")
     assert seen == [0.1, 0.2, 0.3]
 
@@ -139,6 +143,11 @@ def test_what_only_a_job_can_resolve_is_resolved_for_each(app, how):
     (study,) = studies.iterdir()
     assert config_of(study, 1)["here"] == f"{study}/trials/1/1/7"
     assert [result(study, number)["value"] for number in (0, 1)] == [0, 1]
+
+
+def test_a_job_that_exits_with_nothing_but_a_blank_has_failed_like_any_other(app):
+    with pytest.raises(SweepError, match=r"1 of 1 jobs failed[^\n]*\n  job 0: SystemExit: ' '$"):
+        app(lambda cfg: sys.exit(" "))
 
 
 def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(app):
@@ -240,9 +249,77 @@ def test_too_many_failures_end_the_study_early(app):
         raise ValueError(f"not with {cfg.y}")
 
     arguments = ("hydra/sweeper/sampler=grid", "y=range(0,9)", "hydra.sweeper.max_failures=1")
-    with pytest.raises(ConfigError, match=r"too many failures(.|\n)*trial 1: ValueError: not with 1"):
+    with pytest.raises(
+        SweepError, match=r"Too many failures \(.*=1\) after 2 trials(.|\n)*trial 1: ValueError: not with 1"
+    ):
         app(task, *arguments)
     assert len(list(Path("studies/app/trials").iterdir())) == 2
+
+
+def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_command_goes_on(app):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=3", "hydra.sweeper.timeout_s=1e-9")
+    with pytest.raises(SweepError) as told:
+        app(value_of_x, *arguments)
+    assert str(told.value) == (
+        "Out of time (hydra.sweeper.timeout_s=1e-09) after 0 of 3 trials; see studies/app. The same command goes on."
+    )
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command goes on\.$"),
+        ((), r"^Stopped by Ctrl-C after 1 of 3 jobs; .* would run all of them, in a folder of its own\.$"),
+    ],
+)
+def test_ctrl_c_between_two_trials_is_an_error_and_says_of_none_that_it_runs_on(app, monkeypatch, capsys, study, told):
+    seen = []
+
+    def sleep(seconds, really=time.sleep):
+        os.kill(os.getpid(), signal.SIGINT) if seconds == 0.123 else really(seconds)  # the loop between two rounds
+
+    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
+    with pytest.raises(SweepError, match=told):
+        app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", "hydra.sweeper.poll_s=0.123", *study)
+    assert seen == [0.1, 0.2]  # of which the second is told by the next start
+    assert " on" not in capsys.readouterr().out.partition("Report:")[0]
+
+
+def test_a_combination_that_cannot_be_composed_fails_alone_even_if_it_comes_first(app):
+    bad = Path("conf/kind/odd.yaml")
+    bad.write_text("other: odd\n")
+    study = app(value_of_x, "hydra/sweeper/sampler=grid", "kind=odd,plain", "kind.name=a,b") / "app"
+    assert [one.state.name for one in stored(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_result_json_of_the_app_s_own_is_kept_or_fails_the_trial_with_words_and_never_the_study(app):
+    def task(cfg):
+        file = Path(HydraConfig.get().runtime.output_dir) / "result.json"
+        file.write_text(json.dumps({"plain": {"acc": 0.9}, "odd": {"status": "ok"}}[cfg.kind.name]))
+        return cfg.x
+
+    study = app(task, "hydra/sweeper/sampler=grid", "kind=plain,odd") / "app"
+    assert [one.state.name for one in stored(study)] == ["COMPLETE", "FAIL"]
+    assert "status 'ok'" in stored(study)[1].user_attrs["error"]
+    assert result(study, 0).items() >= {"acc": 0.9, "status": "complete", "value": 0.5}.items()
+
+
+def test_a_point_below_0_fails_its_trial_and_not_the_study(app):
+    def task(cfg):
+        trial.current().report(cfg.x, point=-1 if cfg.x == 0.1 else 1)
+        return cfg.x
+
+    study = app(task, "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=median", "x=0.1,0.2") / "app"
+    assert [one.state.name for one in stored(study)] == ["FAIL", "COMPLETE"]
+    assert "point=-1" in stored(study)[0].user_attrs["error"]
+
+
+def test_a_mistake_is_told_by_hydra_without_a_traceback_too(app, monkeypatch, capsys):
+    monkeypatch.delenv("HYDRA_FULL_ERROR")
+    with pytest.raises(SystemExit):
+        app(value_of_x, "nope=interval(0,1)", "hydra.sweeper.n_trials=2")
+    said = capsys.readouterr().err
+    assert "the configuration has no nope" in said and "Traceback" not in said
 
 
 def test_several_objectives_have_a_front_and_no_pruning(app):
@@ -316,6 +393,131 @@ def test_what_was_submitted_is_what_runs_also_after_the_yaml_was_edited(app, tmp
     app(task, *arguments)
     assert [y for _, y in seen] == [1, 1, 2]
     assert seen[0] == seen[1]
+
+
+def test_a_shuffled_list_does_not_refuse_its_own_restart(app):
+    arguments = ("y=shuffle(1,2,3,4,5,6,7,8)", "hydra/sweeper/sampler=grid", "hydra.sweeper.seed=1")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=4") / "app"
+    for _ in range(2):
+        app(value_of_x, *arguments, "hydra.sweeper.n_trials=8")
+    assert sorted(config_of(study, number)["y"] for number in range(8)) == list(range(1, 9))
+
+
+def test_other_choices_are_refused_before_anything_is_written_and_the_study_goes_on_without_them(app):
+    arguments = ("hydra.sweeper.study_name=s", "hydra.sweeper.allow_changes=true")
+    study = app(value_of_x, "y=1,2", "hydra.sweeper.n_trials=1", *arguments) / "s"
+    before = (study / "study.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"y: choice\(1,2\) -> choice\(1,2,3\)"):
+        app(value_of_x, "y=1,2,3", "hydra.sweeper.n_trials=2", *arguments)
+    assert (study / "study.yaml").read_text() == before
+    app(value_of_x, "y=1,2", "hydra.sweeper.n_trials=2", *arguments)
+    assert len(stored(study)) == 2
+
+
+def test_a_renamed_folder_is_still_the_same_study(app, tmp_path):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.storage=sqlite:///study.db")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=2", "hydra.sweeper.study_name=one") / "one"
+    first = [config_of(study, number)["x"] for number in range(2)]
+    study = study.rename(study.with_name("two"))
+    app(value_of_x, *arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.study_name=two")
+    trials = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path}/study.db").trials
+    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
+    assert [one.value for one in trials[:2]] == first
+
+
+def test_one_storage_is_not_controlled_from_two_folders(app):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=s")
+    app(value_of_x, *arguments, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=here/s")
+    with pytest.raises(ConfigError, match=f"belongs to {Path('here/s').absolute()}"):
+        app(lambda cfg: pytest.fail("it ran"), *arguments, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=there/s")
+
+
+def test_another_storage_is_refused_and_where_allowed_no_trial_takes_the_result_of_another(app, tmp_path, capsys):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.seed=null")
+    study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=3") / "app"
+    before = [config_of(study, number)["x"] for number in range(3)]
+    arguments = (*arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.storage=sqlite:///study.db")
+    with pytest.raises(ConfigError, match=r"storage: \(absent\) -> \"sqlite:///.*study.db"):
+        app(value_of_x, *arguments)
+    app(value_of_x, *arguments, "hydra.sweeper.allow_changes=true")
+    trials = optuna.load_study(study_name="app", storage=f"sqlite:///{tmp_path}/study.db").trials
+    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
+    aside = [run_folder.read_yaml(study / "set_aside" / f"{number}-0" / "config.yaml")["x"] for number in (1, 2)]
+    assert aside == before[1:] and trials[0].value == before[0]  # the default is the same in both
+    assert "the folder of trial 1 was another trial's" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_time_in_the_configuration_does_not_refuse_the_restart(app, tmp_path):
+    config = tmp_path / "conf" / "config.yaml"
+    config.write_text(config.read_text() + "stamp: ${now:%H%M%S%f}\nhome: ${oc.env:SOME_HOME,a}\n")
+    app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1")
+    study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2") / "app"
+    assert [one.state.name for one in stored(study)] == ["COMPLETE"] * 2
+    with pytest.raises(ConfigError, match="base.stamp"):
+        app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=3", "stamp=typed")
+
+
+def test_a_function_that_fails_costs_one_trial(app):
+    study = app(
+        value_of_x, "y=1,2", "hydra.sweeper.n_trials=6", "hydra.sweeper.seed=3",
+        f"hydra.sweeper.function={__name__}.only_with_1",
+    ) / "app"  # fmt: skip
+    states = {one.params["y"]: one.state.name for one in stored(study)}
+    assert states == {1: "COMPLETE", 2: "FAIL"}
+    assert {row["error"] for row in table(study) if row["status"] == "failed"} == {
+        f"hydra.sweeper.function={__name__}.only_with_1: RuntimeError: not with 2"
+    }
+
+
+def only_with_1(trial, config):
+    if trial.params["y"] == 2:
+        raise RuntimeError("not with 2")
+
+
+def test_the_report_of_a_relative_storage_is_made_from_any_folder(app, tmp_path, monkeypatch):
+    from mcqa.sweep import report
+
+    study = app(
+        value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=sqlite:///study.db"
+    ).absolute() / "app"  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert report.write(study).problems == ()
+
+
+def test_the_password_of_a_storage_stands_in_no_file_and_the_report_still_reads_it(app, monkeypatch, capsys):
+    memory = optuna.storages.InMemoryStorage()
+    monkeypatch.setattr(optuna.storages, "get_storage", lambda url: memory if "secret" in str(url) else url)
+    study = app(
+        value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.storage='pg://me:secret@host/db'"
+    ) / "app"  # fmt: skip
+    assert [one.value is not None for one in memory.get_all_trials(0)] == [True, True]
+    assert "cannot be read" not in capsys.readouterr().out
+    for path in study.rglob("*"):
+        assert path.is_dir() or b"secret" not in path.read_bytes(), path
+
+
+def test_multirun_yaml_is_that_of_hydra_s_own_sweeper(app, tmp_path):
+    app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=ours")
+    app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=study")
+    app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=theirs", "hydra/sweeper=basic")
+    ours, study, theirs = (run_folder.read_yaml(Path(name) / "multirun.yaml") for name in ("ours", "study", "theirs"))
+    assert list(ours) == list(study) == list(theirs) and list(ours["hydra"]) == list(theirs["hydra"])
+    assert ours["hydra"]["overrides"]["task"] == theirs["hydra"]["overrides"]["task"]
+    assert (ours["x"], ours["kind"]) == (theirs["x"], theirs["kind"]) == (0.5, {"name": "plain"})
+
+
+def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_report(app, monkeypatch, capsys):
+    commits = iter(["a" * 40, "b" * 40 + "+dirty"])
+    for number in (2, 4):
+        commit = next(commits)
+        monkeypatch.setattr("mcqa.sweep.driver.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.sweep.job.commit_of", lambda folder, commit=commit: commit)
+        study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
+    said = capsys.readouterr().out
+    assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
+    assert "The code changed on the way: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
+    assert "2–3 on bbbbbbb+dirty" in (study / "report.html").read_text()
 
 
 def test_a_second_controller_is_refused_and_told_who_the_first_one_is(app, tmp_path):
@@ -394,6 +596,108 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
         (None, True): [pytest.approx(0.51), pytest.approx(0.52)],
     }
     assert "test/acc" in (study / "report.html").read_text()
+
+
+def with_a_test_split(cfg):
+    """A whole run of an app that has a test split."""
+    if trial.current() is None:
+        trial.hand_in({"status": "complete", "value": cfg.x, "metrics": {"test/acc": cfg.x + cfg.seed / 100}})
+    return cfg.x
+
+
+def confirmed(study):
+    """By trial and default, the values of the seeds."""
+    rows = run_folder.read_json(study / "confirm.json")["configurations"]
+    return {(row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in rows}
+
+
+GRID = ("hydra/sweeper/sampler=grid", "hydra.sweeper.metric=dev/acc")
+
+
+def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
+    name = "hydra.sweeper.study_name=s"
+    study = (
+        app(with_a_test_split, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=1") / "s"
+    )
+    assert list(confirmed(study)) == [(0, False), (None, True)]
+    values = {0.5: 0.5, 0.6: 0.2}
+    again = lambda cfg: with_a_test_split(cfg) and values[cfg.x]  # noqa: E731
+    app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=2")
+    found = confirmed(study)
+    assert found[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
+    assert found[(None, True)] == [pytest.approx(0.51)] and found[(1, True)] == [pytest.approx(0.52)]
+    assert len(run_folder.read_yaml(study / "confirm" / "jobs.yaml")) == 4
+
+
+def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
+    arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=1")
+    study = app(with_a_test_split, *arguments) / "app"
+    shutil.rmtree(study / "confirm" / "trials" / "0")
+    before = confirmed(study)
+    app(with_a_test_split, *arguments)
+    assert confirmed(study) == before and (study / "confirm" / "trials" / "0" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["hydra.sweeper.direction=[maximize,minimize]"], "several directions"),
+        (["seed=null"], "whole number `seed`"),
+        (["seed=1,2"], "no seed is a new one"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_told_before_the_study(app, overrides, told):
+    with pytest.raises(ConfigError, match=f"hydra.sweeper.confirm: .*{told}"):
+        app(lambda cfg: pytest.fail("it ran"), "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1", *overrides)
+
+
+def test_a_study_whose_trials_all_failed_has_its_report_and_nothing_to_confirm(app, capsys):
+    study = app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1") / "app"
+    assert "nothing to confirm" in capsys.readouterr().out
+    assert (study / "report.html").exists() and not (study / "confirm.json").exists()
+
+
+def test_an_app_that_measures_nothing_on_test_is_confirmed_by_what_it_returns(app):
+    task = lambda cfg: cfg.x + cfg.seed / 100  # noqa: E731
+    study = app(task, "x=0.7,0.6", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm=2") / "app"
+    assert confirmed(study)[(0, False)] == [pytest.approx(0.71), pytest.approx(0.72)]
+    page = (study / "report.html").read_text()
+    assert "Confirmed with new seeds" in page and "measured as the trials were" in page and "test/" not in page
+
+
+def test_a_confirming_run_that_fails_is_told(app):
+    def task(cfg):
+        if trial.current() is None and cfg.seed == 2:
+            raise ValueError("bad luck")
+        return with_a_test_split(cfg)
+
+    study = app(task, "x=0.7,0.6", *GRID, "hydra.sweeper.confirm=2") / "app"
+    assert confirmed(study)[(0, False)] == [pytest.approx(0.71), None]
+    assert "The confirmation of trial 0 with seed 2 failed: ValueError: bad luck" in (study / "report.html").read_text()
+
+
+def test_the_default_is_confirmed_with_what_the_study_fixes(app):
+    seen = []
+
+    def task(cfg):
+        seen.append((trial.current() is not None, cfg.x, cfg.y, cfg.seed))
+        return with_a_test_split(cfg)
+
+    app(task, "+hydra.sweeper.params={x:'0.7,0.6',y:4,seed:3}", *GRID, "hydra.sweeper.confirm=1")
+    assert seen[2:] == [(False, 0.7, 4, 4), (False, 0.5, 4, 4)]
+
+
+def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
+    for kind in ("plain", "odd"):
+        (tmp_path / "conf" / "kind" / f"{kind}.yaml").write_text(f"size: {len(kind)}\n")
+
+    def task(cfg):
+        trial.current() or trial.hand_in({"status": "complete", "value": 1.0, "metrics": {"test/acc": 1.0}})
+        return float(cfg.kind.size)
+
+    study = app(task, "kind=odd,plain", *GRID, "hydra.sweeper.confirm=1") / "app"
+    assert list(confirmed(study)) == [(1, True)]
+    assert "Trial 1 is the default configuration" in (study / "report.html").read_text()
 
 
 # --- in processes of their own

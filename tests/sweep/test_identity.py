@@ -8,9 +8,11 @@ import sys
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from mcqa.errors import ConfigError
-from mcqa.sweep.identity import check_same, only_controller
+from mcqa.sweep.identity import check_same, interpolations, only_controller, set_aside, write_description
+from mcqa.sweep.mailbox import Entry, Mailbox
 
 STUDY = {
     "name": "core",
@@ -30,14 +32,20 @@ def written(folder):
     return yaml.safe_load((folder / "study.yaml").read_text())
 
 
+def started(folder, description, allow_changes):
+    """As a controller starts: what is compared is then written."""
+    folder.mkdir(exist_ok=True)
+    write_description(folder, check_same(folder, description, allow_changes))
+
+
 def changed(**changes):
     return STUDY | changes
 
 
 def test_the_first_time_is_written_down_and_the_same_again_is_let_through(tmp_path):
-    check_same(tmp_path / "new", STUDY, allow_changes=False)
+    started(tmp_path / "new", STUDY, allow_changes=False)
     assert written(tmp_path / "new") == STUDY
-    check_same(tmp_path / "new", STUDY, allow_changes=False)
+    started(tmp_path / "new", STUDY, allow_changes=False)
     assert written(tmp_path / "new") == STUDY
 
 
@@ -62,7 +70,7 @@ def test_the_first_time_is_written_down_and_the_same_again_is_let_through(tmp_pa
     ],
 )
 def test_another_study_is_refused_with_what_changed(tmp_path, description, lines):
-    check_same(tmp_path, STUDY, allow_changes=False)
+    started(tmp_path, STUDY, allow_changes=False)
     with pytest.raises(ConfigError) as error:
         check_same(tmp_path, description, allow_changes=False)
     said = str(error.value).splitlines()
@@ -72,31 +80,100 @@ def test_another_study_is_refused_with_what_changed(tmp_path, description, lines
 
 
 def test_what_changes_no_result_may_change_and_the_beginning_stays_noted(tmp_path):
-    check_same(tmp_path, STUDY, allow_changes=False)
-    check_same(
+    started(tmp_path, STUDY, allow_changes=False)
+    started(
         tmp_path, changed(n_trials=32, pruner={"name": "none"}, created="2026-02-02", commit="def"), allow_changes=False
     )
     assert written(tmp_path) == changed(n_trials=32, pruner={"name": "none"})
 
 
 def test_changes_that_are_allowed_are_taken_and_noted(tmp_path):
-    check_same(tmp_path, STUDY, allow_changes=False)
-    check_same(tmp_path, changed(metric="dev/loss"), allow_changes=True)
-    check_same(tmp_path, changed(metric="dev/loss"), allow_changes=False)
+    started(tmp_path, STUDY, allow_changes=False)
+    started(tmp_path, changed(metric="dev/loss"), allow_changes=True)
+    started(tmp_path, changed(metric="dev/loss"), allow_changes=False)
     assert written(tmp_path) == changed(metric="dev/loss") | {"changes": ['metric: "dev/acc" -> "dev/loss"']}
 
 
 def test_a_long_list_of_changes_is_cut_short(tmp_path):
-    check_same(tmp_path, STUDY, allow_changes=False)
+    started(tmp_path, STUDY, allow_changes=False)
     with pytest.raises(ConfigError, match=r"… and \d+ more"):
-        check_same(tmp_path, changed(base={f"key{n}": n for n in range(40)}), allow_changes=False)
+        started(tmp_path, changed(base={f"key{n}": n for n in range(40)}), allow_changes=False)
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "a: [1"])
 def test_a_damaged_description_is_refused(tmp_path, content):
     (tmp_path / "study.yaml").write_text(content)
     with pytest.raises(ConfigError, match="is damaged"):
-        check_same(tmp_path, STUDY, allow_changes=False)
+        started(tmp_path, STUDY, allow_changes=False)
+
+
+def test_a_change_that_something_else_refuses_later_is_not_written(tmp_path):
+    started(tmp_path, STUDY, allow_changes=False)
+    check_same(tmp_path, changed(metric="dev/loss"), allow_changes=True)
+    assert written(tmp_path) == STUDY
+
+
+@pytest.mark.parametrize("before", [None, "sqlite:////a/x.db", "postgresql://me:secret@host/db"])
+def test_another_storage_is_another_study_and_no_password_is_told(tmp_path, before):
+    started(tmp_path, changed(storage=before), allow_changes=False)
+    with pytest.raises(ConfigError, match='-> "postgresql://me:\\*\\*\\*@other/db"') as error:
+        check_same(tmp_path, changed(storage="postgresql://me:secret@other/db"), allow_changes=False)
+    assert "secret" not in str(error.value)
+
+
+def test_a_storage_with_another_password_is_the_same(tmp_path):
+    started(tmp_path, changed(storage="postgresql://me:***@host/db"), allow_changes=False)
+    check_same(tmp_path, changed(storage="postgresql://me:new@host/db"), allow_changes=False)
+
+
+def resolved(stamp, path, seed=0):
+    tree = {"stamp": stamp, "model": {"path": path, "size": 1}, "again": {"path": path}, "seed": seed}
+    texts = {"stamp": "${now:%H%M%S}", "model.path": "${oc.env:HERE}/x", "again": "${.inner}"}
+    return changed(base=tree, interpolations=texts)
+
+
+def test_a_time_or_an_environment_variable_in_the_base_may_be_another_at_the_restart(tmp_path):
+    started(tmp_path, resolved("120000", "/a/x"), allow_changes=False)
+    check_same(tmp_path, resolved("120001", "/b/x"), allow_changes=False)
+    with pytest.raises(ConfigError) as error:
+        check_same(tmp_path, resolved("120001", "/b/x", seed=1), allow_changes=False)
+    assert [line.strip() for line in str(error.value).splitlines()[1:-1]] == ["base.seed: 0 -> 1"]
+    typed = resolved("120000", "/a/x") | {"interpolations": {}}
+    with pytest.raises(ConfigError, match="base.stamp"):
+        check_same(tmp_path, typed | {"base": typed["base"] | {"stamp": "typed"}}, allow_changes=False)
+
+
+def test_the_interpolations_of_an_app_are_found_by_name_and_not_those_of_hydra():
+    config = OmegaConf.create(
+        {"a": {"b": "${now:%S}", "c": 1}, "d": "${a}", "e": ["x", "${a.c}"], "hydra": {"f": "${a.c}"}}
+    )
+    assert interpolations(config) == {"a.b": "${now:%S}", "d": "${a}", "e": ["x", "${a.c}"]}
+
+
+@pytest.fixture
+def trial_folder(tmp_path):
+    folder = tmp_path / "trials" / "3"
+    folder.mkdir(parents=True)
+    (folder / "overrides.yaml").write_text(yaml.safe_dump(["fixed=1", "x=0.5"]))
+    return folder
+
+
+def test_the_folder_of_a_trial_stays_and_that_of_another_makes_way_with_all_it_has(tmp_path, trial_folder):
+    assert set_aside(trial_folder, ["x=0.5"]) is None
+    (trial_folder / "result.json").write_text('{"status": "complete"}')
+    assert set_aside(trial_folder, ["x=0.7"]) == tmp_path / "set_aside" / "3-0"
+    assert not trial_folder.exists() and Mailbox(tmp_path / "set_aside" / "3-0").is_over()
+    assert set_aside(trial_folder, ["x=0.7"]) is None
+    trial_folder.mkdir()
+    (trial_folder / "overrides.yaml").write_text("")
+    assert set_aside(trial_folder, ["x=0.7"]) == tmp_path / "set_aside" / "3-1"
+
+
+def test_a_folder_in_which_another_trials_job_may_still_write_is_refused_with_the_job(trial_folder):
+    Mailbox(trial_folder).add_job(Entry(0, "token", "4711", "slurm", "login1", 0, 0.0))
+    with pytest.raises(ConfigError, match="slurm 4711 on login1"):
+        set_aside(trial_folder, ["x=0.7"])
+    assert trial_folder.exists()
 
 
 @pytest.fixture

@@ -113,6 +113,37 @@ def test_a_result_that_the_app_wrote_itself_wins_and_gets_what_it_left_out(tmp_p
     assert result["error"] is None and "commit" in result
 
 
+def test_a_result_json_of_the_app_s_own_is_kept_beside_ours(tmp_path: Path) -> None:
+    folder = trial_folder(tmp_path)
+    result = run(
+        folder, lambda cfg: (folder / "result.json").write_text('{"acc": 0.9, "value": "x", "seconds": "many"}')
+    )
+    assert (result["acc"], result["status"], result["value"]) == (0.9, "complete", 45.0)
+    assert result["seconds"] != "many"
+
+
+@pytest.mark.parametrize("wrote", [{"status": "ok", "acc": 1}, {"status": "complete", "value": "high", "acc": 1}])
+def test_a_result_that_cannot_be_read_is_a_failure_and_what_it_said_is_kept(tmp_path: Path, wrote: Any) -> None:
+    folder = trial_folder(tmp_path)
+    result = run(folder, lambda cfg: Mailbox(folder).write_result(wrote))
+    assert (result["status"], result["value"], result["acc"]) == ("failed", None, 1)
+    assert "result.json says" in result["error"]
+
+
+def test_a_failure_of_the_app_is_told_rather_than_what_it_wrote(tmp_path: Path) -> None:
+    folder = trial_folder(tmp_path)
+
+    def task(cfg: Any) -> None:
+        Mailbox(folder).write_result({"status": "ok"})
+        raise ValueError("no such luck")
+
+    assert run(folder, task)["error"] == "ValueError: no such luck"
+
+
+def test_an_exit_without_words_has_a_reason_all_the_same(tmp_path: Path) -> None:
+    assert run(trial_folder(tmp_path), raising(SystemExit(" ")))["error"] == "SystemExit: ' '"
+
+
 def test_a_value_that_the_app_wrote_is_held_to_be_finite_too(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     result = run(folder, lambda cfg: Mailbox(folder).write_result({"status": "complete", "value": float("nan")}))
@@ -291,6 +322,22 @@ def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
     result = Mailbox(job.folder).result() or {}
     assert result["code_changed"] == f"{job.commit} -> {result['commit']}"
     assert result["commit"] == git("rev-parse", "HEAD") != job.commit
+
+
+def test_edits_that_were_not_committed_are_told_with_the_commit(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "code.py").write_text("one")
+    for arguments in (["init", "-q"], ["add", "code.py"], ["commit", "-qm", "one"]):
+        git(*arguments)
+    (tmp_path / "result.txt").write_text("what git does not know says nothing about the code")
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == git("rev-parse", "HEAD")
+    (tmp_path / "code.py").write_text("two")
+    commit_of.cache_clear()
+    assert commit_of(tmp_path) == git("rev-parse", "HEAD") + "+dirty"
 
 
 def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:

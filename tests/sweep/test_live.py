@@ -73,6 +73,25 @@ def test_a_trial_that_starts_again_says_so(tmp_path):
     assert study.lines[-1] == "trial 0: started (start 2)  x=0"
 
 
+def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
+    study = Study(tmp_path)
+    study.starts(0)
+    study.live.name(1, ["x=1"])
+    study.after(0, c.Asked(1), c.Refused(1, 0, "slurmctld is away\nmore of it"))
+    assert study.lines[-1] == "trial 1: refused: slurmctld is away"
+    assert study.live.summary().endswith("; the scheduler refuses, tried again in 0:05")
+    study.after(5, c.Tick())
+    study.after(0, c.Submitted(1, 1, "job"))
+    assert study.lines[-1] == "trial 1: started  x=1" and "refuses" not in study.live.summary()
+
+
+def test_a_job_of_a_product_is_called_one(tmp_path):
+    study = Study(tmp_path, noun="job")
+    study.starts(0)
+    study.after(0, ended(0, values=(1.0,)))
+    assert study.lines[1] == "job 0: complete 1  x=0" and "best 1 (job 0)" in study.lines[2]
+
+
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
     known = [c.Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)

@@ -13,7 +13,7 @@ from mcqa.errors import ConfigError
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.controller import COMPLETE, LEFT_RUNNING, Controller, Known, Limits, Outcome
 from mcqa.sweep.live import Live
-from mcqa.sweep.loop import Loop
+from mcqa.sweep.loop import Loop, found
 from mcqa.sweep.mailbox import Entry, Mailbox
 from mcqa.sweep.study import Plan
 
@@ -192,11 +192,146 @@ def test_what_a_trial_reported_last_is_known_before_its_end_is_told(tmp_path):
     assert study.reported == [(0, 10, 0.9)] and study.ends == {0: "complete"}
 
 
+def another_trial(folder, number):
+    """The finished folder of a trial with other overrides."""
+    box = Mailbox(folder / "trials" / str(number))
+    box.folder.mkdir(parents=True)
+    (box.folder / "config.yaml").write_text("x: 77")
+    (box.folder / "overrides.yaml").write_text("[x=77]")
+    box.add_job(Entry(0, "token", "old", "fake", "here", 0, time.time()))
+    return box
+
+
+def test_the_folder_of_another_trial_makes_way_and_its_result_is_nobody_s(tmp_path):
+    another_trial(tmp_path, 1).write_result({"status": "complete", "value": 99.0})
+    study, jobs = Studied(2), Jobs()
+    loop(tmp_path, study, jobs, n_trials=2).run(0.0)
+    assert dict(study.told)[1] == Outcome("complete", (0.5,), None)
+    assert Mailbox(tmp_path / "set_aside" / "1-0").result()["value"] == 99.0
+    assert "the folder of trial 1 was another trial's" in said(tmp_path)
+
+
+def test_a_folder_with_a_job_of_another_trial_that_has_not_ended_stops_the_study(tmp_path):
+    another_trial(tmp_path, 0)
+    with pytest.raises(ConfigError, match="a job that has not ended .fake old on here"):
+        loop(tmp_path, Studied(1), Jobs(), n_trials=1).run(0.0)
+
+
+def test_a_trial_for_which_the_study_finds_no_overrides_fails_with_the_reason(tmp_path):
+    class Undrawn(Studied):
+        def overrides(self, number):
+            if number == 1:
+                raise ConfigError("function=f: no")
+            return super().overrides(number)
+
+        def drawn(self, number):
+            return []
+
+    study = Undrawn(3)
+    loop(tmp_path, study, Jobs(), n_trials=3).run(0.0)
+    assert study.ends == {0: "complete", 1: "failed", 2: "complete"}
+    assert dict(study.told)[1].error == "function=f: no"
+
+
 def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_path):
     study, jobs = Studied(4), Jobs()
     jobs.refuses = "sbatch: error: invalid partition"
     assert loop(tmp_path, study, jobs).run(0.0) == jobs.refuses
-    assert {outcome.error for _, outcome in study.told} == {jobs.refuses}
+    assert study.told == [] and study.known() == [Known(0, None, 0, None), Known(1, None, 0, None)]
+
+
+class Away(Jobs):
+    """Refuses while it is away, as SLURM does: after the submission was announced in job.json."""
+
+    def __init__(self, away, **deeds):
+        super().__init__(**deeds)
+        self.away = away  # attempts at submitting, counted from 0
+        self.tried = 0
+        self.lost: str | None = None  # the job of a refused submission that was accepted after all
+
+    def submit(self, folder, attempt, slot):
+        self.tried += 1
+        if self.tried - 1 in self.away:
+            Mailbox(folder).add_job(Entry(attempt, f"token-{attempt}", None, self.name, "here", slot, time.time()))
+            raise SubmissionError("slurmctld is restarting")
+        return super().submit(folder, attempt, slot)
+
+    def attach(self, folder, entry):
+        if entry.job is None:
+            if self.lost:
+                self.boxes[self.lost] = Mailbox(folder), entry.attempt
+                Mailbox(folder).name_job(entry.token, self.lost)
+            return self.lost
+        return super().attach(folder, entry)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr("mcqa.sweep.refusals.FIRST_S", 0.01)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_scheduler_that_is_away_for_a_moment_costs_no_trial(tmp_path):
+    study, jobs = Studied(6), Away({2, 3, 4})
+    assert loop(tmp_path, study, jobs, n_trials=6).run(0.001) == COMPLETE
+    assert study.ends == dict.fromkeys(range(6), "complete")
+    assert "trial 2: refused: slurmctld is restarting" in said(tmp_path)
+    assert len({number for number, _, _ in jobs.submitted}) == len(jobs.submitted) == 6
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_job_that_the_scheduler_took_although_it_said_no_is_not_submitted_again(tmp_path):
+    study, jobs = Studied(2), Away({1})
+    jobs.lost = "lost"
+    assert loop(tmp_path, study, jobs, n_trials=2, n_jobs=1).run(0.001) == COMPLETE
+    assert study.ends == {0: "complete", 1: "complete"} and [number for number, _, _ in jobs.submitted] == [0]
+    (entry,) = Mailbox(tmp_path / "trials" / "1").jobs()
+    assert (entry.job, entry.end) == ("lost", None)
+
+
+def test_a_trial_that_was_refused_to_the_end_is_submitted_by_the_next_start(tmp_path):
+    study, jobs = Studied(1), Away({0})
+    assert loop(tmp_path, study, jobs, n_trials=1).run(0.0) == "slurmctld is restarting"
+    entries = Mailbox(tmp_path / "trials" / "0").jobs()
+    assert [entry.end for entry in entries] == ["refused"]
+    known = [found(0, None, entries)]
+    assert known == [Known(0, None, 1, None)]
+    assert loop(tmp_path, Studied(1, known), jobs, known, n_trials=1).run(0.0) == COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        ({"status": "ok", "acc": 1}, "status 'ok'"),
+        ({"status": ["complete"]}, "status ['complete']"),
+        ({"status": "complete", "value": "high"}, "value 'high'"),
+        ({"status": "complete", "value": [0.5, None]}, "value [0.5, None]"),
+        ({"status": "complete", "value": ""}, "value ''"),
+        ({"status": "complete", "value": 1, "metrics": [1]}, "metrics"),
+    ],
+)
+def test_a_result_that_is_none_of_ours_fails_its_trial_with_words_and_is_not_run_again(tmp_path, result, error):
+    def writes(box, attempt):
+        box.write_result(result)
+        return "over"
+
+    study, jobs = Studied(2), Jobs(t0=writes)
+    assert loop(tmp_path, study, jobs, n_trials=2).run(0.0) == COMPLETE
+    assert study.ends == {0: "failed", 1: "complete"} and error in dict(study.told)[0].error
+    assert [number for number, _, _ in jobs.submitted] == [0, 1]
+
+
+def test_a_report_that_no_study_could_take_is_left_out(tmp_path):
+    def reports(box, attempt):
+        (box.folder / "reports.jsonl").write_text(
+            '{"point": -1, "value": 1, "time": 1}\n{"point": 1e999, "value": 1, "time": 1}\n'
+        )
+        box.report(3, 0.5)
+        return completes(box, attempt)
+
+    study = Studied(1)
+    assert loop(tmp_path, study, Jobs(t0=reports), n_trials=1).run(0.0) == COMPLETE
+    assert study.reported == [(0, 3, 0.5)]
 
 
 def test_a_trial_whose_configuration_cannot_be_composed_fails_alone(tmp_path):
@@ -296,6 +431,16 @@ def test_ctrl_c_reaches_a_trial_that_runs_within_this_process(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_after_ctrl_c_only_jobs_that_still_run_are_said_to_run_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
+    jobs = Jobs(t0=interrupting(2), t1=interrupting())
+    watched = loop(tmp_path, Studied(4), jobs)
+    monkeypatch.setattr(jobs, "state", lambda job: "running" if job == "1.0" or not watched.controller.done else "over")
+    watched.interrupts = 1
+    assert watched.run(0.0) == LEFT_RUNNING
+    assert "1 job runs on; the same command goes on with them" in said(tmp_path)
+
+
 # After a restart
 
 
@@ -338,6 +483,29 @@ def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(t
         (2, 1), (3, 1), (4, 0), (5, 0), (6, 0),
     ]  # fmt: skip
     assert (tmp_path / "trials" / "2" / "config.yaml").read_text() == "as it was"
+
+
+def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path, monkeypatch):
+    """Each start sees one death and is stopped; the second one is stopped twice, which cancels the job."""
+    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
+    deaths, told = [], []
+    for stops in (1, 2, 1, 1):
+        entries = Mailbox(tmp_path / "trials" / "0").jobs()
+        known = [found(0, None, entries)] if entries else []
+        deaths.append(known[0].vanished if known else 0)
+        alive, last = interrupting(*[1] * stops), max(0, len(entries) - 1)
+
+        def dies_once(box, attempt, last=last, alive=alive):
+            return "over" if attempt <= last else alive(box, attempt)
+
+        study, jobs = Studied(1, known), Jobs(t0=dies_once)
+        watched = loop(tmp_path, study, jobs, known, n_trials=1, max_resubmits=2)
+        if known:
+            watched.attach(0)
+        reason = watched.run(0.0)
+        told.append((reason, study.ends))
+    assert deaths == [0, 1, 2, 2]
+    assert told == [(LEFT_RUNNING, {})] * 3 + [(COMPLETE, {0: "failed"})]
 
 
 def test_reports_from_before_the_restart_are_told_again_and_judged(tmp_path):

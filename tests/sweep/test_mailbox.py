@@ -71,6 +71,32 @@ def test_lines_that_are_no_report_are_left_out_and_still_count_as_lines(box: Mai
     assert [(r.line, r.point) for r in box.reports()] == [(1, 8)]
 
 
+@pytest.mark.parametrize("point", ["-1", "1e999", str(2**63)])
+def test_points_that_no_study_can_take_are_left_out(box: Mailbox, point: str) -> None:
+    (box.folder / "reports.jsonl").write_text(f'{{"point": {point}, "value": 1, "time": 1}}\n')
+    box.report(8, 0.5)
+    assert points(box) == [(8, 0.5)]
+
+
+def test_what_an_app_wrote_for_itself_is_no_result_and_stays_when_the_trial_goes_on(box: Mailbox) -> None:
+    (box.folder / "result.json").write_text('{"acc": 0.9}')
+    box.forget_preemption()
+    assert (box.result(), box.own_result()) == (None, {"acc": 0.9})
+    box.write_result({"status": "preempted"})
+    assert box.own_result() is None
+
+
+def test_the_end_of_the_last_submission_is_noted_and_taken_back_when_its_job_is_found(box: Mailbox) -> None:
+    box.end_job("vanished")
+    assert box.jobs() == []
+    box.add_job(entry())
+    box.add_job(entry(attempt=1, token="t1"))
+    box.end_job("refused")
+    assert [one.end for one in box.jobs()] == [None, "refused"]
+    box.name_job("t1", "18")
+    assert box.jobs()[1] == entry(attempt=1, token="t1", job="18")
+
+
 def test_a_value_that_is_not_a_number_arrives(box: Mailbox) -> None:
     box.report(8, float("nan"))
     assert box.reports()[0].value != box.reports()[0].value

@@ -177,10 +177,25 @@ def test_every_number_of_a_range_is_read_back_exactly_and_never_reaches_the_end(
     stop = Decimal(repr(start)) + count * Decimal(repr(step))
     stop = int(stop) if isinstance(start, int) and isinstance(step, int) else float(stop)
     for overrides, params in drawn(space({"seed": f"range({start!r},{stop!r},{step!r})"}), 3, seed):
-        assert alike(params["seed"], value_of(overrides[0]))
+        value = value_of(overrides[0])
+        assert value == pytest.approx(params["seed"]) and type(value) is type(params["seed"])
+        assert value in list(dimension(f"range({start!r},{stop!r},{step!r})").params())
         place = (params["seed"] - start) / step
         assert -0.001 < place < count - 0.5
         assert abs(place - round(place)) < 1e-3
+
+
+def test_a_trial_gets_the_decimals_of_a_range_and_not_the_sums_of_floats():
+    texts = {overrides[0] for overrides, _ in drawn(space({"seed": "range(0,1,0.1)"}), 200)}
+    assert texts == {f"seed={tenth / 10}" for tenth in range(10)}
+
+
+def test_a_shuffled_choice_is_the_same_space_every_time_it_is_read():
+    lines = ["name=shuffle(a,b,c,d,e,f,g,h)", "seed=shuffle(range(1,9))"]
+    read = [space({}, lines, loader=Loader()) for _ in range(5)]
+    assert all(one == read[0] for one in read)
+    assert read[0].grammar()["name"] == "shuffle(choice(a,b,c,d,e,f,g,h))"
+    assert len({str(list(one.combinations(seed=3))) for one in read}) == 1
 
 
 @pytest.mark.parametrize(
@@ -386,6 +401,14 @@ def test_the_default_of_a_conditional_space_takes_what_the_function_suggests_fro
         space({"peft": "none,lora"}, base=without, function=f"{HERE}.lora_has_a_rank").default()
 
 
+def test_what_a_function_makes_of_the_default_is_told():
+    base = BASE | {"peft": BASE["peft"] | {"alpha": 32}, "name": "rank 16 seed 0"}
+    same = space({"peft": "none,lora"}, base=base, function=f"{HERE}.lora_has_a_rank")
+    assert list(same.moved(same.default())) == []
+    other = space({"peft": "none,lora"}, base=base | {"name": "run"}, function=f"{HERE}.lora_has_a_rank")
+    assert list(other.moved(other.default())) == [f"function={HERE}.lora_has_a_rank gives name='rank 16 seed 0'"]
+
+
 def test_combinations_come_once_each_with_the_last_key_fastest():
     found = space({"seed": "range(2)", "peft": "none,lora"})
     rows = [tuple(row.values()) for row in found.combinations(None)]
@@ -417,6 +440,9 @@ def test_what_cannot_be_counted_has_no_size():
         ["seed=range(1,6,2)", "+a.b=choice(x,y)", "~peft"],
         ["peft.targets=[a],[b,c]", "name='a b',\"c\""],
         ["seed=1,1"],
+        ["seed=tag(first,choice(1,2))", "optimizer.steps=tag(a,b,range(1,3))"],
+        ["name=str(choice(1,2))", "seed=float(range(1,3))", "optimizer.nesterov=true,false"],
+        ["optimizer.learning_rate=range(0,1,0.1)", "name=null,x y"],
     ],
 )
 def test_the_plain_product_is_that_of_hydras_own_sweeper(lines):
@@ -426,6 +452,24 @@ def test_the_plain_product_is_that_of_hydras_own_sweeper(lines):
     assert [[(one.get_key_element(), one.value()) for one in read(job)] for job in product(lines)] == [
         [(one.get_key_element(), one.value()) for one in read(list(job))] for job in theirs
     ]
+
+
+def test_a_shuffled_list_of_the_plain_product_runs_whole_in_some_order():
+    jobs = [product(["seed=shuffle(range(9))", "name=shuffle(a,b)"]) for _ in range(5)]
+    assert len({tuple(sorted(map(tuple, one))) for one in jobs}) == 1 and len(jobs[0]) == 18
+    assert len({str(one) for one in jobs}) > 1
+
+
+def test_what_has_no_end_or_no_value_has_no_product():
+    for line, said in {
+        "seed=range(0,inf)": "finite ends",
+        "seed=range(5,1)": "nothing in this range",
+        "peft=glob(*)": "not known here",
+    }.items():
+        with pytest.raises(ConfigError, match=said):
+            product([line])
+    with pytest.raises(ConfigError, match="nothing to choose from"):
+        product(["peft=glob(x*)"], Loader())
 
 
 def test_an_interval_has_no_product():

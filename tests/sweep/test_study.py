@@ -206,6 +206,40 @@ def test_without_a_default_inside_the_space_trial_0_is_the_samplers(tmp_path):
     assert 1e-4 <= asked.params["rate"] <= 1
 
 
+def seeded(trial, config):
+    return {"deep.other": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, [True, None]),
+        ({"params": PARAMS | {"rate": "tag(log,interval(1e-4,1e-3))"}}, [False, None]),
+        ({"function": f"{HERE}.seeded"}, [False, None]),
+        ({"params": {"name": "c,a"}, "sampler": {"name": "grid"}}, [False, True]),
+    ],
+)
+def test_the_study_says_which_trial_is_the_default_configuration(tmp_path, changes, said):
+    study = open_study(tmp_path, **changes)
+    study.ask(), study.ask()
+    assert [one.user_attrs.get("default") for one in stored(tmp_path).trials] == said
+
+
+def test_the_option_of_a_group_without_a_name_is_the_default_too(tmp_path):
+    groups = {"prompt": "cloze"}
+    for name in ("tpe", "grid"):
+        (tmp_path / name).mkdir()
+        base = {"prompt": {"style": "cloze", "instruction": ""}}
+        space = parse({"prompt": "letters,cloze"}, [], base, groups, None)
+        study = OptunaStudy(
+            tmp_path / name, name="s", space=space, directions=["maximize"], sampler={"name": name},
+            pruner={"name": "none"}, seed=1, storage=None,
+        )  # fmt: skip
+        study.ask(), study.ask()
+        (usual,) = (one for one in stored(tmp_path / name).trials if one.user_attrs.get("default"))
+        assert usual.params == {"prompt": "cloze"}
+
+
 def test_the_default_of_a_conditional_space_is_trial_0_and_its_function_is_called_for_every_trial(tmp_path):
     study = open_study(tmp_path, function=f"{HERE}.conditional")
     assert study.ask().params["name"] == "a"
@@ -334,6 +368,11 @@ def test_pruners_decide_by_what_other_trials_reported_at_the_same_points(tmp_pat
     assert again.report(5, 400, 0.123) is expected[-1]
 
 
+def test_the_default_configuration_is_never_pruned(tmp_path):
+    study = open_study(tmp_path, pruner={"name": "threshold", "lower": 0.5})
+    assert [decisions(study, (100, 200), (0.1, 0.1)) for _ in range(2)] == [[False, False], [True, True]]
+
+
 def test_hyperband_prunes_bad_trials_in_some_bracket(tmp_path):
     study = open_study(tmp_path, pruner={"name": "hyperband", "min_resource": 100, "max_resource": 400})
     history(study, 12, (100, 200, 400))
@@ -420,6 +459,61 @@ def test_a_copied_folder_is_the_same_study(tmp_path):
     assert run(open_study(tmp_path / "one"), 2) == run(open_study(tmp_path / "two"), 2)
 
 
+def picky(trial, config):
+    return {"deep.other": trial.suggest_categorical("+deep.new", [1, 2, 3] if trial.params["name"] == "b" else [1, 2])}
+
+
+def test_a_function_that_fails_costs_the_trial_and_not_the_study_and_what_has_ended_can_be_told(tmp_path):
+    study = open_study(tmp_path, {"name": "a,b"}, function=f"{HERE}.picky", base=BASE | {"name": "b"})
+    numbers = [study.ask().number for _ in range(8)]
+    lost = [number for number in numbers if not study.drawn(number)]
+    assert numbers == list(range(8)) and 0 < len(lost) < 8
+    for again in (study, open_study(tmp_path, {"name": "a,b"}, function=f"{HERE}.picky")):
+        for number in numbers:
+            if number in lost:
+                with pytest.raises(ConfigError, match=r"A key has the same choices in every trial"):
+                    again.overrides(number)
+            else:
+                assert len(again.overrides(number)) == 3
+    again.tell(lost[0], Outcome("failed", None, "why"))
+    assert stored(tmp_path).trials[lost[0]].user_attrs["error"] == "why"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"name": "a,b"}, {"name": "a,b,c"}, r"name: choice\(a,b\) -> choice\(a,b,c\)"),
+        ({"steps": "1,4"}, {"steps": "int(interval(1,8))"}, r"steps: choice\(1,4\) -> whole numbers"),
+        ({"rate": "interval(0.001,1)"}, {"rate": "tag(log,interval(0.001,1))"}, "rate: floats -> floats on a log"),
+    ],
+)
+def test_choices_that_the_study_cannot_take_are_refused_when_it_is_opened(tmp_path, before, after, said):
+    study = open_study(tmp_path, before)
+    study.tell(study.ask().number, complete(1.0))
+    with pytest.raises(ConfigError, match=said):
+        open_study(tmp_path, after)
+    open_study(tmp_path, before | {"deep.share": "range(0,1,0.5)"}).ask()
+
+
+def test_one_storage_has_one_folder_until_that_is_gone_or_the_study_is_taken_over(tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    one.mkdir()
+    two.mkdir()
+    open_study(one, storage=url).ask()
+    open_study(one, storage=url)
+    with pytest.raises(ConfigError, match=f"belongs to {one}; .*allow_changes=true"):
+        open_study(two, storage=url)
+    open_study(two, storage=url, name="other")
+    two.rmdir()
+    one.rename(three)
+    assert open_study(three, storage=url).ask().number == 1
+    two.mkdir()
+    assert open_study(two, storage=url, take_over=True).ask().number == 2
+    with pytest.raises(ConfigError, match=f"belongs to {two}"):
+        open_study(three, storage=url)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -458,6 +552,11 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_with_its_line(tmp_pa
     journal.write_text("".join([*lines[:3], "what\n", *lines[3:]]))
     with pytest.raises(ConfigError, match=r"journal.log:4: the study's journal is damaged"):
         open_study(tmp_path)
+
+
+def test_a_plan_hands_out_what_an_earlier_controller_did_not_start_also_from_the_middle():
+    plan = Plan([["a=1"], ["a=2"], ["a=3"]], [Known(1, complete(1.0), 1, "j")])
+    assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 2, None]
 
 
 def test_a_plan_hands_out_its_jobs_in_order_and_remembers_their_ends():

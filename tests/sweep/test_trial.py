@@ -29,6 +29,8 @@ def test_a_trial_speaks_through_the_folder_that_the_environment_names(
     me.report(np.float32(0.5), point=np.int64(800), seen=816)  # type: ignore[arg-type]
     (report,) = Mailbox(folder).reports()
     assert (report.point, report.value, report.seen) == (800, 0.5, 816)
+    with pytest.raises(ValueError, match="point=-1"):
+        me.report(0.5, point=-1)
     Mailbox(folder).ask_to_prune()
     assert me.should_prune() and me.last_reported() == 0.5
 

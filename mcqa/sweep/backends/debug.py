@@ -19,7 +19,11 @@ class Debug:
         """Returns when the trial has ended. Ctrl-C and quitting the debugger leave it without a result."""
         entry = announced(folder, attempt, slot, self.name)
         Mailbox(folder).name_job(entry.token, entry.token)
-        self._make_job(folder, token=entry.token)(in_process=True)
+        try:
+            self._make_job(folder, token=entry.token)(in_process=True)
+        except BaseException:
+            Mailbox(folder).end_job("cancelled")
+            raise
         return entry.token
 
     def state(self, job: str) -> State:
