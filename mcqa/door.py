@@ -38,7 +38,7 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
     """
     if many and _sweeps(sys.argv[1:]):
         sys.argv.insert(1, "--multirun")
-    _calm_libraries()
+    calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
     entered = False
@@ -46,7 +46,7 @@ def open_door(config_name: str, kind: type[Config], story: Story, many: bool = F
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
-        _calm_libraries()  # again, for a job in another process
+        calm_libraries()  # again, for a job in another process
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
@@ -85,7 +85,7 @@ def _sweeps(arguments: list[str]) -> bool:
     return not known.multirun and any(override.is_sweep_override() for override in overrides)
 
 
-def _calm_libraries() -> None:
+def calm_libraries() -> None:
     """Warnings reach the user when they are ours, or when a library reports an error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)

@@ -24,6 +24,10 @@ class ModelError(McqaError):
     """A model or tokenizer that cannot be loaded or does not fit the run."""
 
 
+class ProcessError(McqaError):
+    """One of the processes of a run failed; the message has its rank, its host and its own error."""
+
+
 class TrainingError(McqaError):
     """A training that cannot go on, such as a loss that is not a number."""
 

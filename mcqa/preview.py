@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from mcqa.config import Config, batching
+from mcqa.config import Batching, Config, batching
 from mcqa.data.loading import Data
 from mcqa.encoding import IGNORED, Example, TrainingSet, encode
 from mcqa.optim import warmup_steps
@@ -122,5 +122,9 @@ def plan(config: Config, examples: int, updates: int, data: Data) -> str:
         f"Updates: {updates}, {updates * batch.batch_size / examples:.1f} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
         f"Each update: {batch.batch_size} questions = {batch.micro_batch_size} per forward pass "
-        f"x {batch.accumulation} accumulated; learning rate {config.optimizer.learning_rate:g}."
+        f"x {batch.accumulation} accumulated{_shared(batch)}; learning rate {config.optimizer.learning_rate:g}."
     )
+
+
+def _shared(batch: Batching) -> str:
+    return f" x {batch.processes} processes" if batch.processes > 1 else ""

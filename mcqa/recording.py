@@ -9,13 +9,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
-from mcqa import hardware, run_folder, tracking
+from mcqa import hardware, processes, run_folder, tracking
 from mcqa.config import Config
 from mcqa.data.loading import Data
 from mcqa.errors import DataError, McqaError
@@ -93,11 +93,11 @@ class Record:
     def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
         """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
         path = self.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
-        if name.startswith("base/") and path.exists():
+        if processes.heard(name.startswith("base/") and path.exists()):
             rows = predictions.read(path)
         else:
             rows = measure()
-            predictions.write(path, rows)
+            self._write(path, rows)
         self.measured[name] = rows
         evaluation = self.config.evaluation
         values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
@@ -107,19 +107,50 @@ class Record:
         self.keep(path)
         return rows
 
+    def _write(self, path: Path, rows: list[Prediction]) -> None:
+        predictions.write(path, rows)
+
     def _temperature(self, name: str) -> float | None:
         """Fitted on dev for everything else that the same model answers; None where there is no dev."""
         dev = "base/dev" if name.startswith("base/") else "dev"
         return fit_temperature(self.measured[dev]) if dev in self.measured and name != dev else None
 
 
+class Listener(Record):
+    """The record of every process but the first: goes along, and writes and says nothing."""
+
+    def __init__(self, config: Config, folder: Path, trial: Trial | None) -> None:
+        self.config, self.folder, self.console, self.trial = config, folder, Console(quiet=True), trial
+        self.metrics, self.measured = {}, {}
+
+    def keep(self, path: Path) -> None:
+        pass
+
+    def inputs(self, data: Data, tokenizer: str) -> None:
+        pass
+
+    def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
+        pass
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        pass
+
+    def _write(self, path: Path, rows: list[Prediction]) -> None:
+        pass
+
+
 @contextmanager
 def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None = None) -> Iterator[Record]:
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
-    SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded.
+    SIGTERM stops the block as Ctrl-C does. Errors go on to the caller after they were recorded. Of several processes
+    the first one alone records (processes.py), and every error is raised there.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if not processes.is_first():
+        with suppress(Pruned):
+            yield Listener(config, folder, trial)
+        return
     console = Console()
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:

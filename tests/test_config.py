@@ -598,7 +598,7 @@ def test_no_larger_micro_batch_would_do(micro, size):
 @given(sizes, sizes)
 def test_with_accumulation_given_the_micro_batch_is_fixed_and_the_batch_follows(micro, accumulation):
     made = batches(micro, accumulation=accumulation)
-    assert made == Batching(micro, accumulation)
+    assert made == Batching(micro, accumulation, 1)
     assert made.batch_size == micro * accumulation
 
 

@@ -1,0 +1,55 @@
+"""One process of a run that starting.py started: reads what to do from its parent and ends with it."""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+from mcqa import processes
+from mcqa.config import Config, EvaluateConfig, typed
+from mcqa.door import calm_libraries
+from mcqa.errors import McqaError
+from mcqa.failures import Failure
+
+STORIES: dict[str, type[Config]] = {"mcqa.train": Config, "mcqa.evaluate": EvaluateConfig}
+
+
+def main() -> None:
+    job = json.loads(sys.stdin.buffer.readline() or sys.exit(1))
+    threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
+    calm_libraries()
+    config = typed(job["tree"], STORIES[job["story"]])
+    try:
+        from mcqa.sweep import trial
+
+        run = import_module(job["story"]).run
+        asked = trial.current()
+        run(config, job["tree"], Path(job["folder"]), *([asked] if asked else []))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        _tell(error, config)
+        sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def _tell(error: Exception, config: Config) -> None:
+    """What went wrong before or after the block in which failures are told (processes.together)."""
+    group = processes.join(config.hardware)
+    assert group is not None
+    if not group.store.check([f"failure/{group.rank}"]):
+        text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
+        processes.tell(group.store, Failure(group.rank, group.hosts[group.rank], time.time(), False, text))
+
+
+if __name__ == "__main__":
+    main()
