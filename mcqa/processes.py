@@ -87,10 +87,8 @@ def environment(variables: Mapping[str, str]) -> Mapping[str, str] | None:
     if JobEnvironment().num_tasks == 1:
         return None
     job = TorchDistributedEnvironment()
-    names = {"RANK": job.rank, "LOCAL_RANK": job.local_rank, "WORLD_SIZE": job.world_size}
-    names |= {"MASTER_ADDR": job.master_addr, "MASTER_PORT": job.master_port}
-    names["LOCAL_WORLD_SIZE"] = job.local_world_size
-    return {name: str(value) for name, value in names.items()}
+    values = (job.rank, job.local_rank, job.world_size, job.master_addr, job.master_port)
+    return dict(zip(VARIABLES, map(str, values), strict=True)) | {"LOCAL_WORLD_SIZE": str(job.local_world_size)}
 
 
 def to_start(config: HardwareConfig) -> bool:
@@ -274,7 +272,8 @@ def _is_of_another(error: BaseException | None) -> bool:
     while error is not None:
         text = str(error)
         if isinstance(error, dist.DistError) or (
-            isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "NCCL", "Connection", "Timed out"))
+            isinstance(error, RuntimeError)
+            and any(word in text for word in ("gloo", "NCCL", "Connection", "Timed out"))
         ):
             return True
         error = error.__cause__ or error.__context__

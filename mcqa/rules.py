@@ -144,8 +144,8 @@ def _processes(config: "Config") -> Iterator[str]:
         )
     if hardware.strategy in ("zero3", "fsdp2") and config.peft.quantization is not None:
         yield (
-            f"hardware.strategy: {hardware.strategy} parts weights among the devices, which packed 4-bit weights cannot "
-            "be; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
+            f"hardware.strategy: {hardware.strategy} parts weights among the devices, which packed 4-bit weights "
+            "cannot be; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
         )
     if hardware.strategy != "ddp" and config.optimizer.name == "adamw_8bit":
         yield (

@@ -23,6 +23,7 @@ def parts_weights(machine: HardwareConfig) -> bool:
 def arguments(config: Config) -> dict[str, Any]:
     """Of the training loop."""
     machine = config.hardware
+    _keep_deepspeed_out(unless=machine.strategy.startswith("zero"))
     if machine.strategy == "ddp":
         return {"ddp_find_unused_parameters": False}
     if machine.device == "cpu":
@@ -66,6 +67,13 @@ def _deepspeed(config: Config) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": "auto",
         "train_batch_size": "auto",
     }
+
+
+def _keep_deepspeed_out(unless: bool) -> None:
+    """accelerate imports DeepSpeed wherever it is installed, to see whether a model is one of its: 2 to 5 seconds."""
+    from accelerate.utils import other
+
+    other.is_deepspeed_available = lambda: unless
 
 
 def _let_accelerate_shard_on_a_cpu() -> None:

@@ -131,8 +131,8 @@ def _record(folder: Path, text: str) -> None:
     """The first process records the failure itself, unless it was killed or knew only that another was gone."""
     path = folder / "result.json"
     result = run_folder.read_json(path) if path.exists() else {}
-    if result.get("status") != "failed" or result.get("error") not in text:
-        blank = {"value": None, "metrics": {}, "seconds": 0.0, "peak_memory_bytes": 0}
+    if result.get("status") != "failed" or str(result.get("error")) not in text:
+        blank: dict[str, Any] = {"value": None, "metrics": {}, "seconds": 0.0, "peak_memory_bytes": 0}
         run_folder.write_json(path, blank | result | {"status": "failed", "error": text})
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_callback import EarlyStoppingCallback, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
-from accelerate.data_loader import SeedableRandomSampler
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -140,7 +140,8 @@ class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
         """TRL's loss, with less work on a CPU: there its LM head scores every position, and most have no label."""
         args = self.args
         plain = args.loss_type == "nll" and not args.label_smoothing_factor and not self.aux_loss_enabled
-        if not (args.device.type == "cpu" and plain and self.chooses_logits) or return_outputs or num_items_in_batch is None:
+        short = args.device.type == "cpu" and plain and self.chooses_logits
+        if not short or return_outputs or num_items_in_batch is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels_BT = inputs["labels"]
         positions_P = (labels_BT[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
@@ -159,7 +160,7 @@ class MeasuringTrainer(SFTTrainer):  # type: ignore[misc]
         return Filled(self.args.seed, self.questions, self.args.train_batch_size * together)
 
 
-class Filled(torch.utils.data.Sampler[int]):
+class Filled(torch.utils.data.Sampler):  # type: ignore[misc]
     """The order of one process alone, for several: behind it the filler, until all have equally many full batches.
 
     accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
