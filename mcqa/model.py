@@ -64,6 +64,24 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
     return tokenizer
 
 
+def config_of(config: ModelConfig) -> Any:
+    """transformers' configuration of the model (config.json), without its weights.
+
+    Raises:
+        ModelError: when there is none, or it cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    assert config.path is not None, "a rule of the configuration"
+    return _loaded(
+        config.path,
+        "configuration",
+        lambda where: AutoConfig.from_pretrained(
+            where, revision=config.revision, trust_remote_code=config.trust_remote_code
+        ),
+    )
+
+
 def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int) -> Any:
     """The base exactly as it is trained and measured: in 4 bits for QLoRA, frozen bases in the run's precision.
 

@@ -27,8 +27,9 @@ def show(
     training: TrainingSet,
     tokenizer: Any,
     updates: int,
+    memory: str,
 ) -> None:
-    """The configuration, two examples with what is learned in colour, lengths, what is dropped, and the updates."""
+    """The configuration, two examples with what is learned in colour, lengths, what is dropped, updates and memory."""
     console.rule("configuration")
     console.print(
         Syntax(yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip(), "yaml", theme="ansi_dark")
@@ -47,7 +48,7 @@ def show(
     )
     console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
     console.rule("training")
-    console.print(plan(config, len(training.examples), updates, data), highlight=False)
+    console.print(plan(config, len(training.examples), updates, data), memory, sep="\n", highlight=False)
     console.print("Nothing was trained: dry_run=true.")
 
 

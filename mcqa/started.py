@@ -15,14 +15,12 @@ from mcqa.door import calm_libraries
 from mcqa.errors import McqaError
 from mcqa.failures import Failure
 
-STORIES: dict[str, type[Config]] = {"mcqa.train": Config, "mcqa.evaluate": EvaluateConfig}
-
 
 def main() -> None:
     job = json.loads(sys.stdin.buffer.readline() or sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
     calm_libraries()
-    config = typed(job["tree"], STORIES[job["story"]])
+    config = typed(job["tree"], EvaluateConfig if job["story"] == "mcqa.evaluate" else Config)
     try:
         from mcqa.sweep import trial
 

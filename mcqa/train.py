@@ -74,7 +74,7 @@ def preview(config: Config, tree: Tree) -> None:
     """Everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
 
-    from mcqa import encoding, model, preview, trainer
+    from mcqa import encoding, memory, model, preview, trainer
     from mcqa.data import texts
     from mcqa.data.loading import load_for
     from mcqa.prompting import Shots
@@ -84,12 +84,14 @@ def preview(config: Config, tree: Tree) -> None:
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
     training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
     updates = trainer.updates(config, len(training.examples))
-    preview.show(Console(), config, tree, data, training, tokenizer, updates)
+    longest = max(len(example.input_ids) for example in training.examples)
+    needed = memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer)), longest)
+    preview.show(Console(), config, tree, data, training, tokenizer, updates, memory.described(config, needed))
 
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    from mcqa import encoding, hardware, model, processes, recording, report, sharding, starting, studied, trainer
+    from mcqa import encoding, hardware, memory, model, processes, recording, report, sharding, starting, studied, trainer
     from mcqa.data import draws, texts
     from mcqa.data.loading import load_for
     from mcqa.evaluation.measure import measure, measured, only_needed, question_set
@@ -118,6 +120,8 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
         record.inputs(data, model.fingerprint(tokenizer))
         report.inputs(record, data, training)
 
+        if config.hardware.device == "cuda":
+            memory.check(config, memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer))))
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
         parameters, spread_later = sharding.parameters(base), sharding.parts_weights(config.hardware)
 
