@@ -31,9 +31,9 @@ def check(config: HardwareConfig) -> None:
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none: a CPU build"
         raise ConfigError(
-            f"hardware={config.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here (torch {torch.__version__}, "
-            f"CUDA {built}). Take hardware=cpu, or look at nvidia-smi and at CUDA_VISIBLE_DEVICES="
-            f"{os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
+            f"hardware={config.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here "
+            f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
+            f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
     if (found := torch.cuda.device_count()) < config.devices and "LOCAL_RANK" not in os.environ:
         raise ConfigError(

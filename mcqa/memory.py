@@ -62,10 +62,11 @@ def shape(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = None) 
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
-    with torch.device("meta"), no_init_weights():
+    with torch.device("meta"), no_init_weights():  # of no memory, and no time for random numbers
         model = AutoModelForCausalLM.from_config(
             _architecture(config, vocabulary), trust_remote_code=config.trust_remote_code
         )
+    model.tie_weights()
     text, head = model.config.get_text_config(), model.get_output_embeddings()
     linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     linear = {name: module for name, module in linear.items() if module is not head}
@@ -157,10 +158,8 @@ def _activations(config: Config, model: Shape, tokens: int | None) -> float:
     """
     positions = batching(config).micro_batch_size * (tokens or config.objective.max_length)
     layer = 10 * model.width + 4 * model.inner
-    if config.hardware.gradient_checkpointing:
-        kept = model.layers * model.width + layer
-    else:
-        kept = model.layers * layer
+    checkpointing = config.hardware.gradient_checkpointing
+    kept = model.layers * model.width + layer if checkpointing else model.layers * layer
     logits = 2 * 4.0 * min(positions, 1024) * model.vocabulary  # made and differentiated a part at a time
     return _compute_bytes(config.hardware) * positions * kept + logits
 

@@ -183,6 +183,7 @@ def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCo
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    sharding.load_whole()
     tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     ids = {f"{name}_token_id": token for name, token in tokens.items()}
     try:

@@ -29,12 +29,17 @@ def arguments(config: Config) -> dict[str, Any]:
     if machine.device == "cpu":
         _let_accelerate_shard_on_a_cpu()
     if machine.strategy == "fsdp2":
-        return {"fsdp": True, "fsdp_config": _fsdp(machine), "accelerator_config": _REDUCED_AT_ONCE}
+        os.environ["ACCELERATE_USE_FSDP"] = os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"
+        at_once = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}  # else every device has whole gradients
+        return {"fsdp": True, "fsdp_config": _fsdp(machine), "accelerator_config": at_once}
     return {"deepspeed": _deepspeed(config)}
 
 
-# A gradient of all weights on every device, as accumulation would keep it otherwise, is what parting should avoid.
-_REDUCED_AT_ONCE = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+def load_whole() -> None:
+    """Have the next model made whole, for weights that are changed before they are parted."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
 
 
 def _fsdp(machine: HardwareConfig) -> dict[str, Any]:
@@ -43,6 +48,7 @@ def _fsdp(machine: HardwareConfig) -> dict[str, Any]:
         "cpu_offload": machine.cpu_offload,
         "reshard_after_forward": True,
         "state_dict_type": "SHARDED_STATE_DICT",
+        "cpu_ram_efficient_loading": True,  # the first process of a machine reads the weights and hands them on
     }
 
 

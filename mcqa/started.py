@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        _tell(error, config)
+        _tell(error)
         sys.exit(1)
 
 
@@ -40,13 +41,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _tell(error: Exception, config: Config) -> None:
+def _tell(error: Exception) -> None:
     """What went wrong before or after the block in which failures are told (processes.together)."""
-    group = processes.join(config.hardware)
-    assert group is not None
-    if not group.store.check([f"failure/{group.rank}"]):
+    from torch.distributed import TCPStore
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), wait_for_workers=False)
+    rank = int(os.environ["RANK"])
+    if not store.check([f"failure/{rank}"]):
         text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
-        processes.tell(group.store, Failure(group.rank, group.hosts[group.rank], time.time(), False, text))
+        processes.tell(store, Failure(rank, socket.gethostname(), time.time(), False, text))
 
 
 if __name__ == "__main__":

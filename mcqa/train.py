@@ -91,7 +91,19 @@ def preview(config: Config, tree: Tree) -> None:
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    from mcqa import encoding, hardware, memory, model, processes, recording, report, sharding, starting, studied, trainer
+    from mcqa import (
+        encoding,
+        hardware,
+        memory,
+        model,
+        processes,
+        recording,
+        report,
+        sharding,
+        starting,
+        studied,
+        trainer,
+    )
     from mcqa.data import draws, texts
     from mcqa.data.loading import load_for
     from mcqa.evaluation.measure import measure, measured, only_needed, question_set
@@ -109,7 +121,7 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
         model.check_base(config.model)
         tokenizer = model.load_tokenizer(config.model, sentences)
         training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
-        trainer.arguments(config, folder, len(training.examples))  # mistakes told before any model loads
+        arguments = trainer.arguments(config, folder, len(training.examples))  # mistakes told before any model loads
         sets = [
             question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
             for name, questions in data.splits.items()
@@ -123,6 +135,7 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
         if config.hardware.device == "cuda":
             memory.check(config, memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer))))
         base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+        del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
         parameters, spread_later = sharding.parameters(base), sharding.parts_weights(config.hardware)
 
         def measure_base(loaded: Any) -> None:

@@ -1,7 +1,7 @@
 """The same configuration gives the same result in one process and in two, under every strategy.
 
-Two real processes on the CPU make every run of two_trainings.py, started once for all tests of this module. 21 questions
-in updates of 8 leave 5 for the last one of an epoch, in micro batches of 2: that is uneven in every way.
+Two real processes on the CPU make every run of two_trainings.py, started once for all tests of this module. 21
+questions in updates of 8 leave 5 for the last one of an epoch, in micro batches of 2: that is uneven in every way.
 """
 
 import json

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
 from mcqa import processes, run_folder, train
 from mcqa.config import Config, typed
 
@@ -30,8 +32,10 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
 
 
 def _train(folder: Path) -> None:
+    """Without what accelerate and transformers remember of the strategy before: a run of its own has but one."""
     for key in [key for key in os.environ if key.startswith(("ACCELERATE_", "FSDP_"))]:
-        del os.environ[key]  # accelerate's, of the strategy before: a run of its own has but one
+        del os.environ[key]
+    unset_hf_deepspeed_config()
     tree = run_folder.read_yaml(folder / "config.yaml")
     train.run(typed(tree, Config), tree, folder)
 
