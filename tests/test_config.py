@@ -602,6 +602,52 @@ def test_with_accumulation_given_the_micro_batch_is_fixed_and_the_batch_follows(
     assert made.batch_size == micro * accumulation
 
 
+def on(devices, size, micro=32, nodes=1):
+    return config(
+        hardware__devices=devices,
+        hardware__nodes=nodes,
+        hardware__micro_batch_size=micro,
+        optimizer__batch_size=size,
+    )
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 50), sizes)
+def test_the_processes_share_the_batch_equally_and_it_stays_the_same(devices, nodes, each, micro):
+    made = batching(on(devices, devices * nodes * each, micro, nodes))
+    assert made.batch_size == devices * nodes * each
+    assert made.processes == devices * nodes
+    assert made.micro_batch_size <= micro
+
+
+def test_accumulation_that_is_given_holds_for_every_process():
+    run = config(
+        hardware__devices=4,
+        hardware__micro_batch_size=2,
+        optimizer__batch_size=None,
+        optimizer__gradient_accumulation_steps=3,
+    )
+    assert batching(run).batch_size == 24
+
+
+def test_a_batch_that_the_processes_cannot_share_is_told_with_those_that_they_could():
+    with pytest.raises(ConfigError, match=r"optimizer\.batch_size: 30 questions .* = 8 processes; take 24 or 32"):
+        on(8, 30)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["peft=qlora", "hardware=cpu_processes", "hardware.strategy=zero3"], "hardware.strategy: zero3 parts weights"),
+        (["peft=qlora", "hardware=cpu_processes", "hardware.strategy=fsdp2"], "hardware.strategy: fsdp2 parts weights"),
+        (["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the 8-bit state"),
+        (["hardware.cpu_offload=true"], "hardware.cpu_offload: ddp keeps everything"),
+    ],
+)
+def test_what_a_strategy_cannot_part_is_refused(overrides, told):
+    (problem,) = problems(*overrides)
+    assert problem.startswith(told)
+
+
 # --- arguments passed on to TRL --------------------------------------------------------------------------------------
 
 
