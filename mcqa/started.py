@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -10,7 +11,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-from mcqa import processes
+from mcqa import processes, starting
 from mcqa.config import Config, EvaluateConfig, typed
 from mcqa.door import calm_libraries
 from mcqa.errors import McqaError
@@ -20,6 +21,8 @@ from mcqa.failures import Failure
 def main() -> None:
     job = json.loads(sys.stdin.buffer.readline() or sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
+    for name in (signal.SIGUSR1, signal.SIGUSR2):  # a scheduler's warnings, which the parent takes for all
+        signal.signal(name, signal.SIG_IGN)
     calm_libraries()
     config = typed(job["tree"], EvaluateConfig if job["story"] == "mcqa.evaluate" else Config)
     try:
@@ -29,7 +32,7 @@ def main() -> None:
         asked = trial.current()
         run(config, job["tree"], Path(job["folder"]), *([asked] if asked else []))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(starting.STOPPED)
     except Exception as error:
         _tell(error)
         sys.exit(1)

@@ -25,6 +25,7 @@ from mcqa.failures import Failure, reported
 GRACE_S = 15.0  # for the others to notice a failure by themselves and to end in order
 STOPPING_S = 120.0  # for what a run still writes when the user or a scheduler stops it
 POLL_S = 0.1
+STOPPED = 130  # the exit status of a process that was told to stop
 
 Process = subprocess.Popen[bytes]
 
@@ -50,6 +51,8 @@ def start(story: str, config: HardwareConfig, tree: Mapping[str, Any], folder: P
     finally:
         _stop(started, GRACE_S if any(process.poll() for process in started) else STOPPING_S)
         signal.signal(signal.SIGTERM, before)
+    if any(process.returncode == STOPPED for process in started):  # by a scheduler that signals all processes of a job
+        raise KeyboardInterrupt
     if any(process.returncode for process in started):
         host = socket.gethostname()
         text = reported(processes.told(store, config.devices), [host] * config.devices, config.timeout_s)
@@ -92,7 +95,7 @@ def _watch(started: Sequence[Process], store: Any) -> None:
 
 def _tell_unsaid(started: Sequence[Process], store: Any) -> None:
     for rank, process in enumerate(started):
-        if process.returncode and not store.check([f"failure/{rank}"]):
+        if process.returncode not in (None, 0, STOPPED) and not store.check([f"failure/{rank}"]):
             processes.tell(store, _unsaid(rank, process.returncode))
 
 

@@ -13,8 +13,9 @@ from mcqa.config import Config, typed
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
 ADAPTED = {"peft": "lora", "peft.dropout": "0"}
 CASES: dict[str, dict[str, str]] = {
-    **{strategy: {"peft": "none", "hardware.strategy": strategy} for strategy in STRATEGIES},
-    **{f"{strategy} adapter": {**ADAPTED, "hardware.strategy": strategy} for strategy in STRATEGIES},
+    name: {**keys, "hardware.strategy": strategy}
+    for strategy in STRATEGIES  # ddp before the others, for which accelerate is changed (sharding.py)
+    for name, keys in ((strategy, {"peft": "none"}), (f"{strategy} adapter", ADAPTED))
 }
 """Overrides of each, beside those of all."""
 
