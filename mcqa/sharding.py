@@ -31,7 +31,7 @@ def arguments(config: Config) -> dict[str, Any]:
     if machine.strategy == "fsdp2":
         os.environ["ACCELERATE_USE_FSDP"] = os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"
         at_once = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}  # else every device has whole gradients
-        return {"fsdp": True, "fsdp_config": _fsdp(machine), "accelerator_config": at_once}
+        return {"fsdp": True, "fsdp_config": _fsdp(config), "accelerator_config": at_once}
     return {"deepspeed": _deepspeed(config)}
 
 
@@ -42,12 +42,13 @@ def load_whole() -> None:
     unset_hf_deepspeed_config()
 
 
-def _fsdp(machine: HardwareConfig) -> dict[str, Any]:
+def _fsdp(config: Config) -> dict[str, Any]:
+    """Checkpoints are written in parts, but for adapters: these are small, and parts of them are loaded wrongly."""
     return {
         "version": 2,
-        "cpu_offload": machine.cpu_offload,
+        "cpu_offload": config.hardware.cpu_offload,
         "reshard_after_forward": True,
-        "state_dict_type": "SHARDED_STATE_DICT",
+        "state_dict_type": "FULL_STATE_DICT" if config.peft.trains == "adapter" else "SHARDED_STATE_DICT",
         "cpu_ram_efficient_loading": True,  # the first process of a machine reads the weights and hands them on
     }
 
@@ -110,9 +111,9 @@ def whole_state(model: Any, trained_only: bool) -> dict[str, torch.Tensor]:
 
     trained_only: without frozen weights.
     """
-    state = {}
+    state, tied = {}, getattr(model, "all_tied_weights_keys", None) or {}  # the same weights under a second name
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if trained_only and not tensor.requires_grad:
+        if name in tied or (trained_only and not tensor.requires_grad):
             continue
         whole = _whole(tensor)
         if processes.is_first():

@@ -6,6 +6,7 @@ questions in updates of 8 leave 5 for the last one of an epoch, in micro batches
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,6 @@ def test_what_is_saved_is_one_ordinary_model_with_the_weights_of_one_process(fol
 @pytest.mark.parametrize("name", ["zero3", "fsdp2 adapter"])
 def test_a_saved_model_loads_in_one_process(folders, name):
     config = typed(run_folder.read_yaml(folders / alone(name) / "config.yaml"), Config)
-    from dataclasses import replace
 
     saved = replace(config.model, path=str(folders / name / "model"))
     tokenizer = model.load_tokenizer(saved, [])
@@ -105,12 +105,9 @@ def test_a_saved_model_loads_in_one_process(folders, name):
     assert sharding.parameters(loaded) > 1e6
 
 
-def test_questions_are_counted_once_and_speeds_over_all_processes(folders):
+def test_speeds_are_told_for_every_update(folders):
     for name in ("alone full", "ddp"):
-        speeds = logged(folders / name, "questions_per_second")
-        assert set(speeds) == {1, 2, 3, 4}
-    padding = [logged(folders / name, "padding_fraction")[1] for name in ("alone full", "ddp")]
-    assert padding[0] == pytest.approx(padding[1])
+        assert set(logged(folders / name, "questions_per_second")) == {1, 2, 3, 4}
 
 
 def test_the_first_process_alone_writes(folders):
