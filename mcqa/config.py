@@ -161,6 +161,7 @@ class HardwareConfig:
     strategy: Literal["ddp", "zero2", "zero3", "fsdp2"]  # how several devices share weights and optimizer state
     cpu_offload: bool  # optimizer state, and sharded weights, in the CPU's memory
     timeout_s: Positive  # that a process waits for the others before the run ends
+    memory_gb: Count | None  # of each GPU; null: what torch finds
     precision: Literal["fp32", "bf16", "fp16"]
     micro_batch_size: Count  # questions per forward pass, at most; the largest divisor of the batch is taken
     evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
@@ -239,24 +240,27 @@ class EvaluateConfig(Config):
 
 @dataclass(frozen=True)
 class Batching:
-    """How one update is made up: micro_batch_size * accumulation = batch_size questions, on one device."""
+    """How one update is made up: micro_batch_size * accumulation * processes = batch_size questions."""
 
     micro_batch_size: int
     accumulation: int
+    processes: int
 
     @property
     def batch_size(self) -> int:
-        return self.micro_batch_size * self.accumulation
+        return self.micro_batch_size * self.accumulation * self.processes
 
 
 def batching(config: Config) -> Batching:
     """The largest micro batch that fits and divides the batch, or the fixed one when accumulation is given."""
     micro, size = config.hardware.micro_batch_size, config.optimizer.batch_size
+    processes = config.hardware.devices * config.hardware.nodes
     if size is None:
         assert config.optimizer.gradient_accumulation_steps is not None
-        return Batching(micro, config.optimizer.gradient_accumulation_steps)
-    micro = max(part for part in range(1, min(micro, size) + 1) if size % part == 0)
-    return Batching(micro, size // micro)
+        return Batching(micro, config.optimizer.gradient_accumulation_steps, processes)
+    share = size // processes  # a rule has it divide
+    micro = max(part for part in range(1, min(micro, share) + 1) if share % part == 0)
+    return Batching(micro, share // micro, processes)
 
 
 # --- from the composed tree to a Config -------------------------------------------------------------------------------

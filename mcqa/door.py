@@ -49,7 +49,7 @@ def open_door(
         sys.argv.insert(1, "--multirun")
     if instead_of_jobs is None:
         _refuse_to_run_here(sys.argv[1:])
-    _calm_libraries()
+    calm_libraries()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
     entered = False
@@ -57,7 +57,7 @@ def open_door(
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
-        _calm_libraries()  # again, for a job in another process
+        calm_libraries()  # again, for a job in another process
         tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
@@ -125,7 +125,7 @@ def _refuse_to_run_here(arguments: list[str]) -> None:
         sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")
 
 
-def _calm_libraries() -> None:
+def calm_libraries() -> None:
     """Warnings reach the user when they are ours, or when a library reports an error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)

@@ -28,6 +28,10 @@ class SweepError(McqaError):
     """A study or a product that ended before all of it was done, or with jobs that failed."""
 
 
+class ProcessError(McqaError):
+    """One of the processes of a run failed; the message has its rank, its host and its own error."""
+
+
 class TrainingError(McqaError):
     """A training that cannot go on, such as a loss that is not a number."""
 

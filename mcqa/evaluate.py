@@ -36,13 +36,14 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     if config.run is not None:
         config = of_saved_model(config, finished / "model")
-    from mcqa import hardware
+    from mcqa import hardware, processes
 
-    hardware.check(config.hardware)
     if config.dry_run:
         preview(config, tree)
         return None
-    return run(config, tree, run_folder.create(config.outputs, config.name, tree, overrides))
+    hardware.check(config.hardware)
+    create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
+    return run(config, tree, processes.folder_of_first(config.hardware, create))
 
 
 def finished_run(reference: str, outputs: Path) -> Path:
@@ -97,13 +98,17 @@ def preview(config: EvaluateConfig, tree: Tree) -> None:
     preview.show_questions(Console(), config, tree, data, names, tokenizer, shots)
 
 
-def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record":
-    """Measure each split and set in a folder of its own, with the files of a run."""
-    from mcqa import hardware, model, recording, report
+def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
+    """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
+    from mcqa import hardware, model, processes, recording, report, starting
     from mcqa.evaluation.measure import measure, question_set
 
+    if processes.to_start(config.hardware):
+        starting.start("mcqa.evaluate", config.hardware, tree, folder)
+        return None
     hardware.use_one_gpu()
-    with recording.open_run(config, tree, folder) as record:
+    processes.join(config.hardware)
+    with recording.open_run(config, tree, folder) as record, processes.together(config.hardware):
         data, names, shots = inputs(config)
         tokenizer = model.load_tokenizer(config.model, [])
         record.inputs(data, model.fingerprint(tokenizer))
@@ -114,6 +119,8 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record":
         scored = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
         for questions in sets:
             record.predictions(questions.split, partial(measure, scored, questions, config.hardware), step=0)
+        if not processes.is_first():
+            return None
         report.harness(record, names, scored, tokenizer, shots)
         report.measured(record, names)
     return record

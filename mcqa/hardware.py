@@ -21,14 +21,24 @@ def check(config: HardwareConfig) -> None:
     Raises:
         ConfigError: when this machine has not what the configuration asks for.
     """
+    if config.strategy.startswith("zero") and find_spec("deepspeed") is None:
+        raise ConfigError(
+            f"hardware.strategy={config.strategy} needs DeepSpeed, which is not installed (pip install 'mcqa[gpu]', or "
+            "deepspeed alone). hardware.strategy=fsdp2 shares weights and optimizer state without it."
+        )
     if config.device != "cuda":
         return
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none: a CPU build"
         raise ConfigError(
-            f"hardware={config.name} needs an NVIDIA GPU and torch sees none here (torch {torch.__version__}, "
-            f"CUDA {built}). Take hardware=cpu, or look at nvidia-smi and at CUDA_VISIBLE_DEVICES="
-            f"{os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
+            f"hardware={config.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here "
+            f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
+            f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
+        )
+    if (found := torch.cuda.device_count()) < config.devices and "LOCAL_RANK" not in os.environ:
+        raise ConfigError(
+            f"hardware.devices={config.devices}: torch sees {found} here. Set hardware.devices, or look at "
+            f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
     if config.precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise ConfigError("hardware.precision: this GPU has no bf16; take hardware.precision=fp16.")

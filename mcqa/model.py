@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mcqa import hardware
+from mcqa import hardware, processes, sharding
 from mcqa.config import PACKAGE, HardwareConfig, ModelConfig, PeftConfig
 from mcqa.errors import ModelError
 
@@ -64,6 +64,24 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
     return tokenizer
 
 
+def config_of(config: ModelConfig) -> Any:
+    """transformers' configuration of the model (config.json), without its weights.
+
+    Raises:
+        ModelError: when there is none, or it cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    assert config.path is not None, "a rule of the configuration"
+    return _loaded(
+        config.path,
+        "configuration",
+        lambda where: AutoConfig.from_pretrained(
+            where, revision=config.revision, trust_remote_code=config.trust_remote_code
+        ),
+    )
+
+
 def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int) -> Any:
     """The base exactly as it is trained and measured: in 4 bits for QLoRA, frozen bases in the run's precision.
 
@@ -84,7 +102,6 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
     adapter = Path(location(config.path)) / "adapter_config.json"
     if adapter.exists():
         return _with_adapter(config, peft, machine, tokenizer, seed, adapter)
-    where = hardware.device(machine)
     model, info = _loaded(
         config.path,
         "model",
@@ -97,7 +114,7 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             dtype=hardware.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
             attn_implementation=hardware.attention(machine),
             quantization_config=_quantization(peft, machine),
-            device_map={"": where},
+            device_map=None if sharding.parts_weights(machine) else {"": hardware.device(machine)},
         ),
     )
     if info["missing_keys"]:
@@ -129,12 +146,17 @@ def check_base(config: ModelConfig) -> None:
         )
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, machine: HardwareConfig) -> None:
     """The adapter, or the model where all weights moved, as safetensors with its tokenizer.
 
-    An adapter over 4-bit weights also says how its base was quantised, which PEFT's own file does not.
+    An adapter over 4-bit weights also says how its base was quantised, which PEFT's own file does not. All processes
+    must ask: weights that are parted among them are put together, and the first one writes.
     """
-    model.save_pretrained(str(folder))
+    parted = sharding.parts_weights(machine)
+    state = sharding.whole_state(model, trained_only=hasattr(model, "peft_config")) if parted else None
+    if not processes.is_first():
+        return
+    model.save_pretrained(str(folder), state_dict=state)
     tokenizer.save_pretrained(str(folder))
     quantised = getattr(model.config, "quantization_config", None)
     if quantised is not None:
@@ -161,6 +183,7 @@ def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCo
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    sharding.load_whole()
     tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     ids = {f"{name}_token_id": token for name, token in tokens.items()}
     try:
@@ -173,7 +196,7 @@ def _new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCo
         for name, weight in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 weight /= math.sqrt(2 * shape.num_hidden_layers)
-    return model.to(hardware.device(machine))
+    return model if sharding.parts_weights(machine) else model.to(hardware.device(machine))
 
 
 def _new_tokenizer(vocabulary_size: int, texts: Sequence[str]) -> Any:

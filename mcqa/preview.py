@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from mcqa.config import Config, batching
+from mcqa.config import Batching, Config, batching
 from mcqa.data.loading import Data
 from mcqa.encoding import IGNORED, Example, TrainingSet, encode
 from mcqa.optim import warmup_steps
@@ -27,8 +27,9 @@ def show(
     training: TrainingSet,
     tokenizer: Any,
     updates: int,
+    memory: str,
 ) -> None:
-    """The configuration, two examples with what is learned in colour, lengths, what is dropped, and the updates."""
+    """The configuration, two examples with what is learned in colour, lengths, what is dropped, updates and memory."""
     console.rule("configuration")
     console.print(
         Syntax(yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip(), "yaml", theme="ansi_dark")
@@ -47,7 +48,7 @@ def show(
     )
     console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
     console.rule("training")
-    console.print(plan(config, len(training.examples), updates, data), highlight=False)
+    console.print(plan(config, len(training.examples), updates, data), memory, sep="\n", highlight=False)
     console.print("Nothing was trained: dry_run=true.")
 
 
@@ -122,5 +123,9 @@ def plan(config: Config, examples: int, updates: int, data: Data) -> str:
         f"Updates: {updates}, {updates * batch.batch_size / examples:.1f} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
         f"Each update: {batch.batch_size} questions = {batch.micro_batch_size} per forward pass "
-        f"x {batch.accumulation} accumulated; learning rate {config.optimizer.learning_rate:g}."
+        f"x {batch.accumulation} accumulated{_shared(batch)}; learning rate {config.optimizer.learning_rate:g}."
     )
+
+
+def _shared(batch: Batching) -> str:
+    return f" x {batch.processes} processes" if batch.processes > 1 else ""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from mcqa import hardware, preemption, run_folder, tracking
+from mcqa import hardware, preemption, processes, run_folder, tracking
 from mcqa.config import Config, EvaluateConfig
 from mcqa.data.loading import Data
 from mcqa.errors import DataError, McqaError
@@ -99,11 +99,11 @@ class Record:
     def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
         """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
         path = self.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
-        if name.startswith("base/") and path.exists():
+        if processes.heard(name.startswith("base/") and path.exists()):
             rows = predictions.read(path)
         else:
             rows = measure()
-            predictions.write(path, rows)
+            self._write(path, rows)
         self.measured[name] = rows
         evaluation = self.config.evaluation
         values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
@@ -113,10 +113,36 @@ class Record:
         self.keep(path)
         return rows
 
+    def _write(self, path: Path, rows: list[Prediction]) -> None:
+        predictions.write(path, rows)
+
     def _temperature(self, name: str) -> float | None:
         """Fitted on dev for everything else that the same model answers; None where there is no dev."""
         dev = "base/dev" if name.startswith("base/") else "dev"
         return fit_temperature(self.measured[dev]) if dev in self.measured and name != dev else None
+
+
+class Listener(Record):
+    """The record of every process but the first: goes along, and writes and says nothing."""
+
+    def __init__(self, config: Config, folder: Path, trial: Trial | None) -> None:
+        self.config, self.folder, self.console, self.trial = config, folder, Console(quiet=True), trial
+        self.metrics, self.measured = {}, {}
+
+    def keep(self, path: Path) -> None:
+        pass
+
+    def inputs(self, data: Data, tokenizer: str) -> None:
+        pass
+
+    def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
+        pass
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        pass
+
+    def _write(self, path: Path, rows: list[Prediction]) -> None:
+        pass
 
 
 @contextmanager
@@ -124,10 +150,27 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
     A signal of preemption stops the block with Preempted, in a training between two updates, and after the result is
-    written submitit's own handling of the signal follows. Errors go on to the caller after they were recorded.
+    written submitit's own handling of the signal follows. Errors go on to the caller after they were recorded. Of
+    several processes the first one alone records (processes.py), and every error is raised there.
     """
-    with preemption.Watch() as watch, _recorded(config, tree, folder, trial, watch) as record:
-        yield record
+    with preemption.Watch() as watch:
+        if processes.is_first():
+            with _recorded(config, tree, folder, trial, watch) as record:
+                yield record
+        else:
+            with _listened(watch), preemption.patience(patient=False):
+                yield Listener(config, folder, trial)
+
+
+@contextmanager
+def _listened(watch: preemption.Watch) -> Iterator[None]:
+    try:
+        yield
+    except Pruned:
+        pass
+    except Preempted:
+        watch.requeue(processes.rank())
+        raise
 
 
 @contextmanager

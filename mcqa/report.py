@@ -41,10 +41,10 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
         record.say(f"  {count} {what} too long and left out; left_out.json has the list")
 
 
-def base(record: Record, model: Any) -> None:
+def base(record: Record, parameters: int) -> None:
     steering = record.config.evaluation.best_metric
     record.say(
-        f"Base: {record.config.model.name}, {model.num_parameters() / 1e6:.1f} million parameters; "
+        f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; "
         f"{steering} {record.metrics[f'base/{steering}']:.3f}"
     )
 

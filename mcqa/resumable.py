@@ -86,7 +86,8 @@ class Resumable(Trainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir)
         with preemption.patience():
             newest = self._newest(folder)
-            if newest is not None and _is_finished(newest):
+            sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled  # whose weights only the loop can load
+            if newest is not None and _is_finished(newest) and not sharded:
                 self.state = TrainerState.load_from_json(str(newest / checkpoints.STATE))
                 self._find_best(newest)
                 self._load_best_model()

@@ -135,6 +135,30 @@ def _size_of_update(config: "Config") -> Iterator[str]:
         )
 
 
+def _processes(config: "Config") -> Iterator[str]:
+    """Every process takes an equal part of every batch, and a strategy must be able to part what there is."""
+    hardware, size = config.hardware, config.optimizer.batch_size
+    number = hardware.devices * hardware.nodes
+    if size is not None and size % number:
+        near = sorted({max(number, size // number * number), (size // number + 1) * number})
+        yield (
+            f"optimizer.batch_size: {size} questions cannot be shared equally by hardware.devices x hardware.nodes = "
+            f"{number} processes; take {' or '.join(map(str, near))}, or another number of devices."
+        )
+    if hardware.strategy in ("zero3", "fsdp2") and config.peft.quantization is not None:
+        yield (
+            f"hardware.strategy: {hardware.strategy} parts weights among the devices, which packed 4-bit weights "
+            "cannot be; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
+        )
+    if hardware.strategy != "ddp" and config.optimizer.name == "adamw_8bit":
+        yield (
+            f"optimizer.name: the 8-bit state of adamw_8bit cannot be parted as {hardware.strategy} does; take "
+            "optimizer=adamw, whose state the devices share, or hardware.strategy=ddp."
+        )
+    if hardware.strategy == "ddp" and hardware.cpu_offload:
+        yield "hardware.cpu_offload: ddp keeps everything on every device; take zero2, zero3 or fsdp2."
+
+
 def _objective(config: "Config") -> Iterator[str]:
     if config.objective.name == "sft" and config.model.architecture is not None:
         yield "model.architecture: random weights know nothing to answer from; they go with objective=pretrain."
@@ -252,6 +276,7 @@ RULES: tuple[Callable[["Config"], Iterator[str]], ...] = (
     _objective,
     _length_of_training,
     _size_of_update,
+    _processes,
     _adapter,
     _hardware,
     _evaluation,

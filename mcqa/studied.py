@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 from transformers import TrainerCallback
 
-from mcqa import token_store, trainer
+from mcqa import processes, token_store, trainer
 from mcqa.config import Config
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
@@ -33,11 +33,11 @@ class Reports(TrainerCallback):  # type: ignore[misc]
         self.trial, self.metric, self.points, self.seen = trial, metric, points, seen
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        if (point := self.points.get(state.global_step)) is not None:
+        if processes.is_first() and (point := self.points.get(state.global_step)) is not None:
             self.trial.report(metrics[f"eval_{self.metric}"], point, self.seen(state.global_step))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.trial.should_prune():
+        if processes.heard(self.trial.should_prune()):
             raise Pruned
 
 
@@ -54,10 +54,13 @@ def base_predictions(
     """The answers of the base: measured by the first trial of the study that needs them, and read by the others."""
     path = trial.study / "shared" / f"base_dev-{_key(tree)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            predictions.write(path, measure())
-        return predictions.read(path)
+    with FileLock(path.with_suffix(".lock")) if processes.is_first() else nullcontext():
+        if processes.heard(path.exists()):
+            return predictions.read(path)
+        rows = measure()
+        if processes.is_first():
+            predictions.write(path, rows)
+    return rows
 
 
 def _key(tree: Mapping[str, Any]) -> str:

@@ -3,20 +3,21 @@
 import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_callback import EarlyStoppingCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from mcqa import optim
+from mcqa import optim, processes, sharding
 from mcqa.config import Config, batching
-from mcqa.encoding import IGNORED, TrainingSet
+from mcqa.encoding import IGNORED, Example, TrainingSet
 from mcqa.errors import ConfigError, ModelError, TrainingError
 from mcqa.resumable import Resumable, Saves
 from mcqa.rules import greater_is_better
@@ -31,7 +32,7 @@ CONTRACT = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "le
 
 def updates_per_epoch(config: Config, examples: int) -> int:
     """The last update of an epoch takes what is left."""
-    return math.ceil(math.ceil(examples / batching(config).micro_batch_size) / batching(config).accumulation)
+    return math.ceil(examples / batching(config).batch_size)
 
 
 def updates(config: Config, examples: int) -> int:
@@ -85,7 +86,7 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "per_device_train_batch_size": batch.micro_batch_size,
         "gradient_accumulation_steps": batch.accumulation,
-        "use_cpu": machine.device == "cpu",
+        "use_cpu": machine.device == "cpu" and machine.strategy == "ddp",
         "bf16": machine.precision == "bf16",
         "fp16": machine.precision == "fp16",
         "gradient_checkpointing": machine.gradient_checkpointing,
@@ -105,6 +106,7 @@ def arguments(config: Config, folder: Path, examples: int) -> SFTConfig:
         "dataloader_pin_memory": machine.device != "cpu",
     }
     ours |= optim.arguments(config.optimizer, config.scheduler, total)
+    ours |= sharding.arguments(config)
     try:
         return SFTConfig(**ours | config.objective.trainer_args)
     except (TypeError, ValueError) as error:
@@ -117,9 +119,12 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
     Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
     """
 
-    def __init__(self, measure: Measure, saves: Saves, keep: int, settle: Callable[[], None], **kwargs: Any) -> None:
+    def __init__(
+        self, measure: Measure, questions: int, saves: Saves, keep: int, settle: Callable[[], None], **kwargs: Any
+    ) -> None:
+        """questions: those of train_dataset, which may have a row more, the filler (Filled)."""
         super().__init__(**kwargs)
-        self.measure = measure
+        self.measure, self.questions = measure, questions
         self.saves, self.keep, self.settle = saves, keep, settle
         self.add_callback(saves)
         bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -134,7 +139,8 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         """TRL's loss, with less work on a CPU: there its LM head scores every position, and most have no label."""
         args = self.args
         plain = args.loss_type == "nll" and not args.label_smoothing_factor and not self.aux_loss_enabled
-        if not (args.use_cpu and plain and self.chooses_logits) or return_outputs or num_items_in_batch is None:
+        short = args.device.type == "cpu" and plain and self.chooses_logits
+        if not short or return_outputs or num_items_in_batch is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels_BT = inputs["labels"]
         positions_P = (labels_BT[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
@@ -146,6 +152,33 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         )
         return losses * self.accelerator.num_processes / num_items_in_batch
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        sampler, together = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
+        if together == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
+            return sampler
+        return Filled(self.args.seed, self.questions, self.args.train_batch_size * together)
+
+
+class Filled(torch.utils.data.Sampler):  # type: ignore[misc]
+    """The order of one process alone, for several: behind it the filler, until all have equally many full batches.
+
+    accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
+    """
+
+    def __init__(self, seed: int, questions: int, multiple: int) -> None:
+        self.order = SeedableRandomSampler(range(questions), generator=torch.Generator(), data_seed=seed)
+        self.filler, self.count = questions, -questions % multiple
+
+    def set_epoch(self, epoch: int) -> None:
+        self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self.filler + self.count
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order
+        yield from [self.filler] * self.count
+
 
 class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
     """Counts what it puts into batches, for speeds and for the share of padding."""
@@ -154,10 +187,20 @@ class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super().torch_call(examples)
-        self.questions += len(examples)
+        self.questions += sum(len(example["input_ids"]) > 1 for example in examples)
         self.tokens += sum(len(example["input_ids"]) for example in examples)
         self.places += batch["input_ids"].numel()
         return batch
+
+
+class AtStart(TrainerCallback):  # type: ignore[misc]
+    """Does something once before the first update, when the weights are where the training has them."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self.do = do
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.do()
 
 
 class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
@@ -202,7 +245,9 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
 
     def _speeds(self) -> dict[str, float]:
         counts = (self.collator.questions, self.collator.tokens, self.collator.places)
-        questions, tokens, places = (now - before for now, before in zip(counts, self.seen, strict=True))
+        questions, tokens, places = processes.summed(
+            [now - before for now, before in zip(counts, self.seen, strict=True)]
+        )
         seconds, self.seconds, self.seen = self.seconds, 0.0, counts
         if not (seconds and places):
             return {}
@@ -238,12 +283,9 @@ def build(
     settle: puts on the disk for sure what was observed, before a checkpoint counts that would not tell it again.
     """
     args = arguments(config, folder, len(training.examples))
-    dataset = Dataset.from_dict(
-        {
-            "input_ids": [example.input_ids for example in training.examples],
-            "labels": [example.labels for example in training.examples],
-        }
-    )
+    filler = [Example([tokenizer.pad_token_id], [IGNORED])] if batching(config).processes > 1 else []
+    rows = [*training.examples, *filler]
+    dataset = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
     collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
     callbacks = [
         EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
@@ -256,6 +298,7 @@ def build(
     try:
         trainer = MeasuringTrainer(
             measure=measure,
+            questions=len(training.examples),
             saves=Saves(None if minutes is None else 60 * minutes),
             keep=config.objective.save_total_limit,
             settle=settle,

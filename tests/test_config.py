@@ -305,6 +305,18 @@ BROKEN = [
         ["evaluation.sets=[arc_easy,{data: arc_easy, split: dev}]"],
         "evaluation.sets[1].name: there are two sets named 'arc_easy'; give one another name.",
     ),
+    (
+        "_processes",
+        ["hardware.devices=3", "optimizer.batch_size=32"],
+        "optimizer.batch_size: 32 questions cannot be shared equally by hardware.devices x hardware.nodes = 3",
+    ),
+    (
+        "_processes",
+        ["peft=qlora", "hardware=cpu_processes", "hardware.strategy=zero3"],
+        "hardware.strategy: zero3 parts weights among the devices, which packed 4-bit weights cannot be",
+    ),
+    ("_processes", ["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the 8-bit state"),
+    ("_processes", ["hardware.cpu_offload=true"], "hardware.cpu_offload: ddp keeps everything on every device"),
     ("_adapter", ["peft.trains=full"], "peft.trains: peft=lora cannot train full"),
     ("_adapter", ["peft.r=null"], "peft.r: peft=lora needs a value."),
     ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantised weights cannot be trained"),
@@ -598,8 +610,40 @@ def test_no_larger_micro_batch_would_do(micro, size):
 @given(sizes, sizes)
 def test_with_accumulation_given_the_micro_batch_is_fixed_and_the_batch_follows(micro, accumulation):
     made = batches(micro, accumulation=accumulation)
-    assert made == Batching(micro, accumulation)
+    assert made == Batching(micro, accumulation, 1)
     assert made.batch_size == micro * accumulation
+
+
+def on(devices, size, micro=32, nodes=1):
+    return config(
+        hardware__devices=devices,
+        hardware__nodes=nodes,
+        hardware__micro_batch_size=micro,
+        optimizer__batch_size=size,
+    )
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 50), sizes)
+def test_the_processes_share_the_batch_equally_and_it_stays_the_same(devices, nodes, each, micro):
+    made = batching(on(devices, devices * nodes * each, micro, nodes))
+    assert made.batch_size == devices * nodes * each
+    assert made.processes == devices * nodes
+    assert made.micro_batch_size <= micro
+
+
+def test_accumulation_that_is_given_holds_for_every_process():
+    run = config(
+        hardware__devices=4,
+        hardware__micro_batch_size=2,
+        optimizer__batch_size=None,
+        optimizer__gradient_accumulation_steps=3,
+    )
+    assert batching(run).batch_size == 24
+
+
+def test_a_batch_that_the_processes_cannot_share_is_told_with_those_that_they_could():
+    with pytest.raises(ConfigError, match=r"optimizer\.batch_size: 30 questions .* = 8 processes; take 24 or 32"):
+        on(8, 30)
 
 
 # --- arguments passed on to TRL --------------------------------------------------------------------------------------

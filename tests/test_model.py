@@ -81,7 +81,7 @@ def test_an_adapter_folder_brings_its_base(tmp_path):
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
-    model.save(adapted, tokenizer, tmp_path / "saved")
+    model.save(adapted, tokenizer, tmp_path / "saved", config.hardware)
     again, _ = loaded("peft=none", "model=local", f"model.path={tmp_path / 'saved'}")
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():

@@ -1,0 +1,301 @@
+"""The processes of one run: which one this is, how they meet, what the first one tells, and whose error it was.
+
+Each process trains on its share of every batch. The environment says who is who: RANK, WORLD_SIZE and the rest as
+torchrun sets them, which starting.py sets too; or submitit's, in a SLURM job of several tasks. Everything that they
+say to each other besides gradients goes through torch's store, which needs no shared file system and no collective:
+an error can be told by a process that the others wait for in vain.
+
+Importing this module is cheap; torch comes with the first call that needs it.
+"""
+
+import atexit
+import json
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mcqa.config import HardwareConfig
+from mcqa.errors import ConfigError, McqaError, ProcessError
+from mcqa.failures import Failure, reported
+
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+STARTED = "MCQA_STARTED"
+"""Set for processes that starting.py started: their parent has the store and reports what went wrong."""
+PATIENCE_S = 5.0  # for the error of another process, when all that this one knows is that it is gone
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among the others. hosts: the machine of every process, by rank."""
+
+    rank: int
+    local_rank: int
+    size: int
+    store: Any
+    hosts: tuple[str, ...]
+    timeout_s: float
+
+
+_group: Group | None = None
+
+
+# --- who is who -------------------------------------------------------------------------------------------------------
+
+
+def rank() -> int:
+    """0 for the first process, which alone writes, and for a run of one process."""
+    return _group.rank if _group else 0
+
+
+def is_first() -> bool:
+    return rank() == 0
+
+
+def wanted(config: HardwareConfig) -> int:
+    """How many processes the run consists of."""
+    return config.devices * config.nodes
+
+
+def environment(variables: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The VARIABLES of this process as a launcher or SLURM set them; None where nobody did.
+
+    Raises:
+        ConfigError: when some are set and others are missing.
+    """
+    missing = [name for name in VARIABLES if name not in variables]
+    if not missing:
+        return variables
+    if given := [name for name in VARIABLES[:3] if name in variables]:  # addresses alone are often set for other uses
+        raise ConfigError(
+            f"{', '.join(given)} set in the environment and {', '.join(missing)} not, so the processes of a run cannot "
+            "find each other. Start with torchrun, which sets all, or unset them."
+        )
+    if "SUBMITIT_EXECUTOR" not in variables:
+        return None
+    from submitit import JobEnvironment
+    from submitit.helpers import TorchDistributedEnvironment
+
+    if JobEnvironment().num_tasks == 1:
+        return None
+    job = TorchDistributedEnvironment()
+    values = (job.rank, job.local_rank, job.world_size, job.master_addr, job.master_port)
+    return dict(zip(VARIABLES, map(str, values), strict=True)) | {"LOCAL_WORLD_SIZE": str(job.local_world_size)}
+
+
+def to_start(config: HardwareConfig) -> bool:
+    """Whether this run needs processes that nobody has started yet.
+
+    Raises:
+        ConfigError: when they would be on several machines, or others were started than the configuration asks for.
+    """
+    given, number = environment(os.environ), wanted(config)
+    if given is not None:
+        if int(given["WORLD_SIZE"]) != number:
+            raise ConfigError(
+                f"hardware.devices={config.devices}, hardware.nodes={config.nodes}: a run of {number} processes, but "
+                f"{given['WORLD_SIZE']} were started. Start as many, or set the two keys."
+            )
+        return False
+    if config.nodes > 1:
+        raise ConfigError(
+            f"hardware.nodes={config.nodes}: processes on several machines are started by SLURM (hydra/launcher=slurm, "
+            f"with nodes={config.nodes} and tasks_per_node={config.devices}) or by torchrun on each of them."
+        )
+    return number > 1 or config.strategy != "ddp"
+
+
+# --- meeting ----------------------------------------------------------------------------------------------------------
+
+
+def join(config: HardwareConfig) -> Group | None:
+    """Meet the other processes, once in the life of this one; None for a run of one process.
+
+    Raises:
+        ProcessError: names those that have not come within hardware.timeout_s.
+    """
+    global _group
+    given = environment(os.environ)
+    if _group is not None or given is None:
+        return _group
+    import torch
+    import torch.distributed as dist
+
+    os.environ.update(given)
+    number, size = int(given["RANK"]), int(given["WORLD_SIZE"])
+    address, port = given["MASTER_ADDR"], int(given["MASTER_PORT"])
+    limit = timedelta(seconds=config.timeout_s)
+    hosts_store = number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    try:
+        store = dist.TCPStore(address, port, is_master=hosts_store, timeout=limit, wait_for_workers=False)
+        own = dist.TCPStore(address, port, timeout=limit, wait_for_workers=False)  # waits for nothing that is under way
+    except dist.DistError as error:
+        raise ProcessError(f"the first process cannot be reached at {address}:{port}: {error}") from error
+    group = Group(number, int(given["LOCAL_RANK"]), size, own, _roll_call(own, number, size, config), config.timeout_s)
+    on_gpus = config.device == "cuda"
+    if on_gpus:
+        torch.cuda.set_device(group.local_rank % torch.cuda.device_count())
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpus else "gloo", store=store, rank=number, world_size=size, timeout=limit
+    )
+    _groups_made_later_wait_as_long(limit)
+    if number:
+        logging.getLogger("mcqa").setLevel(logging.ERROR)  # what the first one warns of is enough
+    _group = group
+    atexit.register(_leave)
+    return group
+
+
+def _roll_call(store: Any, number: int, size: int, config: HardwareConfig) -> tuple[str, ...]:
+    """The host of every process, once all are there."""
+    store.set(f"host/{number}", socket.gethostname())
+    until = time.monotonic() + config.timeout_s
+    for other in range(size):
+        with suppress(RuntimeError):
+            store.wait([f"host/{other}"], timedelta(seconds=max(0.1, until - time.monotonic())))
+    missing = [other for other in range(size) if not store.check([f"host/{other}"])]
+    if missing:
+        raise ProcessError(
+            f"{_ranks(missing)} of {size} did not come within hardware.timeout_s={config.timeout_s:g} seconds; "
+            "the log of that process says why, or its machine cannot reach this one."
+        )
+    return tuple(store.get(f"host/{other}").decode() for other in range(size))
+
+
+def _ranks(numbers: list[int]) -> str:
+    return f"rank {numbers[0]}" if len(numbers) == 1 else f"ranks {', '.join(map(str, numbers))}"
+
+
+def _groups_made_later_wait_as_long(limit: timedelta) -> None:
+    """DeepSpeed and FSDP make groups of their own, with torch's half hour unless told; it offers no setting."""
+    from torch.distributed import distributed_c10d
+
+    distributed_c10d.default_pg_timeout = limit
+    distributed_c10d.default_pg_nccl_timeout = limit
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if _group is not None and not _group.store.check(["failed"]) and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+# --- what the first one tells -----------------------------------------------------------------------------------------
+
+
+def heard(value: int) -> int:
+    """What the first process has here. All must ask, at the same place."""
+    if _group is None:
+        return value
+    import torch
+    import torch.distributed as dist
+
+    told = torch.tensor(int(value))
+    dist.broadcast(told, 0)
+    return int(told)
+
+
+def summed(values: list[float]) -> list[float]:
+    """The sum over all processes of each value. All must ask, at the same place."""
+    if _group is None:
+        return values
+    import torch
+    import torch.distributed as dist
+
+    sums = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(sums)
+    return [float(value) for value in sums]
+
+
+def folder_of_first(config: HardwareConfig, make: Callable[[], Path]) -> Path:
+    """The folder that the first process makes or finds; the others go there, and end where it could not."""
+    if to_start(config) or (group := join(config)) is None:
+        return make()
+    if group.rank:
+        told = group.store.get("folder").decode()
+        return Path(told) if told else sys.exit(1)
+    folder = None
+    try:
+        folder = make()
+    finally:
+        group.store.set("folder", str(folder or ""))
+    return folder
+
+
+# --- whose error it was -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def together(config: HardwareConfig) -> Iterator[None]:
+    """Run the block in every process of the run. An error in any of them is the one that the first one raises.
+
+    Raises:
+        ProcessError: in the first process, with the rank and host of the one that failed. The others end quietly.
+    """
+    group = join(config)
+    if group is None:
+        yield
+        return
+    try:
+        yield
+    except Exception as error:
+        from mcqa.preemption import Preempted
+        from mcqa.sweep.trial import Pruned
+
+        if isinstance(error, Pruned | Preempted):
+            raise
+        tell(group.store, _failure(group, error))
+        if group.rank:
+            sys.exit(1)
+        if isinstance(error, McqaError):
+            raise  # it would be as true in a run of one process
+        raise _of_all(group) from error
+
+
+def _failure(group: Group, error: Exception) -> Failure:
+    text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
+    return Failure(group.rank, group.hosts[group.rank], time.time(), _is_of_another(error), text)
+
+
+def _is_of_another(error: BaseException | None) -> bool:
+    """Whether all that the error says is that another process is gone or late."""
+    import torch.distributed as dist
+
+    while error is not None:
+        text = str(error)
+        if isinstance(error, dist.DistError) or (
+            isinstance(error, RuntimeError)
+            and any(word in text for word in ("gloo", "NCCL", "Connection", "Timed out"))
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def tell(store: Any, failure: Failure) -> None:
+    with suppress(RuntimeError):  # the store is gone with the first process
+        store.set(f"failure/{failure.rank}", json.dumps(failure.__dict__))
+        store.set("failed", "")
+
+
+def told(store: Any, size: int) -> list[Failure]:
+    """What the processes have told of their failures so far."""
+    keys = [f"failure/{number}" for number in range(size)]
+    return [Failure(**json.loads(store.get(key))) for key in keys if store.check([key])]
+
+
+def _of_all(group: Group) -> ProcessError:
+    """The error to report; waits a little for the process that failed first to tell its own."""
+    until = time.monotonic() + PATIENCE_S
+    while all(failure.of_another for failure in told(group.store, group.size)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return ProcessError(reported(told(group.store, group.size), group.hosts, group.timeout_s))

@@ -1,0 +1,169 @@
+"""How the processes of a run find each other, and what is left of them when one fails: an error with its rank."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcqa import processes, starting
+from mcqa.errors import ConfigError, ProcessError
+from mcqa.failures import Failure, reported
+from tests import two_failing
+from tests.conftest import configured
+
+ROOT = Path(__file__).parent.parent
+TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "29500"}
+SUBMITIT = {
+    "SUBMITIT_EXECUTOR": "local",
+    "SUBMITIT_LOCAL_JOB_ID": "17",
+    "SUBMITIT_LOCAL_NTASKS": "2",
+    "SUBMITIT_LOCAL_JOB_NUM_NODES": "1",
+    "SUBMITIT_LOCAL_GLOBALID": "1",
+    "SUBMITIT_LOCAL_LOCALID": "1",
+    "SUBMITIT_LOCAL_NODEID": "0",
+}
+HOST = socket.gethostname()
+
+
+def machine(*overrides):
+    return configured(list(overrides))[0].hardware
+
+
+# --- who is who -------------------------------------------------------------------------------------------------------
+
+
+def test_what_torchrun_set_is_taken_before_slurm():
+    assert processes.environment(SUBMITIT | TORCHRUN)["RANK"] == "1"
+    assert processes.environment(SUBMITIT | TORCHRUN)["MASTER_ADDR"] == "here"
+
+
+def test_without_a_launcher_there_is_no_environment():
+    assert processes.environment({}) is None
+    assert processes.environment({"MASTER_ADDR": "here", "MASTER_PORT": "1"}) is None
+
+
+@given(st.sets(st.sampled_from(sorted(TORCHRUN)), max_size=4))
+def test_a_partly_set_environment_is_refused_with_what_is_missing(names):
+    variables = {name: TORCHRUN[name] for name in names}
+    if not names & {"RANK", "LOCAL_RANK", "WORLD_SIZE"}:
+        assert processes.environment(variables) is None
+        return
+    with pytest.raises(ConfigError) as caught:
+        processes.environment(variables)
+    missing = str(caught.value).partition(" set in the environment and ")[2].partition(" not, so")[0]
+    assert set(missing.split(", ")) == set(TORCHRUN) - names
+
+
+def test_a_task_of_a_submitit_job_is_a_rank(monkeypatch):
+    for name, value in SUBMITIT.items():
+        monkeypatch.setenv(name, value)
+    found = processes.environment(os.environ)
+    assert [found[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")] == ["1", "1", "2"]
+    monkeypatch.setenv("SUBMITIT_LOCAL_NTASKS", "1")
+    assert processes.environment(os.environ) is None
+
+
+def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_parts(monkeypatch):
+    assert not processes.to_start(machine())
+    assert processes.to_start(machine("hardware=cpu_processes"))
+    assert processes.to_start(machine("hardware.strategy=zero2"))
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    assert not processes.to_start(machine("hardware=cpu_processes"))
+    with pytest.raises(ConfigError, match="a run of 3 processes, but 2 were started"):
+        processes.to_start(machine("hardware=cpu_processes", "hardware.devices=3", "optimizer.batch_size=6"))
+
+
+def test_several_nodes_need_slurm_or_torchrun():
+    with pytest.raises(ConfigError, match="hydra/launcher=slurm, with nodes=2 and tasks_per_node=4"):
+        processes.to_start(machine("hardware=nodes"))
+
+
+# --- whose error it was -----------------------------------------------------------------------------------------------
+
+
+def failure(rank, seconds, of_another=False, text="why"):
+    return Failure(rank, f"host{rank}", seconds, of_another, text)
+
+
+HOSTS = ["host0", "host1", "host2"]
+
+
+def test_the_first_failure_with_a_cause_of_its_own_is_told():
+    told = [failure(0, 1.0, of_another=True), failure(1, 3.0, text="later"), failure(2, 2.0, text="first")]
+    assert reported(told, HOSTS, 60) == "rank 2 of 3 on host2 failed:\nfirst"
+
+
+def test_what_all_found_alike_is_told_without_a_rank():
+    assert reported([failure(rank, rank, text="no such file") for rank in range(3)], HOSTS, 60) == "no such file"
+
+
+def test_where_the_others_only_waited_the_missing_ones_are_named():
+    text = reported([failure(0, 5.0, True, "Traceback\nTimed out"), failure(2, 5.0, True)], HOSTS, 60)
+    assert text.startswith("rank 1 on host1 did not arrive where the others waited")
+    assert text.endswith("Timed out")
+
+
+# --- two real processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(starting, "GRACE_S", 8.0)
+    return tmp_path
+
+
+def ended(folder):
+    """None of the processes lives."""
+    pids = [int((folder / f"pid{rank}").read_text()) for rank in range(2)]
+    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("raises", rf"^rank 1 of 2 on {HOST} failed:\nTraceback(.|\n)*ValueError: the dog ate it$"),
+        ("told to the user", rf"^rank 1 of 2 on {HOST} failed:\nrows.csv:3: no answer.$"),
+        ("all raise", r"^rows.csv:3: no answer.$"),
+        ("is killed", rf"^rank 1 of 2 on {HOST} failed:\nkilled by SIGKILL. The machine's memory may have run out.$"),
+        ("hangs", rf"^rank 1 on {HOST} did not arrive where the others waited, .*hardware.timeout_s=6 "),
+        ("never comes", r"rank 1 of 2 did not come within hardware.timeout_s=6 seconds"),
+    ],
+)
+def test_the_error_of_one_process_is_the_error_of_the_run(what, message, folder):
+    (folder / "what").write_text(what)
+    timeout_s = 6 if what in ("hangs", "never comes") else 120
+    with pytest.raises(ProcessError, match=message) as caught:
+        two_failing.start(folder, f"hardware.timeout_s={timeout_s}")
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], result["error"]) == ("failed", str(caught.value))
+    assert ended(folder)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
+    (tmp_path / "what").write_text("waits")
+    started = subprocess.Popen([sys.executable, "-m", "tests.two_failing", str(tmp_path)], cwd=ROOT)
+    try:
+        wait(lambda: all((tmp_path / f"waiting{rank}").exists() for rank in range(2)))
+        started.send_signal(how)
+        assert started.wait(30)
+        wait(lambda: ended(tmp_path))
+    finally:
+        started.kill()
+
+
+def wait(until):
+    limit = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < limit
+        time.sleep(0.05)

@@ -1,0 +1,51 @@
+"""What each of two processes does in test_processes.py: fail in the way that the folder's `what` names, or wait."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mcqa import processes, starting
+from mcqa.config import Config
+from mcqa.errors import DataError, McqaError
+from tests.conftest import configured
+
+
+def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
+    number, what = int(os.environ["RANK"]), (folder / "what").read_text()
+    (folder / f"pid{number}").write_text(str(os.getpid()))
+    if what == "never comes" and number:
+        time.sleep(60)
+    processes.join(config.hardware)
+    with processes.together(config.hardware):
+        if number or what == "all raise":
+            fail(what)
+        processes.heard(0)
+        if what == "waits":
+            (folder / f"waiting{number}").touch()
+            time.sleep(60)
+
+
+def fail(what: str) -> None:
+    if what == "raises":
+        raise ValueError("the dog ate it")
+    if what in ("told to the user", "all raise"):
+        raise DataError("rows.csv:3: no answer.")
+    if what == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hangs":
+        time.sleep(60)
+
+
+def start(folder: Path, *overrides: str) -> None:
+    config, tree = configured(["hardware=cpu_processes", *overrides])
+    starting.start("tests.two_failing", config.hardware, tree, folder)
+
+
+if __name__ == "__main__":
+    try:
+        start(Path(sys.argv[1]))
+    except McqaError as error:
+        sys.exit(str(error))
