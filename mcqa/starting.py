@@ -22,6 +22,7 @@ from mcqa.config import HardwareConfig
 from mcqa.errors import ProcessError
 from mcqa.failures import Failure, reported
 from mcqa.preemption import Preempted
+from mcqa.sweep import trial
 
 GRACE_S = 15.0  # for the others to notice a failure by themselves and to end in order
 STOPPING_S = 120.0  # for what a run still writes when the user or a scheduler stops it
@@ -139,7 +140,8 @@ def _how_it_stopped(folder: Path) -> str:
     """What the first process says of it."""
     path = folder / "result.json"
     result = run_folder.read_json(path) if path.exists() else {}
-    return str(result.get("error") or "Stopped before there was anything to go on from.")
+    goes_on = f" It goes on with: python -m mcqa.train resume={run_folder.shown(folder)}"
+    return f"{result.get('error') or 'Stopped.'}{goes_on if trial.current() is None else ''}"
 
 
 def _record(folder: Path, text: str) -> None:
