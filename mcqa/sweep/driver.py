@@ -169,7 +169,12 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         "n_jobs": options.n_jobs,
     }
     if given.is_dry_run:
-        return _shown(folder, description, space)
+        real = description | {"base": tree | {"dry_run": False}}
+        identity.check_same(folder, real, allow_changes=options.allow_changes)
+        _shown(folder, description, space)
+        if ended := len(list(folder.glob("trials/*/result.json"))):
+            _say(f"  {ended} of them have ended")
+        return []
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
         description = identity.check_same(folder, description, allow_changes=options.allow_changes)
