@@ -287,7 +287,7 @@ def _check_space(
 ) -> None:
     problems = list(problems)
     if given.hooks and not problems:
-        problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
+        problems += given.hooks.check(tree, space, options.metric, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
     if options.confirm:

@@ -536,7 +536,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
             tree["filled"] = tree["x"] * 2
             return ["x: too large"] if tree["x"] > 0.8 else []
 
-        def check(self, tree, space, directions, pruned):
+        def check(self, tree, space, metric, directions, pruned):
             return ["pruned: not here"] if pruned else []
 
         def direction(self, tree):
