@@ -78,7 +78,9 @@ class Hooks:
             tree.clear()
             tree.update(again)
 
-    def check(self, tree: Tree, space: "Space", directions: Sequence[str], pruned: bool) -> list[str]:
+    def check(
+        self, tree: Tree, space: "Space", metric: str | None, directions: Sequence[str], pruned: bool
+    ) -> list[str]:
         """Trials are compared at equal numbers of questions, which updates are not where the batch size varies.
 
         What a function suggests is checked when its trial is complete.
@@ -87,10 +89,16 @@ class Hooks:
         swept = [dimension.name for dimension in space.dimensions]
         problems = _not_comparable([name for name in swept if name in BATCH], tree)
         problems += _other_points([name for name in swept if name in (*LENGTH, "data")]) if pruned else []
+        steers = tree["evaluation"]["best_metric"]
+        if metric not in (None, steers):
+            problems.append(
+                f"hydra.sweeper.metric={metric}: trials are judged by what steers them, "
+                f"evaluation.best_metric={steers}; set that key instead."
+            )
         if len(directions) > 1:
             problems.append(
                 f"hydra.sweeper.direction={list(directions)}: a run of mcqa.train has one value, its "
-                f"evaluation.best_metric ({tree['evaluation']['best_metric']}); several directions are for apps that "
+                f"evaluation.best_metric ({steers}); several directions are for apps that "
                 "return several values."
             )
         return problems

@@ -68,7 +68,7 @@ def show_questions(
     )
     for name in names:
         questions = data.splits[name]
-        console.rule(f"{name}: {len(questions)} questions")
+        console.rule(f"{name}: {len(questions)} question{'s' * (len(questions) != 1)}")
         (choices,) = encode(tokenizer, config.prompt, questions[:1], shots)
         console.print(Text(tokenizer.decode(choices[0].context)))
         for number, choice in enumerate(choices):

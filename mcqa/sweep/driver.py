@@ -185,10 +185,14 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         "n_jobs": options.n_jobs,
     }
     if given.is_dry_run:
+        real = description | {"base": tree | {"dry_run": False}}
+        identity.check_same(folder, real, allow_changes=options.allow_changes)
         _shown(folder, description, space)
+        if ended := len(list(folder.glob("trials/*/result.json"))):
+            _say(f"  {ended} of them have ended")
         trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
-        left = (options.n_trials or space.size() or 1) - len(list(folder.glob("trials/*/result.json")))
-        return dispatch.show(given, folder, trees, max(0, left), options)
+        left = max(0, (options.n_trials or space.size() or 1) - ended)
+        return dispatch.show(given, folder, trees, left, options)
     _refuse(dispatch.check(given, dispatch.trees_of(given, space), folder))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
@@ -313,7 +317,7 @@ def _check_space(
 ) -> None:
     problems = list(problems)
     if given.hooks and not problems:
-        problems += given.hooks.check(tree, space, directions, options.pruner.get("name") != "none")
+        problems += given.hooks.check(tree, space, options.metric, directions, options.pruner.get("name") != "none")
     if options.n_trials is None and options.sampler.get("name") != "grid":
         problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
     if options.confirm:

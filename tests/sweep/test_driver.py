@@ -368,8 +368,10 @@ def test_a_study_keeps_its_name_where_hydra_s_folders_are_named_after_the_time(a
 def test_a_changed_space_or_configuration_is_refused_unless_allowed(app):
     name = "hydra.sweeper.study_name=s"
     study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", name) / "s"
-    with pytest.raises(ConfigError, match=r"(?s)space\.x: .*interval\(0.*-> .*interval\(0.*2.*base\.y: 1 -> 2"):
-        app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name)
+    for dry in ("dry_run=false", "dry_run=true"):
+        with pytest.raises(ConfigError, match=r"(?s)space\.x: .*interval\(0.*-> .*interval\(0.*2.*base\.y: 1 -> 2"):
+            app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name, dry)
+    app(pytest.fail, "x=interval(0,1)", "hydra.sweeper.n_trials=2", name, "dry_run=true")
     allowed = "hydra.sweeper.allow_changes=true"
     app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name, allowed)
     assert [config_of(study, number)["y"] for number in range(2)] == [1, 2]
@@ -534,7 +536,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
             tree["filled"] = tree["x"] * 2
             return ["x: too large"] if tree["x"] > 0.8 else []
 
-        def check(self, tree, space, directions, pruned):
+        def check(self, tree, space, metric, directions, pruned):
             return ["pruned: not here"] if pruned else []
 
         def direction(self, tree):
