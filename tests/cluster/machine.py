@@ -1,0 +1,164 @@
+"""SLURM on this machine, commands that send jobs to it, and eyes on what comes of them."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mcqa import run_folder
+from mcqa.sweep.mailbox import Entry, Mailbox
+
+SCRIPTS = Path(__file__).parent / "slurm"
+APP = Path(__file__).parents[1] / "sweep" / "small_app.py"
+PATIENCE_S = 240
+
+
+class Slurm:
+    """The cluster of slurm/up.sh in a folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+
+    def up(self) -> str | None:
+        """Start what does not run; returns what went wrong."""
+        said = self.folder / "up.txt"
+        with said.open("w") as file:  # and no pipe, which the daemons would keep open
+            command = ["bash", str(SCRIPTS / "up.sh"), str(self.folder), str(self.port)]
+            code = subprocess.run(command, stdout=file, stderr=file, timeout=600).returncode
+        return (said.read_text().strip() or f"up.sh ended with {code}").splitlines()[-1] if code else None
+
+    def kill_nodes(self, *names: str) -> None:
+        for name in names:
+            subprocess.run(["bash", str(SCRIPTS / "node-kill.sh"), str(self.folder), name], check=True)
+
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        pid = int((self.folder / "run" / "slurmctld.pid").read_text())
+        os.kill(pid, 9)
+        yield
+        assert self.up() is None
+
+    def ask(self, *command: str) -> list[str]:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    def queue(self) -> list[str]:
+        """The jobs that wait or run."""
+        return self.ask("squeue", "--noheader", "--format=%i")
+
+    def nodes(self, job: str) -> list[str]:
+        (named,) = self.ask("squeue", "--noheader", f"--job={job}", "--format=%N")
+        return self.ask("scontrol", "show", "hostnames", named)
+
+    def states(self, job: str) -> list[str]:
+        """What the accounting says of every start of a job."""
+        options = ("--duplicates", "--allocations", "--noheader", "--parsable2", "--format=State%20")
+        return [line.partition(" ")[0] for line in self.ask("sacct", *options, f"--jobs={job}")]
+
+    def settle(self) -> None:
+        """No jobs, and all nodes back."""
+        assert self.up() is None
+        subprocess.run(["scancel", "--full", "--signal=KILL", f"--user={os.getuid()}"], check=False)
+        subprocess.run(["scancel", f"--user={os.getuid()}"], check=False)
+        until(lambda: not self.queue(), "an empty queue")
+
+
+class Command:
+    """A command that runs in a folder and speaks into its said.txt."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.said = folder / "said.txt"
+        with self.said.open("a") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=folder, stdout=said, stderr=said, stdin=subprocess.DEVNULL
+            )
+
+    def until(self, happened: Callable[[], Any], what: str) -> Any:
+        return until(lambda: happened() or self._gone(), what, self.said)
+
+    def _gone(self) -> None:
+        assert self.process.poll() in (None, -9), self.said.read_text()
+
+    def succeeds(self) -> None:
+        assert self.ends() == 0, self.said.read_text()
+
+    def ends(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end:\n{self.said.read_text()}") from None
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def until(happened: Callable[[], Any], what: str, said: Path | None = None) -> Any:
+    """What `happened` returns once that is true."""
+    end = time.monotonic() + PATIENCE_S
+    while not (found := happened()):
+        assert time.monotonic() < end, f"still waiting for {what}:\n{said.read_text() if said else ''}"
+        time.sleep(0.05)
+    return found
+
+
+class Folder:
+    """Of a study or a multirun: what its trials left behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def submissions(self, number: int) -> list[Entry]:
+        return Mailbox(self.path / "trials" / str(number)).jobs()
+
+    def job(self, number: int) -> str:
+        """The scheduler's id of the last submission; empty before there is one."""
+        return next((entry.job or "" for entry in reversed(self.submissions(number))), "")
+
+    def result(self, number: int) -> dict[str, Any]:
+        return Mailbox(self.path / "trials" / str(number)).result() or {}
+
+    def run(self, number: int) -> Path:
+        """The run folder of a job that is no trial."""
+        return Path((self.path / "trials" / str(number) / "run_folder").read_text().strip())
+
+    def table(self) -> list[dict[str, str]]:
+        with (self.path / "trials.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def config(self, number: int) -> Any:
+        return run_folder.read_yaml(self.path / "trials" / str(number) / "config.yaml")
+
+
+class SmallStudy(Folder):
+    """A study of small_app.py, whose trials wait until they are let go."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "multirun" / "small_app")
+        self.folder, self.trace = folder, folder / "trace"
+        self.trace.mkdir(exist_ok=True)
+
+    def start(self, *overrides: str) -> Command:
+        sweep = ("hydra/sweeper=mcqa", "hydra/sweeper/sampler=random", "hydra/launcher=submitit_slurm")
+        what = ("hydra.launcher.timeout_min=30", "x=interval(0,1)", "do=wait", f"trace={self.trace}")
+        return Command(self.folder, str(APP), "--multirun", *sweep, *what, *overrides)
+
+    def starts(self, number: int) -> int:
+        path = self.trace / str(number)
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def go(self, *numbers: int) -> None:
+        for number in numbers:
+            (self.trace / f"go-{number}").touch()
+
+    def is_whole(self, n_trials: int) -> bool:
+        """Whether all trials are complete, in the table too, each with its own value."""
+        rows = self.table()
+        xs = [self.config(number)["x"] for number in range(n_trials)]
+        assert [row["status"] for row in rows] == ["complete"] * n_trials
+        assert [float(row["value"]) for row in rows] == xs == [self.result(n)["value"] for n in range(n_trials)]
+        return len(set(xs)) == n_trials
