@@ -2,13 +2,18 @@
 
 import csv
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from mcqa import run_folder
 from mcqa.sweep.mailbox import Entry, Mailbox
@@ -18,11 +23,55 @@ APP = Path(__file__).parents[1] / "sweep" / "small_app.py"
 PATIENCE_S = 240
 
 
+class NoSlurm(Exception):
+    """It cannot be started here."""
+
+
+@contextmanager
+def running() -> Iterator["Slurm"]:
+    """A SLURM in a temporary folder, on ports of its own; it is stopped however this process ends.
+
+    Raises:
+        NoSlurm: with the reason.
+    """
+    if os.geteuid() != 0:
+        raise NoSlurm("SLURM's daemons need root")
+    slurm = Slurm(Path(tempfile.mkdtemp(prefix="mcqa-slurm-")), _free_ports())
+    guard = subprocess.Popen(  # stops SLURM at the end of its standard input, which this process cannot but bring
+        ["bash", "-c", 'cat; exec bash "$0" "$1"', str(SCRIPTS / "down.sh"), str(slurm.folder)],
+        stdin=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        if problem := slurm.up():
+            raise NoSlurm(problem)
+        yield slurm
+    finally:
+        guard.communicate()
+
+
+def _free_ports() -> int:
+    """The first of 15 that nobody listens on."""
+    for first in range(16000, 19000, 15):
+        if all(_is_free(port) for port in range(first, first + 15)):
+            return first
+    raise NoSlurm("no ports are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) != 0
+
+
 class Slurm:
     """The cluster of slurm/up.sh in a folder."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
+        self.variables = {
+            "SLURM_CONF": str(folder / "etc" / "slurm.conf"),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OMP_NUM_THREADS": "1",
+        }
 
     def up(self) -> str | None:
         """Start what does not run; returns what went wrong."""
@@ -36,12 +85,8 @@ class Slurm:
         for name in names:
             subprocess.run(["bash", str(SCRIPTS / "node-kill.sh"), str(self.folder), name], check=True)
 
-    @contextmanager
-    def without_controller(self) -> Iterator[None]:
-        pid = int((self.folder / "run" / "slurmctld.pid").read_text())
-        os.kill(pid, 9)
-        yield
-        assert self.up() is None
+    def kill_controller(self) -> None:
+        os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
 
     def ask(self, *command: str) -> list[str]:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
@@ -67,6 +112,13 @@ class Slurm:
         until(lambda: not self.queue(), "an empty queue")
 
 
+def _is_of_cluster(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).environ().get("SLURM_CONF") == os.environ["SLURM_CONF"]
+    except psutil.Error:
+        return False
+
+
 class Command:
     """A command that runs in a folder and speaks into its said.txt."""
 
@@ -81,7 +133,7 @@ class Command:
         return until(lambda: happened() or self._gone(), what, self.said)
 
     def _gone(self) -> None:
-        assert self.process.poll() in (None, -9), self.said.read_text()
+        assert self.process.poll() in (None, -signal.SIGKILL), self.said.read_text()
 
     def succeeds(self) -> None:
         assert self.ends() == 0, self.said.read_text()
@@ -148,8 +200,20 @@ class SmallStudy(Folder):
         return Command(self.folder, str(APP), "--multirun", *sweep, *what, *overrides)
 
     def starts(self, number: int) -> int:
-        path = self.trace / str(number)
-        return len(path.read_text().splitlines()) if path.exists() else 0
+        return len(self._traced(str(number)))
+
+    def ends(self, number: int) -> int:
+        """How often a trial that sleeps came to its end."""
+        return len(self._traced(f"ends-{number}"))
+
+    def alive(self) -> list[int]:
+        """The processes of the trials."""
+        numbers = [path.name for path in self.trace.iterdir() if path.name.isdecimal()]
+        return [pid for number in numbers for pid in map(int, self._traced(number)) if _is_of_cluster(pid)]
+
+    def _traced(self, name: str) -> list[str]:
+        path = self.trace / name
+        return path.read_text().split() if path.exists() else []
 
     def go(self, *numbers: int) -> None:
         for number in numbers:

@@ -72,9 +72,10 @@ def test_a_cancelled_job_is_submitted_again_but_not_a_trial_that_mcqa_jobs_cance
 def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     command = study.start("hydra.sweeper.n_trials=6", *FOUR)
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
-    with slurm.without_controller():
-        study.go(0)  # its slot is free, and nobody takes a job for it
-        time.sleep(20)
+    slurm.kill_controller()
+    study.go(0)  # its slot is free, and nobody takes a job for it
+    time.sleep(20)
+    assert slurm.up() is None
     command.until(lambda: study.starts(4), "a trial for the free slot")
     study.go(*range(6))
     command.succeeds()

@@ -3,7 +3,7 @@
 #
 #   bash down.sh FOLDER
 set -uo pipefail
-[ -d "$1" ] || exit 0
+[ -d "$1/spool" ] || exit 0
 DIR=$(cd "$1" && pwd -P)
 export SLURM_CONF=$DIR/etc/slurm.conf
 stop() {  # PIDFILE NAME SECONDS: SIGTERM, then SIGKILL
