@@ -89,7 +89,8 @@ class Slurm:
         os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
 
     def ask(self, *command: str) -> list[str]:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        """The lines that a command prints."""
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     def queue(self) -> list[str]:
         """The jobs that wait or run."""
@@ -100,9 +101,14 @@ class Slurm:
         return self.ask("scontrol", "show", "hostnames", named)
 
     def states(self, job: str) -> list[str]:
-        """What the accounting says of every start of a job."""
-        options = ("--duplicates", "--allocations", "--noheader", "--parsable2", "--format=State%20")
-        return [line.partition(" ")[0] for line in self.ask("sacct", *options, f"--jobs={job}")]
+        """How the accounting says that every start of a job ended, which it knows a moment after the job's result."""
+        options = ("--duplicates", "--allocations", "--noheader", "--parsable2", "--format=State")
+
+        def ends() -> list[str]:
+            told = [line.partition(" ")[0] for line in self.ask("sacct", *options, f"--jobs={job}")]
+            return told if not {"PENDING", "RUNNING"} & set(told) else []
+
+        return until(ends, f"the end of job {job}")
 
     def settle(self) -> None:
         """No jobs, and all nodes back."""

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from mcqa import run_folder
+from mcqa.sweep.mailbox import Mailbox
 from tests.cluster.machine import Command, Folder
 from tests.conftest import smaller
 
@@ -172,7 +173,7 @@ def test_at_the_time_limit_the_same_job_goes_on_and_ends_as_if_nothing_had_been(
     run = trains(command, tmp_path)
     jobs = multirun(tmp_path)
     slurm.ask("scancel", "--signal=USR2", jobs.job(0))
-    command.until(lambda: "preempted" in (run / "result.json").read_text(), "the end of the first start")
+    command.until(lambda: (Mailbox(run).result() or {}).get("status") == "preempted", "the end of the first start")
     assert updates(run)[-1] < UPDATES
     command.succeeds()
     (entry,) = jobs.submissions(0)
