@@ -94,7 +94,7 @@ class Slurm:
 
     def queue(self) -> list[str]:
         """The jobs that wait or run."""
-        return self.ask("squeue", "--noheader", "--format=%i")
+        return self.ask("squeue", "--noheader", "--states=PENDING,RUNNING", "--format=%i")
 
     def nodes(self, job: str) -> list[str]:
         (named,) = self.ask("squeue", "--noheader", f"--job={job}", "--format=%N")

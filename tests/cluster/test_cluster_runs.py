@@ -41,7 +41,7 @@ TWO_NODES = (
     "hardware.devices=1",
     "hardware.gradient_checkpointing=false",
 )
-WHOLE_NODES = "hydra.launcher.additional_parameters={exclusive: true}"
+WHOLE_NODES = "+hydra.launcher.additional_parameters.exclusive=true"
 STRATEGIES = ["ddp", "fsdp2", *(["zero2", "zero3"] if find_spec("deepspeed") else [])]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.machine import Command, SmallStudy
 
 FOUR = ("hydra.sweeper.n_jobs=4",)
-WHOLE_NODES = "hydra.launcher.additional_parameters={exclusive: true}"
+WHOLE_NODES = "+hydra.launcher.additional_parameters.exclusive=true"
 
 
 @pytest.fixture
@@ -69,6 +69,17 @@ def test_a_cancelled_job_is_submitted_again_but_not_a_trial_that_mcqa_jobs_cance
     assert slurm.states(study.job(2)) == ["CANCELLED"]
 
 
+def test_a_trial_whose_node_loses_its_power_runs_again_elsewhere(slurm, study):
+    command = study.start("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", WHOLE_NODES)
+    command.until(lambda: study.starts(0) and study.starts(1), "two trials")
+    slurm.kill_nodes(*slurm.nodes(study.job(0)))
+    command.until(lambda: study.starts(0) == 2, "trial 0 again")
+    study.go(0, 1)
+    command.succeeds()
+    assert study.is_whole(2)
+    assert study.starts(1) == 1 and not re.search("failed", command.said.read_text())
+
+
 def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     command = study.start("hydra.sweeper.n_trials=6", *FOUR)
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
@@ -83,14 +94,3 @@ def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     assert [study.starts(number) for number in range(6)] == [1] * 6
     ends = [entry.end for number in range(6) for entry in study.submissions(number)]
     assert "vanished" not in ends and ends.count(None) == 6
-
-
-def test_a_trial_whose_node_loses_its_power_runs_again_elsewhere(slurm, study):
-    command = study.start("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", WHOLE_NODES)
-    command.until(lambda: study.starts(0) and study.starts(1), "two trials")
-    slurm.kill_nodes(*slurm.nodes(study.job(0)))
-    command.until(lambda: study.starts(0) == 2, "trial 0 again")
-    study.go(0, 1)
-    command.succeeds()
-    assert study.is_whole(2)
-    assert study.starts(1) == 1 and not re.search("failed", command.said.read_text())

@@ -18,11 +18,13 @@ stop() {  # PIDFILE NAME SECONDS: SIGTERM, then SIGKILL
 stop "$DIR/run/slurmctld.pid" slurmctld 15
 for file in "$DIR"/run/slurmd.*.pid; do stop "$file" slurmd 5; done
 for entry in /proc/[0-9]*; do  # what is left of jobs: slurmd's environment with SLURM_CONF went on to them
-  case $(cat "$entry/comm" 2>/dev/null) in
+  variables=$({ tr '\0' '\n' <"$entry/environ"; } 2>/dev/null) || continue
+  grep -qxF "SLURM_CONF=$SLURM_CONF" <<<"$variables" || continue
+  case $({ cat "$entry/comm"; } 2>/dev/null) in
     slurmstepd*) ;;
-    *) tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -q '^SLURMD_NODENAME=' || continue ;;
+    *) grep -q '^SLURMD_NODENAME=' <<<"$variables" || continue ;;
   esac
-  tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" && kill -KILL "${entry#/proc/}"
+  kill -KILL "${entry#/proc/}" 2>/dev/null
 done
 stop "$DIR/run/slurmdbd.pid" slurmdbd 10
 stop "$DIR/run/mariadb.pid" mariadbd 20

@@ -5,7 +5,7 @@
 #   bash node-kill.sh FOLDER NODE
 set -u
 DIR=$(cd "$1" && pwd -P) NODE=$2
-variables() { tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null; }
+variables() { { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null; }
 serves() {  # PID: whether a slurmstepd serves this node, which only its socket in the node's folder says
   local inode
   for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p'); do
