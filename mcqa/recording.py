@@ -88,9 +88,9 @@ class Record:
             run_folder.write_json(path, {"bad_rows": list(bad_rows), "too_long": dict(too_long)})
             self.keep(path)
 
-    def log(self, values: dict[str, float], step: int) -> None:
-        """A point of the training's curves."""
-        self.tracker.metrics(values, step, of="training")
+    def log(self, values: dict[str, float], step: int, of: str = "training") -> None:
+        """A point of the training's curves, or of what else was at work; a resumed run tells none again."""
+        self.tracker.metrics(values, step, of=of)
 
     def settle(self) -> None:
         """What was logged is on the disk for sure."""
@@ -109,7 +109,7 @@ class Record:
         values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
         found = {f"{name}/{metric}": value for metric, value in values.items()}
         self.metrics |= found
-        self.tracker.metrics(found, step, of=name)
+        self.log(found, step, of=name)
         self.keep(path)
         return rows
 
@@ -138,7 +138,10 @@ class Listener(Record):
     def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
         pass
 
-    def log(self, values: dict[str, float], step: int) -> None:
+    def log(self, values: dict[str, float], step: int, of: str = "training") -> None:
+        pass
+
+    def settle(self) -> None:
         pass
 
     def _write(self, path: Path, rows: list[Prediction]) -> None:

@@ -22,7 +22,10 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("
 SMALLER = {  # options that cannot run on a test machine, and why
     "model": "the hub",
     "data": "the hub, and files that other tests write",
-    "hardware/gpu": "a GPU",
+    **dict.fromkeys(
+        [f"hardware/{name}" for name in ("gpu", "gpus", "nodes", "h100x8", "a100x4", "mi250x8", "nodes2_h100x8")],
+        "GPUs; test_conf looks at each in a dry run, test_sharding trains by their strategies on a CPU",
+    ),
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
 }

@@ -63,6 +63,12 @@ def chosen(study: Recorded, fixed: Sequence[str]) -> list[Configuration]:
     return best if usual is not None else [*best, Configuration(None, True, {}, tuple(fixed))]
 
 
+def named(job: Job) -> str:
+    """For the user."""
+    who = "the default" if job["trial"] is None else f"trial {job['trial']}"
+    return f"{who}{', the default,' if job['default'] and job['trial'] is not None else ''} with seed {job['seed']}"
+
+
 def _configuration(trial: Trial, default: bool) -> Configuration:
     return Configuration(trial.number, default, trial.params, tuple(run_folder.read_yaml(trial.folder / OVERRIDES)))
 

@@ -74,6 +74,8 @@ def _product(given: Sweep, options: Options) -> list[Any]:
     reason, controller = _run(given, options, Plan(jobs), limits, [], folder, [], goes_on=False)
     if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
         raise SweepError(_unfinished(reason, controller, folder, "job"))
+    results = [Mailbox(folder / "trials" / str(trial.number)).result() or {} for trial in controller.trials]
+    _say(*(f"job {number}: {one['folder']}" for number, one in enumerate(results) if "folder" in one))
     return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
 
 
@@ -211,6 +213,8 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         )
         params = {key: value for key, value in description.items() if key not in ("base", "created")}
         observers = given.hooks.observers(tree, folder, run_folder.flat(params)) if given.hooks else []
+        _shown(folder, description, space)
+        _say(_state_of(known, options.n_trials))
         reason, controller = _run(given, options, study, limits, known, folder, observers, directions)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             reason = _confirm(given, options, space, folder) or reason
@@ -226,6 +230,16 @@ def _space(given: Sweep, options: Options, tree: Tree) -> Space:
         options.function,
         given.context.config_loader,
     )
+
+
+def _state_of(known: Sequence[Known], n_trials: int | None) -> str:
+    """Where a study is as its command begins."""
+    if not known:
+        return "  a new study"
+    ended = sum(trial.outcome is not None for trial in known)
+    if n_trials is not None and ended >= n_trials:
+        return f"  all {ended} trials have ended; a larger hydra.sweeper.n_trials asks for more"
+    return f"  goes on: {ended} trials have ended, {len(known) - ended} had begun"
 
 
 def _write_multirun(given: Sweep, folder: Path) -> None:
@@ -259,6 +273,8 @@ def _confirm(given: Sweep, options: Options, space: Space, study: Path) -> str |
         return None
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     known = confirm.known(folder, len(jobs))
+    _say("Confirming, each a whole run measured on test:")
+    _say(*(f"  job {number}: {confirm.named(job)}" for number, job in enumerate(jobs)))
     try:
         reason, _ = _run(given, options, Plan([job["overrides"] for job in jobs], known), limits, known, folder, [])
     finally:

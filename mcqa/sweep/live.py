@@ -72,6 +72,8 @@ class Live:
                 self.leader = best([*([self.leader] if self.leader else []), trial], self.maximize)
             if line := self._line(trial):
                 self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if not self.live and any(trial.outcome is not None for trial in changed):
+            self.console.print(f"  {self.summary()}", highlight=False, markup=False, soft_wrap=True)
         if self.live and time.monotonic() - self.drawn >= REDRAWN_S:
             self.live.update(Group(self._table(), Text(self.summary())), refresh=True)
             self.drawn = time.monotonic()
@@ -103,10 +105,11 @@ class Live:
             words = one_line(self.controller.refusals.words or "")
             return f"{name}: refused: {words}" if words else None
         if trial.outcome is None:
-            again = f" (start {self._start(trial)})" if self._start(trial) > 1 else ""
-            return f"{name}: started{again}  {params}" if trial.state == "running" and not self.live else None
-        said = f"{name}: {told(trial)}  {params}".rstrip()
-        return said if self.live else f"{said}\n  {self.summary()}"
+            again = f" again (start {self._start(trial)})" if self._start(trial) > 1 else ""
+            why = ", for it had died without a result" if again and trial.vanished else ""
+            told_here = trial.state == "running" and (again or not self.live)  # a first start is in the table
+            return f"{name}: started{again}{why}  {params}" if told_here else None
+        return f"{name}: {told(trial)}  {params}".rstrip()
 
     def _refusals(self, trial: Trial) -> int:
         return self.controller.refusals.times[trial.number]
@@ -116,9 +119,10 @@ class Live:
         return 1 + trial.attempt - self._refusals(trial)
 
     def _table(self) -> Table:
-        table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=False)
-        for heading in (self.noun, "state", "value", "for", "what"):
-            table.add_column(heading, overflow="ellipsis", no_wrap=True)
+        table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=True)
+        for heading in (self.noun, "state", "value", "for"):
+            table.add_column(heading, no_wrap=True)
+        table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=1)  # what a narrow terminal cuts
         rows = shown(self.controller.trials)
         fits = max(3, self.console.height - AROUND)  # the rest would be cut off, and is slow to draw for hundreds
         if len(rows) > fits:

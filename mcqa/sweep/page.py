@@ -47,7 +47,7 @@ def page(told: Told, plotly: str | None) -> str:
         look=look(),
         looked_at=escape(words.looked_at(told.study)),
         verdict=escape(verdict),
-        notes=notes(words.notes(told.study, told.answer)),
+        notes=notes(words.notes(told.study, told.answer, told.confirmation)),
         sections=sections,
         figures=_json(figures),
         plotly=f"<script>{plotly}</script>" if plotly else "",

@@ -79,7 +79,7 @@ def write(folder: Path) -> Summary:
     page_file = _written(folder / "report.html", lambda: page(told, _plotly()), problems)
     return Summary(
         verdict=words.verdict(study, found),
-        notes=tuple(words.notes(study, found)),
+        notes=tuple(words.notes(study, found, confirmation)),
         problems=tuple(problems),
         counts={str(status): number for status, number in study.counts.items()},
         best=None if found.best is None else found.best.number,

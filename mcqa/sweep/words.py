@@ -7,7 +7,8 @@ from typing import Any
 from mcqa.comparison.configurations import shown
 from mcqa.comparison.words import interval, p_value, percent, points
 from mcqa.sweep import noise
-from mcqa.sweep.answer import Against, Answer
+from mcqa.sweep.answer import Against, Answer, Estimate
+from mcqa.sweep.confirmed import Confirmation
 from mcqa.sweep.recorded import Recorded, Status, Trial, default, same, short_commit
 
 SHOWN_TRIALS, LONGEST_VALUE = 8, 40
@@ -117,8 +118,27 @@ def _best(study: Recorded, answer: Answer, best: Trial) -> str:
 # --- what to keep in mind ---------------------------------------------------------------------------------------------
 
 
-def notes(study: Recorded, answer: Answer) -> list[str]:
-    return [*_notes(study, answer), *_commits(study)]
+def notes(study: Recorded, answer: Answer, confirmation: Confirmation | None = None) -> list[str]:
+    told = [_confirmed(confirmation)] if confirmation and any(one.values for one in confirmation.configurations) else []
+    return [*told, *_notes(study, answer, bool(told)), *_commits(study)]
+
+
+def _confirmed(found: Confirmation) -> str:
+    """What new seeds say, which is what counts."""
+    measured = [one for one in found.configurations if one.values]
+    where = "On test" if found.metric.startswith("test/") else "Run again"
+    seeds = count(max(one.planned for one in measured), "new seed")
+    means = ", ".join(f"{one.name} {value(one.mean.value, found.metric)}" for one in measured)
+    against = [f"{one.name} {_difference(one.difference, found.metric)}" for one in measured if one.difference]
+    than = f"; against the default: {', '.join(against)}" if against else ""
+    return f"{where}, with {seeds}: {means}{than}."
+
+
+def _difference(found: Estimate, metric: str) -> str:
+    middle, *ends = found
+    if is_share(metric):
+        return f"{points(middle)} ({interval(*ends)})"
+    return f"{middle:+.3g} ({ends[0]:.3g} to {ends[1]:.3g})"
 
 
 def _commits(study: Recorded) -> Iterator[str]:
@@ -143,10 +163,15 @@ def spans(numbers: Sequence[int]) -> str:
     return ", ".join("–".join(map(str, span)) for span in found)
 
 
-def _notes(study: Recorded, answer: Answer) -> list[str]:
+def _notes(study: Recorded, answer: Answer, confirmed: bool) -> list[str]:
     if len(study.metrics) > 1 or answer.best is None or noise.is_of_seeds(study):
         return list(_seeds_notes(study, answer)) or ([answer.untold] if answer.untold and study.complete else [])
-    return [*_default(study, answer, answer.best), *_luck(study, answer), *_floor(study, answer), *_untold(answer)]
+    return [
+        *_default(study, answer, answer.best),
+        *_luck(study, answer, confirmed),
+        *_floor(study, answer),
+        *_untold(answer),
+    ]
 
 
 def _seeds_notes(study: Recorded, answer: Answer) -> Iterator[str]:
@@ -178,14 +203,13 @@ def difference(against: Against) -> str:
     return f"{found}, {p} corrected for the choice: {said}"
 
 
-def _luck(study: Recorded, answer: Answer) -> Iterator[str]:
+def _luck(study: Recorded, answer: Answer, confirmed: bool) -> Iterator[str]:
     if len(study.complete) < 2:
         return
     where = " on these very questions" if answer.questions else ""
-    yield (
-        f"The best of {len(study.complete)} is optimistic: it was chosen because it came out best{where}. "
-        f"{_measured_luck(answer)}Measured again, with new seeds and on test, it will most likely be worse."
-    )
+    text = f"The best of {len(study.complete)} is optimistic: it was chosen because it came out best{where}. "
+    again = "" if confirmed else "Measured again, with new seeds and on test, it will most likely be worse."
+    yield f"{text}{_measured_luck(answer)}{again}".rstrip()
 
 
 def _measured_luck(answer: Answer) -> str:

@@ -571,7 +571,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
     assert stored(study)[2].user_attrs["error"] == "x: too large"
 
 
-def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_runs(app):
+def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_runs(app, capsys):
     seen = []
 
     def task(cfg):
@@ -587,6 +587,8 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
     app(task, *arguments)
     assert seen == [(True, 0.7, 0), (True, 0.6, 0)] + [(False, x, seed) for x in (0.7, 0.5) for seed in (1, 2)]
     confirmed = run_folder.read_json(study / "confirm.json")
+    said = capsys.readouterr().out
+    assert "Confirming" in said and "On test, with 2 new seeds: " in said and "most likely be worse" not in said
     assert confirmed["metric"] == "test/acc"
     found = {
         (row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in confirmed["configurations"]

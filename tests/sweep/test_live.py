@@ -70,7 +70,7 @@ def test_a_trial_that_starts_again_says_so(tmp_path):
     study.starts(0)
     study.after(1, c.Vanished(0, 0, "killed"))
     study.after(1, c.Submitted(0, 1, "again"))
-    assert study.lines[-1] == "trial 0: started (start 2)  x=0"
+    assert study.lines[-1] == "trial 0: started again (start 2), for it had died without a result  x=0"
 
 
 def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
