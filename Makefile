@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test check ui clean
+.PHONY: help setup run test test-cluster check ui clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 	@echo "TORCH_INDEX=<address> takes torch from there, for example a CPU build where there is no GPU"
 
 setup: $(READY)  ## a virtual environment in .venv with everything pinned; the other targets do it by themselves
@@ -24,6 +24,9 @@ run: $(READY)  ## the main job: fine-tune the embedded model, measure it, minute
 
 test: $(READY)  ## all tests, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-cluster: $(READY)  ## runs and studies on a real SLURM that this machine is for minutes; needs root and Debian's packages
+	timeout 20m $(BIN)/python -m pytest -v -rs tests/cluster
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

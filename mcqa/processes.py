@@ -238,6 +238,8 @@ def folder_of_first(config: HardwareConfig, make: Callable[[], Path]) -> Path:
 def together(config: HardwareConfig) -> Iterator[None]:
     """Run the block in every process of the run. An error in any of them is the one that the first one raises.
 
+    Where that one was killed in a job, the job ends without a result, as if it had been killed as a whole.
+
     Raises:
         ProcessError: in the first process, with the rank and host of the one that failed. The others end quietly.
     """
@@ -248,17 +250,22 @@ def together(config: HardwareConfig) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from mcqa.preemption import Preempted
+        from mcqa.preemption import Preempted, watch
         from mcqa.sweep.trial import Pruned
 
         if isinstance(error, Pruned | Preempted):
             raise
+        watch().over()  # SLURM, which now ends the others, does not ask this one to go on later
         tell(group.store, _failure(group, error))
         if group.rank:
             sys.exit(1)
         if isinstance(error, McqaError):
             raise  # it would be as true in a run of one process
-        raise _of_all(group) from error
+        failed = _of_all(group)
+        if _was_killed(group, error):
+            print(f"{failed}\nThis job ends without a result.", file=sys.stderr, flush=True)
+            os._exit(1)
+        raise failed from error
 
 
 def _failure(group: Group, error: Exception) -> Failure:
@@ -279,6 +286,15 @@ def _is_of_another(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _was_killed(group: Group, error: Exception) -> bool:
+    """Whether another process of a job is gone and left no word: it was killed, or its machine was lost. A controller
+    submits such a job again, as it does where all its processes die at once; a result would be final."""
+    from mcqa.sweep.trial import VARIABLE
+
+    unsaid = all(failure.of_another for failure in told(group.store, group.size))
+    return VARIABLE in os.environ and STARTED not in os.environ and unsaid and "Timed out" not in str(error)
 
 
 def tell(store: Any, failure: Failure) -> None:

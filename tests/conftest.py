@@ -16,6 +16,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
+collect_ignore = ["cluster"]  # unless named: they start a cluster (make test-cluster)
+
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")
 

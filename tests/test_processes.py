@@ -149,6 +149,29 @@ def test_the_error_of_one_process_is_the_error_of_the_run(what, message, folder)
     assert ended(folder)
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"), [({"MCQA_TRIAL": "."}, "without a result"), ({}, "ProcessError: rank 1")]
+)
+def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_is_submitted_again(
+    variables, told, tmp_path
+):
+    (tmp_path / "what").write_text("is killed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, **TORCHRUN, **variables, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.two_failing", str(tmp_path), "one of them"],
+            cwd=ROOT, env={**common, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    said = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [1, -signal.SIGKILL]
+    assert told in said[0]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
     (tmp_path / "what").write_text("waits")

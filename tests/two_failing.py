@@ -46,6 +46,10 @@ def start(folder: Path, *overrides: str) -> None:
 
 if __name__ == "__main__":
     try:
-        start(Path(sys.argv[1]))
+        folder = Path(sys.argv[1])
+        if sys.argv[2:]:  # one of the two, started by somebody else
+            run(*configured(["hardware=cpu_processes"]), folder)
+        else:
+            start(folder)
     except McqaError as error:
         sys.exit(str(error))
