@@ -104,8 +104,14 @@ def _lists(arguments: list[str]) -> list[str]:
     return [] if multirun else [one.input_line for one in overrides if one.is_sweep_override()]
 
 
+ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}
+"""Arguments with which Hydra shows something and runs nothing."""
+
+
 def _misused_studies(arguments: list[str]) -> list[str]:
     """What would silently be no study, or none of the studies asked for."""
+    if ONLY_SHOWN & set(arguments):
+        return []
     multirun, overrides = _parsed(arguments)
     named = [one for one in overrides if one.key_or_group == "sweeps"]
     return [
@@ -121,7 +127,7 @@ def _refuse_to_run_here(arguments: list[str]) -> None:
     """Hydra asks a launcher in a --multirun only: without it a run would start on the login node without a word."""
     named = [text for text in arguments if text.startswith("hydra/launcher=")]
     elsewhere = named and named[-1].partition("=")[2] not in ("basic", "local")
-    if elsewhere and not {"-m", "--multirun", "-c", "--cfg", "--info", "-h", "--help", "--hydra-help"} & set(arguments):
+    if elsewhere and not (ONLY_SHOWN | {"-m", "--multirun"}) & set(arguments):
         sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")
 
 

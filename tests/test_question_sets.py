@@ -10,8 +10,9 @@ from hydra import initialize_config_dir
 
 from mcqa import question_sets
 from mcqa.config import ROOT, Config, EvaluateConfig, typed
-from mcqa.door import changed, compose, diagnosis
+from mcqa.door import compose, diagnosis
 from mcqa.errors import ConfigError
+from mcqa.repeating import changed
 
 
 def evaluation(*overrides, name="config", config_dir=None):
@@ -228,5 +229,5 @@ def test_a_command_takes_options_of_ones_own_as_sets(own, tmp_path, monkeypatch)
     sets = "evaluation.sets=[{data: mine, path: questions, columns: {choices: [A, B]}}]"
     shown, lines = told_by("mcqa.evaluate", "--config-dir", str(own), "splits=[]", sets, "dry_run=true", cwd=tmp_path)
     assert lines == [], lines
-    assert "mine: 1 questions" in shown
+    assert "mine: 1 question" in shown
     assert "Which is a mammal?" in shown and "⟦ Whale⟧  the right one" in shown
