@@ -107,6 +107,7 @@ def main() -> None:
     overrides = [
         f"hydra.sweeper.n_trials={options.trials}", f"hydra.sweeper.n_jobs={options.slots}",
         "hydra.sweeper.max_resubmits=50", "do=sleep", f"seconds={options.seconds}",
+        "+hydra.launcher.additional_parameters.exclusive=true",  # a trial a node
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="mcqa-chaos-") as folder, running() as slurm:
         os.environ.update(slurm.variables)
