@@ -26,7 +26,7 @@ test: $(READY)  ## all tests, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-cluster: $(READY)  ## runs and studies on a real SLURM that this machine is for minutes; needs root and Debian's packages
-	timeout 20m $(BIN)/python -m pytest -v -rs tests/cluster
+	timeout 20m $(BIN)/python -m pytest -vv -rs tests/cluster
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

@@ -44,32 +44,42 @@ class Chaos:
                 assert (problem := self.slurm.up()) is None, problem
                 self.back_at = float("inf")
             if time.monotonic() >= next_at:
-                self.kill(self.random.choice(("trial", "command", "node", "controller")))
+                self.kill()
                 next_at = time.monotonic() + every_s
             time.sleep(0.1)
 
-    def kill(self, what: str) -> None:
-        getattr(self, f"kill_{what}")()
-        self.killed[what] += 1
-        print(f"{what} killed", file=sys.stderr, flush=True)
+    def kill(self) -> None:
+        """The first of all kinds, in the order drawn, of which there is one alive."""
+        for what in self.random.sample(("trial", "command", "node", "controller"), 4):
+            if getattr(self, f"kill_{what}")():
+                self.killed[what] += 1
+                return print(f"{what} killed", file=sys.stderr, flush=True)
 
-    def kill_trial(self) -> None:
-        if alive := self.study.alive():
-            os.kill(self.random.choice(alive), signal.SIGKILL)
+    def kill_trial(self) -> bool:
+        if not (alive := self.study.alive()):
+            return False
+        os.kill(self.random.choice(alive), signal.SIGKILL)
+        return True
 
-    def kill_command(self) -> None:
+    def kill_command(self) -> bool:
         self.command.kill()
         self.command = self.study.start(*self.overrides)
+        return True
 
-    def kill_node(self) -> None:
+    def kill_node(self) -> bool:
         node = self.random.choice(("n1", "n2", "n3", "n4"))
-        if (self.slurm.folder / "run" / f"slurmd.{node}.pid").exists():
-            self.slurm.kill_nodes(node)
+        if not (self.slurm.folder / "run" / f"slurmd.{node}.pid").exists():
+            return False
+        self.slurm.kill_nodes(node)
         self._back()
+        return True
 
-    def kill_controller(self) -> None:
+    def kill_controller(self) -> bool:
+        if self.back_at < float("inf"):  # something of SLURM is dead already, and no second thing at a time
+            return False
         self.slurm.kill_controller()
         self._back()
+        return True
 
     def _back(self) -> None:
         self.back_at = min(self.back_at, time.monotonic() + BACK_S)
@@ -97,6 +107,7 @@ def main() -> None:
     overrides = [
         f"hydra.sweeper.n_trials={options.trials}", f"hydra.sweeper.n_jobs={options.slots}",
         "hydra.sweeper.max_resubmits=50", "do=sleep", f"seconds={options.seconds}",
+        "+hydra.launcher.additional_parameters.exclusive=true",  # a trial a node
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="mcqa-chaos-") as folder, running() as slurm:
         os.environ.update(slurm.variables)

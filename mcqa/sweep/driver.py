@@ -32,6 +32,8 @@ from mcqa.sweep.spelling import leaves
 from mcqa.sweep.study import OptunaStudy, Plan, Study
 from mcqa.sweep.texts import text_of
 
+PATIENCE_S = 40.0  # with a cluster that refuses what it took before
+
 
 def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, arguments: list[str]) -> list[Any]:
     """Run the study or the product that `config.hydra.sweeper` and the command line ask for.
@@ -193,7 +195,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
         left = max(0, (options.n_trials or space.size() or 1) - ended)
         return dispatch.show(given, folder, trees, left, options)
-    _refuse(dispatch.check(given, dispatch.trees_of(given, space), folder))
+    _refuse(_refused(given, space, folder))
     folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(folder):
         description = identity.check_same(folder, description, allow_changes=options.allow_changes)
@@ -223,6 +225,16 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             reason = _confirm(given, options, space, folder) or reason
     return _ended(given, folder, reason, controller)
+
+
+def _refused(given: Sweep, space: Space, folder: Path) -> list[str]:
+    """What keeps its jobs from running. Of a study that goes on it is asked again for a while: SLURM may be away, or a
+    node, at the very moment."""
+    patience = PATIENCE_S if (folder / "study.yaml").exists() else 0.0
+    until = time.monotonic() + patience
+    while (problems := dispatch.check(given, dispatch.trees_of(given, space), folder)) and time.monotonic() < until:
+        time.sleep(PATIENCE_S / 10)
+    return problems
 
 
 def _space(given: Sweep, options: Options, tree: Tree) -> Space:

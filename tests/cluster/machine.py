@@ -85,6 +85,14 @@ class Slurm:
         for name in names:
             subprocess.run(["bash", str(SCRIPTS / "node-kill.sh"), str(self.folder), name], check=True)
 
+    def kill_process(self, node: str) -> None:
+        """Of the only job on a node, as the kernel does where memory runs out."""
+        for process in psutil.process_iter(["pid", "name", "environ"]):
+            variables = process.info["environ"] or {}
+            mine = variables.get("SLURM_CONF") == self.variables["SLURM_CONF"] and "SLURM_PROCID" in variables
+            if mine and variables.get("SLURMD_NODENAME") == node and process.info["name"].startswith("python"):
+                process.kill()
+
     def kill_controller(self) -> None:
         os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
 

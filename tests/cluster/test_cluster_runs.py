@@ -210,3 +210,14 @@ def test_runs_on_one_node_and_on_two_go_on_elsewhere_when_a_node_loses_its_power
     for command, run, undisturbed in zip((one, two), runs, (multirun(alone).run(0), on_two_nodes["ddp"]), strict=True):
         command.succeeds()
         assert_same_end(run, undisturbed)
+
+
+def test_a_job_of_which_one_process_is_killed_is_submitted_again_and_that_is_counted(
+    slurm, on_two_nodes, overrides, tmp_path
+):
+    command = sent(tmp_path, [*overrides(tmp_path), *LONGER, *TWO_NODES, "hardware.strategy=ddp"])
+    run, jobs = trains(command, tmp_path), multirun(tmp_path)
+    slurm.kill_process(slurm.nodes(jobs.job(0))[1])
+    command.succeeds()
+    assert [entry.end for entry in jobs.submissions(0)] == ["vanished", None]
+    assert_same_end(run, on_two_nodes["ddp"])

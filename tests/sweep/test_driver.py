@@ -200,6 +200,18 @@ def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeate
     assert len(stored(study)) == 3
 
 
+def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_every_one_that_begins(app, monkeypatch):
+    arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
+    answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
+    monkeypatch.setattr("mcqa.sweep.dispatch.check", lambda *_: answers.pop(0))
+    monkeypatch.setattr("mcqa.sweep.driver.PATIENCE_S", 5.0)
+    with pytest.raises(ConfigError, match="no node answers"):
+        app(value_of_x, *arguments)
+    app(value_of_x, *arguments)
+    study = app(value_of_x, *arguments[:2], "hydra.sweeper.n_trials=3") / "s"
+    assert not answers and len(stored(study)) == 3
+
+
 def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
     def task(cfg):
         match cfg.do:
