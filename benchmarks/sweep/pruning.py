@@ -1,6 +1,6 @@
 """Does pruning find as good a configuration for half the training? The study `core` with and without it.
 
-    python benchmarks/sweep.py pruning [--trials 16] [--slots 2] [--epochs 2] [--pruner median] [override ...]
+    python benchmarks/sweep.py pruning [--trials 16] [--slots 2] [--epochs 4] [--pruner successive_halving] [override ...]
 
 Both studies have the same seed, and are real: python -m mcqa.train --multirun +experiment=lora_mcqa +sweeps=core. The
 first trials of both are the same then; later ones differ as soon as what is known differs. Of a pruned trial the
@@ -85,8 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--slots", type=int, default=2)
-    parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--pruner", default="median")
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--pruner", default="successive_halving")
     parser.add_argument("--option", action="append", default=[], help="of the pruner: n_startup_trials=3")
     parser.add_argument("--folder", type=Path, help="kept, with both reports (default: a temporary one)")
     options, options.overrides = parser.parse_known_args()
