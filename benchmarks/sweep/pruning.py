@@ -1,6 +1,6 @@
 """Does pruning find as good a configuration for half the training? The study `core` with and without it.
 
-    python benchmarks/sweep.py pruning [--trials 16] [--slots 2] [--epochs 4] [--pruner successive_halving] [override ...]
+    python benchmarks/sweep.py pruning [--trials 16] [--slots 2] [--epochs 4] [--pruner NAME] [override ...]
 
 Both studies have the same seed, and are real: python -m mcqa.train --multirun +experiment=lora_mcqa +sweeps=core. The
 first trials of both are the same then; later ones differ as soon as what is known differs. Of a pruned trial the
