@@ -8,8 +8,6 @@
 A trial that is cancelled counts as failed: its study does not submit it again.
 """
 
-import logging
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from pathlib import Path
 
 from mcqa import run_folder
 from mcqa.config import listing
-from mcqa.errors import ConfigError, McqaError
+from mcqa.errors import ConfigError
+from mcqa.plain_door import open_door
 from mcqa.sweep.jobs import Row, cancel, look
 
 COLUMNS = ("trial", "job", "state", "where", "since", "last line of its log")
@@ -134,16 +133,5 @@ def _cells(row: Row) -> tuple[str, ...]:
     return str(row.number), row.job or "", row.state, row.where, since, row.last_line
 
 
-def open_door() -> None:
-    """A user's mistake is its message and status 1; a traceback is a bug."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    try:
-        main(sys.argv[1:])
-    except McqaError as error:
-        sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
-
-
 if __name__ == "__main__":
-    open_door()
+    open_door(main)
