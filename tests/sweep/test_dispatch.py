@@ -249,11 +249,10 @@ def test_a_file_system_of_one_machine_is_found_by_where_it_is_mounted(
     mounts = tmp_path / "mounts"
     mounts.write_text("a / ext4 rw\nb /tmp tmpfs rw\nc /proj lustre rw\nd /proj\\040here nfs4 rw\n")
     kinds = {
-        path: cluster._mounted(Path(path), mounts)
-        for path in ("/usr", "/tmp/x", "/proj/a", "/proj here/a", "/projects")
+        path: cluster._mounted(Path(path), mounts) for path in ("/usr", "/tmp/x", "/proj/a", "/proj here/a", "/projx")
     }
     assert {path: kind for path, (_, kind) in kinds.items()} == {
-        "/usr": "ext4", "/tmp/x": "tmpfs", "/proj/a": "lustre", "/proj here/a": "nfs4", "/projects": "ext4",
+        "/usr": "ext4", "/tmp/x": "tmpfs", "/proj/a": "lustre", "/proj here/a": "nfs4", "/projx": "ext4",
     }  # fmt: skip
     monkeypatch.setattr(cluster, "_mounted", lambda path: kinds[str(path)])
     (warning,) = cluster.unseen({"The cache": Path("/tmp/x"), "Python": Path("/proj/a")})
