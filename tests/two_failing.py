@@ -1,4 +1,4 @@
-"""What each of two processes does in test_processes_of_a_run.py: fail in the way that the folder's `what` names, or wait."""
+"""What each of two processes of test_processes_of_a_run.py does: fail as the folder's `what` names, or wait."""
 
 import os
 import signal
