@@ -1,17 +1,17 @@
 """Does a study come to the same end while everything around it dies, and how much longer does it take?
 
-    python benchmarks/chaos.py [--seed 0] [--trials 20] [--slots 4] [--every 6] [--seconds 4]
+    python benchmarks/chaos.py [--seed 0] [--trials 20] [--slots 4] [--every 8] [override ...]
 
-On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster), a study is run
-undisturbed, and again while every few seconds one of these is killed, drawn by the seed: a trial's process, the
-command, a node, SLURM's controller. The command is started again at once; what is dead of SLURM after 10 s. The second
-study must have all trials complete, each once, with the values of the first.
+On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster), a study of
+lora_mcqa on the embedded model (random search of the learning rate, no pruning, a trial a node) is run undisturbed,
+and again while every few seconds one of these is killed, drawn by the seed: a trial's process, the command, a node
+under a trial, SLURM's controller. The command is started again at once; what is dead of SLURM after 10 s. The second
+study must have all trials complete, each once, with the losses of all updates and the values of the first.
 """
 
 import argparse
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -20,19 +20,44 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.cluster.machine import NoSlurm, Slurm, SmallStudy, running
+from tests.cluster.machine import Command, Folder, NoSlurm, Slurm, running
+from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, sent, updates
 
 BACK_S = 10.0
+UPDATES = 40
+STUDY = (
+    "+experiment=lora_mcqa", "data.limit=160", "optimizer.batch_size=8", f"objective.max_steps={UPDATES}", *LONGER,
+    "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))", "hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none",
+    "hydra.sweeper.study_name=chaos", "hydra.sweeper.max_resubmits=50", "tracking=none", *OF_ALL, WHOLE_NODES,
+)  # fmt: skip
+
+
+class RealStudy(Folder):
+    """A study of real trials in a folder."""
+
+    def __init__(self, folder: Path, overrides: list[str]) -> None:
+        super().__init__(folder / "outputs" / "sweeps" / "chaos")
+        folder.mkdir()
+        self.folder, self.overrides = folder, overrides
+
+    def start(self) -> Command:
+        return sent(self.folder, [*STUDY, f"outputs={self.folder}/outputs", *self.overrides])
+
+    def losses(self, number: int) -> list[float]:
+        """Of all updates of a trial, each told once."""
+        run = self.path / "trials" / str(number)
+        assert updates(run) == list(range(1, UPDATES + 1)), f"trial {number} told of updates {updates(run)}"
+        return losses(run)
 
 
 class Chaos:
     """Kills something of a study that runs."""
 
-    def __init__(self, slurm: Slurm, study: SmallStudy, overrides: list[str], seed: int) -> None:
-        self.slurm, self.study, self.overrides = slurm, study, overrides
+    def __init__(self, slurm: Slurm, study: RealStudy, seed: int) -> None:
+        self.slurm, self.study = slurm, study
         self.random = random.Random(seed)
         self.killed: Counter[str] = Counter()
-        self.command = study.start(*overrides)
+        self.command = study.start()
         self.back_at = float("inf")
 
     def run(self, every_s: float) -> None:
@@ -56,23 +81,26 @@ class Chaos:
                 return print(f"{what} killed", file=sys.stderr, flush=True)
 
     def kill_trial(self) -> bool:
-        if not (alive := self.study.alive()):
+        if (node := self._busy_node()) is None:
             return False
-        os.kill(self.random.choice(alive), signal.SIGKILL)
+        self.slurm.kill_process(node)
         return True
 
     def kill_command(self) -> bool:
         self.command.kill()
-        self.command = self.study.start(*self.overrides)
+        self.command = self.study.start()
         return True
 
     def kill_node(self) -> bool:
-        node = self.random.choice(("n1", "n2", "n3", "n4"))
-        if not (self.slurm.folder / "run" / f"slurmd.{node}.pid").exists():
+        if (node := self._busy_node()) is None:
             return False
         self.slurm.kill_nodes(node)
         self._back()
         return True
+
+    def _busy_node(self) -> str | None:
+        """One under a trial; None while there is none that is alive."""
+        return self.random.choice(busy) if (busy := sorted(self.slurm.busy())) else None
 
     def kill_controller(self) -> bool:
         if self.back_at < float("inf"):  # something of SLURM is dead already, and no second thing at a time
@@ -85,15 +113,10 @@ class Chaos:
         self.back_at = min(self.back_at, time.monotonic() + BACK_S)
 
 
-def undisturbed(study: SmallStudy, overrides: list[str]) -> float:
+def undisturbed(study: RealStudy) -> float:
     began = time.monotonic()
-    study.start(*overrides).succeeds()
+    study.start().succeeds(patience_s=3600)
     return time.monotonic() - began
-
-
-def new_study(folder: Path) -> SmallStudy:
-    folder.mkdir()
-    return SmallStudy(folder)
 
 
 def main() -> None:
@@ -101,34 +124,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--every", type=float, default=6.0, help="seconds between two deaths")
-    parser.add_argument("--seconds", type=float, default=4.0, help="that a trial sleeps")
-    options = parser.parse_args()
-    overrides = [
-        f"hydra.sweeper.n_trials={options.trials}", f"hydra.sweeper.n_jobs={options.slots}",
-        "hydra.sweeper.max_resubmits=50", "do=sleep", f"seconds={options.seconds}",
-        "+hydra.launcher.additional_parameters.exclusive=true",  # a trial a node
-    ]  # fmt: skip
+    parser.add_argument("--every", type=float, default=8.0, help="seconds between two deaths")
+    options, further = parser.parse_known_args()
+    overrides = [f"hydra.sweeper.n_trials={options.trials}", f"hydra.sweeper.n_jobs={options.slots}", *further]
     with tempfile.TemporaryDirectory(prefix="mcqa-chaos-") as folder, running() as slurm:
         os.environ.update(slurm.variables)
-        calm, wild = (new_study(Path(folder) / name) for name in ("calm", "wild"))
-        calm_s = undisturbed(calm, overrides)
+        calm, wild = (RealStudy(Path(folder) / name, overrides) for name in ("calm", "wild"))
+        calm_s = undisturbed(calm)
         began = time.monotonic()
-        chaos = Chaos(slurm, wild, overrides, options.seed)
+        chaos = Chaos(slurm, wild, options.seed)
         try:
             chaos.run(options.every)
         finally:
             chaos.command.kill()
         wild_s = time.monotonic() - began
-        values = [[study.result(number)["value"] for number in range(options.trials)] for study in (calm, wild)]
-        assert wild.is_whole(options.trials) and values[0] == values[1]
-        ends = [wild.ends(number) for number in range(options.trials)]
-        assert ends == [1] * options.trials, f"trials came to their end so often: {ends}"
-        starts = sum(wild.starts(number) for number in range(options.trials))
+        for number in range(options.trials):
+            results = [study.result(number) for study in (calm, wild)]
+            assert [result["status"] for result in results] == ["complete"] * 2, f"trial {number}: {results}"
+            assert results[0]["value"] == results[1]["value"], f"trial {number} has another value"
+            assert calm.losses(number) == wild.losses(number), f"trial {number} has other losses"
+        rows = wild.table()
+        assert [row["status"] for row in rows] == ["complete"] * options.trials
+        starts = sum(len(wild.submissions(number)) for number in range(options.trials))
     told = ", ".join(f"{count} x {what}" for what, count in sorted(chaos.killed.items()))
-    print(f"{options.trials} trials in {options.slots} slots; killed: {told}; {starts} starts of trials")
+    print(f"{options.trials} trials in {options.slots} slots; killed: {told}; {starts} submissions")
     lost = f"undisturbed {calm_s:.0f} s, disturbed {wild_s:.0f} s: {wild_s - calm_s:.0f} s lost"
-    print(f"{lost}; all trials complete, none twice, all values equal")
+    print(f"{lost}; all trials complete, none twice, all losses and values equal")
 
 
 if __name__ == "__main__":

@@ -87,11 +87,28 @@ class Slurm:
 
     def kill_process(self, node: str) -> None:
         """Of the only job on a node, as the kernel does where memory runs out."""
+        for on, process in self._pythons():
+            if on == node:
+                process.kill()
+
+    def hold(self, node: str) -> None:
+        """The only process on a node stands still, as in a very long update, until a signal of SLURM's wakes it."""
+        (process,) = [process for on, process in self._pythons() if on == node]
+        process.suspend()
+        until(lambda: _is_stopped(process), "a process that stands still")
+        until(lambda: not _is_stopped(process), "a signal")
+
+    def busy(self) -> set[str]:
+        """The nodes on which a job's Python runs; known without SLURM."""
+        return {node for node, _ in self._pythons()}
+
+    def _pythons(self) -> Iterator[tuple[str, psutil.Process]]:
+        """Those of jobs, with their nodes."""
         for process in psutil.process_iter(["pid", "name", "environ"]):
             variables = process.info["environ"] or {}
             mine = variables.get("SLURM_CONF") == self.variables["SLURM_CONF"] and "SLURM_PROCID" in variables
-            if mine and variables.get("SLURMD_NODENAME") == node and process.info["name"].startswith("python"):
-                process.kill()
+            if mine and process.info["name"].startswith("python"):
+                yield variables["SLURMD_NODENAME"], process
 
     def kill_controller(self) -> None:
         os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
@@ -126,10 +143,10 @@ class Slurm:
         until(lambda: not self.queue(), "an empty queue")
 
 
-def _is_of_cluster(pid: int) -> bool:
+def _is_stopped(process: psutil.Process) -> bool:
     try:
-        return psutil.Process(pid).environ().get("SLURM_CONF") == os.environ["SLURM_CONF"]
-    except psutil.Error:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -149,12 +166,12 @@ class Command:
     def _gone(self) -> None:
         assert self.process.poll() in (None, -signal.SIGKILL), self.said.read_text()
 
-    def succeeds(self) -> None:
-        assert self.ends() == 0, self.said.read_text()
+    def succeeds(self, patience_s: float = PATIENCE_S) -> None:
+        assert self.ends(patience_s) == 0, self.said.read_text()
 
-    def ends(self) -> int:
+    def ends(self, patience_s: float = PATIENCE_S) -> int:
         try:
-            return self.process.wait(PATIENCE_S)
+            return self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end:\n{self.said.read_text()}") from None
 
@@ -215,15 +232,6 @@ class SmallStudy(Folder):
 
     def starts(self, number: int) -> int:
         return len(self._traced(str(number)))
-
-    def ends(self, number: int) -> int:
-        """How often a trial that sleeps came to its end."""
-        return len(self._traced(f"ends-{number}"))
-
-    def alive(self) -> list[int]:
-        """The processes of the trials."""
-        numbers = [path.name for path in self.trace.iterdir() if path.name.isdecimal()]
-        return [pid for number in numbers for pid in map(int, self._traced(number)) if _is_of_cluster(pid)]
 
     def _traced(self, name: str) -> list[str]:
         path = self.trace / name

@@ -3,36 +3,19 @@
 Each is a job of one process, or of two processes on two nodes that meet over gloo.
 """
 
-import json
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from mcqa import run_folder
-from mcqa.sweep.mailbox import Mailbox
-from tests.cluster.machine import Command, Folder
+from tests.cluster.machine import Folder
+from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, multirun, result, sent, trains, updates, weights
 from tests.conftest import smaller
 
 UPDATES = 40
-OF_ALL = (
-    "+experiment=smoke",
-    "hydra/launcher=slurm",
-    "hydra.launcher.cpus_per_task=1",
-    "hydra.launcher.mem_per_cpu=1500M",
-    "hydra.launcher.timeout_min=10",
-)
-LONGER = (
-    f"objective.max_steps={UPDATES}",
-    "objective.epochs=null",
-    "evaluation.every=5",
-    "evaluation.limit=4",
-    "peft.dropout=0",
-    "optimizer.learning_rate=1e-3",
-)
+FORTY = (f"objective.max_steps={UPDATES}", *LONGER)
 TWO_NODES = (
     "hardware=nodes",
     "hardware.device=cpu",
@@ -41,58 +24,18 @@ TWO_NODES = (
     "hardware.devices=1",
     "hardware.gradient_checkpointing=false",
 )
-WHOLE_NODES = "+hydra.launcher.additional_parameters.exclusive=true"
 STRATEGIES = ["ddp", "fsdp2", *(["zero2", "zero3"] if find_spec("deepspeed") else [])]
 
 
 @pytest.fixture(scope="session")
 def overrides(questions_folder):
     """Of every run, in a folder."""
-    return lambda folder: [*OF_ALL[:1], *smaller(questions_folder, folder), *OF_ALL[1:]]
-
-
-def sent(folder: Path, overrides: Sequence[str]) -> Command:
-    return Command(folder, "-m", "mcqa.train", "--multirun", *overrides)
-
-
-def multirun(folder: Path) -> Folder:
-    (found,) = (folder / "outputs" / "sweeps").iterdir()
-    return Folder(found)
-
-
-def updates(folder: Path) -> list[int]:
-    """Those whose loss was told."""
-    if not (folder / "events.jsonl").exists():
-        return []
-    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
-    events = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [event["step"] for event in events if "train/loss" in event.get("values", ())]
-
-
-def losses(folder: Path) -> list[float]:
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-    return [event["values"]["train/loss"] for event in events if "train/loss" in event.get("values", ())]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "adapter_model.safetensors")
-
-
-def trains(command: Command, folder: Path, number: int = 0) -> Path:
-    """The run folder of a job, as soon as it has a checkpoint and some updates after it."""
-
-    def found() -> Path | None:
-        if not list(folder.glob(f"outputs/sweeps/*/trials/{number}/run_folder")):
-            return None
-        run = multirun(folder).run(number)
-        return run if list(run.glob("checkpoints/checkpoint-*")) and updates(run)[-1] > 6 else None
-
-    return command.until(found, f"updates of job {number}")
+    return lambda folder: ["+experiment=smoke", *smaller(questions_folder, folder), *OF_ALL]
 
 
 def assert_same_end(run: Path, undisturbed: Path) -> None:
     """Complete, every update told once and alike, the same weights to the last bit."""
-    mine, theirs = (run_folder.read_json(folder / "result.json") for folder in (run, undisturbed))
+    mine, theirs = result(run), result(undisturbed)
     assert mine["status"] == "complete" and mine["metrics"] == theirs["metrics"]
     assert updates(run) == list(range(1, UPDATES + 1)) and losses(run) == losses(undisturbed)
     ours, others = weights(run), weights(undisturbed)
@@ -103,7 +46,7 @@ def assert_same_end(run: Path, undisturbed: Path) -> None:
 def alone(cluster, overrides, tmp_path_factory):
     """A run of one process that nothing happened to."""
     folder = tmp_path_factory.mktemp("alone")
-    sent(folder, [*overrides(folder), *LONGER]).succeeds()
+    sent(folder, [*overrides(folder), *FORTY]).succeeds()
     return folder
 
 
@@ -112,7 +55,7 @@ def on_two_nodes(cluster, overrides, tmp_path_factory):
     """A job of two nodes for each strategy: its run folder."""
     folder = tmp_path_factory.mktemp("two-nodes")
     strategies = f"hardware.strategy={','.join(STRATEGIES)}"
-    sent(folder, [*overrides(folder), *LONGER, *TWO_NODES, strategies, "hydra.sweeper.n_jobs=2"]).succeeds()
+    sent(folder, [*overrides(folder), *FORTY, *TWO_NODES, strategies, "hydra.sweeper.n_jobs=2"]).succeeds()
     jobs = multirun(folder)
     return {strategy: jobs.run(number) for number, strategy in enumerate(STRATEGIES)}
 
@@ -129,31 +72,32 @@ def test_a_single_run_is_one_job_with_a_run_folder_of_its_own(slurm, alone):
     (entry,) = jobs.submissions(0)
     run = jobs.run(0)
     assert run.parent == alone / "outputs" / "runs" / "smoke"
-    result = run_folder.read_json(run / "result.json")
-    assert result["status"] == jobs.result(0)["status"] == "complete"
-    assert {"base/test/acc", "test/acc", "dev/acc"} <= set(result["metrics"])
+    assert result(run)["status"] == jobs.result(0)["status"] == "complete"
+    assert {"base/test/acc", "test/acc", "dev/acc"} <= set(result(run)["metrics"])
     assert updates(run) == list(range(1, UPDATES + 1)) and weights(run)
     assert run_folder.read_json(run / "environment.json")["slurm_job_id"] == entry.job
     assert slurm.states(entry.job) == ["COMPLETED"]
 
 
-def test_two_trials_have_their_values_in_study_table_and_mlflow(slurm, overrides, tmp_path):
+def test_eight_trials_over_four_slots_have_their_values_in_study_table_and_mlflow(slurm, overrides, tmp_path):
     from mlflow import MlflowClient
 
-    wanted = ("hydra.sweeper.study_name=two", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2")
+    wanted = ("hydra.sweeper.study_name=eight", "hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=4")
     rate = "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))"
     told = ("tracking=mlflow", "tracking.system_metrics_every_s=0")
     sent(tmp_path, [*overrides(tmp_path), *told, *wanted, rate]).succeeds()
-    study = Folder(tmp_path / "outputs" / "sweeps" / "two")
-    values = [study.result(number)["value"] for number in (0, 1)]
+    study = Folder(tmp_path / "outputs" / "sweeps" / "eight")
+    values = [study.result(number)["value"] for number in range(8)]
+    submissions = [study.submissions(number) for number in range(8)]
+    assert [len(each) for each in submissions] == [1] * 8 and {entry.slot for (entry,) in submissions} == set(range(4))
     assert [(row["status"], float(row["value"])) for row in study.table()] == [("complete", each) for each in values]
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
     parents = {run.info.run_id: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
     trials = {run.data.tags["trial"]: run for run in runs if run.info.run_id not in parents}
-    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    assert [run.info.status for run in runs] == ["FINISHED"] * 9
     assert {run.data.tags["mlflow.parentRunId"] for run in trials.values()} == set(parents) and len(parents) == 1
-    assert [trials[str(number)].data.metrics["dev/acc"] for number in (0, 1)] == values
+    assert [trials[str(number)].data.metrics["dev/acc"] for number in range(8)] == values
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp2"])
@@ -161,20 +105,17 @@ def test_two_nodes_find_what_one_process_finds(slurm, alone, request, strategy):
     if strategy not in STRATEGIES:
         pytest.skip("DeepSpeed is not installed")
     one, two = multirun(alone).run(0), request.getfixturevalue("on_two_nodes")[strategy]
-    results = [run_folder.read_json(folder / "result.json") for folder in (one, two)]
-    assert results[1]["metrics"] == pytest.approx(results[0]["metrics"], abs=2e-3)
+    assert result(two)["metrics"] == pytest.approx(result(one)["metrics"], abs=2e-3)
     assert losses(two) == pytest.approx(losses(one), rel=2e-4)
     assert all(torch.allclose(weights(one)[name], found, atol=2e-4) for name, found in weights(two).items())
 
 
 def test_at_the_time_limit_the_same_job_goes_on_and_ends_as_if_nothing_had_been(slurm, alone, overrides, tmp_path):
-    """timeout_min=10: submitit takes every USR2 for the time limit's."""
-    command = sent(tmp_path, [*overrides(tmp_path), *LONGER])
-    run = trains(command, tmp_path)
-    jobs = multirun(tmp_path)
-    slurm.ask("scancel", "--signal=USR2", jobs.job(0))
-    command.until(lambda: (Mailbox(run).result() or {}).get("status") == "preempted", "the end of the first start")
-    assert updates(run)[-1] < UPDATES
+    """A minute is the shortest limit that SLURM knows; it sends its signal up to half a minute early."""
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=5")
+    command = sent(tmp_path, [*overrides(tmp_path), *FORTY, *limit])
+    run, jobs = trains(command, tmp_path), multirun(tmp_path)
+    slurm.hold(*slurm.nodes(jobs.job(0)))
     command.succeeds()
     (entry,) = jobs.submissions(0)
     assert slurm.states(entry.job) == ["REQUEUED", "COMPLETED"]
@@ -182,7 +123,7 @@ def test_at_the_time_limit_the_same_job_goes_on_and_ends_as_if_nothing_had_been(
 
 
 def test_a_preempted_run_goes_on_when_the_others_have_gone(slurm, alone, overrides, tmp_path):
-    command = sent(tmp_path, [*overrides(tmp_path), *LONGER, "hydra.launcher.timeout_min=60"])
+    command = sent(tmp_path, [*overrides(tmp_path), *FORTY, "hydra.launcher.timeout_min=60"])
     run = trains(command, tmp_path)
     jobs = multirun(tmp_path)
     wanted = ("--partition=high", "--nodes=4", "--exclusive", "--output=/dev/null", "--parsable")
@@ -200,8 +141,8 @@ def test_runs_on_one_node_and_on_two_go_on_elsewhere_when_a_node_loses_its_power
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
-    one = sent(folders[0], [*overrides(folders[0]), *LONGER, WHOLE_NODES])
-    two = sent(folders[1], [*overrides(folders[1]), *LONGER, *TWO_NODES, "hardware.strategy=ddp", WHOLE_NODES])
+    one = sent(folders[0], [*overrides(folders[0]), *FORTY, WHOLE_NODES])
+    two = sent(folders[1], [*overrides(folders[1]), *FORTY, *TWO_NODES, "hardware.strategy=ddp", WHOLE_NODES])
     runs = []
     for command, folder in zip((one, two), folders, strict=True):
         runs.append(trains(command, folder))
@@ -215,7 +156,7 @@ def test_runs_on_one_node_and_on_two_go_on_elsewhere_when_a_node_loses_its_power
 def test_a_job_of_which_one_process_is_killed_is_submitted_again_and_that_is_counted(
     slurm, on_two_nodes, overrides, tmp_path
 ):
-    command = sent(tmp_path, [*overrides(tmp_path), *LONGER, *TWO_NODES, "hardware.strategy=ddp"])
+    command = sent(tmp_path, [*overrides(tmp_path), *FORTY, *TWO_NODES, "hardware.strategy=ddp"])
     run, jobs = trains(command, tmp_path), multirun(tmp_path)
     slurm.kill_process(slurm.nodes(jobs.job(0))[1])
     command.succeeds()

@@ -21,7 +21,6 @@ class Config:
     x: float = 0.5
     do: str = "return"
     trace: str | None = None
-    seconds: float = 0.0
 
 
 ConfigStore.instance().store(name="small", node=Config)
@@ -40,10 +39,6 @@ def app(cfg: Any) -> Any:
             if (Path(cfg.trace) / f"go-{me.folder.name}").exists():
                 break
             time.sleep(0.02)
-    if me and cfg.do == "sleep":
-        time.sleep(cfg.seconds)
-        with (Path(cfg.trace) / f"ends-{me.folder.name}").open("a") as file:
-            file.write(f"{os.getpid()}\n")
     if me and cfg.do == "learn":
         for point in range(3000):
             me.report(cfg.x, point=point)
