@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent / "sweep"))
 from printed import table
 
 from tests.cluster.machine import Command, Folder, NoSlurm, Slurm, running
-from tests.cluster.runs import EVERY, LONGER, OF_ALL, WHOLE_NODES, multirun, sent, told, trains
+from tests.cluster.runs import EVERY, LONGER, OF_ALL, WHOLE_NODES, events, multirun, sent, told, trains
 
 Times = dict[str, list[float]]
 
@@ -38,11 +38,12 @@ def killers(slurm: Slurm, jobs: Folder) -> dict[str, Callable[[], object]]:
     }
 
 
-def first_update(command: Command, run: Path, since: float) -> float:
-    """Seconds from `since`, by the clock on the wall, to the first update told after it."""
+def first_update(command: Command, run: Path, since: float, starts: int = 0) -> float:
+    """Seconds from `since`, by the clock on the wall, to the first update that was told after so many starts."""
 
     def found() -> float | None:
-        return next((event["ms"] / 1000 for event in told(run) if event["ms"] / 1000 > since), None)
+        began = [event["ms"] for event in events(run) if event["event"] == "start"][starts:]
+        return next((event["ms"] / 1000 for event in told(run) if began and event["ms"] > began[0]), None)
 
     return command.until(found, "an update") - since
 
@@ -58,9 +59,9 @@ def one_round(slurm: Slurm, folder: Path, draw: random.Random, times: Times) -> 
         times["submission"].append(first_update(command, run, entry.submitted))
         kinds = killers(slurm, jobs)
         for kind in draw.sample(list(kinds), len(kinds)):
-            death = time.time()
+            death, starts = time.time(), sum(event["event"] == "start" for event in events(run))
             kinds[kind]()
-            times[kind].append(first_update(command, run, death))
+            times[kind].append(first_update(command, run, death, starts))
             print(f"{kind}: {times[kind][-1]:.1f} s", file=sys.stderr, flush=True)
             reached = told(run)[-1]["step"]
             command.until(lambda reached=reached: told(run)[-1]["step"] > reached + 2 * EVERY, "a checkpoint")

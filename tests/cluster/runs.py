@@ -51,13 +51,17 @@ def trains(command: Command, folder: Path, number: int = 0) -> Path:
     return command.until(found, f"updates of job {number}")
 
 
-def told(run: Path) -> list[dict[str, Any]]:
-    """What it told of its updates, oldest first. A line that is being written does not count."""
+def events(run: Path) -> list[dict[str, Any]]:
+    """What it told, oldest first. A line that is being written does not count."""
     if not (run / "events.jsonl").exists():
         return []
     lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
-    events = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [event for event in events if "train/loss" in event.get("values", ())]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def told(run: Path) -> list[dict[str, Any]]:
+    """Of its updates."""
+    return [event for event in events(run) if "train/loss" in event.get("values", ())]
 
 
 def updates(run: Path) -> list[int]:

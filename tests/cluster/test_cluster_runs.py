@@ -135,6 +135,16 @@ def test_a_preempted_run_goes_on_when_the_others_have_gone(slurm, alone, overrid
     assert_same_end(run, multirun(alone).run(0))
 
 
+def test_a_cancelled_run_is_submitted_again_and_ends_as_if_nothing_had_been(slurm, alone, overrides, tmp_path):
+    """It gets SIGTERM, saves and says that it can go on."""
+    command = sent(tmp_path, [*overrides(tmp_path), *FORTY])
+    run, jobs = trains(command, tmp_path), multirun(tmp_path)
+    slurm.ask("scancel", jobs.job(0))
+    command.succeeds()
+    assert [slurm.states(entry.job) for entry in jobs.submissions(0)] == [["CANCELLED"], ["COMPLETED"]]
+    assert_same_end(run, multirun(alone).run(0))
+
+
 def test_runs_on_one_node_and_on_two_go_on_elsewhere_when_a_node_loses_its_power(
     slurm, alone, on_two_nodes, overrides, tmp_path
 ):
