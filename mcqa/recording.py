@@ -23,9 +23,8 @@ from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.patience import patiently
-from mcqa.preemption import Preempted
 from mcqa.question import fingerprint
-from mcqa.sweep.trial import Pruned, Trial
+from mcqa.sweep.trial import Preempted, Pruned, Trial
 
 log = logging.getLogger(__name__)
 

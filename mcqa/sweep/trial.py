@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat
 
+from mcqa.errors import McqaError
 from mcqa.sweep.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ VARIABLE = "MCQA_TRIAL"
 
 class Pruned(Exception):
     """Raise it to end a trial that should be pruned; its value is the last one reported."""
+
+
+class Preempted(McqaError):
+    """Raise it where the trial was asked to stop, has saved, and can go on: it is submitted again."""
 
 
 class Trial:
