@@ -76,6 +76,10 @@ class Trial:
         reports = self._mailbox.reports()
         return reports[-1].value if reports else None
 
+    def end(self, result: Mapping[str, Any]) -> None:
+        """Write its result, for an app that has more to say than its value. A trial that was cancelled has one."""
+        self._mailbox.write_result(result)
+
 
 def current() -> Trial | None:
     """The trial that this process runs; None outside a study."""
