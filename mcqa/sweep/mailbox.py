@@ -96,7 +96,7 @@ class Mailbox:
         return found if isinstance(found, dict) and "status" in found else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Of a trial that was cancelled the first one stays: its job saves and says how it stopped, which is too late."""
+        """Of a trial that was cancelled the first one stays, for its job saves and then says how it was stopped."""
         if not self.is_cancelled():
             _write(self.folder / "result.json", result)
 
