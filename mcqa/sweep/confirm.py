@@ -13,7 +13,7 @@ from typing import Any
 from mcqa import run_folder
 from mcqa.sweep.answer import answer
 from mcqa.sweep.confirmed import FILE
-from mcqa.sweep.controller import Known
+from mcqa.sweep.events import Known
 from mcqa.sweep.loop import outcome
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.recorded import Recorded, Trial

@@ -204,7 +204,7 @@ def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_ever
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
     answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
     monkeypatch.setattr("mcqa.sweep.dispatch.check", lambda *_: answers.pop(0))
-    monkeypatch.setattr("mcqa.sweep.driver.PATIENCE_S", 5.0)
+    monkeypatch.setattr("mcqa.sweep.search.PATIENCE_S", 5.0)
     with pytest.raises(ConfigError, match="no node answers"):
         app(value_of_x, *arguments)
     app(value_of_x, *arguments)
@@ -525,7 +525,7 @@ def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_re
     commits = iter(["a" * 40, "b" * 40 + "+dirty"])
     for number in (2, 4):
         commit = next(commits)
-        monkeypatch.setattr("mcqa.sweep.driver.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.sweep.asked.commit_of", lambda folder, commit=commit: commit)
         monkeypatch.setattr("mcqa.sweep.job.commit_of", lambda folder, commit=commit: commit)
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
     said = capsys.readouterr().out

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from mcqa.errors import ConfigError
 from mcqa.sweep.backends import SubmissionError
-from mcqa.sweep.controller import COMPLETE, LEFT_RUNNING, Controller, Known, Limits, Outcome
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.events import COMPLETE, LEFT_RUNNING, Known, Limits, Outcome
 from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, found
 from mcqa.sweep.mailbox import Entry, Mailbox
