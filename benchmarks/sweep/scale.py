@@ -190,13 +190,13 @@ def restart(folder: Path) -> dict:
     """What a controller does before it goes on with the study in the folder."""
     began = time.perf_counter()
     from mcqa.sweep.controller import Controller
+    from mcqa.sweep.earlier import found
     from mcqa.sweep.events import Limits
-    from mcqa.sweep.search import found_in
 
     imported = time.perf_counter()
     study = opened(folder, "random")
     read = time.perf_counter()
-    known = [found_in(folder, one) for one in study.known()]
+    known = [found(folder, one.trial, one.outcome) for one in study.known()]
     Controller(Limits(len(known), 1, None, 2, None), known, time.time())
     ended = time.perf_counter()
     return {

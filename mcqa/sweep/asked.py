@@ -38,7 +38,7 @@ def asked_for(given: Sweep, options: Options) -> Asked:
     directions = _directions(given, options, tree)
     if given.hooks and not problems:
         problems += given.hooks.check(tree, space, options.metric, directions, options.pruner.get("name") != "none")
-    running.refuse([*problems, *_lacking(options, space, tree, directions)])
+    running.refuse([*problems, *_unconfirmable(options, space, tree, directions)])
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
     return Asked(given, options, tree, space, directions, folder)
@@ -56,15 +56,12 @@ def _directions(given: Sweep, options: Options, tree: Tree) -> list[Direction]:
     return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
 
 
-def _lacking(options: Options, space: Space, tree: Tree, directions: Sequence[Direction]) -> list[str]:
-    problems = []
-    if options.n_trials is None and options.sampler.get("name") != samplers.GRID:
-        problems.append("hydra.sweeper.n_trials: a study needs to know how many trials; give a number.")
-    if options.confirm:
-        from mcqa.sweep import confirm
+def _unconfirmable(options: Options, space: Space, tree: Tree, directions: Sequence[Direction]) -> list[str]:
+    if not options.confirm:
+        return []
+    from mcqa.sweep import confirm
 
-        problems += confirm.problems(tree, [dimension.name for dimension in space.dimensions], directions)
-    return problems
+    return confirm.problems(tree, [dimension.name for dimension in space.dimensions], directions)
 
 
 def _check_search(options: Options, space: Space, directions: Sequence[Direction]) -> None:

@@ -41,6 +41,6 @@ def state(known: Sequence[Known], n_trials: int | None) -> str:
     return f"  goes on: {ended} trials have ended, {len(known) - ended} had begun"
 
 
-def other_code(began: str | None, now: str | None) -> str:
-    """Where a study goes on with another commit than it began with."""
-    return f"Note: the study began on commit {short_commit(began)} and goes on with {short_commit(now)}."
+def other_code(what: str, began: str | None, now: str | None) -> str:
+    """Where it goes on with another commit than it began with."""
+    return f"Note: {what} began on commit {short_commit(began)} and goes on with {short_commit(now)}."

@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mcqa.errors import ConfigError
-from mcqa.run_folder import shown
 from mcqa.sweep import events as e
 from mcqa.sweep.backends import Backend, SubmissionError
 from mcqa.sweep.controller import Controller
+from mcqa.sweep.earlier import outcome
 from mcqa.sweep.identity import moved, set_aside
 from mcqa.sweep.live import Live
-from mcqa.sweep.mailbox import FINAL, PREEMPTED, Entry, Mailbox, unreadable
+from mcqa.sweep.mailbox import FINAL, PREEMPTED, Mailbox
 from mcqa.sweep.outcomes import problem_of
 from mcqa.sweep.study import Study
+from mcqa.sweep.unfinished import SAME_COMMAND
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Loop:
     """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
 
     objectives: how many values a complete trial must have, else it failed; 0: none are asked for.
-    goes_on: whether the same command takes up what this one leaves.
+    again: the command that takes up what this one leaves, for the user.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class Loop:
         live: Live,
         observers: Sequence[Observer] = (),
         objectives: int = 0,
-        goes_on: bool = True,
+        again: str = SAME_COMMAND,
     ) -> None:
         self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
         self.folder, self.live, self.observers, self.objectives = folder, live, observers, objectives
-        self.goes_on = goes_on
+        self.again = again
         self.running: dict[int, Running] = {}
         self.leaving: set[str] = set()  # jobs that have written their results
         self.interrupts = 0
@@ -126,8 +127,8 @@ class Loop:
         if not left:
             return
         run = f"{left} jobs run" if left > 1 else "1 job runs"
-        where = "; the same command goes on with them" if self.goes_on else f" in {shown(self.folder)}"
-        self._say(f"Stopped asking. {run} on{where}. Ctrl-C again within {SECOND_S:.0f} s cancels them.")
+        again = f"Ctrl-C again within {SECOND_S:.0f} s cancels them"
+        self._say(f"Stopped asking. {run} on; {self.again} goes on with them. {again}.")
         until = time.monotonic() + SECOND_S
         while time.monotonic() < until and not self.interrupts:
             time.sleep(0.1)
@@ -136,7 +137,7 @@ class Loop:
             self._say(self._cancelled())
 
     def _cancelled(self) -> str:
-        return "Cancelled the jobs" + ("; the same command submits them again." if self.goes_on else ".")
+        return f"Cancelled the jobs; {self.again} submits them again."
 
     def _say(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -266,22 +267,6 @@ class Loop:
                 tell(observer)
             except Exception as error:
                 log.warning("%s failed: %s: %s", type(observer).__name__, type(error).__name__, error)
-
-
-def outcome(result: dict[str, Any]) -> e.Outcome:
-    """Of a result.json. What cannot be read is a failure."""
-    if problem := unreadable(result):
-        return e.Outcome("failed", None, problem)
-    value, error = result.get("value"), result.get("error")
-    values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
-    return e.Outcome(result["status"], values, None if error is None else str(error))
-
-
-def found(number: int, told: e.Outcome | None, entries: Sequence[Entry]) -> e.Known:
-    """A trial that an earlier controller asked for, with what its job.json says of its submissions."""
-    last = entries[-1] if entries else None
-    job = None if last is None or last.end == "refused" else last.job or last.token
-    return e.Known(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
 
 
 def _size(path: str) -> int:

@@ -1,7 +1,7 @@
 """Run the jobs of a study or a product until there are no more: the controller, its loop and a backend meet here."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,9 @@ from mcqa.sweep.live import Live
 from mcqa.sweep.loop import Loop, Observer
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.study import Study
+from mcqa.sweep.unfinished import SAME_COMMAND
+
+PATIENCE_S = 40.0  # with a cluster that refuses what it took before
 
 
 def run(
@@ -33,11 +36,11 @@ def run(
     folder: Path,
     observers: Sequence[Observer] = (),
     directions: Sequence[Direction] = (),
-    goes_on: bool = True,
+    again: str = SAME_COMMAND,
 ) -> tuple[str, Controller]:
     """Returns the controller's reason to end, and the controller as it was then.
 
-    directions: of a study; a job of anything else needs no value.
+    directions: of a study; a job of anything else needs no value. again: the command that goes on with it.
     """
     backend = _backend(given, options)
     controller = Controller(limits, known, time.time())
@@ -45,7 +48,7 @@ def run(
     noun = "trial" if directions else "job"
     live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun)
     compose = partial(given.write_trial, folder)
-    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), goes_on)
+    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), again)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)
@@ -65,6 +68,18 @@ def _backend(given: Sweep, options: Options) -> Backend:
         return dispatch.launcher_of(given, run_folder.read_yaml(folder / "config.yaml"))
 
     return for_launcher(launcher, make_job, options.n_jobs, launcher_of)
+
+
+def refuse_what_cannot_run(given: Sweep, trees: Callable[[], Iterable[Tree]], folder: Path, goes_on: bool) -> None:
+    """Of what goes on it is asked again for a while: SLURM may be away, or a node, at the very moment.
+
+    Raises:
+        ConfigError: with what keeps jobs with these configurations from running.
+    """
+    until = time.monotonic() + (PATIENCE_S if goes_on else 0.0)
+    while (problems := dispatch.check(given, trees(), folder)) and time.monotonic() < until:
+        time.sleep(PATIENCE_S / 10)
+    refuse(problems)
 
 
 def write_multirun(given: Sweep, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,14 @@ from mcqa.errors import SweepError
 from mcqa.sweep import dispatch, greeting, identity, running
 from mcqa.sweep.asked import Asked, asked_for, description_of, storage_of
 from mcqa.sweep.controller import Controller
-from mcqa.sweep.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Known, Limits
+from mcqa.sweep.earlier import begun, found
+from mcqa.sweep.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits
 from mcqa.sweep.given import Sweep
-from mcqa.sweep.loop import Observer, found
-from mcqa.sweep.mailbox import Mailbox
+from mcqa.sweep.loop import Observer
 from mcqa.sweep.options import Options
 from mcqa.sweep.running import say
 from mcqa.sweep.study import OptunaStudy, Plan
 from mcqa.sweep.unfinished import unfinished
-
-PATIENCE_S = 40.0  # with a cluster that refuses what it took before
 
 
 def run(given: Sweep, options: Options) -> list[Any]:
@@ -31,7 +30,8 @@ def run(given: Sweep, options: Options) -> list[Any]:
     description = description_of(asked)
     if given.is_dry_run:
         return _look(asked, description)
-    running.refuse(_refused(asked))
+    trees = partial(dispatch.trees_of, given, asked.space)
+    running.refuse_what_cannot_run(given, trees, asked.folder, goes_on=(asked.folder / identity.STUDY).exists())
     asked.folder.mkdir(parents=True, exist_ok=True)
     with identity.only_controller(asked.folder):
         reason, controller = _searched(asked, description)
@@ -53,17 +53,6 @@ def _look(asked: Asked, description: Mapping[str, Any]) -> list[Any]:
     return dispatch.show(given, folder, trees, left, options)
 
 
-def _refused(asked: Asked) -> list[str]:
-    """What keeps its jobs from running. Of a study that goes on it is asked again for a while: SLURM may be away, or a
-    node, at the very moment."""
-    given, space, folder = asked.given, asked.space, asked.folder
-    patience = PATIENCE_S if (folder / "study.yaml").exists() else 0.0
-    until = time.monotonic() + patience
-    while (problems := dispatch.check(given, dispatch.trees_of(given, space), folder)) and time.monotonic() < until:
-        time.sleep(PATIENCE_S / 10)
-    return problems
-
-
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
@@ -75,9 +64,9 @@ def _searched(asked: Asked, wanted: Mapping[str, Any]) -> tuple[str, Controller]
     identity.write_description(folder, description)
     running.write_multirun(given, folder)
     if description["commit"] != wanted["commit"]:
-        say(greeting.other_code(description["commit"], wanted["commit"]))
+        say(greeting.other_code("the study", description["commit"], wanted["commit"]))
     _make_way(folder, study)
-    known = [found_in(folder, trial) for trial in study.known()]
+    known = [found(folder, trial.trial, trial.outcome) for trial in study.known()]
     observers = _observers(asked, description)
     say(*greeting.lines(folder, description, asked.space), greeting.state(known, options.n_trials))
     limits = Limits(options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
@@ -107,11 +96,6 @@ def _make_way(folder: Path, study: OptunaStudy) -> None:
             say(identity.moved(known.trial, aside))
 
 
-def found_in(folder: Path, known: Known) -> Known:
-    """A trial that an earlier controller asked for, with what its folder says of its submissions."""
-    return found(known.trial, known.outcome, Mailbox(folder / "trials" / str(known.trial)).jobs())
-
-
 def _observers(asked: Asked, description: Mapping[str, Any]) -> Sequence[Observer]:
     params = {key: value for key, value in description.items() if key not in ("base", "created")}
     hooks = asked.given.hooks
@@ -134,7 +118,7 @@ def _confirm(asked: Asked) -> str | None:
     if not jobs:
         say("No trial is complete, so there is nothing to confirm.")
         return None
-    known = confirm.known(folder, len(jobs))
+    known = begun(folder, len(jobs))
     say("Confirming, each a whole run measured on test:")
     say(*(f"  job {number}: {confirm.named(job)}" for number, job in enumerate(jobs)))
     plan = Plan([job["overrides"] for job in jobs], known)
