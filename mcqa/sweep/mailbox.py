@@ -122,7 +122,11 @@ class Mailbox:
     def forget_preemption(self) -> None:
         """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
         if self.result() is not None and not self.is_over():
-            patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
+            self.forget_result()
+
+    def forget_result(self) -> None:
+        """With it nobody may run the job again."""
+        patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
     # ---- pruning and signs of life
 
