@@ -64,6 +64,7 @@ class World:
     """
 
     name = "fake"
+    grace_s = 1.0
 
     def __init__(self, seed: int = 0) -> None:
         self.now, self.rounds, self.spent = 1.7e9, 0, (0.0, 0.0)

@@ -30,7 +30,6 @@ from mcqa.sweep.unfinished import SAME_COMMAND
 log = logging.getLogger(__name__)
 
 SECOND_S = 5.0  # in which a second Ctrl-C cancels the jobs that the first one left running
-GRACE_S = 1.0  # for the result of a job that is over to appear on a shared file system
 
 
 class Observer(Protocol):
@@ -169,20 +168,28 @@ class Loop:
             yield e.Ended(number, self._judged(outcome(result)))
         elif over and result is not None:
             self._forget(number)
-            yield e.Preempted(number, running.attempt)
+            yield self._preempted(number, running, result.get("error"))
         elif over:
             now = time.monotonic()
             running.over = now if running.over is None else running.over
-            if now - running.over >= GRACE_S:
+            os.listdir(running.box.folder)  # a network file system may remember for long that a file was not there
+            if now - running.over >= self.backend.grace_s:
                 self._forget(number)
                 yield self._vanished(number, running)
 
-    def _vanished(self, number: int, running: Running) -> e.Event:
+    def _preempted(self, number: int, running: Running, words: str | None) -> e.Event:
+        """A job that was stopped before it saved anything is counted as lost, or it might go on like that for ever."""
+        submitted = next((entry.submitted for entry in reversed(running.box.jobs())), 0.0)
+        if running.box.saved_since(submitted):
+            return e.Preempted(number, running.attempt)
+        return self._vanished(number, running, f"{words or 'Stopped'} before it had saved anything new".strip())
+
+    def _vanished(self, number: int, running: Running, words: str | None = None) -> e.Event:
         """Noted in job.json, so that a restart knows how often it has happened."""
         if running.counted:
             return e.Preempted(number, running.attempt)
         running.box.end_job("vanished")
-        reason = self.backend.reason(running.job) if running.job else "it ended while nobody watched"
+        reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
         return e.Vanished(number, running.attempt, reason)
 
     def _judged(self, told: e.Outcome) -> e.Outcome:

@@ -146,6 +146,15 @@ class Mailbox:
         except OSError:
             return None
 
+    def saved_since(self, moment: float) -> bool:
+        """Whether anything happened in `checkpoints` of its folder, or of the run folder that it names, since then."""
+        kept = self.folder / "run_folder"
+        folder = Path(kept.read_text("utf-8").strip()) if kept.exists() else self.folder
+        try:
+            return (folder / "checkpoints").stat().st_mtime >= moment
+        except OSError:
+            return False
+
     # ---- submissions
 
     def jobs(self) -> list[Entry]:

@@ -40,7 +40,10 @@ class Pruned(Exception):
 
 
 class Preempted(McqaError):
-    """Raise it where the trial was asked to stop, has saved, and can go on: it is submitted again."""
+    """Raise it where the trial was asked to stop, has saved, and can go on: it is submitted again.
+
+    Saved means in the folder `checkpoints` of the trial's own; a start that left nothing new there counts as lost.
+    """
 
 
 class Trial:

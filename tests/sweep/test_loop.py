@@ -35,7 +35,13 @@ def vanishes(box, attempt):
 def preempted_twice(box, attempt):
     if attempt == 2:
         return completes(box, attempt)
+    (box.folder / "checkpoints" / str(attempt)).mkdir(parents=True, exist_ok=True)
     box.write_result({"status": "preempted", "value": None})
+    return "over"
+
+
+def preempted_in_vain(box, attempt):
+    box.write_result({"status": "preempted", "value": None, "error": "Stopped by SIGTERM."})
     return "over"
 
 
@@ -47,6 +53,7 @@ class Jobs:
     """A backend. deeds: by trial; the others complete."""
 
     name = "fake"
+    grace_s = 0.0
 
     def __init__(self, **deeds: Deed) -> None:
         self.deeds = {int(name.removeprefix("t")): deed for name, deed in deeds.items()}
@@ -109,11 +116,6 @@ class Studied(Plan):
         return {number: outcome.status for number, outcome in self.told}
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.loop.GRACE_S", 0.0)
-
-
 def loop(folder, study, jobs, known=(), compose=None, observers=(), objectives=0, **limits):
     every = {"n_trials": 4, "n_jobs": 2, "max_failures": None, "max_resubmits": 2, "timeout_s": None} | limits
     controller = Controller(Limits(**every), known, time.time())
@@ -151,7 +153,7 @@ def test_a_job_that_vanishes_is_submitted_again_and_fails_in_the_end_with_its_re
 
 
 def test_a_result_that_appears_shortly_after_its_job_is_over_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.loop.GRACE_S", 30.0)
+    monkeypatch.setattr(Jobs, "grace_s", 30.0)
     study, jobs = Studied(1), Jobs(t0=vanishes)
 
     def slept(seconds):  # once the job is known to be over
@@ -167,6 +169,13 @@ def test_a_trial_that_is_preempted_goes_on_as_often_as_it_takes(tmp_path):
     loop(tmp_path, study, jobs, n_trials=1, max_resubmits=0).run(0.0)
     assert [attempt for _, attempt, _ in jobs.submitted] == [0, 1, 2]
     assert study.ends == {0: "complete"}
+
+
+def test_a_trial_that_is_always_stopped_before_it_saves_fails_in_the_end(tmp_path):
+    study, jobs = Studied(1), Jobs(t0=preempted_in_vain)
+    loop(tmp_path, study, jobs, n_trials=1, max_resubmits=2).run(0.0)
+    assert len(jobs.submitted) == 3
+    assert study.told == [(0, Outcome("failed", None, "Stopped by SIGTERM. before it had saved anything new"))]
 
 
 def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_path):

@@ -27,6 +27,8 @@ class Backend(Protocol):
     """Nothing here waits for a trial, save for debugging, and none of it needs a thread."""
 
     name: str
+    grace_s: float
+    """For the result of a job that is over to appear on the file system."""
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         """The job of the trial in `folder`, which is written down in its job.json too.

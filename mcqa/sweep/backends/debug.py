@@ -10,6 +10,7 @@ from mcqa.sweep.mailbox import Entry, Mailbox
 
 class Debug:
     name = "debug"
+    grace_s = 0.0
 
     def __init__(self, make_job: MakeJob) -> None:
         self._make_job = make_job

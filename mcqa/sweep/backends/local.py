@@ -28,6 +28,7 @@ TOKEN = "MCQA_TOKEN"
 
 class Local:
     name = "local"
+    grace_s = 1.0
 
     def __init__(
         self,

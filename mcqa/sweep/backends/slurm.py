@@ -28,6 +28,7 @@ REQUEUED_AS_A_RULE = {"NODE_FAIL", "PREEMPTED"}
 
 class Slurm:
     name = "slurm"
+    grace_s = 5.0
 
     def __init__(
         self,
