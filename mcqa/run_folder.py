@@ -39,13 +39,22 @@ def create(outputs: str, name: str, tree: Mapping[str, Any], overrides: Sequence
     Two runs that start in the same second do not meet.
     """
     folder = Path(outputs).absolute() / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"outputs={outputs}: no folder can be made there: {error.strerror or error}.") from error
+    make(folder)
     write_yaml(folder / "overrides.yaml", list(overrides))
     write_yaml(folder / "config.yaml", dict(tree))
     return folder
+
+
+def make(folder: Path, exist_ok: bool = False) -> None:
+    """
+    Raises:
+        ConfigError: it cannot be made, or, exist_ok=False, is there already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"{folder}: no folder can be made there: {why}. outputs= says where runs go.") from error
 
 
 def open_existing(path: str) -> Path:

@@ -81,6 +81,7 @@ def preview(config: Config, tree: Tree) -> None:
     longest = max(len(example.input_ids) for example in training.examples)
     needed = memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer)), longest)
     preview.show(Console(), config, tree, data, training, tokenizer, updates, memory.described(config, needed))
+    memory.check(config, needed)
 
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:

@@ -344,3 +344,11 @@ def written_as_published(folder, data, files):
         ]
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def test_dry_run_ends_with_an_error_where_the_weights_cannot_fit(small, capsys, monkeypatch):
+    monkeypatch.setattr("mcqa.memory.available", lambda machine: 1e6)
+    config, tree = configured([*small, "dry_run=true", "peft=none"])
+    with pytest.raises(ConfigError, match="weights, gradients and optimizer state alone"):
+        train.preview(config, tree)
+    assert "it will not fit" in " ".join(capsys.readouterr().out.split())

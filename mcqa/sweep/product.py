@@ -44,7 +44,7 @@ def run(given: Sweep, options: Options) -> list[Any]:
         return _look(product, trees)
     goes_on = (product.folder / identity.PRODUCT).exists()
     running.refuse_what_cannot_run(given, lambda: trees, product.folder, goes_on)
-    product.folder.mkdir(parents=True, exist_ok=True)
+    run_folder.make(product.folder, exist_ok=True)
     with identity.only_controller(product.folder):
         reason, controller = _run(product)
     return _ended(product, reason, controller)

@@ -32,7 +32,7 @@ def run(given: Sweep, options: Options) -> list[Any]:
         return _look(asked, description)
     trees = partial(dispatch.trees_of, given, asked.space)
     running.refuse_what_cannot_run(given, trees, asked.folder, goes_on=(asked.folder / identity.STUDY).exists())
-    asked.folder.mkdir(parents=True, exist_ok=True)
+    run_folder.make(asked.folder, exist_ok=True)
     with identity.only_controller(asked.folder):
         reason, controller = _searched(asked, description)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):

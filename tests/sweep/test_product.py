@@ -314,3 +314,10 @@ def test_a_job_that_a_user_cancelled_is_not_sent_again(app, rounds, slurm):
     with pytest.raises(SweepError, match=r"^1 of 2 jobs failed[^\n]*\n  job 0: cancelled by mcqa\.jobs$"):
         app(pytest.fail, "x=0.1,0.2", *SLURM, SLOWLY)
     assert submitted(slurm) == 2
+
+
+@pytest.mark.parametrize("study", [[], ["hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2"]])
+def test_a_place_in_which_no_folder_can_be_made_is_told_in_a_line(app, tmp_path, study):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="no folder can be made there"):
+        app(lambda cfg: cfg.x, "x=0.1,0.2", f"hydra.sweep.dir={tmp_path}/file/there", *study)
