@@ -13,14 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from mcqa.errors import McqaError
+from mcqa.sweep.trial import Preempted
 
 FOR_THE_FIRST_S = 30.0
 """How long the other processes of a job wait for the first one, whose end is the job's."""
-
-
-class Preempted(McqaError):
-    """The run was asked to stop, and can go on from where it is."""
 
 
 class Watch:

@@ -278,8 +278,8 @@ def together(config: HardwareConfig) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from mcqa.preemption import Preempted, watch
-        from mcqa.sweep.trial import Pruned
+        from mcqa.preemption import watch
+        from mcqa.sweep.trial import Preempted, Pruned
 
         if isinstance(error, Pruned | Preempted):
             raise

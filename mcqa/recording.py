@@ -23,9 +23,8 @@ from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.patience import patiently
-from mcqa.preemption import Preempted
 from mcqa.question import fingerprint
-from mcqa.sweep.trial import Pruned, Trial
+from mcqa.sweep.trial import Preempted, Pruned, Trial
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +184,8 @@ def _recorded(
     if trial is None:
         tracking.send_unsent(config.tracking, _outputs(config))
     ending: Ending = ("failed", "FAILED", None)
-    patiently(lambda: (folder / "result.json").unlink(missing_ok=True))  # of an earlier start: it holds no longer
+    if trial is None:
+        patiently(lambda: (folder / "result.json").unlink(missing_ok=True))  # of an earlier start: it holds no longer
     record = Record(config, tree, folder, console, trial)
     try:
         with preemption.patience(patient=False):
@@ -232,7 +232,10 @@ def _finish(record: Record, ending: Ending) -> None:
         "pruned",
     ):  # the best trial is trained again where its weights are wanted
         shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
-    run_folder.write_json(record.folder / "result.json", result)
+    if record.trial:
+        record.trial.end(result)
+    else:
+        run_folder.write_json(record.folder / "result.json", result)
     record.keep(record.folder / "result.json")
     record.tracker.finish(ended)
 

@@ -18,11 +18,13 @@ import torch
 import torch.distributed as dist
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerState
+from transformers.trainer_utils import SaveStrategy
 
 from mcqa import checkpoints, preemption
 from mcqa.errors import TrainingError
 from mcqa.patience import FULL, is_stall
 from mcqa.run_folder import shown
+from mcqa.sweep.trial import Preempted
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +88,7 @@ class Resumable(Trainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir)
         with preemption.patience():
             newest = self._newest(folder)
-            sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled  # whose weights only the loop can load
-            if newest is not None and _is_finished(newest) and not sharded:
+            if newest is not None and _is_finished(newest) and not self._is_sharded:  # which only the loop can load
                 self.state = TrainerState.load_from_json(str(newest / checkpoints.STATE))
                 self._find_best(newest)
                 self._load_best_model()
@@ -109,10 +110,10 @@ class Resumable(Trainer):  # type: ignore[misc]
         try:
             if self.saves.stopping:
                 preemption.watch().check()
-                raise preemption.Preempted("Stopped by a signal to another process of the run.")
+                raise Preempted("Stopped by a signal to another process of the run.")
             with preemption.patience(patient=self.args.world_size > 1):
                 found: dict[str, float] = self.measured()
-        except preemption.Preempted:
+        except Preempted:
             self.saves.stopping = True
             self._save_checkpoint(self.model_wrapped, None)
             raise
@@ -150,34 +151,50 @@ class Resumable(Trainer):  # type: ignore[misc]
         self.saves.saved = time.monotonic()
         self.saves.took = self.saves.saved - began
         if self.saves.stopping:
-            raise preemption.Preempted(f"Stopped by {preemption.watch().asked or 'another process of the run'}.")
+            raise Preempted(f"Stopped by {preemption.watch().asked or 'another process of the run'}.")
 
     def _attempt(self, model: Any, folder: Path) -> tuple[str | None, bool]:
-        """Why the checkpoint could not be written in one of the processes, and whether that may pass."""
+        """Why the checkpoint could not be written in one of the processes, and whether that may pass.
+
+        Raises:
+            Exception: where it is no matter of the disk, in the process that it happened to; DistError in the others.
+        """
         problem: Exception | None = None
         try:
             self._write(model, folder)
-        except preemption.Preempted:
+        except Preempted:
             raise
         except Exception as error:  # a full disk has many names: OSError, RuntimeError of torch, of safetensors
+            if self._is_sharded and _is_of_disk(error, folder):  # the others wait within the writing, not out here
+                raise TrainingError(_not_written(folder, self.state.global_step, str(error))) from error
+            if self._is_sharded:
+                raise
             problem = error
-        failed, final = agreed([problem is not None, not _may_pass(problem)], self.args.device)
-        if not failed and self.args.should_save:
+        if not self._failed(problem) and self.args.should_save:
             try:
                 self.settle()
                 checkpoints.commit(folder, self.state.global_step)
             except OSError as error:
                 problem = error
-        failed, final = agreed([problem is not None, final or not _may_pass(problem)], self.args.device)
-        if failed and self.args.should_save:
+        if not self._failed(problem):
+            return None, False
+        if self.args.should_save:
             shutil.rmtree(checkpoints.aside(folder), ignore_errors=True)
         if problem is not None and not _is_of_disk(problem, folder):
             raise problem
-        return (str(problem or "in another process") if failed else None), not final
+        return _of_all(problem, folder)
+
+    def _failed(self, problem: Exception | None) -> bool:
+        return agreed([problem is not None], self.args.device)[0]
+
+    @property
+    def _is_sharded(self) -> bool:
+        return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
 
     def _write(self, model: Any, folder: Path) -> None:
         self._is_writing = True
-        try:
+        strategy, self.args.save_strategy = self.args.save_strategy, SaveStrategy.NO  # else all wait for the first one,
+        try:  # which may have failed, only to look for the best checkpoint: _find_best does
             Trainer._save_checkpoint(self, model, None)  # TRL's would write a model card beside
             unlogged = {
                 "loss": self._tr_loss.item(),
@@ -187,7 +204,7 @@ class Resumable(Trainer):  # type: ignore[misc]
             place = checkpoints.aside(folder) / checkpoints.name(self.state.global_step)
             (place / _unlogged(self.args.process_index)).write_text(json.dumps(unlogged))
         finally:
-            self._is_writing = False
+            self._is_writing, self.args.save_strategy = False, strategy
 
     # --- going on -----------------------------------------------------------------------------------------------------
 
@@ -249,8 +266,19 @@ def _unlogged(process: int) -> str:
     return f"unlogged_{process}.json"
 
 
-def _may_pass(problem: Exception | None) -> bool:
-    return problem is None or (isinstance(problem, OSError) and is_stall(problem))
+def _of_all(problem: Exception | None, folder: Path) -> tuple[str, bool]:
+    """The reason of the first process that has one, with its rank, and whether waiting may help all that have one."""
+    mine = None if problem is None else (str(problem), _may_pass(problem))
+    told: list[tuple[str, bool] | None] = [mine]
+    if _has_others():
+        told = [None] * dist.get_world_size()
+        dist.all_gather_object(told, mine)
+    failed = [(f"rank {rank}: " if rank else "", *one) for rank, one in enumerate(told) if one is not None]
+    return "".join(failed[0][:2]), all(may_pass for _, _, may_pass in failed)
+
+
+def _may_pass(problem: Exception) -> bool:
+    return isinstance(problem, OSError) and is_stall(problem)
 
 
 def _is_of_disk(problem: Exception, folder: Path) -> bool:

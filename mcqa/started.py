@@ -16,7 +16,7 @@ from mcqa.config import Config, EvaluateConfig, typed
 from mcqa.door import calm_libraries
 from mcqa.errors import McqaError
 from mcqa.failures import Failure
-from mcqa.preemption import Preempted
+from mcqa.sweep.trial import Preempted
 
 
 def main() -> None:

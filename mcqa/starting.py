@@ -21,8 +21,8 @@ from mcqa import preemption, processes, run_folder
 from mcqa.config import HardwareConfig
 from mcqa.errors import ProcessError
 from mcqa.failures import Failure, reported
-from mcqa.preemption import Preempted
 from mcqa.sweep import trial
+from mcqa.sweep.trial import Preempted
 
 GRACE_S = 15.0  # for the others to notice a failure by themselves and to end in order
 STOPPING_S = 120.0  # for what a run still writes when the user or a scheduler stops it

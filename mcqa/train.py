@@ -42,12 +42,10 @@ def main(tree: Tree, overrides: list[str]) -> None:
     hardware.check(config.hardware)
     create = partial(trial.own_folder, partial(run_folder.create, config.outputs, config.name, tree, overrides))
     folder = processes.folder_of_first(config.hardware, create)
-    try:
-        if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
-            run(config, tree, folder)
-    finally:
-        if processes.is_first() and (folder / "result.json").exists():  # of a run that was stopped or failed too
-            trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
+    if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
+        run(config, tree, folder)
+    if processes.is_first():
+        trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 
 def unfinished(path: str) -> Path:

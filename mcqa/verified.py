@@ -21,8 +21,8 @@ from mcqa.data import texts
 from mcqa.data.draws import limited
 from mcqa.data.loading import load_for
 from mcqa.evaluation.measure import measured, only_needed, question_set
-from mcqa.preemption import Preempted
 from mcqa.prompting import Shots
+from mcqa.sweep.trial import Preempted
 
 UPDATES, PER_EPOCH, STOP = 6, 4, 3
 DEV_QUESTIONS = 16

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from mcqa import preemption
-from mcqa.preemption import Preempted, Watch
+from mcqa.preemption import Watch
+from mcqa.sweep.trial import Preempted
 
 
 def send(number):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mcqa import recording, run_folder
-from mcqa.preemption import Preempted
+from mcqa.sweep.trial import Preempted
 from tests.conftest import configured
 from tests.test_studied import trial_in
 

@@ -10,11 +10,13 @@ import signal
 import pytest
 import torch
 
-from mcqa import checkpoints, preemption, resumable, trainer
-from mcqa.errors import TrainingError
-from mcqa.preemption import Preempted, Watch
+from mcqa import checkpoints, preemption, resumable, run_folder, starting, trainer
+from mcqa.errors import ProcessError, TrainingError
+from mcqa.preemption import Watch
+from mcqa.sweep.trial import Preempted
 from mcqa.tracking.spool import Spool
 from mcqa.tracking.tracker import Tracker
+from tests.conftest import configured
 from tests.test_trainer import built
 
 SPEEDS = ("questions_per_second", "tokens_per_second", "padding_fraction")  # of the process, not of the training
@@ -228,6 +230,21 @@ def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkp
     assert [path.name for path in checkpoints.steps(folder)] == ["checkpoint-1"]
     assert checkpoints.problem(folder / "checkpoint-1") is None
     assert not checkpoints.aside(folder).exists()
+
+
+@pytest.mark.parametrize(("strategy", "rank"), [("ddp", "0"), ("ddp", "1"), ("fsdp2", "1")])
+def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_words(strategy, rank, small, tmp_path):
+    config, tree = configured(
+        [*small, "hardware=cpu_processes", f"hardware.strategy={strategy}", "hardware.timeout_s=60", "peft=none",
+         "objective.max_steps=3", "evaluation.limit=4"]
+    )  # fmt: skip
+    (tmp_path / "full").write_text(rank)
+    run_folder.write_yaml(tmp_path / "config.yaml", tree)
+    with pytest.raises(ProcessError, match="No space left"):
+        starting.start("tests.two_saving", config.hardware, tree, tmp_path)
+    told = json.loads((tmp_path / "result.json").read_text())["error"]
+    assert "No space left" in told and "checkpoint-1 is the last one" in told and ("rank 1" in told) == (rank == "1")
+    assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
 
 
 def test_what_torch_says_of_a_disk_that_takes_no_more_is_a_clear_error_too(small, tmp_path):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from mcqa.sweep.controller import Outcome
+from mcqa.sweep.events import Outcome
 from mcqa.tracking import open_tracker
 from mcqa.tracking import sender as sending
 from mcqa.tracking import study as studies

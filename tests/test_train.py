@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from mcqa import run_folder, train, trainer
 from mcqa.config import ROOT
 from mcqa.door import compose
 from mcqa.errors import ConfigError, DataError, ModelError, TrainingError
-from mcqa.preemption import Preempted
-from mcqa.sweep.mailbox import Mailbox
 from tests.conftest import configured, trained
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -347,20 +344,3 @@ def written_as_published(folder, data, files):
         ]
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
-
-
-@pytest.mark.parametrize("status", ["preempted", "failed", "complete"])
-def test_a_job_says_how_its_run_ended_however_it_ended(status, small, tmp_path, monkeypatch):
-    """The scheduler's job has another folder than the run, and goes on where it says that it was stopped."""
-
-    def run(config, tree, folder):
-        run_folder.write_json(folder / "result.json", {"status": status, "value": None})
-        if status != "complete":
-            raise Preempted(status)
-
-    monkeypatch.setattr(train, "run", run)
-    monkeypatch.setenv("MCQA_TRIAL", str(tmp_path))
-    with nullcontext() if status == "complete" else pytest.raises(Preempted):
-        train.main(configured(small)[1], small)
-    handed_in = Mailbox(tmp_path).result()
-    assert handed_in["status"] == status and Path(handed_in["folder"]).is_dir()

@@ -156,7 +156,8 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
 
     from mcqa.sweep import live as lives
     from mcqa.sweep import loop as loops
-    from mcqa.sweep.controller import Controller, Limits
+    from mcqa.sweep.controller import Controller
+    from mcqa.sweep.events import Limits
 
     world = World()
     loops.time = lives.time = world
@@ -188,13 +189,14 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
 def restart(folder: Path) -> dict:
     """What a controller does before it goes on with the study in the folder."""
     began = time.perf_counter()
-    from mcqa.sweep.controller import Controller, Limits
-    from mcqa.sweep.driver import _found
+    from mcqa.sweep.controller import Controller
+    from mcqa.sweep.earlier import found
+    from mcqa.sweep.events import Limits
 
     imported = time.perf_counter()
     study = opened(folder, "random")
     read = time.perf_counter()
-    known = [_found(folder, one) for one in study.known()]
+    known = [found(folder, one.trial, one.outcome) for one in study.known()]
     Controller(Limits(len(known), 1, None, 2, None), known, time.time())
     ended = time.perf_counter()
     return {
@@ -211,10 +213,10 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     """A study of the main job from its command line on; only the processes of its trials are not real."""
     from mcqa.config import Config
     from mcqa.door import open_door
-    from mcqa.sweep import driver
     from mcqa.sweep import loop as loops
+    from mcqa.sweep import running
 
-    world, took, loop = World(), list[tuple[float, ...]](), driver.Loop
+    world, took, loop = World(), list[tuple[float, ...]](), running.Loop
 
     def timed(compose):
         def composed(*what):
@@ -226,8 +228,8 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
 
         return composed
 
-    driver.for_launcher = lambda *_: world
-    driver.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
+    running.for_launcher = lambda *_: world
+    running.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
         controller, study, backend, timed(compose), *rest, **more
     )
     loops.time = world

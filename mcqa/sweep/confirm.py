@@ -13,8 +13,6 @@ from typing import Any
 from mcqa import run_folder
 from mcqa.sweep.answer import answer
 from mcqa.sweep.confirmed import FILE
-from mcqa.sweep.controller import Known
-from mcqa.sweep.loop import outcome
 from mcqa.sweep.mailbox import Mailbox
 from mcqa.sweep.recorded import Recorded, Trial
 
@@ -111,18 +109,6 @@ def planned(folder: Path, found: Sequence[Job]) -> list[Job]:
 def _same(job: Job) -> tuple[Any, int]:
     """The default may have been no trial when it was planned, and be one now."""
     return "default" if job["default"] else job["trial"], job["seed"]
-
-
-def known(folder: Path, count: int) -> list[Known]:
-    """What an earlier controller started of them."""
-    started = []
-    for number in range(count):
-        box = Mailbox(folder / "trials" / str(number))
-        if entries := box.jobs():
-            result = box.result()
-            ended = outcome(result) if result and box.is_over() else None
-            started.append(Known(number, ended, len(entries), entries[-1].job or entries[-1].token))
-    return started
 
 
 def write(study: Path, folder: Path, found: Sequence[Job], metric: str | None) -> None:

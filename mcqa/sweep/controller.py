@@ -1,219 +1,51 @@
 """What a study does next: a pure state machine without clock, files, threads or Optuna.
 
-The loop tells what happened (events) and carries out what it is given back (actions), in that order:
-
-    Ask     answered by Asked or Exhausted            a job:  Reported, Ended, Preempted, Vanished
-    Submit  answered by Submitted, Refused (by the    the user: Interrupted (Ctrl-C)
-            scheduler, now) or Impossible (ever)      time: Tick
-    Judge   answered by Judged
-
-A trial waits for a slot, is handed to the scheduler, runs, and ends:
+It is told events and gives back actions (events.py has both). A trial waits for a slot, is handed to the scheduler,
+runs, and ends:
 
     Asked -> waiting -> submitting -> running -> complete | failed | pruned
                 ^- Refused -'            |
                 ^- Vanished, Preempted --'
-
-Events come late, twice and in any order. What an attempt did names its attempt, because news of the attempt
-before must not be taken for news of this one; Ended does not, because a result is the truth whoever wrote it.
-An Ask is answered exactly once.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
+from mcqa.sweep.controlled import State, Trial, found
+from mcqa.sweep.events import (
+    COMPLETE,
+    EXHAUSTED,
+    FAILURES,
+    LEFT_RUNNING,
+    TIMEOUT,
+    Action,
+    Ask,
+    Asked,
+    Cancel,
+    Ended,
+    Event,
+    Exhausted,
+    Finish,
+    Impossible,
+    Interrupted,
+    Judge,
+    Judged,
+    Known,
+    Limits,
+    Outcome,
+    Preempted,
+    Prune,
+    Refused,
+    Reported,
+    Submit,
+    Submitted,
+    Tell,
+    Tick,
+    Vanished,
+)
 from mcqa.sweep.refusals import MOST, Refusals
 
-COMPLETE = "complete"  # the reasons of Finish; where the scheduler takes nothing, its words are the reason
-EXHAUSTED = "search space exhausted"
-FAILURES = "too many failures"
-TIMEOUT = "out of time"
-LEFT_RUNNING = "left running"
-REASONS = (COMPLETE, EXHAUSTED, FAILURES, TIMEOUT, LEFT_RUNNING)
-
 DOUBTED = 3  # refusals of the only trial that waits, after which another one is asked and tried
-
-Status = Literal["complete", "failed", "pruned"]
-State = Literal["waiting", "submitting", "running", "complete", "failed", "pruned"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too."""
-
-    n_trials: int | None
-    n_jobs: int
-    max_failures: int | None
-    max_resubmits: int
-    timeout_s: float | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: Status
-    values: tuple[float, ...] | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class Known:
-    """A trial that a restart finds: `outcome` None is unfinished, otherwise it was told.
-
-    `attempts` counts submissions, `job` is the last one's (None: none was accepted, or it was never noted), and
-    `vanished` says how many attempts count against max_resubmits already.
-    """
-
-    trial: int
-    outcome: Outcome | None
-    attempts: int
-    job: str | None
-    vanished: int = 0
-
-
-@dataclass(frozen=True)
-class Asked:
-    trial: int
-
-
-@dataclass(frozen=True)
-class Exhausted: ...
-
-
-@dataclass(frozen=True)
-class Submitted:
-    trial: int
-    attempt: int
-    job: str
-
-
-@dataclass(frozen=True)
-class Refused:
-    """By the scheduler, which may take it later."""
-
-    trial: int
-    attempt: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Impossible:
-    """It could not even be handed over: there is no configuration of what was asked for."""
-
-    trial: int
-    attempt: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Reported:
-    trial: int
-    point: int
-    value: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    trial: int
-    prune: bool
-
-
-@dataclass(frozen=True)
-class Ended:
-    trial: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Preempted:
-    trial: int
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Vanished:
-    trial: int
-    attempt: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Interrupted: ...
-
-
-@dataclass(frozen=True)
-class Tick: ...
-
-
-@dataclass(frozen=True)
-class Ask: ...
-
-
-@dataclass(frozen=True)
-class Submit:
-    trial: int
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Tell:
-    trial: int
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Judge:
-    trial: int
-    point: int
-    value: float
-
-
-@dataclass(frozen=True)
-class Prune:
-    trial: int
-
-
-@dataclass(frozen=True)
-class Cancel:
-    trial: int
-
-
-@dataclass(frozen=True)
-class Finish:
-    reason: str
-
-
-Event = (
-    Asked
-    | Exhausted
-    | Submitted
-    | Refused
-    | Impossible
-    | Reported
-    | Judged
-    | Ended
-    | Preempted
-    | Vanished
-    | Interrupted
-    | Tick
-)
-Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish
-
-
-@dataclass
-class Trial:
-    """A row of the live table, to be read only. `since` is on the controller's clock (`elapsed`), in seconds."""
-
-    number: int
-    state: State
-    attempt: int  # the current one; of a waiting trial the next one
-    vanished: int
-    since: float
-    job: str | None = None
-    outcome: Outcome | None = None
-    last: tuple[int, float] | None = None  # point and value
-    pruning: bool = False
-    points: set[int] = field(default_factory=set)
 
 
 class Controller:
@@ -227,7 +59,7 @@ class Controller:
         self.reason: str | None = None  # of Finish, once that was given
         self.refusals = Refusals()
         self._now = now
-        self._trials = {k.trial: _found(k) for k in sorted(known, key=lambda k: k.trial)}
+        self._trials = {k.trial: found(k) for k in sorted(known, key=lambda k: k.trial)}
         self._unended = {n: trial for n, trial in self._trials.items() if trial.outcome is None}
         self._waiting = {n: trial for n, trial in self._unended.items() if trial.state == "waiting"}
         self._accepted = any(
@@ -423,11 +255,3 @@ class Controller:
     def _finish(self, reason: str) -> list[Action]:
         self.reason = reason
         return [Finish(reason)]
-
-
-def _found(known: Known) -> Trial:
-    """A trial with a job is taken as running: whether it still does, Vanished or Ended will say."""
-    unended: State = "waiting" if known.job is None else "running"
-    state = unended if known.outcome is None else known.outcome.status
-    attempt = known.attempts if state == "waiting" else max(0, known.attempts - 1)
-    return Trial(known.trial, state, attempt, known.vanished, 0.0, known.job, known.outcome)

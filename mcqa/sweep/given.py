@@ -128,6 +128,12 @@ class Sweep:
                 self.config.hydra.sweep.dir = f"{above}{name}"
         return Path(str(self.hydra.sweep.dir)).absolute()
 
+    @property
+    def is_placed_by_name(self) -> bool:
+        """Whether the name, given as hydra.sweeper.study_name, is all that it takes to find the folder again."""
+        text = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"]
+        return "${hydra.sweeper.study_name}" in text and "${now:" not in text
+
     def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, Tree]:
         """What is composed for a trial of the study in `folder`, and the app's part of it resolved.
 

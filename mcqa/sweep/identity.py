@@ -1,4 +1,4 @@
-"""What makes a study the same study and a folder a trial's own, and that a study has one controller at a time."""
+"""What makes a study or a product the same one, a folder a trial's own, and that there is one controller at a time."""
 
 import itertools
 import json
@@ -17,42 +17,59 @@ from mcqa.run_folder import flat, read_json, read_yaml, write_json, write_yaml
 from mcqa.sweep import storage
 from mcqa.sweep.mailbox import Mailbox
 
-SAME = ("metric", "direction", "directions", "sampler", "space", "base")  # a result means something else without them
+STUDY, PRODUCT = "study.yaml", "product.yaml"  # in its folder: what it is
+SAME = ("metric", "direction", "directions", "sampler", "space", "jobs", "base")  # else a result means something else
 PLACE = "storage"  # where the trials are; elsewhere there would be none, or those of something else
 FIRST = ("name", "created", "commit")  # said once, of the beginning
 SHOWN = 12  # changed keys in a message
 ASIDE = "set_aside"  # folder of a study, for the folders of trials that it does not have
 
 
-def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool) -> dict[str, Any]:
-    """What study.yaml is to say from now on: the beginning as it was, what may change freely as it is now.
+def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool, file: str = STUDY) -> dict[str, Any]:
+    """What the file is to say from now on: the beginning as it was, what may change freely as it is now.
 
     Nothing is written before everything else of the study could be opened too: see `write_description`.
 
     Args:
-        description: plain values; metric, direction or directions, sampler, space, base and storage must stay the
-            same. Where the base differs only in what the same interpolation resolves to, such as a time, it is
+        description: plain values; metric, direction or directions, sampler, space, jobs, base and storage must stay
+            the same. Where the base differs only in what the same interpolation resolves to, such as a time, it is
             the same; `interpolations` has their texts by key.
-        allow_changes: take the new ones; `changes` in study.yaml then says what they were.
+        allow_changes: take the new ones, but for the jobs, which have their numbers; `changes` then says what they
+            were.
+        file: STUDY or PRODUCT.
 
     Raises:
-        ConfigError: saying what changed.
+        ConfigError: saying what changed; the folder is of the other kind.
     """
-    path = folder / "study.yaml"
+    _check_kind(folder, file)
+    path = folder / file
     wanted: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(description), sort_keys=False))  # as it is read back
     if not path.exists():
         return wanted
     stored = _stored(path)
     changed = changes(stored, wanted)
-    if changed and not allow_changes:
-        raise ConfigError(_refusal(folder, changed))
+    if changed and (not allow_changes or _has_other_jobs(changed)):
+        raise ConfigError(_refusal(folder, changed, file))
     kept = {key: stored[key] for key in FIRST if key in stored}
     history = [*stored.get("changes", []), *changed]
     return wanted | kept | ({"changes": history} if history else {})
 
 
-def write_description(folder: Path, description: Mapping[str, Any]) -> None:
-    path = folder / "study.yaml"
+def _check_kind(folder: Path, file: str) -> None:
+    if (folder / (PRODUCT if file == STUDY else STUDY)).exists():
+        there, wanted = ("jobs without a study", "a study") if file == STUDY else ("a study", "jobs without one")
+        raise ConfigError(
+            f"{folder} has {there}, and this is {wanted} (by hydra.sweeper.n_trials or sampler=grid). "
+            "Give another hydra.sweeper.study_name."
+        )
+
+
+def _has_other_jobs(changed: Sequence[str]) -> bool:
+    return any(line.startswith("jobs.") for line in changed)
+
+
+def write_description(folder: Path, description: Mapping[str, Any], file: str = STUDY) -> None:
+    path = folder / file
     if not path.exists() or _stored(path) != description:
         write_yaml(path, dict(description))
 
@@ -63,9 +80,7 @@ def _stored(path: Path) -> dict[str, Any]:
     except yaml.YAMLError:
         stored = None
     if not isinstance(stored, dict):
-        raise ConfigError(
-            f"{path} is damaged: it should say what the study searches. Restore it, or take another study_name."
-        )
+        raise ConfigError(f"{path} is damaged: it should say what runs here. Restore it, or take another study_name.")
     return stored
 
 
@@ -107,13 +122,14 @@ def _text(leaves: Mapping[str, Any], key: str) -> str:
     return json.dumps(leaves[key], ensure_ascii=False, sort_keys=True) if key in leaves else "(absent)"
 
 
-def _refusal(folder: Path, changed: list[str]) -> str:
+def _refusal(folder: Path, changed: list[str], file: str) -> str:
+    what = "is a study of something else; its trials could not be compared with new ones"
+    if file == PRODUCT:
+        what = "has other jobs" if _has_other_jobs(changed) else "has jobs of another configuration"
+    allowed = "" if _has_other_jobs(changed) else ", or take them with hydra.sweeper.allow_changes=true"
     more = [f"… and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
     lines = "\n  ".join([*changed[:SHOWN], *more])
-    return (
-        f"{folder} is a study of something else; its trials could not be compared with new ones:\n  {lines}\n"
-        "Restore these, give another hydra.sweeper.study_name, or take them with hydra.sweeper.allow_changes=true."
-    )
+    return f"{folder} {what}:\n  {lines}\nRestore these, or give another hydra.sweeper.study_name{allowed}."
 
 
 def set_aside(folder: Path, drawn: Sequence[str]) -> Path | None:
@@ -160,7 +176,7 @@ def _is_own(folder: Path, drawn: Sequence[str]) -> bool:
 
 @contextmanager
 def only_controller(folder: Path) -> Iterator[None]:
-    """Hold the study while it is controlled. The lock goes with the process, however that ends.
+    """Hold the folder while it is controlled. The lock goes with the process, however that ends.
 
     Raises:
         ConfigError: when another process controls it, with its host and pid.
@@ -173,7 +189,7 @@ def only_controller(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(
-            f"{folder}: this study is already controlled{_holder(folder)}. Stop that one first, "
+            f"{folder} is already controlled{_holder(folder)}. Stop that one first, "
             "or give another hydra.sweeper.study_name."
         ) from error
     try:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from hydra.types import HydraContext, TaskFunction
 
 from mcqa.sweep.mailbox import BEAT_S, FurtherNode, Mailbox, unreadable
-from mcqa.sweep.trial import VARIABLE, Pruned, Trial
+from mcqa.sweep.trial import VARIABLE, Preempted, Pruned, Trial
 
 Record = dict[str, Any]
 
@@ -100,8 +100,10 @@ class Job:
         except BaseException as error:
             if self._interrupted or (in_process and isinstance(error, KeyboardInterrupt | bdb.BdbQuit)):
                 raise
-            if in_process and (Mailbox(self.folder).result() or {}).get("status") == "preempted":
-                raise KeyboardInterrupt from error  # the signal was to the controller
+            if preempted := _preemption(error):
+                if in_process:
+                    raise KeyboardInterrupt from error  # the signal was to the controller
+                return _ended("preempted", error=str(preempted))
             if isinstance(error, SystemExit) and error.code in (None, 0):
                 return _ended("complete")
             if isinstance(error, SystemExit) and isinstance(error.code, str):  # an app's own words to its user
@@ -158,6 +160,12 @@ class Job:
 
 def _ended(status: str, value: float | list[float] | None = None, error: str | None = None) -> Record:
     return {"status": status, "value": value, "metrics": {}, "seconds": 0.0, "error": error}
+
+
+def _preemption(error: BaseException) -> Preempted | None:
+    """Whether the app stopped in order and can go on, though it may have left by sys.exit with a word to its user."""
+    told = error if isinstance(error, Preempted) else error.__context__
+    return told if isinstance(told, Preempted) else None
 
 
 def _returned(returned: Any) -> Record:

@@ -130,8 +130,7 @@ def cancel(row: Row) -> str:
         return f"has ended already ({row.state})"
     if row.entry is None:
         return "was not submitted yet; its study will. Stop that first (Ctrl-C)"
-    mailbox = Mailbox(row.folder)
-    mailbox.write_result({"status": "failed", "value": None, "metrics": {}, "seconds": 0.0, "error": CANCELLED})
+    Mailbox(row.folder).cancel({"status": "failed", "value": None, "metrics": {}, "seconds": 0.0, "error": CANCELLED})
     return f"cancelled{_end(row.entry)}"
 
 

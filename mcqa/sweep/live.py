@@ -12,7 +12,8 @@ from rich.live import Live as RichLive
 from rich.table import Table
 from rich.text import Text
 
-from mcqa.sweep.controller import Controller, Trial
+from mcqa.sweep.controlled import Trial
+from mcqa.sweep.controller import Controller
 
 SHOWN = 12  # trials in the table; of running ones all that the terminal has lines for
 AROUND = 9  # lines that the table's frame and the summary take

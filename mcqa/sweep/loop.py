@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mcqa.errors import ConfigError
-from mcqa.run_folder import shown
-from mcqa.sweep import controller as c
+from mcqa.sweep import events as e
 from mcqa.sweep.backends import Backend, SubmissionError
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.earlier import outcome
 from mcqa.sweep.identity import moved, set_aside
 from mcqa.sweep.live import Live
-from mcqa.sweep.mailbox import FINAL, PREEMPTED, Entry, Mailbox, unreadable
+from mcqa.sweep.mailbox import FINAL, PREEMPTED, Mailbox
 from mcqa.sweep.outcomes import problem_of
 from mcqa.sweep.study import Study
+from mcqa.sweep.unfinished import SAME_COMMAND
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Observer(Protocol):
     """Who wants to know, such as a tracker. Nothing that it raises stops a study."""
 
     def tick(self, running: Sequence[Path]) -> None: ...
-    def told(self, folder: Path, outcome: c.Outcome) -> None: ...
+    def told(self, folder: Path, outcome: e.Outcome) -> None: ...
 
 
 @dataclass
@@ -58,12 +60,12 @@ class Loop:
     """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
 
     objectives: how many values a complete trial must have, else it failed; 0: none are asked for.
-    goes_on: whether the same command takes up what this one leaves.
+    again: the command that takes up what this one leaves, for the user.
     """
 
     def __init__(
         self,
-        controller: c.Controller,
+        controller: Controller,
         study: Study,
         backend: Backend,
         compose: Callable[[int, list[str]], Path],
@@ -71,11 +73,11 @@ class Loop:
         live: Live,
         observers: Sequence[Observer] = (),
         objectives: int = 0,
-        goes_on: bool = True,
+        again: str = SAME_COMMAND,
     ) -> None:
         self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
         self.folder, self.live, self.observers, self.objectives = folder, live, observers, objectives
-        self.goes_on = goes_on
+        self.again = again
         self.running: dict[int, Running] = {}
         self.leaving: set[str] = set()  # jobs that have written their results
         self.interrupts = 0
@@ -91,7 +93,7 @@ class Loop:
                 self.live.show()
                 if not self.controller.done:
                     time.sleep(poll_s)
-            if self.controller.reason == c.LEFT_RUNNING and self.running:
+            if self.controller.reason == e.LEFT_RUNNING and self.running:
                 self._leave()
             self.live.show()
         assert self.controller.reason is not None
@@ -111,7 +113,7 @@ class Loop:
 
     def _round(self) -> None:
         seen, self.interrupts = self.interrupts, 0
-        events: list[c.Event] = [c.Interrupted()] * seen or [*self._happened(), c.Tick()]
+        events: list[e.Event] = [e.Interrupted()] * seen or [*self._happened(), e.Tick()]
         for event in events:
             self._do(self.controller.on(event, time.time()))
         self._observe(lambda observer: observer.tick([running.box.folder for running in self.running.values()]))
@@ -125,31 +127,31 @@ class Loop:
         if not left:
             return
         run = f"{left} jobs run" if left > 1 else "1 job runs"
-        where = "; the same command goes on with them" if self.goes_on else f" in {shown(self.folder)}"
-        self._say(f"Stopped asking. {run} on{where}. Ctrl-C again within {SECOND_S:.0f} s cancels them.")
+        again = f"Ctrl-C again within {SECOND_S:.0f} s cancels them"
+        self._say(f"Stopped asking. {run} on; {self.again} goes on with them. {again}.")
         until = time.monotonic() + SECOND_S
         while time.monotonic() < until and not self.interrupts:
             time.sleep(0.1)
         if self.interrupts:
-            self._do(self.controller.on(c.Interrupted(), time.time()))
+            self._do(self.controller.on(e.Interrupted(), time.time()))
             self._say(self._cancelled())
 
     def _cancelled(self) -> str:
-        return "Cancelled the jobs" + ("; the same command submits them again." if self.goes_on else ".")
+        return f"Cancelled the jobs; {self.again} submits them again."
 
     def _say(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def _happened(self) -> Iterator[c.Event]:
+    def _happened(self) -> Iterator[e.Event]:
         self.leaving = {job for job in self.leaving if self.backend.state(job) != "over"}
         for number, running in list(self.running.items()):
             over = running.over is not None or self.backend.state(running.job) == "over"  # before its result is read
             yield from self._reports(number, running)
             yield from self._ending(number, running, over)
 
-    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[c.Event]:
+    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[e.Event]:
         """Those that are new. Files that did not grow are not read, but for the last time."""
         size = _size(running.reports)
         if size == running.size and not at_the_end:
@@ -157,17 +159,17 @@ class Loop:
         running.size = size
         for report in running.box.reports(running.lines):
             running.lines = report.line + 1
-            yield c.Reported(number, report.point, report.value)
+            yield e.Reported(number, report.point, report.value)
 
-    def _ending(self, number: int, running: Running, over: bool) -> Iterator[c.Event]:
+    def _ending(self, number: int, running: Running, over: bool) -> Iterator[e.Event]:
         result = running.box.result() if os.path.exists(running.result) else None
         if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
             yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
             self._forget(number)
-            yield c.Ended(number, self._judged(outcome(result)))
+            yield e.Ended(number, self._judged(outcome(result)))
         elif over and result is not None:
             self._forget(number)
-            yield c.Preempted(number, running.attempt)
+            yield e.Preempted(number, running.attempt)
         elif over:
             now = time.monotonic()
             running.over = now if running.over is None else running.over
@@ -175,15 +177,15 @@ class Loop:
                 self._forget(number)
                 yield self._vanished(number, running)
 
-    def _vanished(self, number: int, running: Running) -> c.Event:
+    def _vanished(self, number: int, running: Running) -> e.Event:
         """Noted in job.json, so that a restart knows how often it has happened."""
         if running.counted:
-            return c.Preempted(number, running.attempt)
+            return e.Preempted(number, running.attempt)
         running.box.end_job("vanished")
         reason = self.backend.reason(running.job) if running.job else "it ended while nobody watched"
-        return c.Vanished(number, running.attempt, reason)
+        return e.Vanished(number, running.attempt, reason)
 
-    def _judged(self, told: c.Outcome) -> c.Outcome:
+    def _judged(self, told: e.Outcome) -> e.Outcome:
         problem = problem_of(told, self.objectives) if self.objectives else None
         return replace(told, status="failed", values=None, error=problem) if problem else told
 
@@ -194,35 +196,35 @@ class Loop:
 
     # --- what to do ---------------------------------------------------------------------------------------------------
 
-    def _do(self, actions: Sequence[c.Action]) -> None:
+    def _do(self, actions: Sequence[e.Action]) -> None:
         waiting = deque(actions)
         while waiting:
             for event in self._carried_out(waiting.popleft()):
                 waiting.extend(self.controller.on(event, time.time()))
 
-    def _carried_out(self, action: c.Action) -> Iterator[c.Event]:
+    def _carried_out(self, action: e.Action) -> Iterator[e.Event]:
         match action:
-            case c.Ask():
+            case e.Ask():
                 yield from self._ask()
-            case c.Submit(number, attempt):
+            case e.Submit(number, attempt):
                 yield self._submit(number, attempt)
-            case c.Tell(number, told):
+            case e.Tell(number, told):
                 self.study.tell(number, told)
                 self._observe(lambda observer: observer.told(self._folder(number), told))
-            case c.Judge(number, point, value):
-                yield c.Judged(number, self.study.report(number, point, value))
-            case c.Prune(number):
+            case e.Judge(number, point, value):
+                yield e.Judged(number, self.study.report(number, point, value))
+            case e.Prune(number):
                 Mailbox(self._folder(number)).ask_to_prune()
-            case c.Cancel(number) if number in self.running:
+            case e.Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
                 self.running[number].box.end_job("cancelled")
 
-    def _ask(self) -> Iterator[c.Event]:
+    def _ask(self) -> Iterator[e.Event]:
         suggestion = self.study.ask()
-        yield c.Exhausted() if suggestion is None else c.Asked(suggestion.number)
+        yield e.Exhausted() if suggestion is None else e.Asked(suggestion.number)
 
-    def _submit(self, number: int, attempt: int) -> c.Event:
+    def _submit(self, number: int, attempt: int) -> e.Event:
         folder = self._folder(number)
         if aside := set_aside(folder, self.study.drawn(number)):
             self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
@@ -238,11 +240,11 @@ class Loop:
             box = Mailbox(folder)
             if (entries := box.jobs()) and entries[-1].attempt == attempt:
                 box.end_job("refused")
-            return c.Refused(number, attempt, str(error))
+            return e.Refused(number, attempt, str(error))
         except ConfigError as error:
-            return c.Impossible(number, attempt, str(error))
+            return e.Impossible(number, attempt, str(error))
         self.running[number] = Running(Mailbox(folder), attempt, slot, job)
-        return c.Submitted(number, attempt, job)
+        return e.Submitted(number, attempt, job)
 
     def _submitted(self, folder: Path, attempt: int, slot: int) -> str:
         self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
@@ -265,22 +267,6 @@ class Loop:
                 tell(observer)
             except Exception as error:
                 log.warning("%s failed: %s: %s", type(observer).__name__, type(error).__name__, error)
-
-
-def outcome(result: dict[str, Any]) -> c.Outcome:
-    """Of a result.json. What cannot be read is a failure."""
-    if problem := unreadable(result):
-        return c.Outcome("failed", None, problem)
-    value, error = result.get("value"), result.get("error")
-    values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
-    return c.Outcome(result["status"], values, None if error is None else str(error))
-
-
-def found(number: int, told: c.Outcome | None, entries: Sequence[Entry]) -> c.Known:
-    """A trial that an earlier controller asked for, with what its job.json says of its submissions."""
-    last = entries[-1] if entries else None
-    job = None if last is None or last.end == "refused" else last.job or last.token
-    return c.Known(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
 
 
 def _size(path: str) -> int:

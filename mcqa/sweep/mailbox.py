@@ -7,6 +7,7 @@ system stalls, all wait for it (mcqa.patience):
     file            written by   what
     job.json        controller   every submission: a token before it, the scheduler's job after it
     prune           controller   an empty file: stop, please
+    cancelled       mcqa.jobs    an empty file: over, whatever the trial says later
     reports.jsonl   trial        one line a report
     heartbeat       trial        its time of change says when the trial last lived
     heartbeat.<n>   trial        the same of its further nodes, from 1
@@ -95,7 +96,18 @@ class Mailbox:
         return found if isinstance(found, dict) and "status" in found else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        _write(self.folder / "result.json", result)
+        """Of a trial that was cancelled the first one stays, for its job saves and then says how it was stopped."""
+        if not self.is_cancelled():
+            _write(self.folder / "result.json", result)
+
+    def cancel(self, result: Mapping[str, Any]) -> None:
+        """The trial is over with this result, whatever its job says later."""
+        self.write_result(result)
+        patiently((self.folder / "cancelled").touch)
+        _write(self.folder / "result.json", result)  # where the job wrote its own in between
+
+    def is_cancelled(self) -> bool:
+        return os.path.exists(self.folder / "cancelled")
 
     def own_result(self) -> dict[str, Any] | None:
         """What an app wrote there that knows nothing of ours: a mapping without a `status`."""
@@ -110,7 +122,11 @@ class Mailbox:
     def forget_preemption(self) -> None:
         """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
         if self.result() is not None and not self.is_over():
-            patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
+            self.forget_result()
+
+    def forget_result(self) -> None:
+        """With it nobody may run the job again."""
+        patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
     # ---- pruning and signs of life
 

@@ -35,7 +35,7 @@ class Options:
 
     @property
     def is_study(self) -> bool:
-        return self.n_trials is not None or self.study_name is not None or self.sampler.get("name") == "grid"
+        return self.n_trials is not None or self.sampler.get("name") == "grid"
 
 
 def options_of(tree: dict[str, Any]) -> Options:

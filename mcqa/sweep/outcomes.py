@@ -4,7 +4,7 @@ from math import isfinite
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mcqa.sweep.controller import Outcome, Status
+from mcqa.sweep.events import Outcome, Status
 
 ERROR = "error"  # user attribute of a trial in Optuna
 STATES: dict[Status, TrialState] = {

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mcqa.errors import ConfigError
-from mcqa.sweep.controller import Known, Outcome
+from mcqa.sweep.events import Known, Outcome
 from mcqa.sweep.opening import check, check_choices, check_directions, claim, open_storage
 from mcqa.sweep.outcomes import ERROR, STATES, outcome_of, problem_of
 from mcqa.sweep.samplers import GRID, make_pruner, make_sampler

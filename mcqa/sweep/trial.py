@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, SupportsFloat
 
+from mcqa.errors import McqaError
 from mcqa.sweep.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ VARIABLE = "MCQA_TRIAL"
 
 class Pruned(Exception):
     """Raise it to end a trial that should be pruned; its value is the last one reported."""
+
+
+class Preempted(McqaError):
+    """Raise it where the trial was asked to stop, has saved, and can go on: it is submitted again."""
 
 
 class Trial:
@@ -70,6 +75,10 @@ class Trial:
     def last_reported(self) -> float | None:
         reports = self._mailbox.reports()
         return reports[-1].value if reports else None
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        """Write its result, for an app that has more to say than its value. A trial that was cancelled has one."""
+        self._mailbox.write_result(result)
 
 
 def current() -> Trial | None:

@@ -18,7 +18,7 @@ from mcqa.tracking.tracker import open_tracker
 
 if TYPE_CHECKING:
     from mcqa.config import TrackingConfig
-    from mcqa.sweep.controller import Outcome
+    from mcqa.sweep.events import Outcome
 
 SEND_EVERY_S = 10.0
 ENDS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {

@@ -29,14 +29,15 @@ ConfigStore.instance().store(name="small", node=Config)
 @hydra.main(version_base="1.3", config_path=None, config_name="small")
 def app(cfg: Any) -> Any:
     me = trial.current()
-    if me and cfg.trace:
-        with (Path(cfg.trace) / me.folder.name).open("a") as file:
+    number = Path(os.environ[trial.VARIABLE]).name if trial.VARIABLE in os.environ else None  # also without a study
+    if number and cfg.trace:
+        with (Path(cfg.trace) / number).open("a") as file:
             file.write(f"{os.getpid()}\n")
     if cfg.do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if me and cfg.do == "wait":  # until the test lets it go on
+    if number and cfg.do == "wait":  # until the test lets it go on
         for _ in range(6000):
-            if (Path(cfg.trace) / f"go-{me.folder.name}").exists():
+            if (Path(cfg.trace) / f"go-{number}").exists():
                 break
             time.sleep(0.02)
     if me and cfg.do == "learn":

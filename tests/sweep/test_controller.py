@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from mcqa.sweep import controller as c
-from mcqa.sweep.controller import Controller, Known, Limits, Outcome
+from mcqa.sweep import events as e
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.events import Known, Limits, Outcome
 from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
 
 COMPLETE = Outcome("complete", (0.5,), None)
@@ -33,39 +34,39 @@ def event(text):
     number, _, attempt = trial.partition("/")
     match word:
         case "tick" | "exhausted" | "ctrl-c":
-            return {"tick": c.Tick, "exhausted": c.Exhausted, "ctrl-c": c.Interrupted}[word]()
+            return {"tick": e.Tick, "exhausted": e.Exhausted, "ctrl-c": e.Interrupted}[word]()
         case "asked":
-            return c.Asked(int(number))
+            return e.Asked(int(number))
         case "submitted":
-            return c.Submitted(int(number), int(attempt), f"job-{trial}")
+            return e.Submitted(int(number), int(attempt), f"job-{trial}")
         case "refused":
-            return c.Refused(int(number), int(attempt), more)
+            return e.Refused(int(number), int(attempt), more)
         case "impossible":
-            return c.Impossible(int(number), int(attempt), more)
+            return e.Impossible(int(number), int(attempt), more)
         case "vanished":
-            return c.Vanished(int(number), int(attempt), more)
+            return e.Vanished(int(number), int(attempt), more)
         case "preempted":
-            return c.Preempted(int(number), int(attempt))
+            return e.Preempted(int(number), int(attempt))
         case "reported":
-            return c.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
+            return e.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
         case "judged":
-            return c.Judged(int(number), {"prune": True, "keep": False}[more])
+            return e.Judged(int(number), {"prune": True, "keep": False}[more])
         case "ended":
-            return c.Ended(int(number), OUTCOMES[more])
+            return e.Ended(int(number), OUTCOMES[more])
     raise AssertionError(text)
 
 
 def shown(action):
     match action:
-        case c.Submit(trial, attempt):
+        case e.Submit(trial, attempt):
             return f"submit {trial}/{attempt}"
-        case c.Tell(trial, outcome):
+        case e.Tell(trial, outcome):
             return f"tell {trial} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
-        case c.Judge(trial, point, value):
+        case e.Judge(trial, point, value):
             return f"judge {trial} {point} {value}"
-        case c.Prune(trial) | c.Cancel(trial):
+        case e.Prune(trial) | e.Cancel(trial):
             return f"{type(action).__name__.lower()} {trial}"
-        case c.Finish(reason):
+        case e.Finish(reason):
             return f"finish {reason}"
     return type(action).__name__.lower()
 
@@ -398,11 +399,11 @@ def refused_until_something_else_happens(controller, now, words):
         now += 0.0 if todo else 5.0
         match todo.pop(0) if todo else None:
             case None:
-                todo += controller.on(c.Tick(), now)
-            case c.Ask():
-                todo += controller.on(c.Asked(len(controller.trials)), now)
-            case c.Submit(trial, attempt):
-                todo += controller.on(c.Refused(trial, attempt, words), now)
+                todo += controller.on(e.Tick(), now)
+            case e.Ask():
+                todo += controller.on(e.Asked(len(controller.trials)), now)
+            case e.Submit(trial, attempt):
+                todo += controller.on(e.Refused(trial, attempt, words), now)
             case other:
                 return other
     raise AssertionError("it tries for ever")
@@ -420,7 +421,7 @@ def test_too_many_refusals_in_a_row_end_the_sweep_with_the_last_words_and_leave_
         """,
         n_trials=9,
     )
-    assert refused_until_something_else_happens(controller, 0.0, "expired") == c.Finish("expired")
+    assert refused_until_something_else_happens(controller, 0.0, "expired") == e.Finish("expired")
     assert controller.counts == {"complete": 1, "waiting": 2} and controller.refusals.in_a_row == MOST + 1
     assert controller.elapsed < 2 * 3600
 
@@ -440,10 +441,10 @@ def test_while_something_runs_there_are_never_too_many_refusals():
     now, attempt = 0.0, 0
     for _ in range(3 * MOST):
         now += LONGEST_S
-        (submit,) = controller.on(c.Tick(), now)
-        assert controller.on(c.Refused(1, submit.attempt, "limit"), now) == []
+        (submit,) = controller.on(e.Tick(), now)
+        assert controller.on(e.Refused(1, submit.attempt, "limit"), now) == []
         attempt = submit.attempt
-    assert controller.on(event("ended 0 complete"), now)[-1] == c.Submit(1, attempt + 1)
+    assert controller.on(event("ended 0 complete"), now)[-1] == e.Submit(1, attempt + 1)
 
 
 def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_fails_in_the_end():
@@ -453,19 +454,19 @@ def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_
     while not controller.done:
         while todo:
             match todo.pop(0):
-                case c.Ask():
-                    todo += controller.on(c.Asked(len(controller.trials)), now)
-                case c.Submit(1, attempt):
-                    todo += controller.on(c.Refused(1, attempt, "no node has 9 GPUs"), now)
-                case c.Submit(number, attempt):
-                    todo += controller.on(c.Submitted(number, attempt, "job"), now)
-                case c.Tell(number, outcome):
+                case e.Ask():
+                    todo += controller.on(e.Asked(len(controller.trials)), now)
+                case e.Submit(1, attempt):
+                    todo += controller.on(e.Refused(1, attempt, "no node has 9 GPUs"), now)
+                case e.Submit(number, attempt):
+                    todo += controller.on(e.Submitted(number, attempt, "job"), now)
+                case e.Tell(number, outcome):
                     told[number] = outcome
         now += 5.0
         running = [trial.number for trial in controller.trials if trial.state == "running"]
-        todo += controller.on(c.Ended(running[0], COMPLETE) if running else c.Tick(), now)
+        todo += controller.on(e.Ended(running[0], COMPLETE) if running else e.Tick(), now)
     assert told[1] == Outcome("failed", None, "no node has 9 GPUs")
-    assert controller.reason == c.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
+    assert controller.reason == e.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
     assert controller.refusals.times[1] < 2 * MOST and now < 1000
 
 
@@ -713,9 +714,9 @@ class World:
         self.attempts: Counter = Counter()
         self.noted: dict[int, Job] = {}  # a trial's last job
         self.deaths: Counter = Counter()  # of former lives
-        self.reports: list[c.Reported] = []
+        self.reports: list[e.Reported] = []
         self.jobs: list[Job] = []
-        self.past: list[c.Event] = []
+        self.past: list[e.Event] = []
         self.log: list[str] = []
         self.now = 0.0
         self.outage = dice.choice([0, 0, 60, 290])  # seconds of every five minutes
@@ -724,15 +725,15 @@ class World:
     def live(self):
         """Start a controller from what the world knows, and tell it of the jobs that are gone."""
         self.log.append("--- a controller starts")
-        self.inbox: list[c.Event] = list(self.reports)
-        self.pending: list[c.Submit] = []
+        self.inbox: list[e.Event] = list(self.reports)
+        self.pending: list[e.Submit] = []
         controller = Controller(self.limits, [self.known(trial) for trial in self.study], self.now)
         self.life = Life(controller, {n for n in self.noted if self.study[n] is None})
         self.slots = len(self.life.running)  # more than n_jobs, perhaps, but never growing
         for job in self.noted.values():
             job.given_up = False
             if job.trial in self.results:
-                self.inbox.append(c.Ended(job.trial, self.results[job.trial]))
+                self.inbox.append(e.Ended(job.trial, self.results[job.trial]))
             elif not job.alive:
                 self.gone(job)
         self.carry_out(controller.start(self.now))
@@ -743,21 +744,21 @@ class World:
 
     def gone(self, job):
         job.given_up = True
-        self.inbox.append(c.Vanished(job.trial, job.attempt, "gone"))
+        self.inbox.append(e.Vanished(job.trial, job.attempt, "gone"))
 
     def send(self, event):
         match event:
-            case c.Asked(trial) if all(trial != old.number for old in self.life.controller.trials):
+            case e.Asked(trial) if all(trial != old.number for old in self.life.controller.trials):
                 self.life.asks -= 1
                 self.life.running.add(trial)
-            case c.Exhausted():
+            case e.Exhausted():
                 self.life.asks -= 1
-            case c.Preempted(trial, attempt) | c.Vanished(trial, attempt):
+            case e.Preempted(trial, attempt) | e.Vanished(trial, attempt):
                 self.lose(event, trial, attempt)
         self.log.append(f"{self.now:.0f} {event}")
         self.hold(event)
         self.carry_out(self.life.controller.on(event, self.now))
-        if not isinstance(event, c.Exhausted | c.Interrupted):
+        if not isinstance(event, e.Exhausted | e.Interrupted):
             self.past.append(event)
         self.check()
 
@@ -765,47 +766,47 @@ class World:
         """A refusal holds everything for a while, unless a job is accepted or ends."""
         submitted = {(one.number, one.attempt) for one in self.life.controller.trials if one.state == "submitting"}
         match event:
-            case c.Refused(trial, attempt) if (trial, attempt) in submitted:
+            case e.Refused(trial, attempt) if (trial, attempt) in submitted:
                 self.life.refusals[trial] += 1
                 self.life.running.discard(trial)
                 self.life.held_until = self.life.controller.elapsed + FIRST_S
-            case c.Submitted(trial, attempt) if (trial, attempt) in submitted:
+            case e.Submitted(trial, attempt) if (trial, attempt) in submitted:
                 self.life.accepts, self.life.held_until = True, 0.0
-            case c.Ended() | c.Vanished() | c.Preempted():
+            case e.Ended() | e.Vanished() | e.Preempted():
                 self.life.held_until = 0.0
 
     def lose(self, event, trial, attempt):
         for job in self.jobs:
             job.given_up |= (job.trial, job.attempt) == (trial, attempt)
-        if isinstance(event, c.Vanished):
+        if isinstance(event, e.Vanished):
             self.life.deaths.setdefault(trial, set()).add(attempt)
         if any(attempt == now.attempt for now in self.life.controller.trials if now.number == trial):
             self.life.running.discard(trial)  # until it is submitted again
-            self.life.preemptions[trial] += isinstance(event, c.Preempted)
+            self.life.preemptions[trial] += isinstance(event, e.Preempted)
 
     def carry_out(self, actions):
         for action in actions:
             self.log.append(f"    {shown(action)}")
-            assert not self.life.finishes or isinstance(action, c.Cancel)
+            assert not self.life.finishes or isinstance(action, e.Cancel)
             held = self.life.controller.elapsed < self.life.held_until
-            assert not (held and isinstance(action, c.Ask | c.Submit)), "no pause after a refusal"
+            assert not (held and isinstance(action, e.Ask | e.Submit)), "no pause after a refusal"
             match action:
-                case c.Ask():
+                case e.Ask():
                     self.ask()
-                case c.Submit(trial):
+                case e.Submit(trial):
                     self.life.running.add(trial)
                     self.life.submits[trial] += 1
                     self.pending.append(action)
-                case c.Tell(trial, outcome):
+                case e.Tell(trial, outcome):
                     self.tell(trial, outcome)
-                case c.Judge(trial, point, value):
+                case e.Judge(trial, point, value):
                     self.life.judged.append((trial, point))
-                    self.inbox.append(c.Judged(trial, value < 0.5))
-                case c.Prune(trial):
+                    self.inbox.append(e.Judged(trial, value < 0.5))
+                case e.Prune(trial):
                     self.life.pruned.append(trial)
-                case c.Cancel(trial):
+                case e.Cancel(trial):
                     self.life.cancelled.append(trial)
-                case c.Finish(reason):
+                case e.Finish(reason):
                     self.life.finishes.append(reason)
                     enough = self.life.refusals.total() > MOST
                     assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
@@ -813,9 +814,9 @@ class World:
     def ask(self):
         self.life.asks += 1
         if self.space is not None and len(self.study) >= self.space:
-            self.inbox.append(c.Exhausted())
+            self.inbox.append(e.Exhausted())
         else:
-            self.inbox.append(c.Asked(len(self.study)))
+            self.inbox.append(e.Asked(len(self.study)))
             self.study[len(self.study)] = None
 
     def tell(self, trial, outcome):
@@ -836,7 +837,7 @@ class World:
             (lambda: self.answer(self.dice.choice(self.pending), not self.is_away()), 15 * bool(self.pending)),
             (lambda: self.a_job_reports(self.dice.choice(living)), 5 * bool(living)),
             (lambda: self.end(self.dice.choice(living), self.dice.choice(ENDS)), 10 * bool(living)),
-            (lambda: self.send(c.Interrupted()), 0.5 + bool(self.life.finishes)),
+            (lambda: self.send(e.Interrupted()), 0.5 + bool(self.life.finishes)),
             (self.the_controller_is_killed_and_starts_again, 1 + 10 * bool(self.life.finishes)),
         ]
 
@@ -846,14 +847,14 @@ class World:
 
     def something_arrives_in_any_order_perhaps_twice(self):
         event = self.inbox.pop(self.dice.randrange(len(self.inbox)))
-        if self.dice.random() < 0.2 and not isinstance(event, c.Exhausted):
+        if self.dice.random() < 0.2 and not isinstance(event, e.Exhausted):
             self.inbox.append(event)
         self.now += self.dice.uniform(-5, 10)
         self.send(event)
 
     def time_jumps(self):
         self.now += self.dice.choice([-1e6, -60, 30, 200])
-        self.send(c.Tick())
+        self.send(e.Tick())
 
     def answer(self, submit, accepts):
         """The scheduler does, to a submission."""
@@ -862,14 +863,14 @@ class World:
         self.pending.remove(submit)
         self.attempts[submit.trial] = submit.attempt + 1
         if not accepts:
-            self.inbox.append(c.Refused(submit.trial, submit.attempt, "refused"))
+            self.inbox.append(e.Refused(submit.trial, submit.attempt, "refused"))
             return
         self.noted[submit.trial] = Job(submit.trial, submit.attempt)
         self.jobs.append(self.noted[submit.trial])
-        self.inbox.append(c.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
+        self.inbox.append(e.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
 
     def a_job_reports(self, job):
-        report = c.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
+        report = e.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
         self.reports.append(report)
         self.inbox.append(report)
 
@@ -877,10 +878,10 @@ class World:
         """A silent job is taken for dead and lives on: its result comes late."""
         job.alive = how == "silent"
         if how in OUTCOMES:
-            self.inbox.append(c.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
+            self.inbox.append(e.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
         elif how == "preempted" and not job.given_up:
             job.given_up = True
-            self.inbox.append(c.Preempted(job.trial, job.attempt))
+            self.inbox.append(e.Preempted(job.trial, job.attempt))
         elif not job.given_up:
             self.gone(job)
 
@@ -916,7 +917,7 @@ class World:
         for _ in range(3):
             self.settle()
             assert self.life.finishes, "the loop would wait for ever"
-            if self.life.finishes[0] in (c.COMPLETE, c.EXHAUSTED, c.FAILURES, c.TIMEOUT):
+            if self.life.finishes[0] in (e.COMPLETE, e.EXHAUSTED, e.FAILURES, e.TIMEOUT):
                 return self.life.finishes[0]
             self.live()
         raise AssertionError("refused or interrupted for ever")
@@ -932,7 +933,7 @@ class World:
                 self.end(living[0], "complete")
             elif self.life.controller.refusals.words is not None:
                 self.now += LONGEST_S
-                self.send(c.Tick())
+                self.send(e.Tick())
             else:
                 return
 
@@ -965,7 +966,7 @@ def test_in_an_unkind_world_no_trial_is_lost_or_told_twice_and_every_study_ends(
         note("\n".join(world.log))
     assert None not in world.study.values(), "lost"
     failed = sum(outcome.status == "failed" for outcome in world.study.values())
-    assert reason != c.COMPLETE or len(world.study) == limits.n_trials
-    assert reason != c.EXHAUSTED or len(world.study) == space
-    assert reason != c.FAILURES or failed > limits.max_failures
-    assert reason != c.TIMEOUT or limits.timeout_s is not None
+    assert reason != e.COMPLETE or len(world.study) == limits.n_trials
+    assert reason != e.EXHAUSTED or len(world.study) == space
+    assert reason != e.FAILURES or failed > limits.max_failures
+    assert reason != e.TIMEOUT or limits.timeout_s is not None

@@ -251,6 +251,26 @@ def test_a_preempted_trial_runs_again(tmp_path: Path) -> None:
     assert run(folder, lambda cfg: 2.0)["value"] == 2.0
 
 
+@pytest.mark.parametrize("leaves", ["raises", "exits with a word"])
+def test_an_app_that_stopped_in_order_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str) -> None:
+    def task(cfg: Any) -> None:
+        try:
+            raise trial.Preempted("Stopped by SIGTERM.")
+        except trial.Preempted as error:
+            if leaves == "raises":
+                raise
+            sys.exit(f"{error} It goes on with this command.")
+
+    folder = trial_folder(tmp_path)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "17")
+    monkeypatch.setenv("SUBMITIT_LOCAL_GLOBALID", "0")
+    Job(folder, task, CONTEXT)()
+    told = Mailbox(folder).result()
+    assert told is not None and (told["status"], told["error"]) == ("preempted", "Stopped by SIGTERM.")
+    assert not Mailbox(folder).is_over()
+
+
 def test_a_job_that_was_taken_for_lost_and_replaced_does_nothing(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     for attempt, token in enumerate(("old", "new")):
@@ -290,12 +310,8 @@ def test_what_the_scheduler_stopped_leaves_no_result_and_can_be_run_again(
 def test_a_signal_to_a_controller_that_runs_the_trial_itself_ends_the_sweep(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
 
-    def task(cfg: Any) -> None:
-        Mailbox(folder).write_result({"status": "preempted", "value": None})
-        raise SystemExit("Stopped by SIGTERM.")
-
     with pytest.raises(KeyboardInterrupt):
-        Job(folder, task, CONTEXT)(in_process=True)
+        Job(folder, raising(trial.Preempted("Stopped by SIGTERM.")), CONTEXT)(in_process=True)
     assert not Mailbox(folder).is_over()
 
 

@@ -6,8 +6,10 @@ import re
 import pytest
 from rich.console import Console
 
-from mcqa.sweep import controller as c
-from mcqa.sweep.controller import Controller, Limits, Outcome, Trial
+from mcqa.sweep import events as e
+from mcqa.sweep.controlled import Trial
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.events import Limits, Outcome
 from mcqa.sweep.live import Live, best, duration, shown
 
 
@@ -32,7 +34,7 @@ class Study:
     def starts(self, *numbers):
         for number in numbers:
             self.live.name(number, [f"x={number}"])
-            self.after(0, c.Asked(number), c.Submitted(number, 0, f"job{number}"))
+            self.after(0, e.Asked(number), e.Submitted(number, 0, f"job{number}"))
 
     @property
     def said(self):
@@ -44,7 +46,7 @@ class Study:
 
 
 def ended(number, status="complete", values=(0.5,), error=None):
-    return c.Ended(number, Outcome(status, values, error))
+    return e.Ended(number, Outcome(status, values, error))
 
 
 def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
@@ -68,8 +70,8 @@ def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
 def test_a_trial_that_starts_again_says_so(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
-    study.after(1, c.Vanished(0, 0, "killed"))
-    study.after(1, c.Submitted(0, 1, "again"))
+    study.after(1, e.Vanished(0, 0, "killed"))
+    study.after(1, e.Submitted(0, 1, "again"))
     assert study.lines[-1] == "trial 0: started again (start 2), for it had died without a result  x=0"
 
 
@@ -77,11 +79,11 @@ def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
     study.live.name(1, ["x=1"])
-    study.after(0, c.Asked(1), c.Refused(1, 0, "slurmctld is away\nmore of it"))
+    study.after(0, e.Asked(1), e.Refused(1, 0, "slurmctld is away\nmore of it"))
     assert study.lines[-1] == "trial 1: refused: slurmctld is away"
     assert study.live.summary().endswith("; the scheduler refuses, tried again in 0:05")
-    study.after(5, c.Tick())
-    study.after(0, c.Submitted(1, 1, "job"))
+    study.after(5, e.Tick())
+    study.after(0, e.Submitted(1, 1, "job"))
     assert study.lines[-1] == "trial 1: started  x=1" and "refuses" not in study.live.summary()
 
 
@@ -93,7 +95,7 @@ def test_a_job_of_a_product_is_called_one(tmp_path):
 
 
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
-    known = [c.Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
+    known = [e.Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)
     study.after(5)
     assert study.lines == []
@@ -137,7 +139,7 @@ def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(
     study = Study(tmp_path, terminal=True)
     with study.live:
         study.starts(0, 1)
-        study.after(65, ended(0, values=(0.25,)), c.Reported(1, 800, 0.6125), c.Reported(1, 400, 0.5))
+        study.after(65, ended(0, values=(0.25,)), e.Reported(1, 800, 0.6125), e.Reported(1, 400, 0.5))
         drawn = study.said.rpartition("core")[2]
     rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
     assert "complete" in rows["0"] and "0.25" in rows["0"]
@@ -150,7 +152,7 @@ def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
     study = Study(tmp_path, terminal=True)
     with study.live:
         study.live.name(0, ["targets=[q_proj,v_proj]"])
-        study.after(0, c.Asked(0), c.Submitted(0, 0, "job"))
+        study.after(0, e.Asked(0), e.Submitted(0, 0, "job"))
         assert "targets=[q_proj,v_proj]" in study.said
         study.after(1, ended(0, "failed", None, "KeyError: [/bold]"))
     assert "KeyError: [/bold]" in study.said

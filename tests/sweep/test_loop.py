@@ -11,9 +11,11 @@ from rich.console import Console
 
 from mcqa.errors import ConfigError
 from mcqa.sweep.backends import SubmissionError
-from mcqa.sweep.controller import COMPLETE, LEFT_RUNNING, Controller, Known, Limits, Outcome
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.earlier import found
+from mcqa.sweep.events import COMPLETE, LEFT_RUNNING, Known, Limits, Outcome
 from mcqa.sweep.live import Live
-from mcqa.sweep.loop import Loop, found
+from mcqa.sweep.loop import Loop
 from mcqa.sweep.mailbox import Entry, Mailbox
 from mcqa.sweep.study import Plan
 
@@ -294,7 +296,7 @@ def test_a_trial_that_was_refused_to_the_end_is_submitted_by_the_next_start(tmp_
     assert loop(tmp_path, study, jobs, n_trials=1).run(0.0) == "slurmctld is restarting"
     entries = Mailbox(tmp_path / "trials" / "0").jobs()
     assert [entry.end for entry in entries] == ["refused"]
-    known = [found(0, None, entries)]
+    known = [found(tmp_path, 0, None)]
     assert known == [Known(0, None, 1, None)]
     assert loop(tmp_path, Studied(1, known), jobs, known, n_trials=1).run(0.0) == COMPLETE
 
@@ -491,7 +493,7 @@ def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path, 
     deaths, told = [], []
     for stops in (1, 2, 1, 1):
         entries = Mailbox(tmp_path / "trials" / "0").jobs()
-        known = [found(0, None, entries)] if entries else []
+        known = [found(tmp_path, 0, None)] if entries else []
         deaths.append(known[0].vanished if known else 0)
         alive, last = interrupting(*[1] * stops), max(0, len(entries) - 1)
 

@@ -114,6 +114,13 @@ def test_a_final_result_stays_and_ends_the_trial(box: Mailbox, status: str) -> N
     assert box.is_over() and box.result() == {"status": status, "value": 1.0}
 
 
+def test_what_a_cancelled_trial_says_later_does_not_count(box: Mailbox) -> None:
+    box.write_result({"status": "preempted"})
+    box.cancel({"status": "failed", "error": "cancelled"})
+    box.write_result({"status": "preempted"})
+    assert box.is_over() and box.result() == {"status": "failed", "error": "cancelled"}
+
+
 def test_a_preempted_result_is_forgotten_before_the_trial_goes_on(box: Mailbox) -> None:
     box.write_result({"status": "preempted"})
     assert not box.is_over()

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from mcqa.errors import ConfigError
-from mcqa.sweep.controller import Known, Outcome
+from mcqa.sweep.events import Known, Outcome
 from mcqa.sweep.space import parse
 from mcqa.sweep.study import OptunaStudy, Plan
 

@@ -1,0 +1,58 @@
+"""What became of a study or a product that is not all done and well, for the user."""
+
+from pathlib import Path
+
+from mcqa import run_folder
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.earlier import ended_for_good
+from mcqa.sweep.events import COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Limits
+
+SAME_COMMAND = "the same command"
+
+
+def unfinished(reason: str, controller: Controller, folder: Path, noun: str, again: str = SAME_COMMAND) -> str:
+    """noun: trial of a study, job of a product. again: the command that goes on with it."""
+    counts, wanted = controller.counts, controller.limits.n_trials
+    ended = len(controller.trials) - counts["waiting"] - counts["submitting"] - counts["running"]
+    done = f"{ended} of {wanted} {noun}s" if wanted is not None else f"{ended} {noun}s"
+    failed = _failed(controller, noun)
+    count = f"{len(failed)} of {ended} {noun}s failed"
+    where = f"see {run_folder.shown(folder)}"
+    if reason in (COMPLETE, EXHAUSTED):
+        return "\n  ".join([f"{count}; {where}:", *failed]) + _once_more(controller, again)
+    first = f"{_early(reason, controller.limits)} after {done}; {where}. {_further(reason, noun, again)}"
+    return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
+
+
+def _failed(controller: Controller, noun: str) -> list[str]:
+    """A line each."""
+    return [
+        f"{noun} {trial.number}: {((trial.outcome.error or '').strip() or 'failed').splitlines()[-1]}"
+        for trial in sorted(controller.trials, key=lambda trial: trial.number)
+        if trial.state == "failed" and trial.outcome
+    ]
+
+
+def _once_more(controller: Controller, again: str) -> str:
+    if all(ended_for_good(trial.outcome) for trial in controller.trials):
+        return ""
+    return f"\n{_capitalised(again)} runs what failed again."
+
+
+def _early(reason: str, limits: Limits) -> str:
+    known = {
+        LEFT_RUNNING: "Stopped by Ctrl-C",
+        TIMEOUT: f"Out of time (hydra.sweeper.timeout_s={limits.timeout_s})",
+        FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
+    }
+    return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")
+
+
+def _further(reason: str, noun: str, again: str) -> str:
+    """The failed jobs of a product run again; a study has learned from its failed trials."""
+    more = ", given a higher max_failures" if reason == FAILURES and noun == "trial" else ""
+    return f"{_capitalised(again)} goes on{more}."
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
