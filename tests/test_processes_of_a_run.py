@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa import processes, starting
+from mcqa import hardware, processes, starting
 from mcqa.errors import ConfigError, ProcessError
 from mcqa.failures import Failure, reported
 from tests import two_failing
@@ -115,6 +115,16 @@ def test_a_script_or_a_shell_of_a_job_of_several_tasks_is_one_process(tasks):
 def test_a_partly_set_step_is_refused_with_what_is_missing(lost):
     with pytest.raises(ConfigError, match=f"one of several tasks of SLURM and {lost} not set, so"):
         processes.environment({name: value for name, value in STEP.items() if name != lost})
+
+
+def test_a_task_that_sees_only_its_own_gpu_is_not_taken_for_a_machine_with_too_few(monkeypatch):
+    for name, value in {"is_available": True, "device_count": 1, "is_bf16_supported": True}.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda value=value: value)
+    with pytest.raises(ConfigError, match="hardware.devices=2: torch sees 1 here"):
+        hardware.check(machine("hardware=gpus"))
+    for name, value in STEP.items():
+        monkeypatch.setenv(name, value)
+    hardware.check(machine("hardware=gpus"))
 
 
 def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_parts(monkeypatch):
