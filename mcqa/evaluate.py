@@ -5,6 +5,7 @@ python -m mcqa.evaluate model=local model.path=<folder or hub id> data=arc_chall
 python -m mcqa.evaluate model=qwen3_0_6b,smollm2_135m data=arc_easy,openbookqa
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,19 +24,14 @@ if TYPE_CHECKING:
 def main(tree: Tree, overrides: list[str]) -> "Record | None":
     """From the composed tree, or a run's stored one, to measured splits."""
     from mcqa import run_folder
-    from mcqa.repeating import changed
 
     if tree["run"] is not None:
-        finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())
-        stored = run_folder.read_yaml(finished / "config.yaml")
-        asked = {key: tree[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
-        asked |= {"run": run_folder.shown(finished)}
-        tree = changed(stored, tree, overrides, leave_out=asked) | asked
+        tree = of_run(tree, overrides)
     config = typed(tree, EvaluateConfig)
     if config.resume is not None or tree["from_run"] is not None:
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     if config.run is not None:
-        config = of_saved_model(config, finished / "model")
+        config = of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
     from mcqa import hardware, processes
 
     if config.dry_run:
@@ -44,6 +40,22 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     hardware.check(config.hardware)
     create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
     return run(config, tree, processes.folder_of_first(config.hardware, create))
+
+
+def of_run(tree: Tree, overrides: Sequence[str]) -> Tree:
+    """The stored configuration of the run that `run` names, with what else the command line asks for.
+
+    Raises:
+        ConfigError: there is no such run, or an override cannot be applied to it.
+    """
+    from mcqa import run_folder
+    from mcqa.repeating import changed
+
+    finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())
+    stored = run_folder.read_yaml(finished / "config.yaml")
+    asked = {key: tree[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
+    asked |= {"run": run_folder.shown(finished)}
+    return changed(stored, tree, overrides, leave_out=asked) | asked
 
 
 def finished_run(reference: str, outputs: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 
+from mcqa import processes
 from mcqa.config import HardwareConfig
 from mcqa.errors import ConfigError
 
@@ -35,7 +36,8 @@ def check(config: HardwareConfig) -> None:
             f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
             f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
-    if (found := torch.cuda.device_count()) < config.devices and "LOCAL_RANK" not in os.environ:
+    started = processes.environment(os.environ) is not None  # such a process may see no GPU but its own
+    if (found := torch.cuda.device_count()) < config.devices and not started:
         raise ConfigError(
             f"hardware.devices={config.devices}: torch sees {found} here. Set hardware.devices, or look at "
             f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."

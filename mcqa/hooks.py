@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcqa import offline, question_sets
-from mcqa.config import Config, problems_of, typed
+from mcqa.config import Config, EvaluateConfig, problems_of, typed
 from mcqa.errors import ConfigError
 from mcqa.rules import greater_is_better
 from mcqa.run_folder import flat
@@ -34,9 +34,13 @@ class Hooks:
     def missing(self, trees: Sequence[Tree]) -> list[str]:
         if not offline.wanted():
             return []
-        configs = [typed(tree, self.kind) for tree in trees if not self._knows_a_run(tree)]
+        try:
+            configs = [offline.as_it_runs(tree, self.kind) for tree in trees]
+        except ConfigError as error:
+            return [str(error)]
         lacking = list(dict.fromkeys(line for config in configs for line in offline.missing(config)))
-        return [*lacking, offline.advice(sys.argv[1:])] if lacking else []
+        word = ["evaluate"] if self.kind is EvaluateConfig else []
+        return [*lacking, offline.advice([*word, *sys.argv[1:]])] if lacking else []
 
     def variables(self, tree: Tree) -> Mapping[str, str]:
         return offline.variables()
@@ -45,10 +49,6 @@ class Hooks:
         from mcqa.sweep.dispatch import seconds_of
 
         return seconds_of(Path(tree["outputs"]).glob(f"runs/{tree['name']}/*/result.json"))
-
-    def _knows_a_run(self, tree: Tree) -> bool:
-        """Whether it goes on from a run, whose own configuration says what it needs."""
-        return any(tree.get(key) is not None for key in ("run", "resume", "from_run"))
 
     def __getstate__(self) -> dict[str, Any]:
         """What only the controller needs stays there; the rest goes with every job."""
@@ -69,14 +69,20 @@ class Hooks:
         return problems
 
     def _repeat(self, tree: Tree, overrides: Sequence[str]) -> None:
-        """from_run is read here, once, and not by the job: what is written for it is what runs."""
+        """from_run and run are read here, once, and not by the job: what is written for it is what runs."""
+        own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
         if tree.get("from_run") is not None:
             from mcqa.repeating import repeated
 
-            own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
             again = repeated(tree, own) | {"from_run": None}
-            tree.clear()
-            tree.update(again)
+        elif tree.get("run") is not None:
+            from mcqa.evaluate import of_run
+
+            again = of_run(tree, own)
+        else:
+            return
+        tree.clear()
+        tree.update(again)
 
     def check(
         self, tree: Tree, space: "Space", metric: str | None, directions: Sequence[str], pruned: bool

@@ -9,10 +9,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mcqa.config import Config, DataConfig
+from mcqa import run_folder
+from mcqa.config import Config, DataConfig, EvaluateConfig, typed
 from mcqa.errors import DataError, ModelError
 
 VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
@@ -40,6 +42,7 @@ class Table(NamedTuple):
 
 
 Need = Repository | Table
+Tree = dict[str, Any]
 
 
 def wanted() -> bool:
@@ -79,9 +82,22 @@ def tables() -> Path:
 # ---- what is needed
 
 
+def as_it_runs(tree: Tree, kind: type[Config]) -> Config:
+    """What a configuration asks for; of a run that it goes on with, that one's own.
+
+    Raises:
+        ConfigError: there is no such run, or its configuration is not one.
+    """
+    if tree.get("resume") is None or kind is EvaluateConfig:
+        return typed(tree, kind)
+    return typed(run_folder.read_yaml(run_folder.open_existing(tree["resume"]) / "config.yaml"), kind)
+
+
 def needs(config: Config) -> list[Need]:
     """Of the hub; nothing for embedded and local models and question sets."""
     model = config.model
+    if isinstance(config, EvaluateConfig) and config.run is not None:
+        model = replace(model, path=str(Path(config.run).expanduser().absolute() / "model"), tokenizer=None)
     found: list[Need] = []
     if _is_hub_id(model.path):
         found.append(Repository("model.path", str(model.path), model.revision, True, model.trust_remote_code))

@@ -1,32 +1,38 @@
 """Bring what runs need from the model hub to the cache of this machine, for nodes that have no way out.
 
     python -m mcqa.prefetch <the arguments of mcqa.train>
+    python -m mcqa.prefetch evaluate <the arguments of mcqa.evaluate>
 
 Nothing is trained and no job is sent. Of a --multirun all choices are brought: every value of a list such as
 model=a,b, and of a study every value that its space lists.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from mcqa import offline
-from mcqa.config import Config, typed
+from mcqa.config import Config, EvaluateConfig
 from mcqa.door import Tree, open_door
 from mcqa.errors import McqaError, ModelError
 from mcqa.sweep.backends import cluster
 
 
-def main(tree: Tree, overrides: list[str]) -> None:
-    if tree["from_run"] is not None:
+def main(kind: type[Config], tree: Tree, overrides: list[str]) -> None:
+    if tree.get("run") is not None:
+        from mcqa.evaluate import of_run
+
+        tree = of_run(tree, overrides)
+    elif tree["from_run"] is not None:
         from mcqa.repeating import repeated
 
         tree = repeated(tree, overrides)
-    bring([tree])
+    bring(kind, [tree])
 
 
-def bring(trees: list[Tree]) -> None:
+def bring(kind: type[Config], trees: list[Tree]) -> None:
     """
     Raises:
         ModelError: with everything that could not be brought.
@@ -38,7 +44,7 @@ def bring(trees: list[Tree]) -> None:
 
     needed: list[offline.Need] = []
     for tree in trees:
-        needed += [need for need in offline.needs(typed(tree, Config)) if need not in needed]
+        needed += [need for need in offline.needs(offline.as_it_runs(tree, kind)) if need not in needed]
     if not needed:
         return say("There is nothing to bring: the model and the questions are embedded or lie in folders of yours.")
     dry = any(tree["dry_run"] for tree in trees)
@@ -60,7 +66,17 @@ def bring(trees: list[Tree]) -> None:
         raise ModelError("\n".join(problems))
 
 
-if __name__ == "__main__":
+def all_doors() -> None:
+    """A first word `evaluate` says whose arguments follow."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(print((__doc__ or "").strip()))
-    open_door("config", Config, main, instead_of_jobs=bring)
+    to_measure = sys.argv[1:2] == ["evaluate"]
+    if to_measure:
+        sys.argv.pop(1)
+    kind = EvaluateConfig if to_measure else Config
+    name = "evaluate" if to_measure else "config"
+    open_door(name, kind, partial(main, kind), many=to_measure, instead_of_jobs=partial(bring, kind))
+
+
+if __name__ == "__main__":
+    all_doors()

@@ -1,9 +1,10 @@
 """The processes of one run: which one this is, how they meet, what the first one tells, and whose error it was.
 
 Each process trains on its share of every batch. The environment says who is who: RANK, WORLD_SIZE and the rest as
-torchrun sets them, which starting.py sets too; or submitit's, in a SLURM job of several tasks. Everything that they
-say to each other besides gradients goes through torch's store, which needs no shared file system and no collective:
-an error can be told by a process that the others wait for in vain.
+torchrun sets them, which starting.py sets too; or submitit's, in a SLURM job of several tasks; or SLURM's own, in a
+step of several tasks that the user's srun began. Everything that they say to each other besides gradients goes through
+torch's store, which needs no shared file system and no collective: an error can be told by a process that the others
+wait for in vain.
 
 Importing this module is cheap; torch comes with the first call that needs it.
 """
@@ -12,6 +13,7 @@ import atexit
 import json
 import logging
 import os
+import random
 import socket
 import sys
 import time
@@ -28,6 +30,8 @@ from mcqa.errors import ConfigError, McqaError, ProcessError
 from mcqa.failures import Failure, reported
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+OF_A_STEP = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
+PORTS = (20000, 60000)
 STARTED = "MCQA_STARTED"
 """Set for processes that starting.py started: their parent has the store and reports what went wrong."""
 PATIENCE_S = 5.0  # for the error of another process, when all that this one knows is that it is gone
@@ -79,8 +83,10 @@ def environment(variables: Mapping[str, str]) -> Mapping[str, str] | None:
             f"{', '.join(given)} set in the environment and {', '.join(missing)} not, so the processes of a run cannot "
             "find each other. Start with torchrun, which sets all, or unset them."
         )
-    if "SUBMITIT_EXECUTOR" not in variables:
-        return None
+    return _of_submitit() if "SUBMITIT_EXECUTOR" in variables else _of_step(variables)
+
+
+def _of_submitit() -> Mapping[str, str] | None:
     from submitit import JobEnvironment
     from submitit.helpers import TorchDistributedEnvironment
 
@@ -89,6 +95,28 @@ def environment(variables: Mapping[str, str]) -> Mapping[str, str] | None:
     job = TorchDistributedEnvironment()
     values = (job.rank, job.local_rank, job.world_size, job.master_addr, job.master_port)
     return dict(zip(VARIABLES, map(str, values), strict=True)) | {"LOCAL_WORLD_SIZE": str(job.local_world_size)}
+
+
+def _of_step(variables: Mapping[str, str]) -> Mapping[str, str] | None:
+    """Of SLURM where srun began several tasks; None in a script or shell of a job, whose SLURM_NTASKS counts no step.
+
+    The port is drawn from job and step: the tasks agree on it without a word, and two steps on a machine do not meet.
+    """
+    if variables.get("SLURM_STEP_NUM_TASKS", "1") == "1":
+        return None
+    if missing := [name for name in OF_A_STEP if not variables.get(name)]:
+        raise ConfigError(
+            f"SLURM_STEP_NUM_TASKS={variables['SLURM_STEP_NUM_TASKS']} says that this is one of several tasks of SLURM "
+            f"and {', '.join(missing)} not set, so they cannot find each other. Start with srun, which sets all, or "
+            "unset SLURM_STEP_NUM_TASKS for a run of its own."
+        )
+    from submitit.slurm.slurm import _parse_node_list
+
+    number, local, size, nodes, job = (variables[name] for name in OF_A_STEP)
+    names = _parse_node_list(nodes)
+    port = random.Random(f"{job}.{variables.get('SLURM_STEP_ID', 0)}").randint(*PORTS)
+    values = (number, local, size, variables.get("MASTER_ADDR", names[0]), variables.get("MASTER_PORT", str(port)))
+    return dict(zip(VARIABLES, values, strict=True)) | {"LOCAL_WORLD_SIZE": str(-(-int(size) // len(names)))}
 
 
 def to_start(config: HardwareConfig) -> bool:

@@ -1,7 +1,10 @@
-"""The small trainings behind mcqa.verify, and the tables of what they showed."""
+"""The small trainings behind mcqa.verify, and the tables of what they showed.
+
+They run in the processes and under the strategy that the configuration asks for, as the run itself would. All of them
+train; the first one alone compares, since weights and gradients are made whole there.
+"""
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import TrainerCallback
 
-from mcqa import encoding, model, trainer
+from mcqa import encoding, model, sharding, trainer
 from mcqa.config import Config, batching
 from mcqa.data import texts
 from mcqa.data.draws import limited
@@ -23,9 +26,9 @@ from mcqa.sweep.trial import Preempted
 
 UPDATES, PER_EPOCH, STOP = 6, 4, 3
 DEV_QUESTIONS = 16
-TOLERANCE = {"cpu": 0.0, "cuda": 1e-3}
-"""Of a resumed training: the largest difference of a loss or weight, relative to the largest of them. On a CPU the
-same operations give the same bits; on a GPU their order is not fixed."""
+TOLERANCE = 1e-3
+"""Of a resumed training: the largest difference of a loss or weight, relative to the largest of them. The order of sums
+is not fixed on a GPU, nor over more than two processes; where it is, the same bits are asked for."""
 
 GRADIENT_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 1e-2}
 """Of a gradient: the largest difference in a tensor, relative to the largest gradient in it. Sums in another order
@@ -59,7 +62,9 @@ class Small:
         self.dev = question_set("dev", few, config.prompt, evaluation, self.tokenizer, shots)
 
     def train(self, config: Config, folder: Path, left: Training, *further: TrainerCallback) -> None:
+        arguments = trainer.arguments(config, folder, len(self.training.examples))
         base = model.load_model(config.model, config.peft, config.hardware, self.tokenizer, config.seed)
+        del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
         learner = trainer.build(
             config,
             base,
@@ -69,28 +74,48 @@ class Small:
             folder,
             measure=lambda: measured(learner.model, self.dev, config.hardware),
             observers=[left.observe],
-            further=[*further, _Ends(left)],
+            further=[*further, _Ends(left), trainer.AtStart(lambda: _before_step(learner, left))],
         )
         trainer.train(learner)
 
 
 class _Ends(TrainerCallback):  # type: ignore[misc]
-    """Keeps the gradients of every update and the weights after it."""
+    """Keeps the gradients of a single update and the weights after the last one."""
 
     def __init__(self, left: Training) -> None:
         self.left = left
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
-        if state.max_steps == 1:
-            self.left.gradients = {
-                name: p.grad.detach().float().cpu() for name, p in model.named_parameters() if p.grad is not None
-            }
+        if state.max_steps == 1 and not self.left.gradients:
+            self.left.gradients = _gradients(model, lambda parameter: parameter.grad)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
         if state.global_step == state.max_steps:
-            self.left.weights = {
-                name: p.detach().clone().cpu() for name, p in model.named_parameters() if p.requires_grad
-            }
+            whole = sharding.whole_state(model, trained_only=True)
+            self.left.weights = {name: tensor.clone() for name, tensor in whole.items()}
+
+
+def _before_step(learner: Any, left: Training) -> None:
+    """DeepSpeed's engine steps at the end of the last backward pass, before any callback is asked."""
+    engine = learner.deepspeed
+    if engine is None or learner.state.max_steps > 1:
+        return
+    from deepspeed.utils import safe_get_full_grad
+
+    step = engine.step
+
+    def keep_and_step(*args: Any, **kwargs: Any) -> Any:
+        left.gradients = _gradients(engine.module, safe_get_full_grad)
+        return step(*args, **kwargs)
+
+    engine.step = keep_and_step
+
+
+def _gradients(model: Any, of: Callable[[Any], Any]) -> dict[str, torch.Tensor]:
+    """Whole, on the CPU."""
+    found = {name: of(p) for name, p in model.named_parameters() if p.requires_grad}
+    whole = {name: g.full_tensor() if hasattr(g, "full_tensor") else g for name, g in found.items() if g is not None}
+    return {name: gradient.detach().float().cpu().clone() for name, gradient in whole.items()}
 
 
 class _Stop(TrainerCallback):  # type: ignore[misc]
@@ -101,23 +126,23 @@ class _Stop(TrainerCallback):  # type: ignore[misc]
             raise Preempted("stopped")
 
 
-def resume(config: Config, console: Console) -> bool:
+def resume(config: Config, folder: Path, console: Console) -> bool:
     """UPDATES updates in one go against as many that were stopped in the middle of an epoch and resumed."""
     size = batching(config).batch_size
     config = _for_resume(config)
     small = Small(config, PER_EPOCH * size)
     straight, resumed = Training(), Training()
     console.print(
-        f"{UPDATES} updates of {size} questions, {len(small.training.examples)} questions an epoch: in one go, and "
-        f"stopped after update {STOP + 1}, resumed from the checkpoint after update {STOP}.",
+        f"{UPDATES} updates of {size} questions, {len(small.training.examples)} questions an epoch, "
+        f"{_processes(config)}: in one go, and stopped after update {STOP + 1}, resumed from the checkpoint after "
+        f"update {STOP}.",
         highlight=False,
     )
-    with tempfile.TemporaryDirectory(prefix="mcqa-verify-") as folder:
-        small.train(config, Path(folder) / "straight", straight)
-        try:
-            small.train(config, Path(folder) / "resumed", resumed, _Stop())
-        except Preempted:
-            small.train(config, Path(folder) / "resumed", resumed)
+    small.train(config, folder / "straight", straight)
+    try:
+        small.train(config, folder / "resumed", resumed, _Stop())
+    except Preempted:
+        small.train(config, folder / "resumed", resumed)
     return _compared(straight, resumed, config, console)
 
 
@@ -129,6 +154,11 @@ def _for_resume(config: Config) -> Config:
         evaluation=replace(config.evaluation, every=STOP, patience=None, limit=DEV_QUESTIONS),
         tracking=replace(config.tracking, log_every=1),
     )
+
+
+def _processes(config: Config) -> str:
+    number = batching(config).processes
+    return f"in {number} process{'es' if number > 1 else ''} ({config.hardware.strategy})"
 
 
 def _compared(straight: Training, resumed: Training, config: Config, console: Console) -> bool:
@@ -143,49 +173,51 @@ def _compared(straight: Training, resumed: Training, config: Config, console: Co
         table.add_row(str(step), *cells, _shown(ours.get(metric)), _shown(theirs.get(metric)))
     console.print(table)
     weights, where = _furthest(straight.weights, resumed.weights)
-    tolerance = TOLERANCE[config.hardware.device]
+    exact = config.hardware.device == "cpu" and batching(config).processes <= 2
+    tolerance = 0.0 if exact else TOLERANCE
     console.print(f"Largest difference of a weight, of {len(straight.weights)} tensors: {weights:.1e}{where}")
     return _verdict(max(largest, weights), tolerance, "A resumed training equals one that was not stopped", console)
 
 
-def accumulation(config: Config, console: Console) -> bool:
+def accumulation(config: Config, folder: Path, console: Console) -> bool:
     """The gradient of one update in one piece against the same questions in micro batches."""
     whole = max(2, batching(config).micro_batch_size)
     part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
-    config = _for_accumulation(config, whole)
-    small = Small(config, whole)
+    size = whole * batching(config).processes
+    config = _for_accumulation(config, whole, size)
+    small = Small(config, size)
     gradients = []
-    with tempfile.TemporaryDirectory(prefix="mcqa-verify-") as folder:
-        for micro in (whole, part):
-            left = Training()
-            pieces = replace(config, hardware=replace(config.hardware, micro_batch_size=micro))
-            small.train(pieces, Path(folder) / str(micro), left)
-            gradients.append(left.gradients)
+    for micro in (whole, part):
+        left = Training()
+        pieces = replace(config, hardware=replace(config.hardware, micro_batch_size=micro))
+        small.train(pieces, folder / str(micro), left)
+        gradients.append(left.gradients)
+    console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
     largest, where = _furthest(*gradients)
     table = Table("update", "pieces", "norm of the gradient", box=None, header_style="bold")
     for micro, found in zip((whole, part), gradients, strict=True):
         norm = math.sqrt(sum(float(gradient.double().pow(2).sum()) for gradient in found.values()))
-        table.add_row(f"{whole} questions", f"{whole // micro} of {micro}", f"{norm:.8g}")
+        table.add_row(f"{size} questions", f"{size // micro} of {micro}", f"{norm:.8g}")
     console.print(table)
     tolerance = GRADIENT_TOLERANCE[config.hardware.precision]
     console.print(f"Largest relative difference of a gradient, of {len(gradients[0])} tensors: {largest:.1e}{where}")
     return _verdict(largest, tolerance, "Micro batches add up to the gradient of the whole batch", console)
 
 
-def _for_accumulation(config: Config, whole: int) -> Config:
+def _for_accumulation(config: Config, whole: int, size: int) -> Config:
     """One update without clipping, and without dropout, which draws anew for every piece."""
     dropout = None if config.peft.dropout is None else 0.0
     return replace(
         config,
         objective=replace(config.objective, max_steps=1, epochs=None, checkpoint_every_min=None),
-        optimizer=replace(config.optimizer, batch_size=whole, gradient_accumulation_steps=None, max_grad_norm=0.0),
+        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
         hardware=replace(config.hardware, micro_batch_size=whole),
         peft=replace(config.peft, dropout=dropout),
         evaluation=replace(config.evaluation, every=1, patience=None, limit=DEV_QUESTIONS),
     )
 
 
-SHOW: Mapping[str, Callable[[Config, Console], bool]] = {"resume": resume, "accumulation": accumulation}
+SHOW: Mapping[str, Callable[[Config, Path, Console], bool]] = {"resume": resume, "accumulation": accumulation}
 
 
 def _furthest(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> tuple[float, str]:

@@ -5,7 +5,10 @@ python -m mcqa.verify accumulation [the arguments of mcqa.train]
 """
 
 import sys
+import tempfile
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from mcqa.config import Config, typed
 from mcqa.door import Tree, open_door
@@ -22,13 +25,40 @@ def main(what: str, held: list[bool], tree: Tree, overrides: list[str]) -> None:
     config = typed(tree, Config)
     if config.dry_run or config.resume is not None:
         raise ConfigError("dry_run and resume are for mcqa.train; mcqa.verify trains a little, in a folder of its own.")
-    from rich.console import Console
-
-    from mcqa import hardware, verified
+    from mcqa import hardware, processes
 
     hardware.check(config.hardware)
+    with ExitStack() as stack:
+        make = partial(_folder, config, what, stack)
+        held.append(run(config, tree, processes.folder_of_first(config.hardware, make)))
+
+
+def _folder(config: Config, what: str, stack: ExitStack) -> Path:
+    """Named after what is to be shown, until all is over; processes on several machines share the outputs alone."""
+    shared = Path(config.outputs).absolute() if config.hardware.nodes > 1 else None
+    if shared is not None:
+        shared.mkdir(parents=True, exist_ok=True)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcqa-verify-", dir=shared))) / what
+    folder.mkdir()
+    return folder
+
+
+def run(config: Config, tree: Tree, folder: Path) -> bool:
+    """Whether what the folder is named after held, as each of the processes learns."""
+    from rich.console import Console
+
+    from mcqa import hardware, processes, starting, verified
+
+    if processes.to_start(config.hardware):
+        starting.start("mcqa.verify", config.hardware, tree, folder)
+        return (folder / "held").exists()
+    processes.join(config.hardware)
     hardware.use_one_gpu()
-    held.append(verified.SHOW[what](config, Console()))
+    with processes.together(config.hardware):
+        held = verified.SHOW[folder.name](config, folder, Console(quiet=not processes.is_first()))
+        if held := held and processes.is_first():
+            (folder / "held").touch()
+        return processes.summed([held]) == [1.0]  # which also waits until all are through with the folder
 
 
 def all_doors() -> None:

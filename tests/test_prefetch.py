@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from mcqa import offline, prefetch
-from mcqa.config import PACKAGE, Config, typed
+from mcqa import evaluate, offline, prefetch, run_folder
+from mcqa.config import PACKAGE, Config, EvaluateConfig, typed
 from mcqa.door import compose, open_door
+from mcqa.hooks import Hooks
+from tests.sweep.fake_slurm import FakeSlurm
 
 STARTER = PACKAGE / "assets" / "starter"
 CHOICES = {"label": ["A", "B"], "text": ["one", "two"]}
@@ -197,7 +200,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", ["mcqa.prefetch", *arguments])
         error = ""
         try:
-            open_door("config", Config, prefetch.main, instead_of_jobs=prefetch.bring)
+            prefetch.all_doors()
         except SystemExit as caught:
             error = str(caught.code)
         return capsys.readouterr().out + error
@@ -248,6 +251,84 @@ def test_everything_that_could_not_be_brought_is_told_at_the_end(told: Callable[
     assert "some/three: brought" in said
     assert "model.path=gated/one: 401 Client Error Accept the licence at https://huggingface.co/gated/one" in said
     assert "lacks its weights. Does the hub have it as safetensors?" in said
+
+
+# ---- for jobs that measure
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What keeps `python -m mcqa.evaluate … hydra/launcher=slurm` from submitting."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    FakeSlurm(tmp_path / "bin")
+
+    def run(*arguments: str) -> str:
+        asked = ["mcqa.evaluate", "--multirun", "hydra/launcher=slurm", *arguments, "dry_run=true"]
+        monkeypatch.setattr(sys, "argv", asked)
+        try:
+            open_door("evaluate", EvaluateConfig, evaluate.main, many=True)
+        except SystemExit as caught:
+            return str(caught.code)
+        return ""
+
+    return run
+
+
+def stored(folder: Path, *overrides: str) -> Path:
+    """A run folder with nothing but its configuration."""
+    folder.mkdir()
+    run_folder.write_yaml(folder / "config.yaml", compose("config", list(overrides)))
+    return folder
+
+
+def test_the_command_that_brings_what_a_measurement_lacks_works_as_it_is_printed(
+    refused: Callable[..., str], told: Callable[..., str], hub: list[Any], cache: Path
+) -> None:
+    said = refused("model=qwen3_0_6b", "data=arc_easy", "splits=[test]")
+    assert f"model.path={QWEN}: the cache {cache} lacks it." in said
+    command = shlex.split(said.partition("python -m mcqa.prefetch ")[2].partition("   (where")[0])
+    assert f"{QWEN}: brought to {cache}" in told(*command)
+    assert QWEN not in refused("model=qwen3_0_6b", "data=arc_easy", "splits=[test]").partition("Bring it")[0]
+
+
+def test_lists_of_a_measurement_need_no_multirun_here_either(told: Callable[..., str], hub: list[Any]) -> None:
+    told("evaluate", "model=qwen3_0_6b,qwen3_1_7b", "splits=[test]")
+    assert [name for name, *_ in hub] == [QWEN, "Qwen/Qwen3-1.7B-Base"]
+
+
+@pytest.mark.parametrize("kept", ["+experiment=smoke", "data=arc_easy"])
+def test_what_measuring_a_run_on_other_questions_lacks_is_told_before_a_job_is_sent(
+    kept: str, refused: Callable[..., str], told: Callable[..., str], hub: list[Any], tmp_path: Path
+) -> None:
+    done = stored(tmp_path / "done", kept)
+    asked = [f"run={done}", *(["data=arc_easy"] if "data" not in kept else [])]
+    assert "data.hub=allenai/ai2_arc: the cache" in refused(*asked)
+    assert "allenai/ai2_arc ARC-Easy: brought" in told("evaluate", *asked)
+    assert "cache" not in refused(f"run={done}", "data=facts")
+
+
+def test_the_base_of_a_run_s_adapter_is_needed_and_not_the_model_that_it_began_with(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    done = stored(tmp_path / "done", "+experiment=smoke", "model=qwen3_1_7b")
+    assert "cache" not in refused(f"run={done}")
+    (done / "model").mkdir()
+    (done / "model" / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": QWEN}))
+    assert f"model.path={QWEN}: the cache" in refused(f"run={done}")
+
+
+def test_a_run_that_is_not_there_is_told_before_a_job_is_sent(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert str(tmp_path / "lost") in refused(f"run={tmp_path / 'lost'}")
+
+
+def test_a_run_that_goes_on_needs_what_its_own_configuration_asks_for(tmp_path: Path, cache: Path) -> None:
+    begun = stored(tmp_path / "begun", "model=qwen3_0_6b")
+    hooks = Hooks("config", Config)
+    assert (
+        hooks.missing([compose("config", [f"resume={begun}"])])[0] == f"model.path={QWEN}: the cache {cache} lacks it."
+    )
+    assert str(tmp_path / "lost") in hooks.missing([compose("config", [f"resume={tmp_path / 'lost'}"])])[0]
 
 
 # ---- what a job is told

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa import processes, starting
+from mcqa import hardware, processes, starting
 from mcqa.errors import ConfigError, ProcessError
 from mcqa.failures import Failure, reported
 from tests import two_failing
@@ -30,6 +31,15 @@ SUBMITIT = {
     "SUBMITIT_LOCAL_GLOBALID": "1",
     "SUBMITIT_LOCAL_LOCALID": "1",
     "SUBMITIT_LOCAL_NODEID": "0",
+}
+STEP = {
+    "SLURM_JOB_ID": "17",
+    "SLURM_STEP_ID": "0",
+    "SLURM_NTASKS": "2",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_STEP_NODELIST": "localhost",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "1",
 }
 HOST = socket.gethostname()
 
@@ -70,6 +80,51 @@ def test_a_task_of_a_submitit_job_is_a_rank(monkeypatch):
     assert [found[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")] == ["1", "1", "2"]
     monkeypatch.setenv("SUBMITIT_LOCAL_NTASKS", "1")
     assert processes.environment(os.environ) is None
+
+
+def test_a_task_of_a_step_that_srun_began_is_a_rank():
+    found = processes.environment(
+        STEP | {"SLURM_STEP_NODELIST": "n[07-08],m3", "SLURM_PROCID": "4", "SLURM_STEP_NUM_TASKS": "6"}
+    )
+    assert [found[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")] == ["4", "1", "6", "n07"]
+    assert found["LOCAL_WORLD_SIZE"] == "2"
+
+
+def test_an_address_that_the_user_gave_is_taken_before_the_first_node_of_the_step():
+    given = {"MASTER_ADDR": "n07-ib", "MASTER_PORT": "1234"}
+    assert given.items() <= processes.environment(STEP | given).items()
+    assert processes.environment(STEP | TORCHRUN) == STEP | TORCHRUN
+
+
+def test_all_tasks_of_a_step_find_the_same_port_and_other_steps_another():
+    def port(**changes):
+        return int(processes.environment(STEP | changes)["MASTER_PORT"])
+
+    found = {port(), port(SLURM_STEP_ID="1"), port(SLURM_JOB_ID="18")}
+    assert len(found) == 3 and all(20000 <= one <= 60000 for one in found)
+    assert port() == port(SLURM_PROCID="0", SLURM_LOCALID="0")
+
+
+@pytest.mark.parametrize("tasks", [{}, {"SLURM_STEP_NUM_TASKS": "1"}])
+def test_a_script_or_a_shell_of_a_job_of_several_tasks_is_one_process(tasks):
+    job = {name: value for name, value in STEP.items() if name != "SLURM_STEP_NUM_TASKS"}
+    assert processes.environment(job | tasks) is None
+
+
+@pytest.mark.parametrize("lost", ["SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID"])
+def test_a_partly_set_step_is_refused_with_what_is_missing(lost):
+    with pytest.raises(ConfigError, match=f"one of several tasks of SLURM and {lost} not set, so"):
+        processes.environment({name: value for name, value in STEP.items() if name != lost})
+
+
+def test_a_task_that_sees_only_its_own_gpu_is_not_taken_for_a_machine_with_too_few(monkeypatch):
+    for name, value in {"is_available": True, "device_count": 1, "is_bf16_supported": True}.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda value=value: value)
+    with pytest.raises(ConfigError, match="hardware.devices=2: torch sees 1 here"):
+        hardware.check(machine("hardware=gpus"))
+    for name, value in STEP.items():
+        monkeypatch.setenv(name, value)
+    hardware.check(machine("hardware=gpus"))
 
 
 def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_parts(monkeypatch):
@@ -167,6 +222,28 @@ def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_i
     said = [one.communicate(timeout=120)[1] for one in both]
     assert [one.returncode for one in both] == [1, -signal.SIGKILL]
     assert "rank 1" in said[0] and ("This job ends without a result." in said[0]) == in_job
+
+
+def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
+    code = """
+        import os, tempfile
+        from mcqa import processes
+        from tests.conftest import configured
+        machine = configured(["hardware=cpu_processes"])[0].hardware
+        folder = processes.folder_of_first(machine, tempfile.mkdtemp)
+        print(folder, processes.summed([processes.rank() + 1.0]), os.environ["LOCAL_WORLD_SIZE"])
+    """
+    step = {**os.environ, **STEP, "SLURM_JOB_ID": str(os.getpid())}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            env=step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    first, second = (one.communicate(timeout=120)[0].split(maxsplit=1) for one in both)
+    Path(first[0]).rmdir()
+    assert first == second and first[1] == "[3.0] 2\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
