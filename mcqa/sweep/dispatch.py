@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
@@ -177,7 +178,7 @@ def _size(launcher: Tree) -> str:
     nodes, tasks = launcher.get("nodes") or 1, launcher.get("tasks_per_node") or 1
     each = " each" if nodes > 1 else ""
     parts = [_many(nodes, "node"), _many(tasks, "process") + each]
-    if gpus := launcher.get("gpus_per_node"):
+    if gpus := _gpus(launcher):
         parts.append(_many(gpus, "GPU") + each)
     return ", ".join(parts)
 
@@ -187,10 +188,10 @@ def _many(count: int, what: str) -> str:
 
 
 def _cost(plan: Plan) -> str:
-    once = _summed(plan, _node_hours)
-    gpus = _summed(plan, lambda launcher: _node_hours(launcher) * (launcher.get("gpus_per_node") or 0))
-    often = _summed(
-        plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher.get("max_num_timeout", 0))
+    once = sum(_of_jobs(plan, _node_hours))
+    gpus = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _gpus(launcher)))
+    often = sum(
+        _of_jobs(plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher.get("max_num_timeout", 0)))
     )
     text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
     return text + f"; {_hours(often)} if every job needed every further start that it may have"
@@ -209,24 +210,30 @@ def _node_hours(launcher: Tree) -> float:
     return float((launcher.get("nodes") or 1) * launcher["timeout_min"] / 60)
 
 
-def _summed(plan: Plan, cost: Callable[[Tree], float]) -> float:
-    """Over all jobs; where it is open which kind each is, all are the dearest."""
+def _gpus(launcher: Tree) -> int:
+    """Of a node."""
+    return int(launcher.get("gpus_per_node") or 0)
+
+
+def _of_jobs(plan: Plan, cost: Callable[[Tree], float]) -> list[float]:
+    """Of each job; where it is open which kind each is, all are the dearest."""
     costs = [cost(launcher) for launcher in plan.launchers]
-    return sum(costs) if len(costs) == plan.jobs else max(costs) * plan.jobs
+    return costs if len(costs) == plan.jobs else [max(costs)] * plan.jobs
 
 
 def _sharing(plan: Plan) -> str:
-    """Of processes on this machine, whether their GPUs are enough."""
+    """Of processes on this machine, whether their GPUs are enough for any of them that may run at a time."""
     from mcqa.sweep.backends.local import visible_gpus
 
-    each, there = max(launcher.get("gpus_per_node") or 0 for launcher in plan.launchers), len(visible_gpus())
-    if not each or not there:
+    each, there = sorted(_of_jobs(plan, _gpus), reverse=True)[: plan.at_once], len(visible_gpus())
+    if not each or not each[0] or not there:
         return ""
-    if each > there:
-        return f"Warning: a job wants {_many(each, 'GPU')} and this machine has {there}."
-    if min(plan.jobs, plan.at_once) > there // each:
-        return f"Warning: {there // each} at a time have GPUs of their own; more of them share."
-    return f"This machine's {_many(there, 'GPU')} have room for {there // each} at a time."
+    if each[0] > there:
+        return f"Warning: a job wants {_many(int(each[0]), 'GPU')} and this machine has {there}."
+    room = sum(total <= there for total in accumulate(each))
+    if room < len(each):
+        return f"Warning: {room} at a time have GPUs of their own; more of them may share."
+    return f"This machine's {_many(there, 'GPU')} have room for {room} at a time."
 
 
 def _estimate(plan: Plan) -> Iterator[str]:

@@ -203,22 +203,28 @@ def test_the_lines_of_setup_come_before_the_job(multirun: Callable[..., str]) ->
 
 
 @pytest.mark.parametrize(
-    ("gpus", "overrides", "words"),
+    ("gpus", "devices", "at_once", "words"),
     [
-        (
-            "0,1,2,3",
-            ["hardware.devices=2", "hydra.sweeper.n_jobs=2"],
-            "This machine's 4 GPUs have room for 2 at a time.",
-        ),
-        ("0,1,2,3", ["hardware.devices=2", "hydra.sweeper.n_jobs=3"], "Warning: 2 at a time have GPUs of their own"),
-        ("0", ["hardware.devices=2"], "Warning: a job wants 2 GPUs and this machine has 1."),
+        ("0,1,2,3", "2", 2, "This machine's 4 GPUs have room for 2 at a time."),
+        ("0,1,2,3", "2", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
+        ("0,1,2,3", "1,2,1", 9, "This machine's 4 GPUs have room for 3 at a time."),
+        ("0,1,2", "1,2,1", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
+        ("0", "2", 1, "Warning: a job wants 2 GPUs and this machine has 1."),
     ],
 )
 def test_processes_on_this_machine_are_shown_with_the_room_for_them(
-    multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch, gpus: str, overrides: list[str], words: str
+    multirun: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: str,
+    devices: str,
+    at_once: int,
+    words: str,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    shown = multirun("hydra/launcher=local", "hardware=gpu", "seed=1,2,3", *overrides)
+    three = ["seed=1,2,3"] if devices == "2" else []
+    shown = multirun(
+        "hydra/launcher=local", "hardware=gpu", f"hardware.devices={devices}", f"hydra.sweeper.n_jobs={at_once}", *three
+    )
     assert lines(shown, "3 jobs on this machine") and lines(shown, words)
 
 
