@@ -72,12 +72,16 @@ def sends_jobs(given: Sweep) -> bool:
 
 
 def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
-    """What keeps jobs with these configurations from running on a cluster; nothing elsewhere.
+    """What keeps jobs with these configurations from running where they would go.
 
     folder: of the study or multirun, where sbatch is to be asked whether it would take the first of them.
     """
-    if not is_cluster(given):
+    if not sends_jobs(given):
         return []
+    if not is_cluster(given):
+        from mcqa.sweep.backends import local
+
+        return list(dict.fromkeys(line for tree in trees for line in local.problems_of(launcher_of(given, tree))))
     trees = list(trees)
     problems = given.hooks.missing(trees) if given.hooks else []
     if not asking.is_here():
@@ -228,8 +232,6 @@ def _sharing(plan: Plan) -> str:
     each, there = sorted(_of_jobs(plan, _gpus), reverse=True)[: plan.at_once], len(visible_gpus())
     if not each or not each[0] or not there:
         return ""
-    if each[0] > there:
-        return f"Warning: a job wants {_many(int(each[0]), 'GPU')} and this machine has {there}."
     room = sum(total <= there for total in accumulate(each))
     if room < len(each):
         return f"Warning: {room} at a time have GPUs of their own; more of them may share."

@@ -192,7 +192,7 @@ def _study(given: Sweep, options: Options) -> list[Any]:
         _shown(folder, description, space)
         if ended := len(list(folder.glob("trials/*/result.json"))):
             _say(f"  {ended} of them have ended")
-        trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
+        trees = list(dispatch.trees_of(given, space, every=dispatch.sends_jobs(given)))
         left = max(0, (options.n_trials or space.size() or 1) - ended)
         return dispatch.show(given, folder, trees, left, options)
     _refuse(_refused(given, space, folder))

@@ -209,7 +209,6 @@ def test_the_lines_of_setup_come_before_the_job(multirun: Callable[..., str]) ->
         ("0,1,2,3", "2", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
         ("0,1,2,3", "1,2,1", 9, "This machine's 4 GPUs have room for 3 at a time."),
         ("0,1,2", "1,2,1", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
-        ("0", "2", 1, "Warning: a job wants 2 GPUs and this machine has 1."),
     ],
 )
 def test_processes_on_this_machine_are_shown_with_the_room_for_them(
@@ -226,6 +225,35 @@ def test_processes_on_this_machine_are_shown_with_the_room_for_them(
         "hydra/launcher=local", "hardware=gpu", f"hardware.devices={devices}", f"hydra.sweeper.n_jobs={at_once}", *three
     )
     assert lines(shown, "3 jobs on this machine") and lines(shown, words)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["hardware=nodes"], "nodes=2: processes on several machines need hydra/launcher=slurm"),
+        (["hardware.nodes=1,2"], "nodes=2: processes on several machines need hydra/launcher=slurm"),
+        (["hardware=gpu", "hardware.devices=1,4"], "gpus_per_node=4: this machine has 2 (0, 3)."),
+        (["hardware=gpu", "hardware.devices=1,4", "hydra.sweeper.n_trials=3"], "gpus_per_node=4: this machine has 2"),
+    ],
+)
+def test_jobs_that_this_machine_cannot_run_are_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    for more in (["dry_run=true"], []):
+        local = ["+experiment=smoke", "tracking=none", *overrides, *more]
+        monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *local])
+        with pytest.raises(SystemExit, match=re.escape(words)):
+            open_door("config", Config, train.main)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_gpus_leaves_it_to_the_job_to_say_so(
+    multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "No job would run" not in multirun("hydra/launcher=local", "hardware=gpu")
 
 
 # ---- parts

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +228,16 @@ def end(token: str) -> None:
             return
 
 
-# ---- processors and GPUs
+# ---- what this machine has
+
+
+def problems_of(launcher: Mapping[str, Any]) -> Iterator[str]:
+    """What a job asks for and no machine like this gives. Where it has no GPU that we know of, the job says so."""
+    nodes, each, gpus = launcher.get("nodes") or 1, launcher.get("gpus_per_node") or 0, visible_gpus()
+    if nodes > 1:
+        yield f"nodes={nodes}: processes on several machines need hydra/launcher=slurm (or your site's own launcher)."
+    elif gpus and each > len(gpus):
+        yield f"gpus_per_node={each}: this machine has {len(gpus)} ({', '.join(gpus)})."
 
 
 def threads_share(slots: int, each: int | None) -> int:
