@@ -138,7 +138,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     if text:
         console.print("The script of a job:", text.strip(), sep="\n", highlight=False, markup=False, soft_wrap=True)
     if problems:
-        raise ConfigError("\n  ".join(["No job would run like this:", *problems]))
+        raise ConfigError("\n  ".join(["No job would run like this:", *dict.fromkeys(problems)]))
     return []
 
 

@@ -74,14 +74,35 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     assert not list((tmp_path / "outputs").glob("**/*"))
 
 
-@pytest.mark.parametrize("memory", [["hydra.launcher.mem_per_cpu=null", "hydra.launcher.mem_gb=100"], []])
-def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., str], memory: list[str]) -> None:
-    shown = multirun("hardware=gpu", "hardware.nodes=2", "hardware.devices=4", "hydra.launcher.timeout_min=60", *memory)
+def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., str]) -> None:
+    shown = multirun("hardware=gpu", "hardware.nodes=2", "hardware.devices=4", "hydra.launcher.timeout_min=60")
     for line in ("--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus-per-task" not in shown
     assert lines(shown, "At most 2 node hours (8 GPU hours); 66 if")
     assert "No job would run" not in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ([], "--mem-per-cpu=4G"),
+        (["mem_per_cpu=5G"], "--mem-per-cpu=5G"),
+        (["mem_gb=100"], "--mem=100GB"),
+        (["mem_gb=0"], "--mem=0GB"),
+        (["mem_per_gpu=60G"], "--mem-per-gpu=60G"),
+        (["mem_per_cpu=null", "mem_per_gpu=60G"], "--mem-per-gpu=60G"),
+    ],
+)
+def test_memory_is_asked_for_in_one_way(multirun: Callable[..., str], asked: list[str], line: str) -> None:
+    shown = multirun("hardware=gpu", *(f"hydra.launcher.{text}" for text in asked))
+    assert re.findall("#SBATCH (--mem.*)", shown) == [line]
+
+
+@pytest.mark.parametrize("asked", [["mem_gb=100", "mem_per_cpu=4G"], ["mem_per_cpu=4G", "mem_per_gpu=60G"]])
+def test_memory_that_is_asked_for_in_two_ways_is_refused(multirun: Callable[..., str], asked: list[str]) -> None:
+    shown = multirun("hardware=cpu,gpu", *(f"hydra.launcher.{text}" for text in asked))
+    assert shown.count(f"hydra.launcher: {' and '.join(asked)}: SLURM takes one of them; set the others to null.") == 1
 
 
 def test_jobs_that_differ_in_hardware_are_counted_by_kind(multirun: Callable[..., str]) -> None:
