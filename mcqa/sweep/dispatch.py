@@ -194,14 +194,13 @@ def _many(count: int, what: str) -> str:
 def _cost(plan: Plan) -> str:
     once = sum(_of_jobs(plan, _node_hours))
     gpus = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _gpus(launcher)))
-    often = sum(
-        _of_jobs(plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher.get("max_num_timeout", 0)))
-    )
+    often = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * plan.starts * _starts(launcher)))
     text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
     return text + f"; {_hours(often)} if every job needed every further start that it may have"
 
 
 def _starts(launcher: Tree) -> int:
+    """Of one submission that runs into its time limit as often as it may."""
     return 1 + int(launcher.get("max_num_timeout") or 0)
 
 

@@ -176,7 +176,8 @@ def test_short_limits_and_no_further_starts_are_warned_of(multirun: Callable[...
     assert lines(
         multirun("hydra.launcher.timeout_min=10"), "Warning: timeout_min=10: up to 10 minutes every preemption"
     )
-    assert lines(multirun("hydra.launcher.max_num_timeout=0"), "Warning: max_num_timeout=0")
+    for none in ("0", "null"):
+        assert lines(multirun(f"hydra.launcher.max_num_timeout={none}"), "Warning: max_num_timeout=0")
 
 
 def test_a_limit_that_earlier_runs_would_have_met_is_warned_of(multirun: Callable[..., str], tmp_path: Path) -> None:
