@@ -21,6 +21,7 @@ from mcqa.sweep.backends.debug import Debug
 from mcqa.sweep.backends.elsewhere import LOST_S
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, SILENT_S, Slurm
+from mcqa.sweep.backends.submission import executor
 from mcqa.sweep.job import Job
 from mcqa.sweep.mailbox import Entry, Mailbox
 
@@ -609,6 +610,10 @@ def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluste
         scripts.append((cluster.folder / "submitted").read_text())
     assert "--nodes=1\n" in scripts[0] and "gpus" not in scripts[0]
     assert "--nodes=2\n" in scripts[1] and "--gpus-per-node=2\n" in scripts[1]
+
+
+def test_no_further_starts_may_be_said_as_null(tmp_path: Path, cluster: FakeSlurm) -> None:
+    assert executor("slurm", {"timeout_min": 5, "max_num_timeout": None}, tmp_path).max_num_timeout == 0
 
 
 def test_a_command_that_starts_python_stands_in_the_script(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:

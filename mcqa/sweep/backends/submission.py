@@ -50,7 +50,8 @@ def executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
         raise ConfigError(f"{' and '.join(memory)}: SLURM takes one of them; set the others to null.")
     of_all = set(BaseQueueConf.__dataclass_fields__)
     options = {key: value for key, value in launcher.items() if key not in ("_target_", "submitit_folder")}
-    of_start = {f"{cluster}_{key}": options.pop(key) for key in ("max_num_timeout", "python") if key in options}
+    none = {"max_num_timeout": 0, "python": None}
+    of_start = {f"{cluster}_{key}": options.pop(key) or none[key] for key in none if key in options}
     if cluster == "slurm" and options.get("gpus_per_node") == 0:  # a cluster without GPUs would refuse the word
         options["gpus_per_node"] = None
     made = submitit.AutoExecutor(folder=logs, cluster=cluster, **of_start)
