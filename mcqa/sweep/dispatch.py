@@ -29,13 +29,12 @@ MOST_LOOKED_AT = 200  # configurations
 class Plan:
     """launchers: hydra.launcher for each job, or for each kind that may come up where `jobs` is more.
 
-    seconds: what earlier jobs of this kind took. starts: how often a job that dies may be submitted.
+    seconds: what earlier jobs of this kind took.
     """
 
     launchers: Sequence[Tree]
     jobs: int
     at_once: int
-    starts: int
     folder: Path
     seconds: Sequence[float]
 
@@ -129,7 +128,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     if not seconds and given.hooks and is_cluster(given):
         seconds = given.hooks.seconds(trees[0])
     launchers = [launcher_of(given, tree) for tree in trees]
-    plan = Plan(launchers, jobs, options.n_jobs, 1 + options.max_resubmits, folder, seconds)
+    plan = Plan(launchers, jobs, options.n_jobs, folder, seconds)
     if is_cluster(given) and asking.is_here():
         text = _looked_at(plan, problems, warnings)
     console = Console()
@@ -194,9 +193,12 @@ def _many(count: int, what: str) -> str:
 def _cost(plan: Plan) -> str:
     once = sum(_of_jobs(plan, _node_hours))
     gpus = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _gpus(launcher)))
-    often = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * plan.starts * _starts(launcher)))
+    often = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _starts(launcher)))
     text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
-    return text + f"; {_hours(often)} if every job needed every further start that it may have"
+    return (
+        f"{text} for one start of each job, {_hours(often)} if each comes to its time limit as often as "
+        "max_num_timeout allows; starts after a preemption and further submissions come on top"
+    )
 
 
 def _starts(launcher: Tree) -> int:

@@ -66,7 +66,8 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     shown = multirun("hydra.launcher.account=mine", "hydra.launcher.timeout_min=90")
     assert lines(shown, "1 job on SLURM, 1 at a time")
     assert lines(shown, "1 x 1 node, 1 process, at most 1:30:00 hours a start")
-    assert lines(shown, "At most 1.5 node hours; 49.5 if every job needed every further start")
+    assert lines(shown, "At most 1.5 node hours for one start of each job, 16.5 if each comes to its time limit")
+    assert "further submissions come on top" in shown
     for line in ("--account=mine", "--time=90", "--nodes=1", "--ntasks-per-node=1"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus" not in shown
@@ -79,7 +80,7 @@ def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., s
     for line in ("--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus-per-task" not in shown
-    assert lines(shown, "At most 2 node hours (8 GPU hours); 66 if")
+    assert lines(shown, "At most 2 node hours (8 GPU hours) for one start of each job, 22 if")
     assert "No job would run" not in shown
 
 
