@@ -30,6 +30,10 @@ Story = Callable[[Tree, list[str]], Any]
 
 OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
 """For launchers: the GPUs of a node, of which a processor's processes need none."""
+OmegaConf.register_new_resolver(
+    "unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
+)
+"""For launchers: a default that gives way to options which exclude it."""
 
 
 def open_door(

@@ -163,6 +163,7 @@ def script(capsys, monkeypatch, tmp_path, *arguments):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", *arguments, "hardware=gpu", "hardware.devices=2", "dry_run=true"])
     try:

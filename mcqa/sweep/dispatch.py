@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
@@ -28,13 +29,12 @@ MOST_LOOKED_AT = 200  # configurations
 class Plan:
     """launchers: hydra.launcher for each job, or for each kind that may come up where `jobs` is more.
 
-    seconds: what earlier jobs of this kind took. starts: how often a job that dies may be submitted.
+    seconds: what earlier jobs of this kind took.
     """
 
     launchers: Sequence[Tree]
     jobs: int
     at_once: int
-    starts: int
     folder: Path
     seconds: Sequence[float]
 
@@ -71,12 +71,16 @@ def sends_jobs(given: Sweep) -> bool:
 
 
 def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
-    """What keeps jobs with these configurations from running on a cluster; nothing elsewhere.
+    """What keeps jobs with these configurations from running where they would go.
 
     folder: of the study or multirun, where sbatch is to be asked whether it would take the first of them.
     """
-    if not is_cluster(given):
+    if not sends_jobs(given):
         return []
+    if not is_cluster(given):
+        from mcqa.sweep.backends import local
+
+        return list(dict.fromkeys(line for tree in trees for line in local.problems_of(launcher_of(given, tree))))
     trees = list(trees)
     problems = given.hooks.missing(trees) if given.hooks else []
     if not asking.is_here():
@@ -124,7 +128,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     if not seconds and given.hooks and is_cluster(given):
         seconds = given.hooks.seconds(trees[0])
     launchers = [launcher_of(given, tree) for tree in trees]
-    plan = Plan(launchers, jobs, options.n_jobs, 1 + options.max_resubmits, folder, seconds)
+    plan = Plan(launchers, jobs, options.n_jobs, folder, seconds)
     if is_cluster(given) and asking.is_here():
         text = _looked_at(plan, problems, warnings)
     console = Console()
@@ -133,7 +137,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     if text:
         console.print("The script of a job:", text.strip(), sep="\n", highlight=False, markup=False, soft_wrap=True)
     if problems:
-        raise ConfigError("\n  ".join(["No job would run like this:", *problems]))
+        raise ConfigError("\n  ".join(["No job would run like this:", *dict.fromkeys(problems)]))
     return []
 
 
@@ -177,7 +181,7 @@ def _size(launcher: Tree) -> str:
     nodes, tasks = launcher.get("nodes") or 1, launcher.get("tasks_per_node") or 1
     each = " each" if nodes > 1 else ""
     parts = [_many(nodes, "node"), _many(tasks, "process") + each]
-    if gpus := launcher.get("gpus_per_node"):
+    if gpus := _gpus(launcher):
         parts.append(_many(gpus, "GPU") + each)
     return ", ".join(parts)
 
@@ -187,16 +191,18 @@ def _many(count: int, what: str) -> str:
 
 
 def _cost(plan: Plan) -> str:
-    once = _summed(plan, _node_hours)
-    gpus = _summed(plan, lambda launcher: _node_hours(launcher) * (launcher.get("gpus_per_node") or 0))
-    often = _summed(
-        plan, lambda launcher: _node_hours(launcher) * plan.starts * (1 + launcher.get("max_num_timeout", 0))
-    )
+    once = sum(_of_jobs(plan, _node_hours))
+    gpus = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _gpus(launcher)))
+    often = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _starts(launcher)))
     text = f"At most {_hours(once)} node hours" + (f" ({_hours(gpus)} GPU hours)" if gpus else "")
-    return text + f"; {_hours(often)} if every job needed every further start that it may have"
+    return (
+        f"{text} for one start of each job, {_hours(often)} if each comes to its time limit as often as "
+        "max_num_timeout allows; starts after a preemption and further submissions come on top"
+    )
 
 
 def _starts(launcher: Tree) -> int:
+    """Of one submission that runs into its time limit as often as it may."""
     return 1 + int(launcher.get("max_num_timeout") or 0)
 
 
@@ -209,24 +215,28 @@ def _node_hours(launcher: Tree) -> float:
     return float((launcher.get("nodes") or 1) * launcher["timeout_min"] / 60)
 
 
-def _summed(plan: Plan, cost: Callable[[Tree], float]) -> float:
-    """Over all jobs; where it is open which kind each is, all are the dearest."""
+def _gpus(launcher: Tree) -> int:
+    """Of a node."""
+    return int(launcher.get("gpus_per_node") or 0)
+
+
+def _of_jobs(plan: Plan, cost: Callable[[Tree], float]) -> list[float]:
+    """Of each job; where it is open which kind each is, all are the dearest."""
     costs = [cost(launcher) for launcher in plan.launchers]
-    return sum(costs) if len(costs) == plan.jobs else max(costs) * plan.jobs
+    return costs if len(costs) == plan.jobs else [max(costs)] * plan.jobs
 
 
 def _sharing(plan: Plan) -> str:
-    """Of processes on this machine, whether their GPUs are enough."""
+    """Of processes on this machine, whether their GPUs are enough for any of them that may run at a time."""
     from mcqa.sweep.backends.local import visible_gpus
 
-    each, there = max(launcher.get("gpus_per_node") or 0 for launcher in plan.launchers), len(visible_gpus())
-    if not each or not there:
+    each, there = sorted(_of_jobs(plan, _gpus), reverse=True)[: plan.at_once], len(visible_gpus())
+    if not each or not each[0] or not there:
         return ""
-    if each > there:
-        return f"Warning: a job wants {_many(each, 'GPU')} and this machine has {there}."
-    if min(plan.jobs, plan.at_once) > there // each:
-        return f"Warning: {there // each} at a time have GPUs of their own; more of them share."
-    return f"This machine's {_many(there, 'GPU')} have room for {there // each} at a time."
+    room = sum(total <= there for total in accumulate(each))
+    if room < len(each):
+        return f"Warning: {room} at a time have GPUs of their own; more of them may share."
+    return f"This machine's {_many(there, 'GPU')} have room for {room} at a time."
 
 
 def _estimate(plan: Plan) -> Iterator[str]:

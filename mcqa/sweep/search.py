@@ -48,7 +48,7 @@ def _look(asked: Asked, description: Mapping[str, Any]) -> list[Any]:
     say(*greeting.lines(folder, description, space))
     if ended := len(list(folder.glob("trials/*/result.json"))):
         say(f"  {ended} of them have ended")
-    trees = list(dispatch.trees_of(given, space, every=dispatch.is_cluster(given)))
+    trees = list(dispatch.trees_of(given, space, every=dispatch.sends_jobs(given)))
     left = max(0, (options.n_trials or space.size() or 1) - ended)
     return dispatch.show(given, folder, trees, left, options)
 

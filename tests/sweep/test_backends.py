@@ -21,6 +21,7 @@ from mcqa.sweep.backends.debug import Debug
 from mcqa.sweep.backends.elsewhere import LOST_S
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, SILENT_S, Slurm
+from mcqa.sweep.backends.submission import executor
 from mcqa.sweep.job import Job
 from mcqa.sweep.mailbox import Entry, Mailbox
 
@@ -259,20 +260,95 @@ def test_an_app_that_cannot_be_pickled_is_refused(tmp_path: Path) -> None:
 # ---- GPUs
 
 
+class Sharing:
+    """Trials that sleep, submitted one after the other to a machine with some GPUs."""
+
+    def __init__(self, study: Path, gpus: str, slots: int) -> None:
+        self.study, self.gpus, self.slots = study, list(gpus), slots
+        self.jobs: list[str] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """The controller. It finds the trials again that run."""
+        self.backend = Local(make_job, {}, self.slots, self.gpus, lambda folder: self.launcher)
+        for folder in self.study.glob("trials/*"):
+            self.backend.attach(folder, Mailbox(folder).jobs()[0])
+
+    def share(self, each: int | None) -> str:
+        """The GPUs of a further trial, which asks for so many."""
+        self.launcher = {"timeout_min": 5, "gpus_per_node": each, "setup": ["sleep 1000"]}
+        folder = trial_folder(self.study, len(self.jobs))
+        self.jobs.append(self.backend.submit(folder, 0, len(self.jobs)))
+        started = psutil.Process(int(self.jobs[-1]))
+        until(started.environ, "its environment")
+        return started.environ()["CUDA_VISIBLE_DEVICES"].replace(",", "")
+
+    def end(self, number: int) -> None:
+        self.backend.cancel(self.jobs[number])
+        ended(self.backend, self.jobs[number])
+
+    def write_result(self, number: int) -> None:
+        Mailbox(self.study / "trials" / str(number)).write_result({"status": "complete"})
+
+
+@pytest.fixture
+def sharing(tmp_path: Path) -> Iterator[Callable[[str, int], Sharing]]:
+    made = []
+
+    def make(gpus: str, slots: int) -> Sharing:
+        made.append(Sharing(tmp_path, gpus, slots))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for number in range(len(one.jobs)):
+            one.end(number)
+
+
 @pytest.mark.parametrize(
     ("gpus", "slots", "each", "shares"),
     [
-        ("0123", 2, None, ["01", "23"]),
-        ("0123", 3, None, ["0", "1", "2"]),
-        ("01", 4, None, ["0", "1", "0", "1"]),
-        ("0123", 4, 2, ["01", "23", "01", "23"]),
-        ("0123", 2, 0, ["", ""]),
-        ("", 2, None, ["", ""]),
-        ("", 2, 1, ["0", "0"]),
+        ("0123", 2, [None, None], ["01", "23"]),
+        ("0123", 3, [None, None, None], ["0", "1", "2"]),
+        ("01", 4, [None, None, None, None], ["0", "1", "0", "1"]),
+        ("0123", 4, [2, 2, 2, 2], ["01", "23", "01", "23"]),
+        ("0123", 3, [1, 2, 1], ["0", "12", "3"]),
+        ("012", 3, [2, 0, 1, 1], ["01", "", "2", "0"]),
+        ("", 2, [None, None], ["", ""]),
+        ("", 2, [1, 2], ["0", "01"]),
     ],
 )
-def test_each_slot_has_its_share_of_the_gpus(gpus: str, slots: int, each: int | None, shares: list[str]) -> None:
-    assert ["".join(gpu_share(list(gpus), slot, slots, each)) for slot in range(slots)] == shares
+def test_trials_share_gpus_only_where_there_are_too_few(
+    sharing: Callable[[str, int], Sharing], gpus: str, slots: int, each: list[int | None], shares: list[str]
+) -> None:
+    machine = sharing(gpus, slots)
+    assert [machine.share(one) for one in each] == shares
+
+
+def test_the_gpus_of_a_trial_that_ended_are_given_again(sharing: Callable[[str, int], Sharing]) -> None:
+    machine = sharing("012", 3)
+    assert [machine.share(one) for one in (1, 1, 1)] == ["0", "1", "2"]
+    machine.end(1)
+    assert machine.share(1) == "1"
+
+
+def test_the_gpus_of_a_trial_that_has_its_result_are_given_again_before_those_of_one_that_runs(
+    sharing: Callable[[str, int], Sharing],
+) -> None:
+    machine = sharing("012", 3)
+    assert [machine.share(1) for _ in range(2)] == ["0", "1"]
+    machine.write_result(1)
+    assert machine.share(1) == "2"  # which nobody has
+    assert machine.share(1) == "1"
+
+
+def test_a_controller_that_was_restarted_knows_the_gpus_of_the_trials_that_run(
+    sharing: Callable[[str, int], Sharing],
+) -> None:
+    machine = sharing("0123", 3)
+    assert [machine.share(one) for one in (1, 2)] == ["0", "12"]
+    machine.restart()
+    assert machine.share(1) == "3"
 
 
 def test_the_trials_share_the_processors() -> None:
@@ -284,7 +360,7 @@ def test_the_trials_share_the_processors() -> None:
 
 def test_a_trial_cannot_have_more_gpus_than_there_are() -> None:
     with pytest.raises(SubmissionError, match="2 at most"):
-        gpu_share(["0", "1"], 0, 1, 4)
+        gpu_share(["0", "1"], 1, 4)
 
 
 # ---- slurm, with scripts in place of its commands
@@ -534,6 +610,10 @@ def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluste
         scripts.append((cluster.folder / "submitted").read_text())
     assert "--nodes=1\n" in scripts[0] and "gpus" not in scripts[0]
     assert "--nodes=2\n" in scripts[1] and "--gpus-per-node=2\n" in scripts[1]
+
+
+def test_no_further_starts_may_be_said_as_null(tmp_path: Path, cluster: FakeSlurm) -> None:
+    assert executor("slurm", {"timeout_min": 5, "max_num_timeout": None}, tmp_path).max_num_timeout == 0
 
 
 def test_a_command_that_starts_python_stands_in_the_script(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:

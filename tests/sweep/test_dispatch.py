@@ -66,7 +66,8 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     shown = multirun("hydra.launcher.account=mine", "hydra.launcher.timeout_min=90")
     assert lines(shown, "1 job on SLURM, 1 at a time")
     assert lines(shown, "1 x 1 node, 1 process, at most 1:30:00 hours a start")
-    assert lines(shown, "At most 1.5 node hours; 49.5 if every job needed every further start")
+    assert lines(shown, "At most 1.5 node hours for one start of each job, 16.5 if each comes to its time limit")
+    assert "further submissions come on top" in shown
     for line in ("--account=mine", "--time=90", "--nodes=1", "--ntasks-per-node=1"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus" not in shown
@@ -74,14 +75,35 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     assert not list((tmp_path / "outputs").glob("**/*"))
 
 
-@pytest.mark.parametrize("memory", [["hydra.launcher.mem_per_cpu=null", "hydra.launcher.mem_gb=100"], []])
-def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., str], memory: list[str]) -> None:
-    shown = multirun("hardware=gpu", "hardware.nodes=2", "hardware.devices=4", "hydra.launcher.timeout_min=60", *memory)
+def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., str]) -> None:
+    shown = multirun("hardware=gpu", "hardware.nodes=2", "hardware.devices=4", "hydra.launcher.timeout_min=60")
     for line in ("--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus-per-task" not in shown
-    assert lines(shown, "At most 2 node hours (8 GPU hours); 66 if")
+    assert lines(shown, "At most 2 node hours (8 GPU hours) for one start of each job, 22 if")
     assert "No job would run" not in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ([], "--mem-per-cpu=4G"),
+        (["mem_per_cpu=5G"], "--mem-per-cpu=5G"),
+        (["mem_gb=100"], "--mem=100GB"),
+        (["mem_gb=0"], "--mem=0GB"),
+        (["mem_per_gpu=60G"], "--mem-per-gpu=60G"),
+        (["mem_per_cpu=null", "mem_per_gpu=60G"], "--mem-per-gpu=60G"),
+    ],
+)
+def test_memory_is_asked_for_in_one_way(multirun: Callable[..., str], asked: list[str], line: str) -> None:
+    shown = multirun("hardware=gpu", *(f"hydra.launcher.{text}" for text in asked))
+    assert re.findall("#SBATCH (--mem.*)", shown) == [line]
+
+
+@pytest.mark.parametrize("asked", [["mem_gb=100", "mem_per_cpu=4G"], ["mem_per_cpu=4G", "mem_per_gpu=60G"]])
+def test_memory_that_is_asked_for_in_two_ways_is_refused(multirun: Callable[..., str], asked: list[str]) -> None:
+    shown = multirun("hardware=cpu,gpu", *(f"hydra.launcher.{text}" for text in asked))
+    assert shown.count(f"hydra.launcher: {' and '.join(asked)}: SLURM takes one of them; set the others to null.") == 1
 
 
 def test_jobs_that_differ_in_hardware_are_counted_by_kind(multirun: Callable[..., str]) -> None:
@@ -155,7 +177,8 @@ def test_short_limits_and_no_further_starts_are_warned_of(multirun: Callable[...
     assert lines(
         multirun("hydra.launcher.timeout_min=10"), "Warning: timeout_min=10: up to 10 minutes every preemption"
     )
-    assert lines(multirun("hydra.launcher.max_num_timeout=0"), "Warning: max_num_timeout=0")
+    for none in ("0", "null"):
+        assert lines(multirun(f"hydra.launcher.max_num_timeout={none}"), "Warning: max_num_timeout=0")
 
 
 def test_a_limit_that_earlier_runs_would_have_met_is_warned_of(multirun: Callable[..., str], tmp_path: Path) -> None:
@@ -203,23 +226,57 @@ def test_the_lines_of_setup_come_before_the_job(multirun: Callable[..., str]) ->
 
 
 @pytest.mark.parametrize(
-    ("gpus", "overrides", "words"),
+    ("gpus", "devices", "at_once", "words"),
     [
-        (
-            "0,1,2,3",
-            ["hardware.devices=2", "hydra.sweeper.n_jobs=2"],
-            "This machine's 4 GPUs have room for 2 at a time.",
-        ),
-        ("0,1,2,3", ["hardware.devices=2", "hydra.sweeper.n_jobs=3"], "Warning: 2 at a time have GPUs of their own"),
-        ("0", ["hardware.devices=2"], "Warning: a job wants 2 GPUs and this machine has 1."),
+        ("0,1,2,3", "2", 2, "This machine's 4 GPUs have room for 2 at a time."),
+        ("0,1,2,3", "2", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
+        ("0,1,2,3", "1,2,1", 9, "This machine's 4 GPUs have room for 3 at a time."),
+        ("0,1,2", "1,2,1", 3, "Warning: 2 at a time have GPUs of their own; more of them may share."),
     ],
 )
 def test_processes_on_this_machine_are_shown_with_the_room_for_them(
-    multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch, gpus: str, overrides: list[str], words: str
+    multirun: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: str,
+    devices: str,
+    at_once: int,
+    words: str,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    shown = multirun("hydra/launcher=local", "hardware=gpu", "seed=1,2,3", *overrides)
+    three = ["seed=1,2,3"] if devices == "2" else []
+    shown = multirun(
+        "hydra/launcher=local", "hardware=gpu", f"hardware.devices={devices}", f"hydra.sweeper.n_jobs={at_once}", *three
+    )
     assert lines(shown, "3 jobs on this machine") and lines(shown, words)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["hardware=nodes"], "nodes=2: processes on several machines need hydra/launcher=slurm"),
+        (["hardware.nodes=1,2"], "nodes=2: processes on several machines need hydra/launcher=slurm"),
+        (["hardware=gpu", "hardware.devices=1,4"], "gpus_per_node=4: this machine has 2 (0, 3)."),
+        (["hardware=gpu", "hardware.devices=1,4", "hydra.sweeper.n_trials=3"], "gpus_per_node=4: this machine has 2"),
+    ],
+)
+def test_jobs_that_this_machine_cannot_run_are_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    for more in (["dry_run=true"], []):
+        local = ["+experiment=smoke", "tracking=none", *overrides, *more]
+        monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *local])
+        with pytest.raises(SystemExit, match=re.escape(words)):
+            open_door("config", Config, train.main)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_machine_without_gpus_leaves_it_to_the_job_to_say_so(
+    multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "No job would run" not in multirun("hydra/launcher=local", "hardware=gpu")
 
 
 # ---- parts

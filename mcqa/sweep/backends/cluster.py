@@ -139,7 +139,7 @@ def _short(launcher: Launcher) -> Iterator[str]:
             f"max_num_timeout={times} may happen."
         )
     elif not times:
-        yield "max_num_timeout=0: a job that comes to its time limit is not put back into the queue."
+        yield "max_num_timeout=0: a job that comes to its time limit is not put back into the queue but submitted anew."
 
 
 # ---- what the nodes must see

@@ -11,7 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mcqa.sweep.backends.submission import announced, executor, logs_of, refusal
 from mcqa.sweep.mailbox import Entry, Mailbox
 
 TOKEN = "MCQA_TOKEN"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class Local:
@@ -48,9 +50,9 @@ class Local:
         entry = announced(folder, attempt, slot, self.name)
         with refusals_told():
             launcher = self._launcher_of(folder)
-            gpus = gpu_share(self._gpus, slot, self._slots, launcher.get("gpus_per_node"))
+            gpus = gpu_share(self._least_used(), self._slots, launcher.get("gpus_per_node"))
             options = executor("local", launcher, logs_of(folder, attempt))
-            environment = {TOKEN: entry.token, "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+            environment = {TOKEN: entry.token, VISIBLE: ",".join(gpus)}
             if "OMP_NUM_THREADS" not in os.environ:
                 environment["OMP_NUM_THREADS"] = str(
                     threads_share(self._slots * launcher.get("tasks_per_node", 1), launcher.get("cpus_per_task"))
@@ -58,8 +60,16 @@ class Local:
             starter = _Executor(options, environment)
             job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
         Mailbox(folder).name_job(entry.token, job)
-        self._watched[job] = _Processes(int(job), entry.token, starter.process)
+        self._watched[job] = _Processes(folder, int(job), entry.token, gpus, starter.process)
         return job
+
+    def _least_used(self) -> list[str]:
+        """The GPUs by how many jobs run on them. A job that has its result leaves them within moments."""
+        running, leaving = Counter[str](), Counter[str]()
+        for watched in self._watched.values():
+            if isinstance(watched, _Processes) and watched.alive():
+                (leaving if watched.is_leaving() else running).update(watched.gpus)
+        return sorted(self._gpus, key=lambda gpu: (running[gpu], leaving[gpu]))
 
     def state(self, job: str) -> State:
         watched = self._watched[job]
@@ -82,7 +92,7 @@ class Local:
         if pid is None:
             end(entry.token)
             return None
-        job = self._watch(str(pid), _Processes(pid, entry.token))
+        job = self._watch(str(pid), _Processes(folder, pid, entry.token, given_gpus(pid, entry.token)))
         if job:
             repair_pickle(logs_of(folder, entry.attempt), job)
             Mailbox(folder).name_job(entry.token, job)
@@ -102,13 +112,23 @@ class Local:
 class _Processes:
     """The processes of one trial on this machine. process: known to the controller that started it only."""
 
-    def __init__(self, pid: int, token: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
-        self._pid, self._token, self._process = pid, token, process
+    def __init__(
+        self,
+        folder: Path,
+        pid: int,
+        token: str,
+        gpus: Sequence[str],
+        process: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
+        self._folder, self._pid, self._token, self.gpus, self._process = folder, pid, token, gpus, process
 
     def alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
         return is_alive(self._pid, self._token)
+
+    def is_leaving(self) -> bool:
+        return Mailbox(self._folder).is_over()
 
     def clear(self) -> None:
         """What outlived the first process, as where that was killed alone."""
@@ -171,12 +191,23 @@ class _Executor(LocalExecutor):
 # ---- processes and their token
 
 
+def environment(pid: int, token: str) -> dict[str, str]:
+    """Of this process; nothing where it is none of the submission with this token."""
+    try:
+        found = psutil.Process(pid).environ()
+    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
+        return {}
+    return found if found.get(TOKEN) == token else {}
+
+
+def given_gpus(pid: int, token: str) -> list[str]:
+    """Those that this process was started with, by a controller that may have ended."""
+    return names_of(environment(pid, token).get(VISIBLE, ""))
+
+
 def is_alive(pid: int, token: str) -> bool:
     """Whether this process is one of the submission with this token."""
-    try:
-        return bool(psutil.Process(pid).environ().get(TOKEN) == token)
-    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
-        return False
+    return bool(environment(pid, token))
 
 
 def _carriers(token: str) -> list[int]:
@@ -198,7 +229,16 @@ def end(token: str) -> None:
             return
 
 
-# ---- processors and GPUs
+# ---- what this machine has
+
+
+def problems_of(launcher: Mapping[str, Any]) -> Iterator[str]:
+    """What a job asks for and no machine like this gives. Where it has no GPU that we know of, the job says so."""
+    nodes, each, gpus = launcher.get("nodes") or 1, launcher.get("gpus_per_node") or 0, visible_gpus()
+    if nodes > 1:
+        yield f"nodes={nodes}: processes on several machines need hydra/launcher=slurm (or your site's own launcher)."
+    elif gpus and each > len(gpus):
+        yield f"gpus_per_node={each}: this machine has {len(gpus)} ({', '.join(gpus)})."
 
 
 def threads_share(slots: int, each: int | None) -> int:
@@ -208,9 +248,9 @@ def threads_share(slots: int, each: int | None) -> int:
 
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    listed = os.environ.get(VISIBLE)
     if listed is not None:
-        return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+        return names_of(listed)
     try:
         import pynvml
 
@@ -220,10 +260,13 @@ def visible_gpus() -> list[str]:
         return []
 
 
-def gpu_share(gpus: Sequence[str], slot: int, slots: int, each: int | None) -> list[str]:
-    """The GPUs of one slot of `slots`. each: how many a trial asks for; None: an equal share, at least one.
+def names_of(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
 
-    Where there are too few, several slots have the same ones.
+
+def gpu_share(gpus: Sequence[str], slots: int, each: int | None) -> list[str]:
+    """The first of `gpus`, where the least used stand first. each: how many; None: an equal share for each of `slots`,
+    at least one.
 
     Raises:
         SubmissionError: a trial asks for more than there are.
@@ -233,5 +276,4 @@ def gpu_share(gpus: Sequence[str], slot: int, slots: int, each: int | None) -> l
     each = max(1, len(gpus) // slots) if each is None else each
     if each > len(gpus):
         raise SubmissionError(f"gpus_per_node={each}: a trial can have {len(gpus)} at most ({', '.join(gpus)}).")
-    start = slot % (len(gpus) // each) * each if each else 0
-    return list(gpus[start : start + each])
+    return list(gpus[:each])

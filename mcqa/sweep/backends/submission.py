@@ -13,8 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mcqa.errors import ConfigError
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.mailbox import Entry, Mailbox
+
+MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")
 
 
 def announced(folder: Path, attempt: int, slot: int, backend: str) -> Entry:
@@ -35,13 +38,20 @@ def executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
     """submitit's executor with all options of hydra.launcher, given to it as the stock launcher does.
 
     Only the folder is another: each trial keeps its own.
+
+    Raises:
+        ConfigError: memory is asked for in two ways, which sbatch would refuse.
     """
     import submitit
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
+    memory = [f"{key}={launcher[key]}" for key in MEMORY if launcher.get(key) is not None]
+    if cluster == "slurm" and len(memory) > 1:
+        raise ConfigError(f"{' and '.join(memory)}: SLURM takes one of them; set the others to null.")
     of_all = set(BaseQueueConf.__dataclass_fields__)
     options = {key: value for key, value in launcher.items() if key not in ("_target_", "submitit_folder")}
-    of_start = {f"{cluster}_{key}": options.pop(key) for key in ("max_num_timeout", "python") if key in options}
+    none = {"max_num_timeout": 0, "python": None}
+    of_start = {f"{cluster}_{key}": options.pop(key) or none[key] for key in none if key in options}
     if cluster == "slurm" and options.get("gpus_per_node") == 0:  # a cluster without GPUs would refuse the word
         options["gpus_per_node"] = None
     made = submitit.AutoExecutor(folder=logs, cluster=cluster, **of_start)
