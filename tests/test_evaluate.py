@@ -420,7 +420,7 @@ def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder
     first, _, last = (f"outputs/runs/evaluate/{folder.name}" for folder in folders)
     table = done.stdout[done.stdout.index("All of them") :]
     assert table.endswith(f"Run folders:\n  1  {first}\n  2  {last}\n")
-    assert "job 1: data.path=/nowhere: no such file or folder" in done.stderr.splitlines()[-1]
+    assert "job 1: data.path=/nowhere: no such file or folder" in done.stderr
 
 
 def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_terminal(small, monkeypatch, capsys):
