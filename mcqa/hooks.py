@@ -6,7 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcqa import offline, question_sets
+from mcqa import offline, question_sets, run_folder
 from mcqa.config import Config, EvaluateConfig, problems_of, typed
 from mcqa.errors import ConfigError
 from mcqa.rules import greater_is_better
@@ -32,12 +32,14 @@ class Hooks:
         self.studied: tuple[Tree, bool] | None = None  # the base configuration of a study, and whether it is pruned
 
     def missing(self, trees: Sequence[Tree]) -> list[str]:
-        if not offline.wanted():
-            return []
         try:
             configs = [offline.as_it_runs(tree, self.kind) for tree in trees]
         except ConfigError as error:
             return [str(error)]
+        if absent := list(dict.fromkeys(line for config in configs for line in offline.absent(config))):
+            return absent
+        if not offline.wanted():
+            return []
         lacking = list(dict.fromkeys(line for config in configs for line in offline.missing(config)))
         word = ["evaluate"] if self.kind is EvaluateConfig else []
         return [*lacking, offline.advice([*word, *sys.argv[1:]])] if lacking else []
@@ -69,7 +71,10 @@ class Hooks:
         return problems
 
     def _repeat(self, tree: Tree, overrides: Sequence[str]) -> None:
-        """from_run and run are read here, once, and not by the job: what is written for it is what runs."""
+        """from_run and run are read here, once, and not by the job: what is written for it is what runs.
+
+        A run that is resumed is read by the job, but what it computes on says what the job asks for.
+        """
         own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
         if tree.get("from_run") is not None:
             from mcqa.repeating import repeated
@@ -79,6 +84,10 @@ class Hooks:
             from mcqa.evaluate import of_run
 
             again = of_run(tree, own)
+        elif tree.get("resume") is not None:
+            from mcqa.train import unfinished
+
+            again = tree | {"hardware": run_folder.read_yaml(unfinished(tree["resume"]) / "config.yaml")["hardware"]}
         else:
             return
         tree.clear()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcqa import run_folder
-from mcqa.config import Config, DataConfig, EvaluateConfig, typed
+from mcqa.config import Config, DataConfig, EvaluateConfig, ModelConfig, typed
 from mcqa.errors import DataError, ModelError
 
 VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
@@ -95,9 +95,7 @@ def as_it_runs(tree: Tree, kind: type[Config]) -> Config:
 
 def needs(config: Config) -> list[Need]:
     """Of the hub; nothing for embedded and local models and question sets."""
-    model = config.model
-    if isinstance(config, EvaluateConfig) and config.run is not None:
-        model = replace(model, path=str(Path(config.run).expanduser().absolute() / "model"), tokenizer=None)
+    model = _model(config)
     found: list[Need] = []
     if _is_hub_id(model.path):
         found.append(Repository("model.path", str(model.path), model.revision, True, model.trust_remote_code))
@@ -118,6 +116,13 @@ def needs(config: Config) -> list[Need]:
         if data.reader != "facts" and data.path is None and data.hub is not None:
             found.append(Table(f"{key}.hub", data, tuple(splits)))
     return found
+
+
+def _model(config: Config) -> ModelConfig:
+    """Of a run that is measured the one that it saved."""
+    if not isinstance(config, EvaluateConfig) or config.run is None:
+        return config.model
+    return replace(config.model, path=str(Path(config.run).expanduser().absolute() / "model"), tokenizer=None)
 
 
 def _splits(config: Config) -> list[str]:
@@ -148,6 +153,23 @@ def _base_of(folder: Path) -> Repository | None:
 def missing(config: Config) -> list[str]:
     """A line for everything that is needed and not in the cache."""
     return [line for need in needs(config) for line in lacking(need)]
+
+
+def absent(config: Config) -> list[str]:
+    """A line for every local model, tokenizer and question set that is named and is not there."""
+    sets = [config.data, *(one.data for one in (config.evaluation.dev, *config.evaluation.sets) if one is not None)]
+    model = _model(config)
+    named = [("model.path", model.path), ("model.tokenizer", model.tokenizer)]
+    local = [(key, path) for key, path in named if path and not path.startswith("embedded:") and not _is_hub_id(path)]
+    lines = [
+        f"{key}={path}: no such file or folder."
+        for key, path in [*local, *(("data.path", str(data.path)) for data in sets if data.path is not None)]
+        if not Path(path).expanduser().exists()
+    ]
+    folder = Path(str(model.path)).expanduser()
+    if model is config.model and (folder / "config.json").exists() and not list(folder.glob("*.safetensors")):
+        lines.append(f"model.path={folder}: a model without its weights as safetensors.")
+    return lines
 
 
 def lacking(need: Need) -> list[str]:

@@ -34,14 +34,15 @@ def main(tree: Tree, overrides: list[str]) -> None:
     if config.resume is not None:
         if len(overrides) > 1:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
+        find = partial(unfinished, config.resume)
         tree = run_folder.read_yaml(run_folder.open_existing(config.resume) / "config.yaml")
-        stored = typed(tree, Config)
-        return run(stored, tree, processes.folder_of_first(stored.hardware, partial(unfinished, config.resume)))
-    if config.dry_run:
+        config = typed(tree, Config)
+    elif config.dry_run:
         return preview(config, tree)
-    hardware.check(config.hardware)
-    create = partial(trial.own_folder, partial(run_folder.create, config.outputs, config.name, tree, overrides))
-    folder = processes.folder_of_first(config.hardware, create)
+    else:
+        hardware.check(config.hardware)
+        find = partial(trial.own_folder, partial(run_folder.create, config.outputs, config.name, tree, overrides))
+    folder = processes.folder_of_first(config.hardware, find)
     if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
         run(config, tree, folder)
     if processes.is_first():

@@ -331,6 +331,31 @@ def test_a_run_that_goes_on_needs_what_its_own_configuration_asks_for(tmp_path: 
     assert str(tmp_path / "lost") in hooks.missing([compose("config", [f"resume={tmp_path / 'lost'}"])])[0]
 
 
+def test_local_paths_that_are_not_there_are_told_before_a_job_is_sent(tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "config.json").write_text("{}")
+    hooks = Hooks("config", Config)
+
+    def lacks(*overrides: str) -> list[str]:
+        return hooks.missing([compose("config", ["model=local", *overrides])])
+
+    lost = [f"model.path={tmp_path}/none: no such file or folder.", "data.path=/nowhere: no such file or folder."]
+    assert lacks(f"model.path={tmp_path}/none", "data=local", "data.path=/nowhere") == lost
+    assert lacks(f"model.path={half}") == [f"model.path={half}: a model without its weights as safetensors."]
+    (half / "model.safetensors").touch()
+    assert lacks(f"model.path={half}") == []
+
+
+def test_a_run_that_goes_on_asks_for_the_hardware_that_it_had(tmp_path: Path) -> None:
+    begun = stored(tmp_path / "begun", "hardware=cpu_processes", "hardware.devices=4")
+    tree = compose("config", [f"resume={begun}"])
+    assert Hooks("config", Config).complete(tree, []) == [] and tree["hardware"]["devices"] == 4
+    (begun / "result.json").write_text('{"status": "complete"}')
+    (problem,) = Hooks("config", Config).complete(compose("config", [f"resume={begun}"]), [])
+    assert "nothing to resume" in problem
+
+
 # ---- what a job is told
 
 
