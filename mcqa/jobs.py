@@ -8,6 +8,7 @@
 A trial that is cancelled counts as failed: its study does not submit it again.
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mcqa.plain_door import open_door
 from mcqa.sweep.jobs import Row, cancel, look
 
 COLUMNS = ("trial", "job", "state", "where", "since", "last line of its log")
+STATE = 28  # columns of a terminal, in lines of which a long one is folded
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(arguments)
     studies = studies_in(options.folder)
     named = options.folder if (options.folder / "job.json").exists() else None
-    found = {study: look(study) for study in studies}
+    everything = named is not None or (options.folder / "trials").is_dir()
+    found, missing = look(studies, ended=everything)
+    if missing:
+        print(missing, file=sys.stderr)
     if named is not None:
         found = {study: [row for row in rows if row.folder == named] for study, rows in found.items()}
     if options.cancels:
         return _cancel(found, options.cancel)
-    everything = len(found) == 1
     shown = {study: [row for row in rows if everything or not row.ended] for study, rows in found.items()}
     show({study: rows for study, rows in shown.items() if rows})
 
@@ -107,7 +111,7 @@ def _cancel(found: dict[Path, list[Row]], numbers: frozenset[int] | None) -> Non
 
 
 def show(found: dict[Path, list[Row]]) -> None:
-    """A table for each study; a line for each trial, parted by tabs, where nobody looks on."""
+    """A table for each study; where nobody looks on a line for each trial, parted by tabs, and one with their names."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -115,22 +119,35 @@ def show(found: dict[Path, list[Row]]) -> None:
     console = Console()
     if not found:
         print("Nothing runs or waits.")
+    elif not console.is_terminal:
+        print("\t".join(("study", *COLUMNS, "log")))
+        for study, row in ((study, row) for study, rows in found.items() for row in rows):
+            since = time.strftime("%m-%d %H:%M:%S", time.localtime(row.since)) if row.since else ""
+            print("\t".join((run_folder.shown(study), *_cells(row, since), str(row.log or ""))))
+        return
     for study, rows in found.items():
-        if not console.is_terminal:
-            for row in rows:
-                print("\t".join((run_folder.shown(study), *_cells(row), str(row.log or ""))))
-            continue
-        table = Table(title=Text(run_folder.shown(study)), title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for name in COLUMNS:
-            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        table = Table(
+            title=Text(run_folder.shown(study)), title_justify="left", box=None, padding=(0, 2, 0, 0), expand=True
+        )
+        for name in COLUMNS[:-1]:
+            widest = STATE if name == "state" else None
+            table.add_column(name, no_wrap=name not in ("state", "where"), overflow="fold", max_width=widest)
+        table.add_column(COLUMNS[-1], no_wrap=True, overflow="ellipsis", ratio=1)  # what a narrow terminal cuts
         for row in rows:
-            table.add_row(*map(Text, _cells(row)))
+            table.add_row(*map(Text, _cells(row, _short(row.since))))
         console.print(table, Text(f"Logs: {run_folder.shown(study)}/trials/<trial>/.submitit/<start>/", "dim"))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    since = time.strftime("%m-%d %H:%M:%S", time.localtime(row.since)) if row.since else ""
+def _cells(row: Row, since: str) -> tuple[str, ...]:
     return str(row.number), row.job or "", row.state, row.where, since, row.last_line
+
+
+def _short(since: float | None) -> str:
+    """The time of a moment today, the day of another one."""
+    if since is None:
+        return ""
+    moment, today = time.localtime(since), time.localtime()
+    return time.strftime("%H:%M" if moment[:3] == today[:3] else "%b %d", moment)
 
 
 if __name__ == "__main__":

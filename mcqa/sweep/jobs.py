@@ -1,19 +1,34 @@
 """The jobs of a study's trials as they are now, read from the trials' folders, SLURM and this machine's processes."""
 
+import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mcqa.sweep.backends import asking
 from mcqa.sweep.backends.asking import Queued
 from mcqa.sweep.backends.elsewhere import LOST_S
+from mcqa.sweep.backends.slurm import ENDED
 from mcqa.sweep.backends.submission import logs_of
 from mcqa.sweep.mailbox import FINAL, Entry, Mailbox
 
-TAIL = 4096  # bytes of a log in which its last line is looked for
+PATIENCE_S = 10.0  # with SLURM's commands, for somebody who waits
+NO_SQUEUE = "There is no squeue on this machine; what SLURM would say of the jobs is missing. Ask on a login node."
+NO_ANSWER = "SLURM does not answer; what it would say of the jobs is missing."
+AGAIN = "; its study's command submits it again"
+TAIL = 16384  # bytes of a log in which its last line is looked for
 CANCELLED = "cancelled by mcqa.jobs"
+
+NOT_THE_JOB_S = re.compile(
+    r"submitit [A-Z]+ \(|\[[^]]*\]\[submitit\]|srun: |[A-Z]+: (?:"
+    "Job completed successfully|Exiting after successful completion|Submitted job triggered an exception|"
+    "Bypassing signal SIG|Caught signal SIG|Calling checkpoint method|Exiting gracefully after preemption|"
+    r"Job has (?:not )?timed out\.|Job not requeued because|Requeued job \d|Not checkpointing )"
+)
+"""Lines of a log by submitit, in its own format, in that of Hydra's logging and in ours (LEVEL: words), and by srun."""
 
 
 @dataclass(frozen=True)
@@ -32,78 +47,124 @@ class Row:
     entry: Entry | None
 
 
-def look(study: Path) -> list[Row]:
-    """Of every trial in the folder, in their order."""
-    folders = sorted(
-        (path for path in (study / "trials").glob("*") if path.name.isdecimal()), key=lambda path: int(path.name)
-    )
-    entries = {folder: next(reversed(Mailbox(folder).jobs()), None) for folder in folders}
-    queue = _queue([entry for entry in entries.values() if entry is not None])
-    return [_row(folder, entry, queue) for folder, entry in entries.items()]
+class Heard(NamedTuple):
+    """What SLURM says of jobs; missing: why it says nothing."""
+
+    jobs: Mapping[str, Queued]
+    missing: str | None = None
 
 
-def _queue(entries: list[Entry]) -> Mapping[str, Queued]:
-    """What SLURM says of these, asked once: its queue, and its accounting of what that forgot."""
+def look(studies: Sequence[Path], ended: bool) -> tuple[dict[Path, list[Row]], str | None]:
+    """Every trial in these folders, in their order, and why SLURM says nothing of them where it does not.
+
+    ended: ask SLURM of those too that have ended.
+    """
+    entries = {study: {folder: _last(folder) for folder in _trials(study)} for study in studies}
+    of_all = [(folder, entry) for found in entries.values() for folder, entry in found.items()]
+    heard = _heard([entry for folder, entry in of_all if entry and (ended or not Mailbox(folder).is_over())])
+    rows = {study: [_row(folder, entry, heard) for folder, entry in found.items()] for study, found in entries.items()}
+    return rows, heard.missing
+
+
+def _trials(study: Path) -> list[Path]:
+    found = (path for path in (study / "trials").glob("*") if path.name.isdecimal())
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _last(folder: Path) -> Entry | None:
+    return next(reversed(Mailbox(folder).jobs()), None)
+
+
+def _heard(entries: Sequence[Entry]) -> Heard:
+    """Asked once: SLURM's queue, and its accounting of what that forgot."""
     jobs = [entry.job for entry in entries if entry.backend == "slurm" and entry.job]
     if not jobs:
-        return {}
-    queue = asking.queue() or {}
-    return (asking.accounting([job for job in jobs if job not in queue]) or {}) | queue
+        return Heard({})
+    if not asking.lists_jobs():
+        return Heard({}, NO_SQUEUE)
+    until = time.monotonic() + PATIENCE_S
+    queue = asking.queue(PATIENCE_S)
+    if queue is None:
+        return Heard({}, NO_ANSWER)
+    forgotten = [job for job in jobs if job not in queue]
+    return Heard((asking.accounting(forgotten, max(1.0, until - time.monotonic())) or {}) | queue)
 
 
-def _row(folder: Path, entry: Entry | None, queue: Mapping[str, Queued]) -> Row:
+def _row(folder: Path, entry: Entry | None, heard: Heard) -> Row:
     mailbox = Mailbox(folder)
     result = mailbox.result() or {}
-    log = _log(folder, entry)
     ended = result.get("status") in FINAL
+    log, said = _last_words(folder, entry, ended)
     if ended:
         state, where, since = str(result["status"]), entry.host if entry else "", _changed(folder / "result.json")
         if entry and entry.backend == "slurm":
-            where = queue[entry.job].nodes if entry.job and entry.job in queue else ""
+            where = heard.jobs[entry.job].nodes if entry.job and entry.job in heard.jobs else ""
     elif entry is None:
         state, where, since = "not submitted", "", None
     else:
-        state, where, since = _running(mailbox, entry, queue)
-    said = str(result["error"]).strip().splitlines()[-1] if ended and result.get("error") else _last_line(log)
+        state, where, since = _running(mailbox, entry, heard)
+    if ended and result.get("error"):
+        said = str(result["error"]).strip().splitlines()[-1]
     return Row(int(folder.name), entry.job if entry else None, state, where, since, said, log, ended, folder, entry)
 
 
-def _running(mailbox: Mailbox, entry: Entry, queue: Mapping[str, Queued]) -> tuple[str, str, float | None]:
+def _running(mailbox: Mailbox, entry: Entry, heard: Heard) -> tuple[str, str, float | None]:
     """State, place and since when, of a trial that has no final result."""
-    silent = mailbox.silent_s(time.time())
-    heard = "" if silent is None or silent < LOST_S else f", silent for {silent / 60:.0f} min"
+    silent_s = mailbox.silent_s(time.time())
+    silent = "" if silent_s is None or silent_s < LOST_S else f", silent for {silent_s / 60:.0f} min"
+    if entry.backend == "slurm" and entry.job is None:
+        return "being submitted", "", entry.submitted
+    if entry.backend == "slurm" and heard.missing:
+        return f"unknown{_ago(silent_s)}", "", entry.submitted
     if entry.backend == "slurm":
-        queued = queue.get(entry.job or "")
-        if queued is None:
-            return "no longer known to SLURM" if entry.job else "being submitted", "", entry.submitted
-        why = f" ({queued.why})" if queued.why not in ("", "None") else ""
-        where = "" if queued.nodes == "None assigned" else queued.nodes
-        return f"{queued.word}{why}{heard if queued.word == 'RUNNING' else ''}", where, _seconds(queued.since)
+        queued = heard.jobs.get(entry.job or "")
+        return _queued(queued, silent) if queued else (f"no longer known to SLURM{AGAIN}", "", entry.submitted)
     if entry.backend == "local" and entry.host == socket.gethostname():
         from mcqa.sweep.backends.local import is_alive
 
         alive = entry.job is not None and is_alive(int(entry.job), entry.token)
-        return f"RUNNING{heard}" if alive else "its process is gone", f"{entry.host}, pid {entry.job}", entry.submitted
-    return f"started from {entry.host}{heard}", entry.host, entry.submitted
+        state = f"RUNNING{silent}" if alive else f"its process is gone{AGAIN}"
+        return state, f"{entry.host}, pid {entry.job}", entry.submitted
+    return f"started from {entry.host}{silent}", entry.host, entry.submitted
 
 
-def _log(folder: Path, entry: Entry | None) -> Path | None:
-    """Of the first process of the last start: errors where they are kept apart and there are any."""
-    if entry is None:
-        return None
-    logs = logs_of(folder, entry.attempt)
-    found = [path for end in ("err", "out") for path in sorted(logs.glob(f"*_0_log.{end}")) if path.stat().st_size]
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    return newest or next(iter(sorted(logs.glob("*_0_log.out"))), None)
+def _queued(queued: Queued, silent: str) -> tuple[str, str, float | None]:
+    why = f" ({queued.why})" if queued.why not in ("", "None") else ""
+    then = silent if queued.word == "RUNNING" else AGAIN if queued.word in ENDED else ""
+    where = "" if queued.nodes == "None assigned" else queued.nodes
+    return f"{queued.word}{why}{then}", where, _seconds(queued.since)
 
 
-def _last_line(log: Path | None) -> str:
-    if log is None:
+def _ago(seconds: float | None) -> str:
+    if seconds is None:
         return ""
+    size, unit = next(((size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= 2 * size), (1, "s"))
+    return f" (last heard of {max(0.0, seconds) / size:.0f} {unit} ago)"
+
+
+def _last_words(folder: Path, entry: Entry | None, ended: bool) -> tuple[Path | None, str]:
+    """A log of the first process of the last start, and the last line in it.
+
+    Output and errors may be kept apart: of what runs the newer one counts, of what has ended the output. A line of the
+    job's own comes before those of submitit and srun.
+    """
+    if entry is None:
+        return None, ""
+    logs = sorted(logs_of(folder, entry.attempt).glob("*_0_log.*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if ended:
+        logs.sort(key=lambda path: path.suffix != ".out")
+    lines = [(log, line) for log in logs for line in reversed(_lines(log))]
+    own = ((log, line) for log, line in lines if not NOT_THE_JOB_S.match(line))
+    empty = max(logs, key=lambda path: path.suffix == ".out", default=None)
+    return next(own, next(iter(lines), (empty, "")))
+
+
+def _lines(log: Path) -> list[str]:
+    """The last ones that are not empty."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
         lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "").replace("\t", " ")
+    return [line.strip().replace("\t", " ") for line in lines if line.strip()]
 
 
 def _changed(path: Path) -> float | None:
@@ -136,7 +197,7 @@ def cancel(row: Row) -> str:
 
 def _end(entry: Entry) -> str:
     if entry.backend == "slurm" and entry.job:
-        out, words = asking.said("scancel", entry.job)
+        out, words = asking.said("scancel", entry.job, patience_s=PATIENCE_S)
         return f", job {entry.job}" if out is not None else f", but scancel {entry.job} fails: {words}"
     if entry.backend == "local" and entry.host == socket.gethostname():
         from mcqa.sweep.backends.local import end

@@ -32,11 +32,12 @@ class Live:
         folder: Path,
         fixed: Collection[str] = (),
         noun: str = "trial",
+        on_slurm: bool = False,
     ) -> None:
         """maximize None: several objectives, which have no best. fixed: overrides that need not be shown.
-        noun: what one of them is called."""
+        noun: what one of them is called. on_slurm: a job may wait long in the queue before it starts."""
         self.console, self.controller, self.maximize, self.folder = console, controller, maximize, folder
-        self.fixed, self.noun = fixed, noun
+        self.fixed, self.noun, self.on_slurm = fixed, noun, on_slurm
         self.params: dict[int, str] = {}
         self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
         self.said = {trial.number: _changing(trial) for trial in controller.trials}
@@ -109,7 +110,8 @@ class Live:
             again = f" again (start {self._start(trial)})" if self._start(trial) > 1 else ""
             why = ", for it had died without a result" if again and trial.vanished else ""
             told_here = trial.state == "running" and (again or not self.live)  # a first start is in the table
-            return f"{name}: started{again}{why}  {params}" if told_here else None
+            sent = f"submitted{again}{why}, SLURM job {trial.job}" if self.on_slurm else f"started{again}{why}"
+            return f"{name}: {sent}  {params}" if told_here else None
         return f"{name}: {told(trial)}  {params}".rstrip()
 
     def _refusals(self, trial: Trial) -> int:

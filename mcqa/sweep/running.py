@@ -46,7 +46,8 @@ def run(
     controller = Controller(limits, known, time.time())
     maximize = directions[0] == "maximize" if len(directions) == 1 else None
     noun = "trial" if directions else "job"
-    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun)
+    on_slurm = backend.name == "slurm"
+    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
     compose = partial(given.write_trial, folder)
     loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), again)
     for trial in known:

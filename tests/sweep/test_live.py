@@ -75,6 +75,18 @@ def test_a_trial_that_starts_again_says_so(tmp_path):
     assert study.lines[-1] == "trial 0: started again (start 2), for it had died without a result  x=0"
 
 
+def test_on_slurm_a_job_is_submitted_for_it_may_wait_and_is_called_by_its_id(tmp_path):
+    study = Study(tmp_path, noun="job", on_slurm=True)
+    study.live.name(0, ["x=0"])
+    study.after(0, e.Asked(0), e.Submitted(0, 0, "17"))
+    study.after(1, e.Vanished(0, 0, "killed"))
+    study.after(1, e.Submitted(0, 1, "18"))
+    assert study.lines == [
+        "job 0: submitted, SLURM job 17  x=0",
+        "job 0: submitted again (start 2), for it had died without a result, SLURM job 18  x=0",
+    ]
+
+
 def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
     study = Study(tmp_path)
     study.starts(0)

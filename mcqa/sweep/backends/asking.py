@@ -41,14 +41,18 @@ def is_here() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def answer(*command: str) -> str | None:
-    return said(*command)[0]
+def lists_jobs() -> bool:
+    return shutil.which("squeue") is not None
 
 
-def said(*command: str) -> tuple[str | None, str]:
+def answer(*command: str, patience_s: float = PATIENCE_S) -> str | None:
+    return said(*command, patience_s=patience_s)[0]
+
+
+def said(*command: str, patience_s: float = PATIENCE_S) -> tuple[str | None, str]:
     """What a command prints, None where it fails, and what it complains about."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, str(error)
     return (done.stdout if done.returncode == 0 else None), done.stderr.strip()
@@ -57,9 +61,10 @@ def said(*command: str) -> tuple[str | None, str]:
 # ---- jobs
 
 
-def queue() -> dict[str, Queued] | None:
+def queue(patience_s: float = PATIENCE_S) -> dict[str, Queued] | None:
     """All jobs of this user that SLURM remembers, ended ones for some minutes too."""
-    told = answer("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%N|%S|%V")
+    asked = ("--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%N|%S|%V")
+    told = answer("squeue", *asked, patience_s=patience_s)
     return None if told is None else dict(map(_queued, filter(str.strip, told.splitlines())))
 
 
@@ -71,11 +76,11 @@ def _queued(line: str) -> tuple[str, Queued]:
     return job.strip(), Queued(_first_word(word), why, comment, nodes, since)
 
 
-def accounting(jobs: Sequence[str]) -> dict[str, Queued] | None:
+def accounting(jobs: Sequence[str], patience_s: float = PATIENCE_S) -> dict[str, Queued] | None:
     if not jobs:
         return None
     asked = ("--allocations", "--noheader", "--parsable2", f"--jobs={','.join(jobs)}")
-    told = answer("sacct", *asked, "--format=JobID,State,NodeList,Start,End")
+    told = answer("sacct", *asked, "--format=JobID,State,NodeList,Start,End", patience_s=patience_s)
     if told is None:
         return None
     rows = [[*line.split("|"), "", "", "", ""] for line in told.splitlines() if line.strip()]
