@@ -131,7 +131,9 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
 
         if config.hardware.device == "cuda":
             memory.check(config, memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer))))
-        base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+        base = sharding.with_addresses(
+            model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+        )
         del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
         parameters, spread_later = sharding.parameters(base), sharding.parts_weights(config.hardware)
 
