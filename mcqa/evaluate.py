@@ -134,8 +134,8 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     if processes.to_start(machine):
         starting.start("mcqa.evaluate", machine, tree, folder)
         return None
-    hardware.use_one_gpu()
     processes.join(machine)
+    hardware.use_one_gpu()
     with recording.open_run(config, tree, folder) as record, processes.together(machine):
         data, names, shots = inputs(config)
         tokenizer = model.load_tokenizer(config.model, [])

@@ -36,13 +36,12 @@ class Hooks:
             configs = [offline.as_it_runs(tree, self.kind) for tree in trees]
         except ConfigError as error:
             return [str(error)]
-        if absent := list(dict.fromkeys(line for config in configs for line in offline.absent(config))):
-            return absent
+        absent = list(dict.fromkeys(line for config in configs for line in offline.absent(config)))
         if not offline.wanted():
-            return []
+            return absent
         lacking = list(dict.fromkeys(line for config in configs for line in offline.missing(config)))
         word = ["evaluate"] if self.kind is EvaluateConfig else []
-        return [*lacking, offline.advice([*word, *sys.argv[1:]])] if lacking else []
+        return [*absent, *lacking, *([offline.advice([*word, *sys.argv[1:]])] if lacking else [])]
 
     def variables(self, tree: Tree) -> Mapping[str, str]:
         return offline.variables()
