@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mcqa import encoding, memory, model, report, sharding, studied, trainer
+from mcqa import encoding, memory, model, report, studied, trainer
 from mcqa.config import Config
 from mcqa.data import draws, texts
 from mcqa.data.loading import load_for
@@ -64,7 +64,7 @@ def load(record: Record, tokens: Tokens) -> Any:
     arguments = trainer.arguments(config, record.folder, len(tokens.training.examples))
     base = model.load_model(config.model, config.peft, config.hardware, tokens.tokenizer, config.seed)
     del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
-    return sharding.with_addresses(base)
+    return base
 
 
 def measure_base(record: Record, tree: Mapping[str, Any], tokens: Tokens, parameters: int, base: Any) -> None:
