@@ -30,16 +30,15 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     config = typed(tree, EvaluateConfig)
     if config.resume is not None or tree["from_run"] is not None:
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
-    if config.run is not None:
-        config = of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
+    measured = as_measured(config)
     from mcqa import hardware, processes
 
     if config.dry_run:
-        preview(config, tree)
+        preview(measured, tree)
         return None
-    hardware.check(config.hardware)
+    hardware.check(measured.hardware)
     create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
-    return run(config, tree, processes.folder_of_first(config.hardware, create))
+    return run(config, tree, processes.folder_of_first(measured.hardware, create))
 
 
 def of_run(tree: Tree, overrides: Sequence[str]) -> Tree:
@@ -78,7 +77,22 @@ def finished_run(reference: str, outputs: Path) -> Path:
     return run_folder.open_existing(str(found))
 
 
-def of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
+def as_measured(config: EvaluateConfig) -> EvaluateConfig:
+    """With the model that the run saved, where one is measured, and what is left of the strategy without a training.
+
+    The stored configuration says what was asked for, so every process of the run works this out.
+
+    Raises:
+        ConfigError: the run has saved no model.
+    """
+    if config.run is not None:
+        config = _of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
+    from mcqa import sharding
+
+    return replace(config, hardware=sharding.while_measuring(config.hardware))
+
+
+def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
     """The run's configuration, with the model that it saved in place of the one that it began with."""
     if not folder.is_dir():
         raise ConfigError(f"run={config.run}: the run has saved no model; its result.json says how it ended.")
@@ -112,15 +126,17 @@ def preview(config: EvaluateConfig, tree: Tree) -> None:
 
 def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
-    from mcqa import hardware, model, processes, recording, report, starting
+    config = as_measured(config)
+    from mcqa import hardware, model, processes, recording, report, sharding, starting
     from mcqa.evaluation.measure import measure, question_set
 
-    if processes.to_start(config.hardware):
-        starting.start("mcqa.evaluate", config.hardware, tree, folder)
+    machine = config.hardware
+    if processes.to_start(machine):
+        starting.start("mcqa.evaluate", machine, tree, folder)
         return None
     hardware.use_one_gpu()
-    processes.join(config.hardware)
-    with recording.open_run(config, tree, folder) as record, processes.together(config.hardware):
+    processes.join(machine)
+    with recording.open_run(config, tree, folder) as record, processes.together(machine):
         data, names, shots = inputs(config)
         tokenizer = model.load_tokenizer(config.model, [])
         record.inputs(data, model.fingerprint(tokenizer))
@@ -128,9 +144,10 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
         sets = [
             question_set(name, data.splits[name], config.prompt, config.evaluation, tokenizer, shots) for name in names
         ]
-        scored = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+        load = partial(model.load_model, config.model, config.peft, machine, tokenizer, config.seed)
+        scored = sharding.parted(load, machine) if sharding.parts_weights(machine) else load()
         for questions in sets:
-            record.predictions(questions.split, partial(measure, scored, questions, config.hardware), step=0)
+            record.predictions(questions.split, partial(measure, scored, questions, machine), step=0)
         if not processes.is_first():
             return None
         report.harness(record, names, scored, tokenizer, shots)

@@ -114,7 +114,7 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             dtype=hardware.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
             attn_implementation=hardware.attention(machine),
             quantization_config=_quantization(peft, machine),
-            device_map=None if sharding.parts_weights(machine) else {"": hardware.device(machine)},
+            device_map=sharding.placed(machine),
         ),
     )
     if info["missing_keys"]:
@@ -246,8 +246,14 @@ def _with_adapter(
     kept = adapter.with_name(BASE_QUANTIZATION)
     quantised = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
     as_trained = replace(peft, trains="adapter", **quantised)
+    if as_trained.quantization is not None and sharding.parts_weights(machine):
+        raise ModelError(
+            f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be parted "
+            "among the devices; they are small, so take hardware.strategy=ddp."
+        )
     base = load_model(replace(config, path=path), as_trained, machine, tokenizer, seed)
-    return PeftModel.from_pretrained(base, str(adapter.parent))
+    without_weights = base.device.type == "meta"  # in a process that reads none, whose adapter none can be copied into
+    return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=without_weights)
 
 
 def _quantization(peft: PeftConfig, machine: HardwareConfig) -> Any:

@@ -5,19 +5,46 @@ ddp: a copy of everything on each. zero2 (DeepSpeed): gradients and optimizer st
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from mcqa import processes
+from mcqa import hardware, processes
 from mcqa.config import Config, HardwareConfig
 
 
 def parts_weights(machine: HardwareConfig) -> bool:
     """Whether no device has all weights. They are then parted when the training begins, not when they are loaded."""
     return machine.strategy in ("zero3", "fsdp2")
+
+
+def placed(machine: HardwareConfig) -> dict[str, Any] | None:
+    """Where weights go when they are read; None: on the CPU, or where DeepSpeed wants them.
+
+    With FSDP the first process of a machine reads them, and the others get their parts from the first one of all.
+    """
+    if not parts_weights(machine):
+        return {"": hardware.device(machine)}
+    reads = machine.strategy != "fsdp2" or os.environ.get("LOCAL_RANK", "0") == "0"
+    return None if reads else {"": "meta"}
+
+
+def with_addresses(model: Any) -> Any:
+    """The model to train, with memory for weights that this process did not read; nothing is written there.
+
+    accelerate finds the weights of an optimizer again by their addresses, of which weights on meta have none.
+    """
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.is_meta:
+                empty = torch.empty_like(weight, device="cpu")
+                setattr(module, name, torch.nn.Parameter(empty, requires_grad=weight.requires_grad))
+    model.tie_weights()
+    return model
 
 
 def arguments(config: Config) -> dict[str, Any]:
@@ -101,6 +128,40 @@ def _let_accelerate_shard_on_a_cpu() -> None:
 def _without_compiled_communication() -> None:
     """DeepSpeed would compile an all-reduce over shared memory first, for half a minute to two."""
     import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
+
+
+# --- without training -------------------------------------------------------------------------------------------------
+
+
+def while_measuring(machine: HardwareConfig) -> HardwareConfig:
+    """What is left of the strategy where nothing is trained: a copy on each device (ddp), or parted weights (fsdp2).
+
+    There are no gradients and no optimizer state to part. DeepSpeed parts weights only for training, so FSDP does it
+    for zero3 too. They stay on the devices: cpu_offload is for the optimizer state first, and slow.
+    """
+    parts = parts_weights(machine) and processes.wanted(machine) > 1
+    return replace(machine, strategy="fsdp2" if parts else "ddp", cpu_offload=False)
+
+
+def parted(load: Callable[[], Any], machine: HardwareConfig) -> Any:
+    """The model that `load` reads, of which each process has its part of every weight. All must ask.
+
+    As in training the first process of a machine reads the weights, the others have none until they get their parts.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_prepare_model
+
+    _keep_deepspeed_out(unless=False)
+    if machine.device == "cpu":
+        _let_accelerate_shard_on_a_cpu()
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        reshard_after_forward=True,
+        auto_wrap_policy="TRANSFORMER_BASED_WRAP",
+        cpu_ram_efficient_loading=True,  # transformers reads it where it loads
+    )
+    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin)  # the scorer chooses the precision
+    return fsdp2_prepare_model(accelerator, load())
 
 
 # --- whole again ------------------------------------------------------------------------------------------------------

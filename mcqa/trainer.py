@@ -302,7 +302,7 @@ def build(
             saves=Saves(None if minutes is None else 60 * minutes),
             keep=config.objective.save_total_limit,
             settle=settle,
-            model=model,
+            model=sharding.with_addresses(model),
             args=args,
             processing_class=tokenizer,
             train_dataset=dataset,

@@ -134,6 +134,19 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
         loaded("model=local", "model.path=embedded:starter", f"model.tokenizer={tmp_path}")
 
 
+def test_an_adapter_over_4_bit_weights_is_not_parted(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "embedded:starter"}')
+    (tmp_path / "base_quantization.json").write_text('{"quantization": "nf4"}')
+    with pytest.raises(ModelError, match="cannot be parted among the devices; .* take hardware.strategy=ddp"):
+        loaded(
+            "peft=none",
+            "model=local",
+            f"model.path={tmp_path}",
+            "model.tokenizer=embedded:starter",
+            "hardware.strategy=fsdp2",
+        )
+
+
 def test_an_architecture_that_transformers_does_not_know_is_an_error_for_the_user():
     config, _ = configured(["+experiment=pretrain_starter"])
     tokenizer = model.load_tokenizer(config.model, ["some text"])

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from two_trainings import ADAPTED, CASES, STRATEGIES
+from two_trainings import ADAPTED, CASES, MEASURED, STRATEGIES
 
-from mcqa import model, run_folder, sharding, starting, train
+from mcqa import model, processes, run_folder, sharding, starting, train
 from mcqa.config import Config, typed
 from tests.conftest import configured, smaller
 
@@ -49,6 +49,13 @@ def folders(questions_folder, tmp_path_factory):
     for name, wanted in CASES.items():
         overrides = [*common, "hardware=cpu_processes", *(f"{key}={value}" for key, value in wanted.items())]
         config, tree, _ = prepared(folder / name, overrides)
+    for name, of in MEASURED.items():
+        stored = run_folder.read_yaml(folder / of / "config.yaml")
+        machine = tree["hardware"] | {"strategy": name.split()[0]}
+        asked = {"run": str(folder / of), "splits": ["dev", "test"], "hardware": machine}
+        (folder / name).mkdir()
+        run_folder.write_yaml(folder / name / "config.yaml", stored | asked)
+        run_folder.write_yaml(folder / name / "overrides.yaml", [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parent), *sys.path]))
         starting.start("two_trainings", config.hardware, tree, folder)
@@ -95,6 +102,24 @@ def test_what_is_saved_is_one_ordinary_model_with_the_weights_of_one_process(fol
     assert all(torch.allclose(one[key], two[key], atol=2e-4) for key in one)
 
 
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_finished_run_is_measured_as_by_one_process(folders, name):
+    one, two = (run_folder.read_json(folders / each / "result.json") for each in (MEASURED[name], name))
+    assert two["status"] == "complete" and {"dev/loss", "test/acc"} <= two["metrics"].keys()
+    assert two["metrics"] == pytest.approx({key: one["metrics"][key] for key in two["metrics"]}, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_while_measuring_each_process_has_its_part_of_the_weights_and_one_alone_reads_them(folders, name):
+    first, second = (run_folder.read_json(folders / name / f"numbers{rank}.json") for rank in range(2))
+    if name == "zero2 measures":
+        assert first == second == dict.fromkeys(first, first["whole"])
+        return
+    assert first["whole"] == second["whole"] == first["measuring"] + second["measuring"]
+    assert first["measuring"] == pytest.approx(first["whole"] / 2, rel=0.01)
+    assert first["read"] == first["whole"] and second["read"] < 0.1 * first["whole"]
+
+
 @pytest.mark.parametrize("name", ["zero3", "fsdp2 adapter"])
 def test_a_saved_model_loads_in_one_process(folders, name):
     config = typed(run_folder.read_yaml(folders / alone(name) / "config.yaml"), Config)
@@ -115,6 +140,11 @@ def test_the_first_process_alone_writes(folders):
     assert files == {path.name for path in (folders / "alone full").iterdir()}
     lines = (folders / "ddp" / "events.jsonl").read_text().splitlines()
     assert sum(json.loads(line)["event"] == "start" for line in lines) == 1
+
+
+def test_one_process_alone_parts_nothing_to_measure():
+    machine = configured(["hardware.strategy=zero3"])[0].hardware
+    assert not processes.to_start(sharding.while_measuring(machine))
 
 
 def test_a_run_in_one_process_does_not_import_deepspeed(folders):

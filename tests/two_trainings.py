@@ -4,11 +4,14 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from accelerate.state import AcceleratorState
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-from mcqa import processes, run_folder, train
-from mcqa.config import Config, typed
+from mcqa import evaluate, model, processes, run_folder, train
+from mcqa.config import Config, EvaluateConfig, typed
+from mcqa.evaluation import measure
 
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
 ADAPTED = {"peft": "lora", "peft.dropout": "0"}
@@ -18,6 +21,8 @@ CASES: dict[str, dict[str, str]] = {
     for name, keys in ((strategy, {"peft": "none"}), (f"{strategy} adapter", ADAPTED))
 }
 """Overrides of each, beside those of all."""
+MEASURED = {"zero2 measures": "alone adapter", "zero3 measures": "alone full", "fsdp2 measures": "alone adapter"}
+"""What mcqa.evaluate does, and the finished run whose model it measures."""
 
 
 def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
@@ -30,15 +35,47 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
                 _as_stopped_half_way(folder / name, resumed)
             processes.heard(0)
             _train(resumed)
+    for name in MEASURED:
+        _measure(folder / name)
 
 
 def _train(folder: Path) -> None:
-    """Without what accelerate and transformers remember of the strategy before: a run of its own has but one."""
+    _forget()
+    tree = run_folder.read_yaml(folder / "config.yaml")
+    train.run(typed(tree, Config), tree, folder)
+
+
+def _measure(folder: Path) -> None:
+    """Also writes how many numbers of the model's weights this process had when they were read, and while measuring."""
+    _forget()
+    tree = run_folder.read_yaml(folder / "config.yaml")
+    load, score, numbers = model.load_model, measure.score, {}
+
+    def loading(*args: Any) -> Any:
+        loaded = load(*args)
+        numbers["read"] = _numbers_here(loaded)
+        return loaded
+
+    def scoring(loaded: Any, *args: Any) -> Any:
+        numbers["whole"], numbers["measuring"] = loaded.num_parameters(), _numbers_here(loaded)
+        return score(loaded, *args)
+
+    with mock.patch.object(model, "load_model", loading), mock.patch.object(measure, "score", scoring):
+        evaluate.run(typed(tree, EvaluateConfig), tree, folder)
+    run_folder.write_json(folder / f"numbers{processes.rank()}.json", numbers)
+
+
+def _numbers_here(loaded: Any) -> int:
+    own = [getattr(weight, "_local_tensor", weight) for weight in loaded.parameters()]
+    return sum(weight.numel() for weight in own if not weight.is_meta)
+
+
+def _forget() -> None:
+    """What accelerate and transformers remember of the strategy before: a run of its own has but one."""
     for key in [key for key in os.environ if key.startswith(("ACCELERATE_", "FSDP_"))]:
         del os.environ[key]
     unset_hf_deepspeed_config()
-    tree = run_folder.read_yaml(folder / "config.yaml")
-    train.run(typed(tree, Config), tree, folder)
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _as_stopped_half_way(done: Path, folder: Path) -> None:
