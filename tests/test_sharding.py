@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from two_trainings import ADAPTED, CASES, MEASURED, STRATEGIES
+from two_trainings import ADAPTED, CASES, MEASURED, RESUMED
 
 from mcqa import model, processes, run_folder, sharding, starting, train
 from mcqa.config import Config, typed
@@ -76,7 +76,7 @@ def alone(name):
     return "alone adapter" if "adapter" in name else "alone full"
 
 
-ALL = [*CASES, *(f"{strategy} resumed" for strategy in STRATEGIES)]
+ALL = [*CASES, *(f"{name} resumed" for name in RESUMED)]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -128,6 +128,17 @@ def test_a_saved_model_loads_in_one_process(folders, name):
     tokenizer = model.load_tokenizer(saved, [])
     loaded = model.load_model(saved, config.peft, config.hardware, tokenizer, 0)
     assert sharding.parameters(loaded) > 1e6
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_run_resumed_in_the_middle_ends_as_the_undisturbed_one(folders, name):
+    straight, resumed = folders / name, folders / f"{name} resumed"
+    assert logged(resumed, "train/loss") == pytest.approx(logged(straight, "train/loss"), rel=1e-6)
+    (file,) = (path.name for path in (straight / "model").glob("*model.safetensors"))
+    one, two = (load_file(folder / "model" / file) for folder in (straight, resumed))
+    assert all(torch.allclose(one[key], two[key], rtol=0, atol=1e-6) for key in one)
+    began = [folder / "checkpoints" / "checkpoint-2" / "complete.json" for folder in (straight, resumed)]
+    assert began[0].stat().st_mtime_ns == began[1].stat().st_mtime_ns, "it was written again"
 
 
 def test_speeds_are_told_for_every_update(folders):
