@@ -1,6 +1,7 @@
 """Runs as trials: what they tell the study, what they leave behind, and one real study from its start to its answer."""
 
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -117,6 +118,33 @@ def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path)
     assert (result["status"], result["value"]) == ("pruned", trial.last_reported())
     assert [report.point for report in Mailbox(trial.folder).reports()] == [8]
     assert "base/dev/acc" in result["metrics"] and "dev/acc" not in result["metrics"]
+    assert not weights(trial.folder)
+
+
+def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch):
+    trial = trial_in(tmp_path)
+    box = Mailbox(trial.folder)
+    config, composed = configured(
+        [*small, "hardware=cpu_processes", "objective.max_steps=500", "objective.epochs=null"]
+    )
+    run_folder.write_yaml(trial.folder / "config.yaml", composed)
+    run_folder.write_yaml(trial.folder / "overrides.yaml", small)
+    monkeypatch.setenv("MCQA_TRIAL", str(trial.folder))
+    ended = threading.Event()
+
+    def study():
+        while not box.reports() and not ended.wait(0.1):
+            pass
+        box.ask_to_prune()
+
+    threading.Thread(target=study).start()
+    try:
+        train.run(config, composed, trial.folder, trial)  # and ends, for it waits for both
+    finally:
+        ended.set()
+    result = run_folder.read_json(trial.folder / "result.json")
+    assert (result["status"], result["error"], result["value"]) == ("pruned", None, trial.last_reported())
+    assert 1 <= len(box.reports()) < 500
     assert not weights(trial.folder)
 
 
