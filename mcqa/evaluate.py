@@ -128,7 +128,7 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
     config = as_measured(config)
     from mcqa import hardware, model, processes, recording, report, sharding, starting
-    from mcqa.evaluation.measure import measure, question_set
+    from mcqa.evaluation.measure import measure, question_sets
 
     machine = config.hardware
     if processes.to_start(machine):
@@ -141,9 +141,7 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
         tokenizer = model.load_tokenizer(config.model, [])
         record.inputs(data, model.fingerprint(tokenizer))
         report.inputs(record, data)
-        sets = [
-            question_set(name, data.splits[name], config.prompt, config.evaluation, tokenizer, shots) for name in names
-        ]
+        sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
         load = partial(model.load_model, config.model, config.peft, machine, tokenizer, config.seed)
         scored = sharding.parted(load, machine) if sharding.parts_weights(machine) else load()
         for questions in sets:

@@ -38,11 +38,12 @@ def with_addresses(model: Any) -> Any:
 
     accelerate finds the weights of an optimizer again by their addresses, of which weights on meta have none.
     """
+    if not any(weight.is_meta for weight in model.parameters()):
+        return model
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
-            if weight.is_meta:
-                empty = torch.empty_like(weight, device="cpu")
-                setattr(module, name, torch.nn.Parameter(empty, requires_grad=weight.requires_grad))
+            empty = torch.empty_like(weight, device="cpu")
+            setattr(module, name, torch.nn.Parameter(empty, requires_grad=weight.requires_grad))
     model.tie_weights()
     return model
 

@@ -8,7 +8,7 @@ state; that state is measured on test, once, beside the base. Everything lands i
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcqa import imports
 from mcqa.config import Config, typed
@@ -88,24 +88,7 @@ def preview(config: Config, tree: Tree) -> None:
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
     with imports.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
-        from mcqa import (
-            encoding,
-            hardware,
-            memory,
-            model,
-            processes,
-            recording,
-            report,
-            sharding,
-            starting,
-            studied,
-            trainer,
-        )
-        from mcqa.data import draws, texts
-        from mcqa.data.loading import load_for
-        from mcqa.evaluation.measure import measure, measured, only_needed, question_set
-        from mcqa.progress import TrainingProgress
-        from mcqa.prompting import Shots
+        from mcqa import hardware, processes, recording, sharding, starting, steps
 
     hardware.check(config.hardware)
     if processes.to_start(config.hardware):
@@ -113,67 +96,16 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
     hardware.use_one_gpu()
     processes.join(config.hardware)
     with recording.open_run(config, tree, folder, trial) as record, processes.together(config.hardware):
-        data, sentences = load_for(config.data, config.evaluation), texts.load(config.data)
-        train, dev, shots = data.splits["train"], data.splits["dev"], Shots(config.prompt, data.splits["train"])
-        model.check_base(config.model)
-        tokenizer = model.load_tokenizer(config.model, sentences)
-        fingerprint = model.fingerprint(tokenizer)
-        with studied.reading(trial, tokenizer, fingerprint) as reader:
-            training = encoding.training_set(reader, config.prompt, config.objective, train, sentences, shots)
-            arguments = trainer.arguments(config, folder, len(training.examples))  # tells mistakes before a model loads
-            sets = [
-                question_set(name, questions, config.prompt, config.evaluation, reader, shots)
-                for name, questions in data.splits.items()
-                if name != "train" and (trial is None or name == "dev")
-            ]
-            few = draws.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
-            steering = question_set("dev", few, config.prompt, only_needed(config.evaluation), reader, shots)
-        record.inputs(data, fingerprint)
-        report.inputs(record, data, training)
-
-        if config.hardware.device == "cuda":
-            memory.check(config, memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer))))
-        base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
-        del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
-        parameters, spread_later = sharding.parameters(base), sharding.parts_weights(config.hardware)
-
-        def measure_base(loaded: Any) -> None:
-            for questions in sets:
-                ask = partial(measure, loaded, questions, config.hardware)
-                shared = partial(studied.base_predictions, trial, tree, ask) if trial else ask
-                record.predictions(f"base/{questions.split}", shared, step=0)
-            report.base(record, parameters)
-
-        if not spread_later:
+        tokens = steps.read(record)
+        base = steps.load(record, tokens)
+        measure_base = partial(steps.measure_base, record, tree, tokens, sharding.parameters(base))
+        parted_later = sharding.parts_weights(config.hardware)
+        if not parted_later:
             measure_base(base)
-        updates = trainer.updates(config, len(training.examples))
-        with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
-            learner = trainer.build(
-                config,
-                base,
-                model.adapter_config(config.peft),
-                tokenizer,
-                training,
-                folder,
-                measure=lambda: measured(learner.model, steering, config.hardware),
-                observers=[record.log, progress.update],
-                further=[
-                    *(studied.callbacks(trial, config, len(training.examples)) if trial else []),
-                    *([trainer.AtStart(lambda: measure_base(learner.model))] if spread_later else []),
-                ],
-                settle=record.settle,
-            )
-            trainer.train(learner)
-
-        done = learner.state.global_step
-        if trial is None:
-            model.save(learner.model, tokenizer, folder / "model", config.hardware)
-        for questions in sets:
-            record.predictions(questions.split, partial(measure, learner.model, questions, config.hardware), done)
-        if trial is not None or not processes.is_first():
-            return
-        report.harness(record, ["test"], learner.model, tokenizer, shots)
-        report.write(record, tree, len(training.examples), learner.state.log_history)
+        learner = steps.learn(record, tokens, base, measure_base if parted_later else None)
+        steps.keep(record, tokens, learner)
+        if trial is None and processes.is_first():
+            steps.tell(record, tree, tokens, learner)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Measure a model on questions: encode once, score as often as wanted."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from mcqa import encoding, hardware
-from mcqa.config import EvaluationConfig, HardwareConfig, PromptConfig
+from mcqa.config import Config, EvaluationConfig, HardwareConfig, PromptConfig
 from mcqa.encoding import Encoded
 from mcqa.evaluation import orders
 from mcqa.evaluation.metrics import metrics
@@ -67,6 +67,16 @@ def question_set(
         prompt.style == "letters",
         evaluation,
     )
+
+
+def question_sets(
+    splits: Mapping[str, Sequence[Question]], config: Config, tokenizer: Any, shots: Shots
+) -> list[QuestionSet]:
+    """Of every split and further set, with everything that is to be measured."""
+    return [
+        question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
+        for name, questions in splits.items()
+    ]
 
 
 def only_needed(evaluation: EvaluationConfig) -> EvaluationConfig:
