@@ -73,7 +73,7 @@ def sends_jobs(given: Sweep) -> bool:
 def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
     """What keeps jobs with these configurations from running where they would go.
 
-    folder: of the study or multirun, where sbatch is to be asked whether it would take the first of them.
+    folder: of the study or multirun, where SLURM is to be asked whether it would take them and could ever start them.
     """
     if not sends_jobs(given):
         return []
@@ -86,13 +86,20 @@ def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> li
     if not asking.is_here():
         problems.append(f"hydra/launcher={given.choices.get('hydra/launcher')}: {asking.NOT_HERE}")
     elif folder is not None and trees and not problems:
-        from mcqa.sweep.backends import cluster
+        problems += _refused(_kinds([launcher_of(given, tree) for tree in trees]), folder)
+    return problems
 
+
+def _refused(launchers: Sequence[Tree], folder: Path) -> list[str]:
+    from mcqa.sweep.backends import cluster
+
+    known, problems = asking.partitions() or [], list[str]()
+    for launcher in launchers:
         try:
-            problems += cluster.refused(cluster.script(launcher_of(given, trees[0]), folder))
+            problems += cluster.problems_of(launcher, cluster.script(launcher, folder), known)
         except Exception as error:  # submitit's, of options that it does not know
             problems.append(f"hydra.launcher: {error}")
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]:

@@ -128,7 +128,7 @@ def test_everything_that_keeps_a_job_from_running_is_told_at_once(multirun: Call
     wrong = {"partition": "mian", "account": "mien", "qos": "logn"}
     shown = multirun(*(f"hydra.launcher.{key}={value}" for key, value in wrong.items()), "model=qwen3_0_6b")
     assert "partition=mian: there is none; known are dev, main, off. Did you mean 'main'?" in shown
-    assert re.search(r"account=mien: not one of \S+'s, which are mine, other\. Did you mean 'mine'\?", shown)
+    assert re.search(r"Warning: account=mien: not one of \S+'s, which are mine, other\. Did you mean 'mine'\?", shown)
     assert "Did you mean 'long'?" in shown
     assert "model.path=Qwen/Qwen3-0.6B-Base" in shown and "python -m mcqa.prefetch --multirun" in shown
 
@@ -137,7 +137,6 @@ def test_everything_that_keeps_a_job_from_running_is_told_at_once(multirun: Call
     ("overrides", "words"),
     [
         (["partition=dev"], "timeout_min=240: partition dev allows 30 at most."),
-        (["partition=off"], "partition=off: it is not up."),
         (["nodes=13"], "nodes=13: partition main has 12."),
         (["gpus_per_node=8"], "gpus_per_node=8: a node of partition main has 4 GPUs at most."),
         (["cpus_per_task=65"], "tasks_per_node * cpus_per_task=65: a node of partition main has 64 CPUs at most."),
@@ -150,6 +149,12 @@ def test_more_than_the_partition_has_is_a_problem_that_slurm_would_not_tell(
 ) -> None:
     shown = multirun(*(f"hydra.launcher.{text}" for text in overrides))
     assert "No job would run like this:" in shown and words in shown
+
+
+def test_a_partition_that_is_not_up_is_warned_of(multirun: Callable[..., str]) -> None:
+    shown = multirun("hydra.launcher.partition=off")
+    assert "Warning: partition=off: it is not up; jobs wait until it is." in shown
+    assert "No job would run like this:" not in shown
 
 
 def test_what_sbatch_itself_has_against_a_job_is_told_in_its_words(
@@ -165,6 +170,15 @@ def test_a_study_that_sbatch_would_not_take_is_refused_before_a_trial_is_asked_f
     slurm.answers("sbatch", "echo 'Invalid account or account/partition combination specified' >&2; exit 1")
     monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "+sweeps=smoke"])
     with pytest.raises(SystemExit, match="Invalid account or account/partition combination specified"):
+        open_door("config", Config, train.main)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "hydra.launcher.partition=dev"])
+    with pytest.raises(SystemExit, match="timeout_min=240: partition dev allows 30 at most"):
         open_door("config", Config, train.main)
     assert not (tmp_path / "outputs").exists()
 

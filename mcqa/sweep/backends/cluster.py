@@ -41,10 +41,15 @@ def script(launcher: Launcher, folder: Path) -> str:
 
 def look(launcher: Launcher, text: str) -> Findings:
     """text: the script of a job."""
-    problems = [*_wrong_place(launcher), *_wrong_account(launcher)]
-    if not problems:
-        problems = refused(text)
-    return Findings(problems, [*_short(launcher)])
+    known = asking.partitions() or []
+    silent = [] if known else ["sinfo does not answer: is SLURM down? Nothing about partitions could be looked up."]
+    doubtful = [*_not_up(launcher, known), *_wrong_account(launcher), *_short(launcher)]
+    return Findings([*silent, *(problems_of(launcher, text, known))], doubtful)
+
+
+def problems_of(launcher: Launcher, text: str, known: Sequence[Partition]) -> list[str]:
+    """What keeps a job from running for ever. known: the partitions, as far as SLURM tells."""
+    return (list(_wrong_place(launcher, known)) if known else []) or refused(text)
 
 
 # ---- partition, limits, account
@@ -54,13 +59,15 @@ def nodes_of(launcher: Launcher) -> int:
     return int(launcher.get("nodes") or 1)
 
 
-def _wrong_place(launcher: Launcher) -> Iterator[str]:
-    known = asking.partitions()
-    if not known:
-        yield "sinfo does not answer: is SLURM down? Nothing about partitions could be looked up."
-        return
+def _names(launcher: Launcher, known: Sequence[Partition]) -> list[str]:
+    """Of the partitions that may take it."""
     named = launcher.get("partition")
-    for name in str(named).split(",") if named else [one.name for one in known if one.is_default][:1]:
+    return str(named).split(",") if named else [one.name for one in known if one.is_default][:1]
+
+
+def _wrong_place(launcher: Launcher, known: Sequence[Partition]) -> Iterator[str]:
+    named = launcher.get("partition")
+    for name in _names(launcher, known):
         makes = [one for one in known if one.name == name]
         if makes:
             yield from _too_much(launcher, name, makes)
@@ -76,8 +83,6 @@ def _too_much(launcher: Launcher, name: str, makes: Sequence[Partition]) -> Iter
     asked = launcher.get("timeout_min") or 0
     if makes[0].minutes is not None and asked > makes[0].minutes:
         yield f"timeout_min={asked}: partition {name} allows {makes[0].minutes:.0f} at most."
-    if not makes[0].is_up:
-        yield f"partition={name}: it is not up."
     if nodes_of(launcher) > (there := sum(one.nodes for one in makes)):
         yield f"nodes={nodes_of(launcher)}: partition {name} has {there}."
     tasks, cpus = launcher.get("tasks_per_node") or 1, launcher.get("cpus_per_task") or 1
@@ -129,6 +134,12 @@ def refused(text: str) -> list[str]:
         path.write_text(text, "utf-8")
         out, words = asking.said("sbatch", "--test-only", str(path))
     return [] if out is not None else [words or "sbatch --test-only fails and does not say why."]
+
+
+def _not_up(launcher: Launcher, known: Sequence[Partition]) -> Iterator[str]:
+    for name in _names(launcher, known):
+        if not all(one.is_up for one in known if one.name == name):
+            yield f"partition={name}: it is not up; jobs wait until it is."
 
 
 def _short(launcher: Launcher) -> Iterator[str]:
