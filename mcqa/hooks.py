@@ -46,6 +46,25 @@ class Hooks:
     def variables(self, tree: Tree) -> Mapping[str, str]:
         return offline.variables()
 
+    def memory(self, trees: Sequence[Tree]) -> tuple[list[str], list[str]]:
+        """Of trainings on GPUs, once for all that need the same."""
+        from mcqa import memory
+
+        shapes: dict[str, memory.Shape] = {}
+        lines, problems = dict[str, None](), dict[str, None]()
+        for config in (offline.as_it_runs(tree, self.kind) for tree in trees if self.kind is Config):
+            if config.hardware.device != "cuda" or config.model.vocabulary_size is not None:
+                continue
+            key = repr((config.model, config.peft))
+            shapes[key] = shapes.get(key) or memory.shape(config.model, config.peft)
+            needed = memory.estimate(config, shapes[key])
+            lines[memory.described(config, needed)] = None
+            try:
+                memory.check(config, needed)
+            except ConfigError as error:
+                problems[str(error)] = None
+        return list(lines), list(problems)
+
     def seconds(self, tree: Tree) -> list[float]:
         from mcqa.sweep.dispatch import seconds_of
 

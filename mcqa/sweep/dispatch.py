@@ -134,12 +134,15 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     seconds = seconds_of((folder / "trials").glob("*/result.json"))
     if not seconds and given.hooks and is_cluster(given):
         seconds = given.hooks.seconds(trees[0])
+    needed = list[str]()
+    if given.hooks and is_cluster(given) and not problems:
+        needed, problems = given.hooks.memory(trees)
     launchers = [launcher_of(given, tree) for tree in trees]
     plan = Plan(launchers, jobs, options.n_jobs, folder, seconds)
     if is_cluster(given) and asking.is_here():
         text = _looked_at(plan, problems, warnings)
     console = Console()
-    for line in (*_lines(plan), *(f"Warning: {warning}" for warning in warnings)):
+    for line in (*_lines(plan), *(f"  {line}" for line in needed), *(f"Warning: {warning}" for warning in warnings)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if text:
         console.print("The script of a job:", text.strip(), sep="\n", highlight=False, markup=False, soft_wrap=True)

@@ -59,6 +59,9 @@ class Hooks(Protocol):
     def variables(self, tree: Tree) -> Mapping[str, str]:
         """Of the environment of a job."""
 
+    def memory(self, trees: Sequence[Tree]) -> tuple[list[str], list[str]]:
+        """What jobs with these need of each GPU, for the user, and which of them cannot have it."""
+
     def seconds(self, tree: Tree) -> list[float]:
         """How long earlier runs like this one took."""
 

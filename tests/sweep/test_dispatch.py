@@ -157,6 +157,20 @@ def test_a_partition_that_is_not_up_is_warned_of(multirun: Callable[..., str]) -
     assert "No job would run like this:" not in shown
 
 
+def test_what_each_gpu_needs_is_shown_and_what_it_cannot_have_is_refused(
+    multirun: Callable[..., str], tmp_path: Path
+) -> None:
+    llama = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336}
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "config.json").write_text(json.dumps(llama))
+    (tmp_path / "big" / "model.safetensors").touch()
+    big = ("model=local", f"model.path={tmp_path}/big", "hardware=gpu", "hardware.memory_gb=24")
+    shown = multirun(*big, "peft=qlora,none")
+    assert len(lines(shown, "Memory of this device: about")) == 2
+    assert "weights, gradients and optimizer state alone are" in shown.partition("No job would run like this:")[2]
+    assert "No job" not in multirun(*big, "peft=qlora")
+
+
 def test_what_sbatch_itself_has_against_a_job_is_told_in_its_words(
     multirun: Callable[..., str], slurm: FakeSlurm
 ) -> None:
