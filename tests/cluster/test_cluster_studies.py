@@ -23,10 +23,12 @@ def test_a_partition_that_there_is_not_is_told_in_the_words_of_slurm_before_anyt
 
 
 def test_eight_trials_run_over_four_slots_and_each_is_a_job_of_its_own(slurm, study):
-    command = study.start("hydra.sweeper.n_trials=8", *FOUR)
+    """And has GPUs of its own: a node has two, which are believed by SLURM."""
+    command = study.start("hydra.sweeper.n_trials=8", *FOUR, "hydra.launcher.gpus_per_node=2")
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
     time.sleep(2)
     assert len(slurm.queue()) == 4 and not study.submissions(4)
+    assert len({node for number in range(4) for node in slurm.nodes(study.job(number))}) == 4
     study.go(*range(8))
     command.succeeds()
     assert study.is_whole(8)
