@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -249,7 +250,9 @@ def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
     (tmp_path / "what").write_text("waits")
-    started = subprocess.Popen([sys.executable, "-m", "tests.two_failing", str(tmp_path)], cwd=ROOT)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are deaf to
+    command = [sys.executable, "-m", "tests.two_failing", str(tmp_path)]
+    started = subprocess.Popen(command, cwd=ROOT, preexec_fn=heard)
     try:
         wait(lambda: all((tmp_path / f"waiting{rank}").exists() for rank in range(2)))
         started.send_signal(how)
