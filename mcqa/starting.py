@@ -56,7 +56,7 @@ def start(story: str, config: HardwareConfig, tree: Mapping[str, Any], folder: P
                 _watch(started, store)
         finally:
             _stop(started, GRACE_S if any(process.poll() for process in started) else STOPPING_S)
-        if any(process.returncode == STOPPED for process in started):
+        if _were_stopped(started, watch, processes.told(store, config.devices)):
             watch.requeue()
             raise Preempted(_how_it_stopped(folder))
     if any(process.returncode for process in started):
@@ -134,6 +134,12 @@ def _stop(started: Sequence[Process], grace_s: float) -> None:
             if process.stdin is not None:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
+
+
+def _were_stopped(started: Sequence[Process], watch: preemption.Watch, told: Sequence[Failure]) -> bool:
+    """A process that was not far enough to stop in order just dies of the signal, and has no failure to tell."""
+    codes = [process.returncode for process in started]
+    return STOPPED in codes or (watch.asked is not None and any(codes) and not told)
 
 
 def _how_it_stopped(folder: Path) -> str:

@@ -252,11 +252,12 @@ def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
     (tmp_path / "what").write_text("waits")
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are deaf to
     command = [sys.executable, "-m", "tests.two_failing", str(tmp_path)]
-    started = subprocess.Popen(command, cwd=ROOT, preexec_fn=heard)
+    started = subprocess.Popen(command, cwd=ROOT, preexec_fn=heard, stderr=subprocess.PIPE, text=True)
     try:
         wait(lambda: all((tmp_path / f"waiting{rank}").exists() for rank in range(2)))
         started.send_signal(how)
-        assert started.wait(30)
+        said = started.communicate(timeout=30)[1]
+        assert started.returncode and ("It goes on with" in said) == (how == signal.SIGTERM)
         wait(lambda: ended(tmp_path))
     finally:
         started.kill()
