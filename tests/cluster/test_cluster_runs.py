@@ -63,7 +63,7 @@ def on_two_nodes(cluster, overrides, tmp_path_factory):
 def test_a_partition_that_there_is_not_is_told_before_anything_is_written(slurm, overrides, tmp_path):
     command = sent(tmp_path, [*overrides(tmp_path), "hydra.launcher.partition=nowhere"])
     assert command.ends() == 1
-    assert "invalid partition specified: nowhere" in command.said.read_text()
+    assert "partition=nowhere: there is none; known are high, main." in command.said.read_text()
     assert not (tmp_path / "outputs").exists() and not slurm.queue()
 
 

@@ -15,10 +15,10 @@ def study(slurm, tmp_path):
     return SmallStudy(tmp_path)
 
 
-def test_a_partition_that_there_is_not_is_told_in_the_words_of_slurm_before_anything_is_written(slurm, study):
-    command = study.start("hydra.launcher.partition=nowhere", "hydra.sweeper.n_trials=2")
+def test_what_slurm_would_not_take_is_told_in_its_words_before_anything_is_written(slurm, study):
+    command = study.start("hydra.launcher.constraint=nowhere", "hydra.sweeper.n_trials=2")
     assert command.ends() == 1
-    assert "invalid partition specified: nowhere" in command.said.read_text()
+    assert "Invalid feature specification" in command.said.read_text()
     assert not study.path.exists() and not slurm.queue()
 
 
