@@ -5,8 +5,9 @@
 On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster), a study of
 lora_mcqa on the embedded model (random search of the learning rate, no pruning, a trial a node) is run undisturbed,
 and again while every few seconds one of these is killed, drawn by the seed: a trial's process, the command, a node
-under a trial, SLURM's controller. The command is started again at once; what is dead of SLURM after 10 s. The second
-study must have all trials complete, each once, with the losses of all updates and the values of the first.
+under a trial, SLURM's controller; nothing is while no trial runs. The command is started again at once; what is dead of
+SLURM after 10 s. The second study must have all trials complete, each once, with the losses of all updates and the
+values of the first.
 """
 
 import argparse
@@ -74,7 +75,9 @@ class Chaos:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """The first of all kinds, in the order drawn, of which there is one alive."""
+        """The first of all kinds, in the order drawn, of which there is one alive; nothing while no trial runs."""
+        if not self.slurm.busy():
+            return
         for what in self.random.sample(("trial", "command", "node", "controller"), 4):
             if getattr(self, f"kill_{what}")():
                 self.killed[what] += 1
