@@ -182,7 +182,7 @@ class Loop:
         submitted = next((entry.submitted for entry in reversed(running.box.jobs())), 0.0)
         if running.box.saved_since(submitted):
             return e.Preempted(number, running.attempt)
-        return self._vanished(number, running, f"{words or 'Stopped'} before it had saved anything new".strip())
+        return self._vanished(number, running, f"{(words or 'Stopped').rstrip('.')} before it had saved anything new.")
 
     def _vanished(self, number: int, running: Running, words: str | None = None) -> e.Event:
         """Noted in job.json, so that a restart knows how often it has happened."""

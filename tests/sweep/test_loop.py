@@ -175,7 +175,7 @@ def test_a_trial_that_is_always_stopped_before_it_saves_fails_in_the_end(tmp_pat
     study, jobs = Studied(1), Jobs(t0=preempted_in_vain)
     loop(tmp_path, study, jobs, n_trials=1, max_resubmits=2).run(0.0)
     assert len(jobs.submitted) == 3
-    assert study.told == [(0, Outcome("failed", None, "Stopped by SIGTERM. before it had saved anything new"))]
+    assert study.told == [(0, Outcome("failed", None, "Stopped by SIGTERM before it had saved anything new."))]
 
 
 def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_path):
