@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -113,13 +114,25 @@ class Slurm:
     def kill_controller(self) -> None:
         os.kill(int((self.folder / "run" / "slurmctld.pid").read_text()), signal.SIGKILL)
 
+    def write_down(self, job: str) -> None:
+        """The controller writes its jobs down every few seconds, and knows those again when it was killed."""
+        since = time.time()
+        self.ask("scontrol", "update", f"JobId={job}", "TimeLimit=20")
+        until(lambda: (self.folder / "state" / "job_state").stat().st_mtime > since, "a written state")
+
+    def forget(self, since: Path) -> None:
+        """The controller dies and has what it had written down when its state was copied."""
+        self.kill_controller()
+        shutil.copytree(since, self.folder / "state", dirs_exist_ok=True)
+
     def ask(self, *command: str) -> list[str]:
         """The lines that a command prints."""
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
-    def queue(self) -> list[str]:
-        """The jobs that wait or run."""
-        return self.ask("squeue", "--noheader", "--states=PENDING,RUNNING", "--format=%i")
+    def queue(self, folder: Path | None = None) -> list[str]:
+        """The jobs that wait or run; those alone that were submitted in a folder, where one is given."""
+        rows = [line.split(" ", 1) for line in self.ask("squeue", "-h", "--states=PENDING,RUNNING", "--format=%i %Z")]
+        return [job for job, where in rows if folder is None or where == str(folder)]
 
     def nodes(self, job: str) -> list[str]:
         (named,) = self.ask("squeue", "--noheader", f"--job={job}", "--format=%N")

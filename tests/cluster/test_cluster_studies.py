@@ -1,5 +1,6 @@
 """Studies on a real SLURM while something is killed, cancelled or away. The app waits until it is let go."""
 
+import shutil
 import time
 
 import pytest
@@ -84,6 +85,7 @@ def test_a_trial_whose_node_loses_its_power_runs_again_elsewhere(slurm, study):
 def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     command = study.start("hydra.sweeper.n_trials=6", *FOUR)
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
+    slurm.write_down(study.job(3))
     slurm.kill_controller()
     study.go(0)  # its slot is free, and nobody takes a job for it
     time.sleep(20)
@@ -95,3 +97,21 @@ def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     assert [study.starts(number) for number in range(6)] == [1] * 6
     ends = [entry.end for number in range(6) for entry in study.submissions(number)]
     assert "vanished" not in ends and ends.count(None) == 6
+
+
+def test_a_slurm_that_forgot_its_jobs_and_gives_their_ids_to_others_runs_each_trial_once_more(slurm, study, tmp_path):
+    """As it does when it is killed within seconds of a submission."""
+    before = shutil.copytree(slurm.folder / "state", tmp_path / "state")
+    command = study.start("hydra.sweeper.n_trials=4", *FOUR)
+    command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
+    lost = {study.job(number) for number in range(4)}
+    slurm.forget(before)
+    assert slurm.up() is None
+    command.until(lambda: all(study.starts(number) == 2 for number in range(4)), "four trials again")
+    assert lost & {study.job(number) for number in range(4)}
+    time.sleep(12)  # two looks at the queue
+    assert len(slurm.queue(study.folder)) == 4
+    study.go(*range(4))
+    command.succeeds()
+    assert study.is_whole(4)
+    assert [study.starts(number) for number in range(4)] == [2] * 4

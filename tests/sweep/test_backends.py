@@ -550,6 +550,47 @@ def test_a_cancelled_slurm_job_is_cancelled_by_its_id(tmp_path: Path, cluster: F
     assert cluster.asked("scancel") == ["scancel 17"]
 
 
+@pytest.mark.parametrize("why", ["launch failed requeued held", "launch_failed_requeued_held", "JobHoldMaxRequeue"])
+def test_a_job_that_slurm_could_not_start_and_holds_is_over_and_cancelled(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock, why: str
+) -> None:
+    backend = slurm(clock)
+    job = backend.submit(trial_folder(tmp_path), 0, 0)
+    cluster.queue(f"{job}|PENDING|{why}|c")
+    assert backend.state(job) == "over" and backend.reason(job) == f"SLURM: PENDING ({why})"
+    assert cluster.asked("scancel") == [f"scancel {job}"]
+
+
+def test_a_job_that_a_user_holds_is_left_alone(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
+    backend = slurm(clock)
+    job = backend.submit(trial_folder(tmp_path), 0, 0)
+    cluster.queue(f"{job}|PENDING|JobHeldUser|c")
+    clock.later()
+    assert backend.state(job) == "running" and not cluster.asked("scancel")
+
+
+def test_a_job_whose_id_another_one_has_now_is_over(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
+    folder = trial_folder(tmp_path)
+    entry = submitted_by_another(folder, clock)
+    backend = slurm(clock)
+    cluster.queue(f"17|RUNNING|None|my project {entry.token}")
+    assert backend.attach(folder, entry) == "17"
+    cluster.queue(f"17|RUNNING|None|my project {'0' * 16}")
+    clock.later()
+    assert backend.state("17") == "over"
+
+
+def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
+    folder, backend = trial_folder(tmp_path), slurm(clock)
+    assert backend.submit(folder, 0, 0) == "17"
+    clock.later()
+    assert backend.state("17") == "over"
+    assert backend.submit(folder, 1, 0) == "17"
+    cluster.queue(f"17|RUNNING|None|{Mailbox(folder).jobs()[1].token}")
+    clock.later()
+    assert backend.state("17") == "running"
+
+
 def silent(folder: Path, name: str) -> None:
     (folder / name).touch()
     os.utime(folder / name, (0, time.time() - SILENT_S - 1))

@@ -12,7 +12,7 @@ from typing import Any
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, asking
 from mcqa.sweep.backends.asking import Queued
 from mcqa.sweep.backends.elsewhere import Elsewhere
-from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
+from mcqa.sweep.backends.submission import TOKEN, announced, executor, logs_of, refusals_told, repair_pickle
 from mcqa.sweep.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
 
 POLL_S = 5.0
@@ -24,6 +24,8 @@ GONE = "no longer known"
 ENDED = {GONE, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"}
 REQUEUED_AS_A_RULE = {"NODE_FAIL", "PREEMPTED"}
 """Final only where it stays so: SLURM puts such a job back into the queue under the same id, unless told not to."""
+STUCK = {"launch failed requeued held", "jobholdmaxrequeue"}
+"""Why a job waits that SLURM could not start and keeps in the queue until an administrator lets it go."""
 
 
 class Slurm:
@@ -47,6 +49,7 @@ class Slurm:
         self._over: dict[str, str] = {}  # the last word
         self._elsewhere: dict[str, Elsewhere] = {}
         self._mailboxes: dict[str, Mailbox] = {}
+        self._tokens: dict[str, str] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         entry = announced(folder, attempt, slot, self.name)
@@ -57,10 +60,16 @@ class Slurm:
             if accepted is None:
                 raise
             job = accepted
-        self._mailboxes[job] = Mailbox(folder)
-        self._mailboxes[job].name_job(entry.token, job)
+        self._watch(job, folder, entry.token)
         self._since[job] = self._clock()
         return job
+
+    def _watch(self, job: str, folder: Path, token: str) -> None:
+        if self._tokens.get(job) != token:  # the id is new, or was given out anew
+            self._over.pop(job, None)
+            self._doubtful.pop(job, None)
+        self._mailboxes[job], self._tokens[job] = Mailbox(folder), token
+        self._mailboxes[job].name_job(token, job)
 
     def _sbatch(self, folder: Path, entry: Entry) -> str:
         with refusals_told():
@@ -88,8 +97,9 @@ class Slurm:
         return "over" if job in self._over else "running"
 
     def _judge(self, job: str) -> None:
-        if job in self._queue:
-            word = self._queue[job].word
+        queued = self._queue.get(job)
+        if queued and not self._is_another(job, queued.comment):
+            word = queued.word
         elif self._lists_all and self._looked > self._since.setdefault(job, -math.inf):
             word = GONE
         else:
@@ -102,6 +112,11 @@ class Slurm:
         self._doubtful.pop(job, None)
         if word in ENDED:
             self._over[job] = word
+
+    def _is_another(self, job: str, comment: str) -> bool:
+        """Whether SLURM gave the id out anew, which it does where it was killed before it had written a job down."""
+        tokens = set(filter(TOKEN.fullmatch, comment.split()))
+        return bool(tokens) and self._tokens.get(job) not in tokens
 
     def reason(self, job: str) -> str:
         if job in self._elsewhere:
@@ -122,8 +137,7 @@ class Slurm:
         job = entry.job or self._accepted(folder, entry)
         if job is None:
             return None
-        self._mailboxes[job] = Mailbox(folder)
-        self._mailboxes[job].name_job(entry.token, job)
+        self._watch(job, folder, entry.token)
         self._since.setdefault(job, -math.inf)
         return job if self.state(job) == "running" else None
 
@@ -146,7 +160,14 @@ class Slurm:
         if queue is None:  # the controller is away or busy; the accounting may answer
             queue = asking.accounting([job for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
+        self._give_up_stuck()
         self._bury()
+
+    def _give_up_stuck(self) -> None:
+        for job, queued in self._queue.items():
+            if job in self._mailboxes and job not in self._over and queued.why.lower().replace("_", " ") in STUCK:
+                self._over[job] = queued.word
+                asking.answer("scancel", job)
 
     def _bury(self) -> None:
         """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
