@@ -14,24 +14,32 @@ SINGLE, HALF = (1e-5, 1e-3), (2e-2, 3e-1)  # relative and absolute (nats): two w
 CHUNK = 1 << 22  # logits whose softmax is taken at a time
 
 
+def device_of(model: Any) -> torch.device:
+    """Where its forward passes run. Weights may lie elsewhere: FSDP can keep its parts in the CPU's memory."""
+    mesh = getattr(next(model.parameters(), None), "device_mesh", None)
+    offloaded = mesh is not None and mesh.device_type == "cuda" and model.device.type == "cpu"
+    return torch.device("cuda", torch.cuda.current_device()) if offloaded else model.device
+
+
 class Forward:
     """Reads rows with the model as it is, each after the header that all of them begin with (its tokens, or [])."""
 
     def __init__(self, model: Any, header: list[int]) -> None:
         self.model, self.header = model, header
         self.bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-        half = torch.is_autocast_enabled(model.device.type) or model.dtype != torch.float32
+        self.device = device_of(model)
+        half = torch.is_autocast_enabled(self.device.type) or model.dtype != torch.float32
         self.relative, self.absolute = HALF if half else SINGLE
         self.read: list[tuple[torch.Tensor, torch.Tensor]] = self._read_header() if header else []
 
     def log_probabilities(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-        """For every target of the rows its choice and its log-probability in nats (float64), on the model's device."""
+        """For every target of the rows its choice and its log-probability in nats (float64), on the device."""
         targets = [
             (b, place - len(self.header), token, choice)
             for b, row in enumerate(rows)
             for place, token, choice in row.targets
         ]
-        row_N, place_N, token_N, choice_N = torch.tensor(targets).T.to(self.model.device)
+        row_N, place_N, token_N, choice_N = torch.tensor(targets).T.to(self.device)
         length = max(len(row.tokens) for row in rows) - len(self.header)
         places_S, target_N = (row_N * length + place_N).unique(return_inverse=True)
         logits_SV = self._logits(rows, length, places_S)
@@ -50,7 +58,7 @@ class Forward:
         return logits.flatten(0, 1)[places_S]  # of a model whose head is none of its modules
 
     def _inputs(self, rows: Sequence[Row], length: int) -> dict[str, Any]:
-        skipped, device = len(self.header), self.model.device
+        skipped, device = len(self.header), self.device
         tokens_BT = _padded([row.tokens[skipped:] for row in rows], length).to(device)
         inputs: dict[str, Any] = {"input_ids": tokens_BT, "attention_mask": None, "use_cache": bool(self.header)}
         if not self.header and all(row.linear for row in rows):
@@ -75,8 +83,8 @@ class Forward:
     def _read_header(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values of every layer, (1, heads, H, width)."""
         cache = DynamicCache()
-        tokens = torch.tensor([self.header], device=self.model.device)
-        with self._head_at(torch.zeros(1, dtype=torch.long, device=self.model.device)):
+        tokens = torch.tensor([self.header], device=self.device)
+        with self._head_at(torch.zeros(1, dtype=torch.long, device=self.device)):
             self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
         return [(layer.keys, layer.values) for layer in cache.layers]
 

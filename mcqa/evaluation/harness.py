@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mcqa import prompting
+from mcqa import prompting, sharding
 from mcqa.config import Config, PromptConfig, SetConfig
 from mcqa.evaluation.metrics import right
 from mcqa.evaluation.predictions import Prediction
@@ -193,7 +193,7 @@ def _run(measured: Measurement) -> dict[str, Any]:
     return {
         "model": "mcqa",
         "model_args": {"pretrained": measured.model_name, "dtype": config.hardware.precision},
-        "model_num_parameters": measured.model.num_parameters(),
+        "model_num_parameters": sharding.parameters(measured.model),
         "model_dtype": str(measured.model.dtype),
         "model_revision": config.model.revision or "main",
         "model_sha": "",

@@ -63,8 +63,8 @@ def score(
     questions, truncated = _paths(model, encoded)
     with _evaluating(model), autocast or nullcontext():
         forward, rows, way = _way(model, questions, tokens_per_forward)
-        sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=model.device)
-        _add_scores(forward, rows, _Budget(model, tokens_per_forward, len(forward.header)), sums)
+        sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=forward.device)
+        _add_scores(forward, rows, _Budget(forward, tokens_per_forward), sums)
     if _processes() > 1:
         dist.all_reduce(sums)
     values = iter(sums.tolist())
@@ -151,13 +151,13 @@ def _tried(
         )
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):  # not made for such a mask
         alike = False
-    return forward if _least(int(alike), model) else None
+    return forward if _least(int(alike), plain.device) else None
 
 
 def _scores_of(forward: Forward, rows: list[Row], tokens: int | None) -> dict[int, float]:
     """In small batches: memory that ran out here would be taken for a model that cannot read a tree."""
     sums: dict[int, float] = defaultdict(float)
-    budget = _Budget(forward.model, min(tokens or CPU_TOKENS, CPU_TOKENS), len(forward.header))
+    budget = _Budget(forward, min(tokens or CPU_TOKENS, CPU_TOKENS))
     waiting = _by_length(rows)
     while waiting:
         choices_S, scores_S = forward.log_probabilities(_batch(waiting, budget))
@@ -182,7 +182,7 @@ def _add_scores(forward: Forward, rows: list[Row], budget: "_Budget", sums: torc
             fits = True
         except torch.OutOfMemoryError:
             fits = False
-        if not _least(int(fits), forward.model):
+        if not _least(int(fits), forward.device):
             waiting = before
             budget.halve(max(batches, key=len))
             continue
@@ -216,12 +216,12 @@ class _Budget:
     Found by itself it starts small on a GPU, doubles while half of the memory is free, and halves where memory ran out.
     """
 
-    def __init__(self, model: Any, tokens: int | None, header: int) -> None:
-        self.model, self.header = model, header
-        on_gpu = model.device.type == "cuda"
+    def __init__(self, forward: Forward, tokens: int | None) -> None:
+        self.device, self.header = forward.device, len(forward.header)
+        on_gpu = self.device.type == "cuda"
         self.grows = tokens is None and on_gpu
-        self.tokens = tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS_BEHIND if header else CPU_TOKENS)
-        self.places = (GPU_LOGITS if on_gpu else CPU_LOGITS) // model.config.get_text_config().vocab_size
+        self.tokens = tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS_BEHIND if self.header else CPU_TOKENS)
+        self.places = (GPU_LOGITS if on_gpu else CPU_LOGITS) // forward.model.config.get_text_config().vocab_size
 
     def takes(self, rows: int, length: int, places: int) -> bool:
         """Attending to the header costs a row about as much as an eighth as many tokens would."""
@@ -229,9 +229,9 @@ class _Budget:
 
     def grow(self) -> None:
         if self.grows:
-            used = torch.cuda.max_memory_allocated(self.model.device)
-            roomy = used < torch.cuda.get_device_properties(self.model.device).total_memory / 2
-            self.tokens = _least(min(2 * self.tokens, MOST_TOKENS) if roomy else self.tokens, self.model)
+            used = torch.cuda.max_memory_allocated(self.device)
+            roomy = used < torch.cuda.get_device_properties(self.device).total_memory / 2
+            self.tokens = _least(min(2 * self.tokens, MOST_TOKENS) if roomy else self.tokens, self.device)
 
     def halve(self, batch: Sequence[Row]) -> None:
         """
@@ -265,11 +265,11 @@ def _unwrapped(model: Any) -> Any:
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
-def _least(value: int, model: Any) -> int:
+def _least(value: int, device: torch.device) -> int:
     """The least of what the processes have: all of them must decide alike."""
     if _processes() == 1:
         return value
-    agreed = torch.tensor(value, device=model.device)
+    agreed = torch.tensor(value, device=device)
     dist.all_reduce(agreed, dist.ReduceOp.MIN)
     return int(agreed)
 

@@ -4,6 +4,7 @@ import os
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mcqa.config import HardwareConfig, PromptConfig
 from mcqa.encoding import Encoded, encode
 from mcqa.errors import ModelError
+from mcqa.evaluation.forward import device_of
 from mcqa.evaluation.scoring import score
 from mcqa.model import _keep_4bit_weights_as_trained, _new_model, _new_tokenizer
 from mcqa.question import Question
@@ -482,6 +484,16 @@ def test_measuring_leaves_no_gradients():
     model = deepcopy(QWEN).train()
     score(model, ENCODED, 100)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_weights_that_are_kept_in_the_memory_of_the_cpu_compute_where_their_mesh_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    model = torch.nn.Linear(1, 1)
+    model.device = torch.device("cpu")
+    assert device_of(model) == torch.device("cpu")
+    for weight in model.parameters():
+        weight.device_mesh = SimpleNamespace(device_type="cuda")
+    assert device_of(model) == torch.device("cuda", 1)
 
 
 def test_no_questions_have_no_scores():

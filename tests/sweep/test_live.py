@@ -119,6 +119,14 @@ def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken
     assert study.live.summary().endswith("about 0:00 left")
 
 
+def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
+    study = Study(tmp_path, known=[e.Known(n, None, 1, f"job{n}") for n in range(2)])
+    study.after(5, ended(0))
+    assert study.live.summary().endswith("best 0.5 (trial 0)")
+    study.after(55, ended(1))
+    assert study.live.summary().endswith("about 2:00 left")
+
+
 @pytest.mark.parametrize(
     ("maximize", "told"), [(True, "best 0.9 (trial 1)"), (False, "best 0.2 (trial 0)"), (None, "")]
 )
