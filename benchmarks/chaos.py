@@ -4,10 +4,10 @@
 
 On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster), a study of
 lora_mcqa on the embedded model (random search of the learning rate, no pruning, a trial a node) is run undisturbed,
-and again while every few seconds one of these is killed, drawn by the seed: a trial's process, the command, a node
-under a trial, SLURM's controller; nothing is while no trial runs. The command is started again at once; what is dead of
-SLURM after 10 s. The second study must have all trials complete, each once, with the losses of all updates and the
-values of the first.
+and again while every few seconds one of these is killed, drawn by the seed: a trial's process, the command, a node,
+SLURM's controller; nothing is while no trial runs. The node is drawn from all of them, so that a trial dies as often
+when it is the last one as before. The command is started again at once; what is dead of SLURM after 10 s. The second
+study must have all trials complete, each once, with the losses of all updates and the values of the first.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from tests.cluster.machine import Command, Folder, NoSlurm, Slurm, running
 from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, sent, updates
 
 BACK_S = 10.0
+NODES = ("n1", "n2", "n3", "n4")
 UPDATES = 40
 STUDY = (
     "+experiment=lora_mcqa", "data.limit=160", "optimizer.batch_size=8", f"objective.max_steps={UPDATES}", *LONGER,
@@ -60,6 +61,7 @@ class Chaos:
         self.killed: Counter[str] = Counter()
         self.command = study.start()
         self.back_at = float("inf")
+        self.dead: set[str] = set()  # nodes
 
     def run(self, every_s: float) -> None:
         """Until the study ends well; raises AssertionError where it does not."""
@@ -69,13 +71,14 @@ class Chaos:
             if time.monotonic() >= self.back_at:
                 assert (problem := self.slurm.up()) is None, problem
                 self.back_at = float("inf")
+                self.dead.clear()
             if time.monotonic() >= next_at:
                 self.kill()
                 next_at = time.monotonic() + every_s
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """The first of all kinds, in the order drawn, of which there is one alive; nothing while no trial runs."""
+        """The first of all kinds, in the order drawn, that there is where it was drawn; nothing while no trial runs."""
         if not self.slurm.busy():
             return
         for what in self.random.sample(("trial", "command", "node", "controller"), 4):
@@ -84,7 +87,7 @@ class Chaos:
                 return print(f"{what} killed", file=sys.stderr, flush=True)
 
     def kill_trial(self) -> bool:
-        if (node := self._busy_node()) is None:
+        if (node := self.random.choice(NODES)) not in self.slurm.busy():
             return False
         self.slurm.kill_process(node)
         return True
@@ -95,15 +98,12 @@ class Chaos:
         return True
 
     def kill_node(self) -> bool:
-        if (node := self._busy_node()) is None:
+        if (node := self.random.choice(NODES)) in self.dead:
             return False
         self.slurm.kill_nodes(node)
+        self.dead.add(node)
         self._back()
         return True
-
-    def _busy_node(self) -> str | None:
-        """One under a trial; None while there is none that is alive."""
-        return self.random.choice(busy) if (busy := sorted(self.slurm.busy())) else None
 
     def kill_controller(self) -> bool:
         if self.back_at < float("inf"):  # something of SLURM is dead already, and no second thing at a time
