@@ -150,6 +150,7 @@ def calm_libraries() -> None:
         "transformers",
     ):
         logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine waiting threads would cost threefold
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DS_LOG_LEVEL", "error")

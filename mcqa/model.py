@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mcqa import hardware, processes, sharding
+from mcqa import hardware, processes, reach, sharding
 from mcqa.config import PACKAGE, HardwareConfig, ModelConfig, PeftConfig
 from mcqa.errors import ModelError
 
@@ -282,6 +282,8 @@ def _loaded(path: str, what: str, load: Any) -> Any:
     from safetensors import SafetensorError
 
     where = location(path)
+    if not Path(where).is_dir():
+        reach.ask_hub_where_it_answers()
     try:
         return load(where)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
@@ -297,7 +299,8 @@ def _cause(message: str, path: str) -> str:
         return " It needs code from the hub; read it first, then set model.trust_remote_code=true."
     if any(word in lowered for word in ("connect", "offline", "resolve", "timed out", "cached files")):
         return (
-            " There is no way to the hub from here: fetch the model where there is one, then set model.path=<folder>."
+            f" There is no way to the hub from here, and its cache {reach.cache()} lacks it. Where there is one, "
+            "`python -m mcqa.prefetch` with the same arguments brings it there; or set model.path=<folder>."
         )
     if "safetensors" in lowered:
         return " Only safetensors are read: weights in pickle files can run code. Convert them first."

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from mcqa import run_folder
 from mcqa.config import Config, DataConfig, EvaluateConfig, ModelConfig, typed
 from mcqa.errors import DataError, ModelError
+from mcqa.reach import VARIABLES, ask_hub_where_it_answers, cache
 
-VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
 NOT_READ = ("*/*", "consolidated*")  # other formats of the same weights
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -63,20 +63,14 @@ def advice(arguments: Sequence[str]) -> str:
     )
 
 
-def place() -> Path:
-    """The cache."""
-    home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("HF_HOME", f"{home}/huggingface")).expanduser()
-
-
 def models() -> Path:
     """Where models lie in it."""
-    return Path(os.environ.get("HF_HUB_CACHE", place() / "hub")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE", cache() / "hub")).expanduser()
 
 
 def tables() -> Path:
     """Where question sets lie in it."""
-    return Path(os.environ.get("HF_DATASETS_CACHE", place() / "datasets")).expanduser()
+    return Path(os.environ.get("HF_DATASETS_CACHE", cache() / "datasets")).expanduser()
 
 
 # ---- what is needed
@@ -176,9 +170,9 @@ def lacking(need: Need) -> list[str]:
     if isinstance(need, Table):
         lost = [split for split in need.splits if not _has_split(need.data, split)]
         whole = f" of {need.data.hub_config}" if need.data.hub_config else ""
-        return [f"{need.key}={need.data.hub}: the cache {place()} lacks {', '.join(lost)}{whole}."] if lost else []
+        return [f"{need.key}={need.data.hub}: the cache {cache()} lacks {', '.join(lost)}{whole}."] if lost else []
     what = list(_lacking_files(need))
-    return [f"{need.key}={need.name}: the cache {place()} lacks {', '.join(what)}."] if what else []
+    return [f"{need.key}={need.name}: the cache {cache()} lacks {', '.join(what)}."] if what else []
 
 
 def _lacking_files(need: Repository) -> Iterator[str]:
@@ -260,6 +254,7 @@ def _bring_table(need: Table) -> Path:
 def _bring_repository(need: Repository) -> Path:
     from huggingface_hub import snapshot_download
 
+    ask_hub_where_it_answers()
     patterns = [*TEXTS, *(("*.safetensors",) if need.weights else ()), *(("*.py",) if need.code else ())]
     try:
         folder = Path(

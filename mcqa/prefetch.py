@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mcqa import offline
+from mcqa import offline, reach
 from mcqa.config import Config, EvaluateConfig
 from mcqa.door import Tree, open_door
 from mcqa.errors import McqaError, ModelError
@@ -60,7 +60,7 @@ def bring(kind: type[Config], trees: list[Tree]) -> None:
                 say(f"{name}: brought to {offline.bring(need)}")
             except McqaError as error:
                 problems.append(str(error))
-    for warning in cluster.unseen({"The cache": Path(offline.place())}):
+    for warning in cluster.unseen({"The cache": Path(reach.cache())}):
         say(f"Warning: {warning} HF_HOME moves it.")
     if problems:
         raise ModelError("\n".join(problems))

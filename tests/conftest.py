@@ -13,6 +13,7 @@ from mcqa.data import facts
 from mcqa.door import Tree, compose
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mcqa import evaluate, offline, prefetch, run_folder
+from mcqa import evaluate, offline, prefetch, reach, run_folder
 from mcqa.config import PACKAGE, Config, EvaluateConfig, typed
 from mcqa.door import compose, open_door
 from mcqa.hooks import Hooks
@@ -28,7 +28,7 @@ QWEN = "Qwen/Qwen3-0.6B-Base"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", *offline.VARIABLES):
+    for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", *reach.VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"

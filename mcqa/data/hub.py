@@ -1,5 +1,6 @@
 """Rows from the model hub, through datasets and its cache."""
 
+from mcqa import reach
 from mcqa.config import DataConfig
 from mcqa.data.formats import Rows
 from mcqa.errors import DataError
@@ -14,6 +15,7 @@ def rows(config: DataConfig, split: str) -> Rows:
     from datasets import load_dataset  # 1.5 s
 
     assert config.hub is not None, "a rule of the configuration"
+    reach.ask_hub_where_it_answers()
     try:
         found = load_dataset(config.hub, config.hub_config, split=split, revision=config.revision)
     except Exception as error:  # datasets raises from several libraries, and all of it is about the hub
@@ -36,7 +38,7 @@ def _advice(error: Exception, config: DataConfig) -> str:
     if isinstance(error, FileNotFoundError):
         return "Is data.hub spelt right? A private set needs `hf auth login`."
     return (
-        "Without a connection: where there is one, fetch it with "
-        f"`hf download {config.hub} --repo-type dataset --local-dir <folder>` and set data.path to the "
-        "folder in it that holds the Parquet files; or bring the cache (HF_HOME) and set HF_HUB_OFFLINE=1."
+        f"Without a connection: where there is one, `python -m mcqa.prefetch` with the same arguments brings it into "
+        f"the cache {reach.cache()}; or fetch it with `hf download {config.hub} --repo-type dataset --local-dir "
+        "<folder>` and set data.path to the folder in it that holds the Parquet files."
     )

@@ -1,0 +1,80 @@
+"""Whether the hub can be asked, and what is told where it cannot. What it needs and lacks: test_prefetch.py."""
+
+import os
+import socket
+from dataclasses import replace
+
+import huggingface_hub.constants
+import pytest
+
+from mcqa import model, reach
+from mcqa.data import hub
+from mcqa.errors import DataError, ModelError
+from tests.conftest import configured
+
+
+@pytest.fixture
+def address(monkeypatch, tmp_path):
+    """A server of the hub that nobody has asked yet, and its address."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", *reach.VARIABLES):
+        monkeypatch.setenv(name, "")  # to be as it was after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    reach.ask_hub_where_it_answers.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield server
+    reach.ask_hub_where_it_answers.cache_clear()
+
+
+def is_asked():
+    reach.ask_hub_where_it_answers()
+    told = {"HF_HUB_OFFLINE" in os.environ, huggingface_hub.constants.HF_HUB_OFFLINE}
+    assert len(told) == 1
+    return told == {False}
+
+
+def test_a_hub_that_answers_is_asked(address, caplog):
+    assert is_asked() and not caplog.records
+
+
+def test_a_hub_out_of_reach_is_not_asked_and_that_is_said_once(address, caplog, tmp_path):
+    address.close()
+    assert not is_asked() and not is_asked()
+    assert caplog.messages == [
+        f"{os.environ['HF_ENDPOINT']} is out of reach; only what its cache {tmp_path} has is used."
+    ]
+
+
+def test_a_proxy_is_believed_to_reach_it(address, monkeypatch):
+    address.close()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    assert is_asked()
+
+
+def test_what_the_user_says_counts(address, monkeypatch):
+    address.close()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    reach.ask_hub_where_it_answers()
+    assert os.environ["HF_HUB_OFFLINE"] == "0" and not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_a_model_and_a_question_set_out_of_reach_are_told_with_the_command_that_brings_them(address, tmp_path):
+    address.close()
+    config, _ = configured(["model=qwen3_0_6b", "data=openbookqa"])
+    way = "`python -m mcqa.prefetch` with the same arguments brings it"
+    with pytest.raises(ModelError, match=f"cache {tmp_path} lacks it.*{way}"):
+        model.load_tokenizer(config.model, [])
+    with pytest.raises(DataError, match=f"{way} into the cache {tmp_path}"):
+        next(iter(hub.rows(config.data, "train")))
+
+
+def test_a_folder_is_read_without_asking(address, tmp_path):
+    address.close()
+    config, _ = configured(["model=starter"])
+    assert len(model.load_tokenizer(config.model, [])) > 0
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        model.load_tokenizer(replace(config.model, path=str(tmp_path)), [])
+    assert "HF_HUB_OFFLINE" not in os.environ
