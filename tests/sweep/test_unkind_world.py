@@ -1,0 +1,309 @@
+"""The controller in a world that is as unkind as it can be."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from mcqa.sweep import events as e
+from mcqa.sweep.controller import Controller
+from mcqa.sweep.events import Known, Limits, Outcome
+from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
+from tests.sweep.timelines import OUTCOMES, shown
+
+
+@dataclass
+class Job:
+    trial: int
+    attempt: int
+    alive: bool = True
+    given_up: bool = False  # it was said to be gone, truly or not
+
+
+@dataclass
+class Life:
+    """What one controller was told and did, counted independently of it."""
+
+    controller: Controller
+    running: set[int]
+    asks: int = 0
+    submits: Counter = field(default_factory=Counter)
+    preemptions: Counter = field(default_factory=Counter)
+    refusals: Counter = field(default_factory=Counter)
+    accepts: bool = False  # the scheduler did once
+    held_until: float = 0.0  # nothing may be asked or submitted before, by the controller's clock
+    deaths: dict[int, set[int]] = field(default_factory=dict)  # attempts
+    judged: list[tuple[int, int]] = field(default_factory=list)
+    pruned: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    finishes: list[str] = field(default_factory=list)
+
+
+class World:
+    """A study, a scheduler, and jobs that outlive the controller. News under way is lost with it, the truth is not."""
+
+    def __init__(self, limits, space, dice):
+        self.limits, self.space, self.dice = limits, space, dice
+        self.study: dict[int, Outcome | None] = {}  # None: not told
+        self.results: dict[int, Outcome] = {}
+        self.attempts: Counter = Counter()
+        self.noted: dict[int, Job] = {}  # a trial's last job
+        self.deaths: Counter = Counter()  # of former lives
+        self.reports: list[e.Reported] = []
+        self.jobs: list[Job] = []
+        self.past: list[e.Event] = []
+        self.log: list[str] = []
+        self.now = 0.0
+        self.outage = dice.choice([0, 0, 60, 290])  # seconds of every five minutes
+        self.live()
+
+    def live(self):
+        """Start a controller from what the world knows, and tell it of the jobs that are gone."""
+        self.log.append("--- a controller starts")
+        self.inbox: list[e.Event] = list(self.reports)
+        self.pending: list[e.Submit] = []
+        controller = Controller(self.limits, [self.known(trial) for trial in self.study], self.now)
+        self.life = Life(controller, {n for n in self.noted if self.study[n] is None})
+        self.slots = len(self.life.running)  # more than n_jobs, perhaps, but never growing
+        for job in self.noted.values():
+            job.given_up = False
+            if job.trial in self.results:
+                self.inbox.append(e.Ended(job.trial, self.results[job.trial]))
+            elif not job.alive:
+                self.gone(job)
+        self.carry_out(controller.start(self.now))
+
+    def known(self, trial):
+        job = f"job {trial}/{self.noted[trial].attempt}" if trial in self.noted else None
+        return Known(trial, self.study[trial], self.attempts[trial], job, self.deaths[trial])
+
+    def gone(self, job):
+        job.given_up = True
+        self.inbox.append(e.Vanished(job.trial, job.attempt, "gone"))
+
+    def send(self, event):
+        match event:
+            case e.Asked(trial) if all(trial != old.number for old in self.life.controller.trials):
+                self.life.asks -= 1
+                self.life.running.add(trial)
+            case e.Exhausted():
+                self.life.asks -= 1
+            case e.Preempted(trial, attempt) | e.Vanished(trial, attempt):
+                self.lose(event, trial, attempt)
+        self.log.append(f"{self.now:.0f} {event}")
+        self.hold(event)
+        self.carry_out(self.life.controller.on(event, self.now))
+        if not isinstance(event, e.Exhausted | e.Interrupted):
+            self.past.append(event)
+        self.check()
+
+    def hold(self, event):
+        """A refusal holds everything for a while, unless a job is accepted or ends."""
+        submitted = {(one.number, one.attempt) for one in self.life.controller.trials if one.state == "submitting"}
+        match event:
+            case e.Refused(trial, attempt) if (trial, attempt) in submitted:
+                self.life.refusals[trial] += 1
+                self.life.running.discard(trial)
+                self.life.held_until = self.life.controller.elapsed + FIRST_S
+            case e.Submitted(trial, attempt) if (trial, attempt) in submitted:
+                self.life.accepts, self.life.held_until = True, 0.0
+            case e.Ended() | e.Vanished() | e.Preempted():
+                self.life.held_until = 0.0
+
+    def lose(self, event, trial, attempt):
+        for job in self.jobs:
+            job.given_up |= (job.trial, job.attempt) == (trial, attempt)
+        if isinstance(event, e.Vanished):
+            self.life.deaths.setdefault(trial, set()).add(attempt)
+        if any(attempt == now.attempt for now in self.life.controller.trials if now.number == trial):
+            self.life.running.discard(trial)  # until it is submitted again
+            self.life.preemptions[trial] += isinstance(event, e.Preempted)
+
+    def carry_out(self, actions):
+        for action in actions:
+            self.log.append(f"    {shown(action)}")
+            assert not self.life.finishes or isinstance(action, e.Cancel)
+            held = self.life.controller.elapsed < self.life.held_until
+            assert not (held and isinstance(action, e.Ask | e.Submit)), "no pause after a refusal"
+            match action:
+                case e.Ask():
+                    self.ask()
+                case e.Submit(trial):
+                    self.life.running.add(trial)
+                    self.life.submits[trial] += 1
+                    self.pending.append(action)
+                case e.Tell(trial, outcome):
+                    self.tell(trial, outcome)
+                case e.Judge(trial, point, value):
+                    self.life.judged.append((trial, point))
+                    self.inbox.append(e.Judged(trial, value < 0.5))
+                case e.Prune(trial):
+                    self.life.pruned.append(trial)
+                case e.Cancel(trial):
+                    self.life.cancelled.append(trial)
+                case e.Finish(reason):
+                    self.life.finishes.append(reason)
+                    enough = self.life.refusals.total() > MOST
+                    assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
+
+    def ask(self):
+        self.life.asks += 1
+        if self.space is not None and len(self.study) >= self.space:
+            self.inbox.append(e.Exhausted())
+        else:
+            self.inbox.append(e.Asked(len(self.study)))
+            self.study[len(self.study)] = None
+
+    def tell(self, trial, outcome):
+        assert self.study[trial] is None, "told twice"
+        deaths = self.deaths[trial] + len(self.life.deaths.get(trial, ()))
+        assert outcome.error != "gone" or deaths > self.limits.max_resubmits
+        assert outcome.error != "refused" or self.life.refusals[trial] > MOST
+        self.study[trial] = outcome
+        self.life.running.discard(trial)
+
+    def moves(self):
+        """What may happen next, with its weight."""
+        living = [job for job in self.jobs if job.alive]
+        return [
+            (self.something_arrives_in_any_order_perhaps_twice, 30 * bool(self.inbox)),
+            (lambda: self.send(self.dice.choice(self.past)), 5 * bool(self.past)),
+            (self.time_jumps, 3 + 10 * (self.life.controller.refusals.words is not None)),
+            (lambda: self.answer(self.dice.choice(self.pending), not self.is_away()), 15 * bool(self.pending)),
+            (lambda: self.a_job_reports(self.dice.choice(living)), 5 * bool(living)),
+            (lambda: self.end(self.dice.choice(living), self.dice.choice(ENDS)), 10 * bool(living)),
+            (lambda: self.send(e.Interrupted()), 0.5 + bool(self.life.finishes)),
+            (self.the_controller_is_killed_and_starts_again, 1 + 10 * bool(self.life.finishes)),
+        ]
+
+    def is_away(self):
+        """The scheduler, for some stretches of time and now and then."""
+        return self.now % 300 < self.outage or self.dice.random() < 0.1
+
+    def something_arrives_in_any_order_perhaps_twice(self):
+        event = self.inbox.pop(self.dice.randrange(len(self.inbox)))
+        if self.dice.random() < 0.2 and not isinstance(event, e.Exhausted):
+            self.inbox.append(event)
+        self.now += self.dice.uniform(-5, 10)
+        self.send(event)
+
+    def time_jumps(self):
+        self.now += self.dice.choice([-1e6, -60, 30, 200])
+        self.send(e.Tick())
+
+    def answer(self, submit, accepts):
+        """The scheduler does, to a submission."""
+        last = self.noted.pop(submit.trial, None)
+        assert last is None or (last.given_up and last.attempt < submit.attempt), "the trial has a job"
+        self.pending.remove(submit)
+        self.attempts[submit.trial] = submit.attempt + 1
+        if not accepts:
+            self.inbox.append(e.Refused(submit.trial, submit.attempt, "refused"))
+            return
+        self.noted[submit.trial] = Job(submit.trial, submit.attempt)
+        self.jobs.append(self.noted[submit.trial])
+        self.inbox.append(e.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
+
+    def a_job_reports(self, job):
+        report = e.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
+        self.reports.append(report)
+        self.inbox.append(report)
+
+    def end(self, job, how):
+        """A silent job is taken for dead and lives on: its result comes late."""
+        job.alive = how == "silent"
+        if how in OUTCOMES:
+            self.inbox.append(e.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
+        elif how == "preempted" and not job.given_up:
+            job.given_up = True
+            self.inbox.append(e.Preempted(job.trial, job.attempt))
+        elif not job.given_up:
+            self.gone(job)
+
+    def the_controller_is_killed_and_starts_again(self):
+        """Local jobs die with it. A submission under way is forgotten, or stands in job.json without a job."""
+        for submit in self.pending if self.dice.random() < 0.5 else []:
+            self.attempts[submit.trial] = submit.attempt + 1
+            self.noted.pop(submit.trial, None)
+        for job in self.jobs if self.dice.random() < 0.5 else []:
+            job.alive = False
+        self.deaths.update({trial: len(attempts) for trial, attempts in self.life.deaths.items()})
+        self.limits = replace(self.limits, n_jobs=self.dice.randint(1, 4))
+        self.live()
+
+    def check(self):
+        life, limits = self.life, self.limits
+        occupied = life.asks + len(life.running)
+        self.slots = max(limits.n_jobs, min(self.slots, occupied))
+        assert occupied <= self.slots or life.finishes, "more than n_jobs"
+        assert occupied >= limits.n_jobs or life.finishes or not self.wants_more(), "an idle slot"
+        assert len(self.study) <= limits.n_trials
+        for once in (life.judged, life.pruned, life.cancelled, life.finishes):
+            assert len(set(once)) == len(once) and len(life.finishes) <= 1
+        for trial, submits in life.submits.items():
+            assert submits <= 1 + limits.max_resubmits + life.preemptions[trial] + life.refusals[trial]
+
+    def wants_more(self):
+        unlimited = self.limits.timeout_s is None and self.space is None and self.limits.max_failures is None
+        return len(self.study) < self.limits.n_trials and unlimited and self.life.controller.refusals.words is None
+
+    def come_to_an_end(self):
+        """From here on the world is kind, and every study ends, if need be by starting it again."""
+        for _ in range(3):
+            self.settle()
+            assert self.life.finishes, "the loop would wait for ever"
+            if self.life.finishes[0] in (e.COMPLETE, e.EXHAUSTED, e.FAILURES, e.TIMEOUT):
+                return self.life.finishes[0]
+            self.live()
+        raise AssertionError("refused or interrupted for ever")
+
+    def settle(self):
+        while self.pending or self.inbox or not self.life.finishes:
+            living = [job for job in self.jobs if job.alive]
+            if self.pending:
+                self.answer(self.pending[0], True)
+            elif self.inbox:
+                self.send(self.inbox.pop(0))
+            elif living:
+                self.end(living[0], "complete")
+            elif self.life.controller.refusals.words is not None:
+                self.now += LONGEST_S
+                self.send(e.Tick())
+            else:
+                return
+
+
+ENDS = [*OUTCOMES, "dies", "dies", "preempted", "silent"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.builds(
+        Limits,
+        n_trials=st.integers(0, 8),
+        n_jobs=st.integers(1, 4),
+        max_failures=st.none() | st.integers(0, 3),
+        max_resubmits=st.integers(0, 2),
+        timeout_s=st.none() | st.just(150.0),
+    ),
+    st.none() | st.integers(0, 8),
+    st.integers(0, 150),
+    st.integers(0, 2**32),
+)
+def test_in_an_unkind_world_no_trial_is_lost_or_told_twice_and_every_study_ends(limits, space, moves, seed):
+    world = World(limits, space, Random(seed))
+    try:
+        for _ in range(moves):
+            possible, weights = zip(*world.moves(), strict=True)
+            world.dice.choices(possible, weights)[0]()
+        reason = world.come_to_an_end()
+    finally:
+        note("\n".join(world.log))
+    assert None not in world.study.values(), "lost"
+    failed = sum(outcome.status == "failed" for outcome in world.study.values())
+    assert reason != e.COMPLETE or len(world.study) == limits.n_trials
+    assert reason != e.EXHAUSTED or len(world.study) == space
+    assert reason != e.FAILURES or failed > limits.max_failures
+    assert reason != e.TIMEOUT or limits.timeout_s is not None
