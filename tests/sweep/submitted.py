@@ -1,5 +1,6 @@
 """A folder as the controller leaves it for a trial, and a small app that behaves as its configuration says."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext
+
+from mcqa.sweep.mailbox import Entry, Mailbox
 
 HYDRA: dict[str, Any] = {
     "mode": "MULTIRUN",
@@ -30,6 +33,13 @@ def trial_folder(
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {**HYDRA, **(hydra or {})}}))
     return folder
+
+
+def never_named(folder: Path) -> Entry:
+    """As when the controller dies between the start of a job and writing down which it is."""
+    entries = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps([{**entry, "job": None} for entry in entries]))
+    return Mailbox(folder).jobs()[0]
 
 
 def app() -> Callable[[Any], Any]:
