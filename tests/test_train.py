@@ -313,7 +313,7 @@ def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, caps
 @pytest.mark.parametrize(
     ("data", "files"),
     [
-        ("arc_easy", ["train.jsonl", "validation.jsonl", "test.jsonl"]),
+        ("arc_challenge", ["train.jsonl", "validation.jsonl", "test.jsonl"]),
         ("commonsenseqa", ["train.jsonl", "validation.jsonl"]),
     ],
 )
@@ -327,7 +327,7 @@ def test_the_main_job_trains_on_the_publishers_files(data, files, tmp_path):
     assert result["status"] == "complete"
     assert 0 <= result["metrics"]["base/test/acc"] <= 1
     if real.is_dir():
-        assert result["metrics"]["test/n"] == {"arc_easy": 2376, "commonsenseqa": 1197}[data]
+        assert result["metrics"]["test/n"] == {"arc_challenge": 1172, "commonsenseqa": 1197}[data]
 
 
 def written_as_published(folder, data, files):
