@@ -211,7 +211,7 @@ def test_a_job_that_slurm_could_not_start_and_holds_is_over_and_cancelled(
     backend = slurm(clock)
     job = backend.submit(trial_folder(tmp_path), 0, 0)
     cluster.queue(f"{job}|PENDING|{why}|c")
-    assert backend.state(job) == "over" and backend.reason(job) == f"SLURM: PENDING ({why})"
+    assert backend.state(job) == "over" and backend.reason(job) == f"SLURM: PENDING, {why}"
     assert cluster.asked("scancel") == [f"scancel {job}"]
 
 
@@ -229,9 +229,9 @@ def test_a_job_whose_id_another_one_has_now_is_over(tmp_path: Path, cluster: Fak
     backend = slurm(clock)
     cluster.queue(f"17|RUNNING|None|my project {entry.token}")
     assert backend.attach(folder, entry) == "17"
-    cluster.queue(f"17|RUNNING|None|my project {'0' * 16}")
+    cluster.queue(f"17|PENDING|JobHoldMaxRequeue|my project {'0' * 16}")
     clock.later()
-    assert backend.state("17") == "over"
+    assert backend.state("17") == "over" and not cluster.asked("scancel")
 
 
 def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:

@@ -97,8 +97,7 @@ class Slurm:
         return "over" if job in self._over else "running"
 
     def _judge(self, job: str) -> None:
-        queued = self._queue.get(job)
-        if queued and not self._is_another(job, queued.comment):
+        if queued := self._queued(job):
             word = queued.word
         elif self._lists_all and self._looked > self._since.setdefault(job, -math.inf):
             word = GONE
@@ -113,10 +112,12 @@ class Slurm:
         if word in ENDED:
             self._over[job] = word
 
-    def _is_another(self, job: str, comment: str) -> bool:
-        """Whether SLURM gave the id out anew, which it does where it was killed before it had written a job down."""
-        tokens = set(filter(TOKEN.fullmatch, comment.split()))
-        return bool(tokens) and self._tokens.get(job) not in tokens
+    def _queued(self, job: str) -> Queued | None:
+        """What the queue has of a watched job. A SLURM that is killed before it has written a job down gives its id to
+        another one."""
+        queued = self._queue.get(job)
+        tokens = set(filter(TOKEN.fullmatch, queued.comment.split())) if queued else set()
+        return None if tokens and self._tokens.get(job) not in tokens else queued
 
     def reason(self, job: str) -> str:
         if job in self._elsewhere:
@@ -124,8 +125,8 @@ class Slurm:
         word = self._over.get(job, GONE)
         if word == GONE:  # SLURM forgets within minutes, its accounting does not
             word = (asking.accounting([job]) or {}).get(job, Queued(GONE, "", "")).word
-        why = self._queue[job].why if job in self._queue else ""
-        return f"SLURM: {word}" + (f" ({why})" if why not in ("", "None") else "")
+        why = queued.why if (queued := self._queued(job)) else ""
+        return f"SLURM: {word}" + (f" ({why})" if why not in ("", "None") and why not in word else "")
 
     def cancel(self, job: str) -> None:
         if job not in self._elsewhere:
@@ -160,22 +161,23 @@ class Slurm:
         if queue is None:  # the controller is away or busy; the accounting may answer
             queue = asking.accounting([job for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
-        self._give_up_stuck()
-        self._bury()
+        watched = {job: queued for job in self._mailboxes if job not in self._over and (queued := self._queued(job))}
+        self._give_up(watched)
+        self._bury(watched)
 
-    def _give_up_stuck(self) -> None:
-        for job, queued in self._queue.items():
-            if job in self._mailboxes and job not in self._over and queued.why.lower().replace("_", " ") in STUCK:
-                self._over[job] = queued.word
+    def _give_up(self, watched: Mapping[str, Queued]) -> None:
+        """Jobs that SLURM would hold for ever are over, and cancelled."""
+        for job, queued in watched.items():
+            if queued.why.lower().replace("_", " ") in STUCK:
+                self._over[job] = f"{queued.word}, {queued.why}"
                 asking.answer("scancel", job)
 
-    def _bury(self) -> None:
+    def _bury(self, watched: Mapping[str, Queued]) -> None:
         """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
         silent = {
             job: queued.nodes
-            for job, queued in self._queue.items()
-            if queued.word == "RUNNING" and job in self._mailboxes and job not in self._over
-            if self._is_silent(self._mailboxes[job], len(asking.names(queued.nodes)))
+            for job, queued in watched.items()
+            if queued.word == "RUNNING" and self._is_silent(self._mailboxes[job], len(asking.names(queued.nodes)))
         }
         if not silent:
             return
