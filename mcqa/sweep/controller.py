@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from mcqa.sweep.controlled import State, Trial, found
 from mcqa.sweep.events import (
+    ALIKE,
     COMPLETE,
     EXHAUSTED,
     FAILURES,
@@ -46,6 +47,7 @@ from mcqa.sweep.events import (
 from mcqa.sweep.refusals import MOST, Refusals
 
 DOUBTED = 3  # refusals of the only trial that waits, after which another one is asked and tried
+ENOUGH = 3  # failures in the same words, after which nothing is asked unless some trial ended well
 
 
 class Controller:
@@ -62,10 +64,10 @@ class Controller:
         self._trials = {k.trial: found(k) for k in sorted(known, key=lambda k: k.trial)}
         self._unended = {n: trial for n, trial in self._trials.items() if trial.outcome is None}
         self._waiting = {n: trial for n, trial in self._unended.items() if trial.state == "waiting"}
-        self._accepted = any(
-            trial.job or trial.vanished or trial.state in ("complete", "pruned") for trial in self._trials.values()
-        )
+        self._ended_well = any(trial.state in ("complete", "pruned") for trial in self._trials.values())
+        self._accepted = self._ended_well or any(trial.job or trial.vanished for trial in self._trials.values())
         self._failed = sum(trial.state == "failed" for trial in self._trials.values())
+        self._errors: list[str | None] = []  # of trials that failed since the start
         self._exhausted = False
         self._cancelling = False
 
@@ -188,6 +190,7 @@ class Controller:
         reasons = (
             (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
             (EXHAUSTED, self._exhausted),
+            (ALIKE, not self._ended_well and len(self._errors) >= ENOUGH and len(set(self._errors)) == 1),
             (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
             (TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
         )
@@ -249,7 +252,11 @@ class Controller:
         trial = self._unended.pop(number)
         self._waiting.pop(number, None)
         trial.state, trial.since, trial.outcome = outcome.status, self.elapsed, outcome
-        self._failed += outcome.status == "failed"
+        if outcome.status == "failed":
+            self._failed += 1
+            self._errors.append(outcome.error)
+        else:
+            self._ended_well = True
         return [Tell(number, outcome)]
 
     def _finish(self, reason: str) -> list[Action]:

@@ -18,6 +18,7 @@ from typing import Literal
 COMPLETE = "complete"  # the reasons of Finish; where the scheduler takes nothing, its words are the reason
 EXHAUSTED = "search space exhausted"
 FAILURES = "too many failures"
+ALIKE = "all fail alike"
 TIMEOUT = "out of time"
 LEFT_RUNNING = "left running"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from mcqa import run_folder
 from mcqa.sweep.controller import Controller
 from mcqa.sweep.earlier import ended_for_good
-from mcqa.sweep.events import COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Limits
+from mcqa.sweep.events import ALIKE, COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Limits
 
 SAME_COMMAND = "the same command"
 
@@ -43,6 +43,7 @@ def _early(reason: str, limits: Limits) -> str:
     known = {
         LEFT_RUNNING: "Stopped by Ctrl-C",
         TIMEOUT: f"Out of time (hydra.sweeper.timeout_s={limits.timeout_s})",
+        ALIKE: "The first ones all failed in the same words, so no more were begun. Ended",
         FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
     }
     return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")

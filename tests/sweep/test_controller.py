@@ -232,6 +232,52 @@ def test_more_failures_than_allowed_end_asking_and_what_runs_goes_on():
     )
 
 
+def test_where_all_trials_fail_in_the_same_words_no_more_are_asked():
+    play(
+        """
+        start                -> ask, ask
+        asked 0              -> submit 0/0
+        asked 1              -> submit 1/0
+        submitted 0/0        ->
+        submitted 1/0        ->
+        ended 0 failed       -> tell 0 failed: x, ask
+        asked 2              -> submit 2/0
+        submitted 2/0        ->
+        ended 1 failed       -> tell 1 failed: x, ask
+        asked 3              -> submit 3/0
+        submitted 3/0        ->
+        ended 2 failed       -> tell 2 failed: x
+        ended 3 failed       -> tell 3 failed: x, finish all fail alike
+        """,
+        n_trials=9,
+        n_jobs=2,
+    )
+
+
+def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_asked():
+    script = """
+        start                -> ask, ask
+        asked 0              -> submit 0/0
+        asked 1              -> submit 1/0
+        submitted 0/0        ->
+        submitted 1/0        ->
+        ended 0 failed       -> tell 0 failed: x, ask
+        asked 2              -> submit 2/0
+        impossible 2/0 {words} -> tell 2 failed: {words}, ask
+        asked 3              -> submit 3/0
+        submitted 3/0        ->
+        ended 3 failed       -> tell 3 failed: x{more}
+        ended 1 {end}       -> tell 1 {end}, {last}
+    """
+    play(script.format(words="y", more=", ask", end="pruned", last="ask"), n_trials=9, n_jobs=2)
+    play(script.format(words="x", more="", end="complete", last="ask, ask"), n_trials=9, n_jobs=2)
+
+
+def test_what_failed_before_a_restart_says_nothing_of_the_trials_that_follow():
+    known = [Known(number, OUTCOMES["failed"], 1, "1") for number in range(3)]
+    play("start -> ask", known, n_trials=9)
+
+
 def test_after_the_timeout_nothing_is_asked_and_what_runs_goes_on():
     play(
         """

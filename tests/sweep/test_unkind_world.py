@@ -8,7 +8,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from mcqa.sweep import events as e
-from mcqa.sweep.controller import Controller
+from mcqa.sweep.controller import ENOUGH, Controller
 from mcqa.sweep.events import Known, Limits, Outcome
 from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
 from tests.sweep.timelines import OUTCOMES, shown
@@ -39,6 +39,7 @@ class Life:
     pruned: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     finishes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # of trials that failed
 
 
 class World:
@@ -162,6 +163,8 @@ class World:
         assert outcome.error != "gone" or deaths > self.limits.max_resubmits
         assert outcome.error != "refused" or self.life.refusals[trial] > MOST
         self.study[trial] = outcome
+        if outcome.status == "failed":
+            self.life.errors.append(outcome.error)
         self.life.running.discard(trial)
 
     def moves(self):
@@ -247,14 +250,19 @@ class World:
 
     def wants_more(self):
         unlimited = self.limits.timeout_s is None and self.space is None and self.limits.max_failures is None
-        return len(self.study) < self.limits.n_trials and unlimited and self.life.controller.refusals.words is None
+        refused = self.life.controller.refusals.words is not None
+        return len(self.study) < self.limits.n_trials and unlimited and not refused and not self.all_fail_alike()
+
+    def all_fail_alike(self):
+        well = any(outcome and outcome.status != "failed" for outcome in self.study.values())
+        return not well and len(self.life.errors) >= ENOUGH and len(set(self.life.errors)) == 1
 
     def come_to_an_end(self):
         """From here on the world is kind, and every study ends, if need be by starting it again."""
         for _ in range(3):
             self.settle()
             assert self.life.finishes, "the loop would wait for ever"
-            if self.life.finishes[0] in (e.COMPLETE, e.EXHAUSTED, e.FAILURES, e.TIMEOUT):
+            if self.life.finishes[0] in (e.COMPLETE, e.EXHAUSTED, e.ALIKE, e.FAILURES, e.TIMEOUT):
                 return self.life.finishes[0]
             self.live()
         raise AssertionError("refused or interrupted for ever")
@@ -305,5 +313,6 @@ def test_in_an_unkind_world_no_trial_is_lost_or_told_twice_and_every_study_ends(
     failed = sum(outcome.status == "failed" for outcome in world.study.values())
     assert reason != e.COMPLETE or len(world.study) == limits.n_trials
     assert reason != e.EXHAUSTED or len(world.study) == space
+    assert reason != e.ALIKE or world.all_fail_alike()
     assert reason != e.FAILURES or failed > limits.max_failures
     assert reason != e.TIMEOUT or limits.timeout_s is not None
