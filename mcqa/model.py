@@ -298,10 +298,7 @@ def _cause(message: str, path: str) -> str:
     if "trust_remote_code" in message:
         return " It needs code from the hub; read it first, then set model.trust_remote_code=true."
     if any(word in lowered for word in ("connect", "offline", "resolve", "timed out", "cached files")):
-        return (
-            f" There is no way to the hub from here, and its cache {reach.cache()} lacks it. Where there is one, "
-            "`python -m mcqa.prefetch` with the same arguments brings it there; or set model.path=<folder>."
-        )
+        return f" There is no way to the hub from here. {reach.advice()}. Or set model.path=<folder>."
     if "safetensors" in lowered:
         return " Only safetensors are read: weights in pickle files can run code. Convert them first."
     return ""

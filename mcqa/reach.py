@@ -4,6 +4,8 @@ import functools
 import logging
 import os
 import sys
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from socket import create_connection
@@ -13,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 log = logging.getLogger(__name__)
 
 VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-TRIES, PATIENCE_S = 2, 3.0
+TRIES, PAUSE_S, PATIENCE_S = 3, 1.0, 6.0  # the last for all tries together
 PORTS = {"http": 80, "https": 443}
 
 
@@ -26,13 +28,22 @@ def cache() -> Path:
 @functools.cache
 def ask_hub_where_it_answers() -> None:
     """Where the hub is out of reach, have its libraries look into the cache alone; they would try for a minute."""
-    if "HF_HUB_OFFLINE" in os.environ or _is_reached():
+    if os.environ.get("HF_HUB_OFFLINE") or _is_reached():
         return
-    os.environ.update(dict.fromkeys(VARIABLES, "1"))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
     for name in ("huggingface_hub.constants", "datasets.config"):
         if (imported := sys.modules.get(name)) is not None:  # it has read the variables already
             imported.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
     log.warning("%s is out of reach; only what its cache %s has is used.", _endpoint(), cache())
+
+
+def advice() -> str:
+    """How what is asked for gets into the cache."""
+    return (
+        f"Its cache {cache()} lacks it: where there is a way to the hub, `python -m mcqa.prefetch` with the same "
+        "arguments brings it there (those of mcqa.evaluate behind the word evaluate)"
+    )
 
 
 def _endpoint() -> str:
@@ -43,9 +54,21 @@ def _is_reached() -> bool:
     """A proxy is believed to reach it."""
     url = urlsplit(_endpoint())
     host = url.hostname or ""
-    if url.scheme in getproxies() and not proxy_bypass(host):
+    if {url.scheme, "all"} & getproxies().keys() and not proxy_bypass(host):
         return True
+    try:
+        address = (host, url.port or PORTS.get(url.scheme, 443))
+    except ValueError:  # its libraries tell better what is wrong with the address
+        return True
+    answered = threading.Event()
+    caller = threading.Thread(target=_call, args=(address, answered), daemon=True)  # looking up a name may take minutes
+    caller.start()
+    caller.join(PATIENCE_S)
+    return answered.is_set()
+
+
+def _call(address: tuple[str, int], answered: threading.Event) -> None:
     for _ in range(TRIES):
-        with suppress(OSError), create_connection((host, url.port or PORTS.get(url.scheme, 443)), PATIENCE_S):
-            return True
-    return False
+        with suppress(OSError), create_connection(address, PATIENCE_S):
+            return answered.set()
+        time.sleep(PAUSE_S)

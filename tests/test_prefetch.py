@@ -31,6 +31,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", *reach.VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(reach, "_is_reached", lambda: True)
+    reach.ask_hub_where_it_answers.cache_clear()
     return tmp_path / "cache"
 
 

@@ -2,8 +2,10 @@
 
 import os
 import socket
+import threading
 from dataclasses import replace
 
+import datasets
 import huggingface_hub.constants
 import pytest
 
@@ -20,7 +22,9 @@ def address(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")  # to be as it was after the test
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    for library in (huggingface_hub.constants, datasets.config):
+        monkeypatch.setattr(library, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(reach, "PAUSE_S", 0.01)
     reach.ask_hub_where_it_answers.cache_clear()
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -30,7 +34,8 @@ def address(monkeypatch, tmp_path):
 
 def is_asked():
     reach.ask_hub_where_it_answers()
-    told = {"HF_HUB_OFFLINE" in os.environ, huggingface_hub.constants.HF_HUB_OFFLINE}
+    libraries = {huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE}
+    told = {"HF_HUB_OFFLINE" in os.environ, *libraries}
     assert len(told) == 1
     return told == {False}
 
@@ -47,10 +52,22 @@ def test_a_hub_out_of_reach_is_not_asked_and_that_is_said_once(address, caplog, 
     ]
 
 
-def test_a_proxy_is_believed_to_reach_it(address, monkeypatch):
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_believed_to_reach_it(address, monkeypatch, variable):
     address.close()
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
+    assert is_asked()
+
+
+def test_names_that_are_looked_up_for_minutes_are_out_of_reach(address, monkeypatch):
+    monkeypatch.setattr(reach, "create_connection", lambda *_: threading.Event().wait(60))
+    monkeypatch.setattr(reach, "PATIENCE_S", 0.1)
+    assert not is_asked()
+
+
+def test_a_port_that_is_none_is_left_to_the_libraries(address, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:hub")
     assert is_asked()
 
 
@@ -64,10 +81,10 @@ def test_what_the_user_says_counts(address, monkeypatch):
 def test_a_model_and_a_question_set_out_of_reach_are_told_with_the_command_that_brings_them(address, tmp_path):
     address.close()
     config, _ = configured(["model=qwen3_0_6b", "data=openbookqa"])
-    way = "`python -m mcqa.prefetch` with the same arguments brings it"
-    with pytest.raises(ModelError, match=f"cache {tmp_path} lacks it.*{way}"):
+    way = f"Its cache {tmp_path} lacks it: .*`python -m mcqa.prefetch` with the same arguments brings it"
+    with pytest.raises(ModelError, match=way):
         model.load_tokenizer(config.model, [])
-    with pytest.raises(DataError, match=f"{way} into the cache {tmp_path}"):
+    with pytest.raises(DataError, match=way):
         next(iter(hub.rows(config.data, "train")))
 
 

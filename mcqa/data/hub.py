@@ -33,12 +33,11 @@ def _advice(error: Exception, config: DataConfig) -> str:
     if "gated" in str(error).lower():
         page = f"https://huggingface.co/datasets/{config.hub}"
         return f"Accept its terms at {page} and log in with `hf auth login`."
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and "cache" not in str(error):  # which it lacks, without a network
         return "See data.hub_config, data.splits and data.revision."
     if isinstance(error, FileNotFoundError):
         return "Is data.hub spelt right? A private set needs `hf auth login`."
     return (
-        f"Without a connection: where there is one, `python -m mcqa.prefetch` with the same arguments brings it into "
-        f"the cache {reach.cache()}; or fetch it with `hf download {config.hub} --repo-type dataset --local-dir "
-        "<folder>` and set data.path to the folder in it that holds the Parquet files."
+        f"{reach.advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
+        "and set data.path to the folder in it that holds the Parquet files."
     )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from mcqa.sweep.controlled import State, Trial, found
 from mcqa.sweep.events import (
     ALIKE,
+    CANCELLED,
     COMPLETE,
     EXHAUSTED,
     FAILURES,
@@ -47,7 +48,6 @@ from mcqa.sweep.events import (
 from mcqa.sweep.refusals import MOST, Refusals
 
 DOUBTED = 3  # refusals of the only trial that waits, after which another one is asked and tried
-ENOUGH = 3  # failures in the same words, after which nothing is asked unless some trial ended well
 
 
 class Controller:
@@ -67,7 +67,8 @@ class Controller:
         self._ended_well = any(trial.state in ("complete", "pruned") for trial in self._trials.values())
         self._accepted = self._ended_well or any(trial.job or trial.vanished for trial in self._trials.values())
         self._failed = sum(trial.state == "failed" for trial in self._trials.values())
-        self._errors: list[str | None] = []  # of trials that failed since the start
+        self._began: set[int] = set()  # submitted since the start
+        self._errors: list[str] = []  # of those of them that failed before they had reported anything
         self._exhausted = False
         self._cancelling = False
 
@@ -190,11 +191,14 @@ class Controller:
         reasons = (
             (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
             (EXHAUSTED, self._exhausted),
-            (ALIKE, not self._ended_well and len(self._errors) >= ENOUGH and len(set(self._errors)) == 1),
             (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
+            (ALIKE, limits.max_alike is not None and self._fail_alike(limits.max_alike)),
             (TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
         )
         return next((reason for reason, holds in reasons if holds), None)
+
+    def _fail_alike(self, enough: int) -> bool:
+        return not self._ended_well and len(self._errors) >= enough and len(set(self._errors)) == 1
 
     def _at(self, number: int, attempt: int, *states: State) -> bool:
         trial = self._unended.get(number)
@@ -215,6 +219,7 @@ class Controller:
     def _submit(self, number: int) -> Submit:
         trial = self._waiting.pop(number)
         trial.state, trial.since = "submitting", self.elapsed
+        self._began.add(number)
         return Submit(trial.number, trial.attempt)
 
     def _runs(self, trial: Trial, job: str) -> None:
@@ -252,11 +257,10 @@ class Controller:
         trial = self._unended.pop(number)
         self._waiting.pop(number, None)
         trial.state, trial.since, trial.outcome = outcome.status, self.elapsed, outcome
-        if outcome.status == "failed":
-            self._failed += 1
+        self._failed += outcome.status == "failed"
+        self._ended_well = self._ended_well or outcome.status != "failed"
+        if number in self._began and not trial.points and outcome.error not in (None, CANCELLED):
             self._errors.append(outcome.error)
-        else:
-            self._ended_well = True
         return [Tell(number, outcome)]
 
     def _finish(self, reason: str) -> list[Action]:

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mcqa.sweep.events import Known, Outcome
-from mcqa.sweep.jobs import CANCELLED
+from mcqa.sweep.events import CANCELLED, Known, Outcome
 from mcqa.sweep.mailbox import Mailbox, unreadable
 
 

@@ -22,18 +22,25 @@ ALIKE = "all fail alike"
 TIMEOUT = "out of time"
 LEFT_RUNNING = "left running"
 
+CANCELLED = "cancelled by mcqa.jobs"  # the words of such a failure
+
 Status = Literal["complete", "failed", "pruned"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too."""
+    """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too.
+
+    `max_alike` ends asking once so many trials of this start have failed, all in the same words and before they had
+    reported anything, and none of the study's ever ended well.
+    """
 
     n_trials: int | None
     n_jobs: int
     max_failures: int | None
     max_resubmits: int
     timeout_s: float | None
+    max_alike: int | None = None
 
 
 @dataclass(frozen=True)

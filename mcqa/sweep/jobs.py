@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mcqa.sweep.backends import asking
-from mcqa.sweep.backends.asking import Queued
+from mcqa.sweep.backends.asking import Queued, is_of
 from mcqa.sweep.backends.elsewhere import LOST_S
 from mcqa.sweep.backends.slurm import ENDED
 from mcqa.sweep.backends.submission import logs_of
+from mcqa.sweep.events import CANCELLED
 from mcqa.sweep.mailbox import FINAL, Entry, Mailbox
 
 PATIENCE_S = 10.0  # with SLURM's commands, for somebody who waits
@@ -20,7 +21,6 @@ NO_SQUEUE = "There is no squeue on this machine; what SLURM would say of the job
 NO_ANSWER = "SLURM does not answer; what it would say of the jobs is missing."
 AGAIN = "; its study's command submits it again"
 TAIL = 16384  # bytes of a log in which its last line is looked for
-CANCELLED = "cancelled by mcqa.jobs"
 
 NOT_THE_JOB_S = re.compile(
     r"submitit [A-Z]+ \(|\[[^]]*\]\[submitit\]|srun: |[A-Z]+: (?:"
@@ -98,7 +98,7 @@ def _row(folder: Path, entry: Entry | None, heard: Heard) -> Row:
     if ended:
         state, where, since = str(result["status"]), entry.host if entry else "", _changed(folder / "result.json")
         if entry and entry.backend == "slurm":
-            where = heard.jobs[entry.job].nodes if entry.job and entry.job in heard.jobs else ""
+            where = queued.nodes if (queued := _job_of(entry, heard)) else ""
     elif entry is None:
         state, where, since = "not submitted", "", None
     else:
@@ -117,7 +117,7 @@ def _running(mailbox: Mailbox, entry: Entry, heard: Heard) -> tuple[str, str, fl
     if entry.backend == "slurm" and heard.missing:
         return f"unknown{_ago(silent_s)}", "", entry.submitted
     if entry.backend == "slurm":
-        queued = heard.jobs.get(entry.job or "")
+        queued = _job_of(entry, heard)
         return _queued(queued, silent) if queued else (f"no longer known to SLURM{AGAIN}", "", entry.submitted)
     if entry.backend == "local" and entry.host == socket.gethostname():
         from mcqa.sweep.backends.local import is_alive
@@ -126,6 +126,11 @@ def _running(mailbox: Mailbox, entry: Entry, heard: Heard) -> tuple[str, str, fl
         state = f"RUNNING{silent}" if alive else f"its process is gone{AGAIN}"
         return state, f"{entry.host}, pid {entry.job}", entry.submitted
     return f"started from {entry.host}{silent}", entry.host, entry.submitted
+
+
+def _job_of(entry: Entry, heard: Heard) -> Queued | None:
+    queued = heard.jobs.get(entry.job or "")
+    return queued if queued and is_of(queued, entry.token) else None
 
 
 def _queued(queued: Queued, silent: str) -> tuple[str, str, float | None]:
@@ -197,6 +202,9 @@ def cancel(row: Row) -> str:
 
 def _end(entry: Entry) -> str:
     if entry.backend == "slurm" and entry.job:
+        queued = (asking.queue(PATIENCE_S) or {}).get(entry.job)
+        if queued and not is_of(queued, entry.token):
+            return f"; SLURM has forgotten its job, and another one is {entry.job} now"
         out, words = asking.said("scancel", entry.job, patience_s=PATIENCE_S)
         return f", job {entry.job}" if out is not None else f", but scancel {entry.job} fails: {words}"
     if entry.backend == "local" and entry.host == socket.gethostname():

@@ -39,7 +39,8 @@ class Live:
         self.console, self.controller, self.maximize, self.folder = console, controller, maximize, folder
         self.fixed, self.noun, self.on_slurm = fixed, noun, on_slurm
         self.params: dict[int, str] = {}
-        self.ended_before = 0  # what ended while nobody watched tells nothing of the pace
+        self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
+        self.taken_up = [trial for trial in controller.trials if trial.outcome is None]
         self.said = {trial.number: _changing(trial) for trial in controller.trials}
         self.asked = 0  # trials that were looked at
         self.open = list[Trial]()  # those of them that had not ended
@@ -65,8 +66,9 @@ class Live:
 
     def show(self) -> None:
         trials = self.controller.trials
-        if not self.asked:
-            self.ended_before = sum(trial.outcome is not None for trial in trials)
+        if self.taken_up:  # what ended while nobody watched tells nothing of the pace
+            self.ended_before += sum(trial.outcome is not None for trial in self.taken_up)
+            self.taken_up = []
         self.open, self.asked = [*self.open, *trials[self.asked :]], len(trials)
         changed = [trial for trial in self.open if self.said.get(trial.number) != _changing(trial)]
         self.open = [trial for trial in self.open if trial.outcome is None]

@@ -20,6 +20,8 @@ from mcqa.sweep.running import say
 from mcqa.sweep.study import OptunaStudy, Plan
 from mcqa.sweep.unfinished import unfinished
 
+MAX_ALIKE = 3  # failures at the start, after which it is hardly the values' fault
+
 
 def run(given: Sweep, options: Options) -> list[Any]:
     """
@@ -69,7 +71,9 @@ def _searched(asked: Asked, wanted: Mapping[str, Any]) -> tuple[str, Controller]
     known = [found(folder, trial.trial, trial.outcome) for trial in study.known()]
     observers = _observers(asked, description)
     say(*greeting.lines(folder, description, asked.space), greeting.state(known, options.n_trials))
-    limits = Limits(options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
+    limits = Limits(
+        options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s, MAX_ALIKE
+    )
     return running.run(given, options, study, limits, known, folder, observers, asked.directions)
 
 

@@ -120,6 +120,18 @@ class Slurm:
         self.ask("scontrol", "update", f"JobId={job}", "TimeLimit=20")
         until(lambda: (self.folder / "state" / "job_state").stat().st_mtime > since, "a written state")
 
+    def state(self, folder: Path) -> Path:
+        """A copy of what the controller has written down; it replaces the files while they are read."""
+
+        def copied() -> bool:
+            try:
+                return bool(shutil.copytree(self.folder / "state", folder, dirs_exist_ok=True))
+            except shutil.Error:
+                return False
+
+        until(copied, "a copy of the state")
+        return folder
+
     def forget(self, since: Path) -> None:
         """The controller dies and has what it had written down when its state was copied."""
         self.kill_controller()

@@ -1,6 +1,5 @@
 """Studies on a real SLURM while something is killed, cancelled or away. The app waits until it is let go."""
 
-import shutil
 import time
 
 import pytest
@@ -101,7 +100,7 @@ def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
 
 def test_a_slurm_that_forgot_its_jobs_and_gives_their_ids_to_others_runs_each_trial_once_more(slurm, study, tmp_path):
     """As it does when it is killed within seconds of a submission."""
-    before = shutil.copytree(slurm.folder / "state", tmp_path / "state")
+    before = slurm.state(tmp_path / "state")
     command = study.start("hydra.sweeper.n_trials=4", *FOUR)
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
     lost = {study.job(number) for number in range(4)}

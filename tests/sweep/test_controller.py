@@ -1,6 +1,6 @@
 """The controller by scripted timelines; what the scheduler refuses and an unkind world have tests of their own."""
 
-from mcqa.sweep.events import Known
+from mcqa.sweep.events import CANCELLED, Known
 from tests.sweep.timelines import COMPLETE, OUTCOMES, event, play
 
 
@@ -251,6 +251,7 @@ def test_where_all_trials_fail_in_the_same_words_no_more_are_asked():
         """,
         n_trials=9,
         n_jobs=2,
+        max_alike=3,
     )
 
 
@@ -269,13 +270,39 @@ def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_as
         ended 3 failed       -> tell 3 failed: x{more}
         ended 1 {end}       -> tell 1 {end}, {last}
     """
-    play(script.format(words="y", more=", ask", end="pruned", last="ask"), n_trials=9, n_jobs=2)
-    play(script.format(words="x", more="", end="complete", last="ask, ask"), n_trials=9, n_jobs=2)
+    play(script.format(words="y", more=", ask", end="pruned", last="ask"), n_trials=9, n_jobs=2, max_alike=3)
+    play(script.format(words="x", more="", end="complete", last="ask, ask"), n_trials=9, n_jobs=2, max_alike=3)
 
 
-def test_what_failed_before_a_restart_says_nothing_of_the_trials_that_follow():
+def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_that_follow():
     known = [Known(number, OUTCOMES["failed"], 1, "1") for number in range(3)]
-    play("start -> ask", known, n_trials=9)
+    known += [Known(number, None, 1, "1") for number in range(3, 6)]
+    play(
+        """
+        start                ->
+        ended 3 failed       -> tell 3 failed: x
+        ended 4 failed       -> tell 4 failed: x
+        ended 5 failed       -> tell 5 failed: x, ask
+        """,
+        known,
+        n_trials=9,
+        max_alike=3,
+    )
+
+
+def test_trials_that_fail_after_a_report_or_by_the_user_s_hand_are_not_counted_as_alike():
+    begun = """
+        asked {n}              -> submit {n}/0
+        submitted {n}/0        ->
+        reported {n} 1 0.5     -> judge {n} 1 0.5
+        ended {n} failed       -> tell {n} failed: x, ask
+    """
+    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_alike=3)
+    begun = f"""
+        asked {{n}}              -> submit {{n}}/0
+        impossible {{n}}/0 {CANCELLED} -> tell {{n}} failed: {CANCELLED}, ask
+    """
+    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_alike=3)
 
 
 def test_after_the_timeout_nothing_is_asked_and_what_runs_goes_on():

@@ -184,6 +184,18 @@ def test_all_means_all_that_have_not_ended(
     assert json.loads((boxes[1].folder / "result.json").read_text())["status"] == "complete"
 
 
+def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_told_for_it_nor_cancelled(
+    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submitted(tmp_path / "s", 0, "17", token="0" * 16)
+    cluster.queue(f"17|RUNNING|None|{'1' * 16}|n1|N/A|N/A")
+    assert "no longer known to SLURM" in told(capsys, "s")[0][3]
+    assert told(capsys, "s", "cancel=0") == [
+        ["trial 0: cancelled; SLURM has forgotten its job, and another one is 17 now"]
+    ]
+    assert not cluster.asked("scancel")
+
+
 def test_what_scancel_complains_about_is_told(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -236,13 +236,43 @@ def test_a_job_whose_id_another_one_has_now_is_over(tmp_path: Path, cluster: Fak
 
 def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     folder, backend = trial_folder(tmp_path), slurm(clock)
-    assert backend.submit(folder, 0, 0) == "17"
+    lost = backend.submit(folder, 0, 0)
     clock.later()
-    assert backend.state("17") == "over"
-    assert backend.submit(folder, 1, 0) == "17"
-    cluster.queue(f"17|RUNNING|None|{Mailbox(folder).jobs()[1].token}")
+    assert backend.state(lost) == "over"
+    again = backend.submit(folder, 1, 0)
+    entry = Mailbox(folder).jobs()[1]
+    assert lost == entry.job == "17" and again == f"17/{entry.token}"
+    cluster.queue(f"17|RUNNING|None|{entry.token}")
     clock.later()
-    assert backend.state("17") == "running"
+    assert (backend.state(lost), backend.state(again)) == ("over", "running")
+    backend.cancel(lost)
+    assert not cluster.asked("scancel")
+    backend.cancel(again)
+    assert cluster.asked("scancel") == ["scancel 17"]
+
+
+def test_of_two_trials_with_one_id_a_restart_takes_up_that_whose_job_it_is(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock
+) -> None:
+    folders = [trial_folder(tmp_path, number) for number in range(3)]
+    entries = [submitted_by_another(folder, clock) for folder in folders]
+    cluster.queue(f"17|RUNNING|None|{entries[1].token}")
+    backend = slurm(clock)
+    attached = [backend.attach(folder, entry) for folder, entry in zip(folders, entries, strict=True)]
+    assert [job is not None for job in attached] == [False, True, False]
+    clock.later()
+    assert attached[1] and backend.state(attached[1]) == "running"
+    assert [Mailbox(folder).jobs()[0].job for folder in folders] == ["17"] * 3
+
+
+def test_a_lost_job_whose_id_is_given_out_before_anybody_looked_is_over(
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock
+) -> None:
+    folders, backend = [trial_folder(tmp_path, number) for number in range(2)], slurm(clock)
+    lost, other = (backend.submit(folder, 0, number) for number, folder in enumerate(folders))
+    cluster.queue(f"17|RUNNING|None|{Mailbox(folders[1]).jobs()[0].token}")
+    clock.later()
+    assert (backend.state(lost), backend.state(other)) == ("over", "running")
 
 
 def silent(folder: Path, name: str) -> None:

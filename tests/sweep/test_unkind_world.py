@@ -8,7 +8,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from mcqa.sweep import events as e
-from mcqa.sweep.controller import ENOUGH, Controller
+from mcqa.sweep.controller import Controller
 from mcqa.sweep.events import Known, Limits, Outcome
 from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
 from tests.sweep.timelines import OUTCOMES, shown
@@ -163,7 +163,7 @@ class World:
         assert outcome.error != "gone" or deaths > self.limits.max_resubmits
         assert outcome.error != "refused" or self.life.refusals[trial] > MOST
         self.study[trial] = outcome
-        if outcome.status == "failed":
+        if outcome.status == "failed" and self.life.submits[trial] and trial not in self.told_of():
             self.life.errors.append(outcome.error)
         self.life.running.discard(trial)
 
@@ -253,9 +253,14 @@ class World:
         refused = self.life.controller.refusals.words is not None
         return len(self.study) < self.limits.n_trials and unlimited and not refused and not self.all_fail_alike()
 
+    def told_of(self):
+        """The trials whose reports this controller was told."""
+        return {trial for trial, _ in self.life.judged}
+
     def all_fail_alike(self):
         well = any(outcome and outcome.status != "failed" for outcome in self.study.values())
-        return not well and len(self.life.errors) >= ENOUGH and len(set(self.life.errors)) == 1
+        enough = self.limits.max_alike is not None and len(self.life.errors) >= self.limits.max_alike
+        return not well and enough and len(set(self.life.errors)) == 1
 
     def come_to_an_end(self):
         """From here on the world is kind, and every study ends, if need be by starting it again."""
@@ -295,6 +300,7 @@ ENDS = [*OUTCOMES, "dies", "dies", "preempted", "silent"]
         max_failures=st.none() | st.integers(0, 3),
         max_resubmits=st.integers(0, 2),
         timeout_s=st.none() | st.just(150.0),
+        max_alike=st.none() | st.integers(1, 3),
     ),
     st.none() | st.integers(0, 8),
     st.integers(0, 150),

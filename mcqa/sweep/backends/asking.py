@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 PATIENCE_S = 30.0  # with a command
+TOKEN = re.compile(r"[0-9a-f]{16}")
 NOT_HERE = (
     "there is no sbatch on this machine. Give the command on a login node of the cluster, or take "
     "hydra/launcher=local for processes on this machine."
@@ -22,6 +23,15 @@ class Queued(NamedTuple):
     comment: str
     nodes: str = ""
     since: str = ""
+
+
+def is_of(queued: Queued, token: str) -> bool:
+    """Whether it is the job that was submitted with this token, as far as its comment tells.
+
+    A SLURM that is killed before it has written a job down gives the job's id to another one.
+    """
+    tokens = list(filter(TOKEN.fullmatch, queued.comment.split()))
+    return not tokens or token in tokens
 
 
 class Partition(NamedTuple):

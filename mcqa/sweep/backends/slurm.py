@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, asking
-from mcqa.sweep.backends.asking import Queued
+from mcqa.sweep.backends.asking import Queued, is_of
 from mcqa.sweep.backends.elsewhere import Elsewhere
-from mcqa.sweep.backends.submission import TOKEN, announced, executor, logs_of, refusals_told, repair_pickle
+from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
 from mcqa.sweep.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
 
 POLL_S = 5.0
@@ -60,16 +60,16 @@ class Slurm:
             if accepted is None:
                 raise
             job = accepted
-        self._watch(job, folder, entry.token)
-        self._since[job] = self._clock()
-        return job
+        watched = self._watch(job, folder, entry.token)
+        self._since[watched] = self._clock()
+        return watched
 
-    def _watch(self, job: str, folder: Path, token: str) -> None:
-        if self._tokens.get(job) != token:  # the id is new, or was given out anew
-            self._over.pop(job, None)
-            self._doubtful.pop(job, None)
-        self._mailboxes[job], self._tokens[job] = Mailbox(folder), token
-        self._mailboxes[job].name_job(token, job)
+    def _watch(self, job: str, folder: Path, token: str) -> str:
+        """The name of a job here: its id, with its token where the id is that of another one too."""
+        watched = job if self._tokens.get(job, token) == token else f"{job}/{token}"
+        self._mailboxes[watched], self._tokens[watched] = Mailbox(folder), token
+        self._mailboxes[watched].name_job(token, job)
+        return watched
 
     def _sbatch(self, folder: Path, entry: Entry) -> str:
         with refusals_told():
@@ -113,24 +113,22 @@ class Slurm:
             self._over[job] = word
 
     def _queued(self, job: str) -> Queued | None:
-        """What the queue has of a watched job. A SLURM that is killed before it has written a job down gives its id to
-        another one."""
-        queued = self._queue.get(job)
-        tokens = set(filter(TOKEN.fullmatch, queued.comment.split())) if queued else set()
-        return None if tokens and self._tokens.get(job) not in tokens else queued
+        """What the queue has of a watched job, and not of another one that has its id now."""
+        queued = self._queue.get(_id(job))
+        return queued if queued and is_of(queued, self._tokens.get(job, "")) else None
 
     def reason(self, job: str) -> str:
         if job in self._elsewhere:
             return self._elsewhere[job].reason()
         word = self._over.get(job, GONE)
         if word == GONE:  # SLURM forgets within minutes, its accounting does not
-            word = (asking.accounting([job]) or {}).get(job, Queued(GONE, "", "")).word
+            word = (asking.accounting([_id(job)]) or {}).get(_id(job), Queued(GONE, "", "")).word
         why = queued.why if (queued := self._queued(job)) else ""
         return f"SLURM: {word}" + (f" ({why})" if why not in ("", "None") and why not in word else "")
 
     def cancel(self, job: str) -> None:
-        if job not in self._elsewhere:
-            asking.answer("scancel", job)
+        if job not in self._elsewhere and (_id(job) not in self._queue or self._queued(job)):
+            asking.answer("scancel", _id(job))
 
     def attach(self, folder: Path, entry: Entry) -> str | None:
         if entry.backend != self.name:
@@ -138,9 +136,9 @@ class Slurm:
         job = entry.job or self._accepted(folder, entry)
         if job is None:
             return None
-        self._watch(job, folder, entry.token)
-        self._since.setdefault(job, -math.inf)
-        return job if self.state(job) == "running" else None
+        watched = self._watch(job, folder, entry.token)
+        self._since.setdefault(watched, -math.inf)
+        return watched if self.state(watched) == "running" else None
 
     def _attach_elsewhere(self, trial: Elsewhere) -> str | None:
         if not trial.alive():
@@ -159,7 +157,7 @@ class Slurm:
         queue = asking.queue()
         self._lists_all = queue is not None
         if queue is None:  # the controller is away or busy; the accounting may answer
-            queue = asking.accounting([job for job in self._since if job not in self._over])
+            queue = asking.accounting([_id(job) for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
         watched = {job: queued for job in self._mailboxes if job not in self._over and (queued := self._queued(job))}
         self._give_up(watched)
@@ -170,7 +168,7 @@ class Slurm:
         for job, queued in watched.items():
             if queued.why.lower().replace("_", " ") in STUCK:
                 self._over[job] = f"{queued.word}, {queued.why}"
-                asking.answer("scancel", job)
+                asking.answer("scancel", _id(job))
 
     def _bury(self, watched: Mapping[str, Queued]) -> None:
         """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
@@ -185,10 +183,15 @@ class Slurm:
         for job, nodes in silent.items():
             if dead & asking.names(nodes):
                 self._over[job] = f"silent, and {', '.join(sorted(dead & asking.names(nodes)))} does not answer"
-                asking.answer("scancel", job)
+                asking.answer("scancel", _id(job))
 
     def _is_silent(self, mailbox: Mailbox, nodes: int) -> bool:
         """Whether one of its nodes is. A start that has not beaten yet has the hearts of the start before, and so is
         silent too: the node must tell."""
         hearts = [mailbox, *(FurtherNode(mailbox.folder, node) for node in range(1, nodes))]
         return any((heart.silent_s(time.time()) or 0.0) > SILENT_S for heart in hearts)
+
+
+def _id(job: str) -> str:
+    """SLURM's, of a job as it is named here."""
+    return job.partition("/")[0]

@@ -6,7 +6,6 @@ token whether the job exists.
 
 import contextlib
 import io
-import re
 import secrets
 import socket
 import time
@@ -18,7 +17,6 @@ from mcqa.errors import ConfigError
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.mailbox import Entry, Mailbox
 
-TOKEN = re.compile(r"[0-9a-f]{16}")
 MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")
 
 
