@@ -8,6 +8,7 @@ runs, and ends:
                 ^- Vanished, Preempted --'
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -260,7 +261,7 @@ class Controller:
         self._failed += outcome.status == "failed"
         self._ended_well = self._ended_well or outcome.status != "failed"
         if number in self._began and not trial.points and outcome.error not in (None, CANCELLED):
-            self._errors.append(outcome.error)
+            self._errors.append(re.sub(r"\d+", "", outcome.error))  # nodes and devices have numbers
         return [Tell(number, outcome)]
 
     def _finish(self, reason: str) -> list[Action]:

@@ -31,8 +31,8 @@ Status = Literal["complete", "failed", "pruned"]
 class Limits:
     """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too.
 
-    `max_alike` ends asking once so many trials of this start have failed, all in the same words and before they had
-    reported anything, and none of the study's ever ended well.
+    `max_alike` ends asking once so many trials of this start have failed, all in the same words (numbers aside) and
+    before they had reported anything, and none of the study's ever ended well.
     """
 
     n_trials: int | None

@@ -144,14 +144,14 @@ def test_too_many_failures_end_the_study_early(app):
 
 def test_a_study_whose_first_trials_fail_alike_is_ended_and_goes_on_once_that_is_mended(app):
     def task(cfg):
-        raise OSError("no GPU here")
+        raise OSError(f"no GPU on node{trial.current().folder.name}")
 
     arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=9")
     with pytest.raises(SweepError) as told:
         app(task, *arguments)
     assert str(told.value).startswith(
         "The first ones all failed in the same words, so no more were begun. Ended after 3 of 9 trials; see "
-        "studies/app. The same command goes on.\n  3 of 3 trials failed:\n  trial 0: OSError: no GPU here\n"
+        "studies/app. The same command goes on.\n  3 of 3 trials failed:\n  trial 0: OSError: no GPU on node0\n"
     )
     states = [one.state.name for one in stored(app(value_of_x, *arguments) / "app")]
     assert states == ["FAIL"] * 3 + ["COMPLETE"] * 6
