@@ -30,8 +30,8 @@ def ask_hub_where_it_answers() -> None:
     """Where the hub is out of reach, have its libraries look into the cache alone; they would try for a minute."""
     if os.environ.get("HF_HUB_OFFLINE") or _is_reached():
         return
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+    for name in VARIABLES:
+        os.environ[name] = os.environ.get(name) or "1"
     for name in ("huggingface_hub.constants", "datasets.config"):
         if (imported := sys.modules.get(name)) is not None:  # it has read the variables already
             imported.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]

@@ -379,6 +379,7 @@ def test_a_set_from_the_hub_is_the_same_as_from_files(tmp_path, monkeypatch):
         (FileNotFoundError("Dataset 'a/b' doesn't exist on the Hub or cannot be accessed."), "Is data.hub spelt"),
         (FileNotFoundError("Dataset 'a/b' is a gated dataset on the Hub.\nVisit"), "Accept its terms at https://"),
         (ValueError("BuilderConfig 'x' not found. Available: ['y']"), "See data.hub_config"),
+        (ValueError("Couldn't find cache for a/b for config 'x'"), "`python -m mcqa.prefetch` with the same arguments"),
         (RuntimeError(""), "`python -m mcqa.prefetch` with the same arguments"),
     ],
 )
