@@ -12,10 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from mcqa import encoding, model, trainer
-from mcqa.config import Config, typed
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.data import tokens
 from mcqa.data.loading import load
-from mcqa.door import compose
+from mcqa.models import loading
+from mcqa.models.adapters import adapter_config
+from mcqa.training import trainer
 
 
 class Stopwatch:
@@ -36,10 +40,10 @@ def main(minutes: str | None, overrides: list[str]) -> None:
     given = [f"objective.checkpoint_every_min={minutes}"] if minutes else []
     config = typed(compose("config", ["+experiment=qlora_mcqa", "tracking=none", *given, *overrides]), Config)
     data = load(config.data)
-    tokenizer = model.load_tokenizer(config.model, [])
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
-    base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
-    adapter = model.adapter_config(config.peft)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    training = tokens.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
+    base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    adapter = adapter_config(config.peft)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         metric = config.evaluation.best_metric
         learner = trainer.build(config, base, adapter, tokenizer, training, Path(folder), lambda: {metric: 0.0}, [])

@@ -63,11 +63,12 @@ def prepared(options):
     """Questions, shots and tokenizer; neither side pays for them."""
     from dataclasses import replace
 
-    from mcqa.config import Config, typed
+    from mcqa.config.composition import compose
+    from mcqa.config.schema import Config
+    from mcqa.config.validation import typed
     from mcqa.data.loading import load
-    from mcqa.door import compose
-    from mcqa.model import _new_tokenizer
-    from mcqa.prompting import Shots
+    from mcqa.data.prompts import Shots
+    from mcqa.models.from_scratch import new_tokenizer
 
     path = [f"data.path={options.path}"] if options.path else []
     tree = compose("config", [f"data={options.data}", f"prompt={options.style}", "data.bad_rows=skip", *path])
@@ -77,22 +78,23 @@ def prepared(options):
     questions = splits[options.split][: options.questions]
     texts = [" ".join([q.context, q.question, *q.choices]) for q in splits["train"]]
     shots = Shots(prompt, splits["train"])
-    return questions, prompt, shots, _new_tokenizer(min(SHAPES[options.shape][-1], 30000), texts)
+    return questions, prompt, shots, new_tokenizer(min(SHAPES[options.shape][-1], 30000), texts)
 
 
 def ours(options, model, questions, prompt, shots, tokenizer):
-    from mcqa import encoding
-    from mcqa.evaluation import orders
-    from mcqa.evaluation.scoring import score
-    from mcqa.question import reordered
+    from mcqa.data import tokens
+    from mcqa.data.question import reordered
+    from mcqa.evaluation import option_order
+    from mcqa.evaluation.scoring.scorer import score
 
     asked = [[question] for question in questions]
     if options.orders:
         asked = [
-            [reordered(q, order) for order in orders.planned(len(q.choices), options.orders, q.id)] for q in questions
+            [reordered(q, order) for order in option_order.planned(len(q.choices), options.orders, q.id)]
+            for q in questions
         ]
     flat = [one for group in asked for one in group]
-    encoded = iter(encoding.encode(tokenizer, prompt, flat, shots))
+    encoded = iter(tokens.encode(tokenizer, prompt, flat, shots))
     groups = [[choice for _ in group for choice in next(encoded)] for group in asked]
     found = score(model, groups, options.tokens)
     print(found.way, file=sys.stderr)
@@ -105,8 +107,8 @@ def harness(options, model, questions, prompt, shots, tokenizer):
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 
-    from mcqa.evaluation import orders
-    from mcqa.question import reordered
+    from mcqa.data.question import reordered
+    from mcqa.evaluation.option_order import planned
 
     def row(question):
         passage = f"{question.context}\n" if question.context else ""
@@ -114,9 +116,7 @@ def harness(options, model, questions, prompt, shots, tokenizer):
 
     asked = questions
     if options.orders:
-        asked = [
-            reordered(q, order) for q in questions for order in orders.planned(len(q.choices), options.orders, q.id)
-        ]
+        asked = [reordered(q, order) for q in questions for order in planned(len(q.choices), options.orders, q.id)]
     folder = Path(tempfile.mkdtemp())
     (folder / "rows.json").write_text("".join(json.dumps(row(question)) + "\n" for question in asked))
     letters = "{{'ABCDEFGHIJ'[:choices|length]|list}}"

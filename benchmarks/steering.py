@@ -11,12 +11,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from mcqa import encoding, model, trainer
-from mcqa.config import Config, typed
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.data import tokens
 from mcqa.data.loading import load
-from mcqa.door import compose
+from mcqa.data.prompts import Shots
 from mcqa.evaluation.measure import measured, only_needed, question_set
-from mcqa.prompting import Shots
+from mcqa.models import loading
+from mcqa.models.adapters import adapter_config
+from mcqa.training import trainer
 
 
 class Updates(trainer.TrainerCallback):
@@ -34,10 +38,10 @@ class Updates(trainer.TrainerCallback):
 def main(overrides: list[str]) -> None:
     config = typed(compose("config", ["+experiment=qlora_mcqa", "tracking=none", *overrides]), Config)
     splits = load(config.data).splits
-    tokenizer, shots = model.load_tokenizer(config.model, []), Shots(config.prompt, splits["train"])
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, splits["train"], [], shots)
+    tokenizer, shots = loading.load_tokenizer(config.model, []), Shots(config.prompt, splits["train"])
+    training = tokens.training_set(tokenizer, config.prompt, config.objective, splits["train"], [], shots)
     steering = question_set("dev", splits["dev"], config.prompt, only_needed(config.evaluation), tokenizer, shots)
-    base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     spent: list[float] = []
 
     def measure() -> dict[str, float]:
@@ -47,7 +51,7 @@ def main(overrides: list[str]) -> None:
         return found
 
     with tempfile.TemporaryDirectory() as folder:
-        adapter = model.adapter_config(config.peft)
+        adapter = adapter_config(config.peft)
         learner = trainer.build(config, base, adapter, tokenizer, training, Path(folder), measure, observers=[])
         learner.add_callback(clock := Updates())
         trainer.train(learner)

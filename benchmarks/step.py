@@ -17,10 +17,14 @@ import torch
 from peft import get_peft_model
 from transformers import get_cosine_schedule_with_warmup
 
-from mcqa import encoding, hardware, model, optim, trainer
-from mcqa.config import Config, typed
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.data import tokens
 from mcqa.data.loading import load
-from mcqa.door import compose
+from mcqa.models import hardware, loading
+from mcqa.models.adapters import adapter_config
+from mcqa.training import arguments, trainer
 
 
 class Batches:
@@ -35,7 +39,7 @@ class Batches:
 
 
 def fresh(config, tokenizer):
-    return model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
 
 
 def framework(config, tokenizer, training):
@@ -44,7 +48,7 @@ def framework(config, tokenizer, training):
         learner = trainer.build(
             config,
             fresh(config, tokenizer),
-            model.adapter_config(config.peft),
+            adapter_config(config.peft),
             tokenizer,
             training,
             Path(folder),
@@ -73,12 +77,12 @@ class Clock(trainer.TrainerCallback):
 def bare(config, tokenizer, batches, updates):
     """Seconds per update of a loop that does nothing but train."""
     learner = fresh(config, tokenizer)
-    if (adapter := model.adapter_config(config.peft)) is not None:
+    if (adapter := adapter_config(config.peft)) is not None:
         learner = get_peft_model(learner, adapter)
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     settings = config.optimizer
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    warmup = optim.warmup_steps(config.scheduler, updates)
+    warmup = arguments.warmup_steps(config.scheduler, updates)
     schedule = get_cosine_schedule_with_warmup(optimizer, warmup, updates)
     device = hardware.device(config.hardware)
     learner.train()
@@ -100,9 +104,9 @@ def bare(config, tokenizer, batches, updates):
 def main(rounds: int, overrides: list[str]) -> None:
     quiet = ["tracking=none", "optimizer.batch_size=32", "hardware.micro_batch_size=32", "evaluation.every=1000000"]
     config = typed(compose("config", ["+experiment=qlora_mcqa", "objective.epochs=2", *quiet, *overrides]), Config)
-    tokenizer = model.load_tokenizer(config.model, [])
+    tokenizer = loading.load_tokenizer(config.model, [])
     questions = load(config.data, ["train"]).splits["train"]
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, questions, [])
+    training = tokens.training_set(tokenizer, config.prompt, config.objective, questions, [])
     ratios, ours, theirs = [], [], []
     for _ in range(rounds):
         seconds, batches = framework(config, tokenizer, training)

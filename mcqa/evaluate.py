@@ -5,25 +5,27 @@ python -m mcqa.evaluate model=local model.path=<folder or hub id> data=arc_chall
 python -m mcqa.evaluate model=qwen3_0_6b,smollm2_135m data=arc_easy,openbookqa
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcqa.config import EvaluateConfig, typed
-from mcqa.door import Tree, open_door
-from mcqa.errors import ConfigError
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import Tree
+from mcqa.config.errors import ConfigError
+from mcqa.config.schema import EvaluateConfig
+from mcqa.config.validation import typed
+from mcqa.runs.repeat import of_run
 
 if TYPE_CHECKING:
     from mcqa.data.loading import Data
-    from mcqa.prompting import Shots
-    from mcqa.recording import Record
+    from mcqa.data.prompts import Shots
+    from mcqa.runs.record import Record
 
 
 def main(tree: Tree, overrides: list[str]) -> "Record | None":
     """From the composed tree, or a run's stored one, to measured splits."""
-    from mcqa import run_folder
+    from mcqa.runs import run_folder
 
     if tree["run"] is not None:
         tree = of_run(tree, overrides)
@@ -31,7 +33,8 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     if config.resume is not None or tree["from_run"] is not None:
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     measured = as_measured(config)
-    from mcqa import hardware, processes
+    from mcqa.models import hardware
+    from mcqa.runs import processes
 
     if config.dry_run:
         preview(measured, tree)
@@ -39,42 +42,6 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     hardware.check(measured.hardware)
     create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
     return run(config, tree, processes.folder_of_first(measured.hardware, create))
-
-
-def of_run(tree: Tree, overrides: Sequence[str]) -> Tree:
-    """The stored configuration of the run that `run` names, with what else the command line asks for.
-
-    Raises:
-        ConfigError: there is no such run, or an override cannot be applied to it.
-    """
-    from mcqa import run_folder
-    from mcqa.repeating import changed
-
-    finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())
-    stored = run_folder.read_yaml(finished / "config.yaml")
-    asked = {key: tree[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
-    asked |= {"run": run_folder.shown(finished)}
-    return changed(stored, tree, overrides, leave_out=asked) | asked
-
-
-def finished_run(reference: str, outputs: Path) -> Path:
-    """The run folder that is meant, by its path or by the MLflow run id of a run below outputs.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    from mcqa import run_folder
-    from mcqa.comparison import runs
-
-    if not runs.is_id(reference):
-        return run_folder.open_existing(reference)
-    found = runs.tracked_as(reference, outputs)
-    if found is None:
-        raise ConfigError(
-            f"run={reference}: no run folder below {outputs} has this MLflow run id; name the run's folder, whose "
-            "model is needed here, or give outputs=."
-        )
-    return run_folder.open_existing(str(found))
 
 
 def as_measured(config: EvaluateConfig) -> EvaluateConfig:
@@ -87,7 +54,7 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
     """
     if config.run is not None:
         config = _of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
-    from mcqa import sharding
+    from mcqa.models import sharding
 
     return replace(config, hardware=sharding.while_measuring(config.hardware))
 
@@ -105,7 +72,7 @@ def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
 def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
     """The questions, the names of the splits and sets to measure, and the shots, for which train is read too."""
     from mcqa.data.loading import load_for
-    from mcqa.prompting import Shots
+    from mcqa.data.prompts import Shots
 
     read = [*config.splits, *(["train"] if config.prompt.shots and "train" not in config.splits else [])]
     data = load_for(config.data, config.evaluation, read)
@@ -117,39 +84,45 @@ def preview(config: EvaluateConfig, tree: Tree) -> None:
     """Everything up to the measuring: the questions and how they are asked."""
     from rich.console import Console
 
-    from mcqa import model, preview
+    from mcqa.models import loading
+    from mcqa.training import dry_run
 
     data, names, shots = inputs(config)
-    tokenizer = model.load_tokenizer(config.model, [])
-    preview.show_questions(Console(), config, tree, data, names, tokenizer, shots)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    dry_run.show_questions(Console(), config, tree, data, names, tokenizer, shots)
 
 
 def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
     config = as_measured(config)
-    from mcqa import hardware, model, processes, recording, report, sharding, starting
     from mcqa.evaluation.measure import measure, question_sets
+    from mcqa.evaluation.report import run_report
+    from mcqa.models import hardware, sharding
+    from mcqa.models.loading import fingerprint, load_model, load_tokenizer
+    from mcqa.runs import launch, processes
+    from mcqa.runs.failures import together
+    from mcqa.runs.record import open_run
 
     machine = config.hardware
     if processes.to_start(machine):
-        starting.start("mcqa.evaluate", machine, tree, folder)
+        launch.start("mcqa.evaluate", machine, tree, folder)
         return None
     processes.join(machine)
     hardware.use_one_gpu()
-    with recording.open_run(config, tree, folder) as record, processes.together(machine):
+    with open_run(config, tree, folder) as record, together(machine):
         data, names, shots = inputs(config)
-        tokenizer = model.load_tokenizer(config.model, [])
-        record.inputs(data, model.fingerprint(tokenizer))
-        report.inputs(record, data)
+        tokenizer = load_tokenizer(config.model, [])
+        record.inputs(data, fingerprint(tokenizer))
+        run_report.inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
-        load = partial(model.load_model, config.model, config.peft, machine, tokenizer, config.seed)
+        load = partial(load_model, config.model, config.peft, machine, tokenizer, config.seed)
         scored = sharding.parted(load, machine) if sharding.parts_weights(machine) else load()
         for questions in sets:
             record.predictions(questions.split, partial(measure, scored, questions, machine), step=0)
         if not processes.is_first():
             return None
-        report.harness(record, names, scored, tokenizer, shots)
-        report.measured(record, names)
+        run_report.harness(record, names, scored, tokenizer, shots)
+        run_report.measured(record, names)
     return record
 
 
@@ -163,13 +136,13 @@ def all_jobs() -> None:
 
     complete = False
     try:
-        open_door("evaluate", EvaluateConfig, story, many=True)
+        hydra_command("evaluate", EvaluateConfig, story, many=True)
         complete = True
     finally:
         if len(measured) > 1 or (measured and not complete):
-            from mcqa import report
+            from mcqa.evaluation.report.run_report import summary
 
-            report.summary(measured)
+            summary(measured)
 
 
 if __name__ == "__main__":

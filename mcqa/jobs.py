@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcqa import run_folder
-from mcqa.config import listing
-from mcqa.errors import ConfigError
-from mcqa.plain_door import open_door
-from mcqa.sweep.jobs import Row, cancel, look
+from mcqa.config.command import plain_command
+from mcqa.config.errors import ConfigError, listing
+from mcqa.runs import run_folder
+from mcqa.sweep.backends.job_status import Row, cancel, look
 
 COLUMNS = ("trial", "job", "state", "where", "since", "last line of its log")
+
+
 STATE = 28  # columns of a terminal, in lines of which a long one is folded
 
 
@@ -151,4 +152,4 @@ def _short(since: float | None) -> str:
 
 
 if __name__ == "__main__":
-    open_door(main)
+    plain_command(main)

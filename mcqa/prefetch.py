@@ -13,20 +13,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mcqa import offline, reach
-from mcqa.config import Config, EvaluateConfig
-from mcqa.door import Tree, open_door
-from mcqa.errors import McqaError, ModelError
-from mcqa.sweep.backends import cluster
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import Tree
+from mcqa.config.errors import McqaError, ModelError
+from mcqa.config.schema import Config, EvaluateConfig
+from mcqa.data import hub
+from mcqa.models import hub_cache
+from mcqa.runs.filesystem import unseen
 
 
 def main(kind: type[Config], tree: Tree, overrides: list[str]) -> None:
     if tree.get("run") is not None:
-        from mcqa.evaluate import of_run
+        from mcqa.runs.repeat import of_run
 
         tree = of_run(tree, overrides)
     elif tree["from_run"] is not None:
-        from mcqa.repeating import repeated
+        from mcqa.runs.repeat import repeated
 
         tree = repeated(tree, overrides)
     bring(kind, [tree])
@@ -42,25 +44,27 @@ def bring(kind: type[Config], trees: list[Tree]) -> None:
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    needed: list[offline.Need] = []
+    needed: list[hub_cache.Need] = []
     for tree in trees:
-        needed += [need for need in offline.needs(offline.as_it_runs(tree, kind)) if need not in needed]
+        needed += [need for need in hub_cache.needs(hub_cache.as_it_runs(tree, kind)) if need not in needed]
     if not needed:
         return say("There is nothing to bring: the model and the questions are embedded or lie in folders of yours.")
     dry = any(tree["dry_run"] for tree in trees)
     problems = []
     for need in needed:
-        name = f"{need.data.hub} {need.data.hub_config or ''}".strip() if isinstance(need, offline.Table) else need.name
-        if not offline.lacking(need):
+        name = (
+            f"{need.data.hub} {need.data.hub_config or ''}".strip() if isinstance(need, hub_cache.Table) else need.name
+        )
+        if not hub_cache.lacking(need):
             say(f"{name}: in the cache")
         elif dry:
             say(f"{name}: would be brought")
         else:
             try:
-                say(f"{name}: brought to {offline.bring(need)}")
+                say(f"{name}: brought to {hub_cache.bring(need)}")
             except McqaError as error:
                 problems.append(str(error))
-    for warning in cluster.unseen({"The cache": Path(reach.cache())}):
+    for warning in unseen({"The cache": Path(hub.cache())}):
         say(f"Warning: {warning} HF_HOME moves it.")
     if problems:
         raise ModelError("\n".join(problems))
@@ -75,7 +79,7 @@ def all_doors() -> None:
         sys.argv.pop(1)
     kind = EvaluateConfig if to_measure else Config
     name = "evaluate" if to_measure else "config"
-    open_door(name, kind, partial(main, kind), many=to_measure, instead_of_jobs=partial(bring, kind))
+    hydra_command(name, kind, partial(main, kind), many=to_measure, instead_of_jobs=partial(bring, kind))
 
 
 if __name__ == "__main__":

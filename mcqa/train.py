@@ -10,24 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcqa import imports
-from mcqa.config import Config, typed
-from mcqa.door import Tree, open_door
-from mcqa.errors import ConfigError
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import Tree
+from mcqa.config.errors import ConfigError
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.models import fast_import
+from mcqa.runs.lookup import unfinished
 
 if TYPE_CHECKING:
-    from mcqa.sweep.trial import Trial
+    from mcqa.runs.trial import Trial
 
 
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     if tree["from_run"] is not None:
-        from mcqa.repeating import repeated
+        from mcqa.runs.repeat import repeated
 
         tree = repeated(tree, overrides)
     config = typed(tree, Config)
-    from mcqa import hardware, processes, run_folder
-    from mcqa.sweep import trial
+    from mcqa.models import hardware
+    from mcqa.runs import processes, run_folder, trial
+    from mcqa.runs.files import read_json, read_yaml
 
     if (asked := trial.current()) is not None:
         return run(config, tree, asked.folder, asked)
@@ -35,7 +39,7 @@ def main(tree: Tree, overrides: list[str]) -> None:
         if len(overrides) > 1:
             raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
         find = partial(unfinished, config.resume)
-        tree = run_folder.read_yaml(run_folder.open_existing(config.resume) / "config.yaml")
+        tree = read_yaml(run_folder.open_existing(config.resume) / "config.yaml")
         config = typed(tree, Config)
     elif config.dry_run:
         return preview(config, tree)
@@ -46,56 +50,47 @@ def main(tree: Tree, overrides: list[str]) -> None:
     if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
         run(config, tree, folder)
     if processes.is_first():
-        trial.hand_in(run_folder.read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
-
-
-def unfinished(path: str) -> Path:
-    """The folder of a run that can be resumed.
-
-    Raises:
-        ConfigError: it is running or complete.
-    """
-    from mcqa import run_folder, tracking
-
-    folder = run_folder.open_existing(path)
-    if tracking.is_running(folder):
-        raise ConfigError(f"{path} is still running on this machine; stop it first.")
-    if run_folder.is_complete(folder):
-        raise ConfigError(f"{path} is complete, so there is nothing to resume; mcqa.evaluate measures it again.")
-    return folder
+        trial.hand_in(read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 
 def preview(config: Config, tree: Tree) -> None:
     """Everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
 
-    from mcqa import encoding, memory, model, preview, trainer
-    from mcqa.data import texts
+    from mcqa.data import pretraining_texts
     from mcqa.data.loading import load_for
-    from mcqa.prompting import Shots
+    from mcqa.data.prompts import Shots
+    from mcqa.data.tokens import training_set
+    from mcqa.models import loading, memory
+    from mcqa.training import dry_run
+    from mcqa.training.updates import total_updates
 
-    data, sentences = load_for(config.data, config.evaluation), texts.load(config.data)
-    tokenizer = model.load_tokenizer(config.model, sentences)
+    data, sentences = load_for(config.data, config.evaluation), pretraining_texts.load(config.data)
+    tokenizer = loading.load_tokenizer(config.model, sentences)
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
-    updates = trainer.updates(config, len(training.examples))
+    training = training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
+    updates = total_updates(config, len(training.examples))
     longest = max(len(example.input_ids) for example in training.examples)
     needed = memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer)), longest)
-    preview.show(Console(), config, tree, data, training, tokenizer, updates, memory.described(config, needed))
+    dry_run.show(Console(), config, tree, data, training, tokenizer, updates, memory.described(config, needed))
     memory.check(config, needed)
 
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    with imports.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
-        from mcqa import hardware, processes, recording, sharding, starting, steps
+    with fast_import.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
+        from mcqa.models import hardware, sharding
+        from mcqa.runs import launch, processes
+        from mcqa.runs.failures import together
+        from mcqa.runs.record import open_run
+        from mcqa.training import steps
 
     hardware.check(config.hardware)
     if processes.to_start(config.hardware):
-        return starting.start("mcqa.train", config.hardware, tree, folder)
+        return launch.start("mcqa.train", config.hardware, tree, folder)
     processes.join(config.hardware)
     hardware.use_one_gpu()
-    with recording.open_run(config, tree, folder, trial) as record, processes.together(config.hardware):
+    with open_run(config, tree, folder, trial) as record, together(config.hardware):
         tokens = steps.read(record)
         base = steps.load(record, tokens)
         measure_base = partial(steps.measure_base, record, tree, tokens, sharding.parameters(base))
@@ -109,4 +104,4 @@ def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) 
 
 
 if __name__ == "__main__":
-    open_door("config", Config, main)
+    hydra_command("config", Config, main)

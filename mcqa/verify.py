@@ -10,10 +10,12 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from mcqa.config import Config, typed
-from mcqa.door import Tree, open_door
-from mcqa.errors import ConfigError, nearest
-from mcqa.repeating import repeated
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import Tree
+from mcqa.config.errors import ConfigError, nearest
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.runs.repeat import repeated
 
 PROPERTIES = ("resume", "accumulation")
 
@@ -25,7 +27,8 @@ def main(what: str, held: list[bool], tree: Tree, overrides: list[str]) -> None:
     config = typed(tree, Config)
     if config.dry_run or config.resume is not None:
         raise ConfigError("dry_run and resume are for mcqa.train; mcqa.verify trains a little, in a folder of its own.")
-    from mcqa import hardware, processes
+    from mcqa.models import hardware
+    from mcqa.runs import processes
 
     hardware.check(config.hardware)
     with ExitStack() as stack:
@@ -47,15 +50,18 @@ def run(config: Config, tree: Tree, folder: Path) -> bool:
     """Whether what the folder is named after held, as each of the processes learns."""
     from rich.console import Console
 
-    from mcqa import hardware, processes, starting, verified
+    from mcqa.models import hardware
+    from mcqa.runs import launch, processes
+    from mcqa.runs.failures import together
+    from mcqa.training import verification
 
     if processes.to_start(config.hardware):
-        starting.start("mcqa.verify", config.hardware, tree, folder)
+        launch.start("mcqa.verify", config.hardware, tree, folder)
         return (folder / "held").exists()
     processes.join(config.hardware)
     hardware.use_one_gpu()
-    with processes.together(config.hardware):
-        held = verified.SHOW[folder.name](config, folder, Console(quiet=not processes.is_first()))
+    with together(config.hardware):
+        held = verification.SHOW[folder.name](config, folder, Console(quiet=not processes.is_first()))
         if held := held and processes.is_first():
             (folder / "held").touch()
         return processes.summed([held]) == [1.0]  # which also waits until all are through with the folder
@@ -74,7 +80,7 @@ def all_doors() -> None:
     else:
         what = PROPERTIES[0]
     held: list[bool] = []
-    open_door("verify", Config, partial(main, what, held))
+    hydra_command("verify", Config, partial(main, what, held))
     sys.exit(0 if all(held) else 1)
 
 

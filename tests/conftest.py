@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from mcqa.config import Config, typed
+from mcqa.config.composition import Tree, compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
 from mcqa.data import facts
-from mcqa.door import Tree, compose
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
@@ -64,9 +65,11 @@ def configured(overrides: list[str]) -> tuple[Config, Tree]:
 
 def trained(overrides: list[str]) -> tuple[Path, dict[str, Any]]:
     """Run it; the folder and its result.json."""
-    from mcqa import run_folder, train
+    from mcqa import train
+    from mcqa.runs import run_folder
+    from mcqa.runs.files import read_json
 
     config, tree = configured(overrides)
     folder = run_folder.create(config.outputs, config.name, tree, overrides)
     train.run(config, tree, folder)
-    return folder, run_folder.read_json(folder / "result.json")
+    return folder, read_json(folder / "result.json")

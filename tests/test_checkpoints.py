@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from mcqa import checkpoints, patience
+from mcqa.runs import files
+from mcqa.training import checkpoints
 
 
 def written(folder, step, best=None):
@@ -112,8 +113,8 @@ def failing(times, number):
 
 
 def test_a_stalled_file_system_is_waited_for_and_other_errors_are_not():
-    assert patience.patiently(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
+    assert files.patiently(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
     with pytest.raises(OSError, match="away"):
-        patience.patiently(failing(3, errno.EIO), waits_s=(0, 0))
+        files.patiently(failing(3, errno.EIO), waits_s=(0, 0))
     with pytest.raises(OSError, match="away"):
-        patience.patiently(failing(1, errno.ENOSPC), waits_s=(0, 0))
+        files.patiently(failing(1, errno.ENOSPC), waits_s=(0, 0))

@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from mcqa import train
-from mcqa.config import ROOT, Config, typed
-from mcqa.door import compose, open_door
-from mcqa.errors import ConfigError
-from mcqa.sweep.space import parse
-from mcqa.sweep.texts import text_of
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import ROOT, compose
+from mcqa.config.errors import ConfigError
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.sweep.space.override_text import text_of
+from mcqa.sweep.space.space import parse
 
 CONF = ROOT / "conf"
 NOT_GROUPS_OF_A_RUN = {"experiment", "hydra", "site", "sweeps"}
@@ -144,7 +146,7 @@ def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_pa
     experiment = next(word.partition("=")[2] for word in words if word.startswith("+experiment="))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", "--multirun", *words, "dry_run=true"])
-    open_door("config", Config, train.main)
+    hydra_command("config", Config, train.main)
     said = capsys.readouterr().out
     assert f"Study {name}-{experiment} in outputs/sweeps/{name}-{experiment}\n" in said
     assert "maximize dev/acc" in said
@@ -167,7 +169,7 @@ def script(capsys, monkeypatch, tmp_path, *arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", *arguments, "hardware=gpu", "hardware.devices=2", "dry_run=true"])
     try:
-        open_door("config", Config, train.main)
+        hydra_command("config", Config, train.main)
     except SystemExit as error:
         assert "sinfo does not answer" in str(error)
     return capsys.readouterr().out

@@ -11,20 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa import rules
-from mcqa.config import (
-    Batching,
-    Config,
-    EvaluateConfig,
-    SetConfig,
-    batching,
-    problems_of,
-    typed,
-)
-from mcqa.door import compose
-from mcqa.errors import ConfigError
-from mcqa.rules import DEV_METRICS, FIXED, GOVERNED, NEEDS, RULES, broken_rules, greater_is_better, needed_for
-from mcqa.typed import members
+from mcqa.config import rules
+from mcqa.config.composition import compose
+from mcqa.config.errors import ConfigError
+from mcqa.config.metric_names import DEV_METRICS, NEEDS, greater_is_better, needed_for
+from mcqa.config.rules import RULES, broken_rules
+from mcqa.config.schema import Batching, Config, EvaluateConfig, SetConfig, batching
+from mcqa.config.trainer_args import FIXED, GOVERNED
+from mcqa.config.validation import members, problems_of, typed
 
 
 @cache
@@ -679,7 +673,8 @@ def test_an_argument_whose_name_is_no_text_is_told(arguments_of_trl):
 
 @pytest.mark.parametrize("hardware", ["cpu", "gpu"])
 def test_what_the_rules_let_through_the_trainer_takes(hardware, arguments_of_trl, monkeypatch, tmp_path):
-    from mcqa import trainer
+    from mcqa.training import trainer
+    from mcqa.training.arguments import sft_config
 
     monkeypatch.setattr(trainer, "SFTConfig", dict)  # as strict about arguments that are given twice
     run = config(f"hardware={hardware}")
@@ -687,7 +682,7 @@ def test_what_the_rules_let_through_the_trainer_takes(hardware, arguments_of_trl
     for name in sorted(arguments_of_trl - set(GOVERNED) - set(FIXED)):
         passing = replace(run, objective=replace(run.objective, trainer_args={name: None}))
         try:
-            trainer.arguments(passing, tmp_path, examples=100)
+            sft_config(passing, tmp_path, examples=100)
         except TypeError:
             refused.append(name)
     assert refused == []

@@ -10,9 +10,10 @@ import yaml
 from hydra.errors import HydraException
 
 from mcqa import evaluate, train
-from mcqa.config import PACKAGE, Config, EvaluateConfig
-from mcqa.door import compose, diagnosis
-from mcqa.errors import ConfigError, ModelError
+from mcqa.config.composition import PACKAGE, compose
+from mcqa.config.diagnosis import diagnosis
+from mcqa.config.errors import ConfigError, ModelError
+from mcqa.config.schema import Config, EvaluateConfig
 
 DOORS = ["mcqa.train", "mcqa.evaluate"]
 HEAVY = ["torch", "transformers", "trl", "mlflow", "datasets", "peft"]

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa import encoding
-from mcqa.config import ObjectiveConfig, PromptConfig
-from mcqa.encoding import IGNORED, Encoded, encode, split_space, training_set, unconditional
-from mcqa.errors import DataError, ModelError
-from mcqa.model import END_OF_TEXT, _new_tokenizer
-from mcqa.prompting import Shots, context, continuations, in_template
-from mcqa.question import Question
+from mcqa.config.errors import DataError, ModelError
+from mcqa.config.schema import ObjectiveConfig, PromptConfig
+from mcqa.data import tokens
+from mcqa.data.prompts import Shots, context, continuations, in_template
+from mcqa.data.question import Question
+from mcqa.data.tokens import IGNORED, Encoded, encode, split_space, training_set, unconditional
+from mcqa.models.from_scratch import END_OF_TEXT, new_tokenizer
 
 
 def prompt_with(style="cloze", **changes):
@@ -41,7 +41,7 @@ REAL = os.environ.get("MCQA_TEST_MODELS")
 
 def bytes_alone():
     """As of model=scratch: byte-level pairs, and no special token by itself."""
-    return _new_tokenizer(500, SENTENCES)
+    return new_tokenizer(500, SENTENCES)
 
 
 BYTES = bytes_alone()
@@ -51,7 +51,7 @@ def bytes_after_a_start():
     """The same, putting one special token before every text, as Llama's does."""
     from tokenizers.processors import TemplateProcessing
 
-    tokenizer = _new_tokenizer(500, SENTENCES)
+    tokenizer = new_tokenizer(500, SENTENCES)
     start = (END_OF_TEXT, tokenizer.eos_token_id)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{END_OF_TEXT} $A", special_tokens=[start])
     return tokenizer
@@ -218,7 +218,7 @@ def test_where_everything_merges_at_the_join_the_merged_token_is_scored():
 def test_many_questions_are_tokenised_in_parts_and_come_back_in_order(monkeypatch):
     asked = [question(id=str(n), question=f"Which {n}?") for n in range(10)]
     whole = encode(BYTES, CLOZE, asked)
-    monkeypatch.setattr(encoding, "QUESTIONS_A_CALL", 3)
+    monkeypatch.setattr(tokens, "QUESTIONS_A_CALL", 3)
     assert encode(BYTES, CLOZE, asked) == whole
 
 

@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcqa import evaluate, report, run_folder
-from mcqa.config import ROOT
-from mcqa.door import compose
-from mcqa.errors import ConfigError
+from mcqa import evaluate
+from mcqa.config.composition import ROOT, compose
+from mcqa.config.errors import ConfigError
 from mcqa.evaluation.predictions import read
+from mcqa.evaluation.report import run_report
 from mcqa.evaluation.statistics import mcnemar
-from mcqa.progress import TrainingProgress
+from mcqa.runs import run_folder
+from mcqa.runs.environment import run_environment
+from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.runs.lookup import finished_run
+from mcqa.training.progress import TrainingProgress
 from tests.conftest import configured, smaller, trained
 
 
@@ -33,7 +37,7 @@ def newest(outputs, name="evaluate"):
 def test_measuring_a_saved_run_again_gives_the_same_numbers(peft, small, tmp_path):
     folder, result = trained([*small, f"peft={peft}", "optimizer.learning_rate=0.01"])
     measured_again([f"run={folder}", f"outputs={tmp_path}/again"])
-    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+    again = read_json(newest(tmp_path / "again") / "result.json")["metrics"]
     for name, value in again.items():
         assert value == pytest.approx(result["metrics"][name], abs=1e-6), name
     assert {"dev/acc", "test/acc"} <= again.keys()
@@ -42,7 +46,7 @@ def test_measuring_a_saved_run_again_gives_the_same_numbers(peft, small, tmp_pat
 def test_a_saved_model_is_measured_on_other_questions(small, tmp_path):
     folder, _ = trained(small)
     measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"])
-    again = run_folder.read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+    again = read_json(newest(tmp_path / "again") / "result.json")["metrics"]
     assert again["dev/n"] > 100
     assert "test/acc" not in again
 
@@ -52,14 +56,14 @@ def test_a_saved_model_is_measured_by_its_path(peft, small, tmp_path):
     overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
     folder, result = trained([*small, f"peft={peft}"])
     measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"])
-    again = run_folder.read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
+    again = read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
     assert again["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
 
 
 def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):
     folder = tmp_path / "unfinished"
     folder.mkdir()
-    run_folder.write_yaml(folder / "config.yaml", configured(small)[1])
+    write_yaml(folder / "config.yaml", configured(small)[1])
     with pytest.raises(ConfigError, match="saved no model"):
         measured_again([f"run={folder}"])
 
@@ -81,20 +85,20 @@ def tracked(small, tmp_path):
 def test_a_run_below_outputs_is_found_by_its_mlflow_id(tracked, monkeypatch):
     folder, outputs = tracked
     monkeypatch.chdir(Path(outputs).parent)
-    assert evaluate.finished_run(ID, Path(outputs)) == folder
-    assert evaluate.finished_run("outputs/runs/mine/" + folder.name, Path(outputs)) == folder
+    assert finished_run(ID, Path(outputs)) == folder
+    assert finished_run("outputs/runs/mine/" + folder.name, Path(outputs)) == folder
     with pytest.raises(ConfigError, match=f"run={folder.relative_to(Path.cwd())}: the run has saved no model"):
         measured_again([f"run={ID}", "outputs=outputs"])
 
 
 def test_an_mlflow_id_that_no_run_below_outputs_has_is_refused(tracked, tmp_path):
     with pytest.raises(ConfigError, match=f"no run folder below {tmp_path}/elsewhere has this MLflow run id"):
-        evaluate.finished_run(ID, tmp_path / "elsewhere")
+        finished_run(ID, tmp_path / "elsewhere")
 
 
 def test_a_run_that_repeated_another_can_be_measured_again(tracked, tmp_path):
     folder, _ = tracked
-    run_folder.write_yaml(folder / "config.yaml", run_folder.read_yaml(folder / "config.yaml") | {"from_run": "other"})
+    write_yaml(folder / "config.yaml", read_yaml(folder / "config.yaml") | {"from_run": "other"})
     with pytest.raises(ConfigError, match="saved no model"):
         measured_again([f"run={folder}"])
     with pytest.raises(ConfigError, match=r"resume and from_run are for mcqa\.train"):
@@ -133,11 +137,11 @@ def test_only_changes_of_files_that_git_knows_make_the_code_another_than_its_com
     (tmp_path / "code.py").write_text("1")
     for command in (["init", "-q"], ["add", "code.py"], ["commit", "-qm", "first"]):
         subprocess.run(["git", *command], cwd=tmp_path, env=known, check=True)
-    assert run_folder.environment("cpu")["git_dirty"] is False
+    assert run_environment("cpu")["git_dirty"] is False
     (tmp_path / "notes.txt").write_text("not added")
-    assert run_folder.environment("cpu")["git_dirty"] is False
+    assert run_environment("cpu")["git_dirty"] is False
     (tmp_path / "code.py").write_text("2")
-    assert run_folder.environment("cpu")["git_dirty"] is True
+    assert run_environment("cpu")["git_dirty"] is True
 
 
 # --- everything that can be asked for --------------------------------------------------------------------------------
@@ -204,7 +208,7 @@ def test_during_training_only_what_steers_is_measured_on_limited_questions(every
 
 def test_the_stored_configuration_is_complete(everything, questions_folder):
     folder, _, _ = everything
-    stored = run_folder.read_yaml(folder / "config.yaml")["evaluation"]
+    stored = read_yaml(folder / "config.yaml")["evaluation"]
     (more,), steering = stored["sets"], stored["dev"]
     columns = compose("config", ["data=local"])["data"]["columns"] | {"subject": "subject", "id": "id"}
     for one, name, split in ((more, "more", "dev"), (steering, "steering", "test")):
@@ -288,9 +292,9 @@ def test_the_p_that_decides_is_that_of_clusters_where_there_are_any():
     before, after = [False] * 8, [True] * 6 + [False] * 2
     alone, together = mcnemar(before, after), mcnemar(before, after, list("aaabbbcc"))
     assert alone.p == together.p != together.p_clustered
-    assert report.gain(alone)["test/acc_gain_p"] == alone.p
-    assert report.gain(together)["test/acc_gain_p"] == together.p_clustered
-    assert report.gain(together)["test/mcnemar_p"] == alone.p
+    assert run_report.gain(alone)["test/acc_gain_p"] == alone.p
+    assert run_report.gain(together)["test/acc_gain_p"] == together.p_clustered
+    assert run_report.gain(together)["test/mcnemar_p"] == alone.p
 
 
 def test_the_model_card_says_that_questions_go_together(everything):
@@ -394,7 +398,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_tab
     )
     assert done.returncode == 0, done.stderr
     folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
-    results = [run_folder.read_json(folder / "result.json") for folder in folders]
+    results = [read_json(folder / "result.json") for folder in folders]
     assert [result["status"] for result in results] == ["complete"] * 2
     table = done.stdout[done.stdout.index("All of them") :].splitlines()
     for number, (folder, result) in enumerate(zip(folders, results, strict=True), 1):
@@ -428,7 +432,7 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
     own = [key for key in small if not key.startswith(("optimizer", "objective"))]
     records = [measured_again([*own, "splits=[test]", f"prompt={style}"]) for style in ("cloze", "letters")]
     capsys.readouterr()
-    report.summary(records)
+    run_report.summary(records)
     told = capsys.readouterr().out
     table, folders = told.split("Run folders:\n")
     assert max(map(len, table.splitlines())) <= 80 and "…" not in table

@@ -7,11 +7,12 @@ import re
 import pytest
 from rich.console import Console
 
+from mcqa.data.question import Question
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.report.formatting import p_value, percent
+from mcqa.evaluation.report.tables import details, interval, subjects, table, verdict, wrong
 from mcqa.evaluation.statistics import mcnemar
-from mcqa.findings import details, interval, p_value, percent, subjects, table, verdict, wrong
-from mcqa.question import Question
 
 
 def prediction(scores=(-1.0, -2.0), answer=0, extra=None, **changes):

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import cloudpickle
 import pytest
 
-from mcqa import run_folder, train
-from mcqa.config import Config
-from mcqa.door import compose, open_door
-from mcqa.hooks import Hooks
+from mcqa import train
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.runs.files import write_yaml
+from mcqa.sweep.adapter import Hooks
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_a_study_judges_by_what_steers_its_trials(tree):
 
 def test_a_stored_run_is_read_once_for_all_its_trials(tree, tmp_path):
     stored = changed(tree, optimizer={"learning_rate": 0.125}) | {"seed": 5, "name": "stored"}
-    run_folder.write_yaml(tmp_path / "config.yaml", stored)
+    write_yaml(tmp_path / "config.yaml", stored)
     asked = ["hydra.sweeper.n_trials=3", f"from_run={tmp_path}", "seed=7"]
     given = compose("config", asked[1:])
     assert hooks().complete(given, asked) == []
@@ -138,7 +140,7 @@ def test_the_door_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
     tasks = []
     monkeypatch.setattr("hydra.main", lambda **options: lambda task: lambda: tasks.append(task))
     monkeypatch.setattr("sys.argv", ["train"])
-    open_door("config", Config, train.main)
+    hydra_command("config", Config, train.main)
     tasks[0].hooks.tracker = Told()
     travelled = cloudpickle.loads(cloudpickle.dumps(tasks[0]))
     assert (travelled.hooks.config_name, travelled.hooks.kind, travelled.hooks.tracker) == ("config", Config, None)

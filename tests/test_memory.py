@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mcqa import memory, model
-from mcqa.errors import ConfigError
+from mcqa.config.errors import ConfigError
+from mcqa.models import loading, memory
+from mcqa.models.adapters import adapter_config
 from tests.conftest import configured
 
 YI_34B = memory.Shape(34_388_917_248, 33_470_545_920, 0, 557_858_000, 60, 7168, 20480, 64000)
@@ -24,11 +25,11 @@ def gigabytes(shape, *overrides):
 
 def test_weights_are_counted_from_the_architecture_without_reading_any():
     config, _ = configured([])
-    tokenizer = model.load_tokenizer(config.model, [])
-    loaded = model.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    loaded = loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
     found = memory.shape(config.model, config.peft)
     assert found.weights == loaded.num_parameters()
-    adapted = __import__("peft").get_peft_model(loaded, model.adapter_config(config.peft))
+    adapted = __import__("peft").get_peft_model(loaded, adapter_config(config.peft))
     assert found.adapter == adapted.get_nb_trainable_parameters()[0]
 
 

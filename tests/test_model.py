@@ -4,17 +4,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mcqa import model
-from mcqa.errors import ModelError
+from mcqa.config.errors import ModelError
+from mcqa.models import loading
+from mcqa.models.adapters import adapter_config
+from mcqa.models.from_scratch import new_tokenizer
 from tests.conftest import configured
 
-STARTER = model.ASSETS / "starter"
+STARTER = loading.ASSETS / "starter"
 
 
 def loaded(*overrides):
     config, _ = configured(list(overrides))
-    tokenizer = model.load_tokenizer(config.model, [])
-    return model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed), tokenizer
+    tokenizer = loading.load_tokenizer(config.model, [])
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed), tokenizer
 
 
 def gradient(learner, tokenizer):
@@ -50,7 +52,7 @@ def test_measuring_a_4_bit_base_leaves_the_gradients_of_training_alone():
             with torch.no_grad():
                 base(input_ids=torch.tensor([[5, 6, 7]]))
         torch.manual_seed(0)
-        learner = get_peft_model(base, model.adapter_config(config.peft))
+        learner = get_peft_model(base, adapter_config(config.peft))
         with torch.no_grad():
             for name, parameter in learner.named_parameters():
                 if "lora_B" in name:
@@ -76,12 +78,12 @@ def test_an_adapter_folder_brings_its_base(tmp_path):
 
     config, _ = configured(["peft=lora"])
     base, tokenizer = loaded("peft=lora")
-    adapted = get_peft_model(base, model.adapter_config(config.peft))
+    adapted = get_peft_model(base, adapter_config(config.peft))
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
-    model.save(adapted, tokenizer, tmp_path / "saved", config.hardware)
+    loading.save(adapted, tokenizer, tmp_path / "saved", config.hardware)
     again, _ = loaded("peft=none", "model=local", f"model.path={tmp_path / 'saved'}")
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
@@ -128,7 +130,7 @@ def test_a_damaged_weight_file_is_an_error_for_the_user(tmp_path):
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path):
-    big = model._new_tokenizer(4000, ["some words " * 10, *(f"word{i} other{i * 7}" for i in range(4000))])
+    big = new_tokenizer(4000, ["some words " * 10, *(f"word{i} other{i * 7}" for i in range(4000))])
     big.save_pretrained(str(tmp_path))
     with pytest.raises(ModelError, match="do not belong together"):
         loaded("model=local", "model.path=embedded:starter", f"model.tokenizer={tmp_path}")
@@ -149,17 +151,17 @@ def test_an_adapter_over_4_bit_weights_is_not_parted(tmp_path):
 
 def test_an_architecture_that_transformers_does_not_know_is_an_error_for_the_user():
     config, _ = configured(["+experiment=pretrain_starter"])
-    tokenizer = model.load_tokenizer(config.model, ["some text"])
+    tokenizer = loading.load_tokenizer(config.model, ["some text"])
     odd = replace(config.model, architecture={"model_type": "no_such_model"})
     with pytest.raises(ModelError, match="model.architecture cannot be built"):
-        model.load_model(odd, config.peft, config.hardware, tokenizer, 0)
+        loading.load_model(odd, config.peft, config.hardware, tokenizer, 0)
 
 
 def test_random_weights_follow_the_seed():
     config, _ = configured(["+experiment=pretrain_starter"])
-    tokenizer = model.load_tokenizer(config.model, ["some text"])
+    tokenizer = loading.load_tokenizer(config.model, ["some text"])
     first, same, other = (
-        model.load_model(config.model, config.peft, config.hardware, tokenizer, seed).get_input_embeddings().weight
+        loading.load_model(config.model, config.peft, config.hardware, tokenizer, seed).get_input_embeddings().weight
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, same)
@@ -168,5 +170,5 @@ def test_random_weights_follow_the_seed():
 
 def test_the_fingerprint_of_a_tokenizer_changes_with_what_it_does():
     texts = ["the capital of France is Paris"] * 3
-    one, same, other = (model._new_tokenizer(size, texts) for size in (280, 280, 270))
-    assert model.fingerprint(one) == model.fingerprint(same) != model.fingerprint(other)
+    one, same, other = (new_tokenizer(size, texts) for size in (280, 280, 270))
+    assert loading.fingerprint(one) == loading.fingerprint(same) != loading.fingerprint(other)

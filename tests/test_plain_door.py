@@ -1,7 +1,7 @@
 import pytest
 
-from mcqa.errors import McqaError
-from mcqa.plain_door import open_door
+from mcqa.config.command import plain_command
+from mcqa.config.errors import McqaError
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ def test_stopping_and_mistakes_end_without_a_traceback(error, told):
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        open_door(stopped)
+        plain_command(stopped)
     assert ended.value.code == told

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from mcqa import preemption
-from mcqa.preemption import Watch
-from mcqa.sweep.trial import Preempted
+from mcqa.runs import signals
+from mcqa.runs.signals import Watch
+from mcqa.runs.trial import Preempted
 
 
 def send(number):
@@ -20,7 +20,7 @@ def send(number):
 def test_a_signal_waits_until_somebody_looks(number):
     with Watch() as watch:
         send(number)
-        assert preemption.watch() is watch and watch.asked == number.name
+        assert signals.watch() is watch and watch.asked == number.name
         with pytest.raises(Preempted, match=f"Stopped by {number.name}"):
             watch.check()
 
@@ -34,8 +34,8 @@ def test_a_second_signal_stops_at_once():
 
 
 def test_where_nobody_looks_the_first_one_stops_at_once_too():
-    with Watch(), preemption.patience(patient=False):
-        with preemption.patience():
+    with Watch(), signals.patience(patient=False):
+        with signals.patience():
             pass
         with pytest.raises(Preempted):
             send(signal.SIGTERM)
@@ -44,12 +44,12 @@ def test_where_nobody_looks_the_first_one_stops_at_once_too():
 def test_who_was_asked_before_is_stopped_where_nobody_looks():
     with Watch():
         send(signal.SIGTERM)
-        with pytest.raises(Preempted), preemption.patience(patient=False):
+        with pytest.raises(Preempted), signals.patience(patient=False):
             pytest.fail("went on")
 
 
 def test_the_end_of_a_run_is_not_disturbed():
-    with Watch() as watch, preemption.patience(patient=False):
+    with Watch() as watch, signals.patience(patient=False):
         watch.over()
         send(signal.SIGTERM)
         send(signal.SIGTERM)
@@ -60,7 +60,7 @@ def test_the_handlers_before_are_put_back():
     with Watch():
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)] == before
-    assert preemption.watch().asked is None
+    assert signals.watch().asked is None
 
 
 @pytest.fixture

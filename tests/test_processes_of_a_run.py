@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa import hardware, processes, starting
-from mcqa.errors import ConfigError, ProcessError
-from mcqa.failures import Failure, reported
+from mcqa.config.errors import ConfigError, ProcessError
+from mcqa.models import hardware
+from mcqa.runs import launch, processes
+from mcqa.runs.failures import Failure, reported
 from tests import two_failing
 from tests.conftest import configured
 
@@ -174,7 +175,7 @@ def test_where_the_others_only_waited_the_missing_ones_are_named():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(starting, "GRACE_S", 8.0)
+    monkeypatch.setattr(launch, "GRACE_S", 8.0)
     return tmp_path
 
 

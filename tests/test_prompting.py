@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.config import PromptConfig
-from mcqa.errors import DataError, ModelError
-from mcqa.model import _new_tokenizer
-from mcqa.prompting import Shots, context, continuations, end_of_turn, in_template
-from mcqa.question import Question, reordered
+from mcqa.config.errors import DataError, ModelError
+from mcqa.config.schema import PromptConfig
+from mcqa.data.prompts import Shots, context, continuations, end_of_turn, in_template
+from mcqa.data.question import Question, reordered
+from mcqa.models.from_scratch import new_tokenizer
 
 
 def prompt(style="cloze", **changes):
@@ -146,7 +146,7 @@ def test_without_shots_no_pool_is_needed():
 
 
 def chat(template):
-    tokenizer = _new_tokenizer(300, ["Question: Which is a mammal?"])
+    tokenizer = new_tokenizer(300, ["Question: Which is a mammal?"])
     tokenizer.chat_template = template
     return tokenizer
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.question import Question, reordered
+from mcqa.data.question import Question, reordered
 
 ASKED = Question("q", "Which is a mammal?", ("the trout", "the whale", "the eagle"), 1, "A passage.", "biology", "c")
 

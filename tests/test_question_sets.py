@@ -8,11 +8,13 @@ import pytest
 import yaml
 from hydra import initialize_config_dir
 
-from mcqa import question_sets
-from mcqa.config import ROOT, Config, EvaluateConfig, typed
-from mcqa.door import compose, diagnosis
-from mcqa.errors import ConfigError
-from mcqa.repeating import changed
+from mcqa.config import question_sets
+from mcqa.config.composition import ROOT, compose
+from mcqa.config.diagnosis import diagnosis
+from mcqa.config.errors import ConfigError
+from mcqa.config.schema import Config, EvaluateConfig
+from mcqa.config.validation import typed
+from mcqa.runs.repeat import changed
 
 
 def evaluation(*overrides, name="config", config_dir=None):

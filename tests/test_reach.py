@@ -9,9 +9,10 @@ import datasets
 import huggingface_hub.constants
 import pytest
 
-from mcqa import model, reach
+from mcqa.config.errors import DataError, ModelError
 from mcqa.data import hub
-from mcqa.errors import DataError, ModelError
+from mcqa.data import hub as reach
+from mcqa.models import loading
 from tests.conftest import configured
 
 
@@ -83,7 +84,7 @@ def test_a_model_and_a_question_set_out_of_reach_are_told_with_the_command_that_
     config, _ = configured(["model=qwen3_0_6b", "data=openbookqa"])
     way = f"Its cache {tmp_path} lacks it: .*`python -m mcqa.prefetch` with the same arguments brings it"
     with pytest.raises(ModelError, match=way):
-        model.load_tokenizer(config.model, [])
+        loading.load_tokenizer(config.model, [])
     with pytest.raises(DataError, match=way):
         next(iter(hub.rows(config.data, "train")))
 
@@ -91,7 +92,7 @@ def test_a_model_and_a_question_set_out_of_reach_are_told_with_the_command_that_
 def test_a_folder_is_read_without_asking(address, tmp_path):
     address.close()
     config, _ = configured(["model=starter"])
-    assert len(model.load_tokenizer(config.model, [])) > 0
+    assert len(loading.load_tokenizer(config.model, [])) > 0
     with pytest.raises(ModelError, match="cannot be loaded"):
-        model.load_tokenizer(replace(config.model, path=str(tmp_path)), [])
+        loading.load_tokenizer(replace(config.model, path=str(tmp_path)), [])
     assert "HF_HUB_OFFLINE" not in os.environ

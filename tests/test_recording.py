@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from mcqa import recording, run_folder
-from mcqa.sweep.trial import Preempted
+from mcqa.runs import files, record, run_folder
+from mcqa.runs.trial import Preempted
 from tests.conftest import configured
 from tests.test_studied import trial_in
 
@@ -24,36 +24,36 @@ def begun(small):
 
 def test_outside_of_the_training_a_signal_stops_a_run_at_once_and_says_how_it_goes_on(small):
     config, tree, folder = begun(small)
-    with pytest.raises(Preempted) as stopped, recording.open_run(config, tree, folder):
+    with pytest.raises(Preempted) as stopped, record.open_run(config, tree, folder):
         stop()
         pytest.fail("went on")
     assert str(stopped.value) == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
-    result = run_folder.read_json(folder / "result.json")
+    result = files.read_json(folder / "result.json")
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
 
 
 def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
     config, tree, folder = begun(small)
-    monkeypatch.setattr(recording.tracking, "send_unsent", lambda *args: stop())
-    with pytest.raises(Preempted), recording.open_run(config, tree, folder):
+    monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
+    with pytest.raises(Preempted), record.open_run(config, tree, folder):
         pytest.fail("went on")
-    assert run_folder.read_json(folder / "result.json")["status"] == "preempted"
+    assert files.read_json(folder / "result.json")["status"] == "preempted"
 
 
 def test_a_result_of_an_earlier_start_holds_no_longer_once_the_run_goes_on(small):
     config, tree, folder = begun(small)
-    run_folder.write_json(folder / "result.json", {"status": "preempted"})
-    with recording.open_run(config, tree, folder):
+    files.write_json(folder / "result.json", {"status": "preempted"})
+    with record.open_run(config, tree, folder):
         assert not (folder / "result.json").exists()
 
 
 def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypatch):
     config, tree, folder = begun(small)
-    write = run_folder.write_json
-    monkeypatch.setattr(run_folder, "write_json", lambda *args: (stop(), stop(), write(*args)))
-    with recording.open_run(config, tree, folder):
+    write = files.write_json
+    monkeypatch.setattr(files, "write_json", lambda *args: (stop(), stop(), write(*args)))
+    with record.open_run(config, tree, folder):
         pass
-    assert run_folder.read_json(folder / "result.json")["status"] == "complete"
+    assert files.read_json(folder / "result.json")["status"] == "complete"
 
 
 def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
@@ -61,16 +61,16 @@ def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
     trial = trial_in(tmp_path)
     config, tree = configured(small)
     for name in ("config", "overrides"):
-        run_folder.write_yaml(trial.folder / f"{name}.yaml", tree)
+        files.write_yaml(trial.folder / f"{name}.yaml", tree)
     seen = []
 
     def requeue(number, frame):
-        seen.append(run_folder.read_json(trial.folder / "result.json"))
+        seen.append(files.read_json(trial.folder / "result.json"))
         raise SystemExit(-1)
 
     before = signal.signal(signal.SIGUSR2, requeue)
     try:
-        with pytest.raises(SystemExit), recording.open_run(config, tree, trial.folder, trial):
+        with pytest.raises(SystemExit), record.open_run(config, tree, trial.folder, trial):
             stop(signal.SIGUSR2)
     finally:
         signal.signal(signal.SIGUSR2, before)
@@ -82,4 +82,4 @@ def test_what_is_optional_does_not_swallow_a_request_to_stop():
         raise Preempted("Stopped by SIGTERM.")
 
     with pytest.raises(Preempted):
-        recording.optional("A picture", draw)
+        record.optional("A picture", draw)

@@ -1,7 +1,7 @@
 """A stored configuration once more."""
 
-from mcqa.door import compose
-from mcqa.repeating import changed
+from mcqa.config.composition import compose
+from mcqa.runs.repeat import changed
 
 
 def test_the_command_line_changes_a_stored_tree_by_whole_groups_and_by_keys():

@@ -10,12 +10,14 @@ import signal
 import pytest
 import torch
 
-from mcqa import checkpoints, preemption, resumable, run_folder, starting, trainer
-from mcqa.errors import ProcessError, TrainingError
-from mcqa.preemption import Watch
-from mcqa.sweep.trial import Preempted
-from mcqa.tracking.spool import Spool
-from mcqa.tracking.tracker import Tracker
+from mcqa.config.errors import ProcessError, TrainingError
+from mcqa.runs import launch, signals
+from mcqa.runs.files import write_yaml
+from mcqa.runs.signals import Watch
+from mcqa.runs.tracking.spool import Spool
+from mcqa.runs.tracking.tracker import Tracker
+from mcqa.runs.trial import Preempted
+from mcqa.training import checkpoints, resume, trainer
 from tests.conftest import configured
 from tests.test_trainer import built
 
@@ -121,7 +123,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
     kind, every, moments, small, tmp_path, monkeypatch
 ):
     overrides = [*small, *OVERRIDES, *kind, f"objective.checkpoint_every_min={every}"]
-    monkeypatch.setattr(resumable, "SHARE", 1.0)  # after every update, however long it takes
+    monkeypatch.setattr(resume, "SHARE", 1.0)  # after every update, however long it takes
     weights, log = straight(overrides, tmp_path / "straight")
     draw = random.Random(1)
     for name in moments:
@@ -239,9 +241,9 @@ def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_words(
          "objective.max_steps=3", "evaluation.limit=4"]
     )  # fmt: skip
     (tmp_path / "full").write_text(rank)
-    run_folder.write_yaml(tmp_path / "config.yaml", tree)
+    write_yaml(tmp_path / "config.yaml", tree)
     with pytest.raises(ProcessError, match="No space left"):
-        starting.start("tests.two_saving", config.hardware, tree, tmp_path)
+        launch.start("tests.two_saving", config.hardware, tree, tmp_path)
     told = json.loads((tmp_path / "result.json").read_text())["error"]
     assert "No space left" in told and "checkpoint-1 is the last one" in told and ("rank 1" in told) == (rank == "1")
     assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
@@ -270,7 +272,7 @@ def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
         return commit(folder, step)
 
     monkeypatch.setattr(checkpoints, "commit", stalling)
-    monkeypatch.setattr(resumable, "WAITS_S", (0, 0))
+    monkeypatch.setattr(resume, "WAITS_S", (0, 0))
     learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
     trainer.train(learner)
     assert not stalls and checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
@@ -288,8 +290,8 @@ def test_an_error_that_is_none_of_the_disk_s_is_told_as_it_is(small, tmp_path, m
 
 def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(resumable.time, "monotonic", lambda: now[0])
-    saves = resumable.Saves(60)
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
+    saves = resume.Saves(60)
     assert not saves.due()
     now[0] = 60
     assert saves.due()
@@ -297,11 +299,11 @@ def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(
     assert not saves.due()
     now[0] = 190
     assert saves.due()
-    assert not resumable.Saves(None).due()
+    assert not resume.Saves(None).due()
 
 
 def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(resumable, "SHARE", 1.0)
+    monkeypatch.setattr(resume, "SHARE", 1.0)
     overrides = [*small, "objective.max_steps=5", "evaluation.every=1/epoch", "objective.checkpoint_every_min=1e-9"]
     learner, *_ = built([*overrides, "objective.save_total_limit=4"], tmp_path)
     trainer.train(learner)
@@ -309,4 +311,4 @@ def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeyp
     assert names == ["checkpoint-2", "checkpoint-3", "checkpoint-4", "checkpoint-5"]
     unlogged = json.loads((tmp_path / "checkpoints" / "checkpoint-3" / "unlogged_0.json").read_text())
     assert unlogged["logged"] == 1 and unlogged["loss"] > 0
-    assert preemption.watch().asked is None
+    assert signals.watch().asked is None

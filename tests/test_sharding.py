@@ -14,8 +14,12 @@ import torch
 from safetensors.torch import load_file
 from two_trainings import ADAPTED, CASES, MEASURED, RESUMED
 
-from mcqa import model, processes, run_folder, sharding, starting, train
-from mcqa.config import Config, typed
+from mcqa import train
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.models import loading, sharding
+from mcqa.runs import launch, processes
+from mcqa.runs.files import read_json, read_yaml, write_yaml
 from tests.conftest import configured, smaller
 
 OF_ALL = [
@@ -34,8 +38,8 @@ OF_ALL = [
 def prepared(folder, overrides):
     config, tree = configured(overrides)
     folder.mkdir(parents=True)
-    run_folder.write_yaml(folder / "config.yaml", tree)
-    run_folder.write_yaml(folder / "overrides.yaml", overrides)
+    write_yaml(folder / "config.yaml", tree)
+    write_yaml(folder / "overrides.yaml", overrides)
     return config, tree, folder
 
 
@@ -50,15 +54,15 @@ def folders(questions_folder, tmp_path_factory):
         overrides = [*common, "hardware=cpu_processes", *(f"{key}={value}" for key, value in wanted.items())]
         config, tree, _ = prepared(folder / name, overrides)
     for name, of in MEASURED.items():
-        stored = run_folder.read_yaml(folder / of / "config.yaml")
+        stored = read_yaml(folder / of / "config.yaml")
         machine = tree["hardware"] | {"strategy": name.split()[0]}
         asked = {"run": str(folder / of), "splits": ["dev", "test"], "hardware": machine}
         (folder / name).mkdir()
-        run_folder.write_yaml(folder / name / "config.yaml", stored | asked)
-        run_folder.write_yaml(folder / name / "overrides.yaml", [])
+        write_yaml(folder / name / "config.yaml", stored | asked)
+        write_yaml(folder / name / "overrides.yaml", [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parent), *sys.path]))
-        starting.start("two_trainings", config.hardware, tree, folder)
+        launch.start("two_trainings", config.hardware, tree, folder)
     return folder
 
 
@@ -89,7 +93,7 @@ def test_every_update_has_the_loss_and_gradient_that_one_process_finds(folders, 
 
 @pytest.mark.parametrize("name", ALL)
 def test_base_and_trained_model_are_measured_as_by_one_process(folders, name):
-    one, two = (run_folder.read_json(folders / each / "result.json") for each in (alone(name), name))
+    one, two = (read_json(folders / each / "result.json") for each in (alone(name), name))
     assert two["status"] == "complete"
     assert two["metrics"] == pytest.approx(one["metrics"], abs=2e-3)
 
@@ -104,14 +108,14 @@ def test_what_is_saved_is_one_ordinary_model_with_the_weights_of_one_process(fol
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_finished_run_is_measured_as_by_one_process(folders, name):
-    one, two = (run_folder.read_json(folders / each / "result.json") for each in (MEASURED[name], name))
+    one, two = (read_json(folders / each / "result.json") for each in (MEASURED[name], name))
     assert two["status"] == "complete" and {"dev/loss", "test/acc"} <= two["metrics"].keys()
     assert two["metrics"] == pytest.approx({key: one["metrics"][key] for key in two["metrics"]}, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_while_measuring_each_process_has_its_part_of_the_weights_and_one_alone_reads_them(folders, name):
-    first, second = (run_folder.read_json(folders / name / f"numbers{rank}.json") for rank in range(2))
+    first, second = (read_json(folders / name / f"numbers{rank}.json") for rank in range(2))
     if name == "zero2 measures":
         assert first == second == dict.fromkeys(first, first["whole"])
         return
@@ -122,11 +126,11 @@ def test_while_measuring_each_process_has_its_part_of_the_weights_and_one_alone_
 
 @pytest.mark.parametrize("name", ["zero3", "fsdp2 adapter"])
 def test_a_saved_model_loads_in_one_process(folders, name):
-    config = typed(run_folder.read_yaml(folders / alone(name) / "config.yaml"), Config)
+    config = typed(read_yaml(folders / alone(name) / "config.yaml"), Config)
 
     saved = replace(config.model, path=str(folders / name / "model"))
-    tokenizer = model.load_tokenizer(saved, [])
-    loaded = model.load_model(saved, config.peft, config.hardware, tokenizer, 0)
+    tokenizer = loading.load_tokenizer(saved, [])
+    loaded = loading.load_model(saved, config.peft, config.hardware, tokenizer, 0)
     assert sharding.parameters(loaded) > 1e6
 
 

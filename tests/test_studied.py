@@ -6,15 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcqa import repeating, run_folder, train
-from mcqa.config import Config, typed
-from mcqa.door import compose, open_door
+from mcqa import train
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.data.question import Question
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
-from mcqa.question import Question
-from mcqa.studied import Reports, base_predictions
-from mcqa.sweep.mailbox import Mailbox
-from mcqa.sweep.trial import Pruned, Trial
+from mcqa.runs import repeat
+from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.runs.mailbox import Mailbox
+from mcqa.runs.trial import Pruned, Trial
+from mcqa.training.as_trial import Reports, base_predictions
 from tests.conftest import configured, smaller
 
 ADAPTERS = ("adapter_model.safetensors", "model.safetensors", "optimizer.pt")
@@ -111,10 +115,10 @@ class Stopping(Trial):
 def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path):
     trial = Stopping(trial_in(tmp_path).folder)
     config, composed = configured([*small, "objective.max_steps=4"])
-    run_folder.write_yaml(trial.folder / "config.yaml", composed)
-    run_folder.write_yaml(trial.folder / "overrides.yaml", small)
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
     train.run(config, composed, trial.folder, trial)
-    result = run_folder.read_json(trial.folder / "result.json")
+    result = read_json(trial.folder / "result.json")
     assert (result["status"], result["value"]) == ("pruned", trial.last_reported())
     assert [report.point for report in Mailbox(trial.folder).reports()] == [8]
     assert "base/dev/acc" in result["metrics"] and "dev/acc" not in result["metrics"]
@@ -127,8 +131,8 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
     config, composed = configured(
         [*small, "hardware=cpu_processes", "objective.max_steps=500", "objective.epochs=null"]
     )
-    run_folder.write_yaml(trial.folder / "config.yaml", composed)
-    run_folder.write_yaml(trial.folder / "overrides.yaml", small)
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
     monkeypatch.setenv("MCQA_TRIAL", str(trial.folder))
     ended = threading.Event()
 
@@ -142,7 +146,7 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
         train.run(config, composed, trial.folder, trial)  # and ends, for it waits for both
     finally:
         ended.set()
-    result = run_folder.read_json(trial.folder / "result.json")
+    result = read_json(trial.folder / "result.json")
     assert (result["status"], result["error"], result["value"]) == ("pruned", None, trial.last_reported())
     assert 1 <= len(box.reports()) < 500
     assert not weights(trial.folder)
@@ -152,8 +156,8 @@ def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
     trial = Stopping(trial_in(tmp_path).folder)
     trial.raises = KeyboardInterrupt()
     config, composed = configured(small)
-    run_folder.write_yaml(trial.folder / "config.yaml", composed)
-    run_folder.write_yaml(trial.folder / "overrides.yaml", small)
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
     with pytest.raises(KeyboardInterrupt):
         train.run(config, composed, trial.folder, trial)
     box = Mailbox(trial.folder)
@@ -172,7 +176,7 @@ def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
 def run_door(monkeypatch, *arguments):
     with monkeypatch.context() as command:
         command.setattr(sys, "argv", ["mcqa.train", *arguments])
-        open_door("config", Config, train.main)
+        hydra_command("config", Config, train.main)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +194,7 @@ def study(questions_folder, tmp_path_factory):
 
 
 def results(study):
-    return [run_folder.read_json(study / "trials" / str(number) / "result.json") for number in range(2)]
+    return [read_json(study / "trials" / str(number) / "result.json") for number in range(2)]
 
 
 def test_trials_measure_dev_and_never_test_and_keep_no_weights(study):
@@ -206,7 +210,7 @@ def test_trials_measure_dev_and_never_test_and_keep_no_weights(study):
 
 
 def test_trial_0_is_the_default_configuration(study):
-    rates = [run_folder.read_yaml(study / "trials" / str(n) / "config.yaml")["optimizer"] for n in range(2)]
+    rates = [read_yaml(study / "trials" / str(n) / "config.yaml")["optimizer"] for n in range(2)]
     default = compose("config", ["+experiment=smoke"])["optimizer"]
     assert rates[0]["learning_rate"] == default["learning_rate"] != rates[1]["learning_rate"]
 
@@ -216,7 +220,7 @@ def test_a_study_leaves_a_page_that_needs_no_network_and_its_tables(study):
     assert "dev/acc" in page and "optimizer.learning_rate" in page and "smoke-smoke" in page
     assert 'src="http' not in page
     best = max(results(study), key=lambda result: result["value"])["value"]
-    answer = run_folder.read_yaml(study / "optimization_results.yaml")
+    answer = read_yaml(study / "optimization_results.yaml")
     assert answer["best_value"] == best and "optimizer.learning_rate" in answer["best_params"]
     assert len((study / "trials.csv").read_text().splitlines()) == 3
 
@@ -240,16 +244,16 @@ def test_mlflow_has_the_study_and_below_it_its_trials(study):
 
 def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
     folder = study / "trials" / "1"
-    mlflow_id = run_folder.read_json(folder / "tracking.json")["run_id"]
-    stored = run_folder.read_yaml(folder / "config.yaml")
+    mlflow_id = read_json(folder / "tracking.json")["run_id"]
+    stored = read_yaml(folder / "config.yaml")
     outputs = f"outputs={study.parents[1]}"
     for reference in (str(folder), mlflow_id):
         overrides = [f"from_run={reference}", outputs, "seed=7"]
-        again = repeating.repeated(compose("config", overrides), overrides)
+        again = repeat.repeated(compose("config", overrides), overrides)
         assert again == stored | {"seed": 7, "from_run": reference}
     run_door(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()
-    result = run_folder.read_json(run / "result.json")
+    result = read_json(run / "result.json")
     assert result["metrics"]["dev/acc"] == results(study)[1]["value"] and result["metrics"]["test/n"] == 16
     assert weights(run / "model")
     (shared,) = (study / "shared").glob("base_dev-*.jsonl")  # what the trials shared is what a run measures itself
@@ -258,9 +262,9 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
 
 def test_best_yaml_is_the_best_trial_as_an_experiment(study, monkeypatch, tmp_path):
     best = max(range(2), key=lambda number: (results(study)[number]["value"], -number))
-    stored = run_folder.read_yaml(study / "trials" / str(best) / "config.yaml")
+    stored = read_yaml(study / "trials" / str(best) / "config.yaml")
     again = compose("config", ["+experiment=best", f"outputs={stored['outputs']}"], config_dir=str(study))
     assert again == stored and typed(again, Config)
     run_door(monkeypatch, "--config-dir", str(study), "+experiment=best", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()
-    assert run_folder.read_json(run / "result.json")["metrics"]["dev/acc"] == results(study)[best]["value"]
+    assert read_json(run / "result.json")["metrics"]["dev/acc"] == results(study)[best]["value"]

@@ -22,12 +22,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from mcqa.config import TrackingConfig
-from mcqa.tracking import open_tracker, redact, send_run, send_unsent
-from mcqa.tracking import sender as sending
-from mcqa.tracking import tracker as tracking
-from mcqa.tracking.redaction import without_secrets
-from mcqa.tracking.spool import Spool, this_process
+from mcqa.config.schema import TrackingConfig
+from mcqa.runs.tracking import open_tracker, redact, send_run, send_unsent, sender
+from mcqa.runs.tracking import tracker as tracking
+from mcqa.runs.tracking.redaction import without_secrets
+from mcqa.runs.tracking.spool import Spool, this_process
 
 FORK = multiprocessing.get_context("fork")  # children share MLflow's import, which takes seconds
 
@@ -35,7 +34,7 @@ FORK = multiprocessing.get_context("fork")  # children share MLflow's import, wh
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     folder = tmp_path_factory.mktemp("template")
-    sending.load_mlflow()
+    sender.load_mlflow()
     client(folder).get_experiment_by_name("mcqa")
     return folder / "mlflow.db"
 
@@ -90,7 +89,7 @@ def warnings_in(caplog):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(sending, "REQUEST_S", 1.0)
+    monkeypatch.setattr(sender, "REQUEST_S", 1.0)
     monkeypatch.setattr(tracking, "PATIENCE_S", 1.0)
 
 
@@ -210,7 +209,7 @@ def three_gpus(monkeypatch):
 
 @pytest.mark.parametrize(("visible", "handles"), [("3,GPU-5", [3, "GPU-5"]), ("1", [1]), ("", [0, 1, 2])])
 def test_only_visible_gpus_are_measured(monkeypatch, three_gpus, visible, handles):
-    from mcqa.tracking import system
+    from mcqa.runs.tracking import system
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert system._visible_gpus() == handles
@@ -220,7 +219,7 @@ def test_system_metrics_have_mlflows_names_and_values(monkeypatch, three_gpus):
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
-    from mcqa.tracking.system import SystemMetrics
+    from mcqa.runs.tracking.system import SystemMetrics
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     theirs = {}
@@ -431,7 +430,7 @@ def test_a_locked_database_delays_a_run_by_its_patience_only(outputs, caplog, im
 
 def test_a_run_waits_longer_after_each_failure(tmp_path, monkeypatch, caplog):
     attempts = []
-    monkeypatch.setattr(sending.Sender, "send", lambda self: attempts.append(time.monotonic()))
+    monkeypatch.setattr(sender.Sender, "send", lambda self: attempts.append(time.monotonic()))
     monkeypatch.setattr(tracking, "PAUSE_S", 0.2)
     monkeypatch.setattr(tracking, "SEND_EVERY_S", 0.01)
     tracker = tracker_in(tmp_path)
@@ -556,7 +555,7 @@ def test_a_killed_run_is_marked_once_its_process_is_gone(outputs):
 
 def test_an_unfinished_run_of_another_host_is_left_alone(tmp_path):
     Spool(tmp_path / "runs/arc/u1").start("arc", {}, {})
-    sending.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
+    sender.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
     pretend_owner(tmp_path, host="elsewhere", pid=2**22 + 1)
     send_unsent(config(), tmp_path)
     assert [event["event"] for event in events(tmp_path)] == ["start"]
@@ -572,7 +571,7 @@ def test_only_one_process_sends_what_others_left(tmp_path):
     from filelock import FileLock
 
     a_whole_run(tmp_path, name="none")
-    sending.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
+    sender.Sender(config(), tmp_path / "runs/arc/u1", tmp_path).position.save(tmp_path / "runs/arc/u1")
     pretend_owner(tmp_path, pid=2**22 + 1)
     with FileLock(tmp_path / ".unsent.lock"):
         send_unsent(config(), tmp_path)
@@ -598,7 +597,7 @@ def test_six_processes_share_a_fresh_database(tmp_path):
 
 
 def test_importing_the_tracker_is_instant():
-    script = "import sys, mcqa.tracking; sys.exit('mlflow' in sys.modules or 'filelock' in sys.modules)"
+    script = "import sys, mcqa.runs.tracking; sys.exit('mlflow' in sys.modules or 'filelock' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -5,13 +5,12 @@ import shutil
 import pytest
 import yaml
 
-from mcqa.sweep.events import Outcome
-from mcqa.tracking import open_tracker
-from mcqa.tracking import sender as sending
-from mcqa.tracking import study as studies
-from mcqa.tracking.sender import Sender
-from mcqa.tracking.spool import Spool
-from mcqa.tracking.study import StudyTracker
+from mcqa.runs.tracking import open_tracker, sender
+from mcqa.runs.tracking.sender import Sender
+from mcqa.runs.tracking.spool import Spool
+from mcqa.sweep import mlflow
+from mcqa.sweep.controller.events import Outcome
+from mcqa.sweep.mlflow import StudyTracker
 from tests.test_tracking import all_runs, client, config, warnings_in
 
 COMPLETE = Outcome("complete", (0.5,), None)
@@ -20,7 +19,7 @@ COMPLETE = Outcome("complete", (0.5,), None)
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     folder = tmp_path_factory.mktemp("template")
-    sending.load_mlflow()
+    sender.load_mlflow()
     client(folder).get_experiment_by_name("mcqa")
     return folder / "mlflow.db"
 
@@ -109,7 +108,7 @@ def test_a_trial_that_died_before_it_could_say_anything_has_a_run_with_its_param
 
 
 def test_a_study_and_a_trial_that_are_resumed_go_on_in_their_own_runs(outputs, monkeypatch):
-    monkeypatch.setattr(studies, "SEND_EVERY_S", 0.0)
+    monkeypatch.setattr(mlflow, "SEND_EVERY_S", 0.0)
     first, folder = controller(outputs), trial(outputs, 0)
     says(folder, outputs, 1.5, 1)
     first.tick([folder])
@@ -131,7 +130,7 @@ def test_running_trials_are_shown_now_and_then_and_not_in_every_round(outputs):
     says(folder, outputs, 1.5, 1)
     tracker.tick([folder])
     assert len(all_runs(outputs)) == 1
-    tracker.sent -= studies.SEND_EVERY_S
+    tracker.sent -= mlflow.SEND_EVERY_S
     tracker.tick([folder])
     assert len(all_runs(outputs)) == 2
     tracker.finish(True, {}, {})

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcqa import run_folder, train, trainer
-from mcqa.config import ROOT
-from mcqa.door import compose
-from mcqa.errors import ConfigError, DataError, ModelError, TrainingError
+from mcqa import train
+from mcqa.config.composition import ROOT, compose
+from mcqa.config.errors import ConfigError, DataError, ModelError, TrainingError
+from mcqa.runs import run_folder
+from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.training import trainer
 from tests.conftest import configured, trained
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -85,7 +87,7 @@ def test_a_run_leaves_everything_in_its_folder(small):
         assert names <= result["metrics"].keys()
     assert result["seconds"] > 0
     assert result["peak_memory_bytes"] > 1e8
-    environment = run_folder.read_json(folder / "environment.json")
+    environment = read_json(folder / "environment.json")
     assert environment["fingerprints"].keys() == {"train", "dev", "test", "tokenizer"}
     assert environment["packages"]["transformers"]
     line = json.loads((folder / "predictions" / "test.jsonl").read_text().splitlines()[0])
@@ -123,7 +125,7 @@ def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):
                 "objective.max_steps=5",
             ]
         )
-    result = run_folder.read_json(newest(tmp_path / "outputs", "run") / "result.json")
+    result = read_json(newest(tmp_path / "outputs", "run") / "result.json")
     assert result["status"] == "failed"
     assert result["error"] == str(raised.value)
 
@@ -198,7 +200,7 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     assert first.returncode == 1
     assert told.splitlines()[-1] == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
     assert "Traceback" not in told
-    result = run_folder.read_json(folder / "result.json")
+    result = read_json(folder / "result.json")
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
 
     second = started([f"resume={folder}"])
@@ -211,7 +213,7 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     third = started([f"resume={folder}"])
     _, told = third.communicate()
     assert third.returncode == 0, told
-    result = run_folder.read_json(folder / "result.json")
+    result = read_json(folder / "result.json")
     assert result["status"] == "complete"
     assert (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns == base
 
@@ -234,7 +236,7 @@ def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(sm
     (folder / "result.json").unlink()
     monkeypatch.setattr(trainer.MeasuringTrainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
     train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
-    again = run_folder.read_json(folder / "result.json")
+    again = read_json(folder / "result.json")
     assert again["status"] == "complete"
     assert again["metrics"] == pytest.approx(result["metrics"], abs=1e-6)
 
@@ -242,9 +244,9 @@ def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(sm
 def test_a_run_is_not_resumed_on_other_questions(small, questions_folder, tmp_path):
     folder, _ = trained(small)
     (folder / "result.json").unlink()
-    tree = run_folder.read_yaml(folder / "config.yaml")
+    tree = read_yaml(folder / "config.yaml")
     tree["data"]["path"] = str(shutil.copytree(questions_folder, tmp_path / "changed"))
-    run_folder.write_yaml(folder / "config.yaml", tree)
+    write_yaml(folder / "config.yaml", tree)
     lines = (tmp_path / "changed" / "test.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "changed" / "test.jsonl").write_text("".join(reversed(lines)))
     with pytest.raises(DataError, match="began on other questions"):
@@ -252,7 +254,7 @@ def test_a_run_is_not_resumed_on_other_questions(small, questions_folder, tmp_pa
 
 
 def test_a_run_that_is_still_at_work_is_not_resumed(small, tmp_path):
-    from mcqa import tracking
+    from mcqa.runs import tracking
 
     config, tree = configured(small)
     folder = run_folder.create(config.outputs, config.name, tree, small)
@@ -271,7 +273,7 @@ def test_an_adapter_is_no_base_to_train(small):
 
 def test_what_is_left_out_is_listed_in_a_file(small):
     folder, _ = trained([*small, "objective.max_length=28"])
-    assert run_folder.read_json(folder / "left_out.json")["too_long"]
+    assert read_json(folder / "left_out.json")["too_long"]
 
 
 @pytest.mark.parametrize("argument", ["loss_type=foo", "hub_strategy=foo"])
@@ -347,7 +349,7 @@ def written_as_published(folder, data, files):
 
 
 def test_dry_run_ends_with_an_error_where_the_weights_cannot_fit(small, capsys, monkeypatch):
-    monkeypatch.setattr("mcqa.memory.available", lambda machine: 1e6)
+    monkeypatch.setattr("mcqa.models.memory.available", lambda machine: 1e6)
     config, tree = configured([*small, "dry_run=true", "peft=none"])
     with pytest.raises(ConfigError, match="weights, gradients and optimizer state alone"):
         train.preview(config, tree)

@@ -9,9 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa import encoding, model, optim, trainer
+from mcqa.config.errors import TrainingError
+from mcqa.data import tokens
 from mcqa.data.loading import load
-from mcqa.errors import TrainingError
+from mcqa.models import loading
+from mcqa.models.adapters import adapter_config
+from mcqa.training import arguments, trainer
+from mcqa.training.arguments import sft_config
+from mcqa.training.callbacks import Reporting
+from mcqa.training.updates import evaluation_points, questions_seen, total_updates
 from tests.conftest import configured
 
 
@@ -19,10 +25,10 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     """A trainer on the embedded model, with everything it was built from."""
     config, _ = configured(overrides)
     data = load(config.data)
-    tokenizer = model.load_tokenizer(config.model, [])
-    training = encoding.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
-    base = model.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
-    adapter = model.adapter_config(config.peft)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    training = tokens.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
+    base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    adapter = adapter_config(config.peft)
     return trainer.build(config, base, adapter, tokenizer, training, folder, measure, observers), training, tokenizer
 
 
@@ -53,7 +59,7 @@ def batches_of(size, every="1/epoch", max_steps=None, epochs=None):
 
 
 def points(every, examples, batch_size, max_steps=None, epochs=None):
-    return trainer.evaluation_points(batches_of(batch_size, every, max_steps, epochs), examples)
+    return evaluation_points(batches_of(batch_size, every, max_steps, epochs), examples)
 
 
 @given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 200), st.integers(1, 10))
@@ -77,24 +83,24 @@ def test_whatever_the_batch_size_dev_is_measured_at_the_same_numbers_of_question
         assert set(found.values()) <= set(one_by_one.values())
         for update, point in found.items():
             config = batches_of(batch_size, epochs=2)
-            assert trainer.questions_seen(config, examples, update - 1) < point
-            assert trainer.questions_seen(config, examples, update) >= point
+            assert questions_seen(config, examples, update - 1) < point
+            assert questions_seen(config, examples, update) >= point
 
 
 def test_epochs_and_max_steps_end_the_training_whichever_comes_first(small):
     config, _ = configured([*small, "objective.max_steps=null", "objective.epochs=3"])
-    assert trainer.updates(config, 40) == 15
+    assert total_updates(config, 40) == 15
     config, _ = configured([*small, "objective.max_steps=4", "objective.epochs=3"])
-    assert trainer.updates(config, 40) == 4
+    assert total_updates(config, 40) == 4
     config, _ = configured([*small, "objective.max_steps=100", "objective.epochs=null"])
-    assert trainer.updates(config, 40) == 100
+    assert total_updates(config, 40) == 100
 
 
 def test_warm_up_takes_its_share_of_the_updates(small):
     scheduler = configured([*small, "scheduler.warmup_ratio=0.1"])[0].scheduler
-    assert optim.warmup_steps(scheduler, 50) == 5
-    assert optim.warmup_steps(scheduler, 3) == 1
-    assert optim.warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
+    assert arguments.warmup_steps(scheduler, 50) == 5
+    assert arguments.warmup_steps(scheduler, 3) == 1
+    assert arguments.warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
@@ -218,7 +224,7 @@ class StopAt(trainer.TrainerCallback):
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 def test_a_loss_or_gradient_that_is_not_a_number_stops_the_training_with_the_usual_causes(name):
-    reporting = trainer.Reporting([], SimpleNamespace(questions=0, tokens=0, places=0))
+    reporting = Reporting([], SimpleNamespace(questions=0, tokens=0, places=0))
     logs = {"loss": 1.0, "grad_norm": 1.0, "learning_rate": 0.5} | {name: math.nan}
     with pytest.raises(TrainingError, match=r"is nan after 7 updates.*learning_rate too high"):
         reporting.on_log(None, SimpleNamespace(global_step=7), None, logs)
@@ -251,7 +257,7 @@ def test_adapters_over_4_bit_weights_are_trained_in_single_precision(small, tmp_
 
 def test_own_arguments_reach_the_training_loop(small):
     config, _ = configured([*small, "+objective.trainer_args.neftune_noise_alpha=5", "optimizer.max_grad_norm=0.3"])
-    args = trainer.arguments(config, Path("unused"), 40)
+    args = sft_config(config, Path("unused"), 40)
     assert args.neftune_noise_alpha == 5
     assert args.max_grad_norm == 0.3
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 8

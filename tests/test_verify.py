@@ -6,7 +6,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from mcqa import resumable, starting, trainer, verified, verify
+from mcqa import verify
+from mcqa.runs import launch
+from mcqa.training import resume, trainer, verification
 from tests.conftest import configured
 
 LITTLE = ["optimizer.batch_size=4", "peft.dropout=0.1"]
@@ -19,7 +21,7 @@ def console():
 
 def test_a_resumed_training_is_shown_to_equal_one_that_was_not_stopped(small, tmp_path, console):
     config, _ = configured([*small, *LITTLE])
-    assert verified.resume(config, tmp_path, console)
+    assert verification.resume(config, tmp_path, console)
     shown = console.export_text()
     assert "stopped after update 4, resumed from the checkpoint after update 3" in shown
     assert "A resumed training equals one that was not stopped (relative difference 0.0e+00" in shown
@@ -27,9 +29,9 @@ def test_a_resumed_training_is_shown_to_equal_one_that_was_not_stopped(small, tm
 
 
 def test_a_training_that_is_not_resumed_right_is_shown_to_differ(small, tmp_path, console, monkeypatch):
-    monkeypatch.setattr(resumable.Resumable, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
+    monkeypatch.setattr(resume.Resumable, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
     config, _ = configured([*small, *LITTLE])
-    assert not verified.resume(config, tmp_path, console)
+    assert not verification.resume(config, tmp_path, console)
     assert "It does not hold" in console.export_text()
 
 
@@ -37,13 +39,13 @@ def test_a_training_that_is_not_resumed_right_is_shown_to_differ(small, tmp_path
 def test_sums_over_more_than_two_processes_may_be_rounded_otherwise(processes, held, small, console):
     hardware = ["hardware=cpu_processes", f"hardware.devices={processes}", "optimizer.batch_size=6"]
     config, _ = configured([*small, *hardware])
-    one, other = (verified.Training({1: {}}, {"a": torch.tensor([weight])}) for weight in (1.0, 1.0 + 1e-6))
-    assert verified._compared(one, other, config, console) == held
+    one, other = (verification.Training({1: {}}, {"a": torch.tensor([weight])}) for weight in (1.0, 1.0 + 1e-6))
+    assert verification._compared(one, other, config, console) == held
 
 
 def test_micro_batches_are_shown_to_add_up(small, tmp_path, console):
     config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
-    assert verified.accumulation(config, tmp_path, console)
+    assert verification.accumulation(config, tmp_path, console)
     assert "4 of 2" in console.export_text()
 
 
@@ -57,14 +59,14 @@ def test_micro_batches_that_do_not_add_up_are_shown_to_differ(small, tmp_path, c
         ),
     )
     config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
-    assert not verified.accumulation(config, tmp_path, console)
+    assert not verification.accumulation(config, tmp_path, console)
 
 
 def test_tensors_that_are_missing_or_not_numbers_differ():
     one = {"a": torch.ones(2)}
-    assert verified._furthest(one, {})[0] == float("inf")
-    assert verified._furthest(one, {"a": torch.tensor([1.0, float("nan")])})[0] == float("inf")
-    assert verified._furthest(one, {"a": torch.tensor([1.0, 0.5])}) == (0.5, " in a")
+    assert verification._furthest(one, {})[0] == float("inf")
+    assert verification._furthest(one, {"a": torch.tensor([1.0, float("nan")])})[0] == float("inf")
+    assert verification._furthest(one, {"a": torch.tensor([1.0, 0.5])}) == (0.5, " in a")
 
 
 # --- the door
@@ -81,7 +83,7 @@ def door(monkeypatch, *arguments):
 @pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
 def test_the_exit_status_says_whether_it_held(held, status, small, monkeypatch):
     asked = []
-    monkeypatch.setitem(verified.SHOW, "resume", lambda config, folder, console: asked.append(config) or held)
+    monkeypatch.setitem(verification.SHOW, "resume", lambda config, folder, console: asked.append(config) or held)
     assert door(monkeypatch, "resume", "+experiment=smoke", "seed=5", *small) == status
     (config,) = asked
     assert (config.seed, config.name) == (5, "smoke")
@@ -112,7 +114,7 @@ def test_the_exit_status_is_what_the_processes_found(held, status, small, monkey
         if held:
             (folder / "held").touch()
 
-    monkeypatch.setattr(starting, "start", start)
+    monkeypatch.setattr(launch, "start", start)
     assert door(monkeypatch, "resume", *small, "hardware=cpu_processes") == status
     assert started == [("mcqa.verify", 2, "resume")]
 

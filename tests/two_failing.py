@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mcqa import processes, starting
-from mcqa.config import Config
-from mcqa.errors import DataError, McqaError
+from mcqa.config.errors import DataError, McqaError
+from mcqa.config.schema import Config
+from mcqa.runs import launch, processes
+from mcqa.runs.failures import together
 from tests.conftest import configured
 
 
@@ -19,7 +20,7 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
     if what == "never comes" and number:
         time.sleep(60)
     processes.join(config.hardware)
-    with processes.together(config.hardware):
+    with together(config.hardware):
         if number or what == "all raise":
             fail(what)
         processes.heard(0)
@@ -41,7 +42,7 @@ def fail(what: str) -> None:
 
 def start(folder: Path, *overrides: str) -> None:
     config, tree = configured(["hardware=cpu_processes", *overrides])
-    starting.start("tests.two_failing", config.hardware, tree, folder)
+    launch.start("tests.two_failing", config.hardware, tree, folder)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from mcqa import train
-from mcqa.config import Config
-from mcqa.resumable import Resumable
+from mcqa.config.schema import Config
+from mcqa.training.resume import Resumable
 
 
 def run(config: Config, tree: dict[str, Any], folder: Path) -> None:

@@ -9,9 +9,13 @@ from unittest import mock
 from accelerate.state import AcceleratorState
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-from mcqa import evaluate, model, processes, run_folder, train
-from mcqa.config import Config, EvaluateConfig, typed
+from mcqa import evaluate, train
+from mcqa.config.schema import Config, EvaluateConfig
+from mcqa.config.validation import typed
 from mcqa.evaluation import measure
+from mcqa.models import loading as model
+from mcqa.runs import processes
+from mcqa.runs.files import read_yaml, write_json
 
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
 ADAPTED = {"peft": "lora", "peft.dropout": "0"}
@@ -42,14 +46,14 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
 
 def _train(folder: Path) -> None:
     _forget()
-    tree = run_folder.read_yaml(folder / "config.yaml")
+    tree = read_yaml(folder / "config.yaml")
     train.run(typed(tree, Config), tree, folder)
 
 
 def _measure(folder: Path) -> None:
     """Also writes how many numbers of the model's weights this process had when they were read, and while measuring."""
     _forget()
-    tree = run_folder.read_yaml(folder / "config.yaml")
+    tree = read_yaml(folder / "config.yaml")
     load, score, numbers = model.load_model, measure.score, {}
 
     def loading(*args: Any) -> Any:
@@ -63,7 +67,7 @@ def _measure(folder: Path) -> None:
 
     with mock.patch.object(model, "load_model", loading), mock.patch.object(measure, "score", scoring):
         evaluate.run(typed(tree, EvaluateConfig), tree, folder)
-    run_folder.write_json(folder / f"numbers{processes.rank()}.json", numbers)
+    write_json(folder / f"numbers{processes.rank()}.json", numbers)
 
 
 def _numbers_here(loaded: Any) -> int:

@@ -85,7 +85,7 @@ class World:
         self.spent = tuple(sum(each) for each in zip(self.spent, since(began), strict=True))
 
     def happens(self, _, folder, job, step, value):
-        from mcqa.sweep.mailbox import Mailbox
+        from mcqa.runs.mailbox import Mailbox
 
         box = Mailbox(folder)
         if job not in self.ends or box.is_over():
@@ -98,8 +98,8 @@ class World:
             box.write_result({"status": "pruned" if pruned else "complete", "value": value, "metrics": {}})
 
     def submit(self, folder, attempt, slot):
+        from mcqa.runs.mailbox import Mailbox
         from mcqa.sweep.backends.submission import announced
-        from mcqa.sweep.mailbox import Mailbox
 
         entry, job = announced(folder, attempt, slot, self.name), str(len(self.ends))
         Mailbox(folder).name_job(entry.token, job)
@@ -136,8 +136,8 @@ def composed_by(folder, number, overrides):
 
 
 def opened(folder, sampler):
-    from mcqa.sweep.space import parse
-    from mcqa.sweep.study import OptunaStudy
+    from mcqa.sweep.optuna_study.study import OptunaStudy
+    from mcqa.sweep.space.space import parse
 
     return OptunaStudy(
         folder,
@@ -155,18 +155,18 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
     """A study from its first to its last trial."""
     from rich.console import Console
 
-    from mcqa.sweep import live as lives
+    from mcqa.sweep import display
     from mcqa.sweep import loop as loops
-    from mcqa.sweep.controller import Controller
-    from mcqa.sweep.events import Limits
+    from mcqa.sweep.controller.controller import Controller
+    from mcqa.sweep.controller.events import Limits
 
     world = World()
-    loops.time = lives.time = world
+    loops.time = display.time = world
     study = opened(folder, sampler)
     controller = Controller(Limits(trials, slots, None, 2, None), [], world.now)
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, force_terminal=terminal, width=160)
-        live = lives.Live(console, controller, True, folder)
+        live = display.Live(console, controller, True, folder)
         loop = loops.Loop(controller, study, world, lambda *what: composed_by(folder, *what), folder, live)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, both_clocks()
         with profile(profiled):
@@ -190,9 +190,9 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
 def restart(folder: Path) -> dict:
     """What a controller does before it goes on with the study in the folder."""
     began = time.perf_counter()
-    from mcqa.sweep.controller import Controller
-    from mcqa.sweep.earlier import found
-    from mcqa.sweep.events import Limits
+    from mcqa.sweep.controller.controller import Controller
+    from mcqa.sweep.controller.events import Limits
+    from mcqa.sweep.recovery import found
 
     imported = time.perf_counter()
     study = opened(folder, "random")
@@ -212,12 +212,12 @@ def restart(folder: Path) -> dict:
 
 def composing(folder: Path, trials: int, profiled: bool) -> dict:
     """A study of the main job from its command line on; only the processes of its trials are not real."""
-    from mcqa.config import Config
-    from mcqa.door import open_door
+    from mcqa.config.command import hydra_command
+    from mcqa.config.schema import Config
     from mcqa.sweep import loop as loops
-    from mcqa.sweep import running
+    from mcqa.sweep import start
 
-    world, took, loop = World(), list[tuple[float, ...]](), running.Loop
+    world, took, loop = World(), list[tuple[float, ...]](), start.Loop
 
     def timed(compose):
         def composed(*what):
@@ -229,8 +229,8 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
 
         return composed
 
-    running.for_launcher = lambda *_: world
-    running.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
+    start.for_launcher = lambda *_: world
+    start.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
         controller, study, backend, timed(compose), *rest, **more
     )
     loops.time = world
@@ -238,7 +238,7 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     main = ["+experiment=lora_mcqa", "+sweeps=core", "tracking=none", f"outputs={folder}"]
     sys.argv = ["scale", "--multirun", *main, *sizes]
     with open(os.devnull, "w") as sys.stdout, profile(profiled):
-        open_door("config", Config, print)
+        hydra_command("config", Config, print)
     sys.stdout = sys.__stdout__
     wall, processor = (1000 * statistics.median(times) for times in zip(*took, strict=True))
     return {"trials": trials, "composing, ms a trial": wall, "its processor, ms a trial": processor}

@@ -90,15 +90,16 @@ def started(pid):
 
 def task(tree, overrides):
     """What a trial runs: mcqa.train, with its stages timed."""
-    from mcqa import imports, train
-    from mcqa.sweep import trial
+    from mcqa import train
+    from mcqa.models import fast_import
+    from mcqa.runs import trial
 
     entered, phases, folder = now(), Phases(), trial.current().folder
     submitted = now() - (time.time() - json.loads((folder / "job.json").read_text())[-1]["submitted"])
     phases.add("submission", started(os.getppid()) - submitted)
     phases.add("starter: interpreter, submitit", started(os.getpid()) - started(os.getppid()))
     phases.add("trial: interpreter, submitit, Hydra", entered - started(os.getpid()), time.process_time())
-    with imports.quick(compiled=False):
+    with fast_import.quick(compiled=False):
         for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
             imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
             phases.timed(imported, importlib.import_module)(module)
@@ -111,8 +112,8 @@ def task(tree, overrides):
 def end_at_first_step(phases, folder, submitted):
     import transformers
 
-    from mcqa import trainer
-    from mcqa.sweep.trial import Pruned
+    from mcqa.runs.trial import Pruned
+    from mcqa.training import trainer
 
     class FirstStep(transformers.TrainerCallback):
         def on_step_begin(self, args, state, control, **kwargs):
@@ -162,11 +163,11 @@ def with_the_rest(one):
 
 def main() -> None:
     if sys.argv[1:2] == ["study"]:
-        from mcqa.config import Config
-        from mcqa.door import open_door
+        from mcqa.config.command import hydra_command
+        from mcqa.config.schema import Config
 
         del sys.argv[1]
-        open_door("config", Config, task)
+        hydra_command("config", Config, task)
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=5)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 class McqaSweeper(Sweeper):
-    """Options are those of conf/hydra/sweeper/mcqa.yaml; mcqa.sweep.driver does the work."""
+    """Options are those of conf/hydra/sweeper/mcqa.yaml; mcqa.sweep.main does the work."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -22,11 +22,11 @@ class McqaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Raises an error for users as the kind that it is and as one that Hydra shows without a traceback."""
-        from mcqa.errors import McqaError
-        from mcqa.sweep import driver
+        from mcqa.config.errors import McqaError
+        from mcqa.sweep import main
 
         try:
-            return driver.sweep(self.config, self.hydra_context, self.task_function, arguments)
+            return main.sweep(self.config, self.hydra_context, self.task_function, arguments)
         except McqaError as error:
             kind = type(type(error).__name__, (CompactHydraException, type(error)), {})
             raise kind(str(error)) from error

@@ -1,0 +1,1 @@
+"""Question sets: read, checked and split, then turned into prompts and tokens."""

@@ -17,9 +17,11 @@ from typing import Any
 
 import yaml
 
-from mcqa.question import Question
+from mcqa.data.question import Question
 
 SPLITS = {"train": 50, "dev": 10, "test": 40}  # per cent of the facts
+
+
 CHOICES = 4
 
 

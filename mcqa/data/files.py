@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 
+from mcqa.config.errors import DataError, nearest
 from mcqa.data.formats import FORMATS, Rows, ending, rows
-from mcqa.errors import DataError, nearest
 
 LAYOUTS = ("{split}{end}", "{split}-[0-9]*-of-[0-9]*{end}", "{split}/*{end}", "*_{split}{end}")
+
+
 BOOKKEEPING = {"dataset_info.json", "dataset_dict.json", "state.json"}  # what datasets saves beside the data
+
+
 SHARD = re.compile(r"(.*-)?\d+(-of-\d+)?")
 
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from mcqa.errors import DataError
+from mcqa.config.errors import DataError
 
 Row = dict[str, Any]
+
+
 Rows = Iterator[tuple[str, Row | DataError]]
 
 

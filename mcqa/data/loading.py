@@ -7,12 +7,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from mcqa.config import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import arc, commonsenseqa, draws, files, hub, hygiene, local, mmlu, openbookqa
-from mcqa.data.answers import NO_ANSWER
+from mcqa.config.errors import DataError, nearest
+from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
+from mcqa.data import checks, files, hub
 from mcqa.data.formats import Rows
-from mcqa.errors import DataError, nearest
-from mcqa.question import Question
+from mcqa.data.question import Question
+from mcqa.data.readers import arc, commonsenseqa, local, mmlu, openbookqa
+from mcqa.data.readers.answer_keys import NO_ANSWER
+from mcqa.data.splits import cut, limited
 
 Reader = Callable[[dict[str, Any]], Question]
 
@@ -25,7 +27,11 @@ READERS: dict[str, Reader] = {
 """Readers that need nothing but a row; `local` needs its columns, and `facts` has no rows."""
 
 SPLITS = ("train", "dev", "test")
+
+
 SHOWN = 10  # bad rows in an error
+
+
 KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
 """A key of data where a message names it, and not in a path."""
 
@@ -69,7 +75,7 @@ def load_for(config: DataConfig, evaluation: EvaluationConfig, wanted: Sequence[
         data.bad_rows.extend(f"{name}: {line}" for line in found.bad_rows)
         data.notes.append(f"{name}: {one.split} of {one.data.name} ({one.data.licence})")
         data.notes.extend(f"{name}: {note}" for note in found.notes)
-        if "train" in data.splits and (count := hygiene.shared(data.splits[name], data.splits["train"])):
+        if "train" in data.splits and (count := checks.shared(data.splits[name], data.splits["train"])):
             data.notes.append(f"{name}: {count} of {_count(data.splits[name])} stand in train too (choices may differ)")
     order = [*SPLITS, *data.splits]
     return replace(data, splits={split: data.splits[split] for split in dict.fromkeys(order) if split in data.splits})
@@ -102,19 +108,19 @@ def _split(
     share = {"dev": config.dev_fraction}
     if _is_file(config):
         whole, source = read(None), Path(config.path or "").name
-        questions = draws.cut(whole, config.seed, share | {"test": config.dev_fraction})[split]
+        questions = cut(whole, config.seed, share | {"test": config.dev_fraction})[split]
         notes.append(f"{split}: {len(questions)} of {_count(whole)} in {source}, a file without splits")
     elif split == "test" or config.splits.dev is not None:
         questions = read(_named(config, split))
     else:
-        questions = draws.cut(read(_named(config, "train")), config.seed, share)[split]
+        questions = cut(read(_named(config, "train")), config.seed, share)[split]
         if split == "dev":
             notes.append(f"dev: {_count(questions)} cut from train")
     if not questions:
         raise DataError(f"{split}: no question is left after cutting; see data.dev_fraction and data.splits.")
     if split == "train" and config.limit is not None:
         notes.append(f"train: {min(config.limit, len(questions))} of {_count(questions)} drawn (data.limit)")
-        questions = draws.limited(questions, config.seed, config.limit)
+        questions = limited(questions, config.seed, config.limit)
     return questions
 
 
@@ -142,7 +148,7 @@ def _published(config: DataConfig, data: Data, split: str | None) -> list[Questi
             good.append((where, read(row)))
         except DataError as error:
             bad.append(f"{where}: {error}")
-    questions, clashes = hygiene.with_ids(good)
+    questions, clashes = checks.with_ids(good)
     _judge(config, split, questions, bad + clashes)
     data.bad_rows.extend(bad + clashes)
     data.notes.extend(_found(config, split, questions, bad + clashes))
@@ -202,13 +208,13 @@ def _found(config: DataConfig, split: str | None, questions: list[Question], bad
     name = split or Path(config.path or "").name
     if bad:
         yield f"{name}: {len(bad)} of {len(questions) + len(bad)} rows left out as bad"
-    if repeated := hygiene.repeats(questions):
+    if repeated := checks.repeats(questions):
         yield f"{name}: {repeated} of {_count(questions)} repeat another one, and are kept"
 
 
 def _shared(splits: dict[str, list[Question]]) -> Iterator[str]:
     for ours, theirs in (("dev", "train"), ("test", "train"), ("test", "dev")):
-        if ours in splits and theirs in splits and (count := hygiene.shared(splits[ours], splits[theirs])):
+        if ours in splits and theirs in splits and (count := checks.shared(splits[ours], splits[theirs])):
             yield f"{ours}: {count} of {_count(splits[ours])} stand in {theirs} too (choices may differ)"
 
 

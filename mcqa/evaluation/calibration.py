@@ -18,7 +18,11 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import wilson
 
 BINS = 15  # of the confidence, as in Guo et al. 2017
+
+
 LOWEST, HIGHEST = 0.01, 100.0  # temperatures; right everywhere would fit 0, and below chance infinity
+
+
 FLOOR = -1e4  # nats under the best choice: minus infinity stands there, so that a mean stays finite
 
 

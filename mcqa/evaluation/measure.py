@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from mcqa import encoding, hardware
-from mcqa.config import Config, EvaluationConfig, HardwareConfig, PromptConfig
-from mcqa.encoding import Encoded
-from mcqa.evaluation import orders
+from mcqa.config.metric_names import needed_for
+from mcqa.config.schema import Config, EvaluationConfig, HardwareConfig, PromptConfig
+from mcqa.data import tokens
+from mcqa.data.prompts import Shots
+from mcqa.data.question import Question, reordered
+from mcqa.data.tokens import Encoded
+from mcqa.evaluation import option_order
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Order, Prediction
-from mcqa.evaluation.scoring import score
-from mcqa.prompting import Shots
-from mcqa.question import Question, reordered
-from mcqa.rules import needed_for
+from mcqa.evaluation.scoring.scorer import score
+from mcqa.models import hardware
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,14 @@ def question_set(
     asked = [
         reordered(question, order) for question, chosen in zip(questions, planned, strict=True) for order in chosen
     ]
-    encoded = iter(encoding.encode(tokenizer, prompt, asked, shots))
+    encoded = iter(tokens.encode(tokenizer, prompt, asked, shots))
     return QuestionSet(
         split,
         questions,
         planned,
         [[choice for _ in chosen for choice in next(encoded)] for chosen in planned],
-        encoding.unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
-        encoding.encode(tokenizer, prompt, questions, shots, without_question=True)
-        if evaluation.choices_only
-        else None,
+        tokens.unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
+        tokens.encode(tokenizer, prompt, questions, shots, without_question=True) if evaluation.choices_only else None,
         prompt.style == "letters",
         evaluation,
     )
@@ -123,7 +122,7 @@ def measured(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dic
 def _planned(question: Question, evaluation: EvaluationConfig) -> list[tuple[int, ...]]:
     if evaluation.permutations is None:
         return [tuple(range(len(question.choices)))]
-    return orders.planned(len(question.choices), evaluation.permutations, question.id)
+    return option_order.planned(len(question.choices), evaluation.permutations, question.id)
 
 
 def _predictions(

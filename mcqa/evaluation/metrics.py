@@ -9,15 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from mcqa.errors import ModelError
+from mcqa.config.errors import ModelError
+from mcqa.data.question import Question
 from mcqa.evaluation.calibration import calibration_metrics
-from mcqa.evaluation.orders import order_answers, order_metrics
+from mcqa.evaluation.option_order import order_answers, order_metrics
 from mcqa.evaluation.predictions import Prediction, best
 from mcqa.evaluation.statistics import bootstrap, clustered, smallest_difference, standard_error, wilson
-from mcqa.question import Question
 
 Cluster = Literal["auto", "passage", "subject", "none"]
+
+
 SEED = 0  # of the bootstrap
+
+
 FEWEST_SUBJECTS = 10  # below, what subjects say of other subjects is next to nothing
 
 

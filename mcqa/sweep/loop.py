@@ -13,30 +13,46 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from mcqa.errors import ConfigError
-from mcqa.sweep import events as e
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import FINAL, PREEMPTED, Mailbox
 from mcqa.sweep.backends import Backend, SubmissionError
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.earlier import outcome
-from mcqa.sweep.identity import moved, set_aside
-from mcqa.sweep.live import Live
-from mcqa.sweep.mailbox import FINAL, PREEMPTED, Mailbox
-from mcqa.sweep.outcomes import problem_of
-from mcqa.sweep.study import Study
-from mcqa.sweep.unfinished import SAME_COMMAND
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import (
+    LEFT_RUNNING,
+    Action,
+    Ask,
+    Asked,
+    Cancel,
+    Ended,
+    Event,
+    Exhausted,
+    Impossible,
+    Interrupted,
+    Judge,
+    Judged,
+    Outcome,
+    Preempted,
+    Prune,
+    Refused,
+    Reported,
+    Submit,
+    Submitted,
+    Tell,
+    Tick,
+    Vanished,
+    problem_of,
+)
+from mcqa.sweep.display import Live
+from mcqa.sweep.hooks import Observer
+from mcqa.sweep.messages import SAME_COMMAND
+from mcqa.sweep.recovery import outcome
+from mcqa.sweep.study_folder import moved, set_aside
+from mcqa.sweep.trial_source import Study
 
 log = logging.getLogger(__name__)
 
 SECOND_S = 5.0  # in which a second Ctrl-C cancels the jobs that the first one left running
-
-
-class Observer(Protocol):
-    """Who wants to know, such as a tracker. Nothing that it raises stops a study."""
-
-    def tick(self, running: Sequence[Path]) -> None: ...
-    def told(self, folder: Path, outcome: e.Outcome) -> None: ...
 
 
 @dataclass
@@ -92,7 +108,7 @@ class Loop:
                 self.live.show()
                 if not self.controller.done:
                     time.sleep(poll_s)
-            if self.controller.reason == e.LEFT_RUNNING and self.running:
+            if self.controller.reason == LEFT_RUNNING and self.running:
                 self._leave()
             self.live.show()
         assert self.controller.reason is not None
@@ -112,7 +128,7 @@ class Loop:
 
     def _round(self) -> None:
         seen, self.interrupts = self.interrupts, 0
-        events: list[e.Event] = [e.Interrupted()] * seen or [*self._happened(), e.Tick()]
+        events: list[Event] = [Interrupted()] * seen or [*self._happened(), Tick()]
         for event in events:
             self._do(self.controller.on(event, time.time()))
         self._observe(lambda observer: observer.tick([running.box.folder for running in self.running.values()]))
@@ -132,7 +148,7 @@ class Loop:
         while time.monotonic() < until and not self.interrupts:
             time.sleep(0.1)
         if self.interrupts:
-            self._do(self.controller.on(e.Interrupted(), time.time()))
+            self._do(self.controller.on(Interrupted(), time.time()))
             self._say(self._cancelled())
 
     def _cancelled(self) -> str:
@@ -143,14 +159,14 @@ class Loop:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def _happened(self) -> Iterator[e.Event]:
+    def _happened(self) -> Iterator[Event]:
         self.leaving = {job for job in self.leaving if self.backend.state(job) != "over"}
         for number, running in list(self.running.items()):
             over = running.over is not None or self.backend.state(running.job) == "over"  # before its result is read
             yield from self._reports(number, running)
             yield from self._ending(number, running, over)
 
-    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[e.Event]:
+    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[Event]:
         """Those that are new. Files that did not grow are not read, but for the last time."""
         size = _size(running.reports)
         if size == running.size and not at_the_end:
@@ -158,14 +174,14 @@ class Loop:
         running.size = size
         for report in running.box.reports(running.lines):
             running.lines = report.line + 1
-            yield e.Reported(number, report.point, report.value)
+            yield Reported(number, report.point, report.value)
 
-    def _ending(self, number: int, running: Running, over: bool) -> Iterator[e.Event]:
+    def _ending(self, number: int, running: Running, over: bool) -> Iterator[Event]:
         result = running.box.result() if os.path.exists(running.result) else None
         if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
             yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
             self._forget(number)
-            yield e.Ended(number, self._judged(outcome(result)))
+            yield Ended(number, self._judged(outcome(result)))
         elif over and result is not None:
             self._forget(number)
             yield self._preempted(number, running, result.get("error"))
@@ -177,22 +193,22 @@ class Loop:
                 self._forget(number)
                 yield self._vanished(number, running)
 
-    def _preempted(self, number: int, running: Running, words: str | None) -> e.Event:
+    def _preempted(self, number: int, running: Running, words: str | None) -> Event:
         """A job that was stopped before it saved anything is counted as lost, or it might go on like that for ever."""
         submitted = next((entry.submitted for entry in reversed(running.box.jobs())), 0.0)
         if running.box.saved_since(submitted):
-            return e.Preempted(number, running.attempt)
+            return Preempted(number, running.attempt)
         return self._vanished(number, running, f"{(words or 'Stopped').rstrip('.')} before it had saved anything new.")
 
-    def _vanished(self, number: int, running: Running, words: str | None = None) -> e.Event:
+    def _vanished(self, number: int, running: Running, words: str | None = None) -> Event:
         """Noted in job.json, so that a restart knows how often it has happened."""
         if running.counted:
-            return e.Preempted(number, running.attempt)
+            return Preempted(number, running.attempt)
         running.box.end_job("vanished")
         reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
-        return e.Vanished(number, running.attempt, reason)
+        return Vanished(number, running.attempt, reason)
 
-    def _judged(self, told: e.Outcome) -> e.Outcome:
+    def _judged(self, told: Outcome) -> Outcome:
         problem = problem_of(told, self.objectives) if self.objectives else None
         return replace(told, status="failed", values=None, error=problem) if problem else told
 
@@ -203,35 +219,35 @@ class Loop:
 
     # --- what to do ---------------------------------------------------------------------------------------------------
 
-    def _do(self, actions: Sequence[e.Action]) -> None:
+    def _do(self, actions: Sequence[Action]) -> None:
         waiting = deque(actions)
         while waiting:
             for event in self._carried_out(waiting.popleft()):
                 waiting.extend(self.controller.on(event, time.time()))
 
-    def _carried_out(self, action: e.Action) -> Iterator[e.Event]:
+    def _carried_out(self, action: Action) -> Iterator[Event]:
         match action:
-            case e.Ask():
+            case Ask():
                 yield from self._ask()
-            case e.Submit(number, attempt):
+            case Submit(number, attempt):
                 yield self._submit(number, attempt)
-            case e.Tell(number, told):
+            case Tell(number, told):
                 self.study.tell(number, told)
                 self._observe(lambda observer: observer.told(self._folder(number), told))
-            case e.Judge(number, point, value):
-                yield e.Judged(number, self.study.report(number, point, value))
-            case e.Prune(number):
+            case Judge(number, point, value):
+                yield Judged(number, self.study.report(number, point, value))
+            case Prune(number):
                 Mailbox(self._folder(number)).ask_to_prune()
-            case e.Cancel(number) if number in self.running:
+            case Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
                 self.running[number].box.end_job("cancelled")
 
-    def _ask(self) -> Iterator[e.Event]:
+    def _ask(self) -> Iterator[Event]:
         suggestion = self.study.ask()
-        yield e.Exhausted() if suggestion is None else e.Asked(suggestion.number)
+        yield Exhausted() if suggestion is None else Asked(suggestion.number)
 
-    def _submit(self, number: int, attempt: int) -> e.Event:
+    def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)
         if aside := set_aside(folder, self.study.drawn(number)):
             self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
@@ -247,11 +263,11 @@ class Loop:
             box = Mailbox(folder)
             if (entries := box.jobs()) and entries[-1].attempt == attempt:
                 box.end_job("refused")
-            return e.Refused(number, attempt, str(error))
+            return Refused(number, attempt, str(error))
         except ConfigError as error:
-            return e.Impossible(number, attempt, str(error))
+            return Impossible(number, attempt, str(error))
         self.running[number] = Running(Mailbox(folder), attempt, slot, job)
-        return e.Submitted(number, attempt, job)
+        return Submitted(number, attempt, job)
 
     def _submitted(self, folder: Path, attempt: int, slot: int) -> str:
         self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from mcqa.errors import ConfigError
-from mcqa.typed import members
+from mcqa.config.errors import ConfigError
+from mcqa.config.validation import members
 
 Direction = Literal["maximize", "minimize"]
+
+
 Count = Annotated[int, "at least 1"]
+
+
 NotNegativeCount = Annotated[int, "at least 0"]
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 
-from mcqa import run_folder
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.runs.files import read_yaml
+from mcqa.runs.mailbox import Entry, Mailbox
 
 SCRIPTS = Path(__file__).parent / "slurm"
 APP = Path(__file__).parents[1] / "sweep" / "small_app.py"
@@ -239,7 +239,7 @@ class Folder:
             return list(csv.DictReader(file))
 
     def config(self, number: int) -> Any:
-        return run_folder.read_yaml(self.path / "trials" / str(number) / "config.yaml")
+        return read_yaml(self.path / "trials" / str(number) / "config.yaml")
 
 
 class SmallStudy(Folder):

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcqa import run_folder
+from mcqa.runs.files import read_json
 from tests.cluster.machine import Command, Folder
 
 OF_ALL = (
@@ -77,4 +77,4 @@ def weights(run: Path) -> dict[str, Tensor]:
 
 
 def result(run: Path) -> dict[str, Any]:
-    return run_folder.read_json(run / "result.json")
+    return read_json(run / "result.json")

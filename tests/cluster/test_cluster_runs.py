@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcqa import run_folder
+from mcqa.runs.files import read_json
 from tests.cluster.machine import Folder
 from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, multirun, result, sent, trains, updates, weights
 from tests.conftest import smaller
@@ -75,7 +75,7 @@ def test_a_single_run_is_one_job_with_a_run_folder_of_its_own(slurm, alone):
     assert result(run)["status"] == jobs.result(0)["status"] == "complete"
     assert {"base/test/acc", "test/acc", "dev/acc"} <= set(result(run)["metrics"])
     assert updates(run) == list(range(1, UPDATES + 1)) and weights(run)
-    assert run_folder.read_json(run / "environment.json")["slurm_job_id"] == entry.job
+    assert read_json(run / "environment.json")["slurm_job_id"] == entry.job
     assert slurm.states(entry.job) == ["COMPLETED"]
 
 

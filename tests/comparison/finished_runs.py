@@ -7,14 +7,14 @@ from typing import Any
 
 import yaml
 
-from mcqa.comparison import options
-from mcqa.comparison.configurations import Compared, configurations
-from mcqa.comparison.options import Options
-from mcqa.comparison.paired import Comparison, compare
-from mcqa.comparison.runs import find
+from mcqa.compare import options
+from mcqa.compare.analysis import Comparison, compare
+from mcqa.compare.configurations import Compared, configurations
+from mcqa.compare.options import Options
+from mcqa.compare.runs import find
+from mcqa.data.question import Question
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
-from mcqa.question import Question
 
 
 def question(number: int, **changes: Any) -> Question:

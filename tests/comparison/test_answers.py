@@ -7,9 +7,9 @@ from finished_runs import answered, question
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.comparison import answers
-from mcqa.comparison.answers import KINDS, Answer, by_subject, flips, net, surest
-from mcqa.comparison.configurations import Configuration
+from mcqa.compare import flips as answers
+from mcqa.compare.configurations import Configuration
+from mcqa.compare.flips import KINDS, Answer, by_subject, flips, net, surest
 from mcqa.evaluation.predictions import Prediction
 
 RIGHTS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30)

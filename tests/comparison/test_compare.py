@@ -6,8 +6,8 @@ import sys
 
 from finished_runs import make_run
 
-from mcqa import compare
-from mcqa.config import PACKAGE
+from mcqa.compare import __main__
+from mcqa.config.composition import PACKAGE
 
 HEAVY = ("torch", "transformers", "mlflow", "numpy", "scipy", "matplotlib", "hydra")
 
@@ -63,14 +63,14 @@ finally:
 
 
 def test_help_is_printed_whatever_else_is_typed(capsys):
-    compare.main(["nowhere", "--help"])
+    __main__.main(["nowhere", "--help"])
     assert "RUN is a run folder" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one, other = make_run(tmp_path, "a", [False], peft__r=8), make_run(tmp_path, "b", [True], peft__r=16)
-    compare.main([str(one), str(other), "dry_run=true", "track=true"])
+    __main__.main([str(one), str(other), "dry_run=true", "track=true"])
     told = capsys.readouterr().out
     assert "Would compare acc on test, 1 question:" in told
     assert "2 r=16 (seed 0): outputs/runs/mine/b" in told

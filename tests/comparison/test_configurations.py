@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from finished_runs import asked, grouped, make_run
 
-from mcqa.comparison import words
-from mcqa.comparison.configurations import configurations
-from mcqa.comparison.runs import find
-from mcqa.errors import ConfigError
+from mcqa.compare import sentences
+from mcqa.compare.configurations import configurations
+from mcqa.compare.runs import find
+from mcqa.config.errors import ConfigError
 
 RIGHT = [True, False, True]
 
@@ -136,13 +136,13 @@ def test_a_model_measured_as_it_was_is_not_taken_for_the_trained_one(tmp_path):
     assert dict(found.differing) == {"trained": ("true", "false")}
     assert [one.label for one in found.configurations] == ["trained", "untrained"]
     assert [one.trained for one in found.configurations] == [True, False]
-    assert "measured as it was" in " ".join(words.remarks(found))
+    assert "measured as it was" in " ".join(sentences.remarks(found))
 
 
 def test_another_prompt_or_model_is_remarked_on(tmp_path):
     one = make_run(tmp_path, "a", RIGHT, prompt__style="cloze", model__path="x")
     other = make_run(tmp_path, "b", RIGHT, prompt__style="letters", model__path="y")
-    prompt, model = words.remarks(grouped(one, other))
+    prompt, model = sentences.remarks(grouped(one, other))
     assert prompt.startswith("The prompt differs (prompt.style)")
     assert model.startswith("The model differs (model.path)")
 
@@ -157,7 +157,7 @@ def test_other_training_questions_code_and_packages_are_remarked_on(tmp_path):
         }
 
     runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__r=i, environment=environment(i)) for i in (1, 2)]
-    told = "\n".join(words.remarks(grouped(*runs)))
+    told = "\n".join(sentences.remarks(grouped(*runs)))
     assert "The training questions differ though the data keys do not" in told
     assert "The tokenizers differ" in told
     assert "commits 11111111, 22222222" in told
@@ -166,4 +166,4 @@ def test_other_training_questions_code_and_packages_are_remarked_on(tmp_path):
 
 def test_equal_environments_need_no_remark(tmp_path):
     runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__r=i) for i in (1, 2)]
-    assert words.remarks(grouped(*runs)) == []
+    assert sentences.remarks(grouped(*runs)) == []

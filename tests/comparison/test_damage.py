@@ -5,9 +5,9 @@ import json
 import pytest
 from finished_runs import answered
 
-from mcqa.comparison import damage
-from mcqa.errors import DataError
+from mcqa.config.errors import DataError
 from mcqa.evaluation import predictions
+from mcqa.evaluation.predictions import read_checked
 
 GOOD = {
     "id": "q",
@@ -27,7 +27,7 @@ def refused(folder, *lines):
     path = folder / "test.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines))
     with pytest.raises(DataError) as told:
-        damage.read(path, "runs/7")
+        read_checked(path, "runs/7")
     assert "measure again: python -m mcqa.evaluate run=runs/7" in str(told.value)
     return str(told.value)
 
@@ -85,4 +85,4 @@ def test_an_empty_file_is_damaged(tmp_path):
 def test_what_a_run_wrote_is_read_as_it_was(tmp_path):
     rows = answered([True, False], subject="law")
     predictions.write(tmp_path / "test.jsonl", rows)
-    assert damage.read(tmp_path / "test.jsonl", "runs/7") == rows
+    assert read_checked(tmp_path / "test.jsonl", "runs/7") == rows

@@ -7,12 +7,12 @@ from finished_runs import question
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.comparison.decided import Decided, decided
-from mcqa.comparison.options import METRICS
+from mcqa.compare.options import METRICS
+from mcqa.config.metric_names import NEEDS
+from mcqa.evaluation.decisions import Decided, decided
 from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.orders import planned
+from mcqa.evaluation.option_order import planned
 from mcqa.evaluation.predictions import Order, Prediction
-from mcqa.rules import NEEDS
 
 SCORE = st.one_of(st.integers(-4, 0).map(float), st.floats(-50, 0), st.just(math.nan))
 ORDERED = [name for name in METRICS if NEEDS[name] == "permutations"]

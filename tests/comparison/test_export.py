@@ -7,9 +7,9 @@ import sys
 import pytest
 from finished_runs import asked, compared, make_run, predicted, question
 
-from mcqa.comparison import export, words
-from mcqa.comparison.runs import find
-from mcqa.errors import ConfigError
+from mcqa.compare import export, sentences
+from mcqa.compare.runs import find
+from mcqa.config.errors import ConfigError
 from mcqa.evaluation.predictions import Prediction
 
 
@@ -30,7 +30,7 @@ def two(tmp_path, before, after):
 def test_every_number_is_in_comparison_json(tmp_path):
     comparison, folder = written(tmp_path, *two(tmp_path, [False, True, True], [True, True, False]))
     found = json.loads((folder / "comparison.json").read_text())
-    assert found["verdict"] == words.verdict(comparison)
+    assert found["verdict"] == sentences.verdict(comparison)
     assert [one["label"] for one in found["configurations"]] == ["r=1", "r=2"]
     assert found["configurations"][0]["mean"] == pytest.approx(2 / 3)
     [pair] = found["pairs"]
@@ -165,7 +165,7 @@ def test_a_tracked_comparison_is_a_run_beside_the_first_one(mlflow_client, tmp_p
     assert run.info.run_id in told and "experiment mine" in told
     assert run.info.status == "FINISHED"
     assert run.data.metrics["2_against_1/difference"] == 0.5
-    assert run.data.params["verdict"] == words.verdict(comparison)
+    assert run.data.params["verdict"] == sentences.verdict(comparison)
     assert run.data.params["run.1.1"] == run_id
     kept = {one.path for one in client.list_artifacts(run.info.run_id)}
     assert kept == {"comparison.html", "comparison.json", "flips.json", "pairs.csv", "pictures", "questions.csv"}

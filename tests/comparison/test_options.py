@@ -5,12 +5,12 @@ from typing import get_args
 
 import pytest
 
-from mcqa.comparison import options
-from mcqa.comparison.options import CLUSTERS, KNOWN, METRICS
-from mcqa.errors import ConfigError
+from mcqa.compare import options
+from mcqa.compare.options import CLUSTERS, KNOWN, METRICS
+from mcqa.config.errors import ConfigError
+from mcqa.data.question import Question
 from mcqa.evaluation.metrics import SCORES, Cluster, metrics
 from mcqa.evaluation.predictions import Order, Prediction
-from mcqa.question import Question
 
 
 def refused(*arguments):

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from finished_runs import answered, compared, make_run, predicted, question
 
-from mcqa.comparison import flipped, page, words
-from mcqa.comparison.charts import charts
+from mcqa.compare import flips_page, page, sentences
+from mcqa.compare.charts import charts
 
 VOID = {"meta", "input", "br", "img"}
 EVIL = """<script>alert('x')</script></details>"'&amp; $x^2$ ${a} %s \x07\u2028 漢字"""
@@ -54,7 +54,7 @@ def test_the_page_is_complete_and_says_the_verdict_once_on_top(tmp_path):
     found = two(tmp_path, [False] * 30 + [True] * 10, [True] * 40)
     text = drawn(found)
     tags = Tags(text)
-    assert tags.count["h1"] == 1 and words.verdict(found) in tags.texts
+    assert tags.count["h1"] == 1 and sentences.verdict(found) in tags.texts
     assert tags.count["svg"] == tags.count["figure"] == 6  # no subjects here
     assert tags.count["details"] == 30
     assert all(section in tags.texts for section in ("Configurations", "Differences", "What differs", "Runs"))
@@ -81,19 +81,19 @@ def test_what_comes_from_data_stays_text(tmp_path):
 
 
 def test_a_long_list_is_cut_and_says_so(tmp_path):
-    count = flipped.MOST_LISTED * 3
+    count = flips_page.MOST_LISTED * 3
     found = two(tmp_path, [False] * count, [True] * (2 * count // 3) + [False] * (count // 3))
     tags = Tags(drawn(found))
-    assert tags.count["details"] == flipped.MOST_LISTED
+    assert tags.count["details"] == flips_page.MOST_LISTED
     assert any(
         "Listed are the 540 surest of 1200 newly right, the 60 surest of 600 always wrong" in one for one in tags.texts
     )
 
 
 def test_rare_mistakes_are_listed_beside_many_gains(tmp_path):
-    count = flipped.MOST_LISTED * 2
+    count = flips_page.MOST_LISTED * 2
     found = two(tmp_path, [False] * count + [True] * 9, [True] * count + [False] * 9)
-    assert Counter(page_kinds(drawn(found))) == {"newly right": flipped.MOST_LISTED - 9, "newly wrong": 9}
+    assert Counter(page_kinds(drawn(found))) == {"newly right": flips_page.MOST_LISTED - 9, "newly wrong": 9}
 
 
 def page_kinds(text):

@@ -8,8 +8,8 @@ from finished_runs import answered, compared, make_run, predicted, question
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcqa.comparison import words
-from mcqa.errors import ConfigError
+from mcqa.compare import sentences
+from mcqa.config.errors import ConfigError
 from mcqa.evaluation import statistics
 from mcqa.evaluation.predictions import Order, Prediction
 
@@ -111,19 +111,19 @@ def test_a_configuration_with_one_seed_is_said_to_have_one(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__r=1) for i in (0, 1)]
     found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__r=2))
     assert found.pairs[0].unknown_seeds == (1,)
-    assert words.notes(found)[0].startswith("One seed of r=2: how much another seed would change is not")
+    assert sentences.notes(found)[0].startswith("One seed of r=2: how much another seed would change is not")
 
 
 def test_single_seeds_on_both_sides_are_said_to_be_so(tmp_path):
     runs = [make_run(tmp_path, f"r{i}", some(0.4, i), peft__r=i) for i in (0, 1)]
-    assert words.notes(compared(*runs))[0].startswith("One seed each: how much another seed would change is not")
+    assert sentences.notes(compared(*runs))[0].startswith("One seed each: how much another seed would change is not")
 
 
 def test_a_base_needs_no_seeds(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.6, i), base=some(0.4, 9), seed=i) for i in (0, 1)]
     found = compared(*runs)
     assert found.pairs[0].unknown_seeds == ()
-    assert words.notes(found) == []
+    assert sentences.notes(found) == []
 
 
 def test_one_cluster_or_a_few_say_why_intervals_are_wide(tmp_path):
@@ -131,7 +131,7 @@ def test_one_cluster_or_a_few_say_why_intervals_are_wide(tmp_path):
         rows = [predicted(i % 3 > 0, question(i, subject="ab"[i % 2])) for i in range(12)]
         name = "".join(changes.values())
         run = make_run(tmp_path, name, rows, base=rows)
-        return words.notes(compared(run, **changes))
+        return sentences.notes(compared(run, **changes))
 
     assert notes(cluster="subject")[0].startswith("2 groups of questions that go together say little about others")
     assert "cluster=none" in notes(cluster="subject", split="test")[0]
@@ -147,8 +147,8 @@ def test_three_configurations_are_adjusted_together_and_grouped_by_what_cannot_b
     assert [one.group for one in found.accuracies] == ["b", "a", "a"]
     assert [(pair.before, pair.after) for pair in found.with_first] == [(0, 1), (0, 2)]
     best = max((1, 2), key=lambda i: found.accuracies[i].mean)
-    assert words.verdict(found).startswith(f"r={best} is best with")
-    assert f"better than r=0 by more than noise, not told apart from r={3 - best}." in words.verdict(found)
+    assert sentences.verdict(found).startswith(f"r={best} is best with")
+    assert f"better than r=0 by more than noise, not told apart from r={3 - best}." in sentences.verdict(found)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,7 +166,7 @@ def test_the_other_way_round_only_the_sign_changes(tmp_path_factory, pairs):
 def test_one_question_and_one_passage_prove_nothing(tmp_path):
     single = compared(make_run(tmp_path, "a", [False], peft__r=1), make_run(tmp_path, "b", [True], peft__r=2))
     assert not single.pairs[0].apart
-    assert "this set is too small to show any difference" in words.verdict(single)
+    assert "this set is too small to show any difference" in sentences.verdict(single)
     rows = [answered(right, context="one") for right in (some(0.1, 1), some(0.9, 2))]
     found = compared(make_run(tmp_path, "c", rows[0], peft__r=1), make_run(tmp_path, "d", rows[1], peft__r=2))
     assert (found.clusters, found.pairs[0].apart, found.pairs[0].found.smallest) == (1, False, 1.0)

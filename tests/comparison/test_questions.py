@@ -3,7 +3,7 @@
 import pytest
 from finished_runs import answered, grouped, make_run, predicted, question
 
-from mcqa.errors import DataError
+from mcqa.config.errors import DataError
 
 
 def refused(*runs):

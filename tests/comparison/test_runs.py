@@ -5,8 +5,8 @@ import json
 import pytest
 from finished_runs import asked, make_run
 
-from mcqa.comparison.runs import find
-from mcqa.errors import ConfigError
+from mcqa.compare.runs import find
+from mcqa.config.errors import ConfigError
 
 ID = "0123456789abcdef0123456789abcdef"
 

@@ -3,7 +3,8 @@
 import pytest
 from finished_runs import answered, compared, make_run
 
-from mcqa.comparison import words
+from mcqa.compare import sentences
+from mcqa.evaluation.report.formatting import points
 
 
 @pytest.mark.parametrize(
@@ -11,7 +12,7 @@ from mcqa.comparison import words
     [(0.031, "+3.1"), (-0.0205, "−2.1"), (0.0, "0.0"), (-0.0004, "0.0"), (0.0004, "0.0"), (1, "+100.0")],
 )
 def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
-    assert words.points(share) == text
+    assert points(share) == text
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
     ],
 )
 def test_a_net_change_is_whole_for_single_runs_and_has_a_decimal_over_seeds(questions, seeds, text):
-    assert words.net(questions, seeds) == text
+    assert sentences.net(questions, seeds) == text
 
 
 def test_over_seeds_flips_are_told_with_the_net_that_is_the_difference(tmp_path):
@@ -35,7 +36,7 @@ def test_over_seeds_flips_are_told_with_the_net_that_is_the_difference(tmp_path)
     runs = [make_run(tmp_path, f"a{i}", [False, True, True, True], seed=i, peft__r=1) for i in range(3)]
     runs += [make_run(tmp_path, f"b{i}", right, seed=i, peft__r=2) for i, right in enumerate(after)]
     found = compared(*runs)
-    assert words.flips(found, found.pairs[0]) == "+1 −0 (net −0.3)"
+    assert sentences.flips(found, found.pairs[0]) == "+1 −0 (net −0.3)"
     assert found.pairs[0].net / 4 == pytest.approx(found.pairs[0].found.points)
 
 
@@ -46,11 +47,12 @@ def test_a_real_difference_and_one_within_noise_have_their_sentences(tmp_path):
     clear, noise = compared(bad, good), compared(bad, same)
     low, high = clear.pairs[0].found.low, clear.pairs[0].found.high
     assert (
-        words.verdict(clear) == f"r=2 against r=1: +33.3 points ({100 * low:.1f} to {100 * high:.1f}): more than noise."
+        sentences.verdict(clear)
+        == f"r=2 against r=1: +33.3 points ({100 * low:.1f} to {100 * high:.1f}): more than noise."
     )
     smallest = noise.pairs[0].found.smallest
-    assert words.verdict(noise).startswith("r=3 against r=1: +0.8 points (−")
-    assert words.verdict(noise).endswith(
+    assert sentences.verdict(noise).startswith("r=3 against r=1: +0.8 points (−")
+    assert sentences.verdict(noise).endswith(
         f"): not told apart from noise; this set could show differences from {100 * smallest:.1f} points."
     )
 
@@ -59,10 +61,10 @@ def test_scores_that_are_no_number_are_told(tmp_path):
     rows = answered([True, True])
     broken = [rows[0], type(rows[1])(rows[1].question, (float("nan"),) * 4, (1,) * 4)]
     found = compared(make_run(tmp_path, "a", rows, peft__r=1), make_run(tmp_path, "b", broken, peft__r=2))
-    assert "r=2: scores of 1 question are not a number; they count as wrong." in words.notes(found)
+    assert "r=2: scores of 1 question are not a number; they count as wrong." in sentences.notes(found)
 
 
 def test_what_was_measured_names_clusters_where_there_are(tmp_path):
     rows = answered([True, False], context="shared")
     found = compared(make_run(tmp_path, "a", rows, base=rows), metric="acc_norm")
-    assert words.measured(found) == "acc_norm on test, 2 questions in 1 cluster; guessing gives 25.0 %"
+    assert sentences.measured(found) == "acc_norm on test, 2 questions in 1 cluster; guessing gives 25.0 %"

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from mcqa.data import facts
-from mcqa.question import Question, fingerprint
+from mcqa.data.question import Question, fingerprint
 
 SPLITS = list(facts.SPLITS)
 RELATIONS = {relation.facts[0].key.rsplit("/", 1)[0]: relation for relation in facts.relations()}
@@ -102,7 +102,7 @@ def test_two_calls_give_the_same_questions():
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_with_another_hash_seed_gives_the_same_questions(hash_seed):
     script = (
-        "from mcqa.data import facts; from mcqa.question import fingerprint;"
+        "from mcqa.data import facts; from mcqa.data.question import fingerprint;"
         "print(*(fingerprint(facts.questions(split)) for split in facts.SPLITS))"
     )
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}

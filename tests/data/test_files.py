@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from mcqa.config.errors import DataError
 from mcqa.data.files import existing, find, split_rows, subject_of
 from mcqa.data.formats import FORMATS, rows
-from mcqa.errors import DataError
 
 ROWS = [
     {"question": "Which is a mammal?", "a": "Trout", "b": 'A "whale",\nblue', "answer": "B"},

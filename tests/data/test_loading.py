@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from mcqa.config import ROOT, Columns, DataConfig, Recommended, SetConfig, Splits
-from mcqa.data import hygiene, loading
+from mcqa.config.composition import ROOT
+from mcqa.config.errors import DataError
+from mcqa.config.schema import Columns, DataConfig, Recommended, SetConfig, Splits
+from mcqa.config.validation import members
+from mcqa.data import checks, loading
 from mcqa.data.loading import SPLITS, load, load_for
-from mcqa.errors import DataError
-from mcqa.question import Question, fingerprint
-from mcqa.typed import members
+from mcqa.data.question import Question, fingerprint
 
 REAL = os.environ.get("MCQA_TEST_DATA")
 needs_real_sets = pytest.mark.skipif(REAL is None, reason="MCQA_TEST_DATA names no folder with the real sets")
@@ -448,7 +449,7 @@ def test_a_real_set_has_its_publishers_counts(name, sizes, bad, shared):
     if name == "commonsenseqa":
         found = [found[0] + found[1], found[2]]
     assert found == sizes and len(data.bad_rows) == bad
-    assert shared is None or hygiene.shared(data.splits["test"], data.splits["train"]) == shared
+    assert shared is None or checks.shared(data.splits["test"], data.splits["train"]) == shared
 
 
 @needs_real_sets

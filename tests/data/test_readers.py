@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mcqa.config import Columns
-from mcqa.data import arc, commonsenseqa, local, mmlu, openbookqa
-from mcqa.errors import DataError
+from mcqa.config.errors import DataError
+from mcqa.config.schema import Columns
+from mcqa.data.readers import arc, commonsenseqa, local, mmlu, openbookqa
 
 TEXTS = ["Trout", "Whale", "Gecko", "Newt"]
 

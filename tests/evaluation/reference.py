@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from mcqa.config import PromptConfig
-from mcqa.evaluation.harness import document
-from mcqa.question import Question
+from mcqa.config.schema import PromptConfig
+from mcqa.data.question import Question
+from mcqa.evaluation.lm_eval_files import document
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.evaluation import statistics
-from mcqa.evaluation.best_of_many import FLIPS
 from mcqa.evaluation.statistics import against_best
+from mcqa.evaluation.statistics.best_of_many import FLIPS
 
 UNCERTAIN = 0.02  # of a share near .05 that FLIPS draws tell, with room
 

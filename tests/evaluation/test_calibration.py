@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mcqa.data.question import Question
 from mcqa.evaluation.calibration import (
     area_under_risk_coverage,
     brier,
@@ -21,7 +22,6 @@ from mcqa.evaluation.calibration import (
 )
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import wilson
-from mcqa.question import Question
 
 NAN = math.nan
 untimed = settings(deadline=None)  # the first example imports SciPy

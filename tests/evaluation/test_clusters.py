@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.clusters import codes, design_effect, freedom, quantile, two_sided, variance
+from mcqa.evaluation.statistics.clusters import codes, design_effect, freedom, quantile, two_sided, variance
 
 rows = st.lists(
     st.tuples(st.sampled_from([-1.0, 0.0, 1.0]), st.sampled_from("abcdef")), min_size=2, max_size=40

@@ -10,14 +10,15 @@ import pytest
 import reference
 from conftest import configured
 
-from mcqa import encoding, model
-from mcqa.config import SetConfig, Splits
-from mcqa.data import draws, facts
-from mcqa.evaluation import harness
+from mcqa.config.schema import SetConfig, Splits
+from mcqa.data import facts, tokens
+from mcqa.data.prompts import Shots
+from mcqa.data.question import Question
+from mcqa.data.splits import limited
+from mcqa.evaluation import lm_eval_files
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.scoring import score
-from mcqa.prompting import Shots
-from mcqa.question import Question
+from mcqa.evaluation.scoring.scorer import score
+from mcqa.models import loading
 
 TASK = "facts"
 ENVIRONMENT = {"git_commit": "0123abc", "packages": {"mcqa": "1.2.3", "transformers": "5.0.0"}}
@@ -34,24 +35,24 @@ PROMPTS = {
 
 
 @pytest.fixture(scope="module", params=PROMPTS)
-def measured(request) -> harness.Measurement:
+def measured(request) -> lm_eval_files.Measurement:
     config, _ = configured(["model=starter", "peft=none", *PROMPTS[request.param]])
-    tokenizer = model.load_tokenizer(config.model, [])
-    scored = model.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    scored = loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
     shots = Shots(config.prompt, facts.questions("train"))
     asked = SetConfig("facts", "test", config.data)
-    return harness.Measurement(NAME, scored, tokenizer, config, asked, shots, ENVIRONMENT, time.time() - 3)
+    return lm_eval_files.Measurement(NAME, scored, tokenizer, config, asked, shots, ENVIRONMENT, time.time() - 3)
 
 
 @pytest.fixture(scope="module")
 def rows(measured) -> list[Prediction]:
     questions = [
-        *draws.limited(facts.questions("test"), 0, 10),
+        *limited(facts.questions("test"), 0, 10),
         Question("é", "Wie heißt die größte Stadt?", ("Zürich", "Genève"), 0, "Ein Text.", "Geografie"),
     ]
     prompt, tokenizer = measured.config.prompt, measured.tokenizer
-    encoded = encoding.encode(tokenizer, prompt, questions, measured.shots)
-    alone = encoding.unconditional(tokenizer, prompt, questions)
+    encoded = tokens.encode(tokenizer, prompt, questions, measured.shots)
+    alone = tokens.unconditional(tokenizer, prompt, questions)
     scores, unconditional = (score(measured.model, one, 4096).scores for one in (encoded, alone))
     return [
         Prediction(
@@ -67,7 +68,7 @@ def rows(measured) -> list[Prediction]:
 
 @pytest.fixture(scope="module")
 def ours(measured, rows, tmp_path_factory) -> tuple[Path, Path]:
-    return harness.write(tmp_path_factory.mktemp("ours"), TASK, rows, measured)
+    return lm_eval_files.write(tmp_path_factory.mktemp("ours"), TASK, rows, measured)
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +172,14 @@ def test_no_half_written_file_is_left_behind(ours):
 
 def test_a_score_that_is_no_number_is_never_right():
     row = Prediction(Question("q", "?", ("a", "b"), 0), (math.nan, -1.0), (1, 1), unconditional=(-1.0, -1.0))
-    assert harness.outcomes(row) == {"acc": 0.0, "acc_norm": 0.0, "acc_bytes": 0.0, "acc_mutual_info": 0.0}
+    assert lm_eval_files.outcomes(row) == {"acc": 0.0, "acc_norm": 0.0, "acc_bytes": 0.0, "acc_mutual_info": 0.0}
 
 
 def test_lengths_are_of_what_was_scored():
     asked = Question("q", "?", ("é" * 10, "a" * 9), 0)
     scores = (-9.5, -9.0)
-    assert harness.outcomes(Prediction(asked, scores, (1, 1))) == {"acc": 0.0, "acc_norm": 1.0, "acc_bytes": 1.0}
-    assert harness.outcomes(Prediction(asked, scores, (1, 1), letters=True))["acc_norm"] == 0.0
+    assert lm_eval_files.outcomes(Prediction(asked, scores, (1, 1))) == {"acc": 0.0, "acc_norm": 1.0, "acc_bytes": 1.0}
+    assert lm_eval_files.outcomes(Prediction(asked, scores, (1, 1), letters=True))["acc_norm"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,11 @@ def test_lengths_are_of_what_was_scored():
 def test_the_task_is_a_split_of_its_own_data_as_the_publisher_calls_it(measured, split, splits, published):
     theirs = replace(measured.config.data, hub="somebody/set", hub_config="law", splits=splits, limit=5)
     asked = replace(measured, questions=SetConfig("theirs", split, theirs))
-    worded = harness.task_config(TASK, ["acc"], asked)
+    worded = lm_eval_files.task_config(TASK, ["acc"], asked)
     assert (worded["dataset_path"], worded["dataset_name"]) == ("somebody/set", "law")
     assert worded["test_split"] == published
 
 
 def test_one_question_has_no_standard_error(measured, rows, tmp_path):
-    written = read(harness.write(tmp_path, TASK, rows[:1], measured)[0])
+    written = read(lm_eval_files.write(tmp_path, TASK, rows[:1], measured)[0])
     assert written["results"][TASK]["acc_stderr,none"] == "N/A"

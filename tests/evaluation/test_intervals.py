@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.intervals import clustered, standard_error, wilson
+from mcqa.evaluation.statistics.intervals import clustered, standard_error, wilson
 
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 marked = st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=60)

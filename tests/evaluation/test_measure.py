@@ -7,16 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcqa import model
+from mcqa.config.metric_names import NEEDS
 from mcqa.data import facts
-from mcqa.encoding import Encoded
+from mcqa.data.prompts import Shots
+from mcqa.data.question import reordered
+from mcqa.data.tokens import Encoded
 from mcqa.evaluation import measure as measuring
 from mcqa.evaluation.measure import measure, measured, only_needed, question_set
 from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.orders import planned
-from mcqa.prompting import Shots
-from mcqa.question import reordered
-from mcqa.rules import NEEDS
+from mcqa.evaluation.option_order import planned
+from mcqa.models import loading
 from tests.conftest import configured
 
 QUESTIONS = facts.questions("dev")[::40][:6]
@@ -26,8 +26,8 @@ QUESTIONS = facts.questions("dev")[::40][:6]
 def starter():
     """The embedded model with its tokenizer, and the machine that it runs on."""
     config, _ = configured(["peft=none"])
-    tokenizer = model.load_tokenizer(config.model, [])
-    loaded = model.load_model(config.model, config.peft, config.hardware, tokenizer, seed=0)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    loaded = loading.load_model(config.model, config.peft, config.hardware, tokenizer, seed=0)
     return SimpleNamespace(model=loaded.eval(), tokenizer=tokenizer, machine=config.hardware)
 
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.errors import ModelError
-from mcqa.evaluation.clusters import codes, design_effect
+from mcqa.config.errors import ModelError
+from mcqa.config.metric_names import NEEDS
+from mcqa.data.question import Question
 from mcqa.evaluation.metrics import SCORES, by_subject, chance, clusters, metrics, right, scores
 from mcqa.evaluation.predictions import Order, Prediction, best
 from mcqa.evaluation.statistics import bootstrap, clustered, smallest_difference, wilson
-from mcqa.question import Question
-from mcqa.rules import NEEDS
+from mcqa.evaluation.statistics.clusters import codes, design_effect
 
 NAN = math.nan
 

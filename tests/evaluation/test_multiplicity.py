@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.multiplicity import groups, holm
+from mcqa.evaluation.statistics.multiplicity import groups, holm
 
 ps = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 

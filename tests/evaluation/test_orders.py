@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.errors import DataError
-from mcqa.evaluation.orders import letters, order_accuracies, order_metrics, planned, prior
+from mcqa.config.errors import DataError
+from mcqa.data.question import Question
+from mcqa.evaluation.option_order import letters, order_accuracies, order_metrics, planned, prior
 from mcqa.evaluation.predictions import Order, Prediction
-from mcqa.question import Question
 
 NAN = math.nan
 untimed = settings(deadline=None)

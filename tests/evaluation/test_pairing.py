@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.pairing import mcnemar, smallest_difference, with_flips
+from mcqa.evaluation.statistics.paired import mcnemar, smallest_difference, with_flips
 
 marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 clustered_marks = st.lists(

@@ -14,17 +14,17 @@ import pytest
 import reference
 from conftest import configured
 
-from mcqa import encoding, model
-from mcqa.config import PromptConfig
-from mcqa.data import draws, facts
+from mcqa.config.schema import PromptConfig
+from mcqa.data import facts, splits, tokens
 from mcqa.data.loading import load
-from mcqa.evaluation import harness
+from mcqa.data.prompts import Shots
+from mcqa.data.question import Question
+from mcqa.evaluation import lm_eval_files
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.scoring import score
-from mcqa.model import END_OF_TEXT
-from mcqa.prompting import Shots
-from mcqa.question import Question
+from mcqa.evaluation.scoring.scorer import score
+from mcqa.models import loading
+from mcqa.models.from_scratch import END_OF_TEXT
 
 MODELS, DATA = os.environ.get("MCQA_TEST_MODELS"), os.environ.get("MCQA_TEST_DATA")
 QUESTIONS = 40
@@ -67,8 +67,8 @@ PROMPTS = {
 @cache
 def starter():
     config, _ = configured(["model=starter", "peft=none"])
-    tokenizer = model.load_tokenizer(config.model, [])
-    return model.load_model(config.model, config.peft, config.hardware, tokenizer, 0), tokenizer
+    tokenizer = loading.load_tokenizer(config.model, [])
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0), tokenizer
 
 
 @cache
@@ -76,8 +76,8 @@ def stories():
     if MODELS is None:
         pytest.skip("MCQA_TEST_MODELS names no folder with real models")
     config, _ = configured(["model=local", f"model.path={MODELS}/stories260k", "peft=none"])
-    tokenizer = model.load_tokenizer(config.model, [])
-    return model.load_model(config.model, config.peft, config.hardware, tokenizer, 0), tokenizer
+    tokenizer = loading.load_tokenizer(config.model, [])
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0), tokenizer
 
 
 def beginning(loaded):
@@ -102,12 +102,12 @@ def talking(loaded, template=TEMPLATE):
 
 @cache
 def training_questions() -> list[Question]:
-    return draws.limited(facts.questions("train"), 0, 50)
+    return splits.limited(facts.questions("train"), 0, 50)
 
 
 @cache
 def facts_and_hard() -> list[Question]:
-    return [*draws.limited(facts.questions("test"), 0, 15), *HARD]
+    return [*splits.limited(facts.questions("test"), 0, 15), *HARD]
 
 
 @cache
@@ -116,7 +116,7 @@ def real(name: str) -> list[Question]:
         pytest.skip("MCQA_TEST_DATA names no folder with the real sets")
     config, _ = configured([f"data={name}", f"data.path={DATA}/{name}", "data.bad_rows=skip"])
     (questions,) = load(config.data, ["test"]).splits.values()
-    return draws.limited(questions, 0, QUESTIONS)
+    return splits.limited(questions, 0, QUESTIONS)
 
 
 # --- both sides ------------------------------------------------------------------------------------------------------
@@ -161,8 +161,8 @@ def context_of(scored, max_length):
 
 
 def predicted(scored, tokenizer, one, questions, shots) -> list[Prediction]:
-    encoded = encoding.encode(tokenizer, one, questions, shots)
-    alone = encoding.unconditional(tokenizer, one, questions)
+    encoded = tokens.encode(tokenizer, one, questions, shots)
+    alone = tokens.unconditional(tokenizer, one, questions)
     return [
         Prediction(
             question,
@@ -182,7 +182,10 @@ def assert_same(both: dict[str, Both]) -> None:
         for ours, theirs in zip(one.ours, one.theirs, strict=True):
             said = [log_likelihood for log_likelihood, _ in theirs["filtered_resps"]]
             assert [*ours.scores, *ours.unconditional] == pytest.approx(said, abs=1e-3, rel=0), (name, ours.question)
-            assert harness.outcomes(ours) == {key: theirs[key] for key in reference.METRICS}, (name, ours.question)
+            assert lm_eval_files.outcomes(ours) == {key: theirs[key] for key in reference.METRICS}, (
+                name,
+                ours.question,
+            )
         found = metrics(one.ours)
         for key in ("acc", "acc_norm", "acc_bytes"):
             assert found[key] == pytest.approx(one.summary[f"{key},none"], abs=5e-5), (name, key)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.intervals import clustered, wilson
-from mcqa.evaluation.pairing import mcnemar
-from mcqa.evaluation.pooling import pooled, pooled_accuracy
+from mcqa.evaluation.statistics.intervals import clustered, wilson
+from mcqa.evaluation.statistics.paired import mcnemar
+from mcqa.evaluation.statistics.pooling import pooled, pooled_accuracy
 
 
 @st.composite

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Order, Prediction, best, read, write
-from mcqa.question import Question
 
 
 def prediction(extra=None, **changes):

@@ -16,7 +16,7 @@ import pytest
 from test_scoring import counting_forward_passes
 from two_processes import CASES, SECONDS
 
-from mcqa.evaluation.scoring import score
+from mcqa.evaluation.scoring.scorer import score
 
 PROCESSES = 2
 LIMIT_S = 180  # for all cases together, on a busy machine; they take 15

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation import resampling
-from mcqa.evaluation.resampling import bootstrap, paired_bootstrap
+from mcqa.evaluation.statistics import bootstrap as resampling
+from mcqa.evaluation.statistics.bootstrap import bootstrap, paired_bootstrap
 
 RESAMPLES = 20_000
 marks = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=40)

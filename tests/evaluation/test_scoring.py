@@ -11,17 +11,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.config import HardwareConfig, PromptConfig
-from mcqa.encoding import Encoded, encode
-from mcqa.errors import ModelError
-from mcqa.evaluation.forward import device_of
-from mcqa.evaluation.scoring import score
-from mcqa.model import _keep_4bit_weights_as_trained, _new_model, _new_tokenizer
-from mcqa.question import Question
+from mcqa.config.errors import ModelError
+from mcqa.config.schema import HardwareConfig, PromptConfig
+from mcqa.data.question import Question
+from mcqa.data.tokens import Encoded, encode
+from mcqa.evaluation.scoring.forward import device_of
+from mcqa.evaluation.scoring.scorer import score
+from mcqa.models.adapters import keep_4bit_weights_as_trained
+from mcqa.models import from_scratch, new_tokenizer
 
 VOCABULARY = 300
 CONTEXT_LENGTH = 48
-TOKENIZER = _new_tokenizer(VOCABULARY, ["Question: Which of these is a mammal? Answer: the whale is a mammal"] * 3)
+TOKENIZER = new_tokenizer(VOCABULARY, ["Question: Which of these is a mammal? Answer: the whale is a mammal"] * 3)
 CPU = HardwareConfig(
     name="cpu",
     device="cpu",
@@ -62,7 +63,7 @@ def prompt(style):
 def new_model(model_type="qwen3", **changes):
     torch.manual_seed(0)
     shape = {"model_type": model_type} | SHAPE | ARCHITECTURES[model_type] | changes
-    return _new_model(shape, TOKENIZER, CPU).eval()
+    return from_scratch.new_model(shape, TOKENIZER, CPU).eval()
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -243,7 +244,7 @@ def four_bit(tmp_path_factory):
     nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=nf4)
     assert model.model.layers[0].mlp.down_proj.weight.element_size() == 1
-    _keep_4bit_weights_as_trained(model)
+    keep_4bit_weights_as_trained(model)
     return model.eval()
 
 

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.encoding import Encoded
-from mcqa.evaluation import tree
-from mcqa.evaluation.tree import Path, Row
+from mcqa.data.tokens import Encoded
+from mcqa.evaluation.scoring import tree
+from mcqa.evaluation.scoring.tree import Path, Row
 
 token = st.integers(5, 8)  # few, so that paths begin alike
 paths = st.lists(st.lists(token, min_size=1, max_size=6), min_size=1, max_size=6).map(

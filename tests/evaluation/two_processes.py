@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from test_scoring import TOKENIZER, adapted, counting_forward_passes, new_model, prompt
 
-from mcqa.encoding import Encoded, encode
-from mcqa.evaluation.scoring import score
-from mcqa.question import Question
+from mcqa.data.question import Question
+from mcqa.data.tokens import Encoded, encode
+from mcqa.evaluation.scoring.scorer import score
 
 SECONDS = 20  # that a process waits for the other one
 LARGE = 400  # tokens of a forward pass that is too large for the short memory

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from mcqa import run_folder
-from mcqa.sweep.mailbox import Mailbox
+from mcqa.runs.files import read_yaml
+from mcqa.runs.mailbox import Mailbox
 
 APP = Path(__file__).with_name("small_app.py")
 
@@ -20,7 +20,7 @@ def result(study, number):
 
 
 def config_of(study, number):
-    return run_folder.read_yaml(study / "trials" / str(number) / "config.yaml")
+    return read_yaml(study / "trials" / str(number) / "config.yaml")
 
 
 def start(folder, *overrides):

@@ -16,9 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from mcqa.data.question import Question
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
-from mcqa.question import Question
 
 START = 1_760_000_000.0
 NOW = START + 3600

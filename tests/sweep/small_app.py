@@ -13,7 +13,7 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 
-from mcqa.sweep import trial
+from mcqa.runs import trial
 
 
 @dataclass

@@ -9,7 +9,7 @@ import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext
 
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Entry, Mailbox
 
 HYDRA: dict[str, Any] = {
     "mode": "MULTIRUN",
@@ -53,7 +53,7 @@ def app() -> Callable[[Any], Any]:
         import time
         from pathlib import Path
 
-        from mcqa.sweep import trial
+        from mcqa.runs import trial
 
         me = trial.current()
         assert me is not None

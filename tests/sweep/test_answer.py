@@ -10,11 +10,11 @@ from recorded_studies import NOW, Written, answered, exactly, make_study, questi
 
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import against_best, mcnemar, wilson
-from mcqa.sweep import noise, words
-from mcqa.sweep.answer import answer, right_answers
-from mcqa.sweep.confirmed import read as read_confirmation
-from mcqa.sweep.noise import highest_of
-from mcqa.sweep.reading import read
+from mcqa.sweep.report import noise, sentences
+from mcqa.sweep.report.confirmation import read as read_confirmation
+from mcqa.sweep.report.load import read
+from mcqa.sweep.report.noise import highest_of
+from mcqa.sweep.report.ties import answer, right_answers
 
 
 def found(folder):
@@ -154,7 +154,7 @@ def test_a_study_of_seeds_beside_is_the_noise_floor(tmp_path):
     told = found(folder)
     assert told.noise.deviation == pytest.approx(0.02)
     assert told.noise.reach == pytest.approx(4.3027 * math.sqrt(2) * 0.02, rel=1e-3)
-    note = next(one for one in words.notes(read(folder, NOW), told) if one.startswith("Noise floor"))
+    note = next(one for one in sentences.notes(read(folder, NOW), told) if one.startswith("Noise floor"))
     assert "standard deviation is 2.0 points" in note and "1 of 2 other trials" in note
 
 
@@ -167,7 +167,8 @@ def test_a_study_of_something_else_is_no_noise_floor(tmp_path, changes):
     folder = make_study(tmp_path, trials(60, 58))
     assert found(folder).noise is None
     assert any(
-        "How much the seed alone changes is not known" in one for one in words.notes(read(folder, NOW), found(folder))
+        "How much the seed alone changes is not known" in one
+        for one in sentences.notes(read(folder, NOW), found(folder))
     )
 
 
@@ -182,10 +183,10 @@ def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_pat
     study = read(seeds(tmp_path, [0.5, 0.52, 0.54]), NOW)
     told = answer(study)
     assert noise.is_of_seeds(study)
-    assert words.verdict(study, told) == (
+    assert sentences.verdict(study, told) == (
         "3 seeds of one configuration: 52.0 % on average, standard deviation 2.0 points."
     )
-    assert not any("optimistic" in one for one in words.notes(study, told))
+    assert not any("optimistic" in one for one in sentences.notes(study, told))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_pat
 )
 def test_the_verdict_says_how_many_are_tied(tmp_path, counts, said):
     study = read(make_study(tmp_path, trials(*counts)), NOW)
-    assert words.verdict(study, answer(study)) == said
+    assert sentences.verdict(study, answer(study)) == said
 
 
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
@@ -213,7 +214,7 @@ def test_the_default_configuration_is_named_with_its_difference(tmp_path):
     rows = [Written(params=usual, right=exactly(55, 100)), *trials(60)]
     study = read(make_study(tmp_path, rows), NOW)
     assert study.default.number == 0
-    note = words.notes(study, answer(study))[0]
+    note = sentences.notes(study, answer(study))[0]
     assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (")
 
 
@@ -222,14 +223,14 @@ def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to
     seeded = [Written(params=usual, right=exactly(60, 100), default=False), *trials(50)]
     study = read(make_study(tmp_path / "a", seeded), NOW)
     assert study.default is None
-    assert words.notes(study, answer(study))[0].startswith("The default configuration is no trial of this study")
+    assert sentences.notes(study, answer(study))[0].startswith("The default configuration is no trial of this study")
     rows = [
         Written(params={"scheduler": one}, right=exactly(60, 100), default=one == "linear")
         for one in ("cosine", "linear")
     ]
     study = read(make_study(tmp_path / "b", rows, space={"scheduler": "a,b"}, base={"scheduler": {"x": 1}}), NOW)
     assert study.default.number == 1
-    assert words.default_value(study, "scheduler") == "linear"
+    assert sentences.default_value(study, "scheduler") == "linear"
 
 
 def test_the_best_of_many_is_called_optimistic(tmp_path):
@@ -237,7 +238,7 @@ def test_the_best_of_many_is_called_optimistic(tmp_path):
     told = answer(study)
     assert told.luck == pytest.approx(highest_of(3) * math.sqrt(sum(
         one.newly_right + one.newly_wrong for one in told.others) / 200 / 200))  # fmt: skip
-    assert any("The best of 3 is optimistic" in one for one in words.notes(study, told))
+    assert any("The best of 3 is optimistic" in one for one in sentences.notes(study, told))
 
 
 # --- confirmation -----------------------------------------------------------------------------------------------------

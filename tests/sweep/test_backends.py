@@ -15,14 +15,14 @@ import psutil
 import pytest
 from submitted import CONTEXT, app, never_named, trial_folder
 
-from mcqa.errors import ConfigError
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import Entry, Mailbox
 from mcqa.sweep.backends import Backend, SubmissionError, for_launcher
-from mcqa.sweep.backends.debug import Debug
-from mcqa.sweep.backends.elsewhere import LOST_S
+from mcqa.sweep.backends.in_process import Debug
+from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
+from mcqa.sweep.backends.remote import LOST_S
 from mcqa.sweep.backends.slurm import Slurm
-from mcqa.sweep.job import Job
-from mcqa.sweep.mailbox import Entry, Mailbox
 
 LAUNCHER = {"_target_": "some.where.LocalLauncher", "submitit_folder": "x/%j", "timeout_min": 5, "name": "app"}
 
@@ -216,7 +216,7 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
 
         def app(factor):
             def task(cfg):
-                heavy = {"optuna", "pandas", "scipy", "torch", "transformers", "mcqa.config"} & set(sys.modules)
+                heavy = {"optuna", "pandas", "scipy", "torch", "transformers", "mcqa.config.schema"} & set(sys.modules)
                 assert not heavy, heavy
                 return factor * beside.double(cfg.x)
             return task

@@ -8,8 +8,7 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from mcqa.sweep.composition import Composer
-from mcqa.sweep.given import plain
+from mcqa.sweep.compose import Composer, plain
 
 ARGUMENTS = ["+study=wide", "seed=3"]
 FILES = {

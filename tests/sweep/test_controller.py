@@ -1,6 +1,6 @@
 """The controller by scripted timelines; what the scheduler refuses and an unkind world have tests of their own."""
 
-from mcqa.sweep.events import CANCELLED, Known
+from mcqa.sweep.controller.events import CANCELLED, Known
 from tests.sweep.timelines import COMPLETE, OUTCOMES, event, play
 
 

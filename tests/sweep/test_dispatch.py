@@ -11,10 +11,11 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from mcqa import train
-from mcqa.config import Config
-from mcqa.door import open_door
-from mcqa.sweep.backends import asking, cluster
-from mcqa.sweep.backends.asking import Partition
+from mcqa.config.command import hydra_command
+from mcqa.config.schema import Config
+from mcqa.runs import filesystem
+from mcqa.sweep.backends import slurm_commands
+from mcqa.sweep.backends.slurm_commands import Partition
 
 SINFO = (
     "echo 'main*|up|1-00:00:00|10|64|512000|gpu:a100:4(S:0-1)'; "
@@ -48,7 +49,7 @@ def multirun(
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, *overrides, "dry_run=true"])
         error = ""
         try:
-            open_door("config", Config, train.main)
+            hydra_command("config", Config, train.main)
         except SystemExit as caught:
             error = str(caught.code)
         return capsys.readouterr().out + error
@@ -184,7 +185,7 @@ def test_a_study_that_sbatch_would_not_take_is_refused_before_a_trial_is_asked_f
     slurm.answers("sbatch", "echo 'Invalid account or account/partition combination specified' >&2; exit 1")
     monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "+sweeps=smoke"])
     with pytest.raises(SystemExit, match="Invalid account or account/partition combination specified"):
-        open_door("config", Config, train.main)
+        hydra_command("config", Config, train.main)
     assert not (tmp_path / "outputs").exists()
 
 
@@ -193,7 +194,7 @@ def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "hydra.launcher.partition=dev"])
     with pytest.raises(SystemExit, match="timeout_min=240: partition dev allows 30 at most"):
-        open_door("config", Config, train.main)
+        hydra_command("config", Config, train.main)
     assert not (tmp_path / "outputs").exists()
 
 
@@ -224,18 +225,18 @@ def test_without_slurm_there_is_one_clear_error_and_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(asking, "is_here", lambda: False)
+    monkeypatch.setattr(slurm_commands, "is_here", lambda: False)
     for more in ([], ["dry_run=true"]):
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, *more])
         with pytest.raises(SystemExit, match="hydra/launcher=slurm: there is no sbatch on this machine"):
-            open_door("config", Config, train.main)
+            hydra_command("config", Config, train.main)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cluster_without_multirun_is_refused_before_anything_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mcqa.train", *SMALL])
     with pytest.raises(SystemExit, match="hydra/launcher=slurm needs --multirun"):
-        open_door("config", Config, train.main)
+        hydra_command("config", Config, train.main)
 
 
 def test_jobs_are_told_not_to_ask_the_hub_unless_the_user_says_that_they_can(
@@ -296,7 +297,7 @@ def test_jobs_that_this_machine_cannot_run_are_refused_before_anything_is_writte
         local = ["+experiment=smoke", "tracking=none", *overrides, *more]
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *local])
         with pytest.raises(SystemExit, match=re.escape(words)):
-            open_door("config", Config, train.main)
+            hydra_command("config", Config, train.main)
     assert not list(tmp_path.iterdir())
 
 
@@ -318,11 +319,11 @@ def test_a_machine_without_gpus_leaves_it_to_the_job_to_say_so(
     ],
 )  # fmt: skip
 def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
-    assert asking.minutes(text) == minutes
+    assert slurm_commands.minutes(text) == minutes
 
 
 def test_partitions_are_read_with_limits_and_gpus(slurm: FakeSlurm) -> None:
-    assert (asking.partitions() or [])[:2] == [
+    assert (slurm_commands.partitions() or [])[:2] == [
         Partition("main", True, True, 1440, 10, 64, 512000, 4),
         Partition("main", True, True, 1440, 2, 32, 256000, 0),
     ]
@@ -334,11 +335,12 @@ def test_a_file_system_of_one_machine_is_found_by_where_it_is_mounted(
     mounts = tmp_path / "mounts"
     mounts.write_text("a / ext4 rw\nb /tmp tmpfs rw\nc /proj lustre rw\nd /proj\\040here nfs4 rw\n")
     kinds = {
-        path: cluster._mounted(Path(path), mounts) for path in ("/usr", "/tmp/x", "/proj/a", "/proj here/a", "/projx")
+        path: filesystem._mounted(Path(path), mounts)
+        for path in ("/usr", "/tmp/x", "/proj/a", "/proj here/a", "/projx")
     }
     assert {path: kind for path, (_, kind) in kinds.items()} == {
         "/usr": "ext4", "/tmp/x": "tmpfs", "/proj/a": "lustre", "/proj here/a": "nfs4", "/projx": "ext4",
     }  # fmt: skip
-    monkeypatch.setattr(cluster, "_mounted", lambda path: kinds[str(path)])
-    (warning,) = cluster.unseen({"The cache": Path("/tmp/x"), "Python": Path("/proj/a")})
+    monkeypatch.setattr(filesystem, "_mounted", lambda path: kinds[str(path)])
+    (warning,) = filesystem.unseen({"The cache": Path("/tmp/x"), "Python": Path("/proj/a")})
     assert warning.startswith("The cache lies on this machine's own disk or memory (/tmp/x: tmpfs at /tmp)")

@@ -16,12 +16,12 @@ import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from mcqa import run_folder
-from mcqa.errors import ConfigError, SweepError
-from mcqa.sweep import trial
-from mcqa.sweep.identity import only_controller
-from mcqa.sweep.job import commit_of
-from mcqa.sweep.mailbox import Mailbox
+from mcqa.config.errors import ConfigError, SweepError
+from mcqa.runs import trial
+from mcqa.runs.environment import commit_of
+from mcqa.runs.files import read_json, read_yaml
+from mcqa.runs.mailbox import Mailbox
+from mcqa.sweep.study_folder import only_controller
 from tests.sweep.commands import APP, config_of, ended, kill, result, start, until
 
 
@@ -49,11 +49,11 @@ def test_a_study_runs_its_trials_from_the_default_on_and_leaves_its_answer(app, 
     found = stored(study)
     assert [one.value for one in found] == [result(study, n)["value"] for n in range(4)]
     assert [one.params["x"] for one in found] == [config_of(study, n)["x"] for n in range(4)]
-    description = run_folder.read_yaml(study / "study.yaml")
+    description = read_yaml(study / "study.yaml")
     assert description["space"] == {"x": "interval(0.0,1.0)", "y": "choice(1,2)"}
     assert (description["metric"], description["directions"]) == ("m", ["maximize"])
     best = max(found, key=lambda one: one.value)
-    answer = run_folder.read_yaml(study / "optimization_results.yaml")
+    answer = read_yaml(study / "optimization_results.yaml")
     assert (answer["best_value"], answer["best_params"]) == (best.value, best.params)
     assert (study / "report.html").stat().st_size > 10_000
     assert yaml.safe_load((study / "best.yaml").read_text())["x"] == best.params["x"]
@@ -77,8 +77,8 @@ def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeate
 def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_every_one_that_begins(app, monkeypatch):
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
     answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
-    monkeypatch.setattr("mcqa.sweep.dispatch.check", lambda *_: answers.pop(0))
-    monkeypatch.setattr("mcqa.sweep.running.PATIENCE_S", 5.0)
+    monkeypatch.setattr("mcqa.sweep.dry_run.check", lambda *_: answers.pop(0))
+    monkeypatch.setattr("mcqa.sweep.start.PATIENCE_S", 5.0)
     with pytest.raises(ConfigError, match="no node answers"):
         app(value_of_x, *arguments)
     app(value_of_x, *arguments)
@@ -232,7 +232,7 @@ def test_several_objectives_have_a_front_and_no_pruning(app):
         app(value_of_x, *directions, "hydra/sweeper/pruner=median")
     study = app(lambda cfg: (cfg.x, 2 * cfg.x), *directions) / "app"
     assert [one.values for one in stored(study)] == [[0.1, 0.2], [0.3, 0.6]]
-    assert len(run_folder.read_yaml(study / "optimization_results.yaml")["solutions"]) == 2
+    assert len(read_yaml(study / "optimization_results.yaml")["solutions"]) == 2
 
 
 def test_a_dry_run_says_what_would_be_studied_and_writes_nothing(app, capsys):
@@ -279,7 +279,7 @@ def test_a_changed_space_or_configuration_is_refused_unless_allowed(app):
     allowed = "hydra.sweeper.allow_changes=true"
     app(value_of_x, "x=interval(0,2)", "y=2", "hydra.sweeper.n_trials=2", name, allowed)
     assert [config_of(study, number)["y"] for number in range(2)] == [1, 2]
-    assert len(run_folder.read_yaml(study / "study.yaml")["changes"]) >= 2
+    assert len(read_yaml(study / "study.yaml")["changes"]) >= 2
 
 
 def test_what_was_submitted_is_what_runs_also_after_the_yaml_was_edited(app, tmp_path):
@@ -348,7 +348,7 @@ def test_another_storage_is_refused_and_where_allowed_no_trial_takes_the_result_
     app(value_of_x, *arguments, "hydra.sweeper.allow_changes=true")
     trials = optuna.load_study(study_name="app", storage=f"sqlite:///{tmp_path}/study.db").trials
     assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
-    aside = [run_folder.read_yaml(study / "set_aside" / f"{number}-0" / "config.yaml")["x"] for number in (1, 2)]
+    aside = [read_yaml(study / "set_aside" / f"{number}-0" / "config.yaml")["x"] for number in (1, 2)]
     assert aside == before[1:] and trials[0].value == before[0]  # the default is the same in both
     assert "the folder of trial 1 was another trial's" in capsys.readouterr().out.replace("\n", " ")
 
@@ -381,14 +381,14 @@ def only_with_1(trial, config):
 
 
 def test_the_report_of_a_relative_storage_is_made_from_any_folder(app, tmp_path, monkeypatch):
-    from mcqa.sweep import report
+    from mcqa.sweep.report import write
 
     study = app(
         value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=sqlite:///study.db"
     ).absolute() / "app"  # fmt: skip
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert report.write(study).problems == ()
+    assert write.write(study).problems == ()
 
 
 def test_the_password_of_a_storage_stands_in_no_file_and_the_report_still_reads_it(app, monkeypatch, capsys):
@@ -407,7 +407,7 @@ def test_multirun_yaml_is_that_of_hydra_s_own_sweeper(app, tmp_path):
     app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=ours")
     app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=study")
     app(value_of_x, "x=0.1,0.2", "hydra.sweep.dir=theirs", "hydra/sweeper=basic")
-    ours, study, theirs = (run_folder.read_yaml(Path(name) / "multirun.yaml") for name in ("ours", "study", "theirs"))
+    ours, study, theirs = (read_yaml(Path(name) / "multirun.yaml") for name in ("ours", "study", "theirs"))
     assert list(ours) == list(study) == list(theirs) and list(ours["hydra"]) == list(theirs["hydra"])
     assert ours["hydra"]["overrides"]["task"] == theirs["hydra"]["overrides"]["task"]
     assert (ours["x"], ours["kind"]) == (theirs["x"], theirs["kind"]) == (0.5, {"name": "plain"})
@@ -417,8 +417,8 @@ def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_re
     commits = iter(["a" * 40, "b" * 40 + "+dirty"])
     for number in (2, 4):
         commit = next(commits)
-        monkeypatch.setattr("mcqa.sweep.asked.commit_of", lambda folder, commit=commit: commit)
-        monkeypatch.setattr("mcqa.sweep.job.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.sweep.run_study.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.runs.environment.commit_of", lambda folder, commit=commit: commit)
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
     said = capsys.readouterr().out
     assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
@@ -492,7 +492,7 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
     study = app(task, *arguments) / "app"
     app(task, *arguments)
     assert seen == [(True, 0.7, 0), (True, 0.6, 0)] + [(False, x, seed) for x in (0.7, 0.5) for seed in (1, 2)]
-    confirmed = run_folder.read_json(study / "confirm.json")
+    confirmed = read_json(study / "confirm.json")
     said = capsys.readouterr().out
     assert "Confirming" in said and "On test, with 2 new seeds: " in said and "most likely be worse" not in said
     assert confirmed["metric"] == "test/acc"
@@ -515,7 +515,7 @@ def with_a_test_split(cfg):
 
 def confirmed(study):
     """By trial and default, the values of the seeds."""
-    rows = run_folder.read_json(study / "confirm.json")["configurations"]
+    rows = read_json(study / "confirm.json")["configurations"]
     return {(row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in rows}
 
 
@@ -534,7 +534,7 @@ def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
     found = confirmed(study)
     assert found[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
     assert found[(None, True)] == [pytest.approx(0.51)] and found[(1, True)] == [pytest.approx(0.52)]
-    assert len(run_folder.read_yaml(study / "confirm" / "jobs.yaml")) == 4
+    assert len(read_yaml(study / "confirm" / "jobs.yaml")) == 4
 
 
 def test_a_confirming_run_whose_folder_is_gone_runs_again(app):

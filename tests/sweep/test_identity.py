@@ -10,9 +10,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mcqa.errors import ConfigError
-from mcqa.sweep.identity import check_same, interpolations, only_controller, set_aside, write_description
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.sweep.study_folder import check_same, interpolations, only_controller, set_aside, write_description
 
 STUDY = {
     "name": "core",
@@ -181,7 +181,7 @@ def holder(tmp_path):
     """Another process that controls the study until it is killed."""
     code = (
         "import sys, time, pathlib\n"
-        "from mcqa.sweep.identity import only_controller\n"
+        "from mcqa.sweep.study_folder import only_controller\n"
         "with only_controller(pathlib.Path(sys.argv[1])):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"

@@ -10,9 +10,11 @@ import pytest
 from omegaconf import OmegaConf
 from submitted import CONTEXT, trial_folder
 
-from mcqa.sweep import job, trial
-from mcqa.sweep.job import Job, commit_of
-from mcqa.sweep.mailbox import Entry, Mailbox
+from mcqa.runs import trial
+from mcqa.runs.environment import commit_of
+from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.sweep.backends import job
+from mcqa.sweep.backends.job import Job
 
 
 class OutOfMemoryError(RuntimeError):

@@ -14,10 +14,10 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from mcqa import jobs
-from mcqa.errors import ConfigError
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.sweep.backends.job_status import NOT_THE_JOB_S
 from mcqa.sweep.backends.local import TOKEN
-from mcqa.sweep.jobs import NOT_THE_JOB_S
-from mcqa.sweep.mailbox import Entry, Mailbox
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_while_slurm_does_not_answer_one_line_says_so_and_no_job_is_called_gone(
 ) -> None:
     for name in ("one", "two"):
         submitted(tmp_path / "outputs" / name, 0, "17")
-    monkeypatch.setattr("mcqa.sweep.jobs.PATIENCE_S", 0.2)
+    monkeypatch.setattr("mcqa.sweep.backends.job_status.PATIENCE_S", 0.2)
     cluster.answers("squeue", "exec sleep 5")  # and then it would know of no job
     jobs.main([])
     said = capsys.readouterr()

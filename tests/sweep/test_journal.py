@@ -7,7 +7,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mcqa.sweep.journal import Journal, mend
+from mcqa.sweep.optuna_study.journal import Journal, mend
 
 LOGS = [{"op_code": number, "text": "é\n"} for number in range(5)]
 

@@ -6,11 +6,21 @@ import re
 import pytest
 from rich.console import Console
 
-from mcqa.sweep import events as e
-from mcqa.sweep.controlled import Trial
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.events import Limits, Outcome
-from mcqa.sweep.live import Live, best, duration, shown
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import (
+    Asked,
+    Ended,
+    Known,
+    Limits,
+    Outcome,
+    Refused,
+    Reported,
+    Submitted,
+    Tick,
+    Vanished,
+)
+from mcqa.sweep.controller.trial_state import Trial
+from mcqa.sweep.display import Live, best, duration, shown
 
 
 class Study:
@@ -34,7 +44,7 @@ class Study:
     def starts(self, *numbers):
         for number in numbers:
             self.live.name(number, [f"x={number}"])
-            self.after(0, e.Asked(number), e.Submitted(number, 0, f"job{number}"))
+            self.after(0, Asked(number), Submitted(number, 0, f"job{number}"))
 
     @property
     def said(self):
@@ -46,7 +56,7 @@ class Study:
 
 
 def ended(number, status="complete", values=(0.5,), error=None):
-    return e.Ended(number, Outcome(status, values, error))
+    return Ended(number, Outcome(status, values, error))
 
 
 def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
@@ -70,17 +80,17 @@ def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
 def test_a_trial_that_starts_again_says_so(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
-    study.after(1, e.Vanished(0, 0, "killed"))
-    study.after(1, e.Submitted(0, 1, "again"))
+    study.after(1, Vanished(0, 0, "killed"))
+    study.after(1, Submitted(0, 1, "again"))
     assert study.lines[-1] == "trial 0: started again (start 2), for it had died without a result  x=0"
 
 
 def test_on_slurm_a_job_is_submitted_for_it_may_wait_and_is_called_by_its_id(tmp_path):
     study = Study(tmp_path, noun="job", on_slurm=True)
     study.live.name(0, ["x=0"])
-    study.after(0, e.Asked(0), e.Submitted(0, 0, "17"))
-    study.after(1, e.Vanished(0, 0, "killed"))
-    study.after(1, e.Submitted(0, 1, "18"))
+    study.after(0, Asked(0), Submitted(0, 0, "17"))
+    study.after(1, Vanished(0, 0, "killed"))
+    study.after(1, Submitted(0, 1, "18"))
     assert study.lines == [
         "job 0: submitted, SLURM job 17  x=0",
         "job 0: submitted again (start 2), for it had died without a result, SLURM job 18  x=0",
@@ -91,11 +101,11 @@ def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
     study.live.name(1, ["x=1"])
-    study.after(0, e.Asked(1), e.Refused(1, 0, "slurmctld is away\nmore of it"))
+    study.after(0, Asked(1), Refused(1, 0, "slurmctld is away\nmore of it"))
     assert study.lines[-1] == "trial 1: refused: slurmctld is away"
     assert study.live.summary().endswith("; the scheduler refuses, tried again in 0:05")
-    study.after(5, e.Tick())
-    study.after(0, e.Submitted(1, 1, "job"))
+    study.after(5, Tick())
+    study.after(0, Submitted(1, 1, "job"))
     assert study.lines[-1] == "trial 1: started  x=1" and "refuses" not in study.live.summary()
 
 
@@ -107,7 +117,7 @@ def test_a_job_of_a_product_is_called_one(tmp_path):
 
 
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
-    known = [e.Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
+    known = [Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)
     study.after(5)
     assert study.lines == []
@@ -120,7 +130,7 @@ def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken
 
 
 def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
-    study = Study(tmp_path, known=[e.Known(n, None, 1, f"job{n}") for n in range(2)])
+    study = Study(tmp_path, known=[Known(n, None, 1, f"job{n}") for n in range(2)])
     study.after(5, ended(0))
     assert study.live.summary().endswith("best 0.5 (trial 0)")
     study.after(55, ended(1))
@@ -159,7 +169,7 @@ def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(
     study = Study(tmp_path, terminal=True)
     with study.live:
         study.starts(0, 1)
-        study.after(65, ended(0, values=(0.25,)), e.Reported(1, 800, 0.6125), e.Reported(1, 400, 0.5))
+        study.after(65, ended(0, values=(0.25,)), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
         drawn = study.said.rpartition("core")[2]
     rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
     assert "complete" in rows["0"] and "0.25" in rows["0"]
@@ -172,7 +182,7 @@ def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
     study = Study(tmp_path, terminal=True)
     with study.live:
         study.live.name(0, ["targets=[q_proj,v_proj]"])
-        study.after(0, e.Asked(0), e.Submitted(0, 0, "job"))
+        study.after(0, Asked(0), Submitted(0, 0, "job"))
         assert "targets=[q_proj,v_proj]" in study.said
         study.after(1, ended(0, "failed", None, "KeyError: [/bold]"))
     assert "KeyError: [/bold]" in study.said

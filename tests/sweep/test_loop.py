@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcqa.errors import ConfigError
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import Entry, Mailbox
 from mcqa.sweep.backends import SubmissionError
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.earlier import found
-from mcqa.sweep.events import COMPLETE, LEFT_RUNNING, Known, Limits, Outcome
-from mcqa.sweep.live import Live
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import COMPLETE, LEFT_RUNNING, Known, Limits, Outcome
+from mcqa.sweep.display import Live
 from mcqa.sweep.loop import Loop
-from mcqa.sweep.mailbox import Entry, Mailbox
-from mcqa.sweep.study import Plan
+from mcqa.sweep.recovery import found
+from mcqa.sweep.trial_source import Plan
 
 Deed = Callable[[Mailbox, int], str]
 """What a job has done when it is looked at, given its mailbox and its attempt: `running` or `over` after that."""
@@ -278,7 +278,7 @@ class Away(Jobs):
 
 @pytest.fixture
 def hurried(monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.refusals.FIRST_S", 0.01)
+    monkeypatch.setattr("mcqa.sweep.controller.backoff.FIRST_S", 0.01)
 
 
 @pytest.mark.usefixtures("hurried")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa import patience
-from mcqa.sweep.mailbox import Entry, Mailbox
-from mcqa.sweep.trial import Trial
+from mcqa.runs import files
+from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.trial import Trial
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ class Stalling:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, times: int, number: int = errno.ESTALE) -> None:
         self.left, self.number, self.do = times, number, getattr(Path, method)
         monkeypatch.setattr(Path, method, lambda *args, **kwargs: self(*args, **kwargs))
-        monkeypatch.setattr(patience.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.left:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from mcqa.errors import ConfigError, SweepError
-from mcqa.sweep import trial
-from mcqa.sweep.identity import only_controller
-from mcqa.sweep.jobs import cancel, look
-from mcqa.sweep.mailbox import Mailbox
+from mcqa.config.errors import ConfigError, SweepError
+from mcqa.runs import trial
+from mcqa.runs.mailbox import Mailbox
+from mcqa.sweep.backends.job_status import cancel, look
+from mcqa.sweep.study_folder import only_controller
 from tests.sweep.commands import config_of, ended, kill, result, start, until
 from tests.sweep.fake_slurm import FakeSlurm
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from mcqa.sweep import events as e
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.events import Known, Outcome
-from mcqa.sweep.refusals import LONGEST_S, MOST
+from mcqa.sweep.controller import events
+from mcqa.sweep.controller.backoff import LONGEST_S, MOST
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import Known, Outcome
 from tests.sweep.timelines import COMPLETE, OUTCOMES, event, limits, play
 
 
@@ -116,11 +116,11 @@ def refused_until_something_else_happens(controller, now, words):
         now += 0.0 if todo else 5.0
         match todo.pop(0) if todo else None:
             case None:
-                todo += controller.on(e.Tick(), now)
-            case e.Ask():
-                todo += controller.on(e.Asked(len(controller.trials)), now)
-            case e.Submit(trial, attempt):
-                todo += controller.on(e.Refused(trial, attempt, words), now)
+                todo += controller.on(events.Tick(), now)
+            case events.Ask():
+                todo += controller.on(events.Asked(len(controller.trials)), now)
+            case events.Submit(trial, attempt):
+                todo += controller.on(events.Refused(trial, attempt, words), now)
             case other:
                 return other
     raise AssertionError("it tries for ever")
@@ -138,7 +138,7 @@ def test_too_many_refusals_in_a_row_end_the_sweep_with_the_last_words_and_leave_
         """,
         n_trials=9,
     )
-    assert refused_until_something_else_happens(controller, 0.0, "expired") == e.Finish("expired")
+    assert refused_until_something_else_happens(controller, 0.0, "expired") == events.Finish("expired")
     assert controller.counts == {"complete": 1, "waiting": 2} and controller.refusals.in_a_row == MOST + 1
     assert controller.elapsed < 2 * 3600
 
@@ -158,10 +158,10 @@ def test_while_something_runs_there_are_never_too_many_refusals():
     now, attempt = 0.0, 0
     for _ in range(3 * MOST):
         now += LONGEST_S
-        (submit,) = controller.on(e.Tick(), now)
-        assert controller.on(e.Refused(1, submit.attempt, "limit"), now) == []
+        (submit,) = controller.on(events.Tick(), now)
+        assert controller.on(events.Refused(1, submit.attempt, "limit"), now) == []
         attempt = submit.attempt
-    assert controller.on(event("ended 0 complete"), now)[-1] == e.Submit(1, attempt + 1)
+    assert controller.on(event("ended 0 complete"), now)[-1] == events.Submit(1, attempt + 1)
 
 
 def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_fails_in_the_end():
@@ -171,19 +171,19 @@ def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_
     while not controller.done:
         while todo:
             match todo.pop(0):
-                case e.Ask():
-                    todo += controller.on(e.Asked(len(controller.trials)), now)
-                case e.Submit(1, attempt):
-                    todo += controller.on(e.Refused(1, attempt, "no node has 9 GPUs"), now)
-                case e.Submit(number, attempt):
-                    todo += controller.on(e.Submitted(number, attempt, "job"), now)
-                case e.Tell(number, outcome):
+                case events.Ask():
+                    todo += controller.on(events.Asked(len(controller.trials)), now)
+                case events.Submit(1, attempt):
+                    todo += controller.on(events.Refused(1, attempt, "no node has 9 GPUs"), now)
+                case events.Submit(number, attempt):
+                    todo += controller.on(events.Submitted(number, attempt, "job"), now)
+                case events.Tell(number, outcome):
                     told[number] = outcome
         now += 5.0
         running = [trial.number for trial in controller.trials if trial.state == "running"]
-        todo += controller.on(e.Ended(running[0], COMPLETE) if running else e.Tick(), now)
+        todo += controller.on(events.Ended(running[0], COMPLETE) if running else events.Tick(), now)
     assert told[1] == Outcome("failed", None, "no node has 9 GPUs")
-    assert controller.reason == e.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
+    assert controller.reason == events.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
     assert controller.refusals.times[1] < 2 * MOST and now < 1000
 
 

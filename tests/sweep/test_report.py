@@ -14,9 +14,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from recorded_studies import BASE, NOW, SPACE, START, Written, exactly, make_study
 
-from mcqa.errors import ConfigError
-from mcqa.sweep import report
-from mcqa.sweep.reading import read
+from mcqa.config.errors import ConfigError
+from mcqa.sweep.report import write
+from mcqa.sweep.report.load import read
 
 ROOT = Path(__file__).parents[2]
 CONF = str(ROOT / "conf")
@@ -46,9 +46,9 @@ def table(folder, name="trials.csv"):
 
 def test_one_line_a_trial_with_its_parameters_by_their_keys(tmp_path):
     folder = study(tmp_path)
-    report.write(folder)
+    write.write(folder)
     rows = table(folder)
-    assert list(rows[0]) == [*report.COLUMNS, "value", *SPACE, *report.AFTER]
+    assert list(rows[0]) == [*write.COLUMNS, "value", *SPACE, *write.AFTER]
     assert [row["status"] for row in rows] == ["complete", "complete", "pruned", "failed", "running", "waiting"]
     assert [row["value"] for row in rows] == ["0.7", "0.75", "", "", "", ""]
     assert rows[1]["optimizer.learning_rate"] == "0.002" and rows[1]["peft.r"] == "16"
@@ -66,13 +66,13 @@ def test_a_parameter_that_is_called_like_a_column_keeps_its_own(tmp_path):
     (folder / "journal.log").unlink()
     text = (folder / "study.yaml").read_text().replace("seed: 1,2", "seconds: 7,8")
     (folder / "study.yaml").write_text(text)
-    report.write(folder)
+    write.write(folder)
     assert [row["params.seconds"] for row in table(folder)] == ["7", "8"]
 
 
 def test_results_are_as_hydras_optuna_sweeper_leaves_them(tmp_path):
     folder = study(tmp_path)
-    report.write(folder)
+    write.write(folder)
     assert yaml.safe_load((folder / "optimization_results.yaml").read_text()) == {
         "name": "optuna", "best_params": params(0.002, 16), "best_value": 0.75,
     }  # fmt: skip
@@ -82,7 +82,7 @@ def test_of_several_objectives_the_results_are_those_that_none_beats(tmp_path):
     values = [(0.5, 10.0), (0.7, 20.0), (0.4, 15.0)]
     trials = [Written(value=value, params=params(0.001 * (i + 1))) for i, value in enumerate(values)]
     folder = make_study(tmp_path, trials, metric=["dev/acc", "seconds"], directions=["maximize", "minimize"])
-    summary = report.write(folder)
+    summary = write.write(folder)
     found = yaml.safe_load((folder / "optimization_results.yaml").read_text())
     assert [one["values"] for one in found["solutions"]] == [[0.5, 10.0], [0.7, 20.0]]
     assert summary.front == (0, 1) and summary.best is None
@@ -92,7 +92,7 @@ def test_of_several_objectives_the_results_are_those_that_none_beats(tmp_path):
 
 
 def test_the_summary_says_what_the_page_says(tmp_path):
-    summary = report.write(study(tmp_path))
+    summary = write.write(study(tmp_path))
     assert (summary.best, summary.values, summary.tied) == (1, (0.75,), (0,))
     assert summary.counts == {"complete": 2, "pruned": 1, "failed": 1, "running": 1, "waiting": 1}
     assert [path.name for path in summary.files] == [
@@ -104,7 +104,7 @@ def test_the_summary_says_what_the_page_says(tmp_path):
 def test_importances_find_the_parameter_that_matters(tmp_path):
     trials = [Written(params=params(0.0001 * 1.2**i, (4, 8, 16)[i % 3]), value=-abs(i - 10)) for i in range(24)]
     folder = make_study(tmp_path, trials, metric="score")
-    summary = report.write(folder)
+    summary = write.write(folder)
     weights = summary.importances["score"]
     assert list(weights) == ["optimizer.learning_rate", "peft.r"] and sum(weights.values()) == pytest.approx(1)
     assert [row["parameter"] for row in table(folder, "importances.csv")] == list(weights)
@@ -116,21 +116,21 @@ def test_importances_find_the_parameter_that_matters(tmp_path):
 def test_a_study_is_only_read(tmp_path):
     folder = study(tmp_path)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    report.write(folder)
+    write.write(folder)
     assert {path: path.read_bytes() for path in before} == before
     assert not list(folder.rglob("*.partial")) and not list(folder.rglob("*.lock"))
 
 
 def test_a_second_report_takes_the_place_of_the_first(tmp_path):
     folder = study(tmp_path)
-    assert report.write(folder).files == report.write(folder).files
+    assert write.write(folder).files == write.write(folder).files
     assert not (folder / "journal.log.lock").exists()
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_study_that_has_hardly_begun_has_a_report(tmp_path, count):
     folder = make_study(tmp_path, [Written("running")] * count)
-    summary = report.write(folder)
+    summary = write.write(folder)
     assert summary.best is None and summary.verdict.startswith("No trial is complete")
     assert len(table(folder)) == count
     assert not (folder / "best.yaml").exists()
@@ -145,7 +145,7 @@ def test_a_result_counts_before_the_storage_is_told(tmp_path):
 
 
 def test_trials_that_return_nothing_are_complete_without_a_best(tmp_path):
-    summary = report.write(make_study(tmp_path, [Written(), Written()], journal=False))
+    summary = write.write(make_study(tmp_path, [Written(), Written()], journal=False))
     assert summary.verdict == "No complete trial told a value: 2 complete." and summary.best is None
 
 
@@ -186,7 +186,7 @@ def half(path):
 def test_a_half_written_file_is_named_and_the_rest_is_told(tmp_path, name, said):
     folder = study(tmp_path)
     half(folder / name)
-    summary = report.write(folder)
+    summary = write.write(folder)
     told = [*summary.problems, *summary.notes]
     assert any(part in one for one in told for part in said.split("|"))
     assert summary.counts["complete"] == 2 and summary.best == 1
@@ -223,7 +223,7 @@ def test_without_its_storage_a_study_is_read_from_the_trials_folders(tmp_path):
         assert (one.status, one.values, one.params) == (other.status, other.values, other.params)
         assert (one.reports, one.started, one.error) == (other.reports, other.started, other.error)
     assert [(one.key, one.log) for one in without.swept] == [(one.key, one.log) for one in told.swept]
-    assert report.write(folder).best == 1
+    assert write.write(folder).best == 1
 
 
 def test_a_sqlite_storage_that_is_gone_is_not_created(tmp_path):
@@ -237,9 +237,9 @@ def test_a_sqlite_storage_that_is_gone_is_not_created(tmp_path):
 def test_a_folder_without_a_study_is_refused_with_those_below_it(tmp_path):
     folder = study(tmp_path)
     with pytest.raises(ConfigError, match="is no study folder: .* Studies below it: .*core-qlora_mcqa"):
-        report.write(folder.parent)
+        write.write(folder.parent)
     with pytest.raises(ConfigError, match="Studies lie in outputs/sweeps"):
-        report.write(tmp_path / "nowhere")
+        write.write(tmp_path / "nowhere")
 
 
 def test_the_door_prints_the_verdict_and_ends_without_a_traceback(tmp_path):
@@ -285,7 +285,7 @@ def test_the_best_trial_runs_again_as_it_ran(tmp_path):
     given = ["+experiment=qlora_mcqa", "model=scratch", "data.limit=32", "+sweeps=learning_rate", "seed=4"]
     folder = study(tmp_path, overrides=given, base=BASE | {"objective": {}})
     wanted = ran(folder, 1, [*given, "optimizer.learning_rate=0.002", "peft.r=16", "scheduler=linear"])
-    report.write(folder)
+    write.write(folder)
     text = (folder / "best.yaml").read_text()
     assert again(folder) == wanted
     assert "key by key" in text and f"python -m mcqa.train --config-dir {folder} +experiment=best" in text
@@ -299,7 +299,7 @@ def test_a_report_in_a_running_hydra_app_leaves_it_as_it_is(tmp_path):
     ran(folder, 1, ["+experiment=qlora_mcqa", "optimizer.learning_rate=0.002", "peft.r=16"])
     with initialize_config_dir(config_dir=CONF, version_base=None, job_name="running"):
         before = GlobalHydra.instance().hydra
-        report.write(folder)
+        write.write(folder)
         assert GlobalHydra.instance().hydra is before
     assert "key by key" in (folder / "best.yaml").read_text()
     assert not GlobalHydra.instance().is_initialized()
@@ -308,7 +308,7 @@ def test_a_report_in_a_running_hydra_app_leaves_it_as_it_is(tmp_path):
 def test_a_study_of_seeds_has_no_best_configuration(tmp_path):
     trials = [Written(params={"seed": i}, value=0.5 + i / 100) for i in range(3)]
     folder = make_study(tmp_path, trials, space={"seed": "0,1,2"})
-    summary = report.write(folder)
+    summary = write.write(folder)
     assert summary.verdict.startswith("3 seeds of one configuration")
     assert not (folder / "best.yaml").exists()
 
@@ -319,14 +319,14 @@ def test_what_a_study_file_fixed_is_in_the_best_trials_file_too(tmp_path):
     folder = study(tmp_path, overrides=given)
     wanted = ran(folder, 1, [*given, *fixed, "optimizer.learning_rate=0.002", "peft.r=16"])
     (folder / "trials/1/overrides.yaml").write_text("[optimizer.learning_rate=0.002, peft.r=16]")
-    report.write(folder)
+    write.write(folder)
     assert again(folder) == wanted
     assert yaml.safe_load((folder / "best.yaml").read_text())["hardware"] == {"micro_batch_size": 4}
 
 
 def test_of_an_app_that_cannot_be_composed_here_the_overrides_are_kept(tmp_path):
     folder = study(tmp_path, overrides=["+lr=0.1", "~x", "db=mysql", "hydra.sweeper.n_trials=3"], base={"db": {"a": 1}})
-    report.write(folder)
+    write.write(folder)
     text = (folder / "best.yaml").read_text()
     assert "<your app> --config-dir" in text and "config.yaml or hydra.yaml is gone" in text
     assert yaml.safe_load(text) == {
@@ -339,6 +339,6 @@ def test_choices_that_are_lists_are_lists_again(tmp_path):
     trials = [Written(params={"seed": i}, value=0.5 + i) for i in range(2)]
     folder = make_study(tmp_path, trials, space={"targets": "choice([a,b],[c])"}, journal=False)
     (folder / "trials/1/overrides.yaml").write_text(json.dumps(["targets=[a,b]"]))
-    report.write(folder)
+    write.write(folder)
     assert yaml.safe_load((folder / "optimization_results.yaml").read_text())["best_params"] == {"targets": ["a", "b"]}
     assert yaml.safe_load((folder / "best.yaml").read_text())["targets"] == ["a", "b"]

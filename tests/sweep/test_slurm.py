@@ -11,11 +11,11 @@ import pytest
 from fake_slurm import FakeSlurm
 from submitted import CONTEXT, app, never_named, trial_folder
 
+from mcqa.runs.mailbox import Entry, Mailbox
 from mcqa.sweep.backends import SubmissionError
+from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, SILENT_S, Slurm
 from mcqa.sweep.backends.submission import executor
-from mcqa.sweep.job import Job
-from mcqa.sweep.mailbox import Entry, Mailbox
 
 make_job = partial(Job, task_function=app(), hydra_context=CONTEXT)
 

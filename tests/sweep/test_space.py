@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
-from mcqa.errors import ConfigError
-from mcqa.sweep.dimension import Choice, Interval, Range
-from mcqa.sweep.space import Outside, parse, product
-from mcqa.sweep.texts import read_back, text_of
+from mcqa.config.errors import ConfigError
+from mcqa.sweep.space.dimension import Choice, Interval, Range
+from mcqa.sweep.space.override_text import read_back, text_of
+from mcqa.sweep.space.space import Outside, parse, product
 
 BASE = {
     "seed": 0,
@@ -478,5 +478,5 @@ def test_an_interval_has_no_product():
 
 
 def test_reading_a_space_does_not_wait_for_optuna():
-    code = "import sys, mcqa.sweep.space; sys.exit('optuna' in sys.modules)"
+    code = "import sys, mcqa.sweep.space.space; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

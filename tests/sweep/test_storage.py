@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mcqa.sweep.storage import absolute, hide, remembered, shown, usable
+from mcqa.sweep.optuna_study.storage import absolute, hide, remembered, shown, usable
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mcqa.errors import ConfigError
-from mcqa.sweep.events import Known, Outcome
-from mcqa.sweep.space import parse
-from mcqa.sweep.study import OptunaStudy, Plan
+from mcqa.config.errors import ConfigError
+from mcqa.sweep.controller.events import Known, Outcome
+from mcqa.sweep.optuna_study.study import OptunaStudy
+from mcqa.sweep.space.space import parse
+from mcqa.sweep.trial_source import Plan
 
 BASE = {"rate": 0.01, "steps": 4, "name": "a", "deep": {"share": 0.5, "other": 1}}
 PARAMS = {

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_studies import NOW, Written, exactly, make_study
 
-from mcqa.sweep import charts, confirmed, page, parallel, report, timeline
-from mcqa.sweep.answer import answer
-from mcqa.sweep.page import Told
-from mcqa.sweep.reading import read
+from mcqa.sweep.report import charts, confirmation, page, parallel_coordinates, timeline, write
+from mcqa.sweep.report.load import read
+from mcqa.sweep.report.page import Told
+from mcqa.sweep.report.ties import answer
 
 VOID = {"meta", "input", "br", "wbr"}
 EVIL = """</script><script>alert('x')</script><b>"'&amp; ${a} $x %s 漢字"""
@@ -48,7 +48,7 @@ def told(folder, importances=None):
     study = read(folder, NOW)
     found = answer(study)
     problems = [*study.problems, *found.problems]
-    return Told(study, found, importances or {}, confirmed.read(study, problems), tuple(problems))
+    return Told(study, found, importances or {}, confirmation.read(study, problems), tuple(problems))
 
 
 def figures(text):
@@ -176,7 +176,7 @@ def test_a_log_axis_has_some_ticks_and_not_too_many(low, decades):
 
 
 def test_lines_of_parallel_coordinates_end_at_the_values(example):
-    data = parallel.figure(example.study, example.answer, example.order, upright=True)["data"]
+    data = parallel_coordinates.figure(example.study, example.answer, example.order, upright=True)["data"]
     places = {n: y for one in data for n, x, y in zip(one["customdata"], one["x"], one["y"], strict=True) if x == 6}
     best = example.answer.best.number
     assert places[best] == 1.0 and min(places.values()) == 0.0
@@ -212,7 +212,7 @@ def test_the_controllers_own_slots_are_kept(tmp_path):
 
 def test_a_page_that_cannot_be_made_costs_no_other_file(tmp_path, monkeypatch):
     folder = make_study(tmp_path, [Written(value=0.5)])
-    monkeypatch.setattr(report, "page", lambda *_: 1 / 0)
-    summary = report.write(folder)
+    monkeypatch.setattr(write, "page", lambda *_: 1 / 0)
+    summary = write.write(folder)
     assert "report.html could not be made: ZeroDivisionError" in summary.problems[-1]
     assert (folder / "trials.csv").exists() and not (folder / "report.html").exists()

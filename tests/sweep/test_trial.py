@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from submitted import trial_folder
 
-from mcqa.sweep import trial
-from mcqa.sweep.mailbox import Mailbox
+from mcqa.runs import trial
+from mcqa.runs.mailbox import Mailbox
 
 
 def test_outside_a_study_there_is_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,10 @@ from random import Random
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from mcqa.sweep import events as e
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.events import Known, Limits, Outcome
-from mcqa.sweep.refusals import FIRST_S, LONGEST_S, MOST
+from mcqa.sweep.controller import events
+from mcqa.sweep.controller.backoff import FIRST_S, LONGEST_S, MOST
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import Known, Limits, Outcome
 from tests.sweep.timelines import OUTCOMES, shown
 
 
@@ -52,9 +52,9 @@ class World:
         self.attempts: Counter = Counter()
         self.noted: dict[int, Job] = {}  # a trial's last job
         self.deaths: Counter = Counter()  # of former lives
-        self.reports: list[e.Reported] = []
+        self.reports: list[events.Reported] = []
         self.jobs: list[Job] = []
-        self.past: list[e.Event] = []
+        self.past: list[events.Event] = []
         self.log: list[str] = []
         self.now = 0.0
         self.outage = dice.choice([0, 0, 60, 290])  # seconds of every five minutes
@@ -63,15 +63,15 @@ class World:
     def live(self):
         """Start a controller from what the world knows, and tell it of the jobs that are gone."""
         self.log.append("--- a controller starts")
-        self.inbox: list[e.Event] = list(self.reports)
-        self.pending: list[e.Submit] = []
+        self.inbox: list[events.Event] = list(self.reports)
+        self.pending: list[events.Submit] = []
         controller = Controller(self.limits, [self.known(trial) for trial in self.study], self.now)
         self.life = Life(controller, {n for n in self.noted if self.study[n] is None})
         self.slots = len(self.life.running)  # more than n_jobs, perhaps, but never growing
         for job in self.noted.values():
             job.given_up = False
             if job.trial in self.results:
-                self.inbox.append(e.Ended(job.trial, self.results[job.trial]))
+                self.inbox.append(events.Ended(job.trial, self.results[job.trial]))
             elif not job.alive:
                 self.gone(job)
         self.carry_out(controller.start(self.now))
@@ -82,21 +82,21 @@ class World:
 
     def gone(self, job):
         job.given_up = True
-        self.inbox.append(e.Vanished(job.trial, job.attempt, "gone"))
+        self.inbox.append(events.Vanished(job.trial, job.attempt, "gone"))
 
     def send(self, event):
         match event:
-            case e.Asked(trial) if all(trial != old.number for old in self.life.controller.trials):
+            case events.Asked(trial) if all(trial != old.number for old in self.life.controller.trials):
                 self.life.asks -= 1
                 self.life.running.add(trial)
-            case e.Exhausted():
+            case events.Exhausted():
                 self.life.asks -= 1
-            case e.Preempted(trial, attempt) | e.Vanished(trial, attempt):
+            case events.Preempted(trial, attempt) | events.Vanished(trial, attempt):
                 self.lose(event, trial, attempt)
         self.log.append(f"{self.now:.0f} {event}")
         self.hold(event)
         self.carry_out(self.life.controller.on(event, self.now))
-        if not isinstance(event, e.Exhausted | e.Interrupted):
+        if not isinstance(event, events.Exhausted | events.Interrupted):
             self.past.append(event)
         self.check()
 
@@ -104,47 +104,47 @@ class World:
         """A refusal holds everything for a while, unless a job is accepted or ends."""
         submitted = {(one.number, one.attempt) for one in self.life.controller.trials if one.state == "submitting"}
         match event:
-            case e.Refused(trial, attempt) if (trial, attempt) in submitted:
+            case events.Refused(trial, attempt) if (trial, attempt) in submitted:
                 self.life.refusals[trial] += 1
                 self.life.running.discard(trial)
                 self.life.held_until = self.life.controller.elapsed + FIRST_S
-            case e.Submitted(trial, attempt) if (trial, attempt) in submitted:
+            case events.Submitted(trial, attempt) if (trial, attempt) in submitted:
                 self.life.accepts, self.life.held_until = True, 0.0
-            case e.Ended() | e.Vanished() | e.Preempted():
+            case events.Ended() | events.Vanished() | events.Preempted():
                 self.life.held_until = 0.0
 
     def lose(self, event, trial, attempt):
         for job in self.jobs:
             job.given_up |= (job.trial, job.attempt) == (trial, attempt)
-        if isinstance(event, e.Vanished):
+        if isinstance(event, events.Vanished):
             self.life.deaths.setdefault(trial, set()).add(attempt)
         if any(attempt == now.attempt for now in self.life.controller.trials if now.number == trial):
             self.life.running.discard(trial)  # until it is submitted again
-            self.life.preemptions[trial] += isinstance(event, e.Preempted)
+            self.life.preemptions[trial] += isinstance(event, events.Preempted)
 
     def carry_out(self, actions):
         for action in actions:
             self.log.append(f"    {shown(action)}")
-            assert not self.life.finishes or isinstance(action, e.Cancel)
+            assert not self.life.finishes or isinstance(action, events.Cancel)
             held = self.life.controller.elapsed < self.life.held_until
-            assert not (held and isinstance(action, e.Ask | e.Submit)), "no pause after a refusal"
+            assert not (held and isinstance(action, events.Ask | events.Submit)), "no pause after a refusal"
             match action:
-                case e.Ask():
+                case events.Ask():
                     self.ask()
-                case e.Submit(trial):
+                case events.Submit(trial):
                     self.life.running.add(trial)
                     self.life.submits[trial] += 1
                     self.pending.append(action)
-                case e.Tell(trial, outcome):
+                case events.Tell(trial, outcome):
                     self.tell(trial, outcome)
-                case e.Judge(trial, point, value):
+                case events.Judge(trial, point, value):
                     self.life.judged.append((trial, point))
-                    self.inbox.append(e.Judged(trial, value < 0.5))
-                case e.Prune(trial):
+                    self.inbox.append(events.Judged(trial, value < 0.5))
+                case events.Prune(trial):
                     self.life.pruned.append(trial)
-                case e.Cancel(trial):
+                case events.Cancel(trial):
                     self.life.cancelled.append(trial)
-                case e.Finish(reason):
+                case events.Finish(reason):
                     self.life.finishes.append(reason)
                     enough = self.life.refusals.total() > MOST
                     assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
@@ -152,9 +152,9 @@ class World:
     def ask(self):
         self.life.asks += 1
         if self.space is not None and len(self.study) >= self.space:
-            self.inbox.append(e.Exhausted())
+            self.inbox.append(events.Exhausted())
         else:
-            self.inbox.append(e.Asked(len(self.study)))
+            self.inbox.append(events.Asked(len(self.study)))
             self.study[len(self.study)] = None
 
     def tell(self, trial, outcome):
@@ -177,7 +177,7 @@ class World:
             (lambda: self.answer(self.dice.choice(self.pending), not self.is_away()), 15 * bool(self.pending)),
             (lambda: self.a_job_reports(self.dice.choice(living)), 5 * bool(living)),
             (lambda: self.end(self.dice.choice(living), self.dice.choice(ENDS)), 10 * bool(living)),
-            (lambda: self.send(e.Interrupted()), 0.5 + bool(self.life.finishes)),
+            (lambda: self.send(events.Interrupted()), 0.5 + bool(self.life.finishes)),
             (self.the_controller_is_killed_and_starts_again, 1 + 10 * bool(self.life.finishes)),
         ]
 
@@ -187,14 +187,14 @@ class World:
 
     def something_arrives_in_any_order_perhaps_twice(self):
         event = self.inbox.pop(self.dice.randrange(len(self.inbox)))
-        if self.dice.random() < 0.2 and not isinstance(event, e.Exhausted):
+        if self.dice.random() < 0.2 and not isinstance(event, events.Exhausted):
             self.inbox.append(event)
         self.now += self.dice.uniform(-5, 10)
         self.send(event)
 
     def time_jumps(self):
         self.now += self.dice.choice([-1e6, -60, 30, 200])
-        self.send(e.Tick())
+        self.send(events.Tick())
 
     def answer(self, submit, accepts):
         """The scheduler does, to a submission."""
@@ -203,14 +203,14 @@ class World:
         self.pending.remove(submit)
         self.attempts[submit.trial] = submit.attempt + 1
         if not accepts:
-            self.inbox.append(e.Refused(submit.trial, submit.attempt, "refused"))
+            self.inbox.append(events.Refused(submit.trial, submit.attempt, "refused"))
             return
         self.noted[submit.trial] = Job(submit.trial, submit.attempt)
         self.jobs.append(self.noted[submit.trial])
-        self.inbox.append(e.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
+        self.inbox.append(events.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
 
     def a_job_reports(self, job):
-        report = e.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
+        report = events.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
         self.reports.append(report)
         self.inbox.append(report)
 
@@ -218,10 +218,10 @@ class World:
         """A silent job is taken for dead and lives on: its result comes late."""
         job.alive = how == "silent"
         if how in OUTCOMES:
-            self.inbox.append(e.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
+            self.inbox.append(events.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
         elif how == "preempted" and not job.given_up:
             job.given_up = True
-            self.inbox.append(e.Preempted(job.trial, job.attempt))
+            self.inbox.append(events.Preempted(job.trial, job.attempt))
         elif not job.given_up:
             self.gone(job)
 
@@ -267,7 +267,13 @@ class World:
         for _ in range(3):
             self.settle()
             assert self.life.finishes, "the loop would wait for ever"
-            if self.life.finishes[0] in (e.COMPLETE, e.EXHAUSTED, e.ALIKE, e.FAILURES, e.TIMEOUT):
+            if self.life.finishes[0] in (
+                events.COMPLETE,
+                events.EXHAUSTED,
+                events.ALIKE,
+                events.FAILURES,
+                events.TIMEOUT,
+            ):
                 return self.life.finishes[0]
             self.live()
         raise AssertionError("refused or interrupted for ever")
@@ -283,7 +289,7 @@ class World:
                 self.end(living[0], "complete")
             elif self.life.controller.refusals.words is not None:
                 self.now += LONGEST_S
-                self.send(e.Tick())
+                self.send(events.Tick())
             else:
                 return
 
@@ -317,8 +323,8 @@ def test_in_an_unkind_world_no_trial_is_lost_or_told_twice_and_every_study_ends(
         note("\n".join(world.log))
     assert None not in world.study.values(), "lost"
     failed = sum(outcome.status == "failed" for outcome in world.study.values())
-    assert reason != e.COMPLETE or len(world.study) == limits.n_trials
-    assert reason != e.EXHAUSTED or len(world.study) == space
-    assert reason != e.ALIKE or world.all_fail_alike()
-    assert reason != e.FAILURES or failed > limits.max_failures
-    assert reason != e.TIMEOUT or limits.timeout_s is not None
+    assert reason != events.COMPLETE or len(world.study) == limits.n_trials
+    assert reason != events.EXHAUSTED or len(world.study) == space
+    assert reason != events.ALIKE or world.all_fail_alike()
+    assert reason != events.FAILURES or failed > limits.max_failures
+    assert reason != events.TIMEOUT or limits.timeout_s is not None

@@ -4,9 +4,9 @@ A line of a script is `event -> actions`, perhaps with the time in seconds befor
 is written trial/attempt; what a job reports is `reported trial point value`.
 """
 
-from mcqa.sweep import events as e
-from mcqa.sweep.controller import Controller
-from mcqa.sweep.events import Limits, Outcome
+from mcqa.sweep.controller import events
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import Limits, Outcome
 
 COMPLETE = Outcome("complete", (0.5,), None)
 OUTCOMES = {"complete": COMPLETE, "pruned": Outcome("pruned", (0.4,), None), "failed": Outcome("failed", None, "x")}
@@ -25,39 +25,39 @@ def event(text):
     number, _, attempt = trial.partition("/")
     match word:
         case "tick" | "exhausted" | "ctrl-c":
-            return {"tick": e.Tick, "exhausted": e.Exhausted, "ctrl-c": e.Interrupted}[word]()
+            return {"tick": events.Tick, "exhausted": events.Exhausted, "ctrl-c": events.Interrupted}[word]()
         case "asked":
-            return e.Asked(int(number))
+            return events.Asked(int(number))
         case "submitted":
-            return e.Submitted(int(number), int(attempt), f"job-{trial}")
+            return events.Submitted(int(number), int(attempt), f"job-{trial}")
         case "refused":
-            return e.Refused(int(number), int(attempt), more)
+            return events.Refused(int(number), int(attempt), more)
         case "impossible":
-            return e.Impossible(int(number), int(attempt), more)
+            return events.Impossible(int(number), int(attempt), more)
         case "vanished":
-            return e.Vanished(int(number), int(attempt), more)
+            return events.Vanished(int(number), int(attempt), more)
         case "preempted":
-            return e.Preempted(int(number), int(attempt))
+            return events.Preempted(int(number), int(attempt))
         case "reported":
-            return e.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
+            return events.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
         case "judged":
-            return e.Judged(int(number), {"prune": True, "keep": False}[more])
+            return events.Judged(int(number), {"prune": True, "keep": False}[more])
         case "ended":
-            return e.Ended(int(number), OUTCOMES[more])
+            return events.Ended(int(number), OUTCOMES[more])
     raise AssertionError(text)
 
 
 def shown(action):
     match action:
-        case e.Submit(trial, attempt):
+        case events.Submit(trial, attempt):
             return f"submit {trial}/{attempt}"
-        case e.Tell(trial, outcome):
+        case events.Tell(trial, outcome):
             return f"tell {trial} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
-        case e.Judge(trial, point, value):
+        case events.Judge(trial, point, value):
             return f"judge {trial} {point} {value}"
-        case e.Prune(trial) | e.Cancel(trial):
+        case events.Prune(trial) | events.Cancel(trial):
             return f"{type(action).__name__.lower()} {trial}"
-        case e.Finish(reason):
+        case events.Finish(reason):
             return f"finish {reason}"
     return type(action).__name__.lower()
 

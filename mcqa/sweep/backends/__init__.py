@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from mcqa.errors import ConfigError, McqaError
-from mcqa.sweep.job import Job
-from mcqa.sweep.mailbox import Entry
+from mcqa.config.errors import ConfigError, McqaError
+from mcqa.runs.mailbox import Entry
+from mcqa.sweep.backends.job import Job
 
 State = Literal["running", "over"]
 
@@ -87,7 +87,7 @@ def for_launcher(
 
         return Slurm(make_job, launcher, launcher_of=launcher_of)
     if kind == "BasicLauncher":
-        from mcqa.sweep.backends.debug import Debug
+        from mcqa.sweep.backends.in_process import Debug
 
         return Debug(make_job)
     raise ConfigError(

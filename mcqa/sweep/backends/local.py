@@ -19,12 +19,14 @@ from typing import Any
 import psutil
 from submitit.local.local import LocalExecutor, LocalJob
 
+from mcqa.runs.mailbox import Entry, Mailbox
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
-from mcqa.sweep.backends.elsewhere import Elsewhere
+from mcqa.sweep.backends.remote import Elsewhere
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
-from mcqa.sweep.mailbox import Entry, Mailbox
 
 TOKEN = "MCQA_TOKEN"
+
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 

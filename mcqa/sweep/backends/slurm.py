@@ -9,21 +9,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, asking
-from mcqa.sweep.backends.asking import Queued, is_of
-from mcqa.sweep.backends.elsewhere import Elsewhere
+from mcqa.runs.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
+from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, slurm_commands
+from mcqa.sweep.backends.remote import Elsewhere
+from mcqa.sweep.backends.slurm_commands import Queued, is_of
 from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
-from mcqa.sweep.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
 
 POLL_S = 5.0
+
+
 PATIENCE_S = 30.0
+
+
 SILENT_S = 2.2 * BEAT_S
 """Without a sign of life for so long a job is looked after, long before SLURM gives its node up (300 s as a rule)."""
 
 GONE = "no longer known"
+
+
 ENDED = {GONE, "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT"}
+
+
 REQUEUED_AS_A_RULE = {"NODE_FAIL", "PREEMPTED"}
 """Final only where it stays so: SLURM puts such a job back into the queue under the same id, unless told not to."""
+
+
 STUCK = {"launch failed requeued held", "jobholdmaxrequeue"}
 """Why a job waits that SLURM could not start and keeps in the queue until an administrator lets it go."""
 
@@ -122,13 +132,13 @@ class Slurm:
             return self._elsewhere[job].reason()
         word = self._over.get(job, GONE)
         if word == GONE:  # SLURM forgets within minutes, its accounting does not
-            word = (asking.accounting([_id(job)]) or {}).get(_id(job), Queued(GONE, "", "")).word
+            word = (slurm_commands.accounting([_id(job)]) or {}).get(_id(job), Queued(GONE, "", "")).word
         why = queued.why if (queued := self._queued(job)) else ""
         return f"SLURM: {word}" + (f" ({why})" if why not in ("", "None") and why not in word else "")
 
     def cancel(self, job: str) -> None:
         if job not in self._elsewhere and (_id(job) not in self._queue or self._queued(job)):
-            asking.answer("scancel", _id(job))
+            slurm_commands.answer("scancel", _id(job))
 
     def attach(self, folder: Path, entry: Entry) -> str | None:
         if entry.backend != self.name:
@@ -154,10 +164,10 @@ class Slurm:
         now = self._clock()
         if not at_once and now - self._looked < POLL_S:
             return
-        queue = asking.queue()
+        queue = slurm_commands.queue()
         self._lists_all = queue is not None
         if queue is None:  # the controller is away or busy; the accounting may answer
-            queue = asking.accounting([_id(job) for job in self._since if job not in self._over])
+            queue = slurm_commands.accounting([_id(job) for job in self._since if job not in self._over])
         self._queue, self._looked = queue or {}, now
         watched = {job: queued for job in self._mailboxes if job not in self._over and (queued := self._queued(job))}
         self._give_up(watched)
@@ -168,22 +178,23 @@ class Slurm:
         for job, queued in watched.items():
             if queued.why.lower().replace("_", " ") in STUCK:
                 self._over[job] = f"{queued.word}, {queued.why}"
-                asking.answer("scancel", _id(job))
+                slurm_commands.answer("scancel", _id(job))
 
     def _bury(self, watched: Mapping[str, Queued]) -> None:
         """Jobs that are silent on a node that does not answer are over, and cancelled: SLURM would let them wait."""
         silent = {
             job: queued.nodes
             for job, queued in watched.items()
-            if queued.word == "RUNNING" and self._is_silent(self._mailboxes[job], len(asking.names(queued.nodes)))
+            if queued.word == "RUNNING"
+            and self._is_silent(self._mailboxes[job], len(slurm_commands.names(queued.nodes)))
         }
         if not silent:
             return
-        dead = asking.dead_nodes(silent.values())
+        dead = slurm_commands.dead_nodes(silent.values())
         for job, nodes in silent.items():
-            if dead & asking.names(nodes):
-                self._over[job] = f"silent, and {', '.join(sorted(dead & asking.names(nodes)))} does not answer"
-                asking.answer("scancel", _id(job))
+            if dead & slurm_commands.names(nodes):
+                self._over[job] = f"silent, and {', '.join(sorted(dead & slurm_commands.names(nodes)))} does not answer"
+                slurm_commands.answer("scancel", _id(job))
 
     def _is_silent(self, mailbox: Mailbox, nodes: int) -> bool:
         """Whether one of its nodes is. A start that has not beaten yet has the hearts of the start before, and so is

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcqa.errors import ConfigError
+from mcqa.config.errors import ConfigError
+from mcqa.runs.mailbox import Entry, Mailbox
 from mcqa.sweep.backends import SubmissionError
-from mcqa.sweep.mailbox import Entry, Mailbox
 
 MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")
 

@@ -1,0 +1,41 @@
+"""Compare finished runs question by question: how much they differ, whether that is noise, and where.
+
+python -m mcqa.compare RUN [RUN ...] [key=value ...]
+"""
+
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+
+from mcqa.compare import options
+from mcqa.compare.options import Options
+from mcqa.config.command import plain_command
+
+
+def main(arguments: Sequence[str]) -> None:
+    """From the command line to a comparison in the terminal and in its folder, or to a look at it (dry_run)."""
+    if {"--help", "-h"} & set(arguments):
+        return print(options.HELP)
+    chosen = options.parse(arguments)
+    options.check_out(chosen)
+    with TemporaryDirectory(prefix="mcqa-compare-") as downloads:
+        run(chosen, downloads)
+
+
+def run(chosen: Options, downloads: str) -> None:
+    from rich.console import Console
+
+    from mcqa.compare import analysis, configurations, export, runs, terminal
+
+    found = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
+    compared = configurations.configurations(found, chosen)
+    console = Console()
+    if chosen.dry_run:
+        return terminal.preview(console, compared, chosen)
+    comparison = analysis.compare(compared, chosen)
+    folder = export.write(comparison, chosen)  # first, for a reader such as head may close the terminal's end early
+    terminal.show(console, comparison)
+    terminal.places(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
+
+
+if __name__ == "__main__":
+    plain_command(main)

@@ -1,0 +1,1 @@
+"""The configuration: composed by Hydra, checked, and handed on as plain dataclasses. Hydra stops here."""

@@ -1,0 +1,129 @@
+"""The entry of every command: Hydra composes, errors become short messages, and only plain dataclasses go inside."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mcqa.config import question_sets
+from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides
+from mcqa.config.diagnosis import diagnosis, with_value_problems
+from mcqa.config.errors import ConfigError, McqaError, listing
+from mcqa.config.schema import Config
+from mcqa.sweep.adapter import Hooks
+
+Tree = dict[str, Any]
+
+
+Story = Callable[[Tree, list[str]], Any]
+"""What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
+
+OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
+"""For launchers: the GPUs of a node, of which a processor's processes need none."""
+
+
+OmegaConf.register_new_resolver(
+    "unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
+)
+"""For launchers: a default that gives way to options which exclude it."""
+
+
+def hydra_command(
+    config_name: str,
+    kind: type[Config],
+    story: Story,
+    many: bool = False,
+    instead_of_jobs: Callable[[list[Tree]], Any] | None = None,
+) -> list[Any]:
+    """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.
+
+    Returns what the story returned: once, or for every job of a --multirun in this process. many: a list of values
+    such as data=arc_easy,openbookqa needs no --multirun. instead_of_jobs: takes the configurations of a --multirun,
+    which then runs nothing.
+    """
+    if many and sweep_overrides(sys.argv[1:]):
+        sys.argv.insert(1, "--multirun")
+    if instead_of_jobs is None:
+        _refuse_to_run_here(sys.argv[1:])
+    calm_libraries()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
+
+    entered = False
+    told: list[Any] = []
+
+    def task(cfg: DictConfig) -> None:
+        nonlocal entered
+        calm_libraries()  # again, for a job in another process
+        tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+        entered = True
+        try:
+            overrides = HydraConfig.get().overrides
+            if problems := question_sets.expand(tree, config_name, overrides.hydra):
+                raise ConfigError(listing(with_value_problems(problems, tree, kind)))
+            told.append(story(tree, list(overrides.task)))
+        except McqaError as error:  # here and not below, where Hydra has already called it a crash
+            sys.exit(f"{error}")
+
+    if problems := _misused_studies(sys.argv[1:]):
+        sys.exit(listing(problems))
+    task.hooks = Hooks(config_name, kind)  # type: ignore[attr-defined]
+    task.instead_of_jobs = instead_of_jobs  # type: ignore[attr-defined]
+    try:
+        hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
+    except McqaError as error:
+        sys.exit(f"{error}")
+    except Exception as error:
+        composed = getattr(task, "composed", False) and not isinstance(error, (HydraException, OmegaConfBaseException))
+        if entered or composed:  # a bug, and none of the command line's making
+            raise
+        sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
+    return told
+
+
+ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}
+"""Arguments with which Hydra shows something and runs nothing."""
+
+
+def _misused_studies(arguments: list[str]) -> list[str]:
+    """What would silently be no study, or none of the studies asked for."""
+    if ONLY_SHOWN & set(arguments):
+        return []
+    multirun, overrides = parse_overrides(arguments)
+    named = [one for one in overrides if one.key_or_group == "sweeps"]
+    return [
+        f"{one.input_line}: one study at a time; start each by a command of its own."
+        if one.is_sweep_override()
+        else f"{one.input_line}: a study of many runs; add --multirun, or leave it out for a single run."
+        for one in named
+        if one.is_sweep_override() or not multirun
+    ]
+
+
+def _refuse_to_run_here(arguments: list[str]) -> None:
+    """Hydra asks a launcher in a --multirun only: without it a run would start on the login node without a word."""
+    named = [text for text in arguments if text.startswith("hydra/launcher=")]
+    elsewhere = named and named[-1].partition("=")[2] not in ("basic", "local")
+    if elsewhere and not (ONLY_SHOWN | {"-m", "--multirun"}) & set(arguments):
+        sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")
+
+
+def plain_command(main: Callable[[Sequence[str]], None]) -> None:
+    """A user's mistake is its message and status 1; a traceback is a bug."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    try:
+        main(sys.argv[1:])
+    except McqaError as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")

@@ -1,0 +1,143 @@
+"""Everything wrong with a command line that Hydra refused.
+
+Hydra stops at its first complaint. When it refuses to compose, the command line is composed again leniently, so
+that every misspelled option and key, and everything wrong with the values, is reported at once.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mcqa.config.composition import ROOT, compose_with_problems, first_lines, searchpath_override, sweep_overrides
+from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.schema import Config
+from mcqa.config.validation import problems_of
+
+Tree = dict[str, Any]
+
+
+def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
+    """Everything wrong with a command line that Hydra refused with `error`."""
+    from hydra._internal.utils import get_args_parser
+
+    GlobalHydra.instance().clear()
+    known, _ = get_args_parser().parse_known_args(arguments)
+    problems = [
+        f"{text}: a list of values needs --multirun, which runs each; one value with a comma in it needs quotes."
+        for text in sweep_overrides(arguments)
+    ]
+    if known.config_dir and not Path(known.config_dir).is_dir():
+        problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
+        known.config_dir = None
+    kept = list(_lenient(known.overrides, known.config_dir, problems))
+    kept = list(_known_to_hydra(kept, known.config_name or config_name, known.config_dir, problems))
+    try:
+        tree, of_sets = compose_with_problems(known.config_name or config_name, kept, known.config_dir)
+        problems += with_value_problems(of_sets, tree, kind)
+    except ConfigError as second:
+        problems += str(second).splitlines()[1:2] if not problems else []
+    return ConfigError(listing([problem.strip() for problem in problems] or [first_lines(error)]))
+
+
+def with_value_problems(problems: list[str], tree: Tree, kind: type[Config]) -> list[str]:
+    """`problems`, and what is wrong with values that none of them speaks of."""
+    told = {problem.split(": ")[0] for problem in problems}
+    return problems + [problem for problem in problems_of(tree, kind)[1] if problem.split(": ")[0] not in told]
+
+
+def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:
+    """The overrides that can be composed; what is wrong with the others goes into `problems`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    folders = [ROOT / "conf", *([Path(config_dir)] if config_dir else [])]
+    for text in overrides:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            problems.append(f"{text}: {str(error).splitlines()[0]}; a value with special characters needs quotes.")
+            continue
+        key = override.key_or_group
+        if key.startswith("hydra"):
+            yield text
+            continue
+        options = _options(key, folders)
+        try:
+            value = _first_value(override)
+        except HydraException:  # an interval or a glob, which the sweeper draws from
+            continue
+        if options and isinstance(value, str):
+            if value not in options:
+                problems.append(
+                    f"{key}={value}: no such option; known are {', '.join(sorted(options))}.{nearest(value, options)}"
+                )
+            elif key in ("experiment", "sweeps") and not override.is_add():
+                problems.append(f"{text}: not chosen by default, so it needs a plus: +{text}")
+            else:
+                yield f"{text[: text.index('=')]}={value}"
+        elif override.is_delete():
+            yield text
+        else:
+            yield (f"++{key}={text[text.index('=') + 1 :]}" if not override.is_sweep_override() else f"++{key}={value}")
+
+
+def _known_to_hydra(
+    overrides: list[str], config_name: str, config_dir: str | None, problems: list[str]
+) -> Iterator[str]:
+    """The overrides without keys and options of Hydra's own node that there are none of; those go into `problems`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    keys = [text for text in overrides if text.startswith("hydra.")]
+    chosen = [text for text in overrides if text not in keys]
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        wrong = {text: problem for text in chosen if (problem := _problem_of_option(text, config_dir))}
+        kept = [text for text in chosen if text not in wrong]
+        try:
+            composed = hydra_compose(config_name, kept + searchpath_override(config_dir), return_hydra_config=True)
+            node = cast(Tree, OmegaConf.to_container(composed.hydra, resolve=False))
+            wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
+        except (HydraException, OmegaConfBaseException):  # told by who composes next
+            pass
+    problems += wrong.values()
+    yield from (text for text in overrides if text not in wrong)
+
+
+def _problem_of_option(text: str, config_dir: str | None) -> str | None:
+    """Of `hydra/group=option`; Hydra and its plugins say what there is."""
+    group, _, option = text.partition("=")
+    if not group.startswith("hydra/") or not option.isidentifier():
+        return None
+    options = {*GlobalHydra.instance().config_loader().get_group_options(group)}
+    options |= _options(group, [Path(config_dir)]) if config_dir else set()
+    if option in options or not options:
+        return None
+    return f"{text}: no such option; known are {', '.join(sorted(options))}.{nearest(option, options)}"
+
+
+def _problem_of_key(text: str, node: Tree) -> str | None:
+    """Of `hydra.key=value` where hydra's node has no such key."""
+    inner, path = node, "hydra"
+    for part in text.partition("=")[0].split(".")[1:]:
+        if not isinstance(inner, dict):
+            return None
+        path = f"{path}.{part}"
+        if part not in inner:
+            return f"{path}: unknown key.{nearest(part, inner) or f' Write +{text} if it is meant to be new.'}"
+        inner = inner[part]
+    return None
+
+
+def _options(group: str, folders: list[Path]) -> set[str]:
+    found = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+    return found if (ROOT / "conf" / group).is_dir() or found else set()
+
+
+def _first_value(override: Any) -> Any:
+    if override.is_sweep_override():
+        return next(iter(override.sweep_string_iterator()), None)
+    return override.value()

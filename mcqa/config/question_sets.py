@@ -1,0 +1,84 @@
+"""Further question sets of evaluation.sets and evaluation.dev: from `arc_easy` to all keys of its option of data.
+
+On the command line a set is the name of an option, or a mapping with the option as `data` and what is to be different:
+
+    evaluation.sets=[arc_easy,{data: local, path: mine.csv, split: dev, name: mine}]
+
+The stored configuration has every key, so that a run measures the same again wherever it is repeated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, cast
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from mcqa.config.errors import nearest
+from mcqa.config.schema import DataConfig
+
+OWN = ("name", "split")
+
+
+def expand(tree: dict[str, Any], config_name: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Replaces the sets in a composed tree by complete ones; for use while Hydra is initialised.
+
+    overrides are those of the command line; of them hydra.searchpath says where else options lie. Returns everything
+    that is wrong with the sets, a line each; a set that is no option of data is then null in the tree.
+    """
+    evaluation, problems = tree.get("evaluation"), list[str]()
+    if not isinstance(evaluation, dict):
+        return []
+    composed = _Options(config_name, [text for text in overrides if text.startswith("hydra.searchpath=")])
+    if isinstance(sets := evaluation.get("sets"), list):
+        evaluation["sets"] = [
+            _complete(one, "test", f"evaluation.sets[{number}]", composed, problems) for number, one in enumerate(sets)
+        ]
+    if evaluation.get("dev") is not None:
+        evaluation["dev"] = _complete(evaluation["dev"], "dev", "evaluation.dev", composed, problems)
+    return problems
+
+
+class _Options:
+    """The options of data, also of a folder of the user's."""
+
+    def __init__(self, config_name: str, search: list[str]) -> None:
+        self.config_name, self.search = config_name, search
+
+    @property
+    def loader(self) -> Any:
+        return GlobalHydra.instance().config_loader()
+
+    def names(self) -> list[str]:
+        return sorted(self.loader.get_group_options("data", config_name=self.config_name, overrides=self.search))
+
+    def keys(self, name: str) -> dict[str, Any] | None:
+        """All keys of conf/data/<name>.yaml; None where there is none."""
+        overrides = [f"data='{name}'", *self.search]
+        try:
+            composed = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
+        except HydraException:
+            return None
+        return cast(dict[str, Any], OmegaConf.to_container(composed.data, resolve=True)) if "data" in composed else None
+
+
+def _complete(one: Any, split: str, where: str, options: _Options, problems: list[str]) -> Any:
+    given = {"data": one} if isinstance(one, str) else one
+    if not isinstance(given, Mapping) or isinstance(given.get("data"), Mapping):
+        return one  # complete already, or nothing that can be: then the types say so
+    known = [field.name for field in fields(DataConfig)]
+    unknown = [key for key in given if key not in (*known, *OWN, "data")]
+    problems += [f"{where}.{key}: unknown key.{nearest(key, [*known, *OWN])}" for key in unknown]
+    option = given.get("data")
+    chosen = None if option is None else options.keys(str(option))
+    if chosen is None:
+        names = options.names()
+        got = "does not say which option of data it is" if option is None else f"{option!r} is no option of data"
+        problems.append(f"{where}: {got}; known are {', '.join(names)}.{nearest(str(option), names)}")
+        return None
+    for key in [key for key in given if key in known and key != "name"]:
+        both = isinstance(given[key], Mapping) and isinstance(chosen[key], Mapping)
+        chosen[key] = chosen[key] | given[key] if both else given[key]
+    return {"name": given.get("name", option), "split": given.get("split", split), "data": chosen}

@@ -1,0 +1,1 @@
+"""How each published question set is read; one file a dataset."""

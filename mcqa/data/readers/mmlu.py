@@ -1,0 +1,45 @@
+"""MMLU: four choices, 57 subjects from abstract algebra to world religions.
+
+Hendrycks et al. 2021, arXiv:2009.03300. Found in three shapes:
+
+    hub:        question, choices (a list), answer (an index from 0), subject
+    publisher:  <subject>_<split>.csv without a header: question, A, B, C, D, the answer's letter
+    with names: question, choice0 … choice3, answer (an index from 0)
+
+There are no ids. Files without a subject column hold one subject each, which is then in the file's name.
+"""
+
+from typing import Any
+
+from mcqa.config.errors import DataError
+from mcqa.data.checks import checked, field, shown
+from mcqa.data.question import Question
+from mcqa.data.readers.answer_keys import from_index, from_letter
+
+LETTERS = ["A", "B", "C", "D"]
+
+
+NUMBERED = ["choice0", "choice1", "choice2", "choice3"]
+
+
+COLUMNS = ["question", *LETTERS, "answer"]
+"""The columns of the publisher's CSV files, which do not name them."""
+
+
+def read(row: dict[str, Any]) -> Question:
+    answer = row.get("answer")
+    if "choices" in row:
+        choices = row["choices"]
+    elif NUMBERED[0] in row:
+        choices = [field(row, name) for name in NUMBERED]
+    else:
+        choices = [field(row, name) for name in LETTERS]
+    if not isinstance(choices, list):
+        raise DataError(f"choices are {shown(choices)}, not a list.")
+    return checked(
+        id=row.get("id"),
+        question=field(row, "question"),
+        choices=choices,
+        answer=from_letter(answer, choices) if LETTERS[0] in row else from_index(answer, choices),
+        subject=row.get("subject"),
+    )

@@ -1,0 +1,93 @@
+"""What training did: curves of loss and accuracy, accuracy by subject, and accuracy without the question."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mcqa.evaluation.metrics import by_subject, chance, metrics
+from mcqa.evaluation.predictions import Prediction
+from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, blank, counted, interval, legend, save
+
+Points = Sequence[tuple[int, float]]
+
+
+def curves(folder: Path, history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> None:
+    """loss.png and accuracy.png, from what the training loop logged."""
+    for name, figure in curve_figures(history, base).items():
+        save(figure, folder / f"{name}.png")
+
+
+def curve_figures(history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> dict[str, Any]:
+    loss = {"train": _points(history, "loss"), "dev": _points(history, "eval_dev/loss")}
+    accuracy = {"dev": _points(history, "eval_dev/acc")}
+    return {
+        "loss": _curve(loss, "loss (nats per token)", base["base/dev/loss"]),
+        "accuracy": _curve(accuracy, "accuracy", base["base/dev/acc"]),
+    }
+
+
+def _points(history: Sequence[Mapping[str, float]], name: str) -> Points:
+    return [(int(entry["step"]), entry[name]) for entry in history if name in entry]
+
+
+def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
+    figure, axes = blank(height=3.4)
+    for (name, points), colour in zip(lines.items(), (ORANGE, BLUE) if len(lines) > 1 else (BLUE,), strict=True):
+        axes.plot([x for x, _ in points], [y for _, y in points], "o-", markersize=3, color=colour, label=name)
+    axes.axhline(base, color=GREY, linestyle="--", label="base on dev")
+    axes.set_xlabel("updates")
+    axes.set_ylabel(label)
+    legend(figure, axes, columns=3)
+    return figure
+
+
+def subjects(folder: Path, before: Sequence[Prediction], after: Sequence[Prediction]) -> None:
+    """subjects.png; nothing where there are no subjects."""
+    if by_subject(after):
+        save(subjects_figure(before, after), folder / "subjects.png")
+
+
+def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -> Any:
+    """Accuracy with 95 % interval by subject, before and after."""
+    groups, earlier = by_subject(after), by_subject(before)
+    names = sorted(groups, key=lambda name: metrics(groups[name])["acc"])
+    figure, axes = blank(height=1.4 + 0.34 * len(names))
+    for offset, colour, marker, label, of in (
+        (-0.14, GREY, "s", "base", earlier),
+        (0.14, BLUE, "o", "fine-tuned", groups),
+    ):
+        for i, name in enumerate(names):
+            _accuracy(axes, i + offset, of[name], colour, marker, label if i == 0 else None)
+    axes.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
+    axes.set_xlim(0, 1.02)
+    axes.set_xlabel("accuracy on test, with 95 % interval (questions)")
+    legend(figure, axes, columns=2)
+    return figure
+
+
+def choices_only(folder: Path, name: str, rows: Sequence[Prediction]) -> None:
+    """choices_only_<name>.png; nothing unless every question was also asked without its text."""
+    if rows and all(row.choices_only is not None for row in rows):
+        save(choices_only_figure(rows), folder / f"choices_only_{name}.png")
+
+
+def choices_only_figure(rows: Sequence[Prediction]) -> Any:
+    """Accuracy with the question and with the choices alone, with 95 % intervals, and that of guessing."""
+    alone = [dataclasses.replace(row, scores=row.choices_only or row.scores) for row in rows]
+    figure, axes = blank(height=2.0)
+    _accuracy(axes, 1, rows, BLUE, "o", None)
+    _accuracy(axes, 0, alone, ORANGE, "s", None)
+    axes.axvline(chance([row.question for row in rows]), color=GREY, linestyle="--", label="guessing")
+    axes.set_yticks([1, 0], ["question and choices", "choices only"])
+    axes.set_ylim(-0.6, 1.6)
+    axes.set_xlim(0, 1.02)
+    axes.set_xlabel(f"accuracy on {counted(len(rows))}, with 95 % interval")
+    legend(figure, axes, columns=1)
+    return figure
+
+
+def _accuracy(axes: Any, y: float, rows: Sequence[Prediction], colour: str, marker: str, label: str | None) -> None:
+    found = metrics(rows)
+    interval(axes, y, found["acc_ci_low"], found["acc_ci_high"], colour, upright=False)
+    axes.plot(found["acc"], y, marker, color=colour, label=label)

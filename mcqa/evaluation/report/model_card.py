@@ -1,0 +1,62 @@
+"""The model card: README.md beside the saved weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from mcqa.evaluation.metrics import clusters
+from mcqa.evaluation.report.formatting import percent
+from mcqa.evaluation.report.tables import interval
+from mcqa.runs.record import Record
+
+
+def write_model_card(record: Record, tree: Mapping[str, Any], n: int) -> None:
+    """README.md beside the weights, with the hub's metadata in front: what it is, from what, and how good."""
+    config, metrics = record.config, record.metrics
+    base = config.model.path or f"random weights ({config.model.name})"
+    header: dict[str, Any] = {"library_name": "peft" if config.peft.trains == "adapter" else "transformers"}
+    if config.model.path and not config.model.path.startswith("embedded:"):
+        header["base_model"] = config.model.path
+    header["tags"] = ["mcqa", "multiple-choice", config.peft.name]
+    scores = "\n".join(
+        f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, f'{split}/acc')} "
+        f"| {metrics[f'{split}/n']:.0f} |"
+        for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
+        if f"{split}/acc" in metrics
+    )
+    moved = "all weights" if config.peft.trains == "full" else config.peft.name
+    text = f"""---
+{yaml.safe_dump(header, sort_keys=False).strip()}
+---
+
+# {config.name}
+
+{base} after {config.objective.name} ({moved}) on {n} training examples of {config.data.name}, prompted in
+{config.prompt.style} style.
+
+| | accuracy | 95 % interval | questions |
+|---|---|---|---|
+{scores}
+
+Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(record)}).
+dev chose the checkpoint; test was measured once.
+
+- Base: {base} (licence: {config.model.licence})
+- Questions: {config.data.name}; {config.data.source} (licence: {config.data.licence})
+
+## Configuration
+
+```yaml
+{yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip()}
+```
+"""
+    (record.folder / "model" / "README.md").write_text(text, "utf-8")
+
+
+def _kind_of_interval(record: Record) -> str:
+    cluster = record.config.evaluation.cluster
+    questions = [[row.question for row in record.measured[name]] for name in ("test", "dev")]
+    if all(clusters(of, cluster) is None for of in questions):
+        return "interval: Wilson's"
+    return "interval: Wilson's at the effective number of questions, for some go together"

@@ -1,0 +1,1 @@
+"""The log-probability of every choice of a question, in one forward pass."""

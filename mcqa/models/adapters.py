@@ -1,0 +1,44 @@
+"""LoRA adapters, and the 4-bit weights under them."""
+
+from typing import Any
+
+from mcqa.config.schema import HardwareConfig, PeftConfig
+from mcqa.models import hardware
+
+BASE_QUANTIZATION = "base_quantization.json"
+
+
+def adapter_config(peft: PeftConfig) -> Any:
+    """PEFT's configuration of the adapter to train, or None where all weights move."""
+    if peft.trains == "full":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=peft.r,
+        lora_alpha=peft.alpha,
+        lora_dropout=peft.dropout,
+        target_modules=peft.target_modules,
+    )
+
+
+def quantization_config(peft: PeftConfig, machine: HardwareConfig) -> Any:
+    if peft.quantization is None:
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=peft.quantization,
+        bnb_4bit_use_double_quant=peft.double_quantization,
+        bnb_4bit_compute_dtype=hardware.DTYPES[machine.precision],
+    )
+
+
+def keep_4bit_weights_as_trained(model: Any) -> None:
+    """On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in eval mode, and every
+    training step after it has wrong gradients (seen with 0.50). Measuring a base before training it needs both."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False

@@ -1,0 +1,90 @@
+"""A shared file system that stalls: what to wait for, and for how long."""
+
+import csv
+import errno
+import io
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+
+STALLS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EBUSY", "EINTR", "ENOTCONN", "EHOSTDOWN", "EREMOTEIO")
+    if hasattr(errno, name)
+)
+"""What a network file system raises while its server is away, and when a file was replaced from another machine."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No room: waiting would not help."""
+
+WAITS_S = (0.05, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0)
+"""Pauses between two attempts: six minutes in all."""
+
+
+def is_stall(error: OSError) -> bool:
+    return error.errno in STALLS
+
+
+def patiently(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
+    """Do it; where the file system stalls, again after each pause. `do` must bear being done twice.
+
+    Raises:
+        OSError: of the last attempt, or at once where it is no stall.
+    """
+    for wait in waits_s:
+        try:
+            return do()
+        except OSError as error:
+            if not is_stall(error):
+                raise
+        time.sleep(wait)
+    return do()
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
+    _write(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # 80 times as fast
+
+
+def write_json(path: Path, value: Any) -> None:
+    _write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The keys of the first row are the header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(path, text.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _write(path: Path, text: str) -> None:
+    """Written to the side and moved into place: a file is there complete or not at all."""
+    aside = path.with_name(path.name + ".partial")
+    patiently(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every leaf of a configuration under its dotted name."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves

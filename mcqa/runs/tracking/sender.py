@@ -1,0 +1,375 @@
+"""Bring a spool to MLflow, from wherever the last attempt got to.
+
+tracking.json in the run folder keeps where to and how far. Sending anything twice is harmless: MLflow knows
+an equal metric, parameter or dataset again, files are replaced, and the run carries the tag `mcqa.run`.
+The run is ours: only MlflowClient, never MLflow's global run, its MLFLOW_RUN_ID or its own threads.
+"""
+
+import json
+import logging
+import os
+import posixpath
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcqa.runs.tracking.redaction import redact
+from mcqa.runs.tracking.spool import Event, Spool
+
+if TYPE_CHECKING:
+    from mcqa.config.schema import TrackingConfig
+
+log = logging.getLogger(__name__)
+
+REQUEST_S = 4.0  # a server that takes longer to answer counts as away
+
+
+CREATE_S = 60.0  # a fresh SQLite file, made by this process or waited for
+
+
+UPLOAD_S = 60.0  # a file, and a second more per megabyte
+
+MAX_METRICS, MAX_PARAMS = 1000, 25  # per request; MLflow takes 100 parameters but no more than 1 MB
+
+
+MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
+
+
+CUT = " … [cut]"
+
+
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass
+class Position:
+    """How far a spool was sent: `sent` bytes of it, up to a run in the state `status`."""
+
+    uri: str | None
+    experiment: str
+    run_id: str | None = None
+    sent: int = 0
+    status: str = "RUNNING"
+
+    @classmethod
+    def read(cls, folder: Path) -> "Position | None":
+        try:
+            return cls(**json.loads((folder / "tracking.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def save(self, folder: Path) -> None:
+        fresh = folder / f".tracking.{os.getpid()}.json"
+        fresh.write_text(json.dumps(asdict(self), indent=2))
+        fresh.replace(folder / "tracking.json")
+
+    def is_towards(self, config: "TrackingConfig") -> bool:
+        return (self.uri, self.experiment) == (config.uri and redact(config.uri), config.experiment)
+
+
+class Sender:
+    """Sends one spool, in one thread; `deadline` (monotonic seconds) tells others how long to wait for it."""
+
+    def __init__(self, config: "TrackingConfig", folder: Path, outputs: Path) -> None:
+        self.spool = Spool(folder)
+        self.uri = config.uri or f"sqlite:///{outputs.resolve()}/mlflow.db"
+        self.experiment = config.experiment
+        self.log_model = config.log_model
+        known = Position.read(folder)
+        if known is None or not known.is_towards(config):
+            known = Position(config.uri and redact(config.uri), config.experiment)
+        self.position = known
+        self.deadline = 0.0
+        self._client: Any = None
+        self._warned = False
+        self._send = {
+            "start": self._start,
+            "artifact": self._artifact,
+            "table": self._table,
+            "dataset": self._dataset,
+            "finish": self._finish,
+            "tags": self._tags,
+        }
+
+    def send(self) -> bool:
+        """Send what is unsent. False, with one warning in all, if MLflow is away."""
+        if self._client and self.spool.size() == self.position.sent:
+            return True
+        try:
+            with _calm_mlflow():
+                self._send_all()
+        except Exception as error:  # whatever it is, training goes on
+            self._client = None
+            self.warn_away(error)
+            return False
+        return True
+
+    def warn_away(self, error: Exception) -> None:
+        """Once loudly, whichever thread finds it out."""
+        first, self._warned = not self._warned, True
+        hint = " A server that is reached by name needs --allowed-hosts." if "403" in str(error) else ""
+        log.log(
+            logging.WARNING if first else logging.DEBUG,
+            "MLflow at %s is away: %s.%s Nothing is lost: %s keeps it all and is sent later, "
+            "at the latest when the next run starts.",
+            *(redact(self.uri), _reason(error), hint, self.spool.path),
+        )
+
+    def _allow(self, seconds: float) -> None:
+        """What comes next may take that long."""
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(seconds))
+        self.deadline = time.monotonic() + seconds + 1
+
+    def _send_all(self) -> None:
+        if self._client is None:
+            start = self.spool.first_start()
+            if start is None:
+                return
+            self._connect(start)
+        for end, events in _batches(self.spool.read(self.position.sent)):
+            self._deliver(events)
+            self.position.sent = end
+            self.position.save(self.spool.folder)
+
+    def _deliver(self, events: list[Event]) -> None:
+        self._allow(REQUEST_S)
+        kind = events[0]["event"]
+        try:
+            if kind == "metrics":
+                self._metrics(events)
+            else:
+                self._send[kind](events[0])
+        except Exception as error:
+            invalid = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
+            if not invalid and kind not in ("artifact", "table"):
+                raise
+            self._allow(REQUEST_S)
+            self._client.get_run(self.position.run_id)  # raises if MLflow is away, and all is tried again
+            what = f"{kind} {events[0].get('path', '')}".strip()
+            log.warning("MLflow at %s refuses %s: %s", redact(self.uri), what, _reason(error))
+
+    def _connect(self, start: Event) -> None:
+        self._allow(CREATE_S)  # the import alone takes seconds on a busy machine
+        from mlflow import MlflowClient
+
+        database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        self._allow(CREATE_S if database else REQUEST_S)
+        with _creating(database) if database else nullcontext():
+            self._allow(CREATE_S if database and not database.exists() else REQUEST_S)
+            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            experiment_id = _experiment(client, self.experiment, database)
+        run_id = self._known_run(client) or _run_of(client, experiment_id, start)
+        if run_id != self.position.run_id:
+            self.position.run_id, self.position.sent = run_id, 0
+            self.position.save(self.spool.folder)
+        self._client = client
+
+    def _known_run(self, client: Any) -> str | None:
+        """The run of tracking.json, unless it is gone, as from a new database under the old name."""
+        from mlflow.exceptions import MlflowException
+
+        self._allow(REQUEST_S)
+        try:
+            run = client.get_run(self.position.run_id) if self.position.run_id else None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return str(run.info.run_id) if run and run.info.lifecycle_stage == "active" else None
+
+    def _start(self, event: Event) -> None:
+        """Parameters cannot change in MLflow: of a run that is resumed only new ones are sent."""
+        from mlflow.entities import Param, RunTag
+
+        run = self._client.get_run(self.position.run_id)
+        if run.info.status != "RUNNING":
+            self._client.update_run(self.position.run_id, status="RUNNING")
+        self.position.status = "RUNNING"
+        params = {_name(key): _cut(value, MAX_PARAM) for key, value in event["params"].items()}
+        new = [Param(key, value) for key, value in params.items() if key not in run.data.params]
+        tags = [RunTag(_name(key), _cut(value, MAX_TAG)) for key, value in event["tags"].items()]
+        if event.get("parent") and (parent := Position.read(Path(event["parent"]))) and parent.run_id:
+            tags.append(RunTag("mlflow.parentRunId", parent.run_id))
+        for part in _parts(new, MAX_PARAMS):
+            self._log(params=part)
+        for part in _parts(tags, MAX_PARAMS):
+            self._log(tags=part)
+
+    def _tags(self, event: Event) -> None:
+        from mlflow.entities import RunTag
+
+        self._log(tags=[RunTag(_name(key), _cut(value, MAX_TAG)) for key, value in event["values"].items()])
+
+    def _metrics(self, events: list[Event]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [
+            Metric(_name(key), value, event["ms"], event["step"])
+            for event in events
+            for key, value in event["values"].items()
+        ]
+        for part in _parts(metrics, MAX_METRICS):
+            self._log(metrics=part)
+
+    def _log(self, **entities: object) -> None:
+        self._allow(REQUEST_S)
+        self._client.log_batch(self.position.run_id, synchronous=True, **entities)
+
+    def _artifact(self, event: Event) -> None:
+        path = self.spool.folder / event["path"]
+        if Path(event["path"]).parts[0] == "model" and not self.log_model:
+            return
+        files = path.rglob("*") if path.is_dir() else [path]
+        self._allow(UPLOAD_S + sum(file.stat().st_size for file in files) / 1e6)
+        if path.is_dir():
+            self._client.log_artifacts(self.position.run_id, str(path), event["path"])
+        else:
+            parent = posixpath.dirname(event["path"]) or None
+            self._client.log_artifact(self.position.run_id, str(path), parent)
+
+    def _table(self, event: Event) -> None:
+        self._artifact(event)
+        self._allow(REQUEST_S)
+        tags = self._client.get_run(self.position.run_id).data.tags
+        tables = json.loads(tags.get("mlflow.loggedArtifacts", "[]"))
+        table = {"path": event["path"], "type": "table"}
+        if table not in tables:
+            text = json.dumps([*tables, table])
+            self._client.set_tag(self.position.run_id, "mlflow.loggedArtifacts", text)
+
+    def _dataset(self, event: Event) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        is_hub = not Path(event["source"]).exists()
+        dataset = Dataset(
+            name=event["name"][:500],
+            digest=event["digest"][:36],
+            source_type="hugging_face" if is_hub else "local",
+            source=json.dumps({"path" if is_hub else "uri": event["source"]}),
+            profile=json.dumps({"num_rows": event["questions"]}),
+        )
+        split = InputTag("mlflow.data.context", event["split"])
+        self._client.log_inputs(self.position.run_id, datasets=[DatasetInput(dataset, [split])])
+
+    def _finish(self, event: Event) -> None:
+        self._client.set_terminated(self.position.run_id, event["status"], event["ms"])
+        self.position.status = event["status"]
+
+
+def is_file(uri: str | None) -> bool:
+    """Whether runs go to an SQLite file, which takes one writer at a time, and not to a server."""
+    return uri is None or uri.startswith("sqlite:")
+
+
+def load_mlflow() -> None:
+    """Import it now, in seconds, rather than beside the imports of another thread."""
+    if "mlflow" not in sys.modules:
+        with _calm_mlflow():
+            import mlflow  # noqa: F401
+
+
+@contextmanager
+def _calm_mlflow() -> Iterator[None]:
+    """No retries, progress bars, telemetry or log lines of MLflow's own; the settings before are put back."""
+    settings = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(REQUEST_S)),
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    with _ONE_AT_A_TIME:
+        before = {name: os.environ.get(name) for name in settings}
+        loggers = {logging.getLogger(name): logging.getLogger(name).level for name in ("mlflow", "alembic")}
+        os.environ.update(settings)
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+            for logger, level in loggers.items():
+                logger.setLevel(level)
+
+
+@contextmanager
+def _creating(database: Path) -> Iterator[None]:
+    """One process at a time: of several that meet a fresh file in its migration all but one would fail."""
+    from filelock import FileLock
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=CREATE_S):
+        yield
+
+
+def _experiment(client: Any, name: str, database: Path | None) -> str:
+    """The experiment's id. Of an SQLite file the artifacts lie beside it, not in the current folder."""
+    from mlflow.exceptions import MlflowException
+
+    place = (database.parent / "mlartifacts").resolve().as_uri() if database else None
+    if (found := client.get_experiment_by_name(name)) is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=place, tags=MODEL_TRAINING))
+        except MlflowException:  # another process was faster
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _run_of(client: Any, experiment_id: str, start: Event) -> str:
+    """The run of an earlier attempt, or a new one."""
+    found = client.search_runs([experiment_id], f"tags.`mcqa.run` = '{start['run']}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    run = client.create_run(experiment_id, start["ms"], {"mcqa.run": start["run"]}, start["name"])
+    return str(run.info.run_id)
+
+
+def _batches(events: Iterable[tuple[int, Event]]) -> Iterator[tuple[int, list[Event]]]:
+    """Neighbouring metrics together, everything else alone, each with the position behind it."""
+    batch: list[Event] = []
+    values = last = 0
+    for end, event in events:
+        is_metrics = event["event"] == "metrics"
+        if batch and (not is_metrics or values + len(event["values"]) > MAX_METRICS):
+            yield last, batch
+            batch, values = [], 0
+        if is_metrics:
+            batch.append(event)
+            values += len(event["values"])
+        else:
+            yield end, [event]
+        last = end
+    if batch:
+        yield last, batch
+
+
+def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _name(key: str) -> str:
+    """A key as MLflow takes it: letters, digits and `_-. :/`, and no path that means another one."""
+    plain = posixpath.normpath(re.sub(r"[^\w.\- :/]", "_", key)).lstrip("./")
+    return plain[:MAX_KEY] or "_"
+
+
+def _cut(value: object, limit: int) -> str:
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
+
+
+def _reason(error: Exception) -> str:
+    """The first line, or of a failed connection only what urllib3 names as its cause."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    cause = text.partition("Caused by ")[2].partition(": ")[2].removesuffix("))").rstrip("\"'")
+    return redact(_cut(cause or text, 300)).rstrip(".")

@@ -1,0 +1,164 @@
+"""events.jsonl: everything for the tracker, in order, one JSON object a line.
+
+Every event has `ms` (milliseconds since 1970) and `event`:
+
+    start     run, name, owner, params, tags    once per process that worked on the run
+    metrics   step, values, of                  NaN and Infinity are written by those names; of: Tracker.metrics
+    artifact  path                              a file or folder, relative to the run folder
+    table     path                              a JSON file with `columns` and `data`
+    dataset   name, digest, source, split, questions
+    finish    status                            FINISHED, FAILED or KILLED
+"""
+
+import errno
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import psutil
+
+from mcqa.runs.files import patiently
+
+Event = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+class Spool:
+    """Appends from any thread of one process; reads what any process has written.
+
+    A process that is killed can leave half a line. The next append ends that line, and reading skips it. What the file
+    system does not take waits for the next append, and a run goes on meanwhile.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "events.jsonl"
+        self._lock = threading.Lock()
+        self._healed = self._warned = False
+        self._waiting: list[bytes] = []
+
+    def append(self, event: str, **fields: object) -> None:
+        """One line, now unless `ms` is among the fields."""
+        line = json.dumps({"ms": int(time.time() * 1000), "event": event} | fields, ensure_ascii=False)
+        with self._lock:
+            self._waiting.append(f"{line}\n".encode())
+            try:
+                self._write()
+            except OSError as error:
+                self._healed = False  # half a line may stand there
+                log.log(
+                    logging.DEBUG if self._warned else logging.WARNING,
+                    "%s cannot be written: %s. The run goes on; what it tells is kept and written later.",
+                    *(self.path, error.strerror or error),
+                )
+                self._warned = True
+
+    def settle(self) -> None:
+        """Everything that was appended is on the disk for sure.
+
+        Raises:
+            OSError: it is not.
+        """
+        with self._lock:
+            patiently(self._write)
+            with self.path.open("ab") as file:
+                os.fsync(file.fileno())
+
+    def _write(self) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            while self._waiting:
+                line = b"\n" * (not self._healed and self._is_torn()) + self._waiting[0]
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._healed = True
+                self._waiting.pop(0)
+
+    def start(self, name: str, params: object, tags: object, parent: Path | None = None) -> None:
+        """Begin the run or, where the spool has one already, continue it under the same identity.
+
+        parent: the folder of the run that this one stands below in MLflow's list.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        first = self.first_start()
+        identity = first["run"] if first else f"{self.folder.name}-{uuid4().hex[:8]}"
+        owner = this_process()._asdict()
+        below = {"parent": str(parent)} if parent else {}
+        self.append("start", run=identity, name=name, owner=owner, params=params, tags=tags, **below)
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, Event]]:
+        """Events from a byte position on, each with the position behind it; an unfinished line is left."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            position = file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                position += len(line)
+                try:
+                    yield position, json.loads(line)
+                except ValueError:
+                    continue
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def first_start(self) -> Event | None:
+        return next((event for _, event in self.read() if event["event"] == "start"), None)
+
+    def work(self) -> "Work":
+        """The last work on the run."""
+        work = Work(None, False, 0)
+        for _, event in self.read():
+            if event["event"] == "start":
+                work = Work(Process(**event["owner"]), False, event["ms"])
+            else:
+                work = work._replace(finished=work.finished or event["event"] == "finish", ms=event["ms"])
+        return work
+
+    def _is_torn(self) -> bool:
+        if not self.size():
+            return False
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
+
+class Process(NamedTuple):
+    """A process, told from a later one with the same number by the time it began (seconds since 1970)."""
+
+    host: str
+    pid: int
+    created: float
+
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    def is_alive(self) -> bool:
+        """Only for a process of this host. The clock may have been set by a second since."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < 2
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+
+class Work(NamedTuple):
+    """Who worked on a run, whether it came to its end, and its last sign of life."""
+
+    owner: Process | None
+    finished: bool
+    ms: int
+
+
+def this_process() -> Process:
+    return Process(socket.gethostname(), os.getpid(), psutil.Process().create_time())

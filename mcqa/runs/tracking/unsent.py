@@ -1,0 +1,81 @@
+"""What earlier runs had to leave behind: spools that were not sent, and runs that were killed.
+
+MLflow cannot tell a killed run from one that still runs; whoever comes next can, and says so in its name.
+"""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcqa.runs.tracking.sender import Position, Sender, load_mlflow
+from mcqa.runs.tracking.spool import Spool
+
+if TYPE_CHECKING:
+    from mcqa.config.schema import TrackingConfig
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+
+
+def send_run(config: "TrackingConfig", folder: Path, outputs: Path) -> bool:
+    """Send a run's spool, or what is new in it, wherever the run was tracked itself. False if MLflow is away.
+
+    Also for a run that is still at work and not tracked itself, as a study's controller does with its trials.
+    """
+    return Sender(config, folder, outputs).send()
+
+
+def send_unsent(config: "TrackingConfig", outputs: Path) -> None:
+    """Send what the runs in outputs/runs still owe this same tracker; one that was killed is marked KILLED.
+
+    Left alone: runs whose process lives, unfinished runs of another host, and runs that were tracked
+    elsewhere or nowhere. Stops at the first failure. What takes longer than PATIENCE_S goes on in the
+    background, and if another process is at it already, nothing happens.
+    """
+    folders = [folder for folder in sorted(outputs.glob("runs/*/*")) if _owes(config, folder)]
+    if config.name == "mlflow" and folders:
+        load_mlflow()
+        worker = threading.Thread(target=_send_all, args=(config, folders, outputs), daemon=True)
+        worker.start()
+        worker.join(PATIENCE_S)
+
+
+def _owes(config: "TrackingConfig", folder: Path) -> bool:
+    position = Position.read(folder)
+    if position is None or not position.is_towards(config):
+        return False
+    return position.status == "RUNNING" or position.sent != Spool(folder).size()
+
+
+def _send_all(config: "TrackingConfig", folders: list[Path], outputs: Path) -> None:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(outputs / ".unsent.lock", blocking=False):
+            for folder in folders:
+                if _is_over(folder) and not send_run(config, folder, outputs):
+                    return
+                time.sleep(0.01)  # lets a run that starts meanwhile send its own
+    except (Timeout, OSError) as error:
+        log.debug("unsent runs are left to another process: %s", error)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process of this machine works on the run in this folder."""
+    owner, finished, _ = Spool(folder).work()
+    return owner is not None and not finished and owner.is_here() and owner.is_alive()
+
+
+def _is_over(folder: Path) -> bool:
+    """Whether nobody works on the run any more; one that was killed gets the end that it could not write."""
+    spool = Spool(folder)
+    owner, finished, ms = spool.work()
+    if owner is None or (owner.is_here() and owner.is_alive()):
+        return False
+    if not finished and owner.is_here():
+        spool.append("finish", ms=ms, status="KILLED")
+        return True
+    return finished

@@ -1,0 +1,47 @@
+"""Trials run within the controller's process, one after the other: for breakpoints and for stepping through."""
+
+from pathlib import Path
+
+from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.sweep.backends import MakeJob, State
+from mcqa.sweep.backends.remote import Elsewhere
+from mcqa.sweep.backends.submission import announced
+
+
+class Debug:
+    name = "debug"
+    grace_s = 0.0
+
+    def __init__(self, make_job: MakeJob) -> None:
+        self._make_job = make_job
+        self._elsewhere: dict[str, Elsewhere] = {}
+
+    def submit(self, folder: Path, attempt: int, slot: int) -> str:
+        """Returns when the trial has ended. Ctrl-C and quitting the debugger leave it without a result."""
+        entry = announced(folder, attempt, slot, self.name)
+        Mailbox(folder).name_job(entry.token, entry.token)
+        try:
+            self._make_job(folder, token=entry.token)(in_process=True)
+        except BaseException:
+            Mailbox(folder).end_job("cancelled")
+            raise
+        return entry.token
+
+    def state(self, job: str) -> State:
+        return "running" if job in self._elsewhere and self._elsewhere[job].alive() else "over"
+
+    def reason(self, job: str) -> str:
+        return self._elsewhere[job].reason() if job in self._elsewhere else "interrupted"
+
+    def cancel(self, job: str) -> None:
+        """Nothing runs here when the controller could ask for it."""
+
+    def attach(self, folder: Path, entry: Entry) -> str | None:
+        trial = Elsewhere(folder, entry)
+        if not trial.alive():
+            return None
+        self._elsewhere[trial.job] = trial
+        return trial.job
+
+    def close(self) -> None:
+        """Nothing is held."""

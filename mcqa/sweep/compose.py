@@ -1,0 +1,244 @@
+"""What Hydra gave the sweeper, what an app may add, and a trial's configuration written down.
+
+An app may say more about its trials by an attribute `hooks` of its task function; none of it is needed.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from mcqa.config.errors import ConfigError
+from mcqa.runs.files import write_yaml
+from mcqa.sweep.hooks import Hooks
+from mcqa.sweep.optuna_study import storage
+
+if TYPE_CHECKING:
+    pass
+
+KEPT = 64  # choices of groups, about a megabyte each
+
+
+class Composer:
+    def __init__(self, config: DictConfig, context: HydraContext) -> None:
+        """config: what Hydra gave the sweeper, whose resolved times and the like hold for every trial."""
+        self._config, self._loader = config, context.config_loader
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._groups: dict[str, bool] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> DictConfig:
+        """As Hydra's loader would compose it for a job of --multirun with these overrides.
+
+        Raises:
+            HydraException, OmegaConfBaseException: it cannot be.
+        """
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        values = [override for override in parsed if self._is_value(override)]
+        rest = tuple(override.input_line for override in parsed if not self._is_value(override))
+        config = copy.deepcopy(self._with(rest))
+        for override in values:
+            try:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            except (ConfigAttributeError, ConfigKeyError) as error:
+                raise ConfigCompositionException(f"Could not override '{override.key_or_group}': {error}") from error
+        with read_write(config.hydra), open_dict(config.hydra):
+            own = [override for override in parsed if not override.is_hydra_override()]
+            config.hydra.overrides.task = [override.input_line for override in own]
+            config.hydra.job.override_dirname = get_overrides_dirname(own, **_style(config))
+        return config
+
+    def _with(self, rest: tuple[str, ...]) -> DictConfig:
+        if rest not in self._composed:
+            if len(self._composed) >= KEPT:
+                self._composed.pop(next(iter(self._composed)))
+            self._composed[rest] = self._loader.load_sweep_config(self._config, list(rest))
+        return self._composed[rest]
+
+    def _is_value(self, override: Any) -> bool:
+        """`key=value`, which changes nothing of what is composed."""
+        added = override.is_add() or override.is_force_add() or override.is_delete()
+        if added or override.package is not None or override.is_hydra_override():
+            return False
+        name = override.key_or_group
+        if name not in self._groups:
+            self._groups[name] = "/" in name or bool(self._loader.get_group_options(name))
+        return not self._groups[name]
+
+
+def _style(config: DictConfig) -> dict[str, Any]:
+    style = config.hydra.job.config.override_dirname
+    return {"kv_sep": style.kv_sep, "item_sep": style.item_sep, "exclude_keys": style.exclude_keys}
+
+
+Tree = dict[str, Any]
+
+
+@dataclass
+class Sweep:
+    """What Hydra gave us."""
+
+    config: DictConfig
+    context: HydraContext
+    task: TaskFunction
+    arguments: list[str]
+
+    @property
+    def hooks(self) -> Hooks | None:
+        return getattr(self.task, "hooks", None)
+
+    @property
+    def base(self) -> Tree:
+        """The configuration without what is swept; what only a job can resolve stays as it is written."""
+        return plain(self.config, lenient=True)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Asked to show what would run, by a key of that name in the app's configuration."""
+        return bool(self.config.get("dry_run"))
+
+    @property
+    def fixed(self) -> list[str]:
+        """The arguments that sweep over nothing."""
+        parsed = OverridesParser.create().parse_overrides(self.arguments)
+        return [text for text, one in zip(self.arguments, parsed, strict=True) if not one.is_sweep_override()]
+
+    @property
+    def hydra(self) -> Any:
+        return self.config.hydra
+
+    @cached_property
+    def composed(self) -> Composer:
+        return Composer(self.config, self.context)
+
+    def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+        """What is wrong with a configuration, after the app has filled in what it resolves itself."""
+        theirs = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
+        return self.hooks.complete(tree, [*theirs, *overrides]) if self.hooks else []
+
+    @property
+    def choices(self) -> Tree:
+        """The option that stands for every group."""
+        return cast(Tree, OmegaConf.to_container(self.hydra.runtime.choices))
+
+    @property
+    def usual_name(self) -> str:
+        """Of a study: <sweeps>-<experiment> where these are groups that were chosen, else the job's name."""
+        named = [self.choices.get("sweeps"), self.choices.get("experiment")]
+        return "-".join(str(name) for name in named if name) or str(self.hydra.job.name)
+
+    def named(self, name: str, found_again: bool = False) -> Path:
+        """hydra.sweep.dir, which may say ${hydra.sweeper.study_name}.
+
+        found_again: the name stands in the place of the time in it, as of Hydra's default multirun/${now:…}.
+        """
+        with read_write(self.config), open_dict(self.config):
+            self.config.hydra.sweeper.study_name = name
+            above, timed, _ = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"].partition("${now:")
+            if found_again and timed:
+                self.config.hydra.sweep.dir = f"{above}{name}"
+        return Path(str(self.hydra.sweep.dir)).absolute()
+
+    @property
+    def is_placed_by_name(self) -> bool:
+        """Whether the name, given as hydra.sweeper.study_name, is all that it takes to find the folder again."""
+        text = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"]
+        return "${hydra.sweeper.study_name}" in text and "${now:" not in text
+
+    def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, Tree]:
+        """What is composed for a trial of the study in `folder`, and the app's part of it resolved.
+
+        As with any job of Hydra, a value that cannot be resolved is the app's affair, unless it checks its values.
+
+        Raises:
+            ConfigError: Hydra cannot compose it.
+        """
+        with told(overrides):
+            config = self.composed(overrides)
+            with read_write(config.hydra), open_dict(config.hydra):
+                config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
+                config.hydra.runtime.output_dir = str(folder / "trials" / str(number))
+                config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
+            return config, plain(config, lenient=self.hooks is None)
+
+    def write_trial(self, folder: Path, number: int, overrides: Sequence[str]) -> Path:
+        """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
+
+        Raises:
+            ConfigError: with what is wrong with it.
+        """
+        target = folder / "trials" / str(number)
+        config, tree = self.of_job(folder, number, overrides)
+        storage.hide(config.hydra)
+        if problems := self.problems(tree, overrides):
+            raise ConfigError("\n".join(problems))
+        target.mkdir(parents=True, exist_ok=True)
+        node = OmegaConf.masked_copy(config, ["hydra"])
+        write_yaml(target / "hydra.yaml", OmegaConf.to_container(node, enum_to_str=True))
+        write_yaml(target / "overrides.yaml", list(overrides))
+        write_yaml(target / "config.yaml", tree)
+        return target
+
+
+@contextmanager
+def told(overrides: Sequence[str]) -> Iterator[None]:
+    """What Hydra cannot compose fails its trial and not the study."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
+
+
+def plain(config: DictConfig, lenient: bool = False) -> Tree:
+    """The app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
+
+    lenient: values that cannot be resolved stay as they are written.
+    """
+    names = [str(key) for key in config if key != "hydra"]
+    own = OmegaConf.masked_copy(config, cast(Any, names))
+    as_written = cast(Tree, OmegaConf.to_container(own, resolve=False))
+    if not lenient and "${hydra:" not in str(as_written):
+        return cast(Tree, OmegaConf.to_container(own, resolve=True))
+    with _as_in_a_job(config):
+        return _resolved(own, as_written) if lenient else cast(Tree, OmegaConf.to_container(own, resolve=True))
+
+
+@contextmanager
+def _as_in_a_job(config: DictConfig) -> Iterator[None]:
+    """HydraConfig, one a process, is what a job of this configuration would see."""
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
+    try:
+        hydra_config.cfg = OmegaConf.masked_copy(config, "hydra")
+        yield
+    finally:
+        hydra_config.cfg = before
+
+
+def _resolved(node: Any, as_written: Any) -> Any:
+    if isinstance(node, DictConfig):
+        return {key: _value(node, key, as_written[key]) for key in as_written}
+    if isinstance(node, ListConfig):
+        return [_value(node, place, one) for place, one in enumerate(as_written)]
+    return node
+
+
+def _value(node: Any, key: Any, as_written: Any) -> Any:
+    if OmegaConf.is_missing(node, key):
+        return as_written
+    try:
+        found = node[key]
+        return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+    except OmegaConfBaseException:
+        return as_written if isinstance(as_written, str) else _resolved(node._get_node(key), as_written)

@@ -1,0 +1,1 @@
+"""Which trial runs when: a state machine without clock, files or scheduler."""

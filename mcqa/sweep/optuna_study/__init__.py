@@ -1,0 +1,1 @@
+"""A study in Optuna: its storage, samplers, pruners and trials."""

@@ -1,0 +1,40 @@
+"""What an earlier command left of its trials, read from their folders."""
+
+from pathlib import Path
+from typing import Any
+
+from mcqa.runs.mailbox import Mailbox, unreadable
+from mcqa.sweep.controller.events import CANCELLED, Known, Outcome
+
+
+def begun(folder: Path, count: int) -> list[Known]:
+    """Of a list of `count` jobs those that were submitted; how they ended, their results alone say."""
+    started = []
+    for number in range(count):
+        box = Mailbox(folder / "trials" / str(number))
+        if box.jobs():
+            result = box.result()
+            started.append(found(folder, number, outcome(result) if result and box.is_over() else None))
+    return started
+
+
+def ended_for_good(told: Outcome | None) -> bool:
+    """Of a job of a product: it ended well, or a user ended it. Any other that failed may run again."""
+    return told is not None and (told.status != "failed" or told.error == CANCELLED)
+
+
+def found(folder: Path, number: int, told: Outcome | None) -> Known:
+    """With what its job.json says of its submissions. told: how it ended, as far as is known."""
+    entries = Mailbox(folder / "trials" / str(number)).jobs()
+    last = entries[-1] if entries else None
+    job = None if last is None or last.end == "refused" else last.job or last.token
+    return Known(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
+
+
+def outcome(result: dict[str, Any]) -> Outcome:
+    """Of a result.json. What cannot be read is a failure."""
+    if problem := unreadable(result):
+        return Outcome("failed", None, problem)
+    value, error = result.get("value"), result.get("error")
+    values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
+    return Outcome(result["status"], values, None if error is None else str(error))

@@ -1,0 +1,1 @@
+"""python -m mcqa.sweep.report: what a study found, as text, tables and a page."""

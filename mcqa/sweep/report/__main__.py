@@ -1,0 +1,35 @@
+"""What a study has found, as files in its folder: at its end, and at any time before.
+
+    python -m mcqa.sweep.report outputs/sweeps/<study>
+
+report.html          the answer with pictures and tables, complete in one file
+trials.csv           one line a trial
+importances.csv      how much each parameter mattered
+best.yaml            an experiment file of the best trial, to run as it is
+optimization_results.yaml   the best parameters and value, as Hydra's own Optuna sweeper leaves them
+
+Only these files are written, and what cannot be read of the study is named on the page.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcqa.config.command import plain_command
+from mcqa.config.errors import ConfigError
+from mcqa.runs import run_folder
+from mcqa.sweep.report.write import write
+
+def main(arguments: Sequence[str]) -> None:
+    if len(arguments) != 1 or arguments[0] in ("--help", "-h"):
+        told = (__doc__ or "").strip()
+        if arguments and arguments[0] in ("--help", "-h"):
+            return print(told)
+        raise ConfigError(f"One study folder is needed.\n\n{told}")
+    summary = write(Path(arguments[0]).expanduser().absolute())
+    for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
+        print(line)
+    print(f"Files: {', '.join(run_folder.shown(path) for path in summary.files)}")
+
+
+if __name__ == "__main__":
+    plain_command(main)

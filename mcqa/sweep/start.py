@@ -1,0 +1,101 @@
+"""Run the jobs of a study or a product until there are no more: the controller, its loop and a backend meet here."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from mcqa.config.errors import ConfigError
+from mcqa.runs.files import read_yaml
+from mcqa.sweep import dry_run
+from mcqa.sweep.backends import Backend, for_launcher
+from mcqa.sweep.backends.job import Job
+from mcqa.sweep.compose import Sweep
+from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.events import Known, Limits
+from mcqa.sweep.display import Live
+from mcqa.sweep.hooks import Observer, Tree
+from mcqa.sweep.loop import Loop
+from mcqa.sweep.messages import SAME_COMMAND
+from mcqa.sweep.options import Direction, Options
+from mcqa.sweep.optuna_study import storage
+from mcqa.sweep.trial_source import Study
+
+PATIENCE_S = 40.0  # with a cluster that refuses what it took before
+
+
+def run(
+    given: Sweep,
+    options: Options,
+    study: Study,
+    limits: Limits,
+    known: Sequence[Known],
+    folder: Path,
+    observers: Sequence[Observer] = (),
+    directions: Sequence[Direction] = (),
+    again: str = SAME_COMMAND,
+) -> tuple[str, Controller]:
+    """Returns the controller's reason to end, and the controller as it was then.
+
+    directions: of a study; a job of anything else needs no value. again: the command that goes on with it.
+    """
+    backend = _backend(given, options)
+    controller = Controller(limits, known, time.time())
+    maximize = directions[0] == "maximize" if len(directions) == 1 else None
+    noun = "trial" if directions else "job"
+    on_slurm = backend.name == "slurm"
+    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
+    compose = partial(given.write_trial, folder)
+    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), again)
+    for trial in known:
+        if trial.outcome is None and trial.job is not None:
+            loop.attach(trial.trial)
+    try:
+        return loop.run(options.poll_s), controller
+    finally:
+        backend.close()
+
+
+def _backend(given: Sweep, options: Options) -> Backend:
+    launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
+
+    def make_job(folder: Path, *, token: str) -> Job:
+        return Job(folder, given.task, given.context, token)
+
+    def launcher_of(folder: Path) -> Tree:
+        return dry_run.launcher_of(given, read_yaml(folder / "config.yaml"))
+
+    return for_launcher(launcher, make_job, options.n_jobs, launcher_of)
+
+
+def refuse_what_cannot_run(given: Sweep, trees: Callable[[], Iterable[Tree]], folder: Path, goes_on: bool) -> None:
+    """Of what goes on it is asked again for a while: SLURM may be away, or a node, at the very moment.
+
+    Raises:
+        ConfigError: with what keeps jobs with these configurations from running.
+    """
+    until = time.monotonic() + (PATIENCE_S if goes_on else 0.0)
+    while (problems := dry_run.check(given, trees(), folder)) and time.monotonic() < until:
+        time.sleep(PATIENCE_S / 10)
+    refuse(problems)
+
+
+def write_multirun(given: Sweep, folder: Path) -> None:
+    """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
+    storage.hide(given.hydra)
+    OmegaConf.save(given.config, folder / "multirun.yaml")
+
+
+def refuse(problems: Collection[str]) -> None:
+    if problems:
+        raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
+
+
+def say(*lines: str) -> None:
+    console = Console()
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Training: the arguments of the trainer, its callbacks, checkpoints and resuming."""

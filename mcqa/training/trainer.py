@@ -1,0 +1,165 @@
+"""From a Config to TRL's SFTTrainer: its arguments, a collator that counts, callbacks, and measuring on dev."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.data_loader import SeedableRandomSampler
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_callback import EarlyStoppingCallback
+from trl import SFTTrainer
+
+from mcqa.config.errors import ConfigError, ModelError, TrainingError
+from mcqa.config.schema import Config, batching
+from mcqa.data.tokens import IGNORED, Example, TrainingSet
+from mcqa.models import sharding
+from mcqa.training.arguments import sft_config
+from mcqa.training.callbacks import CountingCollator, EvaluationPoints, Measure, Report, Reporting, not_a_number
+from mcqa.training.resume import Resumable, Saves
+from mcqa.training.updates import evaluation_points
+
+
+class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer whose evaluation is ours: accuracy by log-probability instead of token accuracy.
+
+    Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
+    """
+
+    def __init__(
+        self, measure: Measure, questions: int, saves: Saves, keep: int, settle: Callable[[], None], **kwargs: Any
+    ) -> None:
+        """questions: those of train_dataset, which may have a row more, the filler (Filled)."""
+        super().__init__(**kwargs)
+        self.measure, self.questions = measure, questions
+        self.saves, self.keep, self.settle = saves, keep, settle
+        self.add_callback(saves)
+        bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self.chooses_logits = "logits_to_keep" in inspect.signature(type(bare).forward).parameters
+
+    def measured(self) -> dict[str, float]:
+        return {f"eval_{name}": value for name, value in self.measure().items()}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss, with less work on a CPU: there its LM head scores every position, and most have no label."""
+        args = self.args
+        plain = args.loss_type == "nll" and not args.label_smoothing_factor and not self.aux_loss_enabled
+        short = args.device.type == "cpu" and plain and self.chooses_logits
+        if not short or return_outputs or num_items_in_batch is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels_BT = inputs["labels"]
+        positions_P = (labels_BT[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
+        read = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+        logits_BPV = model(**read, use_cache=False, logits_to_keep=positions_P).logits
+        targets_BP = labels_BT[:, positions_P + 1]
+        losses = torch.nn.functional.cross_entropy(
+            logits_BPV.float().flatten(0, 1), targets_BP.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        return losses * self.accelerator.num_processes / num_items_in_batch
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        sampler, together = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
+        if together == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
+            return sampler
+        return Filled(self.args.seed, self.questions, self.args.train_batch_size * together)
+
+
+class Filled(torch.utils.data.Sampler):  # type: ignore[misc]
+    """The order of one process alone, for several: behind it the filler, until all have equally many full batches.
+
+    accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
+    """
+
+    def __init__(self, seed: int, questions: int, multiple: int) -> None:
+        self.order = SeedableRandomSampler(range(questions), generator=torch.Generator(), data_seed=seed)
+        self.filler, self.count = questions, -questions % multiple
+
+    def set_epoch(self, epoch: int) -> None:
+        self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self.filler + self.count
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order
+        yield from [self.filler] * self.count
+
+
+def build(
+    config: Config,
+    model: Any,
+    adapter: Any,
+    tokenizer: Any,
+    training: TrainingSet,
+    folder: Path,
+    measure: Measure,
+    observers: Sequence[Report],
+    further: Sequence[TrainerCallback] = (),
+    settle: Callable[[], None] = lambda: None,
+) -> MeasuringTrainer:
+    """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model.
+
+    settle: puts on the disk for sure what was observed, before a checkpoint counts that would not tell it again.
+    """
+    args = sft_config(config, folder, len(training.examples))
+    filler = [Example([tokenizer.pad_token_id], [IGNORED])] if batching(config).processes > 1 else []
+    rows = [*training.examples, *filler]
+    dataset = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
+    collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+    callbacks = [
+        EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
+        Reporting(observers, collator),
+        *further,
+    ]
+    if config.evaluation.patience is not None:
+        callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
+    minutes = config.objective.checkpoint_every_min
+    try:
+        trainer = MeasuringTrainer(
+            measure=measure,
+            questions=len(training.examples),
+            saves=Saves(None if minutes is None else 60 * minutes),
+            keep=config.objective.save_total_limit,
+            settle=settle,
+            model=sharding.with_addresses(model),
+            args=args,
+            processing_class=tokenizer,
+            train_dataset=dataset,
+            eval_dataset=dataset.select([0]),  # asked for by the training loop; measure knows the questions
+            data_collator=collator,
+            callbacks=callbacks,
+            peft_config=adapter,
+        )
+    except ValueError as error:
+        if "arget modules" in str(error):
+            raise ModelError(f"peft.target_modules={config.peft.target_modules}: {error}") from error
+        if config.objective.trainer_args:
+            raise ConfigError(f"objective.trainer_args: {error}") from error
+        raise
+    trainer.remove_callback(PrinterCallback)
+    _adapters_in_single_precision(trainer.model)
+    return trainer
+
+
+def train(trainer: MeasuringTrainer) -> None:
+    """Train to the end, from the newest checkpoint if there is one; trainer.model is then the best measured state.
+
+    Raises:
+        TrainingError: when the loss stops being a number, or the disk takes no checkpoint.
+        Preempted: when the run was asked to stop, after saving.
+    """
+    done = trainer.resume()
+    if done is not None and not math.isfinite(done.training_loss):
+        raise TrainingError(not_a_number("train/loss", {"train/loss": done.training_loss}, done.global_step))
+
+
+def _adapters_in_single_precision(model: Any) -> None:
+    """TRL casts adapters over 4-bit weights to bfloat16, where updates of a small learning rate round to nothing."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
