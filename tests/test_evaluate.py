@@ -22,7 +22,7 @@ from mcqa.runs.environment import run_environment
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.lookup import finished_run
 from mcqa.training.progress import TrainingProgress
-from tests.conftest import configured, smaller, trained
+from tests.small_runs import configured, smaller, trained
 
 
 def measured_again(overrides):

@@ -22,9 +22,9 @@ from mcqa.data import hub as reach
 from mcqa.models import hub_cache
 from mcqa.runs.files import write_yaml
 from mcqa.sweep.adapter import Hooks
-from tests.sweep.fake_slurm import FakeSlurm
+from tests.sweep.backends.fake_slurm import FakeSlurm
 
-STARTER = PACKAGE / "assets" / "starter"
+STARTER = PACKAGE / "models" / "assets" / "starter"
 CHOICES = {"label": ["A", "B"], "text": ["one", "two"]}
 ROWS = [{"id": str(n), "question": f"What is {n}?", "choices": CHOICES, "answerKey": "A"} for n in range(3)]
 QWEN = "Qwen/Qwen3-0.6B-Base"

@@ -18,7 +18,7 @@ from mcqa.config.errors import ConfigError, DataError, ModelError, TrainingError
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.training import trainer
-from tests.conftest import configured, trained
+from tests.small_runs import configured, trained
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 SMALLER = {  # options that cannot run on a test machine, and why

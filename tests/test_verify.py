@@ -9,7 +9,7 @@ from rich.console import Console
 from mcqa import verify
 from mcqa.runs import launch
 from mcqa.training import resume, trainer, verification
-from tests.conftest import configured
+from tests.small_runs import configured
 
 LITTLE = ["optimizer.batch_size=4", "peft.dropout=0.1"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from html import escape
 
-from mcqa.evaluation.report.formatting import percent
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.flips import KINDS, Answer, Flip, Kind, Subject, by_subject, surest
 from mcqa.data.question import Question
+from mcqa.evaluation.report.formatting import percent
 
 MOST_LISTS = 4  # pairs whose questions are listed
 
@@ -133,9 +133,7 @@ def _choice(question: Question, i: int, flip: Flip, names: tuple[str, str]) -> s
 def _shares(flip: Flip, names: tuple[str, str]) -> list[str]:
     """Where the seeds disagree: how many of them are right."""
     both = zip(names, (flip.before, flip.after), strict=True)
-    return [
-        f"{name}: right with {percent(one.right)} of its seeds" for name, one in both if 0 < one.right < 1
-    ]
+    return [f"{name}: right with {percent(one.right)} of its seeds" for name, one in both if 0 < one.right < 1]
 
 
 def _nats(answer: Answer) -> str:

@@ -6,12 +6,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from mcqa.evaluation.report.formatting import p_value, percent
 from mcqa.compare import flips_page, sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import Compared
 from mcqa.compare.methods import methods
-from mcqa.evaluation.report.formatting import bare, point_interval, points
+from mcqa.evaluation.report.formatting import bare, p_value, percent, point_interval, points
 from mcqa.evaluation.report.html import definitions, look, notes, section
 
 TEMPLATE = Path(__file__).with_name("page.html")

@@ -5,13 +5,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mcqa.evaluation.report.formatting import p_value, percent
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import Compared
 from mcqa.compare.flips import by_subject
 from mcqa.compare.options import Options
-from mcqa.evaluation.report.formatting import bare, point_interval, points
+from mcqa.evaluation.report.formatting import bare, p_value, percent, point_interval, points
 from mcqa.runs import run_folder
 
 SUBJECTS, PAIRS, KEYS = 12, 30, 20  # lines in the terminal; the files have all

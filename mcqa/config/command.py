@@ -1,9 +1,8 @@
 """The entry of every command: Hydra composes, errors become short messages, and only plain dataclasses go inside."""
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import hydra
@@ -114,16 +113,3 @@ def _refuse_to_run_here(arguments: list[str]) -> None:
     elsewhere = named and named[-1].partition("=")[2] not in ("basic", "local")
     if elsewhere and not (ONLY_SHOWN | {"-m", "--multirun"}) & set(arguments):
         sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")
-
-
-def plain_command(main: Callable[[Sequence[str]], None]) -> None:
-    """A user's mistake is its message and status 1; a traceback is a bug."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    try:
-        main(sys.argv[1:])
-    except McqaError as error:
-        sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from mcqa.config.composition import PACKAGE
 from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
@@ -18,9 +17,7 @@ from mcqa.models.from_scratch import first_line, new_model, new_tokenizer
 from mcqa.runs import processes
 
 EMBEDDED = "embedded:"
-
-
-ASSETS = PACKAGE / "assets"
+ASSETS = Path(__file__).with_name("assets")
 
 
 def location(path: str) -> str:

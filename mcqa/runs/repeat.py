@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcqa.config.composition import Tree
 from mcqa.config.errors import ConfigError
@@ -11,6 +11,7 @@ from mcqa.runs.lookup import configuration, finished_run
 
 if TYPE_CHECKING:
     pass
+
 
 def repeated(tree: Tree, overrides: Sequence[str]) -> Tree:
     """The stored configuration of the run that from_run names, with what else the command line asks for.

@@ -12,7 +12,7 @@ import torch
 from mcqa.runs.files import read_json
 from tests.cluster.machine import Folder
 from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, multirun, result, sent, trains, updates, weights
-from tests.conftest import smaller
+from tests.small_runs import smaller
 
 UPDATES = 40
 FORTY = (f"objective.max_steps={UPDATES}", *LONGER)

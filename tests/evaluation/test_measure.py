@@ -17,7 +17,7 @@ from mcqa.evaluation.measure import measure, measured, only_needed, question_set
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.option_order import planned
 from mcqa.models import loading
-from tests.conftest import configured
+from tests.small_runs import configured
 
 QUESTIONS = facts.questions("dev")[::40][:6]
 

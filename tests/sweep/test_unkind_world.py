@@ -11,7 +11,7 @@ from mcqa.sweep.controller import events
 from mcqa.sweep.controller.backoff import FIRST_S, LONGEST_S, MOST
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Known, Limits, Outcome
-from tests.sweep.timelines import OUTCOMES, shown
+from tests.sweep.controller.timelines import OUTCOMES, shown
 
 
 @dataclass

@@ -14,10 +14,11 @@ Only these files are written, and what cannot be read of the study is named on t
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcqa.config.command import plain_command
 from mcqa.config.errors import ConfigError
+from mcqa.config.plain_command import plain_command
 from mcqa.runs import run_folder
 from mcqa.sweep.report.write import write
+
 
 def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 1 or arguments[0] in ("--help", "-h"):

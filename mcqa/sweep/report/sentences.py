@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mcqa.evaluation.report.formatting import p_value, percent
-from mcqa.evaluation.report.formatting import config_value, point_interval, points
+from mcqa.evaluation.report.formatting import config_value, p_value, percent, point_interval, points
 from mcqa.sweep.report import noise
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.study_data import Recorded, Status, Trial, default, same, short_commit

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from mcqa.evaluation.report.formatting import p_value
-from mcqa.evaluation.report.formatting import point_interval
+from mcqa.evaluation.report.formatting import p_value, point_interval
 from mcqa.evaluation.report.formatting import points as in_points
 from mcqa.runs import run_folder
 from mcqa.sweep.report import best_experiment, sentences

@@ -16,7 +16,6 @@ from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import config_value
 from mcqa.sweep.report import best_experiment, noise, sentences
 from mcqa.sweep.report import confirmation as confirmed
-from mcqa.sweep.report.__main__ import main
 from mcqa.sweep.report.load import read
 from mcqa.sweep.report.page import Told, page
 from mcqa.sweep.report.study_data import Recorded, Trial, is_number, plain

@@ -1,0 +1,174 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mcqa.config.errors import ModelError
+from mcqa.models import loading
+from mcqa.models.adapters import adapter_config
+from mcqa.models.from_scratch import new_tokenizer
+from tests.small_runs import configured
+
+STARTER = loading.ASSETS / "starter"
+
+
+def loaded(*overrides):
+    config, _ = configured(list(overrides))
+    tokenizer = loading.load_tokenizer(config.model, [])
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed), tokenizer
+
+
+def gradient(learner, tokenizer):
+    """The gradient of the adapter's parameters for one sentence."""
+    ids = torch.tensor([tokenizer(["The capital of France is Paris."])["input_ids"][0]])
+    learner.train()
+    learner.zero_grad()
+    learner(input_ids=ids, labels=ids).loss.backward()
+    return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
+
+
+def test_the_embedded_base_is_small_and_made_of_safetensors():
+    assert sum(file.stat().st_size for file in STARTER.iterdir()) < 10 * 2**20
+    assert (STARTER / "model.safetensors").exists()
+    base, tokenizer = loaded("peft=none")
+    assert base.num_parameters() < 5e6
+    assert tokenizer.decode(tokenizer(["naïve Ω 漢字"])["input_ids"][0]) == "naïve Ω 漢字"
+
+
+def test_measuring_a_4_bit_base_leaves_the_gradients_of_training_alone():
+    """bitsandbytes on CPUs with AVX512-BF16: without our guard the cosine falls to about 0.1 (only seen there)."""
+    from peft import get_peft_model
+
+    config, _ = configured(["peft=qlora", "peft.dropout=0"])
+    gradients = []
+    for measured_before in (False, True):
+        base, tokenizer = loaded("peft=qlora", "peft.dropout=0")
+        guarded = [one for one in base.modules() if hasattr(one, "support_avx512bf16_for_cpu")]
+        assert guarded
+        assert not any(one.support_avx512bf16_for_cpu for one in guarded)
+        if measured_before:
+            base.eval()
+            with torch.no_grad():
+                base(input_ids=torch.tensor([[5, 6, 7]]))
+        torch.manual_seed(0)
+        learner = get_peft_model(base, adapter_config(config.peft))
+        with torch.no_grad():
+            for name, parameter in learner.named_parameters():
+                if "lora_B" in name:
+                    parameter.normal_(std=0.02)
+        gradients.append(gradient(learner, tokenizer))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+def test_a_quantised_base_takes_less_memory_and_answers_alike():
+    full, tokenizer = loaded("peft=none")
+    four_bit, _ = loaded("peft=qlora")
+    ids = torch.tensor([tokenizer(["The capital of France is"])["input_ids"][0]])
+    linear = "model.layers.0.mlp.down_proj"
+    assert four_bit.get_submodule(linear).weight.element_size() == 1
+    assert four_bit.get_submodule(linear).weight.numel() * 2 == full.get_submodule(linear).weight.numel()
+    with torch.no_grad():
+        expected, found = (one.eval()(input_ids=ids).logits.flatten() for one in (full, four_bit))
+    assert torch.nn.functional.cosine_similarity(expected, found, dim=0) > 0.9
+
+
+def test_an_adapter_folder_brings_its_base(tmp_path):
+    from peft import get_peft_model
+
+    config, _ = configured(["peft=lora"])
+    base, tokenizer = loaded("peft=lora")
+    adapted = get_peft_model(base, adapter_config(config.peft))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    loading.save(adapted, tokenizer, tmp_path / "saved", config.hardware)
+    again, _ = loaded("peft=none", "model=local", f"model.path={tmp_path / 'saved'}")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        assert torch.allclose(adapted.eval()(input_ids=ids).logits, again.eval()(input_ids=ids).logits, atol=1e-6)
+
+
+def test_a_folder_that_is_not_there_is_named():
+    with pytest.raises(ModelError, match=r"no/such/folder: there is no such folder here"):
+        loaded("model=local", "model.path=no/such/folder")
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded("model=local", f"model.path={tmp_path}")
+
+
+def test_weights_in_pickle_files_are_not_read(tmp_path):
+    folder = shutil.copytree(STARTER, tmp_path / "pickled")
+    weights = folder / "model.safetensors"
+    from safetensors.torch import load_file
+
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(ModelError, match="safetensors"):
+        loaded("model=local", f"model.path={folder}")
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(STARTER, tmp_path / "partial")
+    weights = {name: w for name, w in load_file(folder / "model.safetensors").items() if "layers.2.mlp" not in name}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"3 weights are missing, model\.layers\.2\.mlp"):
+        loaded("model=local", f"model.path={folder}")
+
+
+def test_a_damaged_weight_file_is_an_error_for_the_user(tmp_path):
+    folder = shutil.copytree(STARTER, tmp_path / "damaged")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded("model=local", f"model.path={folder}")
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    big = new_tokenizer(4000, ["some words " * 10, *(f"word{i} other{i * 7}" for i in range(4000))])
+    big.save_pretrained(str(tmp_path))
+    with pytest.raises(ModelError, match="do not belong together"):
+        loaded("model=local", "model.path=embedded:starter", f"model.tokenizer={tmp_path}")
+
+
+def test_an_adapter_over_4_bit_weights_is_not_parted(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "embedded:starter"}')
+    (tmp_path / "base_quantization.json").write_text('{"quantization": "nf4"}')
+    with pytest.raises(ModelError, match="cannot be parted among the devices; .* take hardware.strategy=ddp"):
+        loaded(
+            "peft=none",
+            "model=local",
+            f"model.path={tmp_path}",
+            "model.tokenizer=embedded:starter",
+            "hardware.strategy=fsdp2",
+        )
+
+
+def test_an_architecture_that_transformers_does_not_know_is_an_error_for_the_user():
+    config, _ = configured(["+experiment=pretrain_starter"])
+    tokenizer = loading.load_tokenizer(config.model, ["some text"])
+    odd = replace(config.model, architecture={"model_type": "no_such_model"})
+    with pytest.raises(ModelError, match="model.architecture cannot be built"):
+        loading.load_model(odd, config.peft, config.hardware, tokenizer, 0)
+
+
+def test_random_weights_follow_the_seed():
+    config, _ = configured(["+experiment=pretrain_starter"])
+    tokenizer = loading.load_tokenizer(config.model, ["some text"])
+    first, same, other = (
+        loading.load_model(config.model, config.peft, config.hardware, tokenizer, seed).get_input_embeddings().weight
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_the_fingerprint_of_a_tokenizer_changes_with_what_it_does():
+    texts = ["the capital of France is Paris"] * 3
+    one, same, other = (new_tokenizer(size, texts) for size in (280, 280, 270))
+    assert loading.fingerprint(one) == loading.fingerprint(same) != loading.fingerprint(other)

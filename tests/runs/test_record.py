@@ -1,0 +1,85 @@
+"""How a run ends when it is asked to stop, at any stage of it."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from mcqa.runs import files, record, run_folder
+from mcqa.runs.trial import Preempted
+from tests.small_runs import configured
+from tests.training.test_as_trial import trial_in
+
+
+def stop(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+    time.sleep(0.01)
+
+
+def begun(small):
+    config, tree = configured(small)
+    return config, tree, run_folder.create(config.outputs, config.name, tree, small)
+
+
+def test_outside_of_the_training_a_signal_stops_a_run_at_once_and_says_how_it_goes_on(small):
+    config, tree, folder = begun(small)
+    with pytest.raises(Preempted) as stopped, record.open_run(config, tree, folder):
+        stop()
+        pytest.fail("went on")
+    assert str(stopped.value) == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
+    result = files.read_json(folder / "result.json")
+    assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
+
+
+def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
+    config, tree, folder = begun(small)
+    monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
+    with pytest.raises(Preempted), record.open_run(config, tree, folder):
+        pytest.fail("went on")
+    assert files.read_json(folder / "result.json")["status"] == "preempted"
+
+
+def test_a_result_of_an_earlier_start_holds_no_longer_once_the_run_goes_on(small):
+    config, tree, folder = begun(small)
+    files.write_json(folder / "result.json", {"status": "preempted"})
+    with record.open_run(config, tree, folder):
+        assert not (folder / "result.json").exists()
+
+
+def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypatch):
+    config, tree, folder = begun(small)
+    write = files.write_json
+    monkeypatch.setattr(files, "write_json", lambda *args: (stop(), stop(), write(*args)))
+    with record.open_run(config, tree, folder):
+        pass
+    assert files.read_json(folder / "result.json")["status"] == "complete"
+
+
+def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
+    """Its handler ends the process; the trial asks to go on, and says no words about a command."""
+    trial = trial_in(tmp_path)
+    config, tree = configured(small)
+    for name in ("config", "overrides"):
+        files.write_yaml(trial.folder / f"{name}.yaml", tree)
+    seen = []
+
+    def requeue(number, frame):
+        seen.append(files.read_json(trial.folder / "result.json"))
+        raise SystemExit(-1)
+
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit), record.open_run(config, tree, trial.folder, trial):
+            stop(signal.SIGUSR2)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert [(result["status"], result["error"]) for result in seen] == [("preempted", "Stopped by SIGUSR2.")]
+
+
+def test_what_is_optional_does_not_swallow_a_request_to_stop():
+    def draw():
+        raise Preempted("Stopped by SIGTERM.")
+
+    with pytest.raises(Preempted):
+        record.optional("A picture", draw)

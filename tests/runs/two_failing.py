@@ -1,0 +1,56 @@
+"""What each of two processes of test_processes_of_a_run.py does: fail as the folder's `what` names, or wait."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mcqa.config.errors import DataError, McqaError
+from mcqa.config.schema import Config
+from mcqa.runs import launch, processes
+from mcqa.runs.failures import together
+from tests.small_runs import configured
+
+
+def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
+    number, what = int(os.environ["RANK"]), (folder / "what").read_text()
+    (folder / f"pid{number}").write_text(str(os.getpid()))
+    if what == "never comes" and number:
+        time.sleep(60)
+    processes.join(config.hardware)
+    with together(config.hardware):
+        if number or what == "all raise":
+            fail(what)
+        processes.heard(0)
+        if what == "waits":
+            (folder / f"waiting{number}").touch()
+            time.sleep(60)
+
+
+def fail(what: str) -> None:
+    if what == "raises":
+        raise ValueError("the dog ate it")
+    if what in ("told to the user", "all raise"):
+        raise DataError("rows.csv:3: no answer.")
+    if what == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hangs":
+        time.sleep(60)
+
+
+def start(folder: Path, *overrides: str) -> None:
+    config, tree = configured(["hardware=cpu_processes", *overrides])
+    launch.start("tests.runs.two_failing", config.hardware, tree, folder)
+
+
+if __name__ == "__main__":
+    try:
+        folder = Path(sys.argv[1])
+        if sys.argv[2:]:  # one of the two, started by somebody else
+            run(*configured(["hardware=cpu_processes"]), folder)
+        else:
+            start(folder)
+    except McqaError as error:
+        sys.exit(str(error))

@@ -1,0 +1,270 @@
+"""Runs as trials: what they tell the study, what they leave behind, and one real study from its start to its answer."""
+
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from mcqa import train
+from mcqa.config.command import hydra_command
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.data.question import Question
+from mcqa.evaluation import predictions
+from mcqa.evaluation.predictions import Prediction
+from mcqa.runs import repeat
+from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.runs.mailbox import Mailbox
+from mcqa.runs.trial import Pruned, Trial
+from mcqa.training.as_trial import Reports, base_predictions
+from tests.small_runs import configured, smaller
+
+ADAPTERS = ("adapter_model.safetensors", "model.safetensors", "optimizer.pt")
+
+
+def trial_in(folder):
+    """A trial of a study as its process sees it."""
+    (folder / "trials" / "0").mkdir(parents=True)
+    (folder / "study.yaml").touch()
+    return Trial(folder / "trials" / "0")
+
+
+# --- what a trial tells
+
+
+def test_the_metric_that_steers_is_reported_at_the_points_and_nowhere_else(tmp_path):
+    trial = trial_in(tmp_path)
+    reports = Reports(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
+    for update in (1, 2, 3, 4):
+        reports.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
+    told = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
+    assert told == [(10, 0.2, 12), (20, 0.4, 24)]
+
+
+def test_a_training_ends_between_two_updates_once_the_study_has_seen_enough(tmp_path):
+    trial = trial_in(tmp_path)
+    reports = Reports(trial, "dev/acc", {}, seen=lambda update: update)
+    reports.on_step_end(None, None, None)
+    Mailbox(trial.folder).ask_to_prune()
+    with pytest.raises(Pruned):
+        reports.on_step_end(None, None, None)
+
+
+def tree(**changes):
+    """As much of a configuration as the answers of the base depend on, and something more."""
+    return {
+        "model": {"path": "a/model"}, "data": {"limit": None}, "prompt": {"name": "cloze"}, "seed": 0,
+        "optimizer": {"learning_rate": 1e-3}, "peft": {"name": "lora", "r": 8, "quantization": None},
+        "hardware": {"device": "cpu", "precision": "float32", "micro_batch_size": 4}, "evaluation": {"limit": None},
+    } | changes  # fmt: skip
+
+
+def answers():
+    return [Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({"optimizer": {"learning_rate": 1e-4}}, False),
+        ({"peft": {"name": "lora", "r": 64, "quantization": None}, "seed": 3}, False),
+        ({"hardware": {"device": "cpu", "precision": "float32", "micro_batch_size": 8}}, False),
+        ({"data": {"limit": 50}}, True),
+        ({"prompt": {"name": "letters"}}, True),
+        ({"peft": {"name": "qlora", "r": 8, "quantization": "nf4"}}, True),
+    ],
+)
+def test_the_base_is_measured_once_for_all_trials_that_ask_it_the_same(tmp_path, changes, again):
+    trial, asked = trial_in(tmp_path), []
+    measure = lambda: asked.append(1) or answers()  # noqa: E731
+    first = base_predictions(trial, tree(), measure)
+    assert base_predictions(trial, tree(**changes), measure) == first == answers()
+    assert len(asked) == 1 + again
+
+
+def test_a_model_of_random_weights_is_another_one_with_another_seed(tmp_path):
+    trial, asked = trial_in(tmp_path), []
+    for seed in (0, 1, 1):
+        scratch = tree(model={"path": None}, seed=seed)
+        base_predictions(trial, scratch, lambda: asked.append(1) or answers())
+    assert len(asked) == 2
+
+
+# --- trials that train
+
+
+def weights(folder):
+    return [path for path in folder.rglob("*") if path.name in ADAPTERS]
+
+
+class Stopping(Trial):
+    """Given up, or stopped by the scheduler, after its first report."""
+
+    raises: BaseException | None = None
+
+    def should_prune(self):
+        if not self.last_reported():
+            return False
+        if self.raises:
+            raise self.raises
+        return True
+
+
+def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path):
+    trial = Stopping(trial_in(tmp_path).folder)
+    config, composed = configured([*small, "objective.max_steps=4"])
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
+    train.run(config, composed, trial.folder, trial)
+    result = read_json(trial.folder / "result.json")
+    assert (result["status"], result["value"]) == ("pruned", trial.last_reported())
+    assert [report.point for report in Mailbox(trial.folder).reports()] == [8]
+    assert "base/dev/acc" in result["metrics"] and "dev/acc" not in result["metrics"]
+    assert not weights(trial.folder)
+
+
+def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch):
+    trial = trial_in(tmp_path)
+    box = Mailbox(trial.folder)
+    config, composed = configured(
+        [*small, "hardware=cpu_processes", "objective.max_steps=500", "objective.epochs=null"]
+    )
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
+    monkeypatch.setenv("MCQA_TRIAL", str(trial.folder))
+    ended = threading.Event()
+
+    def study():
+        while not box.reports() and not ended.wait(0.1):
+            pass
+        box.ask_to_prune()
+
+    threading.Thread(target=study).start()
+    try:
+        train.run(config, composed, trial.folder, trial)  # and ends, for it waits for both
+    finally:
+        ended.set()
+    result = read_json(trial.folder / "result.json")
+    assert (result["status"], result["error"], result["value"]) == ("pruned", None, trial.last_reported())
+    assert 1 <= len(box.reports()) < 500
+    assert not weights(trial.folder)
+
+
+def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
+    trial = Stopping(trial_in(tmp_path).folder)
+    trial.raises = KeyboardInterrupt()
+    config, composed = configured(small)
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(config, composed, trial.folder, trial)
+    box = Mailbox(trial.folder)
+    assert (box.result() or {})["status"] == "preempted" and weights(trial.folder)
+    first = box.reports()
+    train.run(config, composed, trial.folder, Trial(trial.folder))
+    assert (box.result() or {})["status"] == "complete"
+    assert box.reports()[0] == first[0] and [report.point for report in box.reports()] == [8, 16]
+    assert (trial.folder / "reports.jsonl").read_text().count("\n") == 2  # it did not begin anew
+    assert not weights(trial.folder)
+
+
+# --- a whole study
+
+
+def run_door(monkeypatch, *arguments):
+    with monkeypatch.context() as command:
+        command.setattr(sys, "argv", ["mcqa.train", *arguments])
+        hydra_command("config", Config, train.main)
+
+
+@pytest.fixture(scope="module")
+def study(questions_folder, tmp_path_factory):
+    """Two trials of two updates in this process, tracked by MLflow."""
+    folder = tmp_path_factory.mktemp("study")
+    arguments = [
+        "--multirun", "+experiment=smoke", "+sweeps=smoke", "hydra/launcher=basic", *smaller(questions_folder, folder),
+        "tracking=mlflow", "tracking.system_metrics_every_s=0", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1",
+        "evaluation.limit=null",
+    ]  # fmt: skip
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run_door(monkeypatch, *arguments)
+    return folder / "outputs" / "sweeps" / "smoke-smoke"
+
+
+def results(study):
+    return [read_json(study / "trials" / str(number) / "result.json") for number in range(2)]
+
+
+def test_trials_measure_dev_and_never_test_and_keep_no_weights(study):
+    for number, result in enumerate(results(study)):
+        folder = study / "trials" / str(number)
+        assert result["status"] == "complete" and result["value"] == result["metrics"]["dev/acc"]
+        assert {name.split("/")[0] for name in result["metrics"]} == {"dev", "base"}
+        assert not [name for name in result["metrics"] if "test/" in name]
+        assert {path.name for path in (folder / "predictions").iterdir()} == {"base_dev.jsonl", "dev.jsonl"}
+        assert [report.point for report in Mailbox(folder).reports()] == [8, 16]
+        assert len(result["commit"].removesuffix("+dirty")) == 40
+        assert not weights(folder) and not (folder / "model").exists()
+
+
+def test_trial_0_is_the_default_configuration(study):
+    rates = [read_yaml(study / "trials" / str(n) / "config.yaml")["optimizer"] for n in range(2)]
+    default = compose("config", ["+experiment=smoke"])["optimizer"]
+    assert rates[0]["learning_rate"] == default["learning_rate"] != rates[1]["learning_rate"]
+
+
+def test_a_study_leaves_a_page_that_needs_no_network_and_its_tables(study):
+    page = (study / "report.html").read_text()
+    assert "dev/acc" in page and "optimizer.learning_rate" in page and "smoke-smoke" in page
+    assert 'src="http' not in page
+    best = max(results(study), key=lambda result: result["value"])["value"]
+    answer = read_yaml(study / "optimization_results.yaml")
+    assert answer["best_value"] == best and "optimizer.learning_rate" in answer["best_params"]
+    assert len((study / "trials.csv").read_text().splitlines()) == 3
+
+
+def test_mlflow_has_the_study_and_below_it_its_trials(study):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{study.parents[1]}/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
+    (parent,) = (run for run in found if "mcqa.study" in run.data.tags)
+    trials = {run.data.tags["trial"]: run for run in found if run is not parent}
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials.values()} == {parent.info.run_id}
+    assert {run.info.status for run in found} == {"FINISHED"} and trials.keys() == {"0", "1"}
+    assert parent.data.metrics["trials/complete"] == 2 and parent.data.tags["verdict"]
+    assert "report.html" in {file.path for file in client.list_artifacts(parent.info.run_id)}
+    for number, result in enumerate(results(study)):
+        run = trials[str(number)]
+        assert run.data.metrics["dev/acc"] == pytest.approx(result["value"])
+        assert run.data.params["data.name"] == "local" and "train/loss" in run.data.metrics
+
+
+def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
+    folder = study / "trials" / "1"
+    mlflow_id = read_json(folder / "tracking.json")["run_id"]
+    stored = read_yaml(folder / "config.yaml")
+    outputs = f"outputs={study.parents[1]}"
+    for reference in (str(folder), mlflow_id):
+        overrides = [f"from_run={reference}", outputs, "seed=7"]
+        again = repeat.repeated(compose("config", overrides), overrides)
+        assert again == stored | {"seed": 7, "from_run": reference}
+    run_door(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
+    (run,) = (tmp_path / "runs" / "smoke").iterdir()
+    result = read_json(run / "result.json")
+    assert result["metrics"]["dev/acc"] == results(study)[1]["value"] and result["metrics"]["test/n"] == 16
+    assert weights(run / "model")
+    (shared,) = (study / "shared").glob("base_dev-*.jsonl")  # what the trials shared is what a run measures itself
+    assert predictions.read(shared) == predictions.read(run / "predictions" / "base_dev.jsonl")
+
+
+def test_best_yaml_is_the_best_trial_as_an_experiment(study, monkeypatch, tmp_path):
+    best = max(range(2), key=lambda number: (results(study)[number]["value"], -number))
+    stored = read_yaml(study / "trials" / str(best) / "config.yaml")
+    again = compose("config", ["+experiment=best", f"outputs={stored['outputs']}"], config_dir=str(study))
+    assert again == stored and typed(again, Config)
+    run_door(monkeypatch, "--config-dir", str(study), "+experiment=best", f"outputs={tmp_path}", "tracking=none")
+    (run,) = (tmp_path / "runs" / "smoke").iterdir()
+    assert read_json(run / "result.json")["metrics"]["dev/acc"] == results(study)[best]["value"]

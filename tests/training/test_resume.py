@@ -1,0 +1,314 @@
+"""A training that is stopped, anywhere and however often, ends as one that was not: same weights, same log."""
+
+import errno
+import json
+import math
+import os
+import random
+import signal
+
+import pytest
+import torch
+
+from mcqa.config.errors import ProcessError, TrainingError
+from mcqa.runs import launch, signals
+from mcqa.runs.files import write_yaml
+from mcqa.runs.signals import Watch
+from mcqa.runs.tracking.spool import Spool
+from mcqa.runs.tracking.tracker import Tracker
+from mcqa.runs.trial import Preempted
+from mcqa.training import checkpoints, resume, trainer
+from tests.small_runs import configured
+from tests.training.test_trainer import built
+
+SPEEDS = ("questions_per_second", "tokens_per_second", "padding_fraction")  # of the process, not of the training
+OVERRIDES = [
+    "objective.max_steps=8",  # of 5 an epoch
+    "objective.epochs=null",
+    "hardware.micro_batch_size=4",  # two per update
+    "evaluation.every=3",
+    "evaluation.best_metric=dev/loss",
+    "tracking.log_every=2",
+    "optimizer.learning_rate=0.003",
+]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, nothing is tidied up."""
+
+
+class Attempt:
+    """One start of a training in a folder, which `moment` may end: called with the name of what begins."""
+
+    def __init__(self, overrides, folder, monkeypatch, moment=lambda name: None):
+        self.moment = moment
+        self.tracker = Tracker(Spool(folder), None, "test", 0)
+        self.tracker.start({}, {})
+        self.learner, *_ = built(overrides, folder, self.measure, [self.log])
+        self.learner.settle = self.tracker.settle
+        for owner, name in [
+            (self.learner, "training_step"),
+            (self.learner, "_save_optimizer_and_scheduler"),  # the weights are written, nothing else
+            (self.learner, "_save_rng_state"),
+            (checkpoints, "commit"),
+            (checkpoints, "rotate"),
+        ]:
+            monkeypatch.setattr(owner, name, self.watched(name, getattr(owner, name)))
+
+    def watched(self, name, do):
+        def watched(*args, **kwargs):
+            self.moment(name)
+            return do(*args, **kwargs)
+
+        return watched
+
+    def measure(self):
+        """A number that depends on all weights and falls and rises."""
+        self.moment("measure")
+        total = sum(p.detach().double().sum().item() for p in self.learner.model.parameters() if p.requires_grad)
+        self.moment("measured")
+        return {"dev/loss": 2 + math.sin(50 * total)}
+
+    def log(self, values, step):
+        self.moment("log")
+        self.tracker.metrics(values, step, of="training")
+        self.moment("logged")
+
+    def run(self):
+        trainer.train(self.learner)
+        return {name: p.detach().clone() for name, p in self.learner.model.named_parameters() if p.requires_grad}
+
+
+def told(folder):
+    """What the tracker got of the training, in order."""
+    events = [event for _, event in Spool(folder).read() if event["event"] == "metrics"]
+    pairs = [(event["step"], key, value) for event in events for key, value in event["values"].items()]
+    return [pair for pair in pairs if pair[1] not in SPEEDS]
+
+
+def equal(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def straight(overrides, folder):
+    with pytest.MonkeyPatch.context() as patched:
+        return Attempt(overrides, folder, patched).run(), told(folder)
+
+
+def killing(kind, times):
+    """Ends the process as `kind` begins for that many times."""
+    left = [times]
+
+    def moment(name):
+        left[0] -= name == kind
+        if not left[0]:
+            raise Killed(name)
+
+    return moment
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "moments"),
+    [
+        (
+            ["peft=lora", "peft.dropout=0.2"],
+            "1e-6",
+            ["training_step", "logged", "commit", "_save_optimizer_and_scheduler", "measured"],
+        ),
+        (["peft=none", "evaluation.patience=2"], "null", ["log", "rotate", "training_step", "measure", "commit"]),
+    ],
+    ids=["adapter", "full"],
+)
+def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
+    kind, every, moments, small, tmp_path, monkeypatch
+):
+    overrides = [*small, *OVERRIDES, *kind, f"objective.checkpoint_every_min={every}"]
+    monkeypatch.setattr(resume, "SHARE", 1.0)  # after every update, however long it takes
+    weights, log = straight(overrides, tmp_path / "straight")
+    draw = random.Random(1)
+    for name in moments:
+        times = draw.randint(1, 5 if name == "training_step" else 2)
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
+            Attempt(overrides, tmp_path / "killed", patched, killing(name, times)).run()
+    with pytest.MonkeyPatch.context() as patched:
+        assert equal(Attempt(overrides, tmp_path / "killed", patched).run(), weights)
+    assert told(tmp_path / "killed") == log
+    assert len(log) == len({pair[:2] for pair in log})
+
+
+# --- signals
+
+
+def signalled(moment, step):
+    """Sends SIGTERM, once, as the step's `moment` begins."""
+    left = [1]
+
+    def at(name, attempt):
+        if name == moment and attempt.learner.state.global_step == step and left:
+            os.kill(os.getpid(), left.pop() and signal.SIGTERM)
+
+    return at
+
+
+@pytest.mark.parametrize(
+    ("moment", "step", "saved"),
+    [
+        ("training_step", 3, 4),  # between two measurements: at the end of the update
+        ("training_step", 5, 6),  # of the update that is measured: before measuring, which may take longer than is left
+        ("measure", 3, 3),  # while measuring: at once
+        ("measured", 8, 8),  # while measuring for the last time
+    ],
+)
+def test_a_signal_saves_at_the_end_of_the_update_and_nothing_is_done_twice(
+    moment, step, saved, small, tmp_path, straight_adapter
+):
+    overrides, weights, log = straight_adapter
+    at = signalled(moment, step)
+    with Watch(), pytest.MonkeyPatch.context() as patched:
+        attempt = Attempt([*small, *overrides], tmp_path / "stopped", patched, lambda name: at(name, attempt))
+        with pytest.raises(Preempted, match="SIGTERM"):
+            attempt.run()
+    newest = checkpoints.newest(tmp_path / "stopped" / "checkpoints")
+    assert newest.name == f"checkpoint-{saved}"
+    with pytest.MonkeyPatch.context() as patched:
+        again = Attempt([*small, *overrides], tmp_path / "stopped", patched)
+        assert equal(again.run(), weights)
+    assert told(tmp_path / "stopped") == log
+
+
+@pytest.fixture(scope="module")
+def straight_adapter(questions_folder, tmp_path_factory):
+    from tests.small_runs import smaller
+
+    folder = tmp_path_factory.mktemp("straight")
+    overrides = [*OVERRIDES, "peft.dropout=0.1"]
+    return overrides, *straight([*smaller(questions_folder, folder), *overrides], folder / "run")
+
+
+def test_a_training_that_patience_ended_is_not_gone_on_with(small, tmp_path):
+    losses = iter([0.5, 0.6, 0.7])
+    overrides = [*small, "evaluation.patience=2", "objective.max_steps=9", "evaluation.best_metric=dev/loss"]
+    learner, *_ = built(overrides, tmp_path, lambda: {"dev/loss": next(losses)})
+    trainer.train(learner)
+    again, *_ = built(overrides, tmp_path, lambda: pytest.fail("measured again"))
+    trainer.train(again)
+    assert again.state.global_step == 3 and again.state.best_global_step == 1
+    assert again.state.best_model_checkpoint == learner.state.best_model_checkpoint
+
+
+def test_a_run_folder_may_move_before_it_is_resumed(small, tmp_path):
+    overrides = [*small, "objective.max_steps=3", "evaluation.best_metric=dev/loss"]
+    learner, *_ = built(overrides, tmp_path / "here", lambda: {"dev/loss": float(learner.state.global_step)})
+    trainer.train(learner)
+    (tmp_path / "here").rename(tmp_path / "there")
+    again, *_ = built(overrides, tmp_path / "there", dict)
+    trainer.train(again)
+    assert again.state.best_model_checkpoint == str(tmp_path / "there" / "checkpoints" / "checkpoint-1")
+    best = {name: p for name, p in learner.model.named_parameters() if p.requires_grad}
+    assert equal({name: p for name, p in again.model.named_parameters() if p.requires_grad}, best)
+
+
+# --- disks
+
+
+def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkpoint_whole(
+    small, tmp_path, monkeypatch
+):
+    save, calls = torch.save, []
+
+    def full(value, path, *args, **kwargs):
+        calls.append(path)
+        if "checkpoint-2" in str(path):
+            with open(path, "wb") as file:
+                file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(value, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    learner, *_ = built([*small, "objective.max_steps=4"], tmp_path)
+    with pytest.raises(TrainingError, match=r"after 2 updates .*No space left.*checkpoint-1 is the last one"):
+        trainer.train(learner)
+    folder = tmp_path / "checkpoints"
+    assert [path.name for path in checkpoints.steps(folder)] == ["checkpoint-1"]
+    assert checkpoints.problem(folder / "checkpoint-1") is None
+    assert not checkpoints.aside(folder).exists()
+
+
+@pytest.mark.parametrize(("strategy", "rank"), [("ddp", "0"), ("ddp", "1"), ("fsdp2", "1")])
+def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_words(strategy, rank, small, tmp_path):
+    config, tree = configured(
+        [*small, "hardware=cpu_processes", f"hardware.strategy={strategy}", "hardware.timeout_s=60", "peft=none",
+         "objective.max_steps=3", "evaluation.limit=4"]
+    )  # fmt: skip
+    (tmp_path / "full").write_text(rank)
+    write_yaml(tmp_path / "config.yaml", tree)
+    with pytest.raises(ProcessError, match="No space left"):
+        launch.start("tests.training.two_saving", config.hardware, tree, tmp_path)
+    told = json.loads((tmp_path / "result.json").read_text())["error"]
+    assert "No space left" in told and "checkpoint-1 is the last one" in told and ("rank 1" in told) == (rank == "1")
+    assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
+
+
+def test_what_torch_says_of_a_disk_that_takes_no_more_is_a_clear_error_too(small, tmp_path):
+    """Files of this process may not grow beyond a limit: as a full disk, without one."""
+    import resource
+
+    learner, *_ = built([*small, "objective.max_steps=1", "peft=none"], tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"after 1 updates could not be written.*there is none yet"):
+            trainer.train(learner)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
+    commit, stalls = checkpoints.commit, [1, 1]
+
+    def stalling(folder, step):
+        if stalls and stalls.pop():
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return commit(folder, step)
+
+    monkeypatch.setattr(checkpoints, "commit", stalling)
+    monkeypatch.setattr(resume, "WAITS_S", (0, 0))
+    learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
+    trainer.train(learner)
+    assert not stalls and checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
+
+
+def test_an_error_that_is_none_of_the_disk_s_is_told_as_it_is(small, tmp_path, monkeypatch):
+    learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
+    monkeypatch.setattr(learner, "_save_rng_state", lambda folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.train(learner)
+
+
+# --- how often
+
+
+def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
+    saves = resume.Saves(60)
+    assert not saves.due()
+    now[0] = 60
+    assert saves.due()
+    saves.took = 10
+    assert not saves.due()
+    now[0] = 190
+    assert saves.due()
+    assert not resume.Saves(None).due()
+
+
+def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "SHARE", 1.0)
+    overrides = [*small, "objective.max_steps=5", "evaluation.every=1/epoch", "objective.checkpoint_every_min=1e-9"]
+    learner, *_ = built([*overrides, "objective.save_total_limit=4"], tmp_path)
+    trainer.train(learner)
+    names = [path.name for path in checkpoints.steps(tmp_path / "checkpoints")]
+    assert names == ["checkpoint-2", "checkpoint-3", "checkpoint-4", "checkpoint-5"]
+    unlogged = json.loads((tmp_path / "checkpoints" / "checkpoint-3" / "unlogged_0.json").read_text())
+    assert unlogged["logged"] == 1 and unlogged["loss"] > 0
+    assert signals.watch().asked is None
