@@ -185,8 +185,8 @@ def resampled(world):
 
 
 def finds(n, disagreement):
-    """The exact McNemar test finds the difference that smallest_difference names."""
-    difference = statistics.smallest_difference(n, disagreement)
+    """The exact McNemar test finds the difference that minimum_detectable_difference names."""
+    difference = statistics.minimum_detectable_difference(n, disagreement)
 
     def trial(generator):
         gain = (disagreement + difference) / 2
@@ -277,8 +277,20 @@ CASES = [
     ),
     Case(f"the paired bootstrap {ERRS}", "50 clusters of 10", 0.03, 0.08, errs(resampled, 50, 0.12)),
     Case(f"the paired bootstrap {ERRS}", "10 unequal clusters", 0.02, 0.10, errs(resampled, 10, 0.12, True)),
-    Case("McNemar's exact test finds smallest_difference", "n 100, disagreement .3", 0.70, 0.83, finds(100, 0.3)),
-    Case("McNemar's exact test finds smallest_difference", "n 1000, disagreement .2", 0.75, 0.83, finds(1000, 0.2)),
+    Case(
+        "McNemar's exact test finds minimum_detectable_difference",
+        "n 100, disagreement .3",
+        0.70,
+        0.83,
+        finds(100, 0.3),
+    ),
+    Case(
+        "McNemar's exact test finds minimum_detectable_difference",
+        "n 1000, disagreement .2",
+        0.75,
+        0.83,
+        finds(1000, 0.2),
+    ),
     Case(POOLED_ACCURACY, "5 seeds, no noise between seeds", 0.93, 0.99, pooled_accuracy(5, 0)),
     Case(POOLED_ACCURACY, "3 seeds, noise .15", 0.93, 0.98, pooled_accuracy(3, 0.15)),
     Case(POOLED_ACCURACY, "3 seeds, noise .15, 40 clusters", 0.92, 0.98, pooled_accuracy(3, 0.15, 0.5)),

@@ -22,7 +22,7 @@ from mcqa.config.schema import Config
 from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
-from mcqa.models import hardware, loading
+from mcqa.models import devices, loading
 from mcqa.models.adapters import adapter_config
 from mcqa.training import arguments, trainer
 
@@ -84,12 +84,12 @@ def bare(config, tokenizer, batches, updates):
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     warmup = arguments.warmup_steps(config.scheduler, updates)
     schedule = get_cosine_schedule_with_warmup(optimizer, warmup, updates)
-    device = hardware.device(config.hardware)
+    device = devices.device(config.hardware)
     learner.train()
     began = time.perf_counter()
     for batch in batches:
         inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-        with hardware.autocast(config.hardware):
+        with devices.autocast(config.hardware):
             loss = learner(**inputs, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)

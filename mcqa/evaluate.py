@@ -15,7 +15,7 @@ from mcqa.config.composition import Tree
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import EvaluateConfig
 from mcqa.config.validation import typed
-from mcqa.runs.repeat import of_run
+from mcqa.runs.repeat import config_of_evaluated_run
 
 if TYPE_CHECKING:
     from mcqa.data.loading import Data
@@ -28,18 +28,18 @@ def main(tree: Tree, overrides: list[str]) -> "Record | None":
     from mcqa.runs import run_folder
 
     if tree["run"] is not None:
-        tree = of_run(tree, overrides)
+        tree = config_of_evaluated_run(tree, overrides)
     config = typed(tree, EvaluateConfig)
     if config.resume is not None or tree["from_run"] is not None:
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     measured = as_measured(config)
-    from mcqa.models import hardware
+    from mcqa.models import devices
     from mcqa.runs import processes
 
     if config.dry_run:
         preview(measured, tree)
         return None
-    hardware.check(measured.hardware)
+    devices.check(measured.hardware)
     create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
     return run(config, tree, processes.folder_of_first(measured.hardware, create))
 
@@ -56,7 +56,7 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
         config = _of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
     from mcqa.models import sharding
 
-    return replace(config, hardware=sharding.while_measuring(config.hardware))
+    return replace(config, hardware=sharding.for_evaluation(config.hardware))
 
 
 def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
@@ -97,26 +97,27 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     config = as_measured(config)
     from mcqa.evaluation.measure import measure, question_sets
     from mcqa.evaluation.report import run_report
-    from mcqa.models import hardware, sharding
+    from mcqa.models import sharding
+    from mcqa.models.devices import use_one_gpu
     from mcqa.models.loading import fingerprint, load_model, load_tokenizer
     from mcqa.runs import launch, processes
-    from mcqa.runs.failures import together
+    from mcqa.runs.failures import raise_first_failure
     from mcqa.runs.record import open_run
 
     machine = config.hardware
-    if processes.to_start(machine):
+    if processes.must_start_processes(machine):
         launch.start("mcqa.evaluate", machine, tree, folder)
         return None
     processes.join(machine)
-    hardware.use_one_gpu()
-    with open_run(config, tree, folder) as record, together(machine):
+    use_one_gpu()
+    with open_run(config, tree, folder) as record, raise_first_failure(machine):
         data, names, shots = inputs(config)
         tokenizer = load_tokenizer(config.model, [])
         record.inputs(data, fingerprint(tokenizer))
         run_report.inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
         load = partial(load_model, config.model, config.peft, machine, tokenizer, config.seed)
-        scored = sharding.parted(load, machine) if sharding.parts_weights(machine) else load()
+        scored = sharding.load_sharded(load, machine) if sharding.shards_weights(machine) else load()
         for questions in sets:
             record.predictions(questions.split, partial(measure, scored, questions, machine), step=0)
         if not processes.is_first():
@@ -126,7 +127,7 @@ def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
     return record
 
 
-def all_jobs() -> None:
+def command() -> None:
     """Every job of the command line, and one table of what was measured, also where a later job could not be."""
     measured: list[Record] = []
 
@@ -146,4 +147,4 @@ def all_jobs() -> None:
 
 
 if __name__ == "__main__":
-    all_jobs()
+    command()

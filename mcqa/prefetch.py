@@ -24,13 +24,13 @@ from mcqa.runs.filesystem import unseen
 
 def main(kind: type[Config], tree: Tree, overrides: list[str]) -> None:
     if tree.get("run") is not None:
-        from mcqa.runs.repeat import of_run
+        from mcqa.runs.repeat import config_of_evaluated_run
 
-        tree = of_run(tree, overrides)
+        tree = config_of_evaluated_run(tree, overrides)
     elif tree["from_run"] is not None:
-        from mcqa.runs.repeat import repeated
+        from mcqa.runs.repeat import repeated_config
 
-        tree = repeated(tree, overrides)
+        tree = repeated_config(tree, overrides)
     bring(kind, [tree])
 
 
@@ -70,7 +70,7 @@ def bring(kind: type[Config], trees: list[Tree]) -> None:
         raise ModelError("\n".join(problems))
 
 
-def all_doors() -> None:
+def command() -> None:
     """A first word `evaluate` says whose arguments follow."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(print((__doc__ or "").strip()))
@@ -83,4 +83,4 @@ def all_doors() -> None:
 
 
 if __name__ == "__main__":
-    all_doors()
+    command()

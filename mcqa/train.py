@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def main(tree: Tree, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     if tree["from_run"] is not None:
-        from mcqa.runs.repeat import repeated
+        from mcqa.runs.repeat import repeated_config
 
-        tree = repeated(tree, overrides)
+        tree = repeated_config(tree, overrides)
     config = typed(tree, Config)
-    from mcqa.models import hardware
+    from mcqa.models import devices
     from mcqa.runs import processes, run_folder, trial
     from mcqa.runs.files import read_json, read_yaml
 
@@ -44,7 +44,7 @@ def main(tree: Tree, overrides: list[str]) -> None:
     elif config.dry_run:
         return preview(config, tree)
     else:
-        hardware.check(config.hardware)
+        devices.check(config.hardware)
         find = partial(trial.own_folder, partial(run_folder.create, config.outputs, config.name, tree, overrides))
     folder = processes.folder_of_first(config.hardware, find)
     if not run_folder.is_complete(folder):  # or a start of this job before had come to its end
@@ -78,29 +78,32 @@ def preview(config: Config, tree: Tree) -> None:
 
 def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
-    with fast_import.quick(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
-        from mcqa.models import hardware, sharding
+    with fast_import.fast_imports(
+        compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"
+    ):
+        from mcqa.models import sharding
+        from mcqa.models.devices import check, use_one_gpu
         from mcqa.runs import launch, processes
-        from mcqa.runs.failures import together
+        from mcqa.runs.failures import raise_first_failure
         from mcqa.runs.record import open_run
         from mcqa.training import steps
 
-    hardware.check(config.hardware)
-    if processes.to_start(config.hardware):
+    check(config.hardware)
+    if processes.must_start_processes(config.hardware):
         return launch.start("mcqa.train", config.hardware, tree, folder)
     processes.join(config.hardware)
-    hardware.use_one_gpu()
-    with open_run(config, tree, folder, trial) as record, together(config.hardware):
-        tokens = steps.read(record)
-        base = steps.load(record, tokens)
-        measure_base = partial(steps.measure_base, record, tree, tokens, sharding.parameters(base))
-        parted_later = sharding.parts_weights(config.hardware)
+    use_one_gpu()
+    with open_run(config, tree, folder, trial) as record, raise_first_failure(config.hardware):
+        tokens = steps.tokenize_questions(record)
+        base = steps.load_base(record, tokens)
+        measure_base = partial(steps.measure_base, record, tree, tokens, sharding.parameter_count(base))
+        parted_later = sharding.shards_weights(config.hardware)
         if not parted_later:
             measure_base(base)
-        learner = steps.learn(record, tokens, base, measure_base if parted_later else None)
-        steps.keep(record, tokens, learner)
+        learner = steps.train(record, tokens, base, measure_base if parted_later else None)
+        steps.save_and_evaluate(record, tokens, learner)
         if trial is None and processes.is_first():
-            steps.tell(record, tree, tokens, learner)
+            steps.write_report(record, tree, tokens, learner)
 
 
 if __name__ == "__main__":

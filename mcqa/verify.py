@@ -15,7 +15,7 @@ from mcqa.config.composition import Tree
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
-from mcqa.runs.repeat import repeated
+from mcqa.runs.repeat import repeated_config
 
 PROPERTIES = ("resume", "accumulation")
 
@@ -23,14 +23,14 @@ PROPERTIES = ("resume", "accumulation")
 def main(what: str, held: list[bool], tree: Tree, overrides: list[str]) -> None:
     """Show one of PROPERTIES; whether it held goes into `held`."""
     if tree["from_run"] is not None:
-        tree = repeated(tree, overrides)
+        tree = repeated_config(tree, overrides)
     config = typed(tree, Config)
     if config.dry_run or config.resume is not None:
         raise ConfigError("dry_run and resume are for mcqa.train; mcqa.verify trains a little, in a folder of its own.")
-    from mcqa.models import hardware
+    from mcqa.models import devices
     from mcqa.runs import processes
 
-    hardware.check(config.hardware)
+    devices.check(config.hardware)
     with ExitStack() as stack:
         make = partial(_folder, config, what, stack)
         held.append(run(config, tree, processes.folder_of_first(config.hardware, make)))
@@ -50,24 +50,24 @@ def run(config: Config, tree: Tree, folder: Path) -> bool:
     """Whether what the folder is named after held, as each of the processes learns."""
     from rich.console import Console
 
-    from mcqa.models import hardware
+    from mcqa.models.devices import use_one_gpu
     from mcqa.runs import launch, processes
-    from mcqa.runs.failures import together
+    from mcqa.runs.failures import raise_first_failure
     from mcqa.training import verification
 
-    if processes.to_start(config.hardware):
+    if processes.must_start_processes(config.hardware):
         launch.start("mcqa.verify", config.hardware, tree, folder)
         return (folder / "held").exists()
     processes.join(config.hardware)
-    hardware.use_one_gpu()
-    with together(config.hardware):
+    use_one_gpu()
+    with raise_first_failure(config.hardware):
         held = verification.SHOW[folder.name](config, folder, Console(quiet=not processes.is_first()))
         if held := held and processes.is_first():
             (folder / "held").touch()
-        return processes.summed([held]) == [1.0]  # which also waits until all are through with the folder
+        return processes.all_reduce_sum([held]) == [1.0]  # which also waits until all are through with the folder
 
 
-def all_doors() -> None:
+def command() -> None:
     """The first word says what to show. A property that does not hold is status 1."""
     if not {"--help", "-h"} & set(sys.argv[1:]):
         if len(sys.argv) < 2 or sys.argv[1] not in PROPERTIES:
@@ -85,4 +85,4 @@ def all_doors() -> None:
 
 
 if __name__ == "__main__":
-    all_doors()
+    command()

@@ -14,7 +14,7 @@ import pytest
 
 from mcqa import jobs
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends.job_status import NOT_THE_JOB_S
 from mcqa.sweep.backends.local import TOKEN
 from tests.sweep.backends.fake_slurm import FakeSlurm
@@ -34,7 +34,7 @@ def submitted(study: Path, number: int, job: str | None, backend: str = "slurm",
     logs.mkdir(parents=True)
     (logs / f"{job}_0_log.out").write_text(f"first\nlast words of {number}\n\n")
     mailbox = Mailbox(folder)
-    mailbox.add_job(Entry(0, token, job, backend, socket.gethostname(), 0, time.time()))
+    mailbox.add_job(Submission(0, token, job, backend, socket.gethostname(), 0, time.time()))
     return mailbox
 
 
@@ -289,7 +289,7 @@ def test_while_slurm_does_not_answer_one_line_says_so_and_no_job_is_called_gone(
 ) -> None:
     for name in ("one", "two"):
         submitted(tmp_path / "outputs" / name, 0, "17")
-    monkeypatch.setattr("mcqa.sweep.backends.job_status.PATIENCE_S", 0.2)
+    monkeypatch.setattr("mcqa.sweep.backends.job_status.TIMEOUT_S", 0.2)
     cluster.answers("squeue", "exec sleep 5")  # and then it would know of no job
     jobs.main([])
     said = capsys.readouterr()

@@ -21,7 +21,7 @@ from mcqa.config.validation import typed
 from mcqa.data import hub as reach
 from mcqa.models import hub_cache
 from mcqa.runs.files import write_yaml
-from mcqa.sweep.adapter import Hooks
+from mcqa.sweep.adapter import RunHooks
 from tests.sweep.backends.fake_slurm import FakeSlurm
 
 STARTER = PACKAGE / "models" / "assets" / "starter"
@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(reach, "_is_reached", lambda: True)
-    reach.ask_hub_where_it_answers.cache_clear()
+    reach.go_offline_if_unreachable.cache_clear()
     return tmp_path / "cache"
 
 
@@ -207,7 +207,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", ["mcqa.prefetch", *arguments])
         error = ""
         try:
-            prefetch.all_doors()
+            prefetch.command()
         except SystemExit as caught:
             error = str(caught.code)
         return capsys.readouterr().out + error
@@ -331,7 +331,7 @@ def test_a_run_that_is_not_there_is_told_before_a_job_is_sent(refused: Callable[
 
 def test_a_run_that_goes_on_needs_what_its_own_configuration_asks_for(tmp_path: Path, cache: Path) -> None:
     begun = stored(tmp_path / "begun", "model=qwen3_0_6b")
-    hooks = Hooks("config", Config)
+    hooks = RunHooks("config", Config)
     assert (
         hooks.missing([compose("config", [f"resume={begun}"])])[0] == f"model.path={QWEN}: the cache {cache} lacks it."
     )
@@ -342,7 +342,7 @@ def test_local_paths_that_are_not_there_are_told_before_a_job_is_sent(tmp_path: 
     half = tmp_path / "half"
     half.mkdir()
     (half / "config.json").write_text("{}")
-    hooks = Hooks("config", Config)
+    hooks = RunHooks("config", Config)
 
     def lacks(*overrides: str) -> list[str]:
         return hooks.missing([compose("config", ["model=local", *overrides])])
@@ -357,9 +357,9 @@ def test_local_paths_that_are_not_there_are_told_before_a_job_is_sent(tmp_path: 
 def test_a_run_that_goes_on_asks_for_the_hardware_that_it_had(tmp_path: Path) -> None:
     begun = stored(tmp_path / "begun", "hardware=cpu_processes", "hardware.devices=4")
     tree = compose("config", [f"resume={begun}"])
-    assert Hooks("config", Config).complete(tree, []) == [] and tree["hardware"]["devices"] == 4
+    assert RunHooks("config", Config).complete(tree, []) == [] and tree["hardware"]["devices"] == 4
     (begun / "result.json").write_text('{"status": "complete"}')
-    (problem,) = Hooks("config", Config).complete(compose("config", [f"resume={begun}"]), [])
+    (problem,) = RunHooks("config", Config).complete(compose("config", [f"resume={begun}"]), [])
     assert "nothing to resume" in problem
 
 

@@ -76,7 +76,7 @@ def door(monkeypatch, *arguments):
     """The exit status or words of the command."""
     monkeypatch.setattr(sys, "argv", ["mcqa.verify", *arguments])
     with pytest.raises(SystemExit) as exit:
-        verify.all_doors()
+        verify.command()
     return exit.value.code
 
 
@@ -136,7 +136,7 @@ def test_mistakes_are_told(arguments, told, monkeypatch):
 def test_help_names_three_commands_to_try(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["mcqa.verify", "--help"])
     with pytest.raises(SystemExit):
-        verify.all_doors()
+        verify.command()
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     usage, *commands = [line for line in lines if line.startswith("python -m mcqa.verify ")]
     assert len(commands) == 3 and "$" not in "".join(lines)

@@ -99,9 +99,9 @@ class World:
 
     def submit(self, folder, attempt, slot):
         from mcqa.runs.mailbox import Mailbox
-        from mcqa.sweep.backends.submission import announced
+        from mcqa.sweep.backends.submission import record_submission
 
-        entry, job = announced(folder, attempt, slot, self.name), str(len(self.ends))
+        entry, job = record_submission(folder, attempt, slot, self.name), str(len(self.ends))
         Mailbox(folder).name_job(entry.token, job)
         self.ends[job] = math.inf
         lasts = self.random.lognormvariate(math.log(MEAN_S) - SIGMA**2 / 2, SIGMA)
@@ -166,7 +166,7 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
     controller = Controller(Limits(trials, slots, None, 2, None), [], world.now)
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, force_terminal=terminal, width=160)
-        live = display.Live(console, controller, True, folder)
+        live = display.LiveDisplay(console, controller, True, folder)
         loop = loops.Loop(controller, study, world, lambda *what: composed_by(folder, *what), folder, live)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, both_clocks()
         with profile(profiled):
@@ -192,12 +192,12 @@ def restart(folder: Path) -> dict:
     began = time.perf_counter()
     from mcqa.sweep.controller.controller import Controller
     from mcqa.sweep.controller.events import Limits
-    from mcqa.sweep.recovery import found
+    from mcqa.sweep.recovery import recover
 
     imported = time.perf_counter()
     study = opened(folder, "random")
     read = time.perf_counter()
-    known = [found(folder, one.trial, one.outcome) for one in study.known()]
+    known = [recover(folder, one.trial, one.outcome) for one in study.known()]
     Controller(Limits(len(known), 1, None, 2, None), known, time.time())
     ended = time.perf_counter()
     return {

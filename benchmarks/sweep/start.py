@@ -99,7 +99,7 @@ def task(tree, overrides):
     phases.add("submission", started(os.getppid()) - submitted)
     phases.add("starter: interpreter, submitit", started(os.getpid()) - started(os.getppid()))
     phases.add("trial: interpreter, submitit, Hydra", entered - started(os.getpid()), time.process_time())
-    with fast_import.quick(compiled=False):
+    with fast_import.fast_imports(compiled=False):
         for module in (*IMPORTS, *(f"mcqa.{name}" for name in OWN)):
             imported = "import mcqa's own" if module.startswith("mcqa") else f"import {module}"
             phases.timed(imported, importlib.import_module)(module)

@@ -15,10 +15,10 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import needed_for
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
-from mcqa.evaluation.decisions import decided
+from mcqa.evaluation.decisions import decide
 from mcqa.evaluation.metrics import chance, clusters
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics.clusters import Codes, Values, codes, design_effect, quantile
+from mcqa.evaluation.statistics.clusters import Codes, Values, cluster_ids, design_effect, quantile
 from mcqa.evaluation.statistics.paired import POWER, with_flips
 
 BOOTSTRAP_SEED = 0
@@ -137,7 +137,7 @@ def compare(compared: Compared, options: Options) -> Comparison:
         metric=options.metric,
         resamples=options.resamples,
         questions=questions,
-        clusters=None if names is None else int(codes(names, len(questions)).max()) + 1,
+        clusters=None if names is None else int(cluster_ids(names, len(questions)).max()) + 1,
         chance=chance(questions),
         answers=answered,
         accuracies=_accuracies(is_right, names, pairs),
@@ -163,7 +163,7 @@ def _measured(rows: Sequence[Prediction], needed: str) -> bool:
 
 
 def _right(configuration: Configuration, metric: str) -> list[list[bool]]:
-    return [[one.right for one in decided(rows, metric)] for rows in configuration.predictions]
+    return [[one.right for one in decide(rows, metric)] for rows in configuration.predictions]
 
 
 def _unknown_seeds(compared: Compared, *places: int) -> tuple[int, ...]:
@@ -221,8 +221,8 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: Clusters, resa
 def _smallest(before: Sequence[bool], after: Sequence[bool], names: Clusters) -> float:
     """With the design effect of what the test looks at, so that few flips do not pass for independent questions."""
     differences = np.asarray(after, float) - np.asarray(before, float)
-    effect = 1.0 if names is None else _effect(differences, codes(names, len(differences)))
-    return statistics.smallest_difference(len(differences), float(abs(differences).mean()), effect)
+    effect = 1.0 if names is None else _effect(differences, cluster_ids(names, len(differences)))
+    return statistics.minimum_detectable_difference(len(differences), float(abs(differences).mean()), effect)
 
 
 def _effect(differences: Values, of: Codes) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mcqa.compare.configurations import Configuration
 from mcqa.data.question import Question
-from mcqa.evaluation.decisions import Decided, decided
+from mcqa.evaluation.decisions import Decision, decide
 
 Kind = Literal["newly right", "newly wrong", "always right", "always wrong"]
 
@@ -70,11 +70,11 @@ class Subject:
 
 def answers(configuration: Configuration, metric: str) -> list[Answer]:
     """One a question, in the order of the predictions."""
-    seeds = [decided(rows, metric) for rows in configuration.predictions]
+    seeds = [decide(rows, metric) for rows in configuration.predictions]
     return [_answer(found) for found in zip(*seeds, strict=True)]
 
 
-def _answer(found: Sequence[Decided]) -> Answer:
+def _answer(found: Sequence[Decision]) -> Answer:
     """found: the same question under each seed."""
     margins = [one.margin for one in found if one.margin is not None]
     return Answer(

@@ -11,7 +11,7 @@ from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction, read_checked
 from mcqa.runs import lookup, run_folder
 from mcqa.runs.files import flat, read_yaml
-from mcqa.runs.lookup import is_id, read_json_if_any, run_folder_of, tracked_as
+from mcqa.runs.lookup import folder_of_mlflow_run, is_id, read_json_if_any, run_folder_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     Raises:
         ConfigError: there is no such run, or it is not complete.
     """
-    folder = tracked_as(reference, options.outputs) if is_id(reference) else run_folder_of(reference)
+    folder = folder_of_mlflow_run(reference, options.outputs) if is_id(reference) else run_folder_of(reference)
     downloaded = folder is None
     if folder is None:
         folder = run_folder_of(str(lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))))

@@ -16,7 +16,7 @@ from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, listing
 from mcqa.config.schema import Config
-from mcqa.sweep.adapter import Hooks
+from mcqa.sweep.adapter import RunHooks
 
 Tree = dict[str, Any]
 
@@ -72,7 +72,7 @@ def hydra_command(
 
     if problems := _misused_studies(sys.argv[1:]):
         sys.exit(listing(problems))
-    task.hooks = Hooks(config_name, kind)  # type: ignore[attr-defined]
+    task.hooks = RunHooks(config_name, kind)  # type: ignore[attr-defined]
     task.instead_of_jobs = instead_of_jobs  # type: ignore[attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()

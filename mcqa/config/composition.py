@@ -14,6 +14,8 @@ from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing
 
 PACKAGE = Path(__file__).parents[1]
+
+
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
 

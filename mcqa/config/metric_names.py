@@ -1,10 +1,5 @@
 """The names of the metrics and splits, and which direction is better."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 HIGHER_IS_BETTER = {
     "acc": None,
     "acc_norm": None,

@@ -26,7 +26,7 @@ def rows(config: DataConfig, split: str) -> Rows:
     from datasets import load_dataset  # 1.5 s
 
     assert config.hub is not None, "a rule of the configuration"
-    ask_hub_where_it_answers()
+    go_offline_if_unreachable()
     try:
         found = load_dataset(config.hub, config.hub_config, split=split, revision=config.revision)
     except Exception as error:  # datasets raises from several libraries, and all of it is about the hub
@@ -49,7 +49,7 @@ def _advice(error: Exception, config: DataConfig) -> str:
     if isinstance(error, FileNotFoundError):
         return "Is data.hub spelt right? A private set needs `hf auth login`."
     return (
-        f"{advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
+        f"{prefetch_advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
         "and set data.path to the folder in it that holds the Parquet files."
     )
 
@@ -72,7 +72,7 @@ def cache() -> Path:
 
 
 @functools.cache
-def ask_hub_where_it_answers() -> None:
+def go_offline_if_unreachable() -> None:
     """Where the hub is out of reach, have its libraries look into the cache alone; they would try for a minute."""
     if os.environ.get("HF_HUB_OFFLINE") or _is_reached():
         return
@@ -84,7 +84,7 @@ def ask_hub_where_it_answers() -> None:
     log.warning("%s is out of reach; only what its cache %s has is used.", _endpoint(), cache())
 
 
-def advice() -> str:
+def prefetch_advice() -> str:
     """How what is asked for gets into the cache."""
     return (
         f"Its cache {cache()} lacks it: where there is a way to the hub, `python -m mcqa.prefetch` with the same "

@@ -14,7 +14,7 @@ from mcqa.data.formats import Rows
 from mcqa.data.question import Question
 from mcqa.data.readers import arc, commonsenseqa, local, mmlu, openbookqa
 from mcqa.data.readers.answer_keys import NO_ANSWER
-from mcqa.data.splits import cut, limited
+from mcqa.data.splits import split_by_hash, subsample
 
 Reader = Callable[[dict[str, Any]], Question]
 
@@ -108,19 +108,19 @@ def _split(
     share = {"dev": config.dev_fraction}
     if _is_file(config):
         whole, source = read(None), Path(config.path or "").name
-        questions = cut(whole, config.seed, share | {"test": config.dev_fraction})[split]
+        questions = split_by_hash(whole, config.seed, share | {"test": config.dev_fraction})[split]
         notes.append(f"{split}: {len(questions)} of {_count(whole)} in {source}, a file without splits")
     elif split == "test" or config.splits.dev is not None:
         questions = read(_named(config, split))
     else:
-        questions = cut(read(_named(config, "train")), config.seed, share)[split]
+        questions = split_by_hash(read(_named(config, "train")), config.seed, share)[split]
         if split == "dev":
             notes.append(f"dev: {_count(questions)} cut from train")
     if not questions:
         raise DataError(f"{split}: no question is left after cutting; see data.dev_fraction and data.splits.")
     if split == "train" and config.limit is not None:
         notes.append(f"train: {min(config.limit, len(questions))} of {_count(questions)} drawn (data.limit)")
-        questions = limited(questions, config.seed, config.limit)
+        questions = subsample(questions, config.seed, config.limit)
     return questions
 
 

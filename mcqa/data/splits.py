@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from mcqa.data.question import Question
 
 
-def cut(questions: Sequence[Question], seed: int, shares: Mapping[str, float]) -> dict[str, list[Question]]:
+def split_by_hash(questions: Sequence[Question], seed: int, shares: Mapping[str, float]) -> dict[str, list[Question]]:
     """Splits of about these shares (0 to 1, of all questions) in this order, and "train" with the rest."""
     parts: dict[str, list[Question]] = {"train": [], **{name: [] for name in shares}}
     for question in questions:
@@ -27,7 +27,7 @@ def _side(place: float, shares: Mapping[str, float]) -> str:
     return "train"
 
 
-def limited(questions: Sequence[Question], seed: int, limit: int) -> list[Question]:
+def subsample(questions: Sequence[Question], seed: int, limit: int) -> list[Question]:
     """`limit` questions in their old order; a smaller limit draws a part of what a larger one draws."""
     places = [_place("limit", seed, question) for question in questions]
     drawn = sorted(range(len(questions)), key=places.__getitem__)[:limit]

@@ -13,7 +13,7 @@ from filelock import FileLock
 Key = bytes
 
 
-class Remembering:
+class CachedTokenizer:
     """A tokenizer that tokenises no text twice; everything else is the tokenizer's own."""
 
     def __init__(self, tokenizer: Any, known: dict[Key, "np.ndarray[Any, Any]"]) -> None:
@@ -34,7 +34,7 @@ class Remembering:
 
 
 @contextmanager
-def shared(tokenizer: Any, path: Path) -> Iterator[Remembering]:
+def shared_tokenizer(tokenizer: Any, path: Path) -> Iterator[CachedTokenizer]:
     """The tokenizer, with what `path` (.npz) has of it; what is new stands there afterwards.
 
     Where there is no file yet one process makes it and the others wait.
@@ -48,7 +48,7 @@ def shared(tokenizer: Any, path: Path) -> Iterator[Remembering]:
             lock.release()
     try:
         known = _load(path)
-        remembering = Remembering(tokenizer, known)
+        remembering = CachedTokenizer(tokenizer, known)
         yield remembering
         if remembering.new:
             with lock:

@@ -15,7 +15,7 @@ from mcqa.evaluation.predictions import Order, Prediction, best
 
 
 @dataclass(frozen=True)
-class Decided:
+class Decision:
     """Scores that decide a question, with what stands where; of choices that tie, the first is the answer."""
 
     order: tuple[int, ...]
@@ -41,7 +41,7 @@ class Decided:
         return None if math.isnan(found) else found
 
 
-def decided(rows: Sequence[Prediction], metric: str) -> list[Decided]:
+def decide(rows: Sequence[Prediction], metric: str) -> list[Decision]:
     """One a question. rows are all of a run, for acc_debiased needs the prior over letters, which all of them give.
 
     Raises:
@@ -54,16 +54,16 @@ def decided(rows: Sequence[Prediction], metric: str) -> list[Decided]:
     return [{"acc_averaged": _averaged, "acc_worst": _worst}[metric](row) for row in rows]
 
 
-def _plain(row: Prediction, found: Sequence[float]) -> Decided:
-    return Decided(tuple(range(len(found))), tuple(found), row.question.answer)
+def _plain(row: Prediction, found: Sequence[float]) -> Decision:
+    return Decision(tuple(range(len(found))), tuple(found), row.question.answer)
 
 
-def _debiased(rows: Sequence[Prediction]) -> list[Decided]:
+def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
     """The given order, with the log of each letter's prior taken away."""
     logs = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in prior(rows).items()}
     given = [_orders(row)[0] for row in rows]
     return [
-        Decided(
+        Decision(
             one.order,
             tuple(score - log for score, log in zip(one.scores, logs[len(one.scores)], strict=True)),
             row.question.answer,
@@ -72,16 +72,16 @@ def _debiased(rows: Sequence[Prediction]) -> list[Decided]:
     ]
 
 
-def _averaged(row: Prediction) -> Decided:
+def _averaged(row: Prediction) -> Decision:
     orders = _orders(row)
     by_choice = [dict(zip(one.order, one.scores, strict=True)) for one in orders]
     means = [math.fsum(one[choice] for one in by_choice) / len(orders) for choice in range(len(row.scores))]
     return _plain(row, means)
 
 
-def _worst(row: Prediction) -> Decided:
+def _worst(row: Prediction) -> Decision:
     """The order under which the question is furthest from right."""
-    found = [Decided(one.order, one.scores, row.question.answer) for one in _orders(row)]
+    found = [Decision(one.order, one.scores, row.question.answer) for one in _orders(row)]
     return min(found, key=lambda one: (one.right, -math.inf if one.margin is None else one.margin))
 
 

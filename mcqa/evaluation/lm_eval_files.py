@@ -198,7 +198,7 @@ def _run(measured: Measurement) -> dict[str, Any]:
     return {
         "model": "mcqa",
         "model_args": {"pretrained": measured.model_name, "dtype": config.hardware.precision},
-        "model_num_parameters": sharding.parameters(measured.model),
+        "model_num_parameters": sharding.parameter_count(measured.model),
         "model_dtype": str(measured.model.dtype),
         "model_revision": config.model.revision or "main",
         "model_sha": "",

@@ -16,7 +16,7 @@ from mcqa.evaluation import option_order
 from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Order, Prediction
 from mcqa.evaluation.scoring.scorer import score
-from mcqa.models import hardware
+from mcqa.models import devices
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list
     """What the model, in eval mode and in the precision that it trains in, says to every question."""
 
     def scored(choices: Choices) -> Any:
-        return score(model, choices, machine.evaluation_tokens, hardware.autocast(machine))
+        return score(model, choices, machine.evaluation_tokens, devices.autocast(machine))
 
     main = scored(questions.encoded)
     _say(f"Scoring: {main.way}.")

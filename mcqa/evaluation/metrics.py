@@ -14,7 +14,7 @@ from mcqa.data.question import Question
 from mcqa.evaluation.calibration import calibration_metrics
 from mcqa.evaluation.option_order import order_answers, order_metrics
 from mcqa.evaluation.predictions import Prediction, best
-from mcqa.evaluation.statistics import bootstrap, clustered, smallest_difference, standard_error, wilson
+from mcqa.evaluation.statistics import bootstrap, clustered, minimum_detectable_difference, standard_error, wilson
 
 Cluster = Literal["auto", "passage", "subject", "none"]
 
@@ -165,7 +165,7 @@ def _proof(answers: Sequence[bool], names: Sequence[str] | None, resamples: int 
     if resamples is not None:
         low, high = bootstrap(answers, names, resamples, SEED)
         found |= {"acc_bootstrap_low": low, "acc_bootstrap_high": high}
-    return found | {"smallest_difference": smallest_difference(n, share * (1 - share), effect)}
+    return found | {"minimum_detectable_difference": minimum_detectable_difference(n, share * (1 - share), effect)}
 
 
 def _ties(row: Prediction) -> bool:

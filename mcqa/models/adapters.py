@@ -3,7 +3,7 @@
 from typing import Any
 
 from mcqa.config.schema import HardwareConfig, PeftConfig
-from mcqa.models import hardware
+from mcqa.models import devices
 
 BASE_QUANTIZATION = "base_quantization.json"
 
@@ -32,7 +32,7 @@ def quantization_config(peft: PeftConfig, machine: HardwareConfig) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type=peft.quantization,
         bnb_4bit_use_double_quant=peft.double_quantization,
-        bnb_4bit_compute_dtype=hardware.DTYPES[machine.precision],
+        bnb_4bit_compute_dtype=devices.DTYPES[machine.precision],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @contextmanager
-def quick(compiled: bool) -> Iterator[None]:
+def fast_imports(compiled: bool) -> Iterator[None]:
     """Without the garbage collector, which would look through everything imported so far again and again.
 
     compiled: whether bitsandbytes may wrap its fallback kernels in torch.compile, which imports the whole compiler for

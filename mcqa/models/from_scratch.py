@@ -8,7 +8,7 @@ import torch
 
 from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig
-from mcqa.models import hardware, sharding
+from mcqa.models import devices, sharding
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -25,12 +25,12 @@ def new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCon
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    sharding.load_whole()
+    sharding.load_next_unsharded()
     tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     ids = {f"{name}_token_id": token for name, token in tokens.items()}
     try:
         shape = AutoConfig.for_model(**architecture, vocab_size=len(tokenizer), **ids)
-        model = AutoModelForCausalLM.from_config(shape, attn_implementation=hardware.attention(machine))
+        model = AutoModelForCausalLM.from_config(shape, attn_implementation=devices.attention(machine))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"model.architecture cannot be built: {first_line(error)}") from error
     with torch.no_grad():
@@ -38,7 +38,7 @@ def new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCon
         for name, weight in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 weight /= math.sqrt(2 * shape.num_hidden_layers)
-    return model if sharding.parts_weights(machine) else model.to(hardware.device(machine))
+    return model if sharding.shards_weights(machine) else model.to(devices.device(machine))
 
 
 def new_tokenizer(vocabulary_size: int, texts: Sequence[str]) -> Any:

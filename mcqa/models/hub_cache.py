@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import Config, DataConfig, EvaluateConfig, ModelConfig
 from mcqa.config.validation import typed
-from mcqa.data.hub import VARIABLES, ask_hub_where_it_answers, cache
+from mcqa.data.hub import VARIABLES, cache, go_offline_if_unreachable
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_yaml
 
@@ -262,7 +262,7 @@ def _bring_table(need: Table) -> Path:
 def _bring_repository(need: Repository) -> Path:
     from huggingface_hub import snapshot_download
 
-    ask_hub_where_it_answers()
+    go_offline_if_unreachable()
     patterns = [*TEXTS, *(("*.safetensors",) if need.weights else ()), *(("*.py",) if need.code else ())]
     try:
         folder = Path(

@@ -11,12 +11,14 @@ import torch
 from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
-from mcqa.models import hardware, sharding
+from mcqa.models import devices, sharding
 from mcqa.models.adapters import BASE_QUANTIZATION, keep_4bit_weights_as_trained, quantization_config
 from mcqa.models.from_scratch import first_line, new_model, new_tokenizer
 from mcqa.runs import processes
 
 EMBEDDED = "embedded:"
+
+
 ASSETS = Path(__file__).with_name("assets")
 
 
@@ -111,10 +113,10 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             trust_remote_code=config.trust_remote_code,
             use_safetensors=True,
             output_loading_info=True,
-            dtype=hardware.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
-            attn_implementation=hardware.attention(machine),
+            dtype=devices.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
+            attn_implementation=devices.attention(machine),
             quantization_config=quantization_config(peft, machine),
-            device_map=sharding.placed(machine),
+            device_map=sharding.device_map(machine),
         ),
     )
     if info["missing_keys"]:
@@ -152,8 +154,8 @@ def save(model: Any, tokenizer: Any, folder: Path, machine: HardwareConfig) -> N
     An adapter over 4-bit weights also says how its base was quantised, which PEFT's own file does not. All processes
     must ask: weights that are parted among them are put together, and the first one writes.
     """
-    parted = sharding.parts_weights(machine)
-    state = sharding.whole_state(model, trained_only=hasattr(model, "peft_config")) if parted else None
+    parted = sharding.shards_weights(machine)
+    state = sharding.full_state_dict(model, trained_only=hasattr(model, "peft_config")) if parted else None
     if not processes.is_first():
         return
     model.save_pretrained(str(folder), state_dict=state)
@@ -185,7 +187,7 @@ def _with_adapter(
     kept = adapter.with_name(BASE_QUANTIZATION)
     quantised = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
     as_trained = replace(peft, trains="adapter", **quantised)
-    if as_trained.quantization is not None and sharding.parts_weights(machine):
+    if as_trained.quantization is not None and sharding.shards_weights(machine):
         raise ModelError(
             f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be parted "
             "among the devices; they are small, so take hardware.strategy=ddp."
@@ -201,7 +203,7 @@ def _loaded(path: str, what: str, load: Any) -> Any:
 
     where = location(path)
     if not Path(where).is_dir():
-        hub.ask_hub_where_it_answers()
+        hub.go_offline_if_unreachable()
     try:
         return load(where)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
@@ -216,7 +218,7 @@ def _cause(message: str, path: str) -> str:
     if "trust_remote_code" in message:
         return " It needs code from the hub; read it first, then set model.trust_remote_code=true."
     if any(word in lowered for word in ("connect", "offline", "resolve", "timed out", "cached files")):
-        return f" There is no way to the hub from here. {hub.advice()}. Or set model.path=<folder>."
+        return f" There is no way to the hub from here. {hub.prefetch_advice()}. Or set model.path=<folder>."
     if "safetensors" in lowered:
         return " Only safetensors are read: weights in pickle files can run code. Convert them first."
     return ""

@@ -130,7 +130,7 @@ def estimate(config: Config, model: Shape, tokens: int | None = None) -> Estimat
 def _lasting(config: Config, model: Shape, trained: int) -> tuple[float, float, float]:
     """Weights, gradients and optimizer state on each device."""
     machine, share = config.hardware, 1 / (config.hardware.devices * config.hardware.nodes)
-    deepspeed, parted = machine.strategy.startswith("zero"), sharding.parts_weights(machine)
+    deepspeed, parted = machine.strategy.startswith("zero"), sharding.shards_weights(machine)
     states = 2.0 if config.optimizer.name == "adamw_8bit" else 8.0
     of_trained = _compute_bytes(machine) if deepspeed else 4.0
     masters = 4.0 if deepspeed else 0.0  # DeepSpeed trains copies in single precision
@@ -223,7 +223,7 @@ def described(config: Config, found: Estimate) -> str:
 
 def _advice(config: Config) -> str:
     machine, ways = config.hardware, []
-    if not sharding.parts_weights(machine) and config.peft.quantization is None:
+    if not sharding.shards_weights(machine) and config.peft.quantization is None:
         ways.append("hardware.strategy=zero3 or fsdp2 over several devices")
     ways.append("more hardware.devices or hardware.nodes")
     if machine.strategy != "ddp" and not machine.cpu_offload:

@@ -14,27 +14,27 @@ from typing import Any
 import torch
 
 from mcqa.config.schema import Config, HardwareConfig
-from mcqa.models import hardware
+from mcqa.models import devices
 from mcqa.runs import processes
 
 
-def parts_weights(machine: HardwareConfig) -> bool:
+def shards_weights(machine: HardwareConfig) -> bool:
     """Whether no device has all weights. They are then parted when the training begins, not when they are loaded."""
     return machine.strategy in ("zero3", "fsdp2")
 
 
-def placed(machine: HardwareConfig) -> dict[str, Any] | None:
+def device_map(machine: HardwareConfig) -> dict[str, Any] | None:
     """Where weights go when they are read; None: on the CPU, or where DeepSpeed wants them.
 
     With FSDP the first process of a machine reads them, and the others get their parts from the first one of all.
     """
-    if not parts_weights(machine):
-        return {"": hardware.device(machine)}
+    if not shards_weights(machine):
+        return {"": devices.device(machine)}
     reads = machine.strategy != "fsdp2" or os.environ.get("LOCAL_RANK", "0") == "0"
     return None if reads else {"": "meta"}
 
 
-def with_addresses(model: Any) -> Any:
+def materialise_meta_weights(model: Any) -> Any:
     """The model to train, with memory for weights that this process did not read; nothing is written there.
 
     accelerate finds the weights of an optimizer again by their addresses, of which weights on meta have none.
@@ -49,7 +49,7 @@ def with_addresses(model: Any) -> Any:
     return model
 
 
-def arguments(config: Config) -> dict[str, Any]:
+def strategy_arguments(config: Config) -> dict[str, Any]:
     """Of the training loop."""
     machine = config.hardware
     _keep_deepspeed_out(unless=machine.strategy.startswith("zero"))
@@ -64,7 +64,7 @@ def arguments(config: Config) -> dict[str, Any]:
     return {"deepspeed": _deepspeed(config)}
 
 
-def load_whole() -> None:
+def load_next_unsharded() -> None:
     """Have the next model made whole, for weights that are changed before they are parted."""
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -135,17 +135,17 @@ def _without_compiled_communication() -> None:
 # --- without training -------------------------------------------------------------------------------------------------
 
 
-def while_measuring(machine: HardwareConfig) -> HardwareConfig:
+def for_evaluation(machine: HardwareConfig) -> HardwareConfig:
     """What is left of the strategy where nothing is trained: a copy on each device (ddp), or parted weights (fsdp2).
 
     There are no gradients and no optimizer state to part. DeepSpeed parts weights only for training, so FSDP does it
     for zero3 too. They stay on the devices: cpu_offload is for the optimizer state first, and slow.
     """
-    parts = parts_weights(machine) and processes.wanted(machine) > 1
+    parts = shards_weights(machine) and processes.process_count(machine) > 1
     return replace(machine, strategy="fsdp2" if parts else "ddp", cpu_offload=False)
 
 
-def parted(load: Callable[[], Any], machine: HardwareConfig) -> Any:
+def load_sharded(load: Callable[[], Any], machine: HardwareConfig) -> Any:
     """The model that `load` reads, of which each process has its part of every weight. All must ask.
 
     As in training the first process of a machine reads the weights, the others have none until they get their parts.
@@ -169,7 +169,7 @@ def parted(load: Callable[[], Any], machine: HardwareConfig) -> Any:
 # --- whole again ------------------------------------------------------------------------------------------------------
 
 
-def whole_state(model: Any, trained_only: bool) -> dict[str, torch.Tensor]:
+def full_state_dict(model: Any, trained_only: bool) -> dict[str, torch.Tensor]:
     """The model's state with every weight whole, on the CPU; empty in all processes but the first. All must ask.
 
     trained_only: without frozen weights.
@@ -195,7 +195,7 @@ def _whole(tensor: Any) -> torch.Tensor:
     return tensor.detach().cpu()
 
 
-def parameters(model: Any) -> int:
+def parameter_count(model: Any) -> int:
     """Weights of the whole model, of which ZeRO-3 shows none that is parted."""
     parted = [parameter.ds_numel for parameter in model.parameters() if hasattr(parameter, "ds_numel")]
     return sum(parted) if parted else int(model.num_parameters())

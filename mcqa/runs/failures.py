@@ -12,7 +12,7 @@ from typing import Any
 
 from mcqa.config.errors import McqaError, ProcessError
 from mcqa.config.schema import HardwareConfig
-from mcqa.runs.processes import PATIENCE_S, STARTED, Group, join
+from mcqa.runs.processes import FAILURE_WAIT_S, STARTED, Group, join
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Failure:
     text: str
 
 
-def reported(failures: Sequence[Failure], hosts: Sequence[str], timeout_s: float) -> str:
+def failure_message(failures: Sequence[Failure], hosts: Sequence[str], timeout_s: float) -> str:
     """The first failure that has a cause of its own; else who is missing.
 
     hosts: of every process, by rank. Clocks of several machines may differ by more than two failures do, so the
@@ -59,7 +59,7 @@ def _last_line(text: str) -> str:
 
 
 @contextmanager
-def together(config: HardwareConfig) -> Iterator[None]:
+def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
     """Run the block in every process of the run. An error in any of them is the one that the first one raises.
 
     Where that one was killed in a job, the job ends without a result, as if it had been killed as a whole.
@@ -80,7 +80,7 @@ def together(config: HardwareConfig) -> Iterator[None]:
         if isinstance(error, Pruned | Preempted):
             raise
         watch().over()  # SLURM, which now ends the others, does not ask this one to go on later
-        tell(group.store, _failure(group, error))
+        record_failure(group.store, _failure(group, error))
         if group.rank:
             sys.exit(1)
         if isinstance(error, McqaError):
@@ -117,17 +117,17 @@ def _was_killed(group: Group, error: Exception) -> bool:
     submits such a job again, as it does where all its processes die at once; a result would be final."""
     from mcqa.runs.trial import VARIABLE
 
-    unsaid = all(failure.of_another for failure in told(group.store, group.size))
+    unsaid = all(failure.of_another for failure in recorded_failures(group.store, group.size))
     return VARIABLE in os.environ and STARTED not in os.environ and unsaid and "Timed out" not in str(error)
 
 
-def tell(store: Any, failure: Failure) -> None:
+def record_failure(store: Any, failure: Failure) -> None:
     with suppress(RuntimeError):  # the store is gone with the first process
         store.set(f"failure/{failure.rank}", json.dumps(failure.__dict__))
         store.set("failed", "")
 
 
-def told(store: Any, size: int) -> list[Failure]:
+def recorded_failures(store: Any, size: int) -> list[Failure]:
     """What the processes have told of their failures so far."""
     keys = [f"failure/{number}" for number in range(size)]
     return [Failure(**json.loads(store.get(key))) for key in keys if store.check([key])]
@@ -135,7 +135,9 @@ def told(store: Any, size: int) -> list[Failure]:
 
 def _of_all(group: Group) -> ProcessError:
     """The error to report; waits a little for the process that failed first to tell its own."""
-    until = time.monotonic() + PATIENCE_S
-    while all(failure.of_another for failure in told(group.store, group.size)) and time.monotonic() < until:
+    until = time.monotonic() + FAILURE_WAIT_S
+    while (
+        all(failure.of_another for failure in recorded_failures(group.store, group.size)) and time.monotonic() < until
+    ):
         time.sleep(0.1)
-    return ProcessError(reported(told(group.store, group.size), group.hosts, group.timeout_s))
+    return ProcessError(failure_message(recorded_failures(group.store, group.size), group.hosts, group.timeout_s))

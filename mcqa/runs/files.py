@@ -31,7 +31,7 @@ def is_stall(error: OSError) -> bool:
     return error.errno in STALLS
 
 
-def patiently(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
+def retry_stalled_io(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
     """Do it; where the file system stalls, again after each pause. `do` must bear being done twice.
 
     Raises:
@@ -76,7 +76,7 @@ def read_json(path: Path) -> Any:
 def _write(path: Path, text: str) -> None:
     """Written to the side and moved into place: a file is there complete or not at all."""
     aside = path.with_name(path.name + ".partial")
-    patiently(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
+    retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

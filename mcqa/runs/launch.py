@@ -20,7 +20,7 @@ from typing import Any
 from mcqa.config.errors import ProcessError
 from mcqa.config.schema import HardwareConfig
 from mcqa.runs import failures, processes, run_folder, signals, trial
-from mcqa.runs.failures import Failure, reported
+from mcqa.runs.failures import Failure, failure_message
 from mcqa.runs.files import read_json, write_json
 from mcqa.runs.trial import Preempted
 
@@ -55,19 +55,21 @@ def start(story: str, config: HardwareConfig, tree: Mapping[str, Any], folder: P
     started: list[Process] = []
     with signals.Watch() as watch:
         try:
-            with suppress(Preempted), signals.patience(patient=False):
+            with suppress(Preempted), signals.defer_signals(patient=False):
                 for rank in range(config.devices):
                     started.append(_process(rank, config.devices, store.port))
                     _send(started[-1], job)
                 _watch(started, store)
         finally:
             _stop(started, GRACE_S if any(process.poll() for process in started) else STOPPING_S)
-        if _were_stopped(started, watch, failures.told(store, config.devices)):
+        if _were_stopped(started, watch, failures.recorded_failures(store, config.devices)):
             watch.requeue()
             raise Preempted(_how_it_stopped(folder))
     if any(process.returncode for process in started):
         host = socket.gethostname()
-        text = reported(failures.told(store, config.devices), [host] * config.devices, config.timeout_s)
+        text = failure_message(
+            failures.recorded_failures(store, config.devices), [host] * config.devices, config.timeout_s
+        )
         _record(folder, text)
         raise ProcessError(text)
 
@@ -108,7 +110,7 @@ def _watch(started: Sequence[Process], store: Any) -> None:
 def _tell_unsaid(started: Sequence[Process], store: Any) -> None:
     for rank, process in enumerate(started):
         if process.returncode not in (None, 0, STOPPED) and not store.check([f"failure/{rank}"]):
-            failures.tell(store, _unsaid(rank, process.returncode))
+            failures.record_failure(store, _unsaid(rank, process.returncode))
 
 
 def _unsaid(rank: int, code: int) -> Failure:

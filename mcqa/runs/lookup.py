@@ -6,15 +6,12 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs import lookup, run_folder
+from mcqa.runs import run_folder
 from mcqa.runs.files import read_json, read_yaml
 from mcqa.runs.tracking import redact
-
-if TYPE_CHECKING:
-    pass
 
 FILES = ("config.yaml", "result.json")
 
@@ -93,16 +90,16 @@ MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 PLACES = ("runs/*/*", "sweeps/*/trials/*")
 
 
-def configuration(reference: str, outputs: Path, tracking_uri: str | None) -> dict[str, Any]:
+def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> dict[str, Any]:
     """The stored configuration of any run, complete or not, by its folder or its MLflow run id.
 
     Raises:
         ConfigError: there is no such run.
     """
-    folder = tracked_as(reference, outputs) if is_id(reference) else run_folder_of(reference)
+    folder = folder_of_mlflow_run(reference, outputs) if is_id(reference) else run_folder_of(reference)
     with tempfile.TemporaryDirectory() as downloads:
         if folder is None:
-            folder = lookup.download(reference, outputs, tracking_uri, Path(downloads), ["config.yaml"])
+            folder = download(reference, outputs, tracking_uri, Path(downloads), ["config.yaml"])
         tree: dict[str, Any] = read_yaml(run_folder_of(str(folder)) / "config.yaml")
         return tree
 
@@ -118,7 +115,7 @@ def run_folder_of(path: str) -> Path:
         raise ConfigError(f"{path}: its config.yaml cannot be read: {error}.") from error
 
 
-def tracked_as(run_id: str, outputs: Path) -> Path | None:
+def folder_of_mlflow_run(run_id: str, outputs: Path) -> Path | None:
     """The folder under outputs whose tracker gave the run this id."""
     for place in PLACES:
         for path in outputs.glob(f"{place}/tracking.json"):
@@ -143,11 +140,11 @@ def finished_run(reference: str, outputs: Path) -> Path:
         ConfigError: there is none.
     """
     from mcqa.runs import run_folder
-    from mcqa.runs.lookup import is_id, tracked_as
+    from mcqa.runs.lookup import folder_of_mlflow_run, is_id
 
     if not is_id(reference):
         return run_folder.open_existing(reference)
-    found = tracked_as(reference, outputs)
+    found = folder_of_mlflow_run(reference, outputs)
     if found is None:
         raise ConfigError(
             f"run={reference}: no run folder below {outputs} has this MLflow run id; name the run's folder, whose "

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mcqa.runs.files import patiently
+from mcqa.runs.files import retry_stalled_io
 
 FINAL = ("complete", "failed", "pruned")
 
@@ -46,7 +46,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Submission:
     """One submission of the trial."""
 
     attempt: int
@@ -67,7 +67,7 @@ class Mailbox:
 
     def report(self, point: int, value: float, seen: int | None = None) -> None:
         line = json.dumps({"point": point, "value": value, "seen": seen, "time": time.time()}) + "\n"
-        patiently(lambda: self._append(line))
+        retry_stalled_io(lambda: self._append(line))
 
     def _append(self, line: str) -> None:
         with (self.folder / "reports.jsonl").open("a+b") as file:
@@ -80,7 +80,7 @@ class Mailbox:
     def reports(self, since_line: int = 0) -> list[Report]:
         """Reports from a line on, without unreadable lines. Of a point that was reported again the first one counts."""
         try:
-            read = patiently((self.folder / "reports.jsonl").read_bytes)
+            read = retry_stalled_io((self.folder / "reports.jsonl").read_bytes)
             lines = read.split(b"\n")[:-1]  # the last one is still growing
         except FileNotFoundError:
             return []
@@ -105,7 +105,7 @@ class Mailbox:
     def cancel(self, result: Mapping[str, Any]) -> None:
         """The trial is over with this result, whatever its job says later."""
         self.write_result(result)
-        patiently((self.folder / "cancelled").touch)
+        retry_stalled_io((self.folder / "cancelled").touch)
         _write(self.folder / "result.json", result)  # where the job wrote its own in between
 
     def is_cancelled(self) -> bool:
@@ -128,12 +128,12 @@ class Mailbox:
 
     def forget_result(self) -> None:
         """With it nobody may run the job again."""
-        patiently(lambda: (self.folder / "result.json").unlink(missing_ok=True))
+        retry_stalled_io(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
     # ---- pruning and signs of life
 
     def ask_to_prune(self) -> None:
-        patiently((self.folder / "prune").touch)
+        retry_stalled_io((self.folder / "prune").touch)
 
     def asked_to_prune(self) -> bool:
         return os.path.exists(self.folder / "prune")  # which is False while the file system is away
@@ -159,10 +159,10 @@ class Mailbox:
 
     # ---- submissions
 
-    def jobs(self) -> list[Entry]:
-        return [Entry(**entry) for entry in _read(self.folder / "job.json") or []]
+    def jobs(self) -> list[Submission]:
+        return [Submission(**entry) for entry in _read(self.folder / "job.json") or []]
 
-    def add_job(self, entry: Entry) -> None:
+    def add_job(self, entry: Submission) -> None:
         self._write_jobs([*self.jobs(), entry])
 
     def name_job(self, token: str, job: str) -> None:
@@ -175,7 +175,7 @@ class Mailbox:
         if entries := self.jobs():
             self._write_jobs([*entries[:-1], replace(entries[-1], end=end)])
 
-    def _write_jobs(self, entries: list[Entry]) -> None:
+    def _write_jobs(self, entries: list[Submission]) -> None:
         _write(self.folder / "job.json", [asdict(entry) for entry in entries])
 
 
@@ -223,7 +223,7 @@ def _report(number: int, line: bytes) -> Report | None:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(patiently(path.read_bytes))
+        return json.loads(retry_stalled_io(path.read_bytes))
     except (FileNotFoundError, ValueError):
         return None
 
@@ -232,4 +232,4 @@ def _write(path: Path, value: Any) -> None:
     """Moved into place as a whole. Not by mcqa.runs.run_folder: its imports are a tenth of what an idle trial takes."""
     aside = path.with_name(f"{path.name}.{os.getpid()}")  # two starts of one trial never write the same file
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    patiently(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
+    retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))

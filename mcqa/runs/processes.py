@@ -39,7 +39,7 @@ STARTED = "MCQA_STARTED"
 """Set for processes that starting.py started: their parent has the store and reports what went wrong."""
 
 
-PATIENCE_S = 5.0  # for the error of another process, when all that this one knows is that it is gone
+FAILURE_WAIT_S = 5.0  # for the error of another process, when all that this one knows is that it is gone
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def wanted(config: HardwareConfig) -> int:
+def process_count(config: HardwareConfig) -> int:
     """How many processes the run consists of."""
     return config.devices * config.nodes
 
 
-def environment(variables: Mapping[str, str]) -> Mapping[str, str] | None:
+def launcher_variables(variables: Mapping[str, str]) -> Mapping[str, str] | None:
     """The VARIABLES of this process as a launcher or SLURM set them; None where nobody did.
 
     Raises:
@@ -124,13 +124,13 @@ def _of_step(variables: Mapping[str, str]) -> Mapping[str, str] | None:
     return dict(zip(VARIABLES, values, strict=True)) | {"LOCAL_WORLD_SIZE": str(-(-int(size) // len(names)))}
 
 
-def to_start(config: HardwareConfig) -> bool:
+def must_start_processes(config: HardwareConfig) -> bool:
     """Whether this run needs processes that nobody has started yet.
 
     Raises:
         ConfigError: when they would be on several machines, or others were started than the configuration asks for.
     """
-    given, number = environment(os.environ), wanted(config)
+    given, number = launcher_variables(os.environ), process_count(config)
     if given is not None:
         if int(given["WORLD_SIZE"]) != number:
             raise ConfigError(
@@ -156,7 +156,7 @@ def join(config: HardwareConfig) -> Group | None:
         ProcessError: names those that have not come within hardware.timeout_s.
     """
     global _group
-    given = environment(os.environ)
+    given = launcher_variables(os.environ)
     if _group is not None or given is None:
         return _group
     import torch
@@ -225,7 +225,7 @@ def _leave() -> None:
 # --- what the first one tells -----------------------------------------------------------------------------------------
 
 
-def heard(value: int) -> int:
+def broadcast(value: int) -> int:
     """What the first process has here. All must ask, at the same place."""
     if _group is None:
         return value
@@ -237,7 +237,7 @@ def heard(value: int) -> int:
     return int(told)
 
 
-def summed(values: list[float]) -> list[float]:
+def all_reduce_sum(values: list[float]) -> list[float]:
     """The sum over all processes of each value. All must ask, at the same place."""
     if _group is None:
         return values
@@ -251,7 +251,7 @@ def summed(values: list[float]) -> list[float]:
 
 def folder_of_first(config: HardwareConfig, make: Callable[[], Path]) -> Path:
     """The folder that the first process makes or finds; the others go there, and end where it could not."""
-    if to_start(config) or (group := join(config)) is None:
+    if must_start_processes(config) or (group := join(config)) is None:
         return make()
     if group.rank:
         told = group.store.get("folder").decode()

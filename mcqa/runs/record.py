@@ -24,7 +24,7 @@ from mcqa.evaluation.metrics import metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
-from mcqa.runs.files import flat, patiently, read_json, write_json
+from mcqa.runs.files import flat, read_json, retry_stalled_io, write_json
 from mcqa.runs.trial import Preempted, Pruned, Trial
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Record:
     def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
         """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
         path = self.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
-        if processes.heard(name.startswith("base/") and path.exists()):
+        if processes.broadcast(name.startswith("base/") and path.exists()):
             rows = predictions.read(path)
         else:
             rows = measure()
@@ -122,7 +122,7 @@ class Record:
         return fit_temperature(self.measured[dev]) if dev in self.measured and name != dev else None
 
 
-class Listener(Record):
+class NullRecord(Record):
     """The record of every process but the first: goes along, and writes and says nothing."""
 
     def __init__(self, config: Config, folder: Path, trial: Trial | None) -> None:
@@ -161,8 +161,8 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial
             with _recorded(config, tree, folder, trial, watch) as record:
                 yield record
         else:
-            with _listened(watch), signals.patience(patient=False):
-                yield Listener(config, folder, trial)
+            with _listened(watch), signals.defer_signals(patient=False):
+                yield NullRecord(config, folder, trial)
 
 
 @contextmanager
@@ -186,10 +186,12 @@ def _recorded(
         tracking.send_unsent(config.tracking, _outputs(config))
     ending: Ending = ("failed", "FAILED", None)
     if trial is None:
-        patiently(lambda: (folder / "result.json").unlink(missing_ok=True))  # of an earlier start: it holds no longer
+        retry_stalled_io(
+            lambda: (folder / "result.json").unlink(missing_ok=True)
+        )  # of an earlier start: it holds no longer
     record = Record(config, tree, folder, console, trial)
     try:
-        with signals.patience(patient=False):
+        with signals.defer_signals(patient=False):
             yield record
         ending = ("complete", "FINISHED", None)
     except Pruned:

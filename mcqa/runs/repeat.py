@@ -3,29 +3,25 @@
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcqa.config.composition import Tree
 from mcqa.config.errors import ConfigError
-from mcqa.runs.lookup import configuration, finished_run
-
-if TYPE_CHECKING:
-    pass
+from mcqa.runs.lookup import finished_run, stored_config
 
 
-def repeated(tree: Tree, overrides: Sequence[str]) -> Tree:
+def repeated_config(tree: Tree, overrides: Sequence[str]) -> Tree:
     """The stored configuration of the run that from_run names, with what else the command line asks for.
 
     Raises:
         ConfigError: there is no such run, or an override cannot be applied to it.
     """
     outputs, uri = Path(tree["outputs"]).absolute(), tree["tracking"]["uri"]
-    stored = configuration(str(tree["from_run"]), outputs, uri)
+    stored = stored_config(str(tree["from_run"]), outputs, uri)
     own = {key: tree[key] for key in ("outputs", "dry_run", "resume", "from_run")}
-    return changed(stored, tree, overrides, leave_out=own) | own
+    return with_overrides(stored, tree, overrides, leave_out=own) | own
 
 
-def changed(stored: Tree, composed: Tree, overrides: Sequence[str], leave_out: Collection[str]) -> Tree:
+def with_overrides(stored: Tree, composed: Tree, overrides: Sequence[str], leave_out: Collection[str]) -> Tree:
     """A stored tree with what the command line asks for: chosen groups whole, other keys one by one."""
     tree = deepcopy(stored)
     for override in overrides:
@@ -41,7 +37,7 @@ def changed(stored: Tree, composed: Tree, overrides: Sequence[str], leave_out: C
     return tree
 
 
-def of_run(tree: Tree, overrides: Sequence[str]) -> Tree:
+def config_of_evaluated_run(tree: Tree, overrides: Sequence[str]) -> Tree:
     """The stored configuration of the run that `run` names, with what else the command line asks for.
 
     Raises:
@@ -49,10 +45,10 @@ def of_run(tree: Tree, overrides: Sequence[str]) -> Tree:
     """
     from mcqa.runs import run_folder
     from mcqa.runs.files import read_yaml
-    from mcqa.runs.repeat import changed
+    from mcqa.runs.repeat import with_overrides
 
     finished = finished_run(str(tree["run"]), Path(tree["outputs"]).absolute())
     stored = read_yaml(finished / "config.yaml")
     asked = {key: tree[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
     asked |= {"run": run_folder.shown(finished)}
-    return changed(stored, tree, overrides, leave_out=asked) | asked
+    return with_overrides(stored, tree, overrides, leave_out=asked) | asked

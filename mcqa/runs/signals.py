@@ -15,7 +15,7 @@ from types import TracebackType
 
 from mcqa.runs.trial import Preempted
 
-FOR_THE_FIRST_S = 30.0
+WAIT_FOR_FIRST_RANK_S = 30.0
 """How long the other processes of a job wait for the first one, whose end is the job's."""
 
 
@@ -63,7 +63,7 @@ class Watch:
     def requeue(self, rank: int = 0) -> None:
         """Hand over to submitit where its signal came: the same job starts again, and this process ends here."""
         if self.asked is not None and rank:
-            time.sleep(FOR_THE_FIRST_S)
+            time.sleep(WAIT_FOR_FIRST_RANK_S)
         if self._requeue is not None:
             self._requeue()
 
@@ -85,7 +85,7 @@ def watch() -> Watch:
 
 
 @contextmanager
-def patience(patient: bool = True) -> Iterator[Watch]:
+def defer_signals(patient: bool = True) -> Iterator[Watch]:
     """Within, signals wait until somebody looks; or, patient=False, stop what is going on at once."""
     here = watch()
     before, here.patient = here.patient, patient

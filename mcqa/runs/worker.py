@@ -16,7 +16,7 @@ from mcqa.config.errors import McqaError
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs import launch
-from mcqa.runs.failures import Failure, tell
+from mcqa.runs.failures import Failure, record_failure
 from mcqa.runs.trial import Preempted
 
 
@@ -54,7 +54,7 @@ def _tell(error: Exception) -> None:
     rank = int(os.environ["RANK"])
     if not store.check([f"failure/{rank}"]):
         text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
-        tell(store, Failure(rank, socket.gethostname(), time.time(), False, text))
+        record_failure(store, Failure(rank, socket.gethostname(), time.time(), False, text))
 
 
 if __name__ == "__main__":

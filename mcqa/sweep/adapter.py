@@ -29,7 +29,7 @@ LENGTH = ("data.name", "data.path", "data.limit", "data.dev_fraction", "data.spl
 """What changes how many questions an epoch has, and with it the points of `k/epoch`."""
 
 
-class Hooks:
+class RunHooks:
     """Of mcqa.sweep.compose, which documents each."""
 
     def __init__(self, config_name: str, kind: type[Config]) -> None:
@@ -101,13 +101,13 @@ class Hooks:
         """
         own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
         if tree.get("from_run") is not None:
-            from mcqa.runs.repeat import repeated
+            from mcqa.runs.repeat import repeated_config
 
-            again = repeated(tree, own) | {"from_run": None}
+            again = repeated_config(tree, own) | {"from_run": None}
         elif tree.get("run") is not None:
-            from mcqa.runs.repeat import of_run
+            from mcqa.runs.repeat import config_of_evaluated_run
 
-            again = of_run(tree, own)
+            again = config_of_evaluated_run(tree, own)
         elif tree.get("resume") is not None:
             from mcqa.runs.lookup import unfinished
 

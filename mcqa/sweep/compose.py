@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.hydra_config import HydraConfig
@@ -23,9 +23,6 @@ from mcqa.config.errors import ConfigError
 from mcqa.runs.files import write_yaml
 from mcqa.sweep.hooks import Hooks
 from mcqa.sweep.optuna_study import storage
-
-if TYPE_CHECKING:
-    pass
 
 KEPT = 64  # choices of groups, about a megabyte each
 
@@ -85,7 +82,7 @@ Tree = dict[str, Any]
 
 
 @dataclass
-class Sweep:
+class HydraSweep:
     """What Hydra gave us."""
 
     config: DictConfig
@@ -100,7 +97,7 @@ class Sweep:
     @property
     def base(self) -> Tree:
         """The configuration without what is swept; what only a job can resolve stays as it is written."""
-        return plain(self.config, lenient=True)
+        return app_config(self.config, lenient=True)
 
     @property
     def is_dry_run(self) -> bool:
@@ -163,13 +160,13 @@ class Sweep:
         Raises:
             ConfigError: Hydra cannot compose it.
         """
-        with told(overrides):
+        with hydra_errors_as_config_errors(overrides):
             config = self.composed(overrides)
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
                 config.hydra.runtime.output_dir = str(folder / "trials" / str(number))
                 config.hydra.job.num, config.hydra.job.id = number, f"{folder.name}/{number}"
-            return config, plain(config, lenient=self.hooks is None)
+            return config, app_config(config, lenient=self.hooks is None)
 
     def write_trial(self, folder: Path, number: int, overrides: Sequence[str]) -> Path:
         """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
@@ -191,7 +188,7 @@ class Sweep:
 
 
 @contextmanager
-def told(overrides: Sequence[str]) -> Iterator[None]:
+def hydra_errors_as_config_errors(overrides: Sequence[str]) -> Iterator[None]:
     """What Hydra cannot compose fails its trial and not the study."""
     try:
         yield
@@ -200,7 +197,7 @@ def told(overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
 
 
-def plain(config: DictConfig, lenient: bool = False) -> Tree:
+def app_config(config: DictConfig, lenient: bool = False) -> Tree:
     """The app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
 
     lenient: values that cannot be resolved stay as they are written.

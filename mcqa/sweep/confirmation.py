@@ -13,8 +13,8 @@ from typing import Any
 from mcqa.runs.files import read_yaml, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.report.confirmation import FILE
-from mcqa.sweep.report.study_data import Recorded, Trial
-from mcqa.sweep.report.ties import answer
+from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
+from mcqa.sweep.report.ties import study_result
 
 FEW = 3  # of the trials that are tied with the best
 
@@ -46,12 +46,12 @@ def problems(base: Mapping[str, Any], swept: Collection[str], directions: Sequen
     return [f"hydra.sweeper.confirm: {one}" for one in told]
 
 
-def chosen(study: Recorded, fixed: Sequence[str]) -> list[Configuration]:
+def chosen(study: StudyRecord, fixed: Sequence[str]) -> list[Configuration]:
     """The best, others tied with it up to FEW, and the default; none of them where no trial is complete.
 
     fixed: the overrides that all trials have.
     """
-    found = answer(study)
+    found = study_result(study)
     if found.best is None:
         return []
     numbers = list(dict.fromkeys([found.best.number, *found.tied]))[:FEW]
@@ -69,7 +69,7 @@ def named(job: Job) -> str:
     return f"{who}{', the default,' if job['default'] and job['trial'] is not None else ''} with seed {job['seed']}"
 
 
-def _configuration(trial: Trial, default: bool) -> Configuration:
+def _configuration(trial: TrialRecord, default: bool) -> Configuration:
     return Configuration(trial.number, default, trial.params, tuple(read_yaml(trial.folder / OVERRIDES)))
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.trial_state import Trial
+from mcqa.sweep.controller.trial_state import TrialState
 
 SHOWN = 12  # trials in the table; of running ones all that the terminal has lines for
 
@@ -27,7 +27,7 @@ REDRAWN_S = 0.5
 LONG = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
 
-class Live:
+class LiveDisplay:
     """Call `show` after every round; it draws at most every REDRAWN_S, and says every change of a trial once."""
 
     def __init__(
@@ -49,12 +49,12 @@ class Live:
         self.taken_up = [trial for trial in controller.trials if trial.outcome is None]
         self.said = {trial.number: _changing(trial) for trial in controller.trials}
         self.asked = 0  # trials that were looked at
-        self.open = list[Trial]()  # those of them that had not ended
+        self.open = list[TrialState]()  # those of them that had not ended
         self.leader = None if maximize is None else best(controller.trials, maximize)
         self.drawn = -math.inf
         self.live = RichLive(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> "LiveDisplay":
         if self.live:
             self.live.start()
         return self
@@ -110,7 +110,7 @@ class Live:
             parts.append(f"the scheduler refuses, tried again in {pause}")
         return "; ".join(parts)
 
-    def _line(self, trial: Trial) -> str | None:
+    def _line(self, trial: TrialState) -> str | None:
         """What to say of a trial that changed; in a terminal the table shows what runs."""
         name, params = f"{self.noun} {trial.number}", self.params.get(trial.number, "")
         if trial.outcome is None and trial.state == "waiting" and self._refusals(trial):
@@ -124,10 +124,10 @@ class Live:
             return f"{name}: {sent}  {params}" if told_here else None
         return f"{name}: {told(trial)}  {params}".rstrip()
 
-    def _refusals(self, trial: Trial) -> int:
+    def _refusals(self, trial: TrialState) -> int:
         return self.controller.refusals.times[trial.number]
 
-    def _start(self, trial: Trial) -> int:
+    def _start(self, trial: TrialState) -> int:
         """Which one it is, from 1; a refused one was none."""
         return 1 + trial.attempt - self._refusals(trial)
 
@@ -150,18 +150,18 @@ class Live:
         return table
 
 
-def _changing(trial: Trial) -> tuple[str, int]:
+def _changing(trial: TrialState) -> tuple[str, int]:
     return trial.state, trial.attempt
 
 
-def shown(trials: Sequence[Trial]) -> list[Trial]:
+def shown(trials: Sequence[TrialState]) -> list[TrialState]:
     """What runs, and of the others those with the highest numbers."""
     running = [trial for trial in trials if trial.outcome is None]
     ended = [trial for trial in trials if trial.outcome is not None]
     return sorted([*running, *ended[-max(0, SHOWN - len(running)) or len(ended) :]], key=lambda trial: trial.number)
 
 
-def told(trial: Trial) -> str:
+def told(trial: TrialState) -> str:
     assert trial.outcome is not None
     reason = one_line(trial.outcome.error or "")
     return f"{trial.state} {values(trial)}".rstrip() + (f": {reason}" if reason else "")
@@ -171,11 +171,11 @@ def one_line(text: str) -> str:
     return next(iter(text.strip().splitlines()), "")[:200]
 
 
-def values(trial: Trial) -> str:
+def values(trial: TrialState) -> str:
     return ", ".join(f"{value:.4g}" for value in (trial.outcome.values or ())) if trial.outcome else ""
 
 
-def best(trials: Sequence[Trial], maximize: bool) -> Trial | None:
+def best(trials: Sequence[TrialState], maximize: bool) -> TrialState | None:
     """The first of those with the best value."""
     scored = [(t.outcome.values[0], t) for t in trials if t.state == "complete" and t.outcome and t.outcome.values]
     return (max if maximize else min)(scored, key=lambda pair: pair[0])[1] if scored else None

@@ -16,7 +16,7 @@ from rich.console import Console
 from mcqa.config.errors import ConfigError
 from mcqa.runs.lookup import seconds_of
 from mcqa.sweep.backends import kind_of, slurm_commands
-from mcqa.sweep.compose import Sweep, plain, told
+from mcqa.sweep.compose import HydraSweep, app_config, hydra_errors_as_config_errors
 from mcqa.sweep.hooks import Tree
 from mcqa.sweep.options import Options
 from mcqa.sweep.space.dimension import Choice
@@ -28,7 +28,7 @@ MOST_LOOKED_AT = 200  # configurations
 
 
 @dataclass(frozen=True)
-class Plan:
+class DryRunPlan:
     """launchers: hydra.launcher for each job, or for each kind that may come up where `jobs` is more.
 
     seconds: what earlier jobs of this kind took.
@@ -44,7 +44,7 @@ class Plan:
 # ---- hydra.launcher of a job
 
 
-def launcher_of(given: Sweep, tree: Tree) -> Tree:
+def launcher_of(given: HydraSweep, tree: Tree) -> Tree:
     """hydra.launcher, resolved for a job with this configuration, with the app's variables in a cluster's script."""
     raw = cast(Tree, OmegaConf.to_container(given.hydra.launcher))
     raw.pop("submitit_folder", None)  # each trial keeps its own
@@ -60,11 +60,11 @@ def launcher_of(given: Sweep, tree: Tree) -> Tree:
     return launcher
 
 
-def is_cluster(given: Sweep) -> bool:
+def is_cluster(given: HydraSweep) -> bool:
     return kind_of(given.hydra.launcher) == "SlurmLauncher"
 
 
-def sends_jobs(given: Sweep) -> bool:
+def sends_jobs(given: HydraSweep) -> bool:
     """Whether trials run elsewhere than in this process."""
     return kind_of(given.hydra.launcher) in ("SlurmLauncher", "LocalLauncher")
 
@@ -72,7 +72,7 @@ def sends_jobs(given: Sweep) -> bool:
 # ---- before anything is submitted
 
 
-def check(given: Sweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
+def check(given: HydraSweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
     """What keeps jobs with these configurations from running where they would go.
 
     folder: of the study or multirun, where SLURM is to be asked whether it would take them and could ever start them.
@@ -104,7 +104,7 @@ def _refused(launchers: Sequence[Tree], folder: Path) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]:
+def trees_of(given: HydraSweep, space: "Space", every: bool = True) -> Iterator[Tree]:
     """The base configuration with each value of each list that is searched, the other lists at their first ones.
 
     every: otherwise only all lists at their first ones. What cannot be composed is left out: it is told when that
@@ -116,8 +116,8 @@ def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]
     first = [lines[0] for lines in lists]
     points = [[*first[:place], line, *first[place + 1 :]] for place, lines in enumerate(lists) for line in lines]
     for point in [first, *(point for point in points if every and point != first)][:MOST_LOOKED_AT]:
-        with suppress(ConfigError), told(point):
-            tree = plain(given.composed([*fixed, *point]), lenient=given.hooks is None)
+        with suppress(ConfigError), hydra_errors_as_config_errors(point):
+            tree = app_config(given.composed([*fixed, *point]), lenient=given.hooks is None)
             if not given.problems(tree, [*fixed, *point]):
                 yield tree
 
@@ -125,7 +125,7 @@ def trees_of(given: Sweep, space: "Space", every: bool = True) -> Iterator[Tree]
 # ---- shown
 
 
-def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: Options) -> list[Any]:
+def show(given: HydraSweep, folder: Path, trees: Sequence[Tree], jobs: int, options: Options) -> list[Any]:
     """
     Raises:
         ConfigError: with everything that would keep the jobs from running.
@@ -140,7 +140,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     if given.hooks and is_cluster(given) and not problems:
         needed, problems = given.hooks.memory(trees)
     launchers = [launcher_of(given, tree) for tree in trees]
-    plan = Plan(launchers, jobs, options.n_jobs, folder, seconds)
+    plan = DryRunPlan(launchers, jobs, options.n_jobs, folder, seconds)
     if is_cluster(given) and slurm_commands.is_here():
         text = _looked_at(plan, problems, warnings)
     console = Console()
@@ -153,7 +153,7 @@ def show(given: Sweep, folder: Path, trees: Sequence[Tree], jobs: int, options: 
     return []
 
 
-def _looked_at(plan: Plan, problems: list[str], warnings: list[str]) -> str:
+def _looked_at(plan: DryRunPlan, problems: list[str], warnings: list[str]) -> str:
     """The first job's script; what is wrong with any of them is added to the lists."""
     from mcqa.runs.filesystem import unseen
     from mcqa.sweep.backends.slurm_checks import look, script
@@ -175,7 +175,7 @@ def _looked_at(plan: Plan, problems: list[str], warnings: list[str]) -> str:
     return first
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: DryRunPlan) -> Iterator[str]:
     kind = kind_of(plan.launchers[0])
     where = {"SlurmLauncher": "on SLURM", "LocalLauncher": "on this machine"}.get(kind, f"by {kind}")
     at_once = min(plan.jobs, plan.at_once)
@@ -203,7 +203,7 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
-def _cost(plan: Plan) -> str:
+def _cost(plan: DryRunPlan) -> str:
     once = sum(_of_jobs(plan, _node_hours))
     gpus = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _gpus(launcher)))
     often = sum(_of_jobs(plan, lambda launcher: _node_hours(launcher) * _starts(launcher)))
@@ -233,13 +233,13 @@ def _gpus(launcher: Tree) -> int:
     return int(launcher.get("gpus_per_node") or 0)
 
 
-def _of_jobs(plan: Plan, cost: Callable[[Tree], float]) -> list[float]:
+def _of_jobs(plan: DryRunPlan, cost: Callable[[Tree], float]) -> list[float]:
     """Of each job; where it is open which kind each is, all are the dearest."""
     costs = [cost(launcher) for launcher in plan.launchers]
     return costs if len(costs) == plan.jobs else [max(costs)] * plan.jobs
 
 
-def _sharing(plan: Plan) -> str:
+def _sharing(plan: DryRunPlan) -> str:
     """Of processes on this machine, whether their GPUs are enough for any of them that may run at a time."""
     from mcqa.sweep.backends.local import visible_gpus
 
@@ -252,7 +252,7 @@ def _sharing(plan: Plan) -> str:
     return f"This machine's {_many(there, 'GPU')} have room for {room} at a time."
 
 
-def _estimate(plan: Plan) -> Iterator[str]:
+def _estimate(plan: DryRunPlan) -> Iterator[str]:
     if not plan.seconds:
         return
     middle, longest = median(plan.seconds), max(plan.seconds)

@@ -29,10 +29,10 @@ from mcqa.sweep.controller.events import (
     Exhausted,
     Impossible,
     Interrupted,
+    JobPreempted,
     Judge,
     Judged,
     Outcome,
-    Preempted,
     Prune,
     Refused,
     Reported,
@@ -43,7 +43,7 @@ from mcqa.sweep.controller.events import (
     Vanished,
     problem_of,
 )
-from mcqa.sweep.display import Live
+from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer
 from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.recovery import outcome
@@ -85,7 +85,7 @@ class Loop:
         backend: Backend,
         compose: Callable[[int, list[str]], Path],
         folder: Path,
-        live: Live,
+        live: LiveDisplay,
         observers: Sequence[Observer] = (),
         objectives: int = 0,
         again: str = SAME_COMMAND,
@@ -197,13 +197,13 @@ class Loop:
         """A job that was stopped before it saved anything is counted as lost, or it might go on like that for ever."""
         submitted = next((entry.submitted for entry in reversed(running.box.jobs())), 0.0)
         if running.box.saved_since(submitted):
-            return Preempted(number, running.attempt)
+            return JobPreempted(number, running.attempt)
         return self._vanished(number, running, f"{(words or 'Stopped').rstrip('.')} before it had saved anything new.")
 
     def _vanished(self, number: int, running: Running, words: str | None = None) -> Event:
         """Noted in job.json, so that a restart knows how often it has happened."""
         if running.counted:
-            return Preempted(number, running.attempt)
+            return JobPreempted(number, running.attempt)
         running.box.end_job("vanished")
         reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
         return Vanished(number, running.attempt, reason)

@@ -6,10 +6,19 @@ from typing import Any
 
 from mcqa.runs import run_folder
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import ALIKE, COMPLETE, EXHAUSTED, FAILURES, LEFT_RUNNING, TIMEOUT, Known, Limits
+from mcqa.sweep.controller.events import (
+    COMPLETE,
+    EXHAUSTED,
+    FAILURES,
+    IDENTICAL_FAILURES,
+    LEFT_RUNNING,
+    TIMEOUT,
+    Limits,
+    RecoveredTrial,
+)
 from mcqa.sweep.recovery import ended_for_good
 from mcqa.sweep.report.study_data import short_commit
-from mcqa.sweep.space.space import Outside, Space
+from mcqa.sweep.space.space import DefaultOutsideSpace, Space
 
 
 def lines(folder: Path, description: Mapping[str, Any], space: Space) -> Iterator[str]:
@@ -28,12 +37,12 @@ def lines(folder: Path, description: Mapping[str, Any], space: Space) -> Iterato
 def _default(space: Space) -> str:
     try:
         moved = "; ".join(space.moved(space.default()))
-    except Outside as why:
+    except DefaultOutsideSpace as why:
         return f"  the default configuration is no trial: {why}"
     return f"  trial 0 is the default configuration{moved and f', but {moved}'}"
 
 
-def state(known: Sequence[Known], n_trials: int | None) -> str:
+def state(known: Sequence[RecoveredTrial], n_trials: int | None) -> str:
     """Where it is."""
     if not known:
         return "  a new study"
@@ -84,7 +93,7 @@ def _early(reason: str, limits: Limits) -> str:
     known = {
         LEFT_RUNNING: "Stopped by Ctrl-C",
         TIMEOUT: f"Out of time (hydra.sweeper.timeout_s={limits.timeout_s})",
-        ALIKE: "The first ones all failed in the same words, so no more were begun. Ended",
+        IDENTICAL_FAILURES: "The first ones all failed in the same words, so no more were begun. Ended",
         FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
     }
     return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.runs.mailbox import Mailbox, unreadable
-from mcqa.sweep.controller.events import CANCELLED, Known, Outcome
+from mcqa.sweep.controller.events import CANCELLED, Outcome, RecoveredTrial
 
 
-def begun(folder: Path, count: int) -> list[Known]:
+def begun(folder: Path, count: int) -> list[RecoveredTrial]:
     """Of a list of `count` jobs those that were submitted; how they ended, their results alone say."""
     started = []
     for number in range(count):
         box = Mailbox(folder / "trials" / str(number))
         if box.jobs():
             result = box.result()
-            started.append(found(folder, number, outcome(result) if result and box.is_over() else None))
+            started.append(recover(folder, number, outcome(result) if result and box.is_over() else None))
     return started
 
 
@@ -23,12 +23,12 @@ def ended_for_good(told: Outcome | None) -> bool:
     return told is not None and (told.status != "failed" or told.error == CANCELLED)
 
 
-def found(folder: Path, number: int, told: Outcome | None) -> Known:
+def recover(folder: Path, number: int, told: Outcome | None) -> RecoveredTrial:
     """With what its job.json says of its submissions. told: how it ended, as far as is known."""
     entries = Mailbox(folder / "trials" / str(number)).jobs()
     last = entries[-1] if entries else None
     job = None if last is None or last.end == "refused" else last.job or last.token
-    return Known(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
+    return RecoveredTrial(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
 
 
 def outcome(result: dict[str, Any]) -> Outcome:

@@ -12,9 +12,9 @@ from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep import dry_run, messages, start, study_folder
-from mcqa.sweep.compose import Sweep
+from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Known, Limits
+from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
 from mcqa.sweep.hooks import Tree
 from mcqa.sweep.messages import SAME_COMMAND, unfinished
 from mcqa.sweep.options import Options
@@ -23,21 +23,21 @@ from mcqa.sweep.space import space
 from mcqa.sweep.space.override_text import text_of
 from mcqa.sweep.space.parsing import leaves
 from mcqa.sweep.start import say
-from mcqa.sweep.trial_source import Plan
+from mcqa.sweep.trial_source import JobList
 
 
 @dataclass(frozen=True)
 class Product:
     """jobs: the overrides of each. again: the command that goes on with them, for the user."""
 
-    given: Sweep
+    given: HydraSweep
     options: Options
     jobs: list[list[str]]
     folder: Path
     again: str
 
 
-def run(given: Sweep, options: Options) -> list[Any]:
+def run(given: HydraSweep, options: Options) -> list[Any]:
     """Every combination once. It ends with an error where one of them failed."""
     product = _asked_for(given, options)
     trees = configurations(given, product.folder, product.jobs)
@@ -54,7 +54,7 @@ def run(given: Sweep, options: Options) -> list[Any]:
 # --- what is asked for ------------------------------------------------------------------------------------------------
 
 
-def _asked_for(given: Sweep, options: Options) -> Product:
+def _asked_for(given: HydraSweep, options: Options) -> Product:
     todo = jobs(given, options)
     if options.study_name is not None:
         return Product(given, options, todo, given.named(options.study_name, found_again=True), SAME_COMMAND)
@@ -64,7 +64,7 @@ def _asked_for(given: Sweep, options: Options) -> Product:
     return Product(given, options, todo, folder, f"{SAME_COMMAND} with {key}.{found_by}")
 
 
-def jobs(given: Sweep, options: Options) -> list[list[str]]:
+def jobs(given: HydraSweep, options: Options) -> list[list[str]]:
     """The overrides of each."""
     return space.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
 
@@ -81,7 +81,7 @@ def _values(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def configurations(given: Sweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[Tree]:
+def configurations(given: HydraSweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[Tree]:
     """Of every job. A mistake in the last one is told before the first one starts."""
     problems: dict[str, None] = {}
     trees = []
@@ -140,7 +140,7 @@ def _run(product: Product) -> tuple[str, Controller]:
     known = [one if one.outcome is None or ended_for_good(one.outcome) else _anew(folder, one) for one in known]
     count = len(product.jobs)
     limits = Limits(count, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
-    return start.run(given, options, Plan(product.jobs, known), limits, known, folder, again=product.again)
+    return start.run(given, options, JobList(product.jobs, known), limits, known, folder, again=product.again)
 
 
 def _describe(product: Product) -> None:
@@ -151,7 +151,7 @@ def _describe(product: Product) -> None:
         say(messages.other_code("these jobs", described["commit"], wanted["commit"]))
 
 
-def _state(product: Product, known: Sequence[Known]) -> str:
+def _state(product: Product, known: Sequence[RecoveredTrial]) -> str:
     """Where it is as its command begins."""
     if not known:
         return f"  should this command end early, {product.again} goes on"
@@ -161,7 +161,7 @@ def _state(product: Product, known: Sequence[Known]) -> str:
     return f"  goes on: {kept} have ended{again}, {len(known) - kept - failed} had begun"
 
 
-def _anew(folder: Path, failed: Known) -> Known:
+def _anew(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
     """As one that was submitted before and waits."""
     Mailbox(folder / "trials" / str(failed.trial)).forget_result()
     return replace(failed, outcome=None, job=None)

@@ -12,7 +12,7 @@ from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flat
 from mcqa.sweep import dry_run, messages, start, study_folder
-from mcqa.sweep.compose import Sweep
+from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits
 from mcqa.sweep.hooks import Observer, Tree
@@ -21,17 +21,17 @@ from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
 from mcqa.sweep.optuna_study.storage import absolute, remembered
 from mcqa.sweep.optuna_study.study import OptunaStudy
-from mcqa.sweep.recovery import begun, found
+from mcqa.sweep.recovery import begun, recover
 from mcqa.sweep.space.space import Space, parse
 from mcqa.sweep.start import say
-from mcqa.sweep.trial_source import Plan
+from mcqa.sweep.trial_source import JobList
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyRequest:
     """A study that goes together. tree: its base configuration, which the app has completed."""
 
-    given: Sweep
+    given: HydraSweep
     options: Options
     tree: Tree
     space: Space
@@ -39,7 +39,7 @@ class Asked:
     folder: Path
 
 
-def asked_for(given: Sweep, options: Options) -> Asked:
+def study_request(given: HydraSweep, options: Options) -> StudyRequest:
     """
     Raises:
         ConfigError: with what does not go together.
@@ -53,14 +53,14 @@ def asked_for(given: Sweep, options: Options) -> Asked:
     start.refuse([*problems, *_unconfirmable(options, space, tree, directions)])
     _check_search(options, space, directions)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
-    return Asked(given, options, tree, space, directions, folder)
+    return StudyRequest(given, options, tree, space, directions, folder)
 
 
-def space_of(given: Sweep, options: Options, tree: Tree) -> Space:
+def space_of(given: HydraSweep, options: Options, tree: Tree) -> Space:
     return parse(options.params, given.arguments, tree, given.choices, options.function, given.context.config_loader)
 
 
-def _directions(given: Sweep, options: Options, tree: Tree) -> list[Direction]:
+def _directions(given: HydraSweep, options: Options, tree: Tree) -> list[Direction]:
     if isinstance(options.direction, list):
         return options.direction
     return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
@@ -82,7 +82,7 @@ def _check_search(options: Options, space: Space, directions: Sequence[Direction
     samplers.make_pruner(options.pruner)
 
 
-def description_of(asked: Asked) -> dict[str, Any]:
+def description_of(asked: StudyRequest) -> dict[str, Any]:
     """Of a study that begins now, for study.yaml."""
     given, options = asked.given, asked.options
     return {
@@ -112,12 +112,12 @@ def storage_of(options: Options) -> str | None:
 MAX_ALIKE = 3  # failures at the start, after which it is hardly the values' fault
 
 
-def run(given: Sweep, options: Options) -> list[Any]:
+def run(given: HydraSweep, options: Options) -> list[Any]:
     """
     Raises:
         SweepError: it ended before all that was asked for.
     """
-    asked = asked_for(given, options)
+    asked = study_request(given, options)
     description = description_of(asked)
     if given.is_dry_run:
         return _look(asked, description)
@@ -131,7 +131,7 @@ def run(given: Sweep, options: Options) -> list[Any]:
     return _ended(asked, reason, controller)
 
 
-def _look(asked: Asked, description: Mapping[str, Any]) -> list[Any]:
+def _look(asked: StudyRequest, description: Mapping[str, Any]) -> list[Any]:
     """dry_run: what would be studied."""
     given, options, folder, space = asked.given, asked.options, asked.folder, asked.space
     real = {**description, "base": asked.tree | {"dry_run": False}}
@@ -147,7 +147,7 @@ def _look(asked: Asked, description: Mapping[str, Any]) -> list[Any]:
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
-def _searched(asked: Asked, wanted: Mapping[str, Any]) -> tuple[str, Controller]:
+def _searched(asked: StudyRequest, wanted: Mapping[str, Any]) -> tuple[str, Controller]:
     """The trials, from where an earlier command left them. The caller holds the study."""
     given, options, folder = asked.given, asked.options, asked.folder
     description = study_folder.check_same(folder, wanted, allow_changes=options.allow_changes)
@@ -157,7 +157,7 @@ def _searched(asked: Asked, wanted: Mapping[str, Any]) -> tuple[str, Controller]
     if description["commit"] != wanted["commit"]:
         say(messages.other_code("the study", description["commit"], wanted["commit"]))
     _make_way(folder, study)
-    known = [found(folder, trial.trial, trial.outcome) for trial in study.known()]
+    known = [recover(folder, trial.trial, trial.outcome) for trial in study.known()]
     observers = _observers(asked, description)
     say(*messages.lines(folder, description, asked.space), messages.state(known, options.n_trials))
     limits = Limits(
@@ -166,7 +166,7 @@ def _searched(asked: Asked, wanted: Mapping[str, Any]) -> tuple[str, Controller]
     return start.run(given, options, study, limits, known, folder, observers, asked.directions)
 
 
-def _opened(asked: Asked, name: str) -> OptunaStudy:
+def _opened(asked: StudyRequest, name: str) -> OptunaStudy:
     """name: its first one; the folder may have been renamed since."""
     options = asked.options
     return OptunaStudy(
@@ -189,7 +189,7 @@ def _make_way(folder: Path, study: OptunaStudy) -> None:
             say(study_folder.moved(known.trial, aside))
 
 
-def _observers(asked: Asked, description: Mapping[str, Any]) -> Sequence[Observer]:
+def _observers(asked: StudyRequest, description: Mapping[str, Any]) -> Sequence[Observer]:
     params = {key: value for key, value in description.items() if key not in ("base", "created")}
     hooks = asked.given.hooks
     return hooks.observers(asked.tree, asked.folder, flat(params)) if hooks else []
@@ -198,7 +198,7 @@ def _observers(asked: Asked, description: Mapping[str, Any]) -> Sequence[Observe
 # --- after it ---------------------------------------------------------------------------------------------------------
 
 
-def _confirm(asked: Asked) -> str | None:
+def _confirm(asked: StudyRequest) -> str | None:
     """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time, and
     the reason is then LEFT_RUNNING. The study's own report is written first, whatever becomes of them."""
     from mcqa.sweep import confirmation
@@ -217,7 +217,7 @@ def _confirm(asked: Asked) -> str | None:
     known = begun(folder, len(jobs))
     say("Confirming, each a whole run measured on test:")
     say(*(f"  job {number}: {confirmation.named(job)}" for number, job in enumerate(jobs)))
-    plan = Plan([job["overrides"] for job in jobs], known)
+    plan = JobList([job["overrides"] for job in jobs], known)
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     try:
         reason, _ = start.run(asked.given, options, plan, limits, known, folder)
@@ -226,7 +226,7 @@ def _confirm(asked: Asked) -> str | None:
     return reason if reason == LEFT_RUNNING else None
 
 
-def _ended(asked: Asked, reason: str, controller: Controller) -> list[Any]:
+def _ended(asked: StudyRequest, reason: str, controller: Controller) -> list[Any]:
     from mcqa.sweep.report import write as report
 
     given, folder, complete = asked.given, asked.folder, reason in (COMPLETE, EXHAUSTED)

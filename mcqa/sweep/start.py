@@ -14,10 +14,10 @@ from mcqa.runs.files import read_yaml
 from mcqa.sweep import dry_run
 from mcqa.sweep.backends import Backend, for_launcher
 from mcqa.sweep.backends.job import Job
-from mcqa.sweep.compose import Sweep
+from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import Known, Limits
-from mcqa.sweep.display import Live
+from mcqa.sweep.controller.events import Limits, RecoveredTrial
+from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer, Tree
 from mcqa.sweep.loop import Loop
 from mcqa.sweep.messages import SAME_COMMAND
@@ -25,15 +25,15 @@ from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import storage
 from mcqa.sweep.trial_source import Study
 
-PATIENCE_S = 40.0  # with a cluster that refuses what it took before
+TIMEOUT_S = 40.0  # with a cluster that refuses what it took before
 
 
 def run(
-    given: Sweep,
+    given: HydraSweep,
     options: Options,
     study: Study,
     limits: Limits,
-    known: Sequence[Known],
+    known: Sequence[RecoveredTrial],
     folder: Path,
     observers: Sequence[Observer] = (),
     directions: Sequence[Direction] = (),
@@ -48,7 +48,7 @@ def run(
     maximize = directions[0] == "maximize" if len(directions) == 1 else None
     noun = "trial" if directions else "job"
     on_slurm = backend.name == "slurm"
-    live = Live(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
+    live = LiveDisplay(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
     compose = partial(given.write_trial, folder)
     loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), again)
     for trial in known:
@@ -60,7 +60,7 @@ def run(
         backend.close()
 
 
-def _backend(given: Sweep, options: Options) -> Backend:
+def _backend(given: HydraSweep, options: Options) -> Backend:
     launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
 
     def make_job(folder: Path, *, token: str) -> Job:
@@ -72,19 +72,19 @@ def _backend(given: Sweep, options: Options) -> Backend:
     return for_launcher(launcher, make_job, options.n_jobs, launcher_of)
 
 
-def refuse_what_cannot_run(given: Sweep, trees: Callable[[], Iterable[Tree]], folder: Path, goes_on: bool) -> None:
+def refuse_what_cannot_run(given: HydraSweep, trees: Callable[[], Iterable[Tree]], folder: Path, goes_on: bool) -> None:
     """Of what goes on it is asked again for a while: SLURM may be away, or a node, at the very moment.
 
     Raises:
         ConfigError: with what keeps jobs with these configurations from running.
     """
-    until = time.monotonic() + (PATIENCE_S if goes_on else 0.0)
+    until = time.monotonic() + (TIMEOUT_S if goes_on else 0.0)
     while (problems := dry_run.check(given, trees(), folder)) and time.monotonic() < until:
-        time.sleep(PATIENCE_S / 10)
+        time.sleep(TIMEOUT_S / 10)
     refuse(problems)
 
 
-def write_multirun(given: Sweep, folder: Path) -> None:
+def write_multirun(given: HydraSweep, folder: Path) -> None:
     """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
     storage.hide(given.hydra)
     OmegaConf.save(given.config, folder / "multirun.yaml")

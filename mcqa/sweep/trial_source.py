@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mcqa.sweep.controller.events import Known, Outcome
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Study(Protocol):
     def tell(self, number: int, outcome: Outcome) -> None:
         """How the trial ended. Told again, nothing happens."""
 
-    def known(self) -> list[Known]:
+    def known(self) -> list[RecoveredTrial]:
         """Every trial so far by number. Attempts and jobs are not known here: 0 and None."""
 
 
-class Plan:
+class JobList:
     """
     Args:
         jobs: the overrides of each.
         known: those that an earlier controller started.
     """
 
-    def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[Known] = ()) -> None:
+    def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[RecoveredTrial] = ()) -> None:
         self._jobs = [list(job) for job in jobs]
         self._outcomes: dict[int, Outcome | None] = {one.trial: one.outcome for one in known}
         self._left = (number for number in range(len(self._jobs)) if number not in self._outcomes)
@@ -70,5 +70,5 @@ class Plan:
     def tell(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = self._outcomes[number] or outcome
 
-    def known(self) -> list[Known]:
-        return [Known(number, outcome, 0, None) for number, outcome in self._outcomes.items()]
+    def known(self) -> list[RecoveredTrial]:
+        return [RecoveredTrial(number, outcome, 0, None) for number, outcome in self._outcomes.items()]

@@ -70,7 +70,7 @@ def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
         "dataloader_pin_memory": machine.device != "cpu",
     }
     ours |= optimizer_arguments(config.optimizer, config.scheduler, total)
-    ours |= sharding.arguments(config)
+    ours |= sharding.strategy_arguments(config)
     try:
         return SFTConfig(**ours | config.objective.trainer_args)
     except (TypeError, ValueError) as error:

@@ -26,7 +26,7 @@ BASE_TOO = ("hardware.precision", "evaluation")
 """What the answers of the base depend on."""
 
 
-class Reports(TrainerCallback):  # type: ignore[misc]
+class TrialReporter(TrainerCallback):  # type: ignore[misc]
     """Tells the study the metric that steers at every point, and ends the training where the study has seen enough.
 
     points: the updates after which dev is measured, each with its point (trainer.evaluation_points).
@@ -41,15 +41,15 @@ class Reports(TrainerCallback):  # type: ignore[misc]
             self.trial.report(metrics[f"eval_{self.metric}"], point, self.seen(state.global_step))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if processes.heard(self.trial.should_prune()):
+        if processes.broadcast(self.trial.should_prune()):
             raise Pruned
 
 
-def reading(trial: Trial | None, tokenizer: Any, fingerprint: str) -> AbstractContextManager[Any]:
+def cached_tokenizer(trial: Trial | None, tokenizer: Any, fingerprint: str) -> AbstractContextManager[Any]:
     """The tokenizer to take tokens from: in a study none reads what an earlier trial has read."""
     if trial is None:
         return nullcontext(tokenizer)
-    return token_cache.shared(tokenizer, trial.study / "shared" / f"tokens-{fingerprint}.npz")
+    return token_cache.shared_tokenizer(tokenizer, trial.study / "shared" / f"tokens-{fingerprint}.npz")
 
 
 def base_predictions(
@@ -59,7 +59,7 @@ def base_predictions(
     path = trial.study / "shared" / f"base_dev-{_key(tree)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")) if processes.is_first() else nullcontext():
-        if processes.heard(path.exists()):
+        if processes.broadcast(path.exists()):
             return predictions.read(path)
         rows = measure()
         if processes.is_first():
@@ -76,4 +76,4 @@ def _key(tree: Mapping[str, Any]) -> str:
 
 def callbacks(trial: Trial, config: Config, examples: int) -> list[TrainerCallback]:
     points = evaluation_points(config, examples)
-    return [Reports(trial, config.evaluation.best_metric, points, partial(questions_seen, config, examples))]
+    return [TrialReporter(trial, config.evaluation.best_metric, points, partial(questions_seen, config, examples))]

@@ -18,7 +18,7 @@ Measure = Callable[[], dict[str, float]]
 Report = Callable[[dict[str, float], int], None]
 """Takes metrics under their names and the number of updates so far."""
 
-CONTRACT = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
+LOGGED_NAMES = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
 
 
 class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
         return batch
 
 
-class AtStart(TrainerCallback):  # type: ignore[misc]
+class RunAtStart(TrainerCallback):  # type: ignore[misc]
     """Does something once before the first update, when the weights are where the training has them."""
 
     def __init__(self, do: Callable[[], None]) -> None:
@@ -55,7 +55,7 @@ class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = control.should_save = True
 
 
-class Reporting(TrainerCallback):  # type: ignore[misc]
+class MetricsLogger(TrainerCallback):  # type: ignore[misc]
     """Hands on what is logged under our names, with speeds that leave measuring on dev out.
 
     Raises TrainingError at the first loss or gradient that is not a number.
@@ -74,19 +74,19 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_dev/")}
-        values |= {ours: float(logs[theirs]) for theirs, ours in CONTRACT.items() if theirs in logs}
+        values |= {ours: float(logs[theirs]) for theirs, ours in LOGGED_NAMES.items() if theirs in logs}
         if "train/loss" in values:
             scaled = getattr(args, "fp16", False)  # the gradient scaler of fp16 skips its first, overflowing updates
             for name in ("train/loss",) if scaled else ("train/loss", "grad_norm"):
                 if not math.isfinite(values.get(name, 0.0)):
-                    raise TrainingError(not_a_number(name, values, state.global_step))
+                    raise TrainingError(not_finite_message(name, values, state.global_step))
             values |= self._speeds()
         for observe in self.observers if values else ():
             observe(values, state.global_step)
 
     def _speeds(self) -> dict[str, float]:
         counts = (self.collator.questions, self.collator.tokens, self.collator.places)
-        questions, tokens, places = processes.summed(
+        questions, tokens, places = processes.all_reduce_sum(
             [now - before for now, before in zip(counts, self.seen, strict=True)]
         )
         seconds, self.seconds, self.seen = self.seconds, 0.0, counts
@@ -99,7 +99,7 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         }
 
 
-def not_a_number(name: str, values: dict[str, float], step: int) -> str:
+def not_finite_message(name: str, values: dict[str, float], step: int) -> str:
     return (
         f"{name} is {values[name]} after {step} updates (learning rate {values.get('learning_rate', 0):.3g}): "
         "nothing can be learned from there. The usual causes: optimizer.learning_rate too high, "

@@ -36,7 +36,7 @@ WAITS_S = (5.0, 30.0, 120.0)
 """Before a checkpoint is written again that a stalled file system did not take."""
 
 
-class Saves(TrainerCallback):  # type: ignore[misc]
+class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
     """Asks for a checkpoint `every_s` after the last one, and once more when the run is asked to stop.
 
     every_s: seconds; None: only after measurements. Slow writing stretches it, so that saving takes SHARE at most.
@@ -51,7 +51,7 @@ class Saves(TrainerCallback):  # type: ignore[misc]
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stopping, due = agreed([signals.watch().asked is not None, self.due()], args.device)
+        self.stopping, due = any_rank([signals.watch().asked is not None, self.due()], args.device)
         if self.stopping or due:
             control.should_save = True
 
@@ -61,7 +61,7 @@ class Saves(TrainerCallback):  # type: ignore[misc]
         return time.monotonic() - self.saved >= max(self.every_s, self.took * (1 - SHARE) / SHARE)
 
 
-def agreed(flags: list[bool], device: torch.device) -> list[bool]:
+def any_rank(flags: list[bool], device: torch.device) -> list[bool]:
     """Each flag as soon as one of the processes has it, in all of them."""
     if not _has_others():
         return flags
@@ -80,14 +80,14 @@ class Resumable(Trainer):  # type: ignore[misc]
     keep: checkpoints kept besides the best one. settle: called before one counts, for what must not lag behind it.
     """
 
-    saves: Saves
+    saves: CheckpointSchedule
     keep: int
     settle: Callable[[], None]
 
     def resume(self) -> Any:
         """Train to the end, from the newest checkpoint that is whole; self.model is then the best measured state."""
         folder = Path(self.args.output_dir)
-        with signals.patience():
+        with signals.defer_signals():
             newest = self._newest(folder)
             if newest is not None and _is_finished(newest) and not self._is_sharded:  # which only the loop can load
                 self.state = TrainerState.load_from_json(str(newest / checkpoints.STATE))
@@ -112,7 +112,7 @@ class Resumable(Trainer):  # type: ignore[misc]
             if self.saves.stopping:
                 signals.watch().check()
                 raise Preempted("Stopped by a signal to another process of the run.")
-            with signals.patience(patient=self.args.world_size > 1):
+            with signals.defer_signals(patient=self.args.world_size > 1):
                 found: dict[str, float] = self.measured()
         except Preempted:
             self.saves.stopping = True
@@ -186,7 +186,7 @@ class Resumable(Trainer):  # type: ignore[misc]
         return _of_all(problem, folder)
 
     def _failed(self, problem: Exception | None) -> bool:
-        return agreed([problem is not None], self.args.device)[0]
+        return any_rank([problem is not None], self.args.device)[0]
 
     @property
     def _is_sharded(self) -> bool:

@@ -21,7 +21,7 @@ from mcqa.models.adapters import adapter_config
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
 from mcqa.training.arguments import sft_config
-from mcqa.training.callbacks import AtStart
+from mcqa.training.callbacks import RunAtStart
 from mcqa.training.progress import TrainingProgress
 from mcqa.training.trainer import MeasuringTrainer
 from mcqa.training.updates import total_updates
@@ -38,7 +38,7 @@ class Tokens:
     steering: QuestionSet
 
 
-def read(record: Record) -> Tokens:
+def tokenize_questions(record: Record) -> Tokens:
     """Questions become tokens. A trial leaves test alone."""
     config, trial = record.config, record.trial
     data, sentences = load_for(config.data, config.evaluation), pretraining_texts.load(config.data)
@@ -46,7 +46,7 @@ def read(record: Record) -> Tokens:
     loading.check_base(config.model)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
-    with as_trial.reading(trial, tokenizer, fingerprint) as reader:
+    with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
         training = training_set(reader, config.prompt, config.objective, train, sentences, shots)
         sft_config(config, record.folder, len(training.examples))  # tells mistakes before more is read
         names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
@@ -58,11 +58,11 @@ def read(record: Record) -> Tokens:
 
 
 def _steering(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
-    few = splits.limited(dev, config.data.seed, config.evaluation.limit or len(dev))
+    few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
     return question_set("dev", few, config.prompt, only_needed(config.evaluation), tokenizer, shots)
 
 
-def load(record: Record, tokens: Tokens) -> Any:
+def load_base(record: Record, tokens: Tokens) -> Any:
     """The base, where it fits."""
     config = record.config
     if config.hardware.device == "cuda":
@@ -82,7 +82,7 @@ def measure_base(record: Record, tree: Mapping[str, Any], tokens: Tokens, parame
     run_report.base(record, parameters)
 
 
-def learn(
+def train(
     record: Record, tokens: Tokens, base: Any, measure_at_start: Callable[[Any], None] | None
 ) -> MeasuringTrainer:
     """Training moves the base, or an adapter on it. What comes back has the best measured state as its model.
@@ -92,7 +92,7 @@ def learn(
     config, examples = record.config, len(tokens.training.examples)
     further = as_trial.callbacks(record.trial, config, examples) if record.trial else []
     if measure_at_start is not None:
-        further.append(AtStart(lambda: measure_at_start(learner.model)))
+        further.append(RunAtStart(lambda: measure_at_start(learner.model)))
     updates = total_updates(config, examples)
     with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
         learner = trainer.build(
@@ -111,7 +111,7 @@ def learn(
     return learner
 
 
-def keep(record: Record, tokens: Tokens, learner: MeasuringTrainer) -> None:
+def save_and_evaluate(record: Record, tokens: Tokens, learner: MeasuringTrainer) -> None:
     """The best state is saved, but in a trial, and measured on every set."""
     machine = record.config.hardware
     done = learner.state.global_step
@@ -121,7 +121,7 @@ def keep(record: Record, tokens: Tokens, learner: MeasuringTrainer) -> None:
         record.predictions(questions.split, partial(measure, learner.model, questions, machine), done)
 
 
-def tell(record: Record, tree: Mapping[str, Any], tokens: Tokens, learner: MeasuringTrainer) -> None:
+def write_report(record: Record, tree: Mapping[str, Any], tokens: Tokens, learner: MeasuringTrainer) -> None:
     """What training brought on test: files, tables and pictures."""
     run_report.harness(record, ["test"], learner.model, tokens.tokenizer, tokens.shots)
     run_report.write(record, tree, len(tokens.training.examples), learner.state.log_history)

@@ -18,8 +18,15 @@ from mcqa.config.schema import Config, batching
 from mcqa.data.tokens import IGNORED, Example, TrainingSet
 from mcqa.models import sharding
 from mcqa.training.arguments import sft_config
-from mcqa.training.callbacks import CountingCollator, EvaluationPoints, Measure, Report, Reporting, not_a_number
-from mcqa.training.resume import Resumable, Saves
+from mcqa.training.callbacks import (
+    CountingCollator,
+    EvaluationPoints,
+    Measure,
+    MetricsLogger,
+    Report,
+    not_finite_message,
+)
+from mcqa.training.resume import CheckpointSchedule, Resumable
 from mcqa.training.updates import evaluation_points
 
 
@@ -30,7 +37,13 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, measure: Measure, questions: int, saves: Saves, keep: int, settle: Callable[[], None], **kwargs: Any
+        self,
+        measure: Measure,
+        questions: int,
+        saves: CheckpointSchedule,
+        keep: int,
+        settle: Callable[[], None],
+        **kwargs: Any,
     ) -> None:
         """questions: those of train_dataset, which may have a row more, the filler (Filled)."""
         super().__init__(**kwargs)
@@ -66,10 +79,10 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         sampler, together = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
         if together == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
             return sampler
-        return Filled(self.args.seed, self.questions, self.args.train_batch_size * together)
+        return PaddedSampler(self.args.seed, self.questions, self.args.train_batch_size * together)
 
 
-class Filled(torch.utils.data.Sampler):  # type: ignore[misc]
+class PaddedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
     """The order of one process alone, for several: behind it the filler, until all have equally many full batches.
 
     accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
@@ -113,7 +126,7 @@ def build(
     collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
     callbacks = [
         EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
-        Reporting(observers, collator),
+        MetricsLogger(observers, collator),
         *further,
     ]
     if config.evaluation.patience is not None:
@@ -123,10 +136,10 @@ def build(
         trainer = MeasuringTrainer(
             measure=measure,
             questions=len(training.examples),
-            saves=Saves(None if minutes is None else 60 * minutes),
+            saves=CheckpointSchedule(None if minutes is None else 60 * minutes),
             keep=config.objective.save_total_limit,
             settle=settle,
-            model=sharding.with_addresses(model),
+            model=sharding.materialise_meta_weights(model),
             args=args,
             processing_class=tokenizer,
             train_dataset=dataset,
@@ -155,7 +168,7 @@ def train(trainer: MeasuringTrainer) -> None:
     """
     done = trainer.resume()
     if done is not None and not math.isfinite(done.training_loss):
-        raise TrainingError(not_a_number("train/loss", {"train/loss": done.training_loss}, done.global_step))
+        raise TrainingError(not_finite_message("train/loss", {"train/loss": done.training_loss}, done.global_step))
 
 
 def _adapters_in_single_precision(model: Any) -> None:

@@ -19,14 +19,14 @@ from mcqa.config.schema import Config, batching
 from mcqa.data import pretraining_texts, tokens
 from mcqa.data.loading import load_for
 from mcqa.data.prompts import Shots
-from mcqa.data.splits import limited
+from mcqa.data.splits import subsample
 from mcqa.evaluation.measure import measured, only_needed, question_set
 from mcqa.models import loading, sharding
 from mcqa.models.adapters import adapter_config
 from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.arguments import sft_config
-from mcqa.training.callbacks import AtStart
+from mcqa.training.callbacks import RunAtStart
 
 UPDATES, PER_EPOCH, STOP = 6, 4, 3
 
@@ -55,7 +55,7 @@ class Training:
         self.logged.setdefault(step, {}).update(values)
 
 
-class Small:
+class TinyTraining:
     """The data of a configuration, as many questions as `config` trains on here, and its model, fresh each time."""
 
     def __init__(self, config: Config, questions: int) -> None:
@@ -65,7 +65,7 @@ class Small:
         train = data.splits["train"]
         whole = tokens.training_set(self.tokenizer, config.prompt, config.objective, train, sentences, shots)
         self.training = replace(whole, examples=whole.examples[:questions])
-        few = limited(data.splits["dev"], config.data.seed, DEV_QUESTIONS)
+        few = subsample(data.splits["dev"], config.data.seed, DEV_QUESTIONS)
         evaluation = only_needed(config.evaluation)
         self.dev = question_set("dev", few, config.prompt, evaluation, self.tokenizer, shots)
 
@@ -82,7 +82,7 @@ class Small:
             folder,
             measure=lambda: measured(learner.model, self.dev, config.hardware),
             observers=[left.observe],
-            further=[*further, _Ends(left), AtStart(lambda: _before_step(learner, left))],
+            further=[*further, _Ends(left), RunAtStart(lambda: _before_step(learner, left))],
         )
         trainer.train(learner)
 
@@ -99,7 +99,7 @@ class _Ends(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
         if state.global_step == state.max_steps:
-            whole = sharding.whole_state(model, trained_only=True)
+            whole = sharding.full_state_dict(model, trained_only=True)
             self.left.weights = {name: tensor.clone() for name, tensor in whole.items()}
 
 
@@ -138,7 +138,7 @@ def resume(config: Config, folder: Path, console: Console) -> bool:
     """UPDATES updates in one go against as many that were stopped in the middle of an epoch and resumed."""
     size = batching(config).batch_size
     config = _for_resume(config)
-    small = Small(config, PER_EPOCH * size)
+    small = TinyTraining(config, PER_EPOCH * size)
     straight, resumed = Training(), Training()
     console.print(
         f"{UPDATES} updates of {size} questions, {len(small.training.examples)} questions an epoch, "
@@ -193,7 +193,7 @@ def accumulation(config: Config, folder: Path, console: Console) -> bool:
     part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
     size = whole * batching(config).processes
     config = _for_accumulation(config, whole, size)
-    small = Small(config, size)
+    small = TinyTraining(config, size)
     gradients = []
     for micro in (whole, part):
         left = Training()

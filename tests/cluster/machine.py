@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from mcqa.runs.files import read_yaml
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 
 SCRIPTS = Path(__file__).parent / "slurm"
 APP = Path(__file__).parents[1] / "sweep" / "small_app.py"
@@ -220,7 +220,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def submissions(self, number: int) -> list[Entry]:
+    def submissions(self, number: int) -> list[Submission]:
         return Mailbox(self.path / "trials" / str(number)).jobs()
 
     def job(self, number: int) -> str:

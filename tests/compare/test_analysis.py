@@ -78,8 +78,8 @@ def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
         smallest.append(found.smallest)
         assert max(found.high, -found.low) < found.smallest
     none, one, whole = smallest
-    assert (none, whole) == pytest.approx((statistics.smallest_difference(50, 0),) * 2, rel=0.05)
-    assert 2 * statistics.smallest_difference(200, 0) < one < none
+    assert (none, whole) == pytest.approx((statistics.minimum_detectable_difference(50, 0),) * 2, rel=0.05)
+    assert 2 * statistics.minimum_detectable_difference(200, 0) < one < none
 
 
 @pytest.mark.parametrize(("metric", "key"), [("acc_worst", "permutations=cyclic prompt=letters"),

@@ -14,7 +14,7 @@ from mcqa.config.diagnosis import diagnosis
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
-from mcqa.runs.repeat import changed
+from mcqa.runs.repeat import with_overrides
 
 
 def evaluation(*overrides, name="config", config_dir=None):
@@ -107,7 +107,7 @@ def test_complete_sets_stay_as_they_are_so_that_a_stored_configuration_means_the
 def test_a_stored_run_is_measured_on_the_complete_sets_that_the_command_line_names():
     stored = compose("config", ["evaluation.sets=[mmlu]", "evaluation.bootstrap=100"])
     overrides = ["evaluation.sets=[arc_easy]"]
-    tree = changed(stored, compose("evaluate", overrides), overrides, leave_out=())
+    tree = with_overrides(stored, compose("evaluate", overrides), overrides, leave_out=())
     assert tree["evaluation"]["sets"] == sets("[arc_easy]")
     assert tree["evaluation"]["bootstrap"] == 100
 

@@ -26,15 +26,15 @@ def address(monkeypatch, tmp_path):
     for library in (huggingface_hub.constants, datasets.config):
         monkeypatch.setattr(library, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(reach, "PAUSE_S", 0.01)
-    reach.ask_hub_where_it_answers.cache_clear()
+    reach.go_offline_if_unreachable.cache_clear()
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield server
-    reach.ask_hub_where_it_answers.cache_clear()
+    reach.go_offline_if_unreachable.cache_clear()
 
 
 def is_asked():
-    reach.ask_hub_where_it_answers()
+    reach.go_offline_if_unreachable()
     libraries = {huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE}
     told = {"HF_HUB_OFFLINE" in os.environ, *libraries}
     assert len(told) == 1
@@ -75,7 +75,7 @@ def test_a_port_that_is_none_is_left_to_the_libraries(address, monkeypatch):
 def test_what_the_user_says_counts(address, monkeypatch):
     address.close()
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    reach.ask_hub_where_it_answers()
+    reach.go_offline_if_unreachable()
     assert os.environ["HF_HUB_OFFLINE"] == "0" and not huggingface_hub.constants.HF_HUB_OFFLINE
 
 

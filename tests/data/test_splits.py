@@ -15,7 +15,7 @@ def question(n, id="x"):
 
 
 def sides(asked, seed, **shares):
-    parts = splits.cut(asked, seed, shares)
+    parts = splits.split_by_hash(asked, seed, shares)
     return {q.content: side for side, questions in parts.items() for q in questions}
 
 
@@ -31,7 +31,7 @@ def test_reordering_appending_and_renaming_move_no_question(first, more, seed, r
 @given(numbers, seeds)
 def test_every_question_lands_on_one_side_and_keeps_its_order(asked, seed):
     questions = [question(n, id=f"{at:03}") for at, n in enumerate(asked)]
-    parts = splits.cut(questions, seed, {"dev": 0.5})
+    parts = splits.split_by_hash(questions, seed, {"dev": 0.5})
     assert sorted(q.id for part in parts.values() for q in part) == [q.id for q in questions]
     assert all(part == sorted(part, key=lambda q: q.id) for part in parts.values())
     assert not {q.content for q in parts["dev"]} & {q.content for q in parts["train"]}, "twice, on the same side"
@@ -40,29 +40,29 @@ def test_every_question_lands_on_one_side_and_keeps_its_order(asked, seed):
 @given(numbers, seeds, st.integers(1, 60), st.integers(1, 60))
 def test_a_smaller_limit_draws_a_part_of_what_a_larger_one_draws(asked, seed, one, other):
     questions = [question(n, id=f"{at:03}") for at, n in enumerate(asked)]
-    small, large = (splits.limited(questions, seed, limit) for limit in sorted([one, other]))
+    small, large = (splits.subsample(questions, seed, limit) for limit in sorted([one, other]))
     assert {q.id for q in small} <= {q.id for q in large} and len(small) == min(one, other, len(questions))
     assert small == sorted(small, key=lambda q: q.id), "in their old order"
 
 
 @given(numbers, seeds, st.integers(1, 60), st.randoms())
 def test_the_draw_depends_on_what_is_asked_and_not_on_its_place(asked, seed, limit, random):
-    drawn = splits.limited([question(n) for n in asked], seed, limit)
+    drawn = splits.subsample([question(n) for n in asked], seed, limit)
     random.shuffle(asked)
     assert sorted(q.content for q in drawn) == (
-        sorted(q.content for q in splits.limited([question(n) for n in asked], seed, limit))
+        sorted(q.content for q in splits.subsample([question(n) for n in asked], seed, limit))
     )
 
 
 def test_shares_are_kept_seeds_differ_and_the_draw_does_not_follow_the_cut():
     questions = [question(n) for n in range(4000)]
-    parts = splits.cut(questions, 0, {"dev": 0.1, "test": 0.1})
+    parts = splits.split_by_hash(questions, 0, {"dev": 0.1, "test": 0.1})
     assert 340 < len(parts["dev"]) < 460 and 340 < len(parts["test"]) < 460
-    assert splits.cut(questions, 1, {"dev": 0.1})["dev"] != parts["dev"]
-    in_dev = set(splits.limited(questions, 0, 1000)) & set(parts["dev"])
+    assert splits.split_by_hash(questions, 1, {"dev": 0.1})["dev"] != parts["dev"]
+    in_dev = set(splits.subsample(questions, 0, 1000)) & set(parts["dev"])
     assert 60 < len(in_dev) < 140
 
 
 def test_the_cut_is_the_same_on_every_machine():
-    dev = splits.cut([question(n) for n in range(30)], 0, {"dev": 0.2})["dev"]
+    dev = splits.split_by_hash([question(n) for n in range(30)], 0, {"dev": 0.2})["dev"]
     assert dev == [question(n) for n in (0, 7, 8, 16, 21, 23, 27)]

@@ -27,7 +27,7 @@ def test_tokens_are_those_of_the_tokenizer_and_no_text_is_read_twice(tmp_path_fa
     wanted = Counting()(texts, add_special_tokens=special)
     for asked in (len(set(texts)), 0):
         tokenizer = Counting()
-        with token_cache.shared(tokenizer, path) as reading:
+        with token_cache.shared_tokenizer(tokenizer, path) as reading:
             assert reading(texts, add_special_tokens=special) == wanted
             assert reading(texts, add_special_tokens=special) == wanted
             assert reading.eos_token_id == 0
@@ -38,7 +38,7 @@ def test_what_a_later_trial_needs_more_is_added(tmp_path):
     path = tmp_path / "tokens.npz"
     for texts in (["a", "b"], ["b", "c"], ["a", "b", "c"]):
         tokenizer = Counting()
-        with token_cache.shared(tokenizer, path) as reading:
+        with token_cache.shared_tokenizer(tokenizer, path) as reading:
             reading(texts, add_special_tokens=False)
             reading(texts, add_special_tokens=True)
     assert tokenizer.asked == []
@@ -50,15 +50,15 @@ def test_a_damaged_file_is_made_again(tmp_path, damage):
     np.savez(path, keys=np.zeros(16, np.uint8)) if damage is None else path.write_bytes(damage)
     for asked in (["a"], []):
         tokenizer = Counting()
-        with token_cache.shared(tokenizer, path) as reading:
+        with token_cache.shared_tokenizer(tokenizer, path) as reading:
             assert reading(["a"], add_special_tokens=False) == {"input_ids": [[97]]}
         assert tokenizer.asked == asked
 
 
 def test_a_failure_leaves_no_lock_behind(tmp_path):
     path = tmp_path / "tokens.npz"
-    with pytest.raises(RuntimeError), token_cache.shared(Counting(), path):
+    with pytest.raises(RuntimeError), token_cache.shared_tokenizer(Counting(), path):
         raise RuntimeError
-    with token_cache.shared(Counting(), path) as reading:
+    with token_cache.shared_tokenizer(Counting(), path) as reading:
         reading(["a"], add_special_tokens=False)
     assert path.exists()

@@ -12,7 +12,7 @@ from mcqa.config.schema import SetConfig, Splits
 from mcqa.data import facts, tokens
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
-from mcqa.data.splits import limited
+from mcqa.data.splits import subsample
 from mcqa.evaluation import lm_eval_files
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.scoring.scorer import score
@@ -47,7 +47,7 @@ def measured(request) -> lm_eval_files.Measurement:
 @pytest.fixture(scope="module")
 def rows(measured) -> list[Prediction]:
     questions = [
-        *limited(facts.questions("test"), 0, 10),
+        *subsample(facts.questions("test"), 0, 10),
         Question("é", "Wie heißt die größte Stadt?", ("Zürich", "Genève"), 0, "Ein Text.", "Geografie"),
     ]
     prompt, tokenizer = measured.config.prompt, measured.tokenizer

@@ -12,8 +12,8 @@ from mcqa.config.metric_names import NEEDS
 from mcqa.data.question import Question
 from mcqa.evaluation.metrics import SCORES, by_subject, chance, clusters, metrics, right, scores
 from mcqa.evaluation.predictions import Order, Prediction, best
-from mcqa.evaluation.statistics import bootstrap, clustered, smallest_difference, wilson
-from mcqa.evaluation.statistics.clusters import codes, design_effect
+from mcqa.evaluation.statistics import bootstrap, clustered, minimum_detectable_difference, wilson
+from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect
 
 NAN = math.nan
 
@@ -158,7 +158,7 @@ def with_interval(*names):
 
 
 PLAIN = with_interval("acc", "acc_norm", "acc_bytes", "acc_tokens") | {
-    "n", "ties", "nan", "truncated", "loss", "smallest_difference", "ece", "brier", "nll", "aurc",
+    "n", "ties", "nan", "truncated", "loss", "minimum_detectable_difference", "ece", "brier", "nll", "aurc",
 }  # fmt: skip
 
 
@@ -245,16 +245,20 @@ def test_where_questions_go_together_the_interval_knows_it(cluster):
 
 
 def test_clusters_make_the_smallest_difference_larger():
-    effect = design_effect(np.asarray(CORRECT, float), codes(NAMES, 7))
+    effect = design_effect(np.asarray(CORRECT, float), cluster_ids(NAMES, 7))
     many, disagreement = TWINS * 40, 4 / 7 * 3 / 7
-    assert metrics(many, "none")["smallest_difference"] == smallest_difference(280, disagreement)
-    assert metrics(many, "auto")["smallest_difference"] > metrics(many, "none")["smallest_difference"]
-    assert metrics(TWINS, "auto")["smallest_difference"] == smallest_difference(7, disagreement, effect)
+    assert metrics(many, "none")["minimum_detectable_difference"] == minimum_detectable_difference(280, disagreement)
+    assert (
+        metrics(many, "auto")["minimum_detectable_difference"] > metrics(many, "none")["minimum_detectable_difference"]
+    )
+    assert metrics(TWINS, "auto")["minimum_detectable_difference"] == minimum_detectable_difference(
+        7, disagreement, effect
+    )
 
 
 def test_one_cluster_says_nothing_about_others():
     found = metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "subject")
-    assert (found["acc_ci_low"], found["acc_ci_high"], found["smallest_difference"]) == (0, 1, 1)
+    assert (found["acc_ci_low"], found["acc_ci_high"], found["minimum_detectable_difference"]) == (0, 1, 1)
     assert found["clusters"] == 1 and "acc_stderr_clustered" not in found
     assert all(math.isfinite(value) for value in found.values())
 

@@ -131,7 +131,7 @@ def test_a_saved_model_loads_in_one_process(folders, name):
     saved = replace(config.model, path=str(folders / name / "model"))
     tokenizer = loading.load_tokenizer(saved, [])
     loaded = loading.load_model(saved, config.peft, config.hardware, tokenizer, 0)
-    assert sharding.parameters(loaded) > 1e6
+    assert sharding.parameter_count(loaded) > 1e6
 
 
 @pytest.mark.parametrize("name", RESUMED)
@@ -159,7 +159,7 @@ def test_the_first_process_alone_writes(folders):
 
 def test_one_process_alone_parts_nothing_to_measure():
     machine = configured(["hardware.strategy=zero3"])[0].hardware
-    assert not processes.to_start(sharding.while_measuring(machine))
+    assert not processes.must_start_processes(sharding.for_evaluation(machine))
 
 
 def test_a_run_in_one_process_does_not_import_deepspeed(folders):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.runs import files
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.runs.trial import Trial
 
 
@@ -18,9 +18,9 @@ def box(tmp_path: Path) -> Mailbox:
     return Mailbox(tmp_path)
 
 
-def entry(**changes: object) -> Entry:
+def entry(**changes: object) -> Submission:
     known = {"attempt": 0, "token": "t0", "job": None, "backend": "local", "host": "h", "slot": 1, "submitted": 5.0}
-    return Entry(**{**known, **changes})  # type: ignore[arg-type]
+    return Submission(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def points(box: Mailbox, since: int = 0) -> list[tuple[int, float]]:

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.config.errors import ConfigError, ProcessError
-from mcqa.models import hardware
+from mcqa.models import devices
 from mcqa.runs import launch, processes
-from mcqa.runs.failures import Failure, reported
+from mcqa.runs.failures import Failure, failure_message
 from tests.runs import two_failing
 from tests.small_runs import configured
 
@@ -54,23 +54,23 @@ def machine(*overrides):
 
 
 def test_what_torchrun_set_is_taken_before_slurm():
-    assert processes.environment(SUBMITIT | TORCHRUN)["RANK"] == "1"
-    assert processes.environment(SUBMITIT | TORCHRUN)["MASTER_ADDR"] == "here"
+    assert processes.launcher_variables(SUBMITIT | TORCHRUN)["RANK"] == "1"
+    assert processes.launcher_variables(SUBMITIT | TORCHRUN)["MASTER_ADDR"] == "here"
 
 
 def test_without_a_launcher_there_is_no_environment():
-    assert processes.environment({}) is None
-    assert processes.environment({"MASTER_ADDR": "here", "MASTER_PORT": "1"}) is None
+    assert processes.launcher_variables({}) is None
+    assert processes.launcher_variables({"MASTER_ADDR": "here", "MASTER_PORT": "1"}) is None
 
 
 @given(st.sets(st.sampled_from(sorted(TORCHRUN)), max_size=4))
 def test_a_partly_set_environment_is_refused_with_what_is_missing(names):
     variables = {name: TORCHRUN[name] for name in names}
     if not names & {"RANK", "LOCAL_RANK", "WORLD_SIZE"}:
-        assert processes.environment(variables) is None
+        assert processes.launcher_variables(variables) is None
         return
     with pytest.raises(ConfigError) as caught:
-        processes.environment(variables)
+        processes.launcher_variables(variables)
     missing = str(caught.value).partition(" set in the environment and ")[2].partition(" not, so")[0]
     assert set(missing.split(", ")) == set(TORCHRUN) - names
 
@@ -78,14 +78,14 @@ def test_a_partly_set_environment_is_refused_with_what_is_missing(names):
 def test_a_task_of_a_submitit_job_is_a_rank(monkeypatch):
     for name, value in SUBMITIT.items():
         monkeypatch.setenv(name, value)
-    found = processes.environment(os.environ)
+    found = processes.launcher_variables(os.environ)
     assert [found[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE")] == ["1", "1", "2"]
     monkeypatch.setenv("SUBMITIT_LOCAL_NTASKS", "1")
-    assert processes.environment(os.environ) is None
+    assert processes.launcher_variables(os.environ) is None
 
 
 def test_a_task_of_a_step_that_srun_began_is_a_rank():
-    found = processes.environment(
+    found = processes.launcher_variables(
         STEP | {"SLURM_STEP_NODELIST": "n[07-08],m3", "SLURM_PROCID": "4", "SLURM_STEP_NUM_TASKS": "6"}
     )
     assert [found[name] for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")] == ["4", "1", "6", "n07"]
@@ -94,13 +94,13 @@ def test_a_task_of_a_step_that_srun_began_is_a_rank():
 
 def test_an_address_that_the_user_gave_is_taken_before_the_first_node_of_the_step():
     given = {"MASTER_ADDR": "n07-ib", "MASTER_PORT": "1234"}
-    assert given.items() <= processes.environment(STEP | given).items()
-    assert processes.environment(STEP | TORCHRUN) == STEP | TORCHRUN
+    assert given.items() <= processes.launcher_variables(STEP | given).items()
+    assert processes.launcher_variables(STEP | TORCHRUN) == STEP | TORCHRUN
 
 
 def test_all_tasks_of_a_step_find_the_same_port_and_other_steps_another():
     def port(**changes):
-        return int(processes.environment(STEP | changes)["MASTER_PORT"])
+        return int(processes.launcher_variables(STEP | changes)["MASTER_PORT"])
 
     found = {port(), port(SLURM_STEP_ID="1"), port(SLURM_JOB_ID="18")}
     assert len(found) == 3 and all(20000 <= one <= 60000 for one in found)
@@ -110,39 +110,41 @@ def test_all_tasks_of_a_step_find_the_same_port_and_other_steps_another():
 @pytest.mark.parametrize("tasks", [{}, {"SLURM_STEP_NUM_TASKS": "1"}])
 def test_a_script_or_a_shell_of_a_job_of_several_tasks_is_one_process(tasks):
     job = {name: value for name, value in STEP.items() if name != "SLURM_STEP_NUM_TASKS"}
-    assert processes.environment(job | tasks) is None
+    assert processes.launcher_variables(job | tasks) is None
 
 
 @pytest.mark.parametrize("lost", ["SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID"])
 def test_a_partly_set_step_is_refused_with_what_is_missing(lost):
     with pytest.raises(ConfigError, match=f"one of several tasks of SLURM and {lost} not set, so"):
-        processes.environment({name: value for name, value in STEP.items() if name != lost})
+        processes.launcher_variables({name: value for name, value in STEP.items() if name != lost})
 
 
 def test_a_task_that_sees_only_its_own_gpu_is_not_taken_for_a_machine_with_too_few(monkeypatch):
     for name, value in {"is_available": True, "device_count": 1, "is_bf16_supported": True}.items():
         monkeypatch.setattr(f"torch.cuda.{name}", lambda value=value: value)
     with pytest.raises(ConfigError, match="hardware.devices=2: torch sees 1 here"):
-        hardware.check(machine("hardware=gpus"))
+        devices.check(machine("hardware=gpus"))
     for name, value in STEP.items():
         monkeypatch.setenv(name, value)
-    hardware.check(machine("hardware=gpus"))
+    devices.check(machine("hardware=gpus"))
 
 
 def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_parts(monkeypatch):
-    assert not processes.to_start(machine())
-    assert processes.to_start(machine("hardware=cpu_processes"))
-    assert processes.to_start(machine("hardware.strategy=zero2"))
+    assert not processes.must_start_processes(machine())
+    assert processes.must_start_processes(machine("hardware=cpu_processes"))
+    assert processes.must_start_processes(machine("hardware.strategy=zero2"))
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert not processes.to_start(machine("hardware=cpu_processes"))
+    assert not processes.must_start_processes(machine("hardware=cpu_processes"))
     with pytest.raises(ConfigError, match="a run of 3 processes, but 2 were started"):
-        processes.to_start(machine("hardware=cpu_processes", "hardware.devices=3", "optimizer.batch_size=6"))
+        processes.must_start_processes(
+            machine("hardware=cpu_processes", "hardware.devices=3", "optimizer.batch_size=6")
+        )
 
 
 def test_several_nodes_need_slurm_or_torchrun():
     with pytest.raises(ConfigError, match="hydra/launcher=slurm, with nodes=2 and tasks_per_node=4"):
-        processes.to_start(machine("hardware=nodes"))
+        processes.must_start_processes(machine("hardware=nodes"))
 
 
 # --- whose error it was -----------------------------------------------------------------------------------------------
@@ -157,15 +159,15 @@ HOSTS = ["host0", "host1", "host2"]
 
 def test_the_first_failure_with_a_cause_of_its_own_is_told():
     told = [failure(0, 1.0, of_another=True), failure(1, 3.0, text="later"), failure(2, 2.0, text="first")]
-    assert reported(told, HOSTS, 60) == "rank 2 of 3 on host2 failed:\nfirst"
+    assert failure_message(told, HOSTS, 60) == "rank 2 of 3 on host2 failed:\nfirst"
 
 
 def test_what_all_found_alike_is_told_without_a_rank():
-    assert reported([failure(rank, rank, text="no such file") for rank in range(3)], HOSTS, 60) == "no such file"
+    assert failure_message([failure(rank, rank, text="no such file") for rank in range(3)], HOSTS, 60) == "no such file"
 
 
 def test_where_the_others_only_waited_the_missing_ones_are_named():
-    text = reported([failure(0, 5.0, True, "Traceback\nTimed out"), failure(2, 5.0, True)], HOSTS, 60)
+    text = failure_message([failure(0, 5.0, True, "Traceback\nTimed out"), failure(2, 5.0, True)], HOSTS, 60)
     assert text.startswith("rank 1 on host1 did not arrive where the others waited")
     assert text.endswith("Timed out")
 

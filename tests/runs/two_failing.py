@@ -10,7 +10,7 @@ from typing import Any
 from mcqa.config.errors import DataError, McqaError
 from mcqa.config.schema import Config
 from mcqa.runs import launch, processes
-from mcqa.runs.failures import together
+from mcqa.runs.failures import raise_first_failure
 from tests.small_runs import configured
 
 
@@ -20,10 +20,10 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
     if what == "never comes" and number:
         time.sleep(60)
     processes.join(config.hardware)
-    with together(config.hardware):
+    with raise_first_failure(config.hardware):
         if number or what == "all raise":
             fail(what)
-        processes.heard(0)
+        processes.broadcast(0)
         if what == "waits":
             (folder / f"waiting{number}").touch()
             time.sleep(60)

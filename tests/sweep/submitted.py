@@ -9,7 +9,7 @@ import yaml
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext
 
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 
 HYDRA: dict[str, Any] = {
     "mode": "MULTIRUN",
@@ -35,7 +35,7 @@ def trial_folder(
     return folder
 
 
-def never_named(folder: Path) -> Entry:
+def never_named(folder: Path) -> Submission:
     """As when the controller dies between the start of a job and writing down which it is."""
     entries = json.loads((folder / "job.json").read_text())
     (folder / "job.json").write_text(json.dumps([{**entry, "job": None} for entry in entries]))

@@ -10,7 +10,7 @@ from mcqa.config.command import hydra_command
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config
 from mcqa.runs.files import write_yaml
-from mcqa.sweep.adapter import Hooks
+from mcqa.sweep.adapter import RunHooks
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def changed(tree, **groups):
 
 
 def hooks():
-    return Hooks("config", Config)
+    return RunHooks("config", Config)
 
 
 def space(*names):

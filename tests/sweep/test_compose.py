@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from mcqa.sweep.compose import Composer, plain
+from mcqa.sweep.compose import Composer, app_config
 
 ARGUMENTS = ["+study=wide", "seed=3"]
 FILES = {
@@ -46,7 +46,7 @@ def by_hydra(composer, loader, overrides):
 
 
 def shown(config):
-    return OmegaConf.to_yaml(config), plain(config)
+    return OmegaConf.to_yaml(config), app_config(config)
 
 
 @pytest.mark.parametrize(

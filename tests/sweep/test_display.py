@@ -10,17 +10,17 @@ from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import (
     Asked,
     Ended,
-    Known,
     Limits,
     Outcome,
+    RecoveredTrial,
     Refused,
     Reported,
     Submitted,
     Tick,
     Vanished,
 )
-from mcqa.sweep.controller.trial_state import Trial
-from mcqa.sweep.display import Live, best, duration, shown
+from mcqa.sweep.controller.trial_state import TrialState
+from mcqa.sweep.display import LiveDisplay, best, duration, shown
 
 
 class Study:
@@ -30,7 +30,7 @@ class Study:
         self.text = io.StringIO()
         console = Console(file=self.text, force_terminal=terminal, width=120)
         self.controller = Controller(Limits(n_trials, n_jobs, None, 2, None), known, 0.0)
-        self.live = Live(console, self.controller, maximize, tmp_path / "core", **live)
+        self.live = LiveDisplay(console, self.controller, maximize, tmp_path / "core", **live)
         self.now = 0.0
         self.controller.start(0.0)
 
@@ -117,7 +117,7 @@ def test_a_job_of_a_product_is_called_one(tmp_path):
 
 
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
-    known = [Known(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
+    known = [RecoveredTrial(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)
     study.after(5)
     assert study.lines == []
@@ -130,7 +130,7 @@ def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken
 
 
 def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
-    study = Study(tmp_path, known=[Known(n, None, 1, f"job{n}") for n in range(2)])
+    study = Study(tmp_path, known=[RecoveredTrial(n, None, 1, f"job{n}") for n in range(2)])
     study.after(5, ended(0))
     assert study.live.summary().endswith("best 0.5 (trial 0)")
     study.after(55, ended(1))
@@ -149,10 +149,10 @@ def test_the_best_is_that_of_the_direction_and_none_of_several_objectives(tmp_pa
 
 def test_pruned_and_failed_trials_are_never_the_best():
     trials = [
-        Trial(0, "pruned", 0, 0, 0.0, outcome=Outcome("pruned", (0.9,), None)),
-        Trial(1, "failed", 0, 0, 0.0, outcome=Outcome("failed", None, "no")),
-        Trial(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
-        Trial(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
+        TrialState(0, "pruned", 0, 0, 0.0, outcome=Outcome("pruned", (0.9,), None)),
+        TrialState(1, "failed", 0, 0, 0.0, outcome=Outcome("failed", None, "no")),
+        TrialState(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
+        TrialState(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
     ]
     found = best(trials, maximize=True)
     assert found is not None and found.number == 2
@@ -190,7 +190,7 @@ def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
 
 def a_trial(number, state):
     outcome = None if state == "running" else Outcome(state, None, None)
-    return Trial(number, state, 0, 0, 0.0, outcome=outcome)
+    return TrialState(number, state, 0, 0, 0.0, outcome=outcome)
 
 
 @pytest.mark.parametrize("running", [0, 3, 12, 40])

@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import COMPLETE, LEFT_RUNNING, Known, Limits, Outcome
-from mcqa.sweep.display import Live
+from mcqa.sweep.controller.events import COMPLETE, LEFT_RUNNING, Limits, Outcome, RecoveredTrial
+from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.loop import Loop
-from mcqa.sweep.recovery import found
-from mcqa.sweep.trial_source import Plan
+from mcqa.sweep.recovery import recover
+from mcqa.sweep.trial_source import JobList
 
 Deed = Callable[[Mailbox, int], str]
 """What a job has done when it is looked at, given its mailbox and its attempt: `running` or `over` after that."""
@@ -69,7 +69,7 @@ class Jobs:
             raise SubmissionError(self.refuses)
         box, job = Mailbox(folder), f"{number}.{attempt}"
         box.forget_preemption()
-        box.add_job(Entry(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
+        box.add_job(Submission(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
         self.submitted.append((number, attempt, slot))
         self.boxes[job] = box, attempt
         self.most = max(self.most, sum(not one.is_over() for one, _ in self.boxes.values()))
@@ -94,7 +94,7 @@ class Jobs:
     def close(self): ...
 
 
-class Studied(Plan):
+class Studied(JobList):
     """A plan that remembers what it was told, and gives up what reports less than it wants."""
 
     def __init__(self, count: int, known=(), wants: float = 0.0) -> None:
@@ -127,7 +127,7 @@ def loop(folder, study, jobs, known=(), compose=None, observers=(), objectives=0
         return target
 
     console = Console(file=(folder / "said.txt").open("a"), width=300)
-    live = Live(console, controller, True, folder)
+    live = LiveDisplay(console, controller, True, folder)
     return Loop(controller, study, jobs, compose or written, folder, live, observers, objectives)
 
 
@@ -209,7 +209,7 @@ def another_trial(folder, number):
     box.folder.mkdir(parents=True)
     (box.folder / "config.yaml").write_text("x: 77")
     (box.folder / "overrides.yaml").write_text("[x=77]")
-    box.add_job(Entry(0, "token", "old", "fake", "here", 0, time.time()))
+    box.add_job(Submission(0, "token", "old", "fake", "here", 0, time.time()))
     return box
 
 
@@ -248,7 +248,7 @@ def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_
     study, jobs = Studied(4), Jobs()
     jobs.refuses = "sbatch: error: invalid partition"
     assert loop(tmp_path, study, jobs).run(0.0) == jobs.refuses
-    assert study.told == [] and study.known() == [Known(0, None, 0, None), Known(1, None, 0, None)]
+    assert study.told == [] and study.known() == [RecoveredTrial(0, None, 0, None), RecoveredTrial(1, None, 0, None)]
 
 
 class Away(Jobs):
@@ -263,7 +263,7 @@ class Away(Jobs):
     def submit(self, folder, attempt, slot):
         self.tried += 1
         if self.tried - 1 in self.away:
-            Mailbox(folder).add_job(Entry(attempt, f"token-{attempt}", None, self.name, "here", slot, time.time()))
+            Mailbox(folder).add_job(Submission(attempt, f"token-{attempt}", None, self.name, "here", slot, time.time()))
             raise SubmissionError("slurmctld is restarting")
         return super().submit(folder, attempt, slot)
 
@@ -305,8 +305,8 @@ def test_a_trial_that_was_refused_to_the_end_is_submitted_by_the_next_start(tmp_
     assert loop(tmp_path, study, jobs, n_trials=1).run(0.0) == "slurmctld is restarting"
     entries = Mailbox(tmp_path / "trials" / "0").jobs()
     assert [entry.end for entry in entries] == ["refused"]
-    known = [found(tmp_path, 0, None)]
-    assert known == [Known(0, None, 1, None)]
+    known = [recover(tmp_path, 0, None)]
+    assert known == [RecoveredTrial(0, None, 1, None)]
     assert loop(tmp_path, Studied(1, known), jobs, known, n_trials=1).run(0.0) == COMPLETE
 
 
@@ -460,10 +460,10 @@ def left_behind(folder, number, status=None, **more):
     target = folder / "trials" / str(number)
     target.mkdir(parents=True)
     (target / "config.yaml").write_text("as it was")
-    Mailbox(target).add_job(Entry(0, f"token-{number}", f"{number}.0", "fake", "here", number, 0.0))
+    Mailbox(target).add_job(Submission(0, f"token-{number}", f"{number}.0", "fake", "here", number, 0.0))
     if status:
         Mailbox(target).write_result({"status": status, "value": None, **more})
-    return Known(number, None, 1, f"{number}.0")
+    return RecoveredTrial(number, None, 1, f"{number}.0")
 
 
 def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(tmp_path):
@@ -472,7 +472,7 @@ def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(t
         left_behind(tmp_path, 1),  # still runs, and then completes
         left_behind(tmp_path, 2),  # died meanwhile
         left_behind(tmp_path, 3, "preempted"),
-        Known(4, None, 0, None),  # asked for, and never submitted
+        RecoveredTrial(4, None, 0, None),  # asked for, and never submitted
     ]
     looks = []
 
@@ -502,7 +502,7 @@ def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path, 
     deaths, told = [], []
     for stops in (1, 2, 1, 1):
         entries = Mailbox(tmp_path / "trials" / "0").jobs()
-        known = [found(tmp_path, 0, None)] if entries else []
+        known = [recover(tmp_path, 0, None)] if entries else []
         deaths.append(known[0].vanished if known else 0)
         alive, last = interrupting(*[1] * stops), max(0, len(entries) - 1)
 

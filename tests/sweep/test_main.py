@@ -78,7 +78,7 @@ def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_ever
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
     answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
     monkeypatch.setattr("mcqa.sweep.dry_run.check", lambda *_: answers.pop(0))
-    monkeypatch.setattr("mcqa.sweep.start.PATIENCE_S", 5.0)
+    monkeypatch.setattr("mcqa.sweep.start.TIMEOUT_S", 5.0)
     with pytest.raises(ConfigError, match="no node answers"):
         app(value_of_x, *arguments)
     app(value_of_x, *arguments)

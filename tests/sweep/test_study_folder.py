@@ -11,7 +11,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.study_folder import check_same, interpolations, only_controller, set_aside, write_description
 
 STUDY = {
@@ -170,7 +170,7 @@ def test_the_folder_of_a_trial_stays_and_that_of_another_makes_way_with_all_it_h
 
 
 def test_a_folder_in_which_another_trials_job_may_still_write_is_refused_with_the_job(trial_folder):
-    Mailbox(trial_folder).add_job(Entry(0, "token", "4711", "slurm", "login1", 0, 0.0))
+    Mailbox(trial_folder).add_job(Submission(0, "token", "4711", "slurm", "login1", 0, 0.0))
     with pytest.raises(ConfigError, match="slurm 4711 on login1"):
         set_aside(trial_folder, ["x=0.7"])
     assert trial_folder.exists()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcqa.sweep.controller import events
 from mcqa.sweep.controller.backoff import FIRST_S, LONGEST_S, MOST
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import Known, Limits, Outcome
+from mcqa.sweep.controller.events import Limits, Outcome, RecoveredTrial
 from tests.sweep.controller.timelines import OUTCOMES, shown
 
 
@@ -78,7 +78,7 @@ class World:
 
     def known(self, trial):
         job = f"job {trial}/{self.noted[trial].attempt}" if trial in self.noted else None
-        return Known(trial, self.study[trial], self.attempts[trial], job, self.deaths[trial])
+        return RecoveredTrial(trial, self.study[trial], self.attempts[trial], job, self.deaths[trial])
 
     def gone(self, job):
         job.given_up = True
@@ -91,7 +91,7 @@ class World:
                 self.life.running.add(trial)
             case events.Exhausted():
                 self.life.asks -= 1
-            case events.Preempted(trial, attempt) | events.Vanished(trial, attempt):
+            case events.JobPreempted(trial, attempt) | events.Vanished(trial, attempt):
                 self.lose(event, trial, attempt)
         self.log.append(f"{self.now:.0f} {event}")
         self.hold(event)
@@ -110,7 +110,7 @@ class World:
                 self.life.held_until = self.life.controller.elapsed + FIRST_S
             case events.Submitted(trial, attempt) if (trial, attempt) in submitted:
                 self.life.accepts, self.life.held_until = True, 0.0
-            case events.Ended() | events.Vanished() | events.Preempted():
+            case events.Ended() | events.Vanished() | events.JobPreempted():
                 self.life.held_until = 0.0
 
     def lose(self, event, trial, attempt):
@@ -120,7 +120,7 @@ class World:
             self.life.deaths.setdefault(trial, set()).add(attempt)
         if any(attempt == now.attempt for now in self.life.controller.trials if now.number == trial):
             self.life.running.discard(trial)  # until it is submitted again
-            self.life.preemptions[trial] += isinstance(event, events.Preempted)
+            self.life.preemptions[trial] += isinstance(event, events.JobPreempted)
 
     def carry_out(self, actions):
         for action in actions:
@@ -221,7 +221,7 @@ class World:
             self.inbox.append(events.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
         elif how == "preempted" and not job.given_up:
             job.given_up = True
-            self.inbox.append(events.Preempted(job.trial, job.attempt))
+            self.inbox.append(events.JobPreempted(job.trial, job.attempt))
         elif not job.given_up:
             self.gone(job)
 
@@ -270,7 +270,7 @@ class World:
             if self.life.finishes[0] in (
                 events.COMPLETE,
                 events.EXHAUSTED,
-                events.ALIKE,
+                events.IDENTICAL_FAILURES,
                 events.FAILURES,
                 events.TIMEOUT,
             ):
@@ -325,6 +325,6 @@ def test_in_an_unkind_world_no_trial_is_lost_or_told_twice_and_every_study_ends(
     failed = sum(outcome.status == "failed" for outcome in world.study.values())
     assert reason != events.COMPLETE or len(world.study) == limits.n_trials
     assert reason != events.EXHAUSTED or len(world.study) == space
-    assert reason != events.ALIKE or world.all_fail_alike()
+    assert reason != events.IDENTICAL_FAILURES or world.all_fail_alike()
     assert reason != events.FAILURES or failed > limits.max_failures
     assert reason != events.TIMEOUT or limits.timeout_s is not None

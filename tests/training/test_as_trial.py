@@ -18,7 +18,7 @@ from mcqa.runs import repeat
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Pruned, Trial
-from mcqa.training.as_trial import Reports, base_predictions
+from mcqa.training.as_trial import TrialReporter, base_predictions
 from tests.small_runs import configured, smaller
 
 ADAPTERS = ("adapter_model.safetensors", "model.safetensors", "optimizer.pt")
@@ -36,7 +36,7 @@ def trial_in(folder):
 
 def test_the_metric_that_steers_is_reported_at_the_points_and_nowhere_else(tmp_path):
     trial = trial_in(tmp_path)
-    reports = Reports(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
+    reports = TrialReporter(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
     for update in (1, 2, 3, 4):
         reports.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
     told = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
@@ -45,7 +45,7 @@ def test_the_metric_that_steers_is_reported_at_the_points_and_nowhere_else(tmp_p
 
 def test_a_training_ends_between_two_updates_once_the_study_has_seen_enough(tmp_path):
     trial = trial_in(tmp_path)
-    reports = Reports(trial, "dev/acc", {}, seen=lambda update: update)
+    reports = TrialReporter(trial, "dev/acc", {}, seen=lambda update: update)
     reports.on_step_end(None, None, None)
     Mailbox(trial.folder).ask_to_prune()
     with pytest.raises(Pruned):
@@ -249,7 +249,7 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
     outputs = f"outputs={study.parents[1]}"
     for reference in (str(folder), mlflow_id):
         overrides = [f"from_run={reference}", outputs, "seed=7"]
-        again = repeat.repeated(compose("config", overrides), overrides)
+        again = repeat.repeated_config(compose("config", overrides), overrides)
         assert again == stored | {"seed": 7, "from_run": reference}
     run_door(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()

@@ -113,8 +113,8 @@ def failing(times, number):
 
 
 def test_a_stalled_file_system_is_waited_for_and_other_errors_are_not():
-    assert files.patiently(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
+    assert files.retry_stalled_io(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
     with pytest.raises(OSError, match="away"):
-        files.patiently(failing(3, errno.EIO), waits_s=(0, 0))
+        files.retry_stalled_io(failing(3, errno.EIO), waits_s=(0, 0))
     with pytest.raises(OSError, match="away"):
-        files.patiently(failing(1, errno.ENOSPC), waits_s=(0, 0))
+        files.retry_stalled_io(failing(1, errno.ENOSPC), waits_s=(0, 0))

@@ -291,7 +291,7 @@ def test_an_error_that_is_none_of_the_disk_s_is_told_as_it_is(small, tmp_path, m
 def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
-    saves = resume.Saves(60)
+    saves = resume.CheckpointSchedule(60)
     assert not saves.due()
     now[0] = 60
     assert saves.due()
@@ -299,7 +299,7 @@ def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(
     assert not saves.due()
     now[0] = 190
     assert saves.due()
-    assert not resume.Saves(None).due()
+    assert not resume.CheckpointSchedule(None).due()
 
 
 def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):

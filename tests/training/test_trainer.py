@@ -16,7 +16,7 @@ from mcqa.models import loading
 from mcqa.models.adapters import adapter_config
 from mcqa.training import arguments, trainer
 from mcqa.training.arguments import sft_config
-from mcqa.training.callbacks import Reporting
+from mcqa.training.callbacks import MetricsLogger
 from mcqa.training.updates import evaluation_points, questions_seen, total_updates
 from tests.small_runs import configured
 
@@ -224,7 +224,7 @@ class StopAt(trainer.TrainerCallback):
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 def test_a_loss_or_gradient_that_is_not_a_number_stops_the_training_with_the_usual_causes(name):
-    reporting = Reporting([], SimpleNamespace(questions=0, tokens=0, places=0))
+    reporting = MetricsLogger([], SimpleNamespace(questions=0, tokens=0, places=0))
     logs = {"loss": 1.0, "grad_norm": 1.0, "learning_rate": 0.5} | {name: math.nan}
     with pytest.raises(TrainingError, match=r"is nan after 7 updates.*learning_rate too high"):
         reporting.on_log(None, SimpleNamespace(global_step=7), None, logs)

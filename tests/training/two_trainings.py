@@ -38,7 +38,7 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
             resumed = folder / f"{name} resumed"
             if processes.is_first():
                 _as_stopped_half_way(folder / name, resumed)
-            processes.heard(0)
+            processes.broadcast(0)
             _train(resumed)
     for name in MEASURED:
         _measure(folder / name)

@@ -63,7 +63,7 @@ def details(values: Mapping[str, float], split: str) -> Iterator[str]:
         yield few_clusters(count, "evaluation.cluster") or (
             f"The interval knows that the questions come in {count} groups that go together."
         )
-    smallest = of("smallest_difference")
+    smallest = of("minimum_detectable_difference")
     yield (
         f"The questions could show a difference from {100 * smallest:.1f} points."
         if smallest < 1

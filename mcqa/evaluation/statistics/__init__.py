@@ -4,7 +4,7 @@ from mcqa.evaluation.statistics.best_of_many import against_best
 from mcqa.evaluation.statistics.clusters import ALPHA, CONFIDENCE
 from mcqa.evaluation.statistics.intervals import Clustered, clustered, standard_error, wilson
 from mcqa.evaluation.statistics.multiplicity import groups, holm
-from mcqa.evaluation.statistics.paired import Paired, mcnemar, smallest_difference
+from mcqa.evaluation.statistics.paired import Paired, mcnemar, minimum_detectable_difference
 from mcqa.evaluation.statistics.pooling import Pooled, pooled, pooled_accuracy
 from mcqa.evaluation.statistics.resampling import Bootstrapped, bootstrap, paired_bootstrap
 
@@ -21,10 +21,10 @@ __all__ = [
     "groups",
     "holm",
     "mcnemar",
+    "minimum_detectable_difference",
     "paired_bootstrap",
     "pooled",
     "pooled_accuracy",
-    "smallest_difference",
     "standard_error",
     "wilson",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Values, codes
+from mcqa.evaluation.statistics.clusters import Values, cluster_ids
 
 FLIPS = 5000
 
@@ -40,7 +40,7 @@ def against_best(
     """
     if len({len(one) for one in right}) != 1:
         raise ValueError(f"answers to the same questions are needed, not to {[len(one) for one in right]}")
-    of = codes(clusters, len(right[0]))
+    of = cluster_ids(clusters, len(right[0]))
     sums = np.array([np.bincount(of, one) for one in right], float)
     scale = _scale(sums)
     found = abs(sums[best].sum() - sums.sum(1)) / scale[best]

@@ -19,7 +19,7 @@ Values = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
 
-def codes(clusters: Sequence[str] | None, questions: int) -> Codes:
+def cluster_ids(clusters: Sequence[str] | None, questions: int) -> Codes:
     """The cluster of each question, numbered from 0. An empty name is a question alone, None says that all are alone.
 
     Raises:
@@ -46,7 +46,7 @@ def variance(values: Values, of: Codes) -> float:
     return float((sums**2 / (1 - sizes / questions)).sum()) / questions**2 if len(sizes) > 1 else np.nan
 
 
-def freedom(of: Codes) -> float:
+def degrees_of_freedom(of: Codes) -> float:
     """Degrees of freedom of that variance (Bell & McCaffrey 2002), as of independent questions; 0 for one cluster.
 
     G - 1 with clusters of equal size, and fewer where a few large clusters hold most of the questions.

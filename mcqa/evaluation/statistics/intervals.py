@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import codes, design_effect, freedom, quantile, variance
+from mcqa.evaluation.statistics.clusters import cluster_ids, degrees_of_freedom, design_effect, quantile, variance
 
 
 def standard_error(right: int, n: int) -> float:
@@ -51,10 +51,10 @@ class Clustered:
 
 def clustered(correct: Sequence[bool], clusters: Sequence[str]) -> Clustered:
     """Raises ValueError without questions and unless there is one name for each; an empty name is a question alone."""
-    values, of = np.asarray(correct, float), codes(clusters, len(correct))
+    values, of = np.asarray(correct, float), cluster_ids(clusters, len(correct))
     found = int(of.max()) + 1
     if found == 1:
         return Clustered(math.nan, 0.0, 1.0, found, math.nan)
     effect = design_effect(values, of)
-    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), quantile(freedom(of)))
+    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), quantile(degrees_of_freedom(of)))
     return Clustered(math.sqrt(variance(values, of)), low, high, found, effect)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Codes, Values, codes, freedom, quantile, two_sided, variance
+from mcqa.evaluation.statistics.clusters import (
+    Codes,
+    Values,
+    cluster_ids,
+    degrees_of_freedom,
+    quantile,
+    two_sided,
+    variance,
+)
 
 POWER = 0.8
 
@@ -54,17 +62,19 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[st
 
 
 def _interval(differences: Values, clusters: Sequence[str] | None) -> tuple[float, float, float | None]:
-    of = codes(clusters, len(differences))
+    of = cluster_ids(clusters, len(differences))
     if clusters is None:
         padded, _ = with_flips(differences, of)
-        return *around(float(padded.mean()), math.sqrt(padded.var() / len(padded)), quantile()), None
+        return *clipped_interval(float(padded.mean()), math.sqrt(padded.var() / len(padded)), quantile()), None
     if of.max() == 0:
         return -1.0, 1.0, 1.0
     centre, error = smoothed(differences, of)
-    return *around(centre, error, quantile(freedom(of))), two_sided(centre, error, freedom(of))
+    return *clipped_interval(centre, error, quantile(degrees_of_freedom(of))), two_sided(
+        centre, error, degrees_of_freedom(of)
+    )
 
 
-def around(centre: float, error: float, reach: float) -> tuple[float, float]:
+def clipped_interval(centre: float, error: float, reach: float) -> tuple[float, float]:
     """The interval of a difference, which lies between -1 and 1."""
     return max(-1.0, centre - reach * error), min(1.0, centre + reach * error)
 
@@ -97,7 +107,7 @@ def _flip_size(differences: Values, of: Codes) -> int:
     return round(min(max((together + EXPECTED_FLIPS * whole) / (alone + EXPECTED_FLIPS), 1.0), whole))
 
 
-def smallest_difference(n: int, disagreement: float, design_effect: float = 1.0) -> float:
+def minimum_detectable_difference(n: int, disagreement: float, design_effect: float = 1.0) -> float:
     """The difference in accuracy that McNemar's test at 5 % (two-sided) finds with a power of 80 %.
 
     disagreement is the share of the n questions that only one of two models answers right. Connor's (1987) formula

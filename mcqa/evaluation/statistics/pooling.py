@@ -14,9 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Codes, Values, codes, freedom, quantile, two_sided, variance
+from mcqa.evaluation.statistics.clusters import (
+    Codes,
+    Values,
+    cluster_ids,
+    degrees_of_freedom,
+    quantile,
+    two_sided,
+    variance,
+)
 from mcqa.evaluation.statistics.intervals import score_interval
-from mcqa.evaluation.statistics.paired import around, smoothed
+from mcqa.evaluation.statistics.paired import clipped_interval, smoothed
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def pooled(
     sides = _answers(before), _answers(after)
     if sides[0].shape[1] != sides[1].shape[1]:
         raise ValueError(f"{sides[0].shape[1]} questions before, but {sides[1].shape[1]} after")
-    differences, of = sides[1].mean(0) - sides[0].mean(0), codes(clusters, sides[0].shape[1])
+    differences, of = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
     difference, several = float(differences.mean()), [_seeds(side, of) for side in sides if len(side) > 1]
     if of.max() == 0:
         return Pooled(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0)
@@ -77,7 +85,7 @@ def pooled(
     error = math.sqrt(total)
     return Pooled(
         difference,
-        *around(centre, error, quantile(degrees)),
+        *clipped_interval(centre, error, quantile(degrees)),
         two_sided(centre, error, degrees),
         error,
         questions,
@@ -97,10 +105,10 @@ def pooled_accuracy(runs: Sequence[Sequence[bool]], clusters: Sequence[str] | No
         ValueError: there is no run, or the runs are not of the same questions.
     """
     answers = _answers(runs)
-    values, of = answers.mean(0), codes(clusters, answers.shape[1])
+    values, of = answers.mean(0), cluster_ids(clusters, answers.shape[1])
     if of.max() == 0:
         return 0.0, 1.0
-    alone = variance(values, codes(None, len(values)))
+    alone = variance(values, cluster_ids(None, len(values)))
     total, degrees = _total(max(variance(values, of), alone), [_seeds(answers, of)], of)
     share = float(values.mean())
     of_one = share * (1 - share) * len(of) / (len(of) - 1)  # variance of a single answer
@@ -112,8 +120,8 @@ def _total(questions: float, several: Sequence[_Seeds], of: Codes) -> tuple[floa
     """Variance of questions and seeds together, and its degrees of freedom."""
     runs = sum(seeds.runs for seeds in several)
     total = max(questions + sum(seeds.added for seeds in several), runs)
-    doubt = questions**2 / freedom(of) + sum(seeds.runs**2 / seeds.freedom for seeds in several)
-    return total, total**2 / doubt if total else freedom(of)
+    doubt = questions**2 / degrees_of_freedom(of) + sum(seeds.runs**2 / seeds.freedom for seeds in several)
+    return total, total**2 / doubt if total else degrees_of_freedom(of)
 
 
 def _answers(runs: Sequence[Sequence[bool]]) -> Values:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Values, codes, quantile
+from mcqa.evaluation.statistics.clusters import Values, cluster_ids, quantile
 
 AT_ONCE = 2**21  # weights in memory: 16 MiB
 
@@ -52,7 +52,7 @@ def paired_bootstrap(
 
 def _means(values: Values, clusters: Sequence[str] | None, resamples: int, seed: int) -> tuple[Values, int] | None:
     """The sorted means of the resamples and the number of clusters; None for one cluster."""
-    of = codes(clusters, len(values))
+    of = cluster_ids(clusters, len(values))
     kinds, counts = np.unique(np.stack([np.bincount(of, values), np.bincount(of)], 1), axis=0, return_counts=True)
     found = int(counts.sum())
     if found == 1:

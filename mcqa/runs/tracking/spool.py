@@ -24,7 +24,7 @@ from uuid import uuid4
 
 import psutil
 
-from mcqa.runs.files import patiently
+from mcqa.runs.files import retry_stalled_io
 
 Event = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Spool:
             OSError: it is not.
         """
         with self._lock:
-            patiently(self._write)
+            retry_stalled_io(self._write)
             with self.path.open("ab") as file:
                 os.fsync(file.fileno())
 

@@ -24,7 +24,7 @@ SEND_EVERY_S = 2.0
 PAUSE_S, LONGEST_PAUSE_S = 30.0, 600.0  # after a failure, doubled by each further one
 
 
-PATIENCE_S = 5.0  # longest that start and finish wait for an MLflow that does not answer
+TIMEOUT_S = 5.0  # longest that start and finish wait for an MLflow that does not answer
 
 
 def open_tracker(
@@ -130,7 +130,7 @@ class Tracker:
         while not done():
             self._thread.join(0.02)
             deadline = self._sender.deadline if self._sender else 0.0
-            if time.monotonic() > max(begin + PATIENCE_S, deadline):
+            if time.monotonic() > max(begin + TIMEOUT_S, deadline):
                 if self._sender and deadline:  # 0: not at it yet, while another run's spool is being sent
                     self._sender.warn_away(TimeoutError("no answer"))
                 return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 
 
 def send_run(config: "TrackingConfig", folder: Path, outputs: Path) -> bool:
@@ -40,7 +40,7 @@ def send_unsent(config: "TrackingConfig", outputs: Path) -> None:
         load_mlflow()
         worker = threading.Thread(target=_send_all, args=(config, folders, outputs), daemon=True)
         worker.start()
-        worker.join(PATIENCE_S)
+        worker.join(TIMEOUT_S)
 
 
 def _owes(config: "TrackingConfig", folder: Path) -> bool:

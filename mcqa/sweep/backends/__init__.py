@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mcqa.config.errors import ConfigError, McqaError
-from mcqa.runs.mailbox import Entry
+from mcqa.runs.mailbox import Submission
 from mcqa.sweep.backends.job import Job
 
 State = Literal["running", "over"]
@@ -52,7 +52,7 @@ class Backend(Protocol):
         """End it soon, with everything that it started. It leaves no result."""
         ...
 
-    def attach(self, folder: Path, entry: Entry) -> str | None:
+    def attach(self, folder: Path, entry: Submission) -> str | None:
         """Watch again what an earlier controller submitted: its job where that may still run, else None.
 
         Finds a job too whose id was never written down. What is left of a trial that ended is cleared away.
@@ -87,9 +87,9 @@ def for_launcher(
 
         return Slurm(make_job, launcher, launcher_of=launcher_of)
     if kind == "BasicLauncher":
-        from mcqa.sweep.backends.in_process import Debug
+        from mcqa.sweep.backends.in_process import InProcess
 
-        return Debug(make_job)
+        return InProcess(make_job)
     raise ConfigError(
         f"hydra/launcher: {kind or 'none'} cannot run one trial at a time; choose submitit_local (processes on this "
         "machine), submitit_slurm, or basic (within this process, for debugging)."

@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import MakeJob, State
-from mcqa.sweep.backends.remote import Elsewhere
-from mcqa.sweep.backends.submission import announced
+from mcqa.sweep.backends.remote import Remote
+from mcqa.sweep.backends.submission import record_submission
 
 
-class Debug:
+class InProcess:
     name = "debug"
     grace_s = 0.0
 
     def __init__(self, make_job: MakeJob) -> None:
         self._make_job = make_job
-        self._elsewhere: dict[str, Elsewhere] = {}
+        self._elsewhere: dict[str, Remote] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         """Returns when the trial has ended. Ctrl-C and quitting the debugger leave it without a result."""
-        entry = announced(folder, attempt, slot, self.name)
+        entry = record_submission(folder, attempt, slot, self.name)
         Mailbox(folder).name_job(entry.token, entry.token)
         try:
             self._make_job(folder, token=entry.token)(in_process=True)
@@ -36,8 +36,8 @@ class Debug:
     def cancel(self, job: str) -> None:
         """Nothing runs here when the controller could ask for it."""
 
-    def attach(self, folder: Path, entry: Entry) -> str | None:
-        trial = Elsewhere(folder, entry)
+    def attach(self, folder: Path, entry: Submission) -> str | None:
+        trial = Remote(folder, entry)
         if not trial.alive():
             return None
         self._elsewhere[trial.job] = trial

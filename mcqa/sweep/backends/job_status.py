@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mcqa.runs.mailbox import FINAL, Entry, Mailbox
+from mcqa.runs.mailbox import FINAL, Mailbox, Submission
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.remote import LOST_S
 from mcqa.sweep.backends.slurm import ENDED
@@ -16,7 +16,7 @@ from mcqa.sweep.backends.slurm_commands import Queued, is_of
 from mcqa.sweep.backends.submission import logs_of
 from mcqa.sweep.controller.events import CANCELLED
 
-PATIENCE_S = 10.0  # with SLURM's commands, for somebody who waits
+TIMEOUT_S = 10.0  # with SLURM's commands, for somebody who waits
 
 
 NO_SQUEUE = "There is no squeue on this machine; what SLURM would say of the jobs is missing. Ask on a login node."
@@ -52,10 +52,10 @@ class Row:
     log: Path | None
     ended: bool
     folder: Path
-    entry: Entry | None
+    entry: Submission | None
 
 
-class Heard(NamedTuple):
+class SlurmAnswer(NamedTuple):
     """What SLURM says of jobs; missing: why it says nothing."""
 
     jobs: Mapping[str, Queued]
@@ -79,26 +79,26 @@ def _trials(study: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name))
 
 
-def _last(folder: Path) -> Entry | None:
+def _last(folder: Path) -> Submission | None:
     return next(reversed(Mailbox(folder).jobs()), None)
 
 
-def _heard(entries: Sequence[Entry]) -> Heard:
+def _heard(entries: Sequence[Submission]) -> SlurmAnswer:
     """Asked once: SLURM's queue, and its accounting of what that forgot."""
     jobs = [entry.job for entry in entries if entry.backend == "slurm" and entry.job]
     if not jobs:
-        return Heard({})
+        return SlurmAnswer({})
     if not slurm_commands.lists_jobs():
-        return Heard({}, NO_SQUEUE)
-    until = time.monotonic() + PATIENCE_S
-    queue = slurm_commands.queue(PATIENCE_S)
+        return SlurmAnswer({}, NO_SQUEUE)
+    until = time.monotonic() + TIMEOUT_S
+    queue = slurm_commands.queue(TIMEOUT_S)
     if queue is None:
-        return Heard({}, NO_ANSWER)
+        return SlurmAnswer({}, NO_ANSWER)
     forgotten = [job for job in jobs if job not in queue]
-    return Heard((slurm_commands.accounting(forgotten, max(1.0, until - time.monotonic())) or {}) | queue)
+    return SlurmAnswer((slurm_commands.accounting(forgotten, max(1.0, until - time.monotonic())) or {}) | queue)
 
 
-def _row(folder: Path, entry: Entry | None, heard: Heard) -> Row:
+def _row(folder: Path, entry: Submission | None, heard: SlurmAnswer) -> Row:
     mailbox = Mailbox(folder)
     result = mailbox.result() or {}
     ended = result.get("status") in FINAL
@@ -116,7 +116,7 @@ def _row(folder: Path, entry: Entry | None, heard: Heard) -> Row:
     return Row(int(folder.name), entry.job if entry else None, state, where, since, said, log, ended, folder, entry)
 
 
-def _running(mailbox: Mailbox, entry: Entry, heard: Heard) -> tuple[str, str, float | None]:
+def _running(mailbox: Mailbox, entry: Submission, heard: SlurmAnswer) -> tuple[str, str, float | None]:
     """State, place and since when, of a trial that has no final result."""
     silent_s = mailbox.silent_s(time.time())
     silent = "" if silent_s is None or silent_s < LOST_S else f", silent for {silent_s / 60:.0f} min"
@@ -136,7 +136,7 @@ def _running(mailbox: Mailbox, entry: Entry, heard: Heard) -> tuple[str, str, fl
     return f"started from {entry.host}{silent}", entry.host, entry.submitted
 
 
-def _job_of(entry: Entry, heard: Heard) -> Queued | None:
+def _job_of(entry: Submission, heard: SlurmAnswer) -> Queued | None:
     queued = heard.jobs.get(entry.job or "")
     return queued if queued and is_of(queued, entry.token) else None
 
@@ -155,7 +155,7 @@ def _ago(seconds: float | None) -> str:
     return f" (last heard of {max(0.0, seconds) / size:.0f} {unit} ago)"
 
 
-def _last_words(folder: Path, entry: Entry | None, ended: bool) -> tuple[Path | None, str]:
+def _last_words(folder: Path, entry: Submission | None, ended: bool) -> tuple[Path | None, str]:
     """A log of the first process of the last start, and the last line in it.
 
     Output and errors may be kept apart: of what runs the newer one counts, of what has ended the output. A line of the
@@ -208,12 +208,12 @@ def cancel(row: Row) -> str:
     return f"cancelled{_end(row.entry)}"
 
 
-def _end(entry: Entry) -> str:
+def _end(entry: Submission) -> str:
     if entry.backend == "slurm" and entry.job:
-        queued = (slurm_commands.queue(PATIENCE_S) or {}).get(entry.job)
+        queued = (slurm_commands.queue(TIMEOUT_S) or {}).get(entry.job)
         if queued and not is_of(queued, entry.token):
             return f"; SLURM has forgotten its job, and another one is {entry.job} now"
-        out, words = slurm_commands.said("scancel", entry.job, patience_s=PATIENCE_S)
+        out, words = slurm_commands.said("scancel", entry.job, patience_s=TIMEOUT_S)
         return f", job {entry.job}" if out is not None else f", but scancel {entry.job} fails: {words}"
     if entry.backend == "local" and entry.host == socket.gethostname():
         from mcqa.sweep.backends.local import end

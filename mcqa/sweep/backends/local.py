@@ -19,10 +19,10 @@ from typing import Any
 import psutil
 from submitit.local.local import LocalExecutor, LocalJob
 
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
-from mcqa.sweep.backends.remote import Elsewhere
-from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
+from mcqa.sweep.backends.remote import Remote
+from mcqa.sweep.backends.submission import executor, logs_of, record_submission, refusals_told, repair_pickle
 
 TOKEN = "MCQA_TOKEN"
 
@@ -46,10 +46,10 @@ class Local:
         self._make_job, self._slots = make_job, slots
         self._launcher_of = launcher_of or (lambda folder: launcher)
         self._gpus = visible_gpus() if gpus is None else gpus
-        self._watched: dict[str, _Processes | Elsewhere] = {}
+        self._watched: dict[str, _Processes | Remote] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
-        entry = announced(folder, attempt, slot, self.name)
+        entry = record_submission(folder, attempt, slot, self.name)
         with refusals_told():
             launcher = self._launcher_of(folder)
             gpus = gpu_share(self._least_used(), self._slots, launcher.get("gpus_per_node"))
@@ -86,9 +86,9 @@ class Local:
     def cancel(self, job: str) -> None:
         self._watched[job].kill()
 
-    def attach(self, folder: Path, entry: Entry) -> str | None:
+    def attach(self, folder: Path, entry: Submission) -> str | None:
         if (entry.backend, entry.host) != (self.name, socket.gethostname()):
-            trial = Elsewhere(folder, entry)
+            trial = Remote(folder, entry)
             return self._watch(trial.job, trial)
         pid = int(entry.job) if entry.job else _leader(entry.token)
         if pid is None:
@@ -100,7 +100,7 @@ class Local:
             Mailbox(folder).name_job(entry.token, job)
         return job
 
-    def _watch(self, job: str, processes: "_Processes | Elsewhere") -> str | None:
+    def _watch(self, job: str, processes: "_Processes | Remote") -> str | None:
         if not processes.alive():
             processes.kill()
             return None

@@ -3,16 +3,16 @@
 import time
 from pathlib import Path
 
-from mcqa.runs.mailbox import BEAT_S, Entry, Mailbox
+from mcqa.runs.mailbox import BEAT_S, Mailbox, Submission
 
 LOST_S = 6 * BEAT_S
 """Silent for so long, a trial is taken to be over. Should it only wait to start, it finds itself superseded then."""
 
 
-class Elsewhere:
+class Remote:
     """Known by its signs of life only, and out of reach of a cancellation."""
 
-    def __init__(self, folder: Path, entry: Entry) -> None:
+    def __init__(self, folder: Path, entry: Submission) -> None:
         self._mailbox, self._entry = Mailbox(folder), entry
 
     @property

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcqa.runs.mailbox import BEAT_S, Entry, FurtherNode, Mailbox
+from mcqa.runs.mailbox import BEAT_S, FurtherNode, Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, slurm_commands
-from mcqa.sweep.backends.remote import Elsewhere
+from mcqa.sweep.backends.remote import Remote
 from mcqa.sweep.backends.slurm_commands import Queued, is_of
-from mcqa.sweep.backends.submission import announced, executor, logs_of, refusals_told, repair_pickle
+from mcqa.sweep.backends.submission import executor, logs_of, record_submission, refusals_told, repair_pickle
 
 POLL_S = 5.0
 
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 SILENT_S = 2.2 * BEAT_S
@@ -57,12 +57,12 @@ class Slurm:
         self._since: dict[str, float] = {}  # an older look cannot know the job
         self._doubtful: dict[str, float] = {}  # since when a job has a word that may be final
         self._over: dict[str, str] = {}  # the last word
-        self._elsewhere: dict[str, Elsewhere] = {}
+        self._elsewhere: dict[str, Remote] = {}
         self._mailboxes: dict[str, Mailbox] = {}
         self._tokens: dict[str, str] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
-        entry = announced(folder, attempt, slot, self.name)
+        entry = record_submission(folder, attempt, slot, self.name)
         try:
             job = self._sbatch(folder, entry)
         except SubmissionError:
@@ -81,7 +81,7 @@ class Slurm:
         self._mailboxes[watched].name_job(token, job)
         return watched
 
-    def _sbatch(self, folder: Path, entry: Entry) -> str:
+    def _sbatch(self, folder: Path, entry: Submission) -> str:
         with refusals_told():
             launcher = self._launcher_of(folder)
             own = launcher.get("comment")
@@ -89,7 +89,7 @@ class Slurm:
             made = executor("slurm", launcher, logs_of(folder, entry.attempt))
             return str(made.submit(self._make_job(folder, token=entry.token)).job_id)
 
-    def _accepted(self, folder: Path, entry: Entry, at_once: bool = False) -> str | None:
+    def _accepted(self, folder: Path, entry: Submission, at_once: bool = False) -> str | None:
         """The job with this token, whose id nobody was told."""
         self._look(at_once)
         for job, queued in self._queue.items():
@@ -115,7 +115,7 @@ class Slurm:
             return
         if word in REQUEUED_AS_A_RULE:
             since = self._doubtful.setdefault(job, self._looked)
-            if self._looked - since >= PATIENCE_S:
+            if self._looked - since >= TIMEOUT_S:
                 self._over[job] = word
             return
         self._doubtful.pop(job, None)
@@ -140,9 +140,9 @@ class Slurm:
         if job not in self._elsewhere and (_id(job) not in self._queue or self._queued(job)):
             slurm_commands.answer("scancel", _id(job))
 
-    def attach(self, folder: Path, entry: Entry) -> str | None:
+    def attach(self, folder: Path, entry: Submission) -> str | None:
         if entry.backend != self.name:
-            return self._attach_elsewhere(Elsewhere(folder, entry))
+            return self._attach_elsewhere(Remote(folder, entry))
         job = entry.job or self._accepted(folder, entry)
         if job is None:
             return None
@@ -150,7 +150,7 @@ class Slurm:
         self._since.setdefault(watched, -math.inf)
         return watched if self.state(watched) == "running" else None
 
-    def _attach_elsewhere(self, trial: Elsewhere) -> str | None:
+    def _attach_elsewhere(self, trial: Remote) -> str | None:
         if not trial.alive():
             return None
         self._elsewhere[trial.job] = trial

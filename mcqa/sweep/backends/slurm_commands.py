@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-PATIENCE_S = 30.0  # with a command
+TIMEOUT_S = 30.0  # with a command
 
 
 TOKEN = re.compile(r"[0-9a-f]{16}")
@@ -59,11 +59,11 @@ def lists_jobs() -> bool:
     return shutil.which("squeue") is not None
 
 
-def answer(*command: str, patience_s: float = PATIENCE_S) -> str | None:
+def answer(*command: str, patience_s: float = TIMEOUT_S) -> str | None:
     return said(*command, patience_s=patience_s)[0]
 
 
-def said(*command: str, patience_s: float = PATIENCE_S) -> tuple[str | None, str]:
+def said(*command: str, patience_s: float = TIMEOUT_S) -> tuple[str | None, str]:
     """What a command prints, None where it fails, and what it complains about."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
@@ -75,7 +75,7 @@ def said(*command: str, patience_s: float = PATIENCE_S) -> tuple[str | None, str
 # ---- jobs
 
 
-def queue(patience_s: float = PATIENCE_S) -> dict[str, Queued] | None:
+def queue(patience_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
     """All jobs of this user that SLURM remembers, ended ones for some minutes too."""
     asked = ("--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%N|%S|%V")
     told = answer("squeue", *asked, patience_s=patience_s)
@@ -90,7 +90,7 @@ def _queued(line: str) -> tuple[str, Queued]:
     return job.strip(), Queued(_first_word(word), why, comment, nodes, since)
 
 
-def accounting(jobs: Sequence[str], patience_s: float = PATIENCE_S) -> dict[str, Queued] | None:
+def accounting(jobs: Sequence[str], patience_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
     if not jobs:
         return None
     asked = ("--allocations", "--noheader", "--parsable2", f"--jobs={','.join(jobs)}")

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import SubmissionError
 
 MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")
 
 
-def announced(folder: Path, attempt: int, slot: int, backend: str) -> Entry:
+def record_submission(folder: Path, attempt: int, slot: int, backend: str) -> Submission:
     """A new entry in the trial's job.json, without a job."""
     mailbox = Mailbox(folder)
     mailbox.forget_preemption()
-    entry = Entry(attempt, secrets.token_hex(8), None, backend, socket.gethostname(), slot, time.time())
+    entry = Submission(attempt, secrets.token_hex(8), None, backend, socket.gethostname(), slot, time.time())
     mailbox.add_job(entry)
     return entry
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 
 from mcqa.sweep.controller.backoff import MOST, Refusals
 from mcqa.sweep.controller.events import (
-    ALIKE,
     CANCELLED,
     COMPLETE,
     EXHAUSTED,
     FAILURES,
+    IDENTICAL_FAILURES,
     LEFT_RUNNING,
     TIMEOUT,
     Action,
@@ -31,13 +31,13 @@ from mcqa.sweep.controller.events import (
     Finish,
     Impossible,
     Interrupted,
+    JobPreempted,
     Judge,
     Judged,
-    Known,
     Limits,
     Outcome,
-    Preempted,
     Prune,
+    RecoveredTrial,
     Refused,
     Reported,
     Submit,
@@ -46,7 +46,7 @@ from mcqa.sweep.controller.events import (
     Tick,
     Vanished,
 )
-from mcqa.sweep.controller.trial_state import State, Trial, found
+from mcqa.sweep.controller.trial_state import State, TrialState, found
 
 DOUBTED = 3  # refusals of the only trial that waits, after which another one is asked and tried
 
@@ -54,7 +54,7 @@ DOUBTED = 3  # refusals of the only trial that waits, after which another one is
 class Controller:
     """Call `start` once, then `on` for every event, in one thread. `now` may be any clock, jumps included."""
 
-    def __init__(self, limits: Limits, known: Iterable[Known], now: float) -> None:
+    def __init__(self, limits: Limits, known: Iterable[RecoveredTrial], now: float) -> None:
         assert limits.n_jobs >= 1
         self.limits = limits
         self.elapsed = 0.0  # seconds since the start by a clock that never goes back
@@ -78,7 +78,7 @@ class Controller:
         return self.reason is not None
 
     @property
-    def trials(self) -> Sequence[Trial]:
+    def trials(self) -> Sequence[TrialState]:
         return list(self._trials.values())
 
     @property
@@ -115,7 +115,7 @@ class Controller:
                 self._wait(self._trials[number])
             case Impossible(number, attempt, reason) if self._at(number, attempt, "submitting"):
                 return self._tell(number, Outcome("failed", None, reason))
-            case Preempted(number, attempt) if self._at(number, attempt, "submitting", "running"):
+            case JobPreempted(number, attempt) if self._at(number, attempt, "submitting", "running"):
                 self._lost()
                 self._wait(self._trials[number])
             case Vanished(number, attempt, reason) if self._at(number, attempt, "submitting", "running"):
@@ -193,7 +193,7 @@ class Controller:
             (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
             (EXHAUSTED, self._exhausted),
             (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
-            (ALIKE, limits.max_alike is not None and self._fail_alike(limits.max_alike)),
+            (IDENTICAL_FAILURES, limits.max_alike is not None and self._fail_alike(limits.max_alike)),
             (TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
         )
         return next((reason for reason, holds in reasons if holds), None)
@@ -210,7 +210,7 @@ class Controller:
 
     def _asked(self, number: int) -> None:
         self.asking = max(0, self.asking - 1)
-        trial = Trial(number, "waiting", 0, 0, self.elapsed)
+        trial = TrialState(number, "waiting", 0, 0, self.elapsed)
         self._trials[number] = self._unended[number] = self._waiting[number] = trial
 
     def _ask(self) -> Ask:
@@ -223,14 +223,14 @@ class Controller:
         self._began.add(number)
         return Submit(trial.number, trial.attempt)
 
-    def _runs(self, trial: Trial, job: str) -> None:
+    def _runs(self, trial: TrialState, job: str) -> None:
         trial.state, trial.since, trial.job, self._accepted = "running", self.elapsed, job, True
 
-    def _report(self, trial: Trial, point: int, value: float) -> None:
+    def _report(self, trial: TrialState, point: int, value: float) -> None:
         trial.points.add(point)
         trial.last = max(trial.last or (point, value), (point, value), key=lambda report: report[0])
 
-    def _wait(self, trial: Trial) -> None:
+    def _wait(self, trial: TrialState) -> None:
         self._waiting[trial.number] = trial
         trial.state, trial.since, trial.job = "waiting", self.elapsed, None
         trial.attempt += 1
@@ -240,7 +240,7 @@ class Controller:
         self._accepted = True
         self.refusals.freed(self.elapsed)
 
-    def _vanished(self, trial: Trial, reason: str) -> list[Action]:
+    def _vanished(self, trial: TrialState, reason: str) -> list[Action]:
         self._lost()
         trial.vanished += 1
         if trial.vanished > self.limits.max_resubmits:

@@ -25,7 +25,7 @@ EXHAUSTED = "search space exhausted"
 FAILURES = "too many failures"
 
 
-ALIKE = "all fail alike"
+IDENTICAL_FAILURES = "all fail alike"
 
 
 TIMEOUT = "out of time"
@@ -62,7 +62,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Known:
+class RecoveredTrial:
     """A trial that a restart finds: `outcome` None is unfinished, otherwise it was told.
 
     `attempts` counts submissions, `job` is the last one's (None: none was accepted, or it was never noted), and
@@ -130,7 +130,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Preempted:
+class JobPreempted:
     trial: int
     attempt: int
 
@@ -197,7 +197,7 @@ Event = (
     | Reported
     | Judged
     | Ended
-    | Preempted
+    | JobPreempted
     | Vanished
     | Interrupted
     | Tick

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mcqa.sweep.controller.events import Known, Outcome
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 
 State = Literal["waiting", "submitting", "running", "complete", "failed", "pruned"]
 
 
 @dataclass
-class Trial:
+class TrialState:
     """A row of the live table, to be read only. `since` is on the controller's clock (`elapsed`), in seconds."""
 
     number: int
@@ -24,9 +24,9 @@ class Trial:
     points: set[int] = field(default_factory=set)
 
 
-def found(known: Known) -> Trial:
+def found(known: RecoveredTrial) -> TrialState:
     """A trial with a job is taken as running: whether it still does, Vanished or Ended will say."""
     unended: State = "waiting" if known.job is None else "running"
     state = unended if known.outcome is None else known.outcome.status
     attempt = known.attempts if state == "waiting" else max(0, known.attempts - 1)
-    return Trial(known.trial, state, attempt, known.vanished, 0.0, known.job, known.outcome)
+    return TrialState(known.trial, state, attempt, known.vanished, 0.0, known.job, known.outcome)

@@ -108,7 +108,7 @@ class Journal(BaseJournalBackend):
                 os.fsync(file.fileno())
 
 
-def mend(path: Path) -> None:
+def repair(path: Path) -> None:
     """Cut off what a writer that was killed left at the end: the next line would be glued to it and lost with it.
 
     Its lock goes too. Only for who holds the study's lock: nobody else may be writing.

@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FixedTrial
 
 from mcqa.config.errors import ConfigError, nearest
-from mcqa.sweep.optuna_study.journal import Journal, mend
+from mcqa.sweep.optuna_study.journal import Journal, repair
 from mcqa.sweep.optuna_study.samplers import GRID
 from mcqa.sweep.space.dimension import Dimension, Interval
 from mcqa.sweep.space.override_text import text_of
@@ -117,7 +117,7 @@ def _problems_of_grid(space: Space, sampler: Mapping[str, Any]) -> list[str]:
 def open_storage(folder: Path, storage: str | None) -> tuple[Journal | None, BaseStorage]:
     if storage is None:
         path = folder / "journal.log"
-        mend(path)
+        repair(path)
         journal = Journal(path)
         return journal, JournalStorage(journal)
     try:

@@ -15,10 +15,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mcqa.config.errors import ConfigError
-from mcqa.sweep.controller.events import Known, Outcome, Status, problem_of
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status, problem_of
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.optuna_study.storage import check, check_choices, check_directions, claim, open_storage
-from mcqa.sweep.space.space import Outside, Point, Space
+from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
 from mcqa.sweep.trial_source import Suggestion
 
 OVERRIDES = (
@@ -161,7 +161,7 @@ class OptunaStudy:
     def _default(self) -> Point | None:
         try:
             return self._space.default()
-        except Outside:
+        except DefaultOutsideSpace:
             return None
 
     def _added(self, point: Point) -> Suggestion:
@@ -227,8 +227,8 @@ class OptunaStudy:
         self._study.tell(number, values, state, skip_if_finished=True)
         del self._running[number], self._points[number]
 
-    def known(self) -> list[Known]:
-        return [Known(trial.number, outcome_of(trial), 0, None) for trial in self._asked()]
+    def known(self) -> list[RecoveredTrial]:
+        return [RecoveredTrial(trial.number, outcome_of(trial), 0, None) for trial in self._asked()]
 
 
 def _identity(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ from mcqa.runs import run_folder
 from mcqa.runs.files import flat
 from mcqa.sweep.report.load import number
 from mcqa.sweep.report.noise import chosen
-from mcqa.sweep.report.study_data import Recorded, Trial
+from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 EXPERIMENT = "experiment"
 
@@ -52,7 +52,7 @@ class _Ran:
         return {key: value.get("name") for key, value in self.base.items() if isinstance(value, dict)}
 
 
-def experiment(study: Recorded, trial: Trial, value: str) -> str:
+def experiment(study: StudyRecord, trial: TrialRecord, value: str) -> str:
     """The text of best.yaml; `value` says in words what the trial reached."""
     ran = _Ran(_mapping(trial.folder / "config.yaml"), _hydra(trial.folder), study.base)
     given = dict(_overrides(study, trial))
@@ -79,7 +79,7 @@ def _hydra(folder: Path) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _overrides(study: Recorded, trial: Trial) -> Iterator[tuple[str, tuple[Any, str]]]:
+def _overrides(study: StudyRecord, trial: TrialRecord) -> Iterator[tuple[str, tuple[Any, str]]]:
     """By key with its plus signs: the value, and how it was written. The trial's own come last."""
     path = trial.folder / "overrides.yaml"
     try:
@@ -188,13 +188,13 @@ def _set_aside() -> Iterator[None]:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def command(study: Recorded) -> str:
+def command(study: StudyRecord) -> str:
     """How the best trial is run again."""
     app = study.description.get("command") or ("python -m mcqa.train" if "objective" in study.base else "<your app>")
     return f"{app} --config-dir {run_folder.shown(study.folder)} +{EXPERIMENT}=best"
 
 
-def _header(study: Recorded, trial: Trial, value: str, remark: str) -> str:
+def _header(study: StudyRecord, trial: TrialRecord, value: str, remark: str) -> str:
     said = " ".join(remark.split())
     return f"{_PACKAGE}\n#\n# Trial {trial.number} of {study.name}: {value}\n#\n#   {command(study)}\n#\n# {said}\n"
 

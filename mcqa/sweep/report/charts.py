@@ -10,8 +10,8 @@ from math import floor, log10
 from typing import Any
 
 from mcqa.sweep.report import sentences
-from mcqa.sweep.report.study_data import Recorded, Swept, Trial
-from mcqa.sweep.report.ties import Answer
+from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
+from mcqa.sweep.report.ties import StudyResult
 
 Figure = dict[str, Any]
 """`data` and `layout` as plotly.js takes them."""
@@ -39,17 +39,17 @@ MOST_SLICES = 24
 MANY = 300  # trials of a role, from where they are drawn smaller
 
 
-def roles(study: Recorded, answer: Answer) -> dict[str, list[Trial]]:
+def roles(study: StudyRecord, answer: StudyResult) -> dict[str, list[TrialRecord]]:
     """Every trial that was started, in the role that it has in the pictures; the best first."""
     best, tied = {trial.number for trial in study.front}, set(answer.tied)
-    found: dict[str, list[Trial]] = {role: [] for role in SYMBOLS}
+    found: dict[str, list[TrialRecord]] = {role: [] for role in SYMBOLS}
     for trial in study.trials:
         if role := _role(trial, best, tied, answer.by_trial):
             found[role].append(trial)
     return {role: trials for role, trials in found.items() if trials}
 
 
-def _role(trial: Trial, best: set[int], tied: set[int], compared: Mapping[int, Any]) -> str | None:
+def _role(trial: TrialRecord, best: set[int], tied: set[int], compared: Mapping[int, Any]) -> str | None:
     if trial.status == "complete":
         if trial.number in best:
             return "best"
@@ -92,7 +92,7 @@ def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
     return {**plain, **named, **more}
 
 
-def points(trials: Sequence[Trial], role: str, xs: Sequence[Any], ys: Sequence[float], hover: str) -> Figure:
+def points(trials: Sequence[TrialRecord], role: str, xs: Sequence[Any], ys: Sequence[float], hover: str) -> Figure:
     colour, symbol, size, _ = SYMBOLS[role]
     many = len(trials) > MANY
     edge = {"width": 1.6 if "open" in symbol else 0.8, "color": colour if "open" in symbol else "var(--card)"}
@@ -116,7 +116,7 @@ def points(trials: Sequence[Trial], role: str, xs: Sequence[Any], ys: Sequence[f
 # --- history ----------------------------------------------------------------------------------------------------------
 
 
-def history(study: Recorded, answer: Answer, objective: int = 0) -> Figure:
+def history(study: StudyRecord, answer: StudyResult, objective: int = 0) -> Figure:
     """Every complete trial's value by its number, and the best so far; the others stand at the foot."""
     metric, bottom = study.metrics[objective], foot(study, objective)
     data = [_best_so_far(study, objective)] if len(study.metrics) == 1 else []
@@ -127,20 +127,20 @@ def history(study: Recorded, answer: Answer, objective: int = 0) -> Figure:
                                            shapes=_band(answer, metric) + _usual(study, objective))}  # fmt: skip
 
 
-def _numbers(study: Recorded) -> dict[str, Any]:
+def _numbers(study: StudyRecord) -> dict[str, Any]:
     """Whole numbers, with room for a star at either end."""
     last = study.trials[-1].number if study.trials else 0
     room = 0.02 * last + 0.3
     return {"range": [-room, last + room], **({"dtick": 1} if last <= 12 else {"nticks": 10})}
 
 
-def foot(study: Recorded, objective: int) -> float:
+def foot(study: StudyRecord, objective: int) -> float:
     """Where trials without a final value stand, below all that have one: the value of a part of a run is no value."""
     known = [scale(study.metrics[objective]) * trial.values[objective] for trial in study.complete]
     return min(known) - 0.1 * ((max(known) - min(known)) or abs(min(known)) or 1) if known else 0.0
 
 
-def _height(trial: Trial, study: Recorded, objective: int, bottom: float) -> float:
+def _height(trial: TrialRecord, study: StudyRecord, objective: int, bottom: float) -> float:
     complete = trial.status == "complete" and len(trial.values) == len(study.metrics)
     return scale(study.metrics[objective]) * trial.values[objective] if complete else bottom
 
@@ -149,7 +149,7 @@ def _hover(role: str, metric: str, before: str = "") -> str:
     return before if role in ("pruned", "running", "failed") else f"{before} {escape(metric)} %{{y}}"
 
 
-def _best_so_far(study: Recorded, objective: int) -> Figure:
+def _best_so_far(study: StudyRecord, objective: int) -> Figure:
     xs, ys, best = [], [], None
     for trial in sorted(study.complete, key=lambda one: one.number):
         if best is None or study.loss(trial.values, objective) < study.loss(best.values, objective):
@@ -162,7 +162,7 @@ def _best_so_far(study: Recorded, objective: int) -> Figure:
     return {"x": [*xs, last], "y": [*ys, *ys[-1:]], "line": line, **more}
 
 
-def _band(answer: Answer, metric: str) -> list[Figure]:
+def _band(answer: StudyResult, metric: str) -> list[Figure]:
     """The best trial's interval."""
     if answer.accuracy is None:
         return []
@@ -172,7 +172,7 @@ def _band(answer: Answer, metric: str) -> list[Figure]:
     return [{**paper, **ends, "fillcolor": VERMILLION, "opacity": 0.1}]
 
 
-def _usual(study: Recorded, objective: int) -> list[Figure]:
+def _usual(study: StudyRecord, objective: int) -> list[Figure]:
     """The default configuration, as a dotted line."""
     if study.default is None or not study.default.values:
         return []
@@ -181,7 +181,7 @@ def _usual(study: Recorded, objective: int) -> list[Figure]:
     return [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line, "layer": "below"}]
 
 
-def front(study: Recorded, answer: Answer) -> Figure:
+def front(study: StudyRecord, answer: StudyResult) -> Figure:
     """Two objectives against each other."""
     data = []
     for role, trials in roles(study, answer).items():
@@ -194,13 +194,15 @@ def front(study: Recorded, answer: Answer) -> Figure:
 # --- slices -----------------------------------------------------------------------------------------------------------
 
 
-def slices(study: Recorded, answer: Answer, order: Sequence[Swept], objective: int = 0) -> Iterator[tuple[str, Figure]]:
+def slices(
+    study: StudyRecord, answer: StudyResult, order: Sequence[SweptKey], objective: int = 0
+) -> Iterator[tuple[str, Figure]]:
     """For each parameter the values of the trials by it, on the scale on which it was searched."""
     for swept in order[:MOST_SLICES]:
         yield swept.key, _slice(study, answer, swept, objective)
 
 
-def _slice(study: Recorded, answer: Answer, swept: Swept, objective: int) -> Figure:
+def _slice(study: StudyRecord, answer: StudyResult, swept: SweptKey, objective: int) -> Figure:
     data, bottom = [], foot(study, objective)
     for role, trials in reversed(roles(study, answer).items()):
         shown = [one for one in trials if swept.key in one.params]
@@ -211,19 +213,19 @@ def _slice(study: Recorded, answer: Answer, swept: Swept, objective: int) -> Fig
     return {"data": data, "layout": layout(230, xaxis=axis(**_ticks(swept, found)), yaxis=axis(nticks=5))}
 
 
-def _place(swept: Swept, trial: Trial) -> Any:
+def _place(swept: SweptKey, trial: TrialRecord) -> Any:
     value = trial.params[swept.key]
     if swept.choices is None:
         return rounded(value) if isinstance(value, float) else value
     return rounded(choice_of(swept, value) + 0.5 * ((trial.number * 0.618034) % 1 - 0.5))  # side by side, not on top
 
 
-def choice_of(swept: Swept, value: Any) -> int:
+def choice_of(swept: SweptKey, value: Any) -> int:
     assert swept.choices is not None
     return next((i for i, one in enumerate(swept.choices) if one == value and type(one) is type(value)), 0)
 
 
-def _ticks(swept: Swept, found: Sequence[Any]) -> dict[str, Any]:
+def _ticks(swept: SweptKey, found: Sequence[Any]) -> dict[str, Any]:
     if swept.choices is not None:
         texts = [escape(cut(sentences.parameter(choice), 14)) for choice in swept.choices]
         ends = [-0.5, len(texts) - 0.5]
@@ -257,7 +259,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 MOST_CURVES = 120  # of a kind; more hide each other
 
 
-def curves(study: Recorded, answer: Answer) -> Figure:
+def curves(study: StudyRecord, answer: StudyResult) -> Figure:
     """What the trials reported on their way, by the point; pruned ones end in a cross."""
     found = roles(study, answer)
     chosen = {
@@ -278,7 +280,7 @@ def curves(study: Recorded, answer: Answer) -> Figure:
     return {"data": data, "layout": layout(340, xaxis=axis("point"), yaxis=axis())}
 
 
-def _curves(study: Recorded, trials: Sequence[Trial], colour: str, width: float, dash: str) -> Figure:
+def _curves(study: StudyRecord, trials: Sequence[TrialRecord], colour: str, width: float, dash: str) -> Figure:
     xs: list[int | None] = []
     ys: list[float | None] = []
     numbers: list[int | None] = []

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcqa.runs import run_folder
-from mcqa.sweep.report.study_data import Recorded, is_number
+from mcqa.sweep.report.study_data import StudyRecord, is_number
 from mcqa.sweep.report.ties import DAMAGED, Estimate, clusters_of, interval, right_answers, split_of
 
 FILE = "confirm.json"
@@ -63,7 +63,7 @@ class _Answers:
     clusters: Sequence[str] | None
 
 
-def read(study: Recorded, problems: list[str]) -> Confirmation | None:
+def read(study: StudyRecord, problems: list[str]) -> Confirmation | None:
     """None where nothing was confirmed, or the file cannot be read."""
     path = study.folder / FILE
     if not path.exists():
@@ -91,7 +91,7 @@ def _failures(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _answers(study: Recorded, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:
+def _answers(study: StudyRecord, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:
     """None unless every run that has a value has its predictions, all of the same questions."""
     split, name = split_of(metric)
     paths = [study.folder / str(run.get("folder")) / "predictions" / f"{split}.jsonl" for run in _ended(row)]

@@ -15,7 +15,7 @@ import yaml
 
 from mcqa.config.errors import ConfigError
 from mcqa.sweep.optuna_study.storage import usable
-from mcqa.sweep.report.study_data import ENDED, Direction, Recorded, Status, Swept, Trial, is_number, plain
+from mcqa.sweep.report.study_data import ENDED, Direction, Status, StudyRecord, SweptKey, TrialRecord, is_number, plain
 
 _OF_OPTUNA: dict[str, Status] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting"}
 
@@ -26,7 +26,7 @@ _NEEDED = ("name", "space", "base", "overrides")
 _HARVESTED_S = 60.0  # a result may be that much newer than the storage's word that the trial ended
 
 
-def read(folder: Path, now: float) -> Recorded:
+def read(folder: Path, now: float) -> StudyRecord:
     """
     Raises:
         ConfigError: there is no study in the folder.
@@ -53,7 +53,7 @@ def read(folder: Path, now: float) -> Recorded:
     if torn:
         problems.append(f"Lines of reports.jsonl that cannot be read were left out: trials {_listed(torn)}.")
     base = description.get("base")
-    return Recorded(
+    return StudyRecord(
         folder=folder,
         name=str(description.get("name") or folder.name),
         now=now,
@@ -149,7 +149,7 @@ def _opened(folder: Path, url: str | None) -> Any:
     return JournalStorage(JournalFileBackend(str(journal)))
 
 
-def _swept(stored: Iterable[Any], space: Mapping[str, Any], trials: Sequence[Trial]) -> Iterator[Swept]:
+def _swept(stored: Iterable[Any], space: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Iterator[SweptKey]:
     """In the order of the space; keys that only a trial has (conditional ones) follow."""
     known = {key: one for trial in stored for key, one in trial.distributions.items()}
     for key in dict.fromkeys([*space, *(key for trial in trials for key in trial.params)]):
@@ -159,7 +159,7 @@ def _swept(stored: Iterable[Any], space: Mapping[str, Any], trials: Sequence[Tri
         if choices is None and not all(is_number(value) for value in values):
             choices = list({repr(value): value for value in values}.values())
         if values:
-            yield Swept(key, log, None if choices is None else tuple(choices))
+            yield SweptKey(key, log, None if choices is None else tuple(choices))
 
 
 # --- a trial ----------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def _swept(stored: Iterable[Any], space: Mapping[str, Any], trials: Sequence[Tri
 
 def _trial(
     number: int, folder: Path, stored: Any, space: set[str], now: float, problems: list[str], torn: list[int]
-) -> Trial:
+) -> TrialRecord:
     result = _mapping(folder / "result.json", problems)
     jobs = _jobs(folder / "job.json", problems)
     reports = _reports(folder / "reports.jsonl", number, torn)
@@ -175,7 +175,7 @@ def _trial(
     started = _started(None if status == "waiting" else stored, jobs)
     ended = _ended(folder, stored, result) if status in ENDED else None
     alive = _alive(folder, now) if status == "running" else None
-    return Trial(
+    return TrialRecord(
         number=number,
         status=status,
         commit=str(result["commit"]) if result.get("commit") else None,

@@ -11,7 +11,7 @@ import yaml
 
 from mcqa.runs.files import flat
 from mcqa.sweep.report.load import read
-from mcqa.sweep.report.study_data import Recorded
+from mcqa.sweep.report.study_data import StudyRecord
 
 SEED = "seed"
 
@@ -47,18 +47,18 @@ class Noise:
         return float(stdtrit(len(self.values) - 1, 0.975)) * sqrt(2) * self.deviation
 
 
-def is_of_seeds(study: Recorded) -> bool:
+def is_of_seeds(study: StudyRecord) -> bool:
     return [one.key for one in study.swept] == [SEED]
 
 
-def own(study: Recorded) -> Noise | None:
+def own(study: StudyRecord) -> Noise | None:
     """Of a study that varies nothing but the seed."""
     if not is_of_seeds(study) or len(study.metrics) > 1 or len(study.complete) < 2:
         return None
     return Noise(study.name, tuple(trial.values[0] for trial in study.complete), ())
 
 
-def floor(study: Recorded, problems: list[str]) -> Noise | None:
+def floor(study: StudyRecord, problems: list[str]) -> Noise | None:
     """Of the study of seeds of the same experiment and metric that stands beside this one; the one with most seeds."""
     if is_of_seeds(study):
         return own(study)
@@ -82,7 +82,7 @@ def _varies_seeds(folder: Path) -> bool:
         return folder.name.startswith("seeds")
 
 
-def _floor(study: Recorded, folder: Path, problems: list[str]) -> Noise | None:
+def _floor(study: StudyRecord, folder: Path, problems: list[str]) -> Noise | None:
     other = read(folder, study.now)
     problems += [f"In the study {folder.name} beside this one: {problem}" for problem in other.problems]
     if chosen(study.overrides, "experiment") != chosen(other.overrides, "experiment") or other.metrics != study.metrics:
@@ -91,7 +91,7 @@ def _floor(study: Recorded, folder: Path, problems: list[str]) -> Noise | None:
     return noise and Noise(noise.study, noise.values, _differing(study, other.base))
 
 
-def _differing(study: Recorded, base: Mapping[str, Any]) -> tuple[str, ...]:
+def _differing(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:
     mine, theirs = flat(study.base), flat(base)
     swept = {one.key for one in study.swept}
     keys = [

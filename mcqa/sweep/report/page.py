@@ -13,31 +13,31 @@ from mcqa.sweep.report import charts, noise, parallel_coordinates, sentences, ta
 from mcqa.sweep.report import tables as answer_tables
 from mcqa.sweep.report.charts import Figure
 from mcqa.sweep.report.confirmation import Confirmation
-from mcqa.sweep.report.study_data import Recorded, Swept
-from mcqa.sweep.report.ties import Answer
+from mcqa.sweep.report.study_data import StudyRecord, SweptKey
+from mcqa.sweep.report.ties import StudyResult
 from mcqa.sweep.report.timeline import HATCHINGS, timeline
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportData:
     """All that the page shows. importances: by metric, then by key; problems: what could not be read."""
 
-    study: Recorded
-    answer: Answer
+    study: StudyRecord
+    answer: StudyResult
     importances: Mapping[str, Mapping[str, float]]
     confirmation: Confirmation | None
     problems: tuple[str, ...]
 
     @property
-    def order(self) -> list[Swept]:
+    def order(self) -> list[SweptKey]:
         """The parameters, the most important first."""
         weights = next(iter(self.importances.values()), {})
         return sorted(self.study.swept, key=lambda one: -weights.get(one.key, 0.0))
 
 
-def page(told: Told, plotly: str | None) -> str:
+def page(told: ReportData, plotly: str | None) -> str:
     """The complete page; `plotly` is the library's JavaScript, None where it is not installed. Every text from data
     is escaped."""
     figures: dict[str, Figure] = {}
@@ -61,7 +61,7 @@ def _json(figures: Mapping[str, Figure]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[str]:
+def _sections(told: ReportData, figures: dict[str, Figure], drawn: bool) -> Iterator[str]:
     study, answer = told.study, told.answer
     if not study.trials:
         yield section("Trials", "<p>There is no trial yet.</p>")
@@ -93,7 +93,7 @@ def _sections(told: Told, figures: dict[str, Figure], drawn: bool) -> Iterator[s
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _importances(told: Told) -> str:
+def _importances(told: ReportData) -> str:
     parts = []
     for metric, weights in told.importances.items():
         rows = "".join(
@@ -109,7 +109,7 @@ def _importances(told: Told) -> str:
     return "".join(parts) + f'<p class="note">{text}{doubt}</p>'
 
 
-def _pictures(told: Told, figures: dict[str, Figure]) -> Iterator[str]:
+def _pictures(told: ReportData, figures: dict[str, Figure]) -> Iterator[str]:
     study, answer = told.study, told.answer
     if any(trial.values or trial.reports for trial in study.trials):
         for i, metric in enumerate(study.metrics):
@@ -148,7 +148,7 @@ def _note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
 
 
-def _legend(told: Told) -> str:
+def _legend(told: ReportData) -> str:
     found = charts.roles(told.study, told.answer)
     shown = (charts.SYMBOLS[role] for role in found)
     items = (
@@ -158,7 +158,7 @@ def _legend(told: Told) -> str:
     return f'<p class="legend">{"".join(items)}</p>'
 
 
-def _states(told: Told) -> str:
+def _states(told: ReportData) -> str:
     counts = told.study.counts
     items = (
         f'<span><i class="swatch {hatching}" style="--state:{colour}"></i>{counts[status]} {status}</span>'
@@ -168,7 +168,7 @@ def _states(told: Told) -> str:
     return f'<p class="legend">{"".join(items)}</p>'
 
 
-def _parallel_note(told: Told) -> str:
+def _parallel_note(told: ReportData) -> str:
     text = "Thick: the best. Blue: tied with it. Pale: the other complete trials."
     if not told.answer.others:
         text = "Thick: the best. Thin: the other complete trials."
@@ -180,7 +180,7 @@ def _parallel_note(told: Told) -> str:
     return _note(text)
 
 
-def _curves_note(told: Told) -> str:
+def _curves_note(told: ReportData) -> str:
     pruned = told.study.counts["pruned"]
     text = "Thick: the best. Dotted, ending in a diamond: pruned. Dashed: running."
     text += (
@@ -192,7 +192,7 @@ def _curves_note(told: Told) -> str:
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 
-def _methods(told: Told) -> dict[str, str]:
+def _methods(told: ReportData) -> dict[str, str]:
     found = {}
     if told.answer.others:
         flipped = "clusters" if told.answer.clustered else "questions"

@@ -10,8 +10,8 @@ from typing import Any
 
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.charts import BLUE, GREY, INK, SKY, VERMILLION, Figure, choice_of, cut, layout, roles
-from mcqa.sweep.report.study_data import Recorded, Swept, Trial
-from mcqa.sweep.report.ties import Answer
+from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
+from mcqa.sweep.report.ties import StudyResult
 
 MOST_AXES, MOST_TICKS = 10, 8
 
@@ -22,10 +22,10 @@ _BACKED: dict[str, Any] = {"bgcolor": "var(--card)", "borderpad": 1, "opacity": 
 MOST_LINES = 150  # of a kind; more hide each other
 
 
-_Place = Callable[[Trial], float | None]
+_Place = Callable[[TrialRecord], float | None]
 
 
-def figure(study: Recorded, answer: Answer, order: Sequence[Swept], upright: bool) -> Figure:
+def figure(study: StudyRecord, answer: StudyResult, order: Sequence[SweptKey], upright: bool) -> Figure:
     """One line a complete trial through all its parameters to its values. upright: axes side by side, for a wide
     page; else below each other, for a phone."""
     axes = [*_parameter_axes(study, order[:MOST_AXES]), *_value_axes(study)]
@@ -46,7 +46,7 @@ def figure(study: Recorded, answer: Answer, order: Sequence[Swept], upright: boo
     return {"data": data, "layout": {**size, "xaxis": {**hidden, **x}, "yaxis": {**hidden, **y}}}
 
 
-def _thinned(trials: Sequence[Trial]) -> Sequence[Trial]:
+def _thinned(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
     step = -(-len(trials) // MOST_LINES)
     return trials[::step] if step > 1 else trials
 
@@ -58,7 +58,7 @@ class _Axis:
         self.name, self.place, self.marks = name, place, marks
 
 
-def _parameter_axes(study: Recorded, order: Sequence[Swept]) -> Iterator[_Axis]:
+def _parameter_axes(study: StudyRecord, order: Sequence[SweptKey]) -> Iterator[_Axis]:
     keys = [one.key for one in order]
     for swept in order:
         name = sentences.short(swept.key, keys)
@@ -67,11 +67,11 @@ def _parameter_axes(study: Recorded, order: Sequence[Swept]) -> Iterator[_Axis]:
             yield _of_choices(name, swept) if swept.choices is not None else _of_numbers(name, swept, found)
 
 
-def _of_choices(name: str, swept: Swept) -> _Axis:
+def _of_choices(name: str, swept: SweptKey) -> _Axis:
     choices = swept.choices or ()
     last = max(1, len(choices) - 1)
 
-    def place(trial: Trial) -> float | None:
+    def place(trial: TrialRecord) -> float | None:
         value = trial.params.get(swept.key, _Axis)
         return None if value is _Axis else choice_of(swept, value) / last
 
@@ -80,7 +80,7 @@ def _of_choices(name: str, swept: Swept) -> _Axis:
     return _Axis(name, place, marks)
 
 
-def _of_numbers(name: str, swept: Swept, found: Sequence[float]) -> _Axis:
+def _of_numbers(name: str, swept: SweptKey, found: Sequence[float]) -> _Axis:
     log = swept.log and min(found) > 0
 
     def turned(value: float) -> float:
@@ -89,7 +89,7 @@ def _of_numbers(name: str, swept: Swept, found: Sequence[float]) -> _Axis:
     low, high = turned(min(found)), turned(max(found))
     span = (high - low) or 1.0
 
-    def place(trial: Trial) -> float | None:
+    def place(trial: TrialRecord) -> float | None:
         value = trial.params.get(swept.key)
         return None if value is None else (turned(value) - low) / span
 
@@ -100,12 +100,12 @@ def _of_numbers(name: str, swept: Swept, found: Sequence[float]) -> _Axis:
     return _Axis(name, place, [(at, f"{mark:.2g}" if not whole else f"{mark}") for at, mark in marks])
 
 
-def _value_axes(study: Recorded) -> Iterator[_Axis]:
+def _value_axes(study: StudyRecord) -> Iterator[_Axis]:
     for i, metric in enumerate(study.metrics):
         found = [trial.values[i] for trial in study.complete]
         low, high = min(found), max(found)
 
-        def place(trial: Trial, i: int = i, low: float = low, span: float = (high - low) or 1.0) -> float | None:
+        def place(trial: TrialRecord, i: int = i, low: float = low, span: float = (high - low) or 1.0) -> float | None:
             return (trial.values[i] - low) / span
 
         ends = [(0.0, low), (0.5, (low + high) / 2), (1.0, high)] if high > low else [(0.0, low)]
@@ -113,7 +113,7 @@ def _value_axes(study: Recorded) -> Iterator[_Axis]:
 
 
 def _lines(
-    trials: Sequence[Trial], axes: Sequence[_Axis], upright: bool, colour: str, width: float, opacity: float
+    trials: Sequence[TrialRecord], axes: Sequence[_Axis], upright: bool, colour: str, width: float, opacity: float
 ) -> Figure:
     along: list[int | None] = []
     across: list[float | None] = []

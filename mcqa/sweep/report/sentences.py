@@ -7,8 +7,8 @@ from typing import Any
 from mcqa.evaluation.report.formatting import config_value, p_value, percent, point_interval, points
 from mcqa.sweep.report import noise
 from mcqa.sweep.report.confirmation import Confirmation
-from mcqa.sweep.report.study_data import Recorded, Status, Trial, default, same, short_commit
-from mcqa.sweep.report.ties import Against, Answer, Estimate
+from mcqa.sweep.report.study_data import Status, StudyRecord, TrialRecord, default, same, short_commit
+from mcqa.sweep.report.ties import Comparison, Estimate, StudyResult
 
 SHOWN_TRIALS, LONGEST_VALUE = 8, 40
 
@@ -26,7 +26,7 @@ def value(number: float, metric: str) -> str:
     return percent(number) if is_share(metric) else f"{number:.5g}"
 
 
-def values(trial: Trial, study: Recorded) -> str:
+def values(trial: TrialRecord, study: StudyRecord) -> str:
     return ", ".join(value(one, metric) for one, metric in zip(trial.values, study.metrics, strict=True))
 
 
@@ -61,7 +61,7 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def states(study: Recorded) -> str:
+def states(study: StudyRecord) -> str:
     """Such as `12 complete, 8 pruned and 1 failed`."""
     parts = [f"{number} {status}" for status, number in study.counts.items() if number]
     return _and(parts) or "no trial"
@@ -71,7 +71,7 @@ def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def looked_at(study: Recorded) -> str:
+def looked_at(study: StudyRecord) -> str:
     """What the page is about, in one line."""
     going = sum(study.counts[status] for status in _GOING)
     return f"Study {study.name}; {_and(study.metrics)}; {states(study)}; {moment(study.now)}" + (
@@ -82,7 +82,7 @@ def looked_at(study: Recorded) -> str:
 _GOING: tuple[Status, ...] = ("running", "waiting")
 
 
-def verdict(study: Recorded, answer: Answer) -> str:
+def verdict(study: StudyRecord, answer: StudyResult) -> str:
     """The whole study in one sentence."""
     if len(study.metrics) > 1 and study.complete:
         beaten = f"{count(len(study.front), 'trial')} of {len(study.complete)}"
@@ -100,7 +100,7 @@ def _all(others: int) -> str:
     return {1: "the other trial", 2: "both others"}.get(others, f"all {others} others")
 
 
-def _best(study: Recorded, answer: Answer, best: Trial) -> str:
+def _best(study: StudyRecord, answer: StudyResult, best: TrialRecord) -> str:
     head = f"Trial {best.number} has the best {study.metrics[0]}, {value(best.values[0], study.metrics[0])}"
     if len(study.complete) == 1:
         return f"{head}; no other trial is complete."
@@ -119,7 +119,7 @@ def _best(study: Recorded, answer: Answer, best: Trial) -> str:
 # --- what to keep in mind ---------------------------------------------------------------------------------------------
 
 
-def notes(study: Recorded, answer: Answer, confirmation: Confirmation | None = None) -> list[str]:
+def notes(study: StudyRecord, answer: StudyResult, confirmation: Confirmation | None = None) -> list[str]:
     told = [_confirmed(confirmation)] if confirmation and any(one.values for one in confirmation.configurations) else []
     return [*told, *_notes(study, answer, bool(told)), *_commits(study)]
 
@@ -142,7 +142,7 @@ def _difference(found: Estimate, metric: str) -> str:
     return f"{middle:+.3g} ({ends[0]:.3g} to {ends[1]:.3g})"
 
 
-def _commits(study: Recorded) -> Iterator[str]:
+def _commits(study: StudyRecord) -> Iterator[str]:
     """Which trials ran on which code, where that is not the same for all."""
     ran: dict[str, list[int]] = {}
     for trial in study.trials:
@@ -164,7 +164,7 @@ def spans(numbers: Sequence[int]) -> str:
     return ", ".join("–".join(map(str, span)) for span in found)
 
 
-def _notes(study: Recorded, answer: Answer, confirmed: bool) -> list[str]:
+def _notes(study: StudyRecord, answer: StudyResult, confirmed: bool) -> list[str]:
     if len(study.metrics) > 1 or answer.best is None or noise.is_of_seeds(study):
         return list(_seeds_notes(study, answer)) or ([answer.untold] if answer.untold and study.complete else [])
     return [
@@ -175,13 +175,13 @@ def _notes(study: Recorded, answer: Answer, confirmed: bool) -> list[str]:
     ]
 
 
-def _seeds_notes(study: Recorded, answer: Answer) -> Iterator[str]:
+def _seeds_notes(study: StudyRecord, answer: StudyResult) -> Iterator[str]:
     if answer.noise and noise.is_of_seeds(study):
         reach = spread(answer.noise.reach, study.metrics[0])
         yield f"Two single runs of this configuration differ by more than {reach} in one case of twenty."
 
 
-def _default(study: Recorded, answer: Answer, best: Trial) -> Iterator[str]:
+def _default(study: StudyRecord, answer: StudyResult, best: TrialRecord) -> Iterator[str]:
     usual = study.default
     if usual is None:
         yield "The default configuration is no trial of this study, so it is not known what the search has won."
@@ -195,7 +195,7 @@ def _default(study: Recorded, answer: Answer, best: Trial) -> Iterator[str]:
         yield f"The default configuration, trial {usual.number}: {values(usual, study)}."
 
 
-def difference(against: Against) -> str:
+def difference(against: Comparison) -> str:
     """Such as `−2.1 points (−4.0 to −0.2), p = 0.0121 corrected for the choice: worse …`."""
     found = f"{points(against.difference.value)} points ({point_interval(*against.difference[1:])})"
     p = p_value(against.p_adjusted)
@@ -204,7 +204,7 @@ def difference(against: Against) -> str:
     return f"{found}, {p} corrected for the choice: {said}"
 
 
-def _luck(study: Recorded, answer: Answer, confirmed: bool) -> Iterator[str]:
+def _luck(study: StudyRecord, answer: StudyResult, confirmed: bool) -> Iterator[str]:
     if len(study.complete) < 2:
         return
     where = " on these very questions" if answer.questions else ""
@@ -213,7 +213,7 @@ def _luck(study: Recorded, answer: Answer, confirmed: bool) -> Iterator[str]:
     yield f"{text}{_measured_luck(answer)}{again}".rstrip()
 
 
-def _measured_luck(answer: Answer) -> str:
+def _measured_luck(answer: StudyResult) -> str:
     if answer.luck is None:
         return ""
     return (
@@ -222,7 +222,7 @@ def _measured_luck(answer: Answer) -> str:
     )
 
 
-def _floor(study: Recorded, answer: Answer) -> Iterator[str]:
+def _floor(study: StudyRecord, answer: StudyResult) -> Iterator[str]:
     metric, found = study.metrics[0], answer.noise
     if found is None:
         yield (
@@ -242,7 +242,7 @@ def _floor(study: Recorded, answer: Answer) -> Iterator[str]:
         yield f"{found.study} was run with other values of {', '.join(found.differs[:4])}{more}."
 
 
-def _untold(answer: Answer) -> Iterator[str]:
+def _untold(answer: StudyResult) -> Iterator[str]:
     if answer.untold:
         yield answer.untold
 
@@ -250,7 +250,7 @@ def _untold(answer: Answer) -> Iterator[str]:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-def ranges(study: Recorded, numbers: Sequence[int], key: str) -> str:
+def ranges(study: StudyRecord, numbers: Sequence[int], key: str) -> str:
     """What these trials have for a key: `0.0002 to 0.004`, or the different choices."""
     found = [trial.params[key] for trial in study.trials if trial.number in numbers and key in trial.params]
     if not found:
@@ -263,7 +263,7 @@ def ranges(study: Recorded, numbers: Sequence[int], key: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def default_value(study: Recorded, key: str) -> str:
+def default_value(study: StudyRecord, key: str) -> str:
     from mcqa.runs.files import flat
 
     usual = study.default.params if study.default else {}

@@ -24,7 +24,7 @@ ENDED: tuple[Status, ...] = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRecord:
     """One trial. Times are seconds since 1970; reports are (point, value), each point once, in order.
 
     values: of a complete trial, one an objective. params: what was swept, by key. alive: when a trial that has not
@@ -54,7 +54,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweptKey:
     """What is swept by one key. choices: of a categorical one, in its order; log: on a logarithmic scale."""
 
     key: str
@@ -63,7 +63,7 @@ class Swept:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StudyRecord:
     """A study as it is at `now`. `storage` is Optuna's Study, None where it cannot be read."""
 
     folder: Path
@@ -74,13 +74,13 @@ class Recorded:
     base: Mapping[str, Any]
     overrides: tuple[str, ...]
     description: Mapping[str, Any]
-    swept: tuple[Swept, ...]
-    trials: tuple[Trial, ...]
+    swept: tuple[SweptKey, ...]
+    trials: tuple[TrialRecord, ...]
     problems: tuple[str, ...]
     storage: Any = field(repr=False, compare=False)
 
     @cached_property
-    def complete(self) -> tuple[Trial, ...]:
+    def complete(self) -> tuple[TrialRecord, ...]:
         """Of one objective the best first, of several in their order."""
         found = [
             trial for trial in self.trials if trial.status == "complete" and len(trial.values) == len(self.metrics)
@@ -99,7 +99,7 @@ class Recorded:
         return -values[objective] if self.directions[objective] == "maximize" else values[objective]
 
     @cached_property
-    def front(self) -> tuple[Trial, ...]:
+    def front(self) -> tuple[TrialRecord, ...]:
         """The complete trials that no other one beats in every objective; of one objective, the best trial."""
         if len(self.metrics) == 1:
             return self.complete[:1]
@@ -108,7 +108,7 @@ class Recorded:
         return tuple(trial for trial, keep in zip(self.complete, kept, strict=True) if keep)
 
     @cached_property
-    def default(self) -> Trial | None:
+    def default(self) -> TrialRecord | None:
         """The trial that was asked with the values of the base configuration.
 
         Where the storage does not say, the values are compared, which cannot tell the option of a group without a name.
@@ -123,7 +123,7 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
 
 
-def _is_default(trial: Trial, defaults: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+def _is_default(trial: TrialRecord, defaults: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     return bool(trial.params) and all(same(default(key, defaults, base), value) for key, value in trial.params.items())
 
 

@@ -10,8 +10,8 @@ from mcqa.evaluation.report.formatting import points as in_points
 from mcqa.runs import run_folder
 from mcqa.sweep.report import best_experiment, sentences
 from mcqa.sweep.report.confirmation import Confirmation, Confirmed
-from mcqa.sweep.report.study_data import Recorded, Swept, Trial
-from mcqa.sweep.report.ties import Against, Answer, Estimate
+from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
+from mcqa.sweep.report.ties import Comparison, Estimate, StudyResult
 
 SHOWN, LONGEST_ERROR, MOST_FAILURES, MOST_COLUMNS = 25, 220, 200, 9
 
@@ -67,9 +67,9 @@ def more(count: int, shown: int, noun: str) -> str:
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
-def failures(study: Recorded) -> str:
+def failures(study: StudyRecord) -> str:
     """The trials that failed by their reason, the commonest first."""
-    by_reason: dict[str, list[Trial]] = {}
+    by_reason: dict[str, list[TrialRecord]] = {}
     for trial in study.trials:
         if trial.status == "failed":
             by_reason.setdefault(trial.error or "no reason was left behind", []).append(trial)
@@ -81,7 +81,7 @@ def failures(study: Recorded) -> str:
     return table(headings, rows, [1]) + rest
 
 
-def _failure(reason: str, trials: Sequence[Trial]) -> str:
+def _failure(reason: str, trials: Sequence[TrialRecord]) -> str:
     numbers = ", ".join(str(trial.number) for trial in trials[:12])
     numbers += f" and {len(trials) - 12} more" if len(trials) > 12 else ""
     attempts = ", ".join(dict.fromkeys(str(trial.attempts) for trial in trials))
@@ -100,7 +100,7 @@ def _reason(reason: str) -> str:
 # --- all trials -------------------------------------------------------------------------------------------------------
 
 
-def trials(study: Recorded, answer: Answer) -> str:
+def trials(study: StudyRecord, answer: StudyResult) -> str:
     """The best first, then the others by their number; the first of them shown at once."""
     keys = [one.key for one in study.swept][:MOST_COLUMNS]
     names = [sentences.short(key, [one.key for one in study.swept]) for key in keys]
@@ -112,14 +112,14 @@ def trials(study: Recorded, answer: Answer) -> str:
     return found + more(len(order), SHOWN, "trials")
 
 
-def _pill(study: Recorded, answer: Answer, trial: Trial) -> str:
+def _pill(study: StudyRecord, answer: StudyResult, trial: TrialRecord) -> str:
     if trial in study.front:
         return ' <span class="pill best">best</span>'
     against = answer.by_trial.get(trial.number)
     return ' <span class="pill up">tied</span>' if against and against.tied else ""
 
 
-def _trial(study: Recorded, pill: str, trial: Trial, keys: Sequence[str], place: int) -> str:
+def _trial(study: StudyRecord, pill: str, trial: TrialRecord, keys: Sequence[str], place: int) -> str:
     known = [
         Cell(sentences.value(one, metric), by=one) for one, metric in zip(trial.values, study.metrics, strict=False)
     ]
@@ -139,7 +139,7 @@ def _parameter(value: Any) -> Cell:
 MOST_TIES, SHOWN_TIES, WORSE = 100, 12, 3
 
 
-def configuration(study: Recorded, answer: Answer, order: Sequence[Swept]) -> str:
+def configuration(study: StudyRecord, answer: StudyResult, order: Sequence[SweptKey]) -> str:
     """The best trial's parameters beside the defaults and what the trials have that are tied with it."""
     if len(study.metrics) > 1:
         return _front(study)
@@ -157,7 +157,7 @@ def configuration(study: Recorded, answer: Answer, order: Sequence[Swept]) -> st
     return parameters + run
 
 
-def _front(study: Recorded) -> str:
+def _front(study: StudyRecord) -> str:
     keys = [one.key for one in study.swept]
     headings = ["trial", *study.metrics, *(sentences.short(key, keys) for key in keys)]
     rows = []
@@ -168,7 +168,7 @@ def _front(study: Recorded) -> str:
     return table(headings, rows, range(len(headings)))
 
 
-def ties(best: Trial, answer: Answer) -> str:
+def ties(best: TrialRecord, answer: StudyResult) -> str:
     """The best trial, then those that cannot be told apart from it, then the nearest of the rest, on one scale."""
     assert answer.accuracy is not None, "what is compared has an accuracy"
     tied = [one for one in answer.others if one.tied][:MOST_TIES]
@@ -198,7 +198,7 @@ def ties(best: Trial, answer: Answer) -> str:
     return found + more(len(rows), SHOWN_TIES + 1, "trials") + f'<p class="note">{text}</p>'
 
 
-def _tie(one: Against, scale: "_Scale") -> list[Cell]:
+def _tie(one: Comparison, scale: "_Scale") -> list[Cell]:
     pill = _named(one.trial, "tied", "up") if one.tied else _named(one.trial, "worse by more than noise", "")
     apart = [in_points(one.difference.value), point_interval(*one.difference[1:]), p_value(one.p_adjusted)]
     flips = f"+{one.newly_right} −{one.newly_wrong}"

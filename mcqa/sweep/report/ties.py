@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flat
 from mcqa.sweep.report.noise import Noise, floor, highest_of
-from mcqa.sweep.report.study_data import Recorded, Trial
+from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 
 class Estimate(NamedTuple):
@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Against:
+class Comparison:
     """A complete trial against the best. difference: its accuracy minus the best's; its interval and p are of this
     comparison alone, p_adjusted knows that the best was chosen."""
 
@@ -45,16 +45,16 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Answer:
+class StudyResult:
     """best: None where no trial is complete, and where there are several objectives. others: what could be compared,
     in the order of the values; `untold` says why not more. luck: how far the best of as many equally good trials is
     expected above its true accuracy. noise: what the seed alone changes, where a study of seeds stands beside."""
 
-    best: Trial | None
+    best: TrialRecord | None
     accuracy: Estimate | None
     questions: int
     clustered: bool
-    others: tuple[Against, ...]
+    others: tuple[Comparison, ...]
     untold: str | None
     luck: float | None
     noise: Noise | None
@@ -65,11 +65,11 @@ class Answer:
         return tuple(one.trial for one in self.others if one.tied)
 
     @cached_property
-    def by_trial(self) -> Mapping[int, Against]:
+    def by_trial(self) -> Mapping[int, Comparison]:
         return {one.trial: one for one in self.others}
 
 
-def answer(study: Recorded) -> Answer:
+def study_result(study: StudyRecord) -> StudyResult:
     problems: list[str] = []
     noise = floor(study, problems) if len(study.metrics) == 1 else None
     if not study.complete:
@@ -88,8 +88,8 @@ def answer(study: Recorded) -> Answer:
     return _compared(study, best, rows, names, noise, problems)
 
 
-def _untold(best: Trial | None, reason: str, noise: Noise | None, problems: Sequence[str]) -> Answer:
-    return Answer(best, None, 0, False, (), reason, None, noise, tuple(problems))
+def _untold(best: TrialRecord | None, reason: str, noise: Noise | None, problems: Sequence[str]) -> StudyResult:
+    return StudyResult(best, None, 0, False, (), reason, None, noise, tuple(problems))
 
 
 def split_of(metric: str) -> tuple[str, str | None]:
@@ -114,7 +114,7 @@ class Rows(NamedTuple):
     right: Sequence[bool]
 
 
-def _all_right(trials: Sequence[Trial], split: str, metric: str, problems: list[str]) -> dict[int, Rows]:
+def _all_right(trials: Sequence[TrialRecord], split: str, metric: str, problems: list[str]) -> dict[int, Rows]:
     found = {}
     for trial in trials:
         path = trial.folder / "predictions" / f"{split}.jsonl"
@@ -155,7 +155,7 @@ def _plain_right(path: Path) -> Rows:
     return Rows([line.partition(b', "question": ')[0] for line in lines], [one == b"true" for one in after])
 
 
-def clusters_of(study: Recorded, path: Path) -> list[str] | None:
+def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
     """Of a file's questions, as the runs' own intervals have them: evaluation.cluster."""
     from mcqa.evaluation import predictions
     from mcqa.evaluation.metrics import clusters
@@ -169,13 +169,13 @@ def clusters_of(study: Recorded, path: Path) -> list[str] | None:
 
 
 def _compared(
-    study: Recorded,
-    best: Trial,
+    study: StudyRecord,
+    best: TrialRecord,
     rows: Mapping[int, Rows],
     names: list[str] | None,
     noise: Noise | None,
     problems: Sequence[str],
-) -> Answer:
+) -> StudyResult:
     from mcqa.evaluation import statistics
 
     first = rows[best.number]
@@ -184,7 +184,7 @@ def _compared(
     pairs = [statistics.mcnemar(first.right, rows[number].right, names) for number in others]
     adjusted = statistics.against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
     against = tuple(
-        Against(
+        Comparison(
             trial=number,
             accuracy=interval(rows[number].right, names),
             difference=Estimate(pair.difference, pair.low, pair.high),
@@ -196,7 +196,7 @@ def _compared(
         for number, pair, p in zip(others, pairs, adjusted, strict=True)
     )
     accuracy = interval(first.right, names)
-    return Answer(
+    return StudyResult(
         best=best,
         accuracy=accuracy,
         questions=len(first.ids),
@@ -220,7 +220,7 @@ def interval(right: Sequence[bool], names: Sequence[str] | None) -> Estimate:
     return Estimate(accuracy, found.low, found.high)
 
 
-def _doubts(best: Trial, accuracy: float, metric: str) -> list[str]:
+def _doubts(best: TrialRecord, accuracy: float, metric: str) -> list[str]:
     if math.isclose(best.values[0], accuracy, abs_tol=1e-6):
         return []
     return [
@@ -229,7 +229,7 @@ def _doubts(best: Trial, accuracy: float, metric: str) -> list[str]:
     ]
 
 
-def _left_out(study: Recorded, rows: Mapping[int, Rows], alike: Sequence[int]) -> str | None:
+def _left_out(study: StudyRecord, rows: Mapping[int, Rows], alike: Sequence[int]) -> str | None:
     without = sum(one.number not in rows for one in study.complete)
     other = len(study.complete) - without - len(alike)
     parts = [f"{without} without readable predictions"] * (without > 0)
@@ -237,7 +237,7 @@ def _left_out(study: Recorded, rows: Mapping[int, Rows], alike: Sequence[int]) -
     return f"Not compared with the best: {' and '.join(parts)}." if parts else None
 
 
-def _luck(against: Sequence[Against], questions: int) -> float | None:
+def _luck(against: Sequence[Comparison], questions: int) -> float | None:
     """Two equally good trials differ on a share d of n questions by chance, so each has a variance of d / 2n of its
     own beside what the questions do to both. d is that of the trials that cannot be told apart."""
     tied = [one.newly_right + one.newly_wrong for one in against if one.tied]

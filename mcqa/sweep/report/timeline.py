@@ -4,7 +4,7 @@ import heapq
 from typing import Any
 
 from mcqa.sweep.report.charts import BLUE, GREEN, GREY, SOFT, VERMILLION, Figure, axis, layout
-from mcqa.sweep.report.study_data import Recorded, Status, Trial
+from mcqa.sweep.report.study_data import Status, StudyRecord, TrialRecord
 
 HATCHINGS: dict[Status, tuple[str, str, str]] = {
     "complete": (BLUE, "", "plain"),
@@ -19,7 +19,7 @@ HATCHINGS: dict[Status, tuple[str, str, str]] = {
 MOST_LABELS, ROW, TALLEST = 250, 24, 860  # trials; pixels
 
 
-def slots(study: Recorded) -> dict[int, int]:
+def slots(study: StudyRecord) -> dict[int, int]:
     """The slot of each trial that was started, from 1: the controller's where it wrote them down, else the lowest one
     that was free when the trial started."""
     started = sorted((trial for trial in study.trials if trial.started is not None), key=_start)
@@ -37,15 +37,15 @@ def slots(study: Recorded) -> dict[int, int]:
     return found
 
 
-def _start(trial: Trial) -> float:
+def _start(trial: TrialRecord) -> float:
     return trial.started or 0.0
 
 
-def _end(trial: Trial, study: Recorded) -> float:
+def _end(trial: TrialRecord, study: StudyRecord) -> float:
     return max(_start(trial), trial.ended or trial.alive or study.now)
 
 
-def timeline(study: Recorded) -> Figure | None:
+def timeline(study: StudyRecord) -> Figure | None:
     """Bars from start to end, in the time since the first start; None where nothing has started."""
     rows = slots(study)
     trials = [trial for trial in study.trials if trial.number in rows]
@@ -72,8 +72,8 @@ def timeline(study: Recorded) -> Figure | None:
 
 
 def _bars(
-    study: Recorded,
-    trials: list[Trial],
+    study: StudyRecord,
+    trials: list[TrialRecord],
     rows: dict[int, int],
     origin: float,
     size: float,

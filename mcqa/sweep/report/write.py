@@ -17,9 +17,9 @@ from mcqa.evaluation.report.formatting import config_value
 from mcqa.sweep.report import best_experiment, noise, sentences
 from mcqa.sweep.report import confirmation as confirmed
 from mcqa.sweep.report.load import read
-from mcqa.sweep.report.page import Told, page
-from mcqa.sweep.report.study_data import Recorded, Trial, is_number, plain
-from mcqa.sweep.report.ties import Answer, answer
+from mcqa.sweep.report.page import ReportData, page
+from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, is_number, plain
+from mcqa.sweep.report.ties import StudyResult, study_result
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def write(folder: Path) -> Summary:
         ConfigError: there is no study in the folder, or nothing can be written there.
     """
     study = read(folder, time.time())
-    found, problems = answer(study), list(study.problems)
+    found, problems = study_result(study), list(study.problems)
     problems += found.problems
     weights = _importances(study, problems)
     confirmation = confirmed.read(study, problems)
@@ -67,7 +67,7 @@ def write(folder: Path) -> Summary:
     }
     files = [path for name, text in writers.items() if (path := _written(folder / name, text, problems)) is not None]
     _as_option(folder, problems)
-    told = Told(study, found, weights, confirmation, tuple(problems))
+    told = ReportData(study, found, weights, confirmation, tuple(problems))
     page_file = _written(folder / "report.html", lambda: page(told, _plotly()), problems)
     return Summary(
         verdict=sentences.verdict(study, found),
@@ -125,7 +125,7 @@ def _plotly() -> str | None:
 # --- importances ------------------------------------------------------------------------------------------------------
 
 
-def _importances(study: Recorded, problems: list[str]) -> dict[str, dict[str, float]]:
+def _importances(study: StudyRecord, problems: list[str]) -> dict[str, dict[str, float]]:
     """By metric, the largest first; nothing where too few trials are complete to say anything."""
     if study.storage is None or len(study.complete) < 4 or len(study.swept) < 2:
         return {}
@@ -136,7 +136,7 @@ def _importances(study: Recorded, problems: list[str]) -> dict[str, dict[str, fl
         return {}
 
 
-def _importance(study: Recorded, objective: int) -> dict[str, float]:
+def _importance(study: StudyRecord, objective: int) -> dict[str, float]:
     from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
@@ -158,7 +158,7 @@ def _csv(columns: Sequence[str], rows: Iterator[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def _trials(study: Recorded, found: Answer) -> str:
+def _trials(study: StudyRecord, found: StudyResult) -> str:
     """The parameters by their keys; times as ISO 8601 with their zone."""
     taken = {*COLUMNS, *AFTER}
     several = [f"values.{metric}" if metric in taken else metric for metric in study.metrics]
@@ -168,7 +168,7 @@ def _trials(study: Recorded, found: Answer) -> str:
     return _csv([*COLUMNS, *metrics, *names, *AFTER], (_row(trial, study, found, keys) for trial in study.trials))
 
 
-def _row(trial: Trial, study: Recorded, found: Answer, keys: Sequence[str]) -> list[Any]:
+def _row(trial: TrialRecord, study: StudyRecord, found: StudyResult, keys: Sequence[str]) -> list[Any]:
     against = found.by_trial.get(trial.number)
     compared = ["", "", ""] if against is None else [100 * against.difference.value, against.p_adjusted, against.tied]
     return [
@@ -201,7 +201,7 @@ def _weights(importances: Importances) -> str:
     return _csv(["parameter", *columns], ([key, *(one[key] for one in importances.values())] for key in keys))
 
 
-def _results(study: Recorded) -> str:
+def _results(study: StudyRecord) -> str:
     """As hydra-optuna-sweeper leaves it."""
     import yaml
 
@@ -214,12 +214,12 @@ def _results(study: Recorded) -> str:
     return yaml.safe_dump(found, sort_keys=False, allow_unicode=True)
 
 
-def _params(trial: Trial) -> dict[str, Any]:
+def _params(trial: TrialRecord) -> dict[str, Any]:
     return {key: plain(value) if isinstance(value, str) and value[:1] in "[{" else value
             for key, value in trial.params.items()}  # fmt: skip
 
 
-def _best(study: Recorded) -> str | None:
+def _best(study: StudyRecord) -> str | None:
     """Of several objectives the trial that is best in the first of those that none beats. A lucky seed is no best."""
     if not study.front or noise.is_of_seeds(study):
         return None

@@ -34,7 +34,7 @@ from mcqa.sweep.space.dimension import Dimension
 from mcqa.sweep.space.override_text import read_back, text_of
 
 
-class Outside(ValueError):
+class DefaultOutsideSpace(ValueError):
     """The base configuration is no point of the space; the message says which keys are the reason."""
 
 
@@ -99,13 +99,13 @@ class Space:
         """
         params, problems = self._standing()
         if problems:
-            raise Outside("; ".join(problems))
+            raise DefaultOutsideSpace("; ".join(problems))
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how Optuna says that a value lies outside
             try:
                 return self.point(self._leaves() | params if self.function else params)
             except ConfigError as error:
-                raise Outside(str(error)) from error
+                raise DefaultOutsideSpace(str(error)) from error
 
     def moved(self, default: Point) -> Iterator[str]:
         """What the function makes of the default that the base configuration is not."""

@@ -111,9 +111,9 @@ def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_a
 
 def test_what_many_questions_could_show_is_told_in_points():
     found = metrics(PLAIN * 25)
-    assert found["smallest_difference"] < 1
+    assert found["minimum_detectable_difference"] < 1
     assert said(PLAIN * 25)[0] == (
-        f"The questions could show a difference from {100 * found['smallest_difference']:.1f} points."
+        f"The questions could show a difference from {100 * found['minimum_detectable_difference']:.1f} points."
     )
 
 

@@ -102,12 +102,12 @@ def talking(loaded, template=TEMPLATE):
 
 @cache
 def training_questions() -> list[Question]:
-    return splits.limited(facts.questions("train"), 0, 50)
+    return splits.subsample(facts.questions("train"), 0, 50)
 
 
 @cache
 def facts_and_hard() -> list[Question]:
-    return [*splits.limited(facts.questions("test"), 0, 15), *HARD]
+    return [*splits.subsample(facts.questions("test"), 0, 15), *HARD]
 
 
 @cache
@@ -116,7 +116,7 @@ def real(name: str) -> list[Question]:
         pytest.skip("MCQA_TEST_DATA names no folder with the real sets")
     config, _ = configured([f"data={name}", f"data.path={DATA}/{name}", "data.bad_rows=skip"])
     (questions,) = load(config.data, ["test"]).splits.values()
-    return splits.limited(questions, 0, QUESTIONS)
+    return splits.subsample(questions, 0, QUESTIONS)
 
 
 # --- both sides ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.clusters import codes, design_effect, freedom, quantile, two_sided, variance
+from mcqa.evaluation.statistics.clusters import (
+    cluster_ids,
+    degrees_of_freedom,
+    design_effect,
+    quantile,
+    two_sided,
+    variance,
+)
 
 rows = st.lists(
     st.tuples(st.sampled_from([-1.0, 0.0, 1.0]), st.sampled_from("abcdef")), min_size=2, max_size=40
@@ -16,7 +23,7 @@ rows = st.lists(
 
 def columns(drawn):
     values, names = zip(*drawn, strict=True)
-    return np.array(values), codes(names, len(names))
+    return np.array(values), cluster_ids(names, len(names))
 
 
 def adjusted(of):
@@ -28,8 +35,8 @@ def adjusted(of):
 
 
 def test_an_empty_name_is_a_question_alone():
-    assert codes(["a", "", "a", "", "b"], 5).tolist() == [0, 1, 0, 2, 3]
-    assert codes(None, 3).tolist() == [0, 1, 2]
+    assert cluster_ids(["a", "", "a", "", "b"], 5).tolist() == [0, 1, 0, 2, 3]
+    assert cluster_ids(None, 3).tolist() == [0, 1, 2]
 
 
 @settings(deadline=None)
@@ -49,7 +56,7 @@ def test_the_degrees_of_freedom_are_those_of_the_definition(drawn):
     centre = np.eye(len(of)) - 1 / len(of)
     loads = np.stack([centre[:, of == cluster] @ matrix.sum(1) for cluster, matrix in adjusted(of)])
     products = loads @ loads.T
-    assert freedom(of) == pytest.approx(np.trace(products) ** 2 / (products**2).sum())
+    assert degrees_of_freedom(of) == pytest.approx(np.trace(products) ** 2 / (products**2).sum())
 
 
 @settings(deadline=None)
@@ -67,18 +74,18 @@ def test_the_variance_differs_from_that_of_statsmodels_only_in_the_factor_for_fe
 
 @pytest.mark.parametrize(("clusters", "size"), [(2, 1), (2, 7), (10, 3)])
 def test_clusters_of_equal_size_have_one_degree_of_freedom_fewer_than_clusters(clusters, size):
-    assert freedom(np.repeat(np.arange(clusters), size)) == pytest.approx(clusters - 1)
+    assert degrees_of_freedom(np.repeat(np.arange(clusters), size)) == pytest.approx(clusters - 1)
 
 
 def test_one_large_cluster_leaves_few_degrees_of_freedom():
     of = np.repeat(np.arange(50), [500] + [10] * 49)
-    assert 3 < freedom(of) < 5
+    assert 3 < degrees_of_freedom(of) < 5
 
 
 def test_independent_questions_have_the_sample_variance():
     values = np.array([0.0, 1, 1, 0, 1])
-    assert variance(values, codes(None, 5)) == pytest.approx(values.var(ddof=1) / 5)
-    assert design_effect(values, codes(None, 5)) == pytest.approx(1)
+    assert variance(values, cluster_ids(None, 5)) == pytest.approx(values.var(ddof=1) / 5)
+    assert design_effect(values, cluster_ids(None, 5)) == pytest.approx(1)
 
 
 def test_a_cluster_of_equal_answers_counts_as_one():
@@ -94,7 +101,7 @@ def test_values_that_are_all_equal_have_the_largest_design_effect():
 def test_one_cluster_has_no_variance():
     of = np.zeros(4, int)
     assert math.isnan(variance(np.array([0.0, 1, 1, 0]), of)) and math.isnan(design_effect(np.ones(4), of))
-    assert freedom(of) == 0
+    assert degrees_of_freedom(of) == 0
 
 
 @pytest.mark.parametrize(("freedom", "reach"), [(None, 1.95996), (1, 12.7062), (10, 2.22814), (120, 1.97993)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.paired import mcnemar, smallest_difference, with_flips
+from mcqa.evaluation.statistics.paired import mcnemar, minimum_detectable_difference, with_flips
 
 marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 clustered_marks = st.lists(
@@ -218,7 +218,7 @@ def test_one_cluster_proves_no_difference():
 @settings(deadline=None)
 @given(st.integers(10, 100_000), st.floats(0, 1), st.floats(1, 20))
 def test_the_smallest_difference_solves_connors_formula(n, disagreement, design_effect):
-    d = smallest_difference(n, disagreement, design_effect)
+    d = minimum_detectable_difference(n, disagreement, design_effect)
     assume(d < 1 and d > 6.001 * design_effect / n)
     share = max(disagreement, d)
     needed = (1.959963984540054 * math.sqrt(share) + 0.8416212335729143 * math.sqrt(share - d**2)) ** 2 / d**2
@@ -229,24 +229,24 @@ def test_the_smallest_difference_solves_connors_formula(n, disagreement, design_
 @given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
 def test_the_smallest_difference_grows_with_disagreement_and_falls_with_questions(n, one, other):
     less, more = sorted((one, other))
-    assert smallest_difference(n, less) <= smallest_difference(n, more) <= 1
-    assert smallest_difference(n, less) >= smallest_difference(n + 1, less)
+    assert minimum_detectable_difference(n, less) <= minimum_detectable_difference(n, more) <= 1
+    assert minimum_detectable_difference(n, less) >= minimum_detectable_difference(n + 1, less)
 
 
 def test_models_that_never_disagreed_would_need_eight_flips():
     """With every flip in one direction d = k**2, k the positive root of k sqrt(n) = 1.96 + 0.8416 sqrt(1 - k**2)."""
-    assert 1000 * smallest_difference(1000, 0) == pytest.approx(7.8, abs=0.1)
+    assert 1000 * minimum_detectable_difference(1000, 0) == pytest.approx(7.8, abs=0.1)
 
 
 @pytest.mark.parametrize("n", [1, 5, 6, 7, 8, 9, 20])
 def test_no_difference_is_named_that_the_exact_test_cannot_find(n):
-    flips = round(n * smallest_difference(n, 0.0) + 0.4999)
+    flips = round(n * minimum_detectable_difference(n, 0.0) + 0.4999)
     assert flips == n if n < 6 else mcnemar(*pairs(gained=flips, both=n - flips)).p < 0.05
 
 
 def test_with_an_unknown_design_effect_nothing_can_be_found():
-    assert smallest_difference(1000, 0.1, math.nan) == 1
+    assert minimum_detectable_difference(1000, 0.1, math.nan) == 1
 
 
 def test_a_design_effect_below_1_adds_no_questions():
-    assert smallest_difference(1000, 0.1, 0.2) == smallest_difference(1000, 0.1)
+    assert minimum_detectable_difference(1000, 0.1, 0.2) == minimum_detectable_difference(1000, 0.1)

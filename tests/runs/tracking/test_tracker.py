@@ -90,7 +90,7 @@ def warnings_in(caplog):
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(sender, "REQUEST_S", 1.0)
-    monkeypatch.setattr(tracking, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(tracking, "TIMEOUT_S", 1.0)
 
 
 def a_whole_run(outputs, **changes):

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import Backend, SubmissionError, for_launcher
-from mcqa.sweep.backends.in_process import Debug
+from mcqa.sweep.backends.in_process import InProcess
 from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from mcqa.sweep.backends.remote import LOST_S
@@ -176,7 +176,7 @@ def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token
 def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     with subprocess.Popen(["sleep", "1000"], env={**os.environ, TOKEN: "of another trial"}) as other:
-        entry = Entry(0, "t", str(other.pid), "local", os.uname().nodename, 0, time.time())
+        entry = Submission(0, "t", str(other.pid), "local", os.uname().nodename, 0, time.time())
         assert local().attach(folder, entry) is None
         assert other.poll() is None
         other.kill()
@@ -189,10 +189,10 @@ def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: P
 def test_a_trial_that_runs_elsewhere_is_known_by_its_heartbeat(
     tmp_path: Path, backend: str, submitted_by: str, host: str
 ) -> None:
-    known: dict[str, Backend] = {"local": local(), "slurm": Slurm(make_job, {}), "debug": Debug(make_job)}
+    known: dict[str, Backend] = {"local": local(), "slurm": Slurm(make_job, {}), "debug": InProcess(make_job)}
     long_ago = time.time() - 2 * LOST_S
     folder = trial_folder(tmp_path)
-    entry = Entry(0, "t", "1", submitted_by, os.uname().nodename if host == "this" else host, 0, long_ago)
+    entry = Submission(0, "t", "1", submitted_by, os.uname().nodename if host == "this" else host, 0, long_ago)
     assert known[backend].attach(folder, entry) is None
     Mailbox(folder).heartbeat()
     job = known[backend].attach(folder, entry)
@@ -360,7 +360,7 @@ def test_a_trial_cannot_have_more_gpus_than_there_are() -> None:
 
 def test_debugging_runs_the_trial_at_its_submission_in_this_process(tmp_path: Path) -> None:
     folder, seen = trial_folder(tmp_path), []
-    backend = Debug(partial(Job, task_function=lambda cfg: seen.append(os.getpid()), hydra_context=CONTEXT))
+    backend = InProcess(partial(Job, task_function=lambda cfg: seen.append(os.getpid()), hydra_context=CONTEXT))
     job = backend.submit(folder, 0, 0)
     assert seen == [os.getpid()] and backend.state(job) == "over"
     assert (result(folder) or {})["status"] == "complete"
@@ -369,7 +369,7 @@ def test_debugging_runs_the_trial_at_its_submission_in_this_process(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("target", "kind"), [("a.LocalLauncher", Local), ("a.SlurmLauncher", Slurm), ("hydra.BasicLauncher", Debug)]
+    ("target", "kind"), [("a.LocalLauncher", Local), ("a.SlurmLauncher", Slurm), ("hydra.BasicLauncher", InProcess)]
 )
 def test_the_launcher_decides_where_trials_run(target: str, kind: type) -> None:
     assert isinstance(for_launcher({"_target_": target}, make_job, slots=2), kind)

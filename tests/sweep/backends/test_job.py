@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from mcqa.runs import trial
 from mcqa.runs.environment import commit_of
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import job
 from mcqa.sweep.backends.job import Job
 from tests.sweep.submitted import CONTEXT, trial_folder
@@ -276,7 +276,7 @@ def test_an_app_that_stopped_in_order_can_go_on(tmp_path: Path, monkeypatch: pyt
 def test_a_job_that_was_taken_for_lost_and_replaced_does_nothing(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     for attempt, token in enumerate(("old", "new")):
-        Mailbox(folder).add_job(Entry(attempt, token, None, "slurm", "h", 0, 0.0))
+        Mailbox(folder).add_job(Submission(attempt, token, None, "slurm", "h", 0, 0.0))
     Job(folder, raising(AssertionError("it ran")), CONTEXT, token="old")(in_process=True)
     assert Mailbox(folder).result() is None
     Job(folder, lambda cfg: 1.0, CONTEXT, token="new")(in_process=True)

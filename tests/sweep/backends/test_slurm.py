@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from mcqa.runs.mailbox import Entry, Mailbox
+from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.backends.job import Job
-from mcqa.sweep.backends.slurm import PATIENCE_S, POLL_S, SILENT_S, Slurm
+from mcqa.sweep.backends.slurm import POLL_S, SILENT_S, TIMEOUT_S, Slurm
 from mcqa.sweep.backends.submission import executor
 from tests.sweep.backends.fake_slurm import FakeSlurm
 from tests.sweep.submitted import CONTEXT, app, never_named, trial_folder
@@ -85,7 +85,7 @@ def test_a_job_that_slurm_took_without_saying_so_is_found(tmp_path: Path, cluste
     assert (folder / ".submitit" / "0" / "17_submitted.pkl").exists()  # the job would wait for it in vain
 
 
-def submitted_by_another(folder: Path, clock: Clock) -> Entry:
+def submitted_by_another(folder: Path, clock: Clock) -> Submission:
     slurm(clock).submit(folder, 0, 0)
     return Mailbox(folder).jobs()[0]
 
@@ -155,7 +155,7 @@ def test_a_job_whose_node_died_is_running_when_it_is_put_back(tmp_path: Path, cl
     job = backend.submit(trial_folder(tmp_path), 0, 0)
     for word in ("NODE_FAIL", "PENDING", "NODE_FAIL"):
         cluster.queue(f"{job}|{word}|None|c")
-        clock.now += PATIENCE_S - 1
+        clock.now += TIMEOUT_S - 1
         assert backend.state(job) == "running"
 
 
@@ -166,7 +166,7 @@ def test_a_job_whose_node_died_and_that_is_not_put_back_is_over(
     job = backend.submit(trial_folder(tmp_path), 0, 0)
     cluster.queue(f"{job}|NODE_FAIL|None|c")
     assert backend.state(job) == "running"
-    clock.now += PATIENCE_S
+    clock.now += TIMEOUT_S
     assert backend.state(job) == "over" and backend.reason(job) == "SLURM: NODE_FAIL"
 
 

@@ -5,7 +5,7 @@ import pytest
 from mcqa.sweep.controller import events
 from mcqa.sweep.controller.backoff import LONGEST_S, MOST
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import Known, Outcome
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from tests.sweep.controller.timelines import COMPLETE, OUTCOMES, event, limits, play
 
 
@@ -17,7 +17,7 @@ def test_a_refused_first_submission_ends_the_sweep_with_the_schedulers_words_and
         tick                 ->
     """)
     assert controller.counts == {"waiting": 1}
-    play("start -> submit 0/1, ask", [Known(0, None, 1, None)], n_jobs=2)
+    play("start -> submit 0/1, ask", [RecoveredTrial(0, None, 1, None)], n_jobs=2)
 
 
 def test_a_refused_first_submission_waits_for_what_is_under_way_and_submits_nothing_more():
@@ -201,10 +201,10 @@ def test_what_cannot_be_composed_fails_alone_even_if_it_comes_first():
 @pytest.mark.parametrize(
     ("known", "ends"),
     [
-        (Known(0, COMPLETE, 1, None), False),
-        (Known(0, OUTCOMES["failed"], 2, "12"), False),
-        (Known(0, OUTCOMES["failed"], 2, None, vanished=1), False),
-        (Known(0, OUTCOMES["failed"], 1, None), True),  # it could not be composed in the session before
+        (RecoveredTrial(0, COMPLETE, 1, None), False),
+        (RecoveredTrial(0, OUTCOMES["failed"], 2, "12"), False),
+        (RecoveredTrial(0, OUTCOMES["failed"], 2, None, vanished=1), False),
+        (RecoveredTrial(0, OUTCOMES["failed"], 1, None), True),  # it could not be composed in the session before
     ],
 )
 def test_after_a_restart_a_refusal_ends_the_sweep_only_if_no_job_was_ever_accepted(known, ends):

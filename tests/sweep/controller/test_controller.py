@@ -1,6 +1,6 @@
 """The controller by scripted timelines; what the scheduler refuses and an unkind world have tests of their own."""
 
-from mcqa.sweep.controller.events import CANCELLED, Known
+from mcqa.sweep.controller.events import CANCELLED, RecoveredTrial
 from tests.sweep.controller.timelines import COMPLETE, OUTCOMES, event, play
 
 
@@ -275,8 +275,8 @@ def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_as
 
 
 def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_that_follow():
-    known = [Known(number, OUTCOMES["failed"], 1, "1") for number in range(3)]
-    known += [Known(number, None, 1, "1") for number in range(3, 6)]
+    known = [RecoveredTrial(number, OUTCOMES["failed"], 1, "1") for number in range(3)]
+    known += [RecoveredTrial(number, None, 1, "1") for number in range(3, 6)]
     play(
         """
         start                ->
@@ -384,7 +384,7 @@ def test_a_result_after_ctrl_c_is_left_for_the_restart_to_tell():
         start                -> ask
         ended 0 complete     -> tell 0 complete
         """,
-        [Known(0, None, 1, "job-0/0")],
+        [RecoveredTrial(0, None, 1, "job-0/0")],
         n_jobs=2,
     )
 
@@ -401,7 +401,12 @@ def test_ctrl_c_after_the_end_does_nothing():
 
 def test_a_restart_takes_up_what_it_finds_and_asks_only_for_the_rest():
     """Trial 0 was told, 1 still runs, 2 ran twice and has no job, 3 was asked and never submitted."""
-    known = [Known(3, None, 0, None), Known(2, None, 2, None), Known(1, None, 1, "12"), Known(0, COMPLETE, 1, "11")]
+    known = [
+        RecoveredTrial(3, None, 0, None),
+        RecoveredTrial(2, None, 2, None),
+        RecoveredTrial(1, None, 1, "12"),
+        RecoveredTrial(0, COMPLETE, 1, "11"),
+    ]
     play(
         """
         start                -> submit 2/2, submit 3/0, ask
@@ -425,22 +430,27 @@ def test_a_restart_in_fewer_slots_lets_jobs_run_on_and_submits_none_before_they_
         submitted 2/0        ->
         ended 2 complete     -> tell 2 complete, finish complete
         """,
-        [Known(0, None, 1, "10"), Known(1, None, 1, "11"), Known(2, None, 0, None)],
+        [RecoveredTrial(0, None, 1, "10"), RecoveredTrial(1, None, 1, "11"), RecoveredTrial(2, None, 0, None)],
         n_trials=3,
     )
 
 
 def test_a_restart_of_a_finished_study_finishes_at_once():
-    play("start -> finish complete", [Known(0, COMPLETE, 1, "10"), Known(1, OUTCOMES["pruned"], 1, "11")])
+    play(
+        "start -> finish complete",
+        [RecoveredTrial(0, COMPLETE, 1, "10"), RecoveredTrial(1, OUTCOMES["pruned"], 1, "11")],
+    )
 
 
 def test_a_restart_counts_the_failures_and_the_deaths_of_the_session_before():
-    play("start -> finish too many failures", [Known(0, OUTCOMES["failed"], 1, "1")], n_trials=3, max_failures=0)
+    play(
+        "start -> finish too many failures", [RecoveredTrial(0, OUTCOMES["failed"], 1, "1")], n_trials=3, max_failures=0
+    )
     play(
         """
         start                ->
         vanished 0/4 killed  -> tell 0 failed: killed, finish complete
         """,
-        [Known(0, None, 5, "10", vanished=2)],
+        [RecoveredTrial(0, None, 5, "10", vanished=2)],
         n_trials=1,
     )

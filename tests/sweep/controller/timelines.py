@@ -37,7 +37,7 @@ def event(text):
         case "vanished":
             return events.Vanished(int(number), int(attempt), more)
         case "preempted":
-            return events.Preempted(int(number), int(attempt))
+            return events.JobPreempted(int(number), int(attempt))
         case "reported":
             return events.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
         case "judged":

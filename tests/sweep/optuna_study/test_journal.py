@@ -7,7 +7,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mcqa.sweep.optuna_study.journal import Journal, mend
+from mcqa.sweep.optuna_study.journal import Journal, repair
 
 LOGS = [{"op_code": number, "text": "é\n"} for number in range(5)]
 
@@ -88,13 +88,13 @@ def test_mending_cuts_off_what_is_no_whole_line(path, tail):
     Journal(path).append_logs(LOGS)
     whole = path.read_bytes()
     path.write_bytes(whole + tail.encode())
-    mend(path)
+    repair(path)
     assert path.read_bytes() == whole
 
 
 def test_mending_what_is_empty_or_not_there_is_no_matter(path):
-    mend(path)
+    repair(path)
     assert not path.exists()
     path.write_text("torn")
-    mend(path)
+    repair(path)
     assert path.read_bytes() == b""

@@ -8,10 +8,10 @@ import pytest
 from optuna.trial import TrialState
 
 from mcqa.config.errors import ConfigError
-from mcqa.sweep.controller.events import Known, Outcome
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.space.space import parse
-from mcqa.sweep.trial_source import Plan
+from mcqa.sweep.trial_source import JobList
 
 BASE = {"rate": 0.01, "steps": 4, "name": "a", "deep": {"share": 0.5, "other": 1}}
 PARAMS = {
@@ -138,7 +138,7 @@ def test_a_trial_whose_asking_was_cut_off_anywhere_is_asked_to_its_end_with_the_
         cut.mkdir()
         (cut / "journal.log").write_bytes(content[:end])
         again = open_study(cut, **how)
-        assert again.known()[-1] == Known(asked.number, None, 0, None)
+        assert again.known()[-1] == RecoveredTrial(asked.number, None, 0, None)
         assert again.overrides(asked.number) == overrides
 
 
@@ -179,10 +179,10 @@ def test_unfinished_trials_of_an_earlier_controller_are_known_and_can_be_told(tm
 
     again = open_study(tmp_path, overrides=["+extra=1"], storage=url)
     assert again.known() == [
-        Known(0, None, 0, None),
-        Known(1, Outcome("complete", (0.5,), None), 0, None),
-        Known(2, None, 0, None),
-        Known(3, Outcome("failed", None, "ValueError: no"), 0, None),
+        RecoveredTrial(0, None, 0, None),
+        RecoveredTrial(1, Outcome("complete", (0.5,), None), 0, None),
+        RecoveredTrial(2, None, 0, None),
+        RecoveredTrial(3, Outcome("failed", None, "ValueError: no"), 0, None),
     ]
     assert [again.overrides(number) for number in numbers] == overrides
     assert overrides[0][0] == "+extra=1"
@@ -413,7 +413,7 @@ def test_what_comes_after_the_end_of_a_trial_changes_nothing(tmp_path):
     assert study.report(0, 100, 0.1) is False
     again = open_study(tmp_path)
     again.tell(0, complete(0.9))
-    assert again.known() == [Known(0, Outcome("complete", (0.5,), None), 0, None)]
+    assert again.known() == [RecoveredTrial(0, Outcome("complete", (0.5,), None), 0, None)]
 
 
 @pytest.mark.parametrize(
@@ -556,22 +556,22 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_with_its_line(tmp_pa
 
 
 def test_a_plan_hands_out_what_an_earlier_controller_did_not_start_also_from_the_middle():
-    plan = Plan([["a=1"], ["a=2"], ["a=3"]], [Known(1, complete(1.0), 1, "j")])
+    plan = JobList([["a=1"], ["a=2"], ["a=3"]], [RecoveredTrial(1, complete(1.0), 1, "j")])
     assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 2, None]
 
 
 def test_a_plan_hands_out_its_jobs_in_order_and_remembers_their_ends():
-    plan = Plan([["a=1"], ["a=2"]])
+    plan = JobList([["a=1"], ["a=2"]])
     assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 1, None]
     assert plan.overrides(1) == ["a=2"]
     assert plan.report(0, 1, 0.5) is False
     plan.tell(0, complete(1.0))
     plan.tell(0, Outcome("failed", None, "late"))
-    assert plan.known() == [Known(0, complete(1.0), 0, None), Known(1, None, 0, None)]
+    assert plan.known() == [RecoveredTrial(0, complete(1.0), 0, None), RecoveredTrial(1, None, 0, None)]
 
 
 def test_a_plan_without_lists_is_one_job():
-    plan = Plan([[]])
+    plan = JobList([[]])
     assert plan.ask().number == 0
     assert plan.overrides(0) == []
     assert plan.ask() is None

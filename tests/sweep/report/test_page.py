@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mcqa.sweep.report import charts, confirmation, page, parallel_coordinates, timeline, write
 from mcqa.sweep.report.load import read
-from mcqa.sweep.report.page import Told
-from mcqa.sweep.report.ties import answer
+from mcqa.sweep.report.page import ReportData
+from mcqa.sweep.report.ties import study_result
 from tests.sweep.optuna_study.example_studies import BASE as EXAMPLE_BASE
 from tests.sweep.optuna_study.example_studies import CORE, core
 from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_study
@@ -46,9 +46,9 @@ class Tags(HTMLParser):
 
 def told(folder, importances=None):
     study = read(folder, NOW)
-    found = answer(study)
+    found = study_result(study)
     problems = [*study.problems, *found.problems]
-    return Told(study, found, importances or {}, confirmation.read(study, problems), tuple(problems))
+    return ReportData(study, found, importances or {}, confirmation.read(study, problems), tuple(problems))
 
 
 def figures(text):

@@ -13,12 +13,12 @@ from mcqa.sweep.report import noise, sentences
 from mcqa.sweep.report.confirmation import read as read_confirmation
 from mcqa.sweep.report.load import read
 from mcqa.sweep.report.noise import highest_of
-from mcqa.sweep.report.ties import answer, right_answers
+from mcqa.sweep.report.ties import right_answers, study_result
 from tests.sweep.report.recorded_studies import NOW, Written, answered, exactly, make_study, question
 
 
 def found(folder):
-    return answer(read(folder, NOW))
+    return study_result(read(folder, NOW))
 
 
 def trials(*counts, of=100):
@@ -181,7 +181,7 @@ def test_a_noise_floor_of_another_base_says_what_differs(tmp_path):
 
 def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_path):
     study = read(seeds(tmp_path, [0.5, 0.52, 0.54]), NOW)
-    told = answer(study)
+    told = study_result(study)
     assert noise.is_of_seeds(study)
     assert sentences.verdict(study, told) == (
         "3 seeds of one configuration: 52.0 % on average, standard deviation 2.0 points."
@@ -206,7 +206,7 @@ def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_pat
 )
 def test_the_verdict_says_how_many_are_tied(tmp_path, counts, said):
     study = read(make_study(tmp_path, trials(*counts)), NOW)
-    assert sentences.verdict(study, answer(study)) == said
+    assert sentences.verdict(study, study_result(study)) == said
 
 
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
@@ -214,7 +214,7 @@ def test_the_default_configuration_is_named_with_its_difference(tmp_path):
     rows = [Written(params=usual, right=exactly(55, 100)), *trials(60)]
     study = read(make_study(tmp_path, rows), NOW)
     assert study.default.number == 0
-    note = sentences.notes(study, answer(study))[0]
+    note = sentences.notes(study, study_result(study))[0]
     assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (")
 
 
@@ -223,7 +223,9 @@ def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to
     seeded = [Written(params=usual, right=exactly(60, 100), default=False), *trials(50)]
     study = read(make_study(tmp_path / "a", seeded), NOW)
     assert study.default is None
-    assert sentences.notes(study, answer(study))[0].startswith("The default configuration is no trial of this study")
+    assert sentences.notes(study, study_result(study))[0].startswith(
+        "The default configuration is no trial of this study"
+    )
     rows = [
         Written(params={"scheduler": one}, right=exactly(60, 100), default=one == "linear")
         for one in ("cosine", "linear")
@@ -235,7 +237,7 @@ def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to
 
 def test_the_best_of_many_is_called_optimistic(tmp_path):
     study = read(make_study(tmp_path, trials(60, 59, 58)), NOW)
-    told = answer(study)
+    told = study_result(study)
     assert told.luck == pytest.approx(highest_of(3) * math.sqrt(sum(
         one.newly_right + one.newly_wrong for one in told.others) / 200 / 200))  # fmt: skip
     assert any("The best of 3 is optimistic" in one for one in sentences.notes(study, told))

@@ -16,7 +16,7 @@ from optuna.trial import FixedTrial
 from mcqa.config.errors import ConfigError
 from mcqa.sweep.space.dimension import Choice, Interval, Range
 from mcqa.sweep.space.override_text import read_back, text_of
-from mcqa.sweep.space.space import Outside, parse, product
+from mcqa.sweep.space.space import DefaultOutsideSpace, parse, product
 
 BASE = {
     "seed": 0,
@@ -368,7 +368,7 @@ def test_the_default_is_the_base_configuration_as_a_trial():
     ],
 )
 def test_there_is_no_default_where_the_base_lies_outside(key, text):
-    with pytest.raises(Outside, match=key.lstrip("+")):
+    with pytest.raises(DefaultOutsideSpace, match=key.lstrip("+")):
         space({"name": "run,other", key: text}).default()
 
 
@@ -394,10 +394,10 @@ def test_the_default_of_a_conditional_space_takes_what_the_function_suggests_fro
     found = space({"peft": "none,lora"}, function=f"{HERE}.lora_has_a_rank")
     assert found.default().params == {"peft": "lora", "peft.rank": 16}
     wide = BASE | {"peft": BASE["peft"] | {"rank": 128}}
-    with pytest.raises(Outside, match="128"):
+    with pytest.raises(DefaultOutsideSpace, match="128"):
         space({"peft": "none,lora"}, base=wide, function=f"{HERE}.lora_has_a_rank").default()
     without = BASE | {"peft": {"name": "lora"}}
-    with pytest.raises(Outside, match="peft.rank"):
+    with pytest.raises(DefaultOutsideSpace, match="peft.rank"):
         space({"peft": "none,lora"}, base=without, function=f"{HERE}.lora_has_a_rank").default()
 
 

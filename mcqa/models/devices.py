@@ -36,7 +36,7 @@ def check(config: HardwareConfig) -> None:
             f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
             f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
-    started = processes.environment(os.environ) is not None  # such a process may see no GPU but its own
+    started = processes.launcher_variables(os.environ) is not None  # such a process may see no GPU but its own
     if (found := torch.cuda.device_count()) < config.devices and not started:
         raise ConfigError(
             f"hardware.devices={config.devices}: torch sees {found} here. Set hardware.devices, or look at "
