@@ -18,7 +18,7 @@ from mcqa.evaluation import statistics
 from mcqa.evaluation.decisions import decide
 from mcqa.evaluation.metrics import chance, clusters
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics.clusters import Codes, Values, cluster_ids, design_effect, quantile
+from mcqa.evaluation.statistics.clusters import Codes, Values, cluster_ids, design_effect, t_quantile
 from mcqa.evaluation.statistics.paired import POWER, with_flips
 
 BOOTSTRAP_SEED = 0
@@ -249,5 +249,5 @@ def _smallest_pooled(found: statistics.Pooled) -> float:
 
     if math.isnan(found.standard_error):
         return 1.0
-    reach = quantile(found.degrees_of_freedom) + float(stdtrit(found.degrees_of_freedom, POWER))
+    reach = t_quantile(found.degrees_of_freedom) + float(stdtrit(found.degrees_of_freedom, POWER))
     return min(1.0, reach * found.standard_error)

@@ -70,7 +70,7 @@ def design_effect(values: Values, of: Codes) -> float:
     return variance(values, of) / simple if simple else float((np.bincount(of) ** 2).sum()) / len(values)
 
 
-def quantile(degrees_of_freedom: float | None = None) -> float:
+def t_quantile(degrees_of_freedom: float | None = None) -> float:
     """How many standard errors a two-sided interval reaches to each side: Student's t, or the normal's for None."""
     from scipy.special import ndtri, stdtrit
 

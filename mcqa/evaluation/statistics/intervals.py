@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import cluster_ids, degrees_of_freedom, design_effect, quantile, variance
+from mcqa.evaluation.statistics.clusters import cluster_ids, degrees_of_freedom, design_effect, t_quantile, variance
 
 
 def standard_error(right: int, n: int) -> float:
@@ -17,7 +17,7 @@ def standard_error(right: int, n: int) -> float:
 
 def wilson(right: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927), at 95 %."""
-    return score_interval(right / n, n, quantile())
+    return score_interval(right / n, n, t_quantile())
 
 
 def score_interval(share: float, n: float, reach: float) -> tuple[float, float]:
@@ -56,5 +56,5 @@ def clustered(correct: Sequence[bool], clusters: Sequence[str]) -> Clustered:
     if found == 1:
         return Clustered(math.nan, 0.0, 1.0, found, math.nan)
     effect = design_effect(values, of)
-    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), quantile(degrees_of_freedom(of)))
+    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), t_quantile(degrees_of_freedom(of)))
     return Clustered(math.sqrt(variance(values, of)), low, high, found, effect)

@@ -11,7 +11,7 @@ from mcqa.evaluation.statistics.clusters import (
     Values,
     cluster_ids,
     degrees_of_freedom,
-    quantile,
+    t_quantile,
     two_sided,
     variance,
 )
@@ -65,11 +65,11 @@ def _interval(differences: Values, clusters: Sequence[str] | None) -> tuple[floa
     of = cluster_ids(clusters, len(differences))
     if clusters is None:
         padded, _ = with_flips(differences, of)
-        return *clipped_interval(float(padded.mean()), math.sqrt(padded.var() / len(padded)), quantile()), None
+        return *clipped_interval(float(padded.mean()), math.sqrt(padded.var() / len(padded)), t_quantile()), None
     if of.max() == 0:
         return -1.0, 1.0, 1.0
     centre, error = smoothed(differences, of)
-    return *clipped_interval(centre, error, quantile(degrees_of_freedom(of))), two_sided(
+    return *clipped_interval(centre, error, t_quantile(degrees_of_freedom(of))), two_sided(
         centre, error, degrees_of_freedom(of)
     )
 
@@ -119,7 +119,7 @@ def minimum_detectable_difference(n: int, disagreement: float, design_effect: fl
     """
     from scipy.special import ndtri
 
-    test, power, effective = quantile(), float(ndtri(POWER)), n / max(1.0, design_effect)
+    test, power, effective = t_quantile(), float(ndtri(POWER)), n / max(1.0, design_effect)
     if math.isnan(design_effect) or effective <= FEWEST_FLIPS:
         return 1.0
     root = math.sqrt(effective) * test + power * math.sqrt(effective + power**2 - test**2)

@@ -19,7 +19,7 @@ from mcqa.evaluation.statistics.clusters import (
     Values,
     cluster_ids,
     degrees_of_freedom,
-    quantile,
+    t_quantile,
     two_sided,
     variance,
 )
@@ -85,7 +85,7 @@ def pooled(
     error = math.sqrt(total)
     return Pooled(
         difference,
-        *clipped_interval(centre, error, quantile(degrees)),
+        *clipped_interval(centre, error, t_quantile(degrees)),
         two_sided(centre, error, degrees),
         error,
         questions,
@@ -113,7 +113,7 @@ def pooled_accuracy(runs: Sequence[Sequence[bool]], clusters: Sequence[str] | No
     share = float(values.mean())
     of_one = share * (1 - share) * len(of) / (len(of) - 1)  # variance of a single answer
     effective = of_one / total if total else len(of) ** 2 / float((np.bincount(of) ** 2).sum())
-    return score_interval(share, effective, quantile(degrees))
+    return score_interval(share, effective, t_quantile(degrees))
 
 
 def _total(questions: float, several: Sequence[_Seeds], of: Codes) -> tuple[float, float]:

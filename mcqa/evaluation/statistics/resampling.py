@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Values, cluster_ids, quantile
+from mcqa.evaluation.statistics.clusters import Values, cluster_ids, t_quantile
 
 AT_ONCE = 2**21  # weights in memory: 16 MiB
 
@@ -70,7 +70,7 @@ def _stretch(clusters: int) -> float:
 def _percentiles(means: Values, clusters: int) -> tuple[float, float]:
     from scipy.special import ndtr
 
-    tail = float(ndtr(-_stretch(clusters) * quantile(clusters - 1)))
+    tail = float(ndtr(-_stretch(clusters) * t_quantile(clusters - 1)))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 

@@ -11,7 +11,7 @@ from mcqa.evaluation.statistics.clusters import (
     cluster_ids,
     degrees_of_freedom,
     design_effect,
-    quantile,
+    t_quantile,
     two_sided,
     variance,
 )
@@ -106,9 +106,9 @@ def test_one_cluster_has_no_variance():
 
 @pytest.mark.parametrize(("freedom", "reach"), [(None, 1.95996), (1, 12.7062), (10, 2.22814), (120, 1.97993)])
 def test_quantiles_are_those_of_the_tables(freedom, reach):
-    assert quantile(freedom) == pytest.approx(reach, abs=1e-5)
+    assert t_quantile(freedom) == pytest.approx(reach, abs=1e-5)
 
 
 @pytest.mark.parametrize("freedom", [1, 4.5, 200])
 def test_an_estimate_at_the_quantile_has_a_p_of_5_percent(freedom):
-    assert two_sided(-3 * quantile(freedom), 3, freedom) == pytest.approx(0.05)
+    assert two_sided(-3 * t_quantile(freedom), 3, freedom) == pytest.approx(0.05)
