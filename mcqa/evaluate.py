@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import Tree
+from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import EvaluateConfig
 from mcqa.config.validation import typed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcqa.runs.record import Record
 
 
-def main(tree: Tree, overrides: list[str]) -> "Record | None":
+def main(tree: ConfigDict, overrides: list[str]) -> "Record | None":
     """From the composed tree, or a run's stored one, to measured splits."""
     from mcqa.runs import run_folder
 
@@ -80,7 +80,7 @@ def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
     return data, names, Shots(config.prompt, data.splits.get("train", []))
 
 
-def preview(config: EvaluateConfig, tree: Tree) -> None:
+def preview(config: EvaluateConfig, tree: ConfigDict) -> None:
     """Everything up to the measuring: the questions and how they are asked."""
     from rich.console import Console
 
@@ -92,7 +92,7 @@ def preview(config: EvaluateConfig, tree: Tree) -> None:
     dry_run.show_questions(Console(), config, tree, data, names, tokenizer, shots)
 
 
-def run(config: EvaluateConfig, tree: Tree, folder: Path) -> "Record | None":
+def run(config: EvaluateConfig, tree: ConfigDict, folder: Path) -> "Record | None":
     """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
     config = as_measured(config)
     from mcqa.evaluation.measure import measure, question_sets
@@ -131,7 +131,7 @@ def command() -> None:
     """Every job of the command line, and one table of what was measured, also where a later job could not be."""
     measured: list[Record] = []
 
-    def story(tree: Tree, overrides: list[str]) -> None:
+    def story(tree: ConfigDict, overrides: list[str]) -> None:
         if (record := main(tree, overrides)) is not None:
             measured.append(record)
 

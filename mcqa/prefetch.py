@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import Tree
+from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import McqaError, ModelError
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.data import hub
@@ -22,7 +22,7 @@ from mcqa.models import hub_cache
 from mcqa.runs.filesystem import unseen
 
 
-def main(kind: type[Config], tree: Tree, overrides: list[str]) -> None:
+def main(kind: type[Config], tree: ConfigDict, overrides: list[str]) -> None:
     if tree.get("run") is not None:
         from mcqa.runs.repeat import config_of_evaluated_run
 
@@ -34,7 +34,7 @@ def main(kind: type[Config], tree: Tree, overrides: list[str]) -> None:
     bring(kind, [tree])
 
 
-def bring(kind: type[Config], trees: list[Tree]) -> None:
+def bring(kind: type[Config], trees: list[ConfigDict]) -> None:
     """
     Raises:
         ModelError: with everything that could not be brought.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import Tree
+from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcqa.runs.trial import Trial
 
 
-def main(tree: Tree, overrides: list[str]) -> None:
+def main(tree: ConfigDict, overrides: list[str]) -> None:
     """From the composed tree to a finished run, or to a look at what it would be (dry_run)."""
     if tree["from_run"] is not None:
         from mcqa.runs.repeat import repeated_config
@@ -53,7 +53,7 @@ def main(tree: Tree, overrides: list[str]) -> None:
         trial.hand_in(read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 
-def preview(config: Config, tree: Tree) -> None:
+def preview(config: Config, tree: ConfigDict) -> None:
     """Everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
 
@@ -76,7 +76,7 @@ def preview(config: Config, tree: Tree) -> None:
     memory.check(config, needed)
 
 
-def run(config: Config, tree: Tree, folder: Path, trial: "Trial | None" = None) -> None:
+def run(config: Config, tree: ConfigDict, folder: Path, trial: "Trial | None" = None) -> None:
     """One run in its folder, from where an earlier start left it if there was one; test is left alone in a trial."""
     with fast_import.fast_imports(
         compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import Tree
+from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
@@ -20,7 +20,7 @@ from mcqa.runs.repeat import repeated_config
 PROPERTIES = ("resume", "accumulation")
 
 
-def main(what: str, held: list[bool], tree: Tree, overrides: list[str]) -> None:
+def main(what: str, held: list[bool], tree: ConfigDict, overrides: list[str]) -> None:
     """Show one of PROPERTIES; whether it held goes into `held`."""
     if tree["from_run"] is not None:
         tree = repeated_config(tree, overrides)
@@ -46,7 +46,7 @@ def _folder(config: Config, what: str, stack: ExitStack) -> Path:
     return folder
 
 
-def run(config: Config, tree: Tree, folder: Path) -> bool:
+def run(config: Config, tree: ConfigDict, folder: Path) -> bool:
     """Whether what the folder is named after held, as each of the processes learns."""
     from rich.console import Console
 

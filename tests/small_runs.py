@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mcqa.config.composition import Tree, compose
+from mcqa.config.composition import ConfigDict, compose
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
 
@@ -22,7 +22,7 @@ def smaller(questions_folder: Path, folder: Path) -> list[str]:
     ]
 
 
-def configured(overrides: list[str]) -> tuple[Config, Tree]:
+def configured(overrides: list[str]) -> tuple[Config, ConfigDict]:
     """The typed and the plain configuration for these overrides."""
     tree = compose("config", overrides)
     return typed(tree, Config), tree

@@ -13,7 +13,7 @@ from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import config_value
 
-Tree = Mapping[str, Any]
+ConfigDict = Mapping[str, Any]
 
 ABSENT = "absent"
 
@@ -172,7 +172,7 @@ def _of_training(key: str) -> bool:
     return key.startswith(_OF_TRAINING) and key != "peft.quantization"
 
 
-def _is_speed(key: str, tree: Tree) -> bool:
+def _is_speed(key: str, tree: ConfigDict) -> bool:
     if key in _MACHINE_THAT_COUNTS and tree.get("optimizer.batch_size") is None:
         return False
     return key in _MEASURED_BESIDE or (key.startswith("hardware.") and key != "hardware.precision")
@@ -193,7 +193,7 @@ def _by_configuration(grouped: Sequence[Sequence[Run]], keys: Sequence[str]) -> 
     return {key: tuple(_values(group, key) for group in grouped) for key in keys}
 
 
-def _keys(runs: Sequence[Run], wanted: Callable[[str, Tree], bool]) -> list[str]:
+def _keys(runs: Sequence[Run], wanted: Callable[[str, ConfigDict], bool]) -> list[str]:
     """The wanted keys that are not in all runs the same, in the order of the configuration."""
     trees = [_tree(run) for run in runs]
     return [
@@ -203,7 +203,7 @@ def _keys(runs: Sequence[Run], wanted: Callable[[str, Tree], bool]) -> list[str]
     ]
 
 
-def _all_alike(key: str, trees: Sequence[Tree]) -> bool:
+def _all_alike(key: str, trees: Sequence[ConfigDict]) -> bool:
     """Among those of which the key says something."""
     first, *others = [tree for tree in trees if tree[TRAINED] or not _of_training(key)]
     return all((key in one) == (key in first) and _same(one.get(key), first.get(key)) for one in others)

@@ -18,10 +18,10 @@ from mcqa.config.errors import ConfigError, McqaError, listing
 from mcqa.config.schema import Config
 from mcqa.sweep.adapter import RunHooks
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
-Story = Callable[[Tree, list[str]], Any]
+Story = Callable[[ConfigDict, list[str]], Any]
 """What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
 
 OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
@@ -39,7 +39,7 @@ def hydra_command(
     kind: type[Config],
     story: Story,
     many: bool = False,
-    instead_of_jobs: Callable[[list[Tree]], Any] | None = None,
+    instead_of_jobs: Callable[[list[ConfigDict]], Any] | None = None,
 ) -> list[Any]:
     """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.
 
@@ -60,7 +60,7 @@ def hydra_command(
     def task(cfg: DictConfig) -> None:
         nonlocal entered
         calm_libraries()  # again, for a job in another process
-        tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+        tree = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
             overrides = HydraConfig.get().overrides

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:
@@ -64,7 +64,7 @@ def calm_libraries() -> None:
     warnings.filterwarnings("ignore", "Could not find a config file in embedded:")  # PEFT, of a base it need not find
 
 
-def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> Tree:
+def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> ConfigDict:
     """The resolved tree for these overrides, outside of a command.
 
     Raises:
@@ -76,7 +76,9 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
     return tree
 
 
-def compose_with_problems(config_name: str, overrides: list[str], config_dir: str | None) -> tuple[Tree, list[str]]:
+def compose_with_problems(
+    config_name: str, overrides: list[str], config_dir: str | None
+) -> tuple[ConfigDict, list[str]]:
     """The tree, and what is wrong with the further question sets in it."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -85,7 +87,7 @@ def compose_with_problems(config_name: str, overrides: list[str], config_dir: st
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
-            tree = cast(Tree, OmegaConf.to_container(cfg, resolve=True))
+            tree = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
             return tree, question_sets.expand(tree, config_name, overrides + extra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([first_lines(error)])) from error

@@ -18,7 +18,7 @@ from mcqa.config.errors import ConfigError, listing, nearest
 from mcqa.config.schema import Config
 from mcqa.config.validation import problems_of
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
@@ -44,7 +44,7 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
     return ConfigError(listing([problem.strip() for problem in problems] or [first_lines(error)]))
 
 
-def with_value_problems(problems: list[str], tree: Tree, kind: type[Config]) -> list[str]:
+def with_value_problems(problems: list[str], tree: ConfigDict, kind: type[Config]) -> list[str]:
     """`problems`, and what is wrong with values that none of them speaks of."""
     told = {problem.split(": ")[0] for problem in problems}
     return problems + [problem for problem in problems_of(tree, kind)[1] if problem.split(": ")[0] not in told]
@@ -99,7 +99,7 @@ def _known_to_hydra(
         kept = [text for text in chosen if text not in wrong]
         try:
             composed = hydra_compose(config_name, kept + searchpath_override(config_dir), return_hydra_config=True)
-            node = cast(Tree, OmegaConf.to_container(composed.hydra, resolve=False))
+            node = cast(ConfigDict, OmegaConf.to_container(composed.hydra, resolve=False))
             wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
         except (HydraException, OmegaConfBaseException):  # told by who composes next
             pass
@@ -119,7 +119,7 @@ def _problem_of_option(text: str, config_dir: str | None) -> str | None:
     return f"{text}: no such option; known are {', '.join(sorted(options))}.{nearest(option, options)}"
 
 
-def _problem_of_key(text: str, node: Tree) -> str | None:
+def _problem_of_key(text: str, node: ConfigDict) -> str | None:
     """Of `hydra.key=value` where hydra's node has no such key."""
     inner, path = node, "hydra"
     for part in text.partition("=")[0].split(".")[1:]:

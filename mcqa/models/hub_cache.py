@@ -50,7 +50,7 @@ class Table(NamedTuple):
 Need = Repository | Table
 
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 def wanted() -> bool:
@@ -84,7 +84,7 @@ def tables() -> Path:
 # ---- what is needed
 
 
-def as_it_runs(tree: Tree, kind: type[Config]) -> Config:
+def as_it_runs(tree: ConfigDict, kind: type[Config]) -> Config:
     """What a configuration asks for; of a run that it goes on with, that one's own.
 
     Raises:

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from mcqa.config.composition import Tree
+from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError
 from mcqa.runs.lookup import finished_run, stored_config
 
 
-def repeated_config(tree: Tree, overrides: Sequence[str]) -> Tree:
+def repeated_config(tree: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """The stored configuration of the run that from_run names, with what else the command line asks for.
 
     Raises:
@@ -21,7 +21,9 @@ def repeated_config(tree: Tree, overrides: Sequence[str]) -> Tree:
     return with_overrides(stored, tree, overrides, leave_out=own) | own
 
 
-def with_overrides(stored: Tree, composed: Tree, overrides: Sequence[str], leave_out: Collection[str]) -> Tree:
+def with_overrides(
+    stored: ConfigDict, composed: ConfigDict, overrides: Sequence[str], leave_out: Collection[str]
+) -> ConfigDict:
     """A stored tree with what the command line asks for: chosen groups whole, other keys one by one."""
     tree = deepcopy(stored)
     for override in overrides:
@@ -37,7 +39,7 @@ def with_overrides(stored: Tree, composed: Tree, overrides: Sequence[str], leave
     return tree
 
 
-def config_of_evaluated_run(tree: Tree, overrides: Sequence[str]) -> Tree:
+def config_of_evaluated_run(tree: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """The stored configuration of the run that `run` names, with what else the command line asks for.
 
     Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcqa.sweep.report.write import Summary
     from mcqa.sweep.space.space import Space
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 BATCH = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "hardware.micro_batch_size")
@@ -35,9 +35,11 @@ class RunHooks:
     def __init__(self, config_name: str, kind: type[Config]) -> None:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
-        self.studied: tuple[Tree, bool] | None = None  # the base configuration of a study, and whether it is pruned
+        self.studied: tuple[ConfigDict, bool] | None = (
+            None  # the base configuration of a study, and whether it is pruned
+        )
 
-    def missing(self, trees: Sequence[Tree]) -> list[str]:
+    def missing(self, trees: Sequence[ConfigDict]) -> list[str]:
         try:
             configs = [hub_cache.as_it_runs(tree, self.kind) for tree in trees]
         except ConfigError as error:
@@ -49,10 +51,10 @@ class RunHooks:
         word = ["evaluate"] if self.kind is EvaluateConfig else []
         return [*absent, *lacking, *([hub_cache.advice([*word, *sys.argv[1:]])] if lacking else [])]
 
-    def variables(self, tree: Tree) -> Mapping[str, str]:
+    def variables(self, tree: ConfigDict) -> Mapping[str, str]:
         return hub_cache.variables()
 
-    def memory(self, trees: Sequence[Tree]) -> tuple[list[str], list[str]]:
+    def memory(self, trees: Sequence[ConfigDict]) -> tuple[list[str], list[str]]:
         """Of trainings on GPUs, once for all that need the same."""
         from mcqa.models import memory
 
@@ -71,7 +73,7 @@ class RunHooks:
                 problems[str(error)] = None
         return list(lines), list(problems)
 
-    def seconds(self, tree: Tree) -> list[float]:
+    def seconds(self, tree: ConfigDict) -> list[float]:
         from mcqa.runs.lookup import seconds_of
 
         return seconds_of(Path(tree["outputs"]).glob(f"runs/{tree['name']}/*/result.json"))
@@ -80,7 +82,7 @@ class RunHooks:
         """What only the controller needs stays there; the rest goes with every job."""
         return self.__dict__ | {"tracker": None, "studied": None}
 
-    def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+    def complete(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
         try:
             self._repeat(tree, overrides)
         except ConfigError as error:
@@ -94,7 +96,7 @@ class RunHooks:
             problems += _other_points(_differing(LENGTH, tree, base)) if pruned else []
         return problems
 
-    def _repeat(self, tree: Tree, overrides: Sequence[str]) -> None:
+    def _repeat(self, tree: ConfigDict, overrides: Sequence[str]) -> None:
         """from_run and run are read here, once, and not by the job: what is written for it is what runs.
 
         A run that is resumed is read by the job, but what it computes on says what the job asks for.
@@ -118,7 +120,7 @@ class RunHooks:
         tree.update(again)
 
     def check(
-        self, tree: Tree, space: "Space", metric: str | None, directions: Sequence[str], pruned: bool
+        self, tree: ConfigDict, space: "Space", metric: str | None, directions: Sequence[str], pruned: bool
     ) -> list[str]:
         """Trials are compared at equal numbers of questions, which updates are not where the batch size varies.
 
@@ -142,10 +144,10 @@ class RunHooks:
             )
         return problems
 
-    def direction(self, tree: Tree) -> Literal["maximize", "minimize"]:
+    def direction(self, tree: ConfigDict) -> Literal["maximize", "minimize"]:
         return "maximize" if greater_is_better(tree["evaluation"]["best_metric"]) else "minimize"
 
-    def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> Sequence[Any]:
+    def observers(self, tree: ConfigDict, folder: Path, params: Mapping[str, Any]) -> Sequence[Any]:
         if tree["tracking"]["name"] == "none":
             return []
         from mcqa.sweep.mlflow import StudyTracker
@@ -166,7 +168,7 @@ class RunHooks:
         self.tracker.finish(complete, values | counts | weights, told)
 
 
-def _not_comparable(varied: Sequence[str], tree: Tree) -> list[str]:
+def _not_comparable(varied: Sequence[str], tree: ConfigDict) -> list[str]:
     if not varied or not isinstance(tree["evaluation"]["every"], int):
         return []
     return [
@@ -184,6 +186,6 @@ def _other_points(varied: Sequence[str]) -> list[str]:
     ]
 
 
-def _differing(keys: Sequence[str], tree: Tree, base: Tree) -> list[str]:
+def _differing(keys: Sequence[str], tree: ConfigDict, base: ConfigDict) -> list[str]:
     one, other = flat(tree), flat(base)
     return [key for key in keys if one.get(key) != other.get(key)]

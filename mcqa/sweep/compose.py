@@ -78,7 +78,7 @@ def _style(config: DictConfig) -> dict[str, Any]:
     return {"kv_sep": style.kv_sep, "item_sep": style.item_sep, "exclude_keys": style.exclude_keys}
 
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 @dataclass
@@ -95,7 +95,7 @@ class HydraSweep:
         return getattr(self.task, "hooks", None)
 
     @property
-    def base(self) -> Tree:
+    def base(self) -> ConfigDict:
         """The configuration without what is swept; what only a job can resolve stays as it is written."""
         return app_config(self.config, lenient=True)
 
@@ -118,15 +118,15 @@ class HydraSweep:
     def composed(self) -> Composer:
         return Composer(self.config, self.context)
 
-    def problems(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+    def problems(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
         """What is wrong with a configuration, after the app has filled in what it resolves itself."""
         theirs = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
         return self.hooks.complete(tree, [*theirs, *overrides]) if self.hooks else []
 
     @property
-    def choices(self) -> Tree:
+    def choices(self) -> ConfigDict:
         """The option that stands for every group."""
-        return cast(Tree, OmegaConf.to_container(self.hydra.runtime.choices))
+        return cast(ConfigDict, OmegaConf.to_container(self.hydra.runtime.choices))
 
     @property
     def usual_name(self) -> str:
@@ -152,7 +152,7 @@ class HydraSweep:
         text = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"]
         return "${hydra.sweeper.study_name}" in text and "${now:" not in text
 
-    def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, Tree]:
+    def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, ConfigDict]:
         """What is composed for a trial of the study in `folder`, and the app's part of it resolved.
 
         As with any job of Hydra, a value that cannot be resolved is the app's affair, unless it checks its values.
@@ -197,18 +197,18 @@ def hydra_errors_as_config_errors(overrides: Sequence[str]) -> Iterator[None]:
         raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
 
 
-def app_config(config: DictConfig, lenient: bool = False) -> Tree:
+def app_config(config: DictConfig, lenient: bool = False) -> ConfigDict:
     """The app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
 
     lenient: values that cannot be resolved stay as they are written.
     """
     names = [str(key) for key in config if key != "hydra"]
     own = OmegaConf.masked_copy(config, cast(Any, names))
-    as_written = cast(Tree, OmegaConf.to_container(own, resolve=False))
+    as_written = cast(ConfigDict, OmegaConf.to_container(own, resolve=False))
     if not lenient and "${hydra:" not in str(as_written):
-        return cast(Tree, OmegaConf.to_container(own, resolve=True))
+        return cast(ConfigDict, OmegaConf.to_container(own, resolve=True))
     with _as_in_a_job(config):
-        return _resolved(own, as_written) if lenient else cast(Tree, OmegaConf.to_container(own, resolve=True))
+        return _resolved(own, as_written) if lenient else cast(ConfigDict, OmegaConf.to_container(own, resolve=True))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.runs.lookup import seconds_of
 from mcqa.sweep.backends import kind_of, slurm_commands
 from mcqa.sweep.compose import HydraSweep, app_config, hydra_errors_as_config_errors
-from mcqa.sweep.hooks import Tree
+from mcqa.sweep.hooks import ConfigDict
 from mcqa.sweep.options import Options
 from mcqa.sweep.space.dimension import Choice
 
@@ -34,7 +34,7 @@ class DryRunPlan:
     seconds: what earlier jobs of this kind took.
     """
 
-    launchers: Sequence[Tree]
+    launchers: Sequence[ConfigDict]
     jobs: int
     at_once: int
     folder: Path
@@ -44,16 +44,16 @@ class DryRunPlan:
 # ---- hydra.launcher of a job
 
 
-def launcher_of(given: HydraSweep, tree: Tree) -> Tree:
+def launcher_of(given: HydraSweep, tree: ConfigDict) -> ConfigDict:
     """hydra.launcher, resolved for a job with this configuration, with the app's variables in a cluster's script."""
-    raw = cast(Tree, OmegaConf.to_container(given.hydra.launcher))
+    raw = cast(ConfigDict, OmegaConf.to_container(given.hydra.launcher))
     raw.pop("submitit_folder", None)  # each trial keeps its own
     hydra = {key: OmegaConf.to_container(given.hydra[key]) for key in given.hydra if f"hydra.{key}." in json.dumps(raw)}
     hydra["launcher"] = raw
     text = json.dumps(hydra)
     named = {key: value for key, value in tree.items() if key in text}  # the rest would take a tenth of a second
     config = OmegaConf.create({**named, "hydra": hydra})
-    launcher = cast(Tree, OmegaConf.to_container(config.hydra.launcher, resolve=True))
+    launcher = cast(ConfigDict, OmegaConf.to_container(config.hydra.launcher, resolve=True))
     if given.hooks and kind_of(launcher) == "SlurmLauncher":
         exports = [f"export {name}={value}" for name, value in given.hooks.variables(tree).items()]
         launcher["setup"] = exports + (launcher.get("setup") or [])
@@ -72,7 +72,7 @@ def sends_jobs(given: HydraSweep) -> bool:
 # ---- before anything is submitted
 
 
-def check(given: HydraSweep, trees: Iterable[Tree], folder: Path | None = None) -> list[str]:
+def check(given: HydraSweep, trees: Iterable[ConfigDict], folder: Path | None = None) -> list[str]:
     """What keeps jobs with these configurations from running where they would go.
 
     folder: of the study or multirun, where SLURM is to be asked whether it would take them and could ever start them.
@@ -92,7 +92,7 @@ def check(given: HydraSweep, trees: Iterable[Tree], folder: Path | None = None) 
     return problems
 
 
-def _refused(launchers: Sequence[Tree], folder: Path) -> list[str]:
+def _refused(launchers: Sequence[ConfigDict], folder: Path) -> list[str]:
     from mcqa.sweep.backends import slurm_checks
 
     known, problems = slurm_commands.partitions() or [], list[str]()
@@ -104,7 +104,7 @@ def _refused(launchers: Sequence[Tree], folder: Path) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def trees_of(given: HydraSweep, space: "Space", every: bool = True) -> Iterator[Tree]:
+def trees_of(given: HydraSweep, space: "Space", every: bool = True) -> Iterator[ConfigDict]:
     """The base configuration with each value of each list that is searched, the other lists at their first ones.
 
     every: otherwise only all lists at their first ones. What cannot be composed is left out: it is told when that
@@ -125,7 +125,7 @@ def trees_of(given: HydraSweep, space: "Space", every: bool = True) -> Iterator[
 # ---- shown
 
 
-def show(given: HydraSweep, folder: Path, trees: Sequence[Tree], jobs: int, options: Options) -> list[Any]:
+def show(given: HydraSweep, folder: Path, trees: Sequence[ConfigDict], jobs: int, options: Options) -> list[Any]:
     """
     Raises:
         ConfigError: with everything that would keep the jobs from running.
@@ -190,7 +190,7 @@ def _lines(plan: DryRunPlan) -> Iterator[str]:
     yield from _estimate(plan)
 
 
-def _size(launcher: Tree) -> str:
+def _size(launcher: ConfigDict) -> str:
     nodes, tasks = launcher.get("nodes") or 1, launcher.get("tasks_per_node") or 1
     each = " each" if nodes > 1 else ""
     parts = [_many(nodes, "node"), _many(tasks, "process") + each]
@@ -214,7 +214,7 @@ def _cost(plan: DryRunPlan) -> str:
     )
 
 
-def _starts(launcher: Tree) -> int:
+def _starts(launcher: ConfigDict) -> int:
     """Of one submission that runs into its time limit as often as it may."""
     return 1 + int(launcher.get("max_num_timeout") or 0)
 
@@ -223,17 +223,17 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
-def _node_hours(launcher: Tree) -> float:
+def _node_hours(launcher: ConfigDict) -> float:
     """Of one start."""
     return float((launcher.get("nodes") or 1) * launcher["timeout_min"] / 60)
 
 
-def _gpus(launcher: Tree) -> int:
+def _gpus(launcher: ConfigDict) -> int:
     """Of a node."""
     return int(launcher.get("gpus_per_node") or 0)
 
 
-def _of_jobs(plan: DryRunPlan, cost: Callable[[Tree], float]) -> list[float]:
+def _of_jobs(plan: DryRunPlan, cost: Callable[[ConfigDict], float]) -> list[float]:
     """Of each job; where it is open which kind each is, all are the dearest."""
     costs = [cost(launcher) for launcher in plan.launchers]
     return costs if len(costs) == plan.jobs else [max(costs)] * plan.jobs
@@ -262,7 +262,7 @@ def _estimate(plan: DryRunPlan) -> Iterator[str]:
         yield f"  Warning: timeout_min={limit / 60:g} is shorter; such a job is stopped and goes on from its checkpoint"
 
 
-def _kinds(launchers: Sequence[Tree]) -> list[Tree]:
+def _kinds(launchers: Sequence[ConfigDict]) -> list[ConfigDict]:
     return [launcher for place, launcher in enumerate(launchers) if launcher not in launchers[:place]]
 
 

@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from mcqa.sweep.report.write import Summary
     from mcqa.sweep.space.space import Space
 
-Tree = dict[str, Any]
+ConfigDict = dict[str, Any]
 
 
 class Hooks(Protocol):
     """What an app may add. Every configuration is a plain tree, resolved and without hydra's own node."""
 
-    def complete(self, tree: Tree, overrides: Sequence[str]) -> list[str]:
+    def complete(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
         """Fill in what the app resolves itself; returns what is wrong with a configuration before it is submitted."""
 
     def check(
-        self, tree: Tree, space: "Space", metric: str | None, directions: Sequence[Direction], pruned: bool
+        self, tree: ConfigDict, space: "Space", metric: str | None, directions: Sequence[Direction], pruned: bool
     ) -> list[str]:
         """What is wrong with studying this space from this base configuration."""
 
-    def direction(self, tree: Tree) -> Direction:
+    def direction(self, tree: ConfigDict) -> Direction:
         """Of the metric, where hydra.sweeper.direction leaves it open."""
 
-    def observers(self, tree: Tree, folder: Path, params: Mapping[str, Any]) -> "Sequence[Observer]":
+    def observers(self, tree: ConfigDict, folder: Path, params: Mapping[str, Any]) -> "Sequence[Observer]":
         """Who is told how the study goes."""
 
     def finished(self, summary: "Summary", complete: bool) -> None:
@@ -36,16 +36,16 @@ class Hooks(Protocol):
 
     # asked only where jobs go to a cluster
 
-    def missing(self, trees: Sequence[Tree]) -> list[str]:
+    def missing(self, trees: Sequence[ConfigDict]) -> list[str]:
         """What these configurations need and a node without a network could not get."""
 
-    def variables(self, tree: Tree) -> Mapping[str, str]:
+    def variables(self, tree: ConfigDict) -> Mapping[str, str]:
         """Of the environment of a job."""
 
-    def memory(self, trees: Sequence[Tree]) -> tuple[list[str], list[str]]:
+    def memory(self, trees: Sequence[ConfigDict]) -> tuple[list[str], list[str]]:
         """What jobs with these need of each GPU, for the user, and which of them cannot have it."""
 
-    def seconds(self, tree: Tree) -> list[float]:
+    def seconds(self, tree: ConfigDict) -> list[float]:
         """How long earlier runs like this one took."""
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mcqa.sweep import dry_run, run_product, run_study
 from mcqa.sweep.compose import HydraSweep
-from mcqa.sweep.hooks import Tree
+from mcqa.sweep.hooks import ConfigDict
 from mcqa.sweep.options import Options, options_of
 from mcqa.sweep.run_study import space_of
 
@@ -22,13 +22,13 @@ def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, argumen
     """
     vars(task)["composed"] = True  # for the app's door: what is raised from here on is not Hydra's composing
     given = HydraSweep(config, context, task, arguments)
-    options = options_of(cast(Tree, OmegaConf.to_container(config.hydra.sweeper, resolve=True)))
+    options = options_of(cast(ConfigDict, OmegaConf.to_container(config.hydra.sweeper, resolve=True)))
     if instead := getattr(task, "instead_of_jobs", None):
         return [instead(_configurations(given, options))]
     return run_study.run(given, options) if options.is_study else run_product.run(given, options)
 
 
-def _configurations(given: HydraSweep, options: Options) -> list[Tree]:
+def _configurations(given: HydraSweep, options: Options) -> list[ConfigDict]:
     """Of every job; of a study as far as they can be known before."""
     if not options.is_study:
         return run_product.configurations(given, given.named(given.usual_name), run_product.jobs(given, options))

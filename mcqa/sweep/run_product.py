@@ -15,7 +15,7 @@ from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
-from mcqa.sweep.hooks import Tree
+from mcqa.sweep.hooks import ConfigDict
 from mcqa.sweep.messages import SAME_COMMAND, unfinished
 from mcqa.sweep.options import Options
 from mcqa.sweep.recovery import begun, ended_for_good
@@ -81,7 +81,7 @@ def _values(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def configurations(given: HydraSweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[Tree]:
+def configurations(given: HydraSweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[ConfigDict]:
     """Of every job. A mistake in the last one is told before the first one starts."""
     problems: dict[str, None] = {}
     trees = []
@@ -111,7 +111,7 @@ def _told(job: Sequence[str]) -> str:
     return " ".join(text for text in job if text.partition("=")[0] != "dry_run")
 
 
-def _look(product: Product, trees: Sequence[Tree]) -> list[Any]:
+def _look(product: Product, trees: Sequence[ConfigDict]) -> list[Any]:
     """dry_run: what would run."""
     options, folder = product.options, product.folder
     study_folder.check_same(folder, _description(product), options.allow_changes, study_folder.PRODUCT)

@@ -15,7 +15,7 @@ from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits
-from mcqa.sweep.hooks import Observer, Tree
+from mcqa.sweep.hooks import ConfigDict, Observer
 from mcqa.sweep.messages import unfinished
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
@@ -33,7 +33,7 @@ class StudyRequest:
 
     given: HydraSweep
     options: Options
-    tree: Tree
+    tree: ConfigDict
     space: Space
     directions: list[Direction]
     folder: Path
@@ -56,17 +56,17 @@ def study_request(given: HydraSweep, options: Options) -> StudyRequest:
     return StudyRequest(given, options, tree, space, directions, folder)
 
 
-def space_of(given: HydraSweep, options: Options, tree: Tree) -> Space:
+def space_of(given: HydraSweep, options: Options, tree: ConfigDict) -> Space:
     return parse(options.params, given.arguments, tree, given.choices, options.function, given.context.config_loader)
 
 
-def _directions(given: HydraSweep, options: Options, tree: Tree) -> list[Direction]:
+def _directions(given: HydraSweep, options: Options, tree: ConfigDict) -> list[Direction]:
     if isinstance(options.direction, list):
         return options.direction
     return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
 
 
-def _unconfirmable(options: Options, space: Space, tree: Tree, directions: Sequence[Direction]) -> list[str]:
+def _unconfirmable(options: Options, space: Space, tree: ConfigDict, directions: Sequence[Direction]) -> list[str]:
     if not options.confirm:
         return []
     from mcqa.sweep import confirmation

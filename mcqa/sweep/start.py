@@ -18,7 +18,7 @@ from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, RecoveredTrial
 from mcqa.sweep.display import LiveDisplay
-from mcqa.sweep.hooks import Observer, Tree
+from mcqa.sweep.hooks import ConfigDict, Observer
 from mcqa.sweep.loop import Loop
 from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.options import Direction, Options
@@ -61,18 +61,20 @@ def run(
 
 
 def _backend(given: HydraSweep, options: Options) -> Backend:
-    launcher = cast(Tree, OmegaConf.to_container(given.hydra.launcher, resolve=True))
+    launcher = cast(ConfigDict, OmegaConf.to_container(given.hydra.launcher, resolve=True))
 
     def make_job(folder: Path, *, token: str) -> Job:
         return Job(folder, given.task, given.context, token)
 
-    def launcher_of(folder: Path) -> Tree:
+    def launcher_of(folder: Path) -> ConfigDict:
         return dry_run.launcher_of(given, read_yaml(folder / "config.yaml"))
 
     return for_launcher(launcher, make_job, options.n_jobs, launcher_of)
 
 
-def refuse_what_cannot_run(given: HydraSweep, trees: Callable[[], Iterable[Tree]], folder: Path, goes_on: bool) -> None:
+def refuse_what_cannot_run(
+    given: HydraSweep, trees: Callable[[], Iterable[ConfigDict]], folder: Path, goes_on: bool
+) -> None:
     """Of what goes on it is asked again for a while: SLURM may be away, or a node, at the very moment.
 
     Raises:
