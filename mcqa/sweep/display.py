@@ -172,12 +172,16 @@ def one_line(text: str) -> str:
 
 
 def values(trial: TrialState) -> str:
-    return ", ".join(f"{value:.4g}" for value in (trial.outcome.values or ())) if trial.outcome else ""
+    return f"{trial.outcome.value:.4g}" if trial.outcome and trial.outcome.value is not None else ""
 
 
 def best(trials: Sequence[TrialState], maximize: bool) -> TrialState | None:
     """The first of those with the best value."""
-    scored = [(t.outcome.values[0], t) for t in trials if t.state == "complete" and t.outcome and t.outcome.values]
+    scored = [
+        (trial.outcome.value, trial)
+        for trial in trials
+        if trial.state == "complete" and trial.outcome and trial.outcome.value is not None
+    ]
     return (max if maximize else min)(scored, key=lambda pair: pair[0])[1] if scored else None
 
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcqa.config.errors import ConfigError
@@ -32,7 +32,6 @@ from mcqa.sweep.controller.events import (
     JobPreempted,
     Judge,
     Judged,
-    Outcome,
     Prune,
     Refused,
     Reported,
@@ -41,7 +40,6 @@ from mcqa.sweep.controller.events import (
     Tell,
     Tick,
     Vanished,
-    problem_of,
 )
 from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer
@@ -74,7 +72,7 @@ class Running:
 class Loop:
     """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
 
-    objectives: how many values a complete trial must have, else it failed; 0: none are asked for.
+    needs_value: a complete trial without one finite value has failed.
     again: the command that takes up what this one leaves, for the user.
     """
 
@@ -87,11 +85,11 @@ class Loop:
         folder: Path,
         live: LiveDisplay,
         observers: Sequence[Observer] = (),
-        objectives: int = 0,
+        needs_value: bool = False,
         again: str = SAME_COMMAND,
     ) -> None:
         self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
-        self.folder, self.live, self.observers, self.objectives = folder, live, observers, objectives
+        self.folder, self.live, self.observers, self.needs_value = folder, live, observers, needs_value
         self.again = again
         self.running: dict[int, Running] = {}
         self.leaving: set[str] = set()  # jobs that have written their results
@@ -181,7 +179,7 @@ class Loop:
         if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
             yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
             self._forget(number)
-            yield Ended(number, self._judged(outcome(result)))
+            yield Ended(number, outcome(result, self.needs_value))
         elif over and result is not None:
             self._forget(number)
             yield self._preempted(number, running, result.get("error"))
@@ -207,10 +205,6 @@ class Loop:
         running.box.end_job("vanished")
         reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
         return Vanished(number, running.attempt, reason)
-
-    def _judged(self, told: Outcome) -> Outcome:
-        problem = problem_of(told, self.objectives) if self.objectives else None
-        return replace(told, status="failed", values=None, error=problem) if problem else told
 
     def _forget(self, number: int) -> None:
         running = self.running.pop(number)

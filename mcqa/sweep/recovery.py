@@ -1,5 +1,7 @@
 """What an earlier command left of its trials, read from their folders."""
 
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,26 @@ def recover(folder: Path, number: int, told: Outcome | None) -> RecoveredTrial:
     return RecoveredTrial(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
 
 
-def outcome(result: dict[str, Any]) -> Outcome:
-    """Of a result.json. What cannot be read is a failure."""
-    if problem := unreadable(result):
-        return Outcome("failed", None, problem)
+def outcome(result: dict[str, Any], needs_value: bool = False) -> Outcome:
+    """Return what a result.json says. One that cannot be read is a failure.
+
+    Args:
+        needs_value: a complete trial without exactly one finite value has failed, as every trial of a study.
+    """
     value, error = result.get("value"), result.get("error")
-    values = None if value is None else tuple(map(float, value)) if isinstance(value, list) else (float(value),)
-    return Outcome(result["status"], values, None if error is None else str(error))
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    problem = unreadable(result)
+    if problem is None and needs_value and result["status"] == "complete":
+        problem = _problem_of_value(values)
+    if problem is not None:
+        return Outcome("failed", None, problem)
+    value = float(values[0]) if len(values) == 1 else None
+    return Outcome(result["status"], value, None if error is None else str(error))
+
+
+def _problem_of_value(values: Sequence[float]) -> str | None:
+    if not values:
+        return "the trial returned no value; a study needs one number"
+    if len(values) > 1:
+        return f"the trial returned {len(values)} values; a study needs one number"
+    return None if isfinite(values[0]) else f"value is {values[0]}"

@@ -173,4 +173,4 @@ def _ended(product: Product, reason: str, controller: Controller) -> list[Any]:
     jobs = sorted(controller.trials, key=lambda job: job.number)
     results = [Mailbox(product.folder / "trials" / str(job.number)).result() or {} for job in jobs]
     say(*(f"job {number}: {one['folder']}" for number, one in enumerate(results) if "folder" in one))
-    return [job.outcome.values if job.outcome else None for job in jobs]
+    return [job.outcome.value if job.outcome else None for job in jobs]

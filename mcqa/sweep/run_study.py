@@ -238,4 +238,4 @@ def _ended(asked: StudyRequest, reason: str, controller: Controller) -> list[Any
         given.hooks.finished(summary, complete)
     if not complete:
         raise SweepError(unfinished(reason, controller, folder, "trial"))
-    return [trial.outcome.values if trial.outcome else None for trial in controller.trials]
+    return [trial.outcome.value if trial.outcome else None for trial in controller.trials]

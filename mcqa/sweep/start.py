@@ -50,7 +50,7 @@ def run(
     on_slurm = backend.name == "slurm"
     live = LiveDisplay(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
     compose = partial(given.write_trial, folder)
-    loop = Loop(controller, study, backend, compose, folder, live, observers, len(directions), again)
+    loop = Loop(controller, study, backend, compose, folder, live, observers, bool(directions), again)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)

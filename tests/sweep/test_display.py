@@ -55,14 +55,14 @@ class Study:
         return self.said.splitlines()
 
 
-def ended(number, status="complete", values=(0.5,), error=None):
-    return Ended(number, Outcome(status, values, error))
+def ended(number, status="complete", value=0.5, error=None):
+    return Ended(number, Outcome(status, value, error))
 
 
 def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
     study = Study(tmp_path)
     study.starts(0, 1)
-    study.after(30, ended(0, values=(0.61234,)))
+    study.after(30, ended(0, value=0.61234))
     study.after(30, ended(1, "failed", None, "ValueError: no such luck\nmore of it"))
     study.starts(2)
     study.after(1)
@@ -112,12 +112,12 @@ def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
 def test_a_job_of_a_product_is_called_one(tmp_path):
     study = Study(tmp_path, noun="job")
     study.starts(0)
-    study.after(0, ended(0, values=(1.0,)))
+    study.after(0, ended(0, value=1.0))
     assert study.lines[1] == "job 0: complete 1  x=0" and "best 1 (job 0)" in study.lines[2]
 
 
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
-    known = [RecoveredTrial(n, Outcome("complete", (0.1 * n,), None), 1, "job") for n in range(3)]
+    known = [RecoveredTrial(n, Outcome("complete", 0.1 * n, None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)
     study.after(5)
     assert study.lines == []
@@ -143,16 +143,16 @@ def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
 def test_the_best_is_that_of_the_direction_and_none_of_several_objectives(tmp_path, maximize, told):
     study = Study(tmp_path, maximize=maximize)
     study.starts(0, 1)
-    study.after(1, ended(0, values=(0.2,)), ended(1, values=(0.9,)))
+    study.after(1, ended(0, value=0.2), ended(1, value=0.9))
     assert (told in study.live.summary()) and (bool(told) == ("best" in study.live.summary()))
 
 
 def test_pruned_and_failed_trials_are_never_the_best():
     trials = [
-        TrialState(0, "pruned", 0, 0, 0.0, outcome=Outcome("pruned", (0.9,), None)),
+        TrialState(0, "pruned", 0, 0, 0.0, outcome=Outcome("pruned", 0.9, None)),
         TrialState(1, "failed", 0, 0, 0.0, outcome=Outcome("failed", None, "no")),
-        TrialState(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
-        TrialState(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", (0.3,), None)),
+        TrialState(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
+        TrialState(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
     ]
     found = best(trials, maximize=True)
     assert found is not None and found.number == 2
@@ -169,7 +169,7 @@ def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(
     study = Study(tmp_path, terminal=True)
     with study.live:
         study.starts(0, 1)
-        study.after(65, ended(0, values=(0.25,)), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
+        study.after(65, ended(0, value=0.25), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
         drawn = study.said.rpartition("core")[2]
     rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
     assert "complete" in rows["0"] and "0.25" in rows["0"]

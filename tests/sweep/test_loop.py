@@ -116,7 +116,7 @@ class Studied(JobList):
         return {number: outcome.status for number, outcome in self.told}
 
 
-def loop(folder, study, jobs, known=(), compose=None, observers=(), objectives=0, **limits):
+def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=False, **limits):
     every = {"n_trials": 4, "n_jobs": 2, "max_failures": None, "max_resubmits": 2, "timeout_s": None} | limits
     controller = Controller(Limits(**every), known, time.time())
 
@@ -128,7 +128,7 @@ def loop(folder, study, jobs, known=(), compose=None, observers=(), objectives=0
 
     console = Console(file=(folder / "said.txt").open("a"), width=300)
     live = LiveDisplay(console, controller, True, folder)
-    return Loop(controller, study, jobs, compose or written, folder, live, observers, objectives)
+    return Loop(controller, study, jobs, compose or written, folder, live, observers, needs_value)
 
 
 def said(folder):
@@ -139,7 +139,7 @@ def test_every_slot_is_busy_until_all_trials_have_ended_and_each_is_told_once(tm
     study, jobs = Studied(5), Jobs()
     assert loop(tmp_path, study, jobs, n_trials=5).run(0.0) == COMPLETE
     assert sorted(number for number, _ in study.told) == [0, 1, 2, 3, 4]
-    assert {outcome for _, outcome in study.told} == {Outcome("complete", (0.5,), None)}
+    assert {outcome for _, outcome in study.told} == {Outcome("complete", 0.5, None)}
     assert jobs.most == 2 and {slot for _, _, slot in jobs.submitted} == {0, 1}
     assert (tmp_path / "trials" / "3" / "config.yaml").read_text() == "x=3"
 
@@ -190,7 +190,7 @@ def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_pa
     study, jobs = Studied(1, wants=0.5), Jobs(t0=learns)
     loop(tmp_path, study, jobs, n_trials=1).run(0.0)
     assert study.reported == [(0, 10, 0.9), (0, 20, 0.1)]
-    assert study.told == [(0, Outcome("pruned", (0.1,), None))]
+    assert study.told == [(0, Outcome("pruned", 0.1, None))]
 
 
 def test_what_a_trial_reported_last_is_known_before_its_end_is_told(tmp_path):
@@ -217,7 +217,7 @@ def test_the_folder_of_another_trial_makes_way_and_its_result_is_nobody_s(tmp_pa
     another_trial(tmp_path, 1).write_result({"status": "complete", "value": 99.0})
     study, jobs = Studied(2), Jobs()
     loop(tmp_path, study, jobs, n_trials=2).run(0.0)
-    assert dict(study.told)[1] == Outcome("complete", (0.5,), None)
+    assert dict(study.told)[1] == Outcome("complete", 0.5, None)
     assert Mailbox(tmp_path / "set_aside" / "1-0").result()["value"] == 99.0
     assert "the folder of trial 1 was another trial's" in said(tmp_path)
 
@@ -360,18 +360,19 @@ def test_a_trial_whose_configuration_cannot_be_composed_fails_alone(tmp_path):
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (None, Outcome("failed", None, "the trial returned 0 values where the study has 1 directions")),
-        ([0.5, 1.0], Outcome("failed", None, "the trial returned 2 values where the study has 1 directions")),
-        ([0.5], Outcome("complete", (0.5,), None)),
+        (None, Outcome("failed", None, "the trial returned no value; a study needs one number")),
+        ([0.5, 1.0], Outcome("failed", None, "the trial returned 2 values; a study needs one number")),
+        (float("-inf"), Outcome("failed", None, "value is -inf")),
+        ([0.5], Outcome("complete", 0.5, None)),
     ],
 )
-def test_a_complete_trial_has_as_many_values_as_there_are_objectives(tmp_path, value, told):
+def test_a_complete_trial_of_a_study_has_one_finite_value(tmp_path, value, told):
     def gives(box, attempt):
         box.write_result({"status": "complete", "value": value})
         return "over"
 
     study = Studied(1)
-    watched = loop(tmp_path, study, Jobs(t0=gives), objectives=1, n_trials=1)
+    watched = loop(tmp_path, study, Jobs(t0=gives), needs_value=True, n_trials=1)
     watched.run(0.0)
     assert study.told == [(0, told)]
     assert watched.controller.trials[0].state == told.status
@@ -489,7 +490,7 @@ def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(t
     assert [watched.attach(number) for number in range(5)] == [True, True, True, True, False]
     assert watched.run(0.0) == COMPLETE
     assert sorted(number for number, _ in study.told) == list(range(7))
-    assert dict(study.told)[0].values == (0.25,)
+    assert dict(study.told)[0].value == 0.25
     assert sorted((number, attempt) for number, attempt, _ in jobs.submitted) == [
         (2, 1), (3, 1), (4, 0), (5, 0), (6, 0),
     ]  # fmt: skip

@@ -109,8 +109,8 @@ def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
         "exit": "bad option",
         "memory": "MemoryError",
         "no number": "value is nan",
-        "none": "the trial returned 0 values where the study has 1 directions",
-        "two": "the trial returned 2 values where the study has 1 directions",
+        "none": "the trial returned no value; a study needs one number",
+        "two": "the trial returned 2 values; a study needs one number",
     }
     found = stored(study)
     assert {one.params["do"]: one.user_attrs.get("error") for one in found} == told | {"return": None}

@@ -13,7 +13,7 @@ from mcqa.sweep.controller.events import Outcome
 from mcqa.sweep.mlflow import StudyTracker
 from tests.runs.tracking.test_tracker import all_runs, client, config, warnings_in
 
-COMPLETE = Outcome("complete", (0.5,), None)
+COMPLETE = Outcome("complete", 0.5, None)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_study_is_a_run_with_its_trials_below_it_and_what_it_found(outputs):
         [
             ("FINISHED", COMPLETE),
             ("FAILED", Outcome("failed", None, "ValueError: no such luck")),
-            ("KILLED", Outcome("pruned", (0.25,), None)),
+            ("KILLED", Outcome("pruned", 0.25, None)),
             (None, Outcome("failed", None, "killed by SIGKILL")),
         ]
     ):

@@ -13,7 +13,6 @@ An Ask is answered exactly once.
 """
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal
 
 COMPLETE = "complete"  # the reasons of Finish; where the scheduler takes nothing, its words are the reason
@@ -57,7 +56,7 @@ class Limits:
 @dataclass(frozen=True)
 class Outcome:
     status: Status
-    values: tuple[float, ...] | None
+    value: float | None
     error: str | None
 
 
@@ -205,14 +204,3 @@ Event = (
 
 
 Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish
-
-
-def problem_of(outcome: Outcome, directions: int) -> str | None:
-    """Why a trial that says it is complete is not."""
-    if outcome.status != "complete":
-        return None
-    values = outcome.values or ()
-    if len(values) != directions:
-        return f"the trial returned {len(values)} values where the study has {directions} directions"
-    wrong = [value for value in values if not isfinite(value)]
-    return f"value is {wrong[0]}" if wrong else None

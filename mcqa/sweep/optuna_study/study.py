@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mcqa.config.errors import ConfigError
-from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status, problem_of
+from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.optuna_study.storage import check, check_choices, check_directions, claim, open_storage
 from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
@@ -214,17 +214,14 @@ class OptunaStudy:
         return stop
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """A complete trial without a finite value for every direction is told failed."""
         trial = self._running.get(number)
         if trial is None:
             return
-        problem = problem_of(outcome, len(self._study.directions))
-        error = problem or outcome.error
-        if error:
-            trial.set_user_attr(ERROR, error)
-        state = TrialState.FAIL if problem else STATES[outcome.status]
-        values = outcome.values if state == TrialState.COMPLETE else None
-        self._study.tell(number, values, state, skip_if_finished=True)
+        if outcome.error:
+            trial.set_user_attr(ERROR, outcome.error)
+        state = STATES[outcome.status]
+        value = outcome.value if state == TrialState.COMPLETE else None
+        self._study.tell(number, value, state, skip_if_finished=True)
         del self._running[number], self._points[number]
 
     def known(self) -> list[RecoveredTrial]:
@@ -251,5 +248,4 @@ STATUS = {state: status for status, state in STATES.items()}
 def outcome_of(trial: FrozenTrial) -> Outcome | None:
     if not trial.state.is_finished():
         return None
-    values = None if trial.values is None else tuple(trial.values)
-    return Outcome(STATUS[trial.state], values, trial.user_attrs.get(ERROR))
+    return Outcome(STATUS[trial.state], trial.value, trial.user_attrs.get(ERROR))

@@ -8,8 +8,8 @@ from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, Outcome
 
-COMPLETE = Outcome("complete", (0.5,), None)
-OUTCOMES = {"complete": COMPLETE, "pruned": Outcome("pruned", (0.4,), None), "failed": Outcome("failed", None, "x")}
+COMPLETE = Outcome("complete", 0.5, None)
+OUTCOMES = {"complete": COMPLETE, "pruned": Outcome("pruned", 0.4, None), "failed": Outcome("failed", None, "x")}
 
 
 def limits(**changes):
