@@ -205,8 +205,8 @@ def _confirm(asked: StudyRequest) -> str | None:
     from mcqa.sweep.report import load, write
 
     options, space, study = asked.options, asked.space, asked.folder
-    write.write(study)
-    recorded, folder = load.read(study, time.time()), study / "confirm"
+    write.write_report(study)
+    recorded, folder = load.read_study(study, time.time()), study / "confirm"
     seed = confirmation.seed_of(recorded.base, space.fixed)
     jobs = confirmation.planned(
         folder, confirmation.jobs(confirmation.chosen(recorded, space.fixed), seed, options.confirm)
@@ -230,7 +230,7 @@ def _ended(asked: StudyRequest, reason: str, controller: Controller) -> list[Any
     from mcqa.sweep.report import write as report
 
     given, folder, complete = asked.given, asked.folder, reason in (COMPLETE, EXHAUSTED)
-    summary = report.write(folder)
+    summary = report.write_report(folder)
     if reason != LEFT_RUNNING:
         say(summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems))
     say(f"Report: {run_folder.shown(folder / 'report.html')}")

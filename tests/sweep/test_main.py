@@ -388,7 +388,7 @@ def test_the_report_of_a_relative_storage_is_made_from_any_folder(app, tmp_path,
     ).absolute() / "app"  # fmt: skip
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert write.write(study).problems == ()
+    assert write.write_report(study).problems == ()
 
 
 def test_the_password_of_a_storage_stands_in_no_file_and_the_report_still_reads_it(app, monkeypatch, capsys):

@@ -17,7 +17,7 @@ from pathlib import Path
 from mcqa.config.errors import ConfigError
 from mcqa.config.plain_command import plain_command
 from mcqa.runs import run_folder
-from mcqa.sweep.report.write import write
+from mcqa.sweep.report.write import write_report
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
         if arguments and arguments[0] in ("--help", "-h"):
             return print(told)
         raise ConfigError(f"One study folder is needed.\n\n{told}")
-    summary = write(Path(arguments[0]).expanduser().absolute())
+    summary = write_report(Path(arguments[0]).expanduser().absolute())
     for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
         print(line)
     print(f"Files: {', '.join(run_folder.shown(path) for path in summary.files)}")

@@ -17,7 +17,7 @@ import yaml
 from mcqa.runs import run_folder
 from mcqa.runs.files import flat
 from mcqa.sweep.report.load import number
-from mcqa.sweep.report.noise import chosen
+from mcqa.sweep.report.seed_variance import chosen
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 EXPERIMENT = "experiment"

@@ -63,7 +63,7 @@ class _Answers:
     clusters: Sequence[str] | None
 
 
-def read(study: StudyRecord, problems: list[str]) -> Confirmation | None:
+def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation | None:
     """None where nothing was confirmed, or the file cannot be read."""
     path = study.folder / FILE
     if not path.exists():
@@ -146,7 +146,7 @@ def _by_questions(answers: _Answers) -> Estimate:
     if len(answers.right) == 1:
         return interval(answers.right[0], answers.clusters)
     mean = sum(map(sum, answers.right)) / (len(answers.right) * len(answers.ids))
-    return Estimate(mean, *statistics.pooled_accuracy(answers.right, answers.clusters))
+    return Estimate(mean, *statistics.pooled_accuracy_interval(answers.right, answers.clusters))
 
 
 def _against(told: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
@@ -160,7 +160,10 @@ def _against(told: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> l
     if answers is None:
         found = {i: one for i in others if (one := _welch(told[base].values, told[i].values)) is not None}
     else:
-        pooled = {i: statistics.pooled(answers[base].right, answers[i].right, answers[base].clusters) for i in others}
+        pooled = {
+            i: statistics.pooled_difference(answers[base].right, answers[i].right, answers[base].clusters)
+            for i in others
+        }
         found = {i: (Estimate(one.difference, one.low, one.high), one.p) for i, one in pooled.items()}
     adjusted = dict(zip(found, statistics.holm([p for _, p in found.values()]), strict=True))
     return [

@@ -26,7 +26,7 @@ _NEEDED = ("name", "space", "base", "overrides")
 _HARVESTED_S = 60.0  # a result may be that much newer than the storage's word that the trial ended
 
 
-def read(folder: Path, now: float) -> StudyRecord:
+def read_study(folder: Path, now: float) -> StudyRecord:
     """
     Raises:
         ConfigError: there is no study in the folder.

@@ -8,8 +8,8 @@ from pathlib import Path
 from string import Template
 
 from mcqa.evaluation.report.html import definitions, look, notes, section
-from mcqa.evaluation.statistics.best_of_many import FLIPS
-from mcqa.sweep.report import charts, noise, parallel_coordinates, sentences, tables
+from mcqa.evaluation.statistics.best_of_many import SIGN_FLIPS
+from mcqa.sweep.report import charts, parallel_coordinates, seed_variance, sentences, tables
 from mcqa.sweep.report import tables as answer_tables
 from mcqa.sweep.report.charts import Figure
 from mcqa.sweep.report.confirmation import Confirmation
@@ -65,12 +65,12 @@ def _sections(told: ReportData, figures: dict[str, Figure], drawn: bool) -> Iter
     study, answer = told.study, told.answer
     if not study.trials:
         yield section("Trials", "<p>There is no trial yet.</p>")
-    if study.front and not noise.is_of_seeds(study):
+    if study.front and not seed_variance.is_of_seeds(study):
         yield section(
             "Not beaten" if len(study.metrics) > 1 else "Best configuration",
             answer_tables.configuration(study, answer, told.order),
         )
-    if answer.best is not None and answer.others and not noise.is_of_seeds(study):
+    if answer.best is not None and answer.others and not seed_variance.is_of_seeds(study):
         yield section("Ties", answer_tables.ties(answer.best, answer))
     if told.confirmation is not None:
         where = "on test" if told.confirmation.metric.startswith("test/") else "with new seeds"
@@ -199,7 +199,7 @@ def _methods(told: ReportData) -> dict[str, str]:
         found["Ties"] = (
             f"Each complete trial against the best, {flipped} being what varies. The best was chosen, so a difference "
             f"is held against the largest one of all pairs of {len(told.answer.others) + 1} trials that chance gives: "
-            f"the signs of whole {flipped} flipped {FLIPS} times, for all trials at once, step-down (Romano and Wolf "
+            f"the signs of whole {flipped} flipped {SIGN_FLIPS} times, for all trials at once, step-down (Romano and Wolf "
             "2005; Hansen, Lunde and Nason 2011). Where all are equal, one is called worse in at most 5 % of "
             "studies. Tied: p of 0.05 or more, so two trials may be tied and still differ. Intervals are of each "
             "comparison alone. Pruned trials are not compared."

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mcqa.evaluation.report.formatting import config_value, p_value, percent, point_interval, points
-from mcqa.sweep.report import noise
+from mcqa.sweep.report import seed_variance
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.study_data import Status, StudyRecord, TrialRecord, default, same, short_commit
 from mcqa.sweep.report.ties import Comparison, Estimate, StudyResult
@@ -90,7 +90,7 @@ def verdict(study: StudyRecord, answer: StudyResult) -> str:
     if answer.best is None:
         what = "No complete trial told a value" if study.counts["complete"] else "No trial is complete"
         return f"{what}: {states(study)}."
-    if seeds := noise.own(study):
+    if seeds := seed_variance.own(study):
         found = f"{value(seeds.mean, study.metrics[0])} on average, standard deviation "
         return f"{len(seeds.values)} seeds of one configuration: {found}{spread(seeds.deviation, study.metrics[0])}."
     return _best(study, answer, answer.best)
@@ -165,7 +165,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def _notes(study: StudyRecord, answer: StudyResult, confirmed: bool) -> list[str]:
-    if len(study.metrics) > 1 or answer.best is None or noise.is_of_seeds(study):
+    if len(study.metrics) > 1 or answer.best is None or seed_variance.is_of_seeds(study):
         return list(_seeds_notes(study, answer)) or ([answer.untold] if answer.untold and study.complete else [])
     return [
         *_default(study, answer, answer.best),
@@ -176,7 +176,7 @@ def _notes(study: StudyRecord, answer: StudyResult, confirmed: bool) -> list[str
 
 
 def _seeds_notes(study: StudyRecord, answer: StudyResult) -> Iterator[str]:
-    if answer.noise and noise.is_of_seeds(study):
+    if answer.noise and seed_variance.is_of_seeds(study):
         reach = spread(answer.noise.reach, study.metrics[0])
         yield f"Two single runs of this configuration differ by more than {reach} in one case of twenty."
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flat
-from mcqa.sweep.report.noise import Noise, floor, highest_of
+from mcqa.sweep.report.seed_variance import SeedVariance, floor, highest_of
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 
@@ -57,7 +57,7 @@ class StudyResult:
     others: tuple[Comparison, ...]
     untold: str | None
     luck: float | None
-    noise: Noise | None
+    noise: SeedVariance | None
     problems: tuple[str, ...]
 
     @property
@@ -88,7 +88,7 @@ def study_result(study: StudyRecord) -> StudyResult:
     return _compared(study, best, rows, names, noise, problems)
 
 
-def _untold(best: TrialRecord | None, reason: str, noise: Noise | None, problems: Sequence[str]) -> StudyResult:
+def _untold(best: TrialRecord | None, reason: str, noise: SeedVariance | None, problems: Sequence[str]) -> StudyResult:
     return StudyResult(best, None, 0, False, (), reason, None, noise, tuple(problems))
 
 
@@ -137,10 +137,10 @@ def right_answers(path: Path, metric: str) -> Rows:
 
 def _right(path: Path, metric: str) -> Rows:
     from mcqa.evaluation import predictions
-    from mcqa.evaluation.metrics import right
+    from mcqa.evaluation.metrics import is_correct
 
     rows = predictions.read(path)
-    return Rows([row.question.id for row in rows], [right(row, metric) for row in rows])
+    return Rows([row.question.id for row in rows], [is_correct(row, metric) for row in rows])
 
 
 def _plain_right(path: Path) -> Rows:
@@ -158,11 +158,11 @@ def _plain_right(path: Path) -> Rows:
 def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
     """Of a file's questions, as the runs' own intervals have them: evaluation.cluster."""
     from mcqa.evaluation import predictions
-    from mcqa.evaluation.metrics import clusters
+    from mcqa.evaluation.metrics import cluster_names
 
     kind: Any = flat(study.base).get("evaluation.cluster", "auto")
     kind = kind if kind in ("passage", "subject", "none") else "auto"
-    return clusters([row.question for row in predictions.read(path)], kind)
+    return cluster_names([row.question for row in predictions.read(path)], kind)
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def _compared(
     best: TrialRecord,
     rows: Mapping[int, Rows],
     names: list[str] | None,
-    noise: Noise | None,
+    noise: SeedVariance | None,
     problems: Sequence[str],
 ) -> StudyResult:
     from mcqa.evaluation import statistics
@@ -182,7 +182,7 @@ def _compared(
     alike = [one.number for one in study.complete if one.number in rows and rows[one.number].ids == first.ids]
     others = [number for number in alike if number != best.number]
     pairs = [statistics.mcnemar(first.right, rows[number].right, names) for number in others]
-    adjusted = statistics.against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
+    adjusted = statistics.p_values_against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
     against = tuple(
         Comparison(
             trial=number,
@@ -215,8 +215,8 @@ def interval(right: Sequence[bool], names: Sequence[str] | None) -> Estimate:
 
     accuracy = sum(right) / len(right)
     if names is None:
-        return Estimate(accuracy, *statistics.wilson(sum(right), len(right)))
-    found = statistics.clustered(right, names)
+        return Estimate(accuracy, *statistics.wilson_interval(sum(right), len(right)))
+    found = statistics.clustered_accuracy(right, names)
     return Estimate(accuracy, found.low, found.high)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import config_value
-from mcqa.sweep.report import best_experiment, noise, sentences
+from mcqa.sweep.report import best_experiment, seed_variance, sentences
 from mcqa.sweep.report import confirmation as confirmed
-from mcqa.sweep.report.load import read
+from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.page import ReportData, page
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, is_number, plain
 from mcqa.sweep.report.ties import StudyResult, study_result
@@ -49,16 +49,16 @@ class Summary:
     files: tuple[Path, ...]
 
 
-def write(folder: Path) -> Summary:
+def write_report(folder: Path) -> Summary:
     """
     Raises:
         ConfigError: there is no study in the folder, or nothing can be written there.
     """
-    study = read(folder, time.time())
+    study = read_study(folder, time.time())
     found, problems = study_result(study), list(study.problems)
     problems += found.problems
     weights = _importances(study, problems)
-    confirmation = confirmed.read(study, problems)
+    confirmation = confirmed.read_confirmation(study, problems)
     writers: dict[str, Callable[[], str | None]] = {
         "trials.csv": partial(_trials, study, found),
         "importances.csv": partial(_weights, weights),
@@ -221,7 +221,7 @@ def _params(trial: TrialRecord) -> dict[str, Any]:
 
 def _best(study: StudyRecord) -> str | None:
     """Of several objectives the trial that is best in the first of those that none beats. A lucky seed is no best."""
-    if not study.front or noise.is_of_seeds(study):
+    if not study.front or seed_variance.is_of_seeds(study):
         return None
     trial = min(study.front, key=lambda one: study.loss(one.values))
     reached = ", ".join(f"{m} = {sentences.value(v, m)}" for v, m in zip(trial.values, study.metrics, strict=True))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.sweep.report import charts, confirmation, page, parallel_coordinates, timeline, write
-from mcqa.sweep.report.load import read
+from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.page import ReportData
 from mcqa.sweep.report.ties import study_result
 from tests.sweep.optuna_study.example_studies import BASE as EXAMPLE_BASE
@@ -45,10 +45,10 @@ class Tags(HTMLParser):
 
 
 def told(folder, importances=None):
-    study = read(folder, NOW)
+    study = read_study(folder, NOW)
     found = study_result(study)
     problems = [*study.problems, *found.problems]
-    return ReportData(study, found, importances or {}, confirmation.read(study, problems), tuple(problems))
+    return ReportData(study, found, importances or {}, confirmation.read_confirmation(study, problems), tuple(problems))
 
 
 def figures(text):
@@ -120,7 +120,8 @@ def test_what_comes_from_a_study_stays_text(tmp_path):
     text = page.page(told(folder), "PLOTLY")
     tags = Tags(text)
     assert (
-        tags.count["script"] == 3 and tags.count["b"] == len(charts.roles(read(folder, NOW), told(folder).answer)) * 2
+        tags.count["script"] == 3
+        and tags.count["b"] == len(charts.roles(read_study(folder, NOW), told(folder).answer)) * 2
     )
     assert "<script>alert" not in text
     assert any(EVIL in one for one in tags.texts)
@@ -195,7 +196,7 @@ def test_pruned_curves_end_where_the_trial_last_reported(example):
 @settings(max_examples=40, deadline=None)
 def test_no_two_trials_are_in_one_slot_at_once(tmp_path_factory, spans):
     trials = [Written(value=0.5, started=float(start), seconds=float(length)) for start, length in spans]
-    study = read(make_study(tmp_path_factory.mktemp("s"), trials, journal=False), NOW)
+    study = read_study(make_study(tmp_path_factory.mktemp("s"), trials, journal=False), NOW)
     slots = timeline.slots(study)
     for one in study.trials:
         for other in study.trials:
@@ -206,13 +207,13 @@ def test_no_two_trials_are_in_one_slot_at_once(tmp_path_factory, spans):
 
 
 def test_the_controllers_own_slots_are_kept(tmp_path):
-    study = read(make_study(tmp_path, [Written(value=0.5, slot=3), Written(value=0.5, slot=1, started=99)]), NOW)
+    study = read_study(make_study(tmp_path, [Written(value=0.5, slot=3), Written(value=0.5, slot=1, started=99)]), NOW)
     assert timeline.slots(study) == {0: 4, 1: 2}
 
 
 def test_a_page_that_cannot_be_made_costs_no_other_file(tmp_path, monkeypatch):
     folder = make_study(tmp_path, [Written(value=0.5)])
     monkeypatch.setattr(write, "page", lambda *_: 1 / 0)
-    summary = write.write(folder)
+    summary = write.write_report(folder)
     assert "report.html could not be made: ZeroDivisionError" in summary.problems[-1]
     assert (folder / "trials.csv").exists() and not (folder / "report.html").exists()

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import against_best, mcnemar, wilson
-from mcqa.sweep.report import noise, sentences
-from mcqa.sweep.report.confirmation import read as read_confirmation
-from mcqa.sweep.report.load import read
-from mcqa.sweep.report.noise import highest_of
+from mcqa.evaluation.statistics import mcnemar, p_values_against_best, wilson_interval
+from mcqa.sweep.report import seed_variance, sentences
+from mcqa.sweep.report.confirmation import read_confirmation
+from mcqa.sweep.report.load import read_study
+from mcqa.sweep.report.seed_variance import highest_of
 from mcqa.sweep.report.ties import right_answers, study_result
 from tests.sweep.report.recorded_studies import NOW, Written, answered, exactly, make_study, question
 
 
 def found(folder):
-    return study_result(read(folder, NOW))
+    return study_result(read_study(folder, NOW))
 
 
 def trials(*counts, of=100):
@@ -30,11 +30,11 @@ def test_the_best_is_compared_question_by_question_with_every_other(tmp_path):
     rights = [one.right for one in trials(60, 70, 40)]
     pairs = [mcnemar(rights[1], rights[0]), mcnemar(rights[1], rights[2])]
     assert told.best.number == 1
-    assert told.accuracy == (0.7, *wilson(70, 100))
+    assert told.accuracy == (0.7, *wilson_interval(70, 100))
     assert [one.trial for one in told.others] == [0, 2]
     assert [one.difference for one in told.others] == [(pair.difference, pair.low, pair.high) for pair in pairs]
     assert [one.p for one in told.others] == [pair.p for pair in pairs]
-    assert [one.p_adjusted for one in told.others] == against_best(rights, 1)[::2]
+    assert [one.p_adjusted for one in told.others] == p_values_against_best(rights, 1)[::2]
 
 
 def worse_by_ten(count):
@@ -123,7 +123,7 @@ def test_values_that_the_predictions_contradict_are_doubted(tmp_path):
 @settings(max_examples=40, deadline=None)
 def test_reading_what_a_line_says_gives_what_decoding_it_gives(tmp_path_factory, right, text):
     from mcqa.evaluation import predictions
-    from mcqa.evaluation.metrics import right as is_right
+    from mcqa.evaluation.metrics import is_correct as is_right
 
     path = tmp_path_factory.mktemp("p") / "dev.jsonl"
     trap = f'{text}"correct": true, \\"correct\\": false, "question": '
@@ -154,7 +154,7 @@ def test_a_study_of_seeds_beside_is_the_noise_floor(tmp_path):
     told = found(folder)
     assert told.noise.deviation == pytest.approx(0.02)
     assert told.noise.reach == pytest.approx(4.3027 * math.sqrt(2) * 0.02, rel=1e-3)
-    note = next(one for one in sentences.notes(read(folder, NOW), told) if one.startswith("Noise floor"))
+    note = next(one for one in sentences.notes(read_study(folder, NOW), told) if one.startswith("Noise floor"))
     assert "standard deviation is 2.0 points" in note and "1 of 2 other trials" in note
 
 
@@ -168,7 +168,7 @@ def test_a_study_of_something_else_is_no_noise_floor(tmp_path, changes):
     assert found(folder).noise is None
     assert any(
         "How much the seed alone changes is not known" in one
-        for one in sentences.notes(read(folder, NOW), found(folder))
+        for one in sentences.notes(read_study(folder, NOW), found(folder))
     )
 
 
@@ -180,9 +180,9 @@ def test_a_noise_floor_of_another_base_says_what_differs(tmp_path):
 
 
 def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_path):
-    study = read(seeds(tmp_path, [0.5, 0.52, 0.54]), NOW)
+    study = read_study(seeds(tmp_path, [0.5, 0.52, 0.54]), NOW)
     told = study_result(study)
-    assert noise.is_of_seeds(study)
+    assert seed_variance.is_of_seeds(study)
     assert sentences.verdict(study, told) == (
         "3 seeds of one configuration: 52.0 % on average, standard deviation 2.0 points."
     )
@@ -205,14 +205,14 @@ def test_a_study_of_seeds_has_a_mean_and_a_deviation_and_no_best_of_many(tmp_pat
     ],
 )
 def test_the_verdict_says_how_many_are_tied(tmp_path, counts, said):
-    study = read(make_study(tmp_path, trials(*counts)), NOW)
+    study = read_study(make_study(tmp_path, trials(*counts)), NOW)
     assert sentences.verdict(study, study_result(study)) == said
 
 
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
     usual = {"optimizer.learning_rate": 0.001, "peft.r": 8}
     rows = [Written(params=usual, right=exactly(55, 100)), *trials(60)]
-    study = read(make_study(tmp_path, rows), NOW)
+    study = read_study(make_study(tmp_path, rows), NOW)
     assert study.default.number == 0
     note = sentences.notes(study, study_result(study))[0]
     assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (")
@@ -221,7 +221,7 @@ def test_the_default_configuration_is_named_with_its_difference(tmp_path):
 def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to_be(tmp_path):
     usual = {"optimizer.learning_rate": 0.001, "peft.r": 8}
     seeded = [Written(params=usual, right=exactly(60, 100), default=False), *trials(50)]
-    study = read(make_study(tmp_path / "a", seeded), NOW)
+    study = read_study(make_study(tmp_path / "a", seeded), NOW)
     assert study.default is None
     assert sentences.notes(study, study_result(study))[0].startswith(
         "The default configuration is no trial of this study"
@@ -230,13 +230,13 @@ def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to
         Written(params={"scheduler": one}, right=exactly(60, 100), default=one == "linear")
         for one in ("cosine", "linear")
     ]
-    study = read(make_study(tmp_path / "b", rows, space={"scheduler": "a,b"}, base={"scheduler": {"x": 1}}), NOW)
+    study = read_study(make_study(tmp_path / "b", rows, space={"scheduler": "a,b"}, base={"scheduler": {"x": 1}}), NOW)
     assert study.default.number == 1
     assert sentences.default_value(study, "scheduler") == "linear"
 
 
 def test_the_best_of_many_is_called_optimistic(tmp_path):
-    study = read(make_study(tmp_path, trials(60, 59, 58)), NOW)
+    study = read_study(make_study(tmp_path, trials(60, 59, 58)), NOW)
     told = study_result(study)
     assert told.luck == pytest.approx(highest_of(3) * math.sqrt(sum(
         one.newly_right + one.newly_wrong for one in told.others) / 200 / 200))  # fmt: skip
@@ -251,7 +251,7 @@ def confirm(folder, configurations):
 
     (folder / "confirm.json").write_text(json.dumps({"metric": "test/acc", "configurations": configurations}))
     problems: list[str] = []
-    return read_confirmation(read(folder, NOW), problems), problems
+    return read_confirmation(read_study(folder, NOW), problems), problems
 
 
 def runs(values, **more):
@@ -283,7 +283,7 @@ def test_a_confirmation_with_predictions_is_compared_with_the_default(tmp_path):
         for i, (name, answers) in enumerate(rights.items())
     ]  # fmt: skip
     told, _ = confirm(folder, rows)
-    expected = statistics.pooled(rights["b"], rights["a"])
+    expected = statistics.pooled_difference(rights["b"], rights["a"])
     assert told.by_questions
     assert told.configurations[0].difference == (expected.difference, expected.low, expected.high)
     assert told.configurations[0].p_holm == pytest.approx(expected.p)
@@ -310,7 +310,7 @@ def test_the_mean_over_seeds_has_the_interval_of_a_pooled_accuracy(tmp_path):
     rights = {"a": exactly(80, 100), "b": exactly(78, 100, 5)}
     one, other = with_predictions(folder, **rights)
     told, _ = confirm(folder, [one | {"runs": one["runs"] + other["runs"]}])
-    assert told.configurations[0].mean == (0.79, *statistics.pooled_accuracy(list(rights.values())))
+    assert told.configurations[0].mean == (0.79, *statistics.pooled_accuracy_interval(list(rights.values())))
 
 
 @pytest.mark.parametrize("damage", ["", "{}\n", '{"id": "q0", "correct": tr'])
@@ -334,7 +334,7 @@ def test_what_is_no_accuracy_is_confirmed_over_seeds(tmp_path):
     rows = [row | {"runs": [row["runs"][0] | {"value": value} for value in values[i]]} for i, row in enumerate(rows)]
     (folder / "confirm.json").write_text(json.dumps({"metric": "test/loss", "configurations": rows}))
     problems: list[str] = []
-    told = read_confirmation(read(folder, NOW), problems)
+    told = read_confirmation(read_study(folder, NOW), problems)
     welch = ttest_ind(values[0], values[1], equal_var=False)
     first = told.configurations[0]
     assert problems == [] and not told.by_questions
@@ -348,5 +348,5 @@ def test_a_damaged_confirmation_is_named(tmp_path, text):
     folder = make_study(tmp_path, trials(60))
     (folder / "confirm.json").write_text(text)
     problems: list[str] = []
-    assert read_confirmation(read(folder, NOW), problems) is None
+    assert read_confirmation(read_study(folder, NOW), problems) is None
     assert problems[0].startswith("confirm.json cannot be read")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from mcqa.runs.files import flat
-from mcqa.sweep.report.load import read
+from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.study_data import StudyRecord
 
 SEED = "seed"
@@ -21,7 +21,7 @@ _BESIDE = ("name", "seed", "outputs", "resume", "from_run", "dry_run", "tracking
 
 
 @dataclass(frozen=True)
-class Noise:
+class SeedVariance:
     """Values of one configuration under several seeds. differs: keys whose values the compared study does not have.
 
     reach: two single runs of one configuration differ by more than this in one case of twenty.
@@ -51,14 +51,14 @@ def is_of_seeds(study: StudyRecord) -> bool:
     return [one.key for one in study.swept] == [SEED]
 
 
-def own(study: StudyRecord) -> Noise | None:
+def own(study: StudyRecord) -> SeedVariance | None:
     """Of a study that varies nothing but the seed."""
     if not is_of_seeds(study) or len(study.metrics) > 1 or len(study.complete) < 2:
         return None
-    return Noise(study.name, tuple(trial.values[0] for trial in study.complete), ())
+    return SeedVariance(study.name, tuple(trial.values[0] for trial in study.complete), ())
 
 
-def floor(study: StudyRecord, problems: list[str]) -> Noise | None:
+def floor(study: StudyRecord, problems: list[str]) -> SeedVariance | None:
     """Of the study of seeds of the same experiment and metric that stands beside this one; the one with most seeds."""
     if is_of_seeds(study):
         return own(study)
@@ -82,13 +82,13 @@ def _varies_seeds(folder: Path) -> bool:
         return folder.name.startswith("seeds")
 
 
-def _floor(study: StudyRecord, folder: Path, problems: list[str]) -> Noise | None:
-    other = read(folder, study.now)
+def _floor(study: StudyRecord, folder: Path, problems: list[str]) -> SeedVariance | None:
+    other = read_study(folder, study.now)
     problems += [f"In the study {folder.name} beside this one: {problem}" for problem in other.problems]
     if chosen(study.overrides, "experiment") != chosen(other.overrides, "experiment") or other.metrics != study.metrics:
         return None
     noise = own(other)
-    return noise and Noise(noise.study, noise.values, _differing(study, other.base))
+    return noise and SeedVariance(noise.study, noise.values, _differing(study, other.base))
 
 
 def _differing(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:
