@@ -46,7 +46,8 @@ def main(minutes: str | None, overrides: list[str]) -> None:
     adapter = adapter_config(config.peft)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         metric = config.evaluation.best_metric
-        learner = trainer.build(config, base, adapter, tokenizer, training, Path(folder), lambda: {metric: 0.0}, [])
+        arguments = trainer.sft_config(config, Path(folder), len(training.examples))
+        learner = trainer.build(config, arguments, base, adapter, tokenizer, training, lambda: {metric: 0.0}, [])
         learner._save_checkpoint = saving = Stopwatch(learner._save_checkpoint)
         whole = Stopwatch(trainer.train)
         whole(learner)

@@ -52,7 +52,7 @@ def methods(right, size):
     others = [k for k in range(len(rows)) if k != best]
     pairs = [statistics.mcnemar(rows[best], rows[k], names) for k in others]
     alone = [pair.p if names is None else pair.p_clustered for pair in pairs]
-    ours = statistics.against_best(rows, best, names, FLIPS)
+    ours = statistics.p_values_against_best(rows, best, names, FLIPS)
     count = len(rows) * (len(rows) - 1) / 2
     return best, [
         {k for k in others if ours[k] < 0.05},

@@ -83,7 +83,7 @@ def runs(generator, seeds, noise, questions=400, alike=0.0):
 
 def wilson(accuracy, n):
     def trial(generator):
-        low, high = statistics.wilson(int(generator.binomial(n, accuracy)), n)
+        low, high = statistics.wilson_interval(int(generator.binomial(n, accuracy)), n)
         return low <= accuracy <= high
 
     return trial
@@ -94,7 +94,7 @@ def unclustered(accuracy, *world):
 
     def trial(generator):
         correct, _ = one_model(generator, accuracy, *world)
-        low, high = statistics.wilson(sum(correct), len(correct))
+        low, high = statistics.wilson_interval(sum(correct), len(correct))
         return low <= accuracy <= high
 
     return trial
@@ -102,7 +102,7 @@ def unclustered(accuracy, *world):
 
 def clustered(accuracy, *world):
     def trial(generator):
-        found = statistics.clustered(*one_model(generator, accuracy, *world))
+        found = statistics.clustered_accuracy(*one_model(generator, accuracy, *world))
         return found.low <= accuracy <= found.high
 
     return trial
@@ -111,7 +111,7 @@ def clustered(accuracy, *world):
 def bootstrap(accuracy, *world):
     def trial(generator):
         correct, clusters = one_model(generator, accuracy, *world)
-        low, high = statistics.bootstrap(correct, clusters, RESAMPLES, int(generator.integers(2**32)))
+        low, high = statistics.bootstrap_interval(correct, clusters, RESAMPLES, int(generator.integers(2**32)))
         return low <= accuracy <= high
 
     return trial
@@ -206,7 +206,9 @@ def pooled_accuracy(seeds, noise, alike=0.0):
 
     def trial(generator):
         clusters = names(np.arange(400) // 10) if alike else None
-        low, high = statistics.pooled_accuracy(next(runs(generator, (seeds,), (noise,), alike=alike)), clusters)
+        low, high = statistics.pooled_accuracy_interval(
+            next(runs(generator, (seeds,), (noise,), alike=alike)), clusters
+        )
         return low <= accuracy <= high
 
     return trial
@@ -217,7 +219,7 @@ def pooled_errs(seeds, noise, alike=0.0):
 
     def trial(generator):
         clusters = names(np.arange(400) // 10) if alike else None
-        return statistics.pooled(*runs(generator, seeds, noise, alike=alike), clusters).p < 0.05
+        return statistics.pooled_difference(*runs(generator, seeds, noise, alike=alike), clusters).p < 0.05
 
     return trial
 

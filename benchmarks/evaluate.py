@@ -90,7 +90,7 @@ def ours(options, model, questions, prompt, shots, tokenizer):
     asked = [[question] for question in questions]
     if options.orders:
         asked = [
-            [reordered(q, order) for order in option_order.planned(len(q.choices), options.orders, q.id)]
+            [reordered(q, order) for order in option_order.orders_to_measure(len(q.choices), options.orders, q.id)]
             for q in questions
         ]
     flat = [one for group in asked for one in group]
@@ -108,7 +108,7 @@ def harness(options, model, questions, prompt, shots, tokenizer):
     from lm_eval.models.huggingface import HFLM
 
     from mcqa.data.question import reordered
-    from mcqa.evaluation.option_order import planned
+    from mcqa.evaluation.option_order import orders_to_measure
 
     def row(question):
         passage = f"{question.context}\n" if question.context else ""
@@ -116,7 +116,9 @@ def harness(options, model, questions, prompt, shots, tokenizer):
 
     asked = questions
     if options.orders:
-        asked = [reordered(q, order) for q in questions for order in planned(len(q.choices), options.orders, q.id)]
+        asked = [
+            reordered(q, order) for q in questions for order in orders_to_measure(len(q.choices), options.orders, q.id)
+        ]
     folder = Path(tempfile.mkdtemp())
     (folder / "rows.json").write_text("".join(json.dumps(row(question)) + "\n" for question in asked))
     letters = "{{'ABCDEFGHIJ'[:choices|length]|list}}"

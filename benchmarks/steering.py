@@ -17,7 +17,7 @@ from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.data.prompts import Shots
-from mcqa.evaluation.measure import measured, only_needed, question_set
+from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_best_metric
 from mcqa.models import loading
 from mcqa.models.adapters import adapter_config
 from mcqa.training import trainer
@@ -40,19 +40,22 @@ def main(overrides: list[str]) -> None:
     splits = load(config.data).splits
     tokenizer, shots = loading.load_tokenizer(config.model, []), Shots(config.prompt, splits["train"])
     training = tokens.training_set(tokenizer, config.prompt, config.objective, splits["train"], [], shots)
-    steering = question_set("dev", splits["dev"], config.prompt, only_needed(config.evaluation), tokenizer, shots)
+    steering = question_set(
+        "dev", splits["dev"], config.prompt, restrict_to_best_metric(config.evaluation), tokenizer, shots
+    )
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     spent: list[float] = []
 
     def measure() -> dict[str, float]:
         began = time.perf_counter()
-        found = measured(learner.model, steering, config.hardware)
+        found = measure_metrics(learner.model, steering, config.hardware)
         spent.append(time.perf_counter() - began)
         return found
 
     with tempfile.TemporaryDirectory() as folder:
         adapter = adapter_config(config.peft)
-        learner = trainer.build(config, base, adapter, tokenizer, training, Path(folder), measure, observers=[])
+        arguments = trainer.sft_config(config, Path(folder), len(training.examples))
+        learner = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers=[])
         learner.add_callback(clock := Updates())
         trainer.train(learner)
     print(f"updates       {clock.seconds:.1f} s")

@@ -19,12 +19,13 @@ from transformers import get_cosine_schedule_with_warmup
 
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config
+from mcqa.config.trainer_args import warmup_steps
 from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.models import devices, loading
 from mcqa.models.adapters import adapter_config
-from mcqa.training import arguments, trainer
+from mcqa.training import trainer
 
 
 class Batches:
@@ -47,11 +48,11 @@ def framework(config, tokenizer, training):
     with tempfile.TemporaryDirectory() as folder:
         learner = trainer.build(
             config,
+            trainer.sft_config(config, Path(folder), len(training.examples)),
             fresh(config, tokenizer),
             adapter_config(config.peft),
             tokenizer,
             training,
-            Path(folder),
             measure=lambda: {config.evaluation.best_metric: 0.0},
             observers=[],
         )
@@ -82,7 +83,7 @@ def bare(config, tokenizer, batches, updates):
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     settings = config.optimizer
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    warmup = arguments.warmup_steps(config.scheduler, updates)
+    warmup = warmup_steps(config.scheduler, updates)
     schedule = get_cosine_schedule_with_warmup(optimizer, warmup, updates)
     device = devices.device(config.hardware)
     learner.train()

@@ -11,37 +11,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError
-from mcqa.config.schema import EvaluateConfig
+from mcqa.config.schema import ConfigDict, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs.repeat import config_of_evaluated_run
+from mcqa.sweep.adapter import RunHooks
 
 if TYPE_CHECKING:
     from mcqa.data.loading import Data
     from mcqa.data.prompts import Shots
-    from mcqa.runs.record import Record
+    from mcqa.evaluation.record import Measurements
 
 
-def main(tree: ConfigDict, overrides: list[str]) -> "Record | None":
-    """From the composed tree, or a run's stored one, to measured splits."""
+def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None":
+    """From the composed config_dict, or a run's stored one, to measured splits."""
     from mcqa.runs import run_folder
 
-    if tree["run"] is not None:
-        tree = config_of_evaluated_run(tree, overrides)
-    config = typed(tree, EvaluateConfig)
-    if config.resume is not None or tree["from_run"] is not None:
+    if config_dict["run"] is not None:
+        config_dict = config_of_evaluated_run(config_dict, overrides)
+    config = typed(config_dict, EvaluateConfig)
+    if config.resume is not None or config_dict["from_run"] is not None:
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     measured = as_measured(config)
     from mcqa.models import devices
     from mcqa.runs import processes
 
     if config.dry_run:
-        preview(measured, tree)
+        preview(measured, config_dict)
         return None
     devices.check(measured.hardware)
-    create = partial(run_folder.create, config.outputs, config.name, tree, overrides)
-    return run(config, tree, processes.folder_of_first(measured.hardware, create))
+    create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
+    return run(config, processes.folder_of_first(measured.hardware, create))
 
 
 def as_measured(config: EvaluateConfig) -> EvaluateConfig:
@@ -56,7 +56,7 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
         config = _of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
     from mcqa.models import sharding
 
-    return replace(config, hardware=sharding.for_evaluation(config.hardware))
+    return replace(config, hardware=sharding.evaluation_hardware(config.hardware))
 
 
 def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
@@ -71,16 +71,16 @@ def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
 
 def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
     """The questions, the names of the splits and sets to measure, and the shots, for which train is read too."""
-    from mcqa.data.loading import load_for
+    from mcqa.data.loading import load_run_data
     from mcqa.data.prompts import Shots
 
     read = [*config.splits, *(["train"] if config.prompt.shots and "train" not in config.splits else [])]
-    data = load_for(config.data, config.evaluation, read)
+    data = load_run_data(config.data, config.evaluation, read)
     names = [name for name in data.splits if name in config.splits or name != "train"]
     return data, names, Shots(config.prompt, data.splits.get("train", []))
 
 
-def preview(config: EvaluateConfig, tree: ConfigDict) -> None:
+def preview(config: EvaluateConfig, config_dict: ConfigDict) -> None:
     """Everything up to the measuring: the questions and how they are asked."""
     from rich.console import Console
 
@@ -89,13 +89,14 @@ def preview(config: EvaluateConfig, tree: ConfigDict) -> None:
 
     data, names, shots = inputs(config)
     tokenizer = loading.load_tokenizer(config.model, [])
-    dry_run.show_questions(Console(), config, tree, data, names, tokenizer, shots)
+    dry_run.show_questions(Console(), config, config_dict, data, names, tokenizer, shots)
 
 
-def run(config: EvaluateConfig, tree: ConfigDict, folder: Path) -> "Record | None":
+def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
     """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
     config = as_measured(config)
     from mcqa.evaluation.measure import measure, question_sets
+    from mcqa.evaluation.record import Measurements, record_inputs
     from mcqa.evaluation.report import run_report
     from mcqa.models import sharding
     from mcqa.models.devices import use_one_gpu
@@ -104,40 +105,41 @@ def run(config: EvaluateConfig, tree: ConfigDict, folder: Path) -> "Record | Non
     from mcqa.runs.failures import raise_first_failure
     from mcqa.runs.record import open_run
 
-    machine = config.hardware
-    if processes.must_start_processes(machine):
-        launch.start("mcqa.evaluate", machine, tree, folder)
+    hardware = config.hardware
+    if processes.must_start_processes(hardware):
+        launch.start("mcqa.evaluate", hardware, folder)
         return None
-    processes.join(machine)
+    processes.join(hardware)
     use_one_gpu()
-    with open_run(config, tree, folder) as record, raise_first_failure(machine):
+    with open_run(config, folder) as record, raise_first_failure(hardware):
+        measurements = Measurements(record)
         data, names, shots = inputs(config)
         tokenizer = load_tokenizer(config.model, [])
-        record.inputs(data, fingerprint(tokenizer))
+        record_inputs(record, data, fingerprint(tokenizer))
         run_report.inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
-        load = partial(load_model, config.model, config.peft, machine, tokenizer, config.seed)
-        scored = sharding.load_sharded(load, machine) if sharding.shards_weights(machine) else load()
+        load = partial(load_model, config.model, config.peft, hardware, tokenizer, config.seed)
+        scored = sharding.load_sharded(load, hardware) if sharding.shards_weights(hardware) else load()
         for questions in sets:
-            record.predictions(questions.split, partial(measure, scored, questions, machine), step=0)
+            measurements.add(questions.split, partial(measure, scored, questions, hardware), step=0)
         if not processes.is_first():
             return None
-        run_report.harness(record, names, scored, tokenizer, shots)
-        run_report.measured(record, names)
-    return record
+        run_report.harness(measurements, names, scored, tokenizer, shots)
+        run_report.measured(measurements, names)
+    return measurements
 
 
 def command() -> None:
     """Every job of the command line, and one table of what was measured, also where a later job could not be."""
-    measured: list[Record] = []
+    measured: list[Measurements] = []
 
-    def story(tree: ConfigDict, overrides: list[str]) -> None:
-        if (record := main(tree, overrides)) is not None:
-            measured.append(record)
+    def story(config_dict: ConfigDict, overrides: list[str]) -> None:
+        if (measurements := main(config_dict, overrides)) is not None:
+            measured.append(measurements)
 
     complete = False
     try:
-        hydra_command("evaluate", EvaluateConfig, story, many=True)
+        hydra_command("evaluate", EvaluateConfig, story, hooks=RunHooks("evaluate", EvaluateConfig), many=True)
         complete = True
     finally:
         if len(measured) > 1 or (measured and not complete):

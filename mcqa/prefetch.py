@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import McqaError, ModelError
-from mcqa.config.schema import Config, EvaluateConfig
+from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.data import hub
 from mcqa.models import hub_cache
 from mcqa.runs.filesystem import unseen
+from mcqa.sweep.adapter import RunHooks
 
 
 def main(kind: type[Config], tree: ConfigDict, overrides: list[str]) -> None:
@@ -31,10 +31,10 @@ def main(kind: type[Config], tree: ConfigDict, overrides: list[str]) -> None:
         from mcqa.runs.repeat import repeated_config
 
         tree = repeated_config(tree, overrides)
-    bring(kind, [tree])
+    download_all(kind, [tree])
 
 
-def bring(kind: type[Config], trees: list[ConfigDict]) -> None:
+def download_all(kind: type[Config], trees: list[ConfigDict]) -> None:
     """
     Raises:
         ModelError: with everything that could not be brought.
@@ -44,27 +44,31 @@ def bring(kind: type[Config], trees: list[ConfigDict]) -> None:
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    needed: list[hub_cache.Need] = []
+    needed: list[hub_cache.Requirement] = []
     for tree in trees:
-        needed += [need for need in hub_cache.needs(hub_cache.as_it_runs(tree, kind)) if need not in needed]
+        needed += [
+            need for need in hub_cache.requirements(hub_cache.effective_config(tree, kind)) if need not in needed
+        ]
     if not needed:
         return say("There is nothing to bring: the model and the questions are embedded or lie in folders of yours.")
     dry = any(tree["dry_run"] for tree in trees)
     problems = []
     for need in needed:
         name = (
-            f"{need.data.hub} {need.data.hub_config or ''}".strip() if isinstance(need, hub_cache.Table) else need.name
+            f"{need.data.hub} {need.data.hub_config or ''}".strip()
+            if isinstance(need, hub_cache.DatasetSplits)
+            else need.name
         )
-        if not hub_cache.lacking(need):
+        if not hub_cache.missing_files(need):
             say(f"{name}: in the cache")
         elif dry:
             say(f"{name}: would be brought")
         else:
             try:
-                say(f"{name}: brought to {hub_cache.bring(need)}")
+                say(f"{name}: brought to {hub_cache.download(need)}")
             except McqaError as error:
                 problems.append(str(error))
-    for warning in unseen({"The cache": Path(hub.cache())}):
+    for warning in unseen({"The cache": Path(hub.cache_folder())}):
         say(f"Warning: {warning} HF_HOME moves it.")
     if problems:
         raise ModelError("\n".join(problems))
@@ -79,7 +83,14 @@ def command() -> None:
         sys.argv.pop(1)
     kind = EvaluateConfig if to_measure else Config
     name = "evaluate" if to_measure else "config"
-    hydra_command(name, kind, partial(main, kind), many=to_measure, instead_of_jobs=partial(bring, kind))
+    hydra_command(
+        name,
+        kind,
+        partial(main, kind),
+        hooks=RunHooks(name, kind),
+        many=to_measure,
+        instead_of_jobs=partial(download_all, kind),
+    )
 
 
 if __name__ == "__main__":

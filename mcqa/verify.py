@@ -11,20 +11,21 @@ from functools import partial
 from pathlib import Path
 
 from mcqa.config.command import hydra_command
-from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError, nearest
-from mcqa.config.schema import Config
+from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
+from mcqa.runs.files import write_yaml
 from mcqa.runs.repeat import repeated_config
+from mcqa.sweep.adapter import RunHooks
 
 PROPERTIES = ("resume", "accumulation")
 
 
-def main(what: str, held: list[bool], tree: ConfigDict, overrides: list[str]) -> None:
+def main(what: str, held: list[bool], config_dict: ConfigDict, overrides: list[str]) -> None:
     """Show one of PROPERTIES; whether it held goes into `held`."""
-    if tree["from_run"] is not None:
-        tree = repeated_config(tree, overrides)
-    config = typed(tree, Config)
+    if config_dict["from_run"] is not None:
+        config_dict = repeated_config(config_dict, overrides)
+    config = typed(config_dict, Config)
     if config.dry_run or config.resume is not None:
         raise ConfigError("dry_run and resume are for mcqa.train; mcqa.verify trains a little, in a folder of its own.")
     from mcqa.models import devices
@@ -32,21 +33,22 @@ def main(what: str, held: list[bool], tree: ConfigDict, overrides: list[str]) ->
 
     devices.check(config.hardware)
     with ExitStack() as stack:
-        make = partial(_folder, config, what, stack)
-        held.append(run(config, tree, processes.folder_of_first(config.hardware, make)))
+        make = partial(_folder, config, config_dict, what, stack)
+        held.append(run(config, processes.folder_of_first(config.hardware, make)))
 
 
-def _folder(config: Config, what: str, stack: ExitStack) -> Path:
+def _folder(config: Config, config_dict: ConfigDict, what: str, stack: ExitStack) -> Path:
     """Named after what is to be shown, until all is over; processes on several machines share the outputs alone."""
     shared = Path(config.outputs).absolute() if config.hardware.nodes > 1 else None
     if shared is not None:
         shared.mkdir(parents=True, exist_ok=True)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcqa-verify-", dir=shared))) / what
     folder.mkdir()
+    write_yaml(folder / "config.yaml", config_dict)
     return folder
 
 
-def run(config: Config, tree: ConfigDict, folder: Path) -> bool:
+def run(config: Config, folder: Path) -> bool:
     """Whether what the folder is named after held, as each of the processes learns."""
     from rich.console import Console
 
@@ -56,7 +58,7 @@ def run(config: Config, tree: ConfigDict, folder: Path) -> bool:
     from mcqa.training import verification
 
     if processes.must_start_processes(config.hardware):
-        launch.start("mcqa.verify", config.hardware, tree, folder)
+        launch.start("mcqa.verify", config.hardware, folder)
         return (folder / "held").exists()
     processes.join(config.hardware)
     use_one_gpu()
@@ -80,7 +82,7 @@ def command() -> None:
     else:
         what = PROPERTIES[0]
     held: list[bool] = []
-    hydra_command("verify", Config, partial(main, what, held))
+    hydra_command("verify", Config, partial(main, what, held), hooks=RunHooks("verify", Config))
     sys.exit(0 if all(held) else 1)
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mcqa.config.composition import ConfigDict, compose
-from mcqa.config.schema import Config
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
 
 
@@ -24,8 +24,8 @@ def smaller(questions_folder: Path, folder: Path) -> list[str]:
 
 def configured(overrides: list[str]) -> tuple[Config, ConfigDict]:
     """The typed and the plain configuration for these overrides."""
-    tree = compose("config", overrides)
-    return typed(tree, Config), tree
+    config_dict = compose("config", overrides)
+    return typed(config_dict, Config), config_dict
 
 
 def trained(overrides: list[str]) -> tuple[Path, dict[str, Any]]:
@@ -34,7 +34,7 @@ def trained(overrides: list[str]) -> tuple[Path, dict[str, Any]]:
     from mcqa.runs import run_folder
     from mcqa.runs.files import read_json
 
-    config, tree = configured(overrides)
-    folder = run_folder.create(config.outputs, config.name, tree, overrides)
-    train.run(config, tree, folder)
+    config, config_dict = configured(overrides)
+    folder = run_folder.create(config.outputs, config.name, config_dict, overrides)
+    train.run(config, folder)
     return folder, read_json(folder / "result.json")

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from mcqa import train
-from mcqa.config.command import hydra_command
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config
@@ -146,7 +145,7 @@ def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_pa
     experiment = next(word.partition("=")[2] for word in words if word.startswith("+experiment="))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", "--multirun", *words, "dry_run=true"])
-    hydra_command("config", Config, train.main)
+    train.command()
     said = capsys.readouterr().out
     assert f"Study {name}-{experiment} in outputs/sweeps/{name}-{experiment}\n" in said
     assert "maximize dev/acc" in said
@@ -169,7 +168,7 @@ def script(capsys, monkeypatch, tmp_path, *arguments):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", *arguments, "hardware=gpu", "hardware.devices=2", "dry_run=true"])
     try:
-        hydra_command("config", Config, train.main)
+        train.command()
     except SystemExit as error:
         assert "sinfo does not answer" in str(error)
     return capsys.readouterr().out

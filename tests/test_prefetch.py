@@ -84,22 +84,24 @@ def prepared(cache: Path, splits: tuple[str, ...] = ("train", "validation", "tes
     "overrides", [[], ["model=local", "model.path=."], ["model=scratch", "objective=pretrain", "peft=none"]]
 )
 def test_embedded_local_and_new_models_and_embedded_questions_need_nothing(overrides: list[str]) -> None:
-    assert hub_cache.needs(config(*overrides)) == []
+    assert hub_cache.requirements(config(*overrides)) == []
 
 
 def test_a_model_a_tokenizer_and_every_split_of_a_question_set_are_needed() -> None:
-    model, tokenizer, table = hub_cache.needs(config("model=qwen3_0_6b", "model.tokenizer=some/words", "data=arc_easy"))
+    model, tokenizer, table = hub_cache.requirements(
+        config("model=qwen3_0_6b", "model.tokenizer=some/words", "data=arc_easy")
+    )
     assert (model.name, model.weights, tokenizer.name, tokenizer.weights) == (QWEN, True, "some/words", False)
     assert (table.data.hub, table.splits) == ("allenai/ai2_arc", ("train", "validation", "test"))
 
 
 def test_a_question_set_in_a_folder_is_not_needed(tmp_path: Path) -> None:
-    assert hub_cache.needs(config("data=arc_easy", f"data.path={tmp_path}")) == []
+    assert hub_cache.requirements(config("data=arc_easy", f"data.path={tmp_path}")) == []
 
 
 def test_the_base_of_an_adapter_in_a_folder_is_needed(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": QWEN}))
-    (base,) = hub_cache.needs(config("model=local", f"model.path={tmp_path}"))
+    (base,) = hub_cache.requirements(config("model=local", f"model.path={tmp_path}"))
     assert base.name == QWEN
 
 
@@ -107,10 +109,10 @@ def test_the_base_of_an_adapter_in_a_folder_is_needed(tmp_path: Path) -> None:
 
 
 def test_a_whole_model_lacks_nothing_and_one_without_a_part_lacks_that(cache: Path) -> None:
-    needs = hub_cache.needs(config("model=qwen3_0_6b"))
-    assert hub_cache.lacking(needs[0]) == [f"model.path={QWEN}: the cache {cache} lacks it."]
+    needs = hub_cache.requirements(config("model=qwen3_0_6b"))
+    assert hub_cache.missing_files(needs[0]) == [f"model.path={QWEN}: the cache {cache} lacks it."]
     snapshot(cache, QWEN)
-    assert hub_cache.lacking(needs[0]) == []
+    assert hub_cache.missing_files(needs[0]) == []
     for leave_out, words in (
         ("*.safetensors", "its weights"),
         ("tok*", "its tokenizer"),
@@ -118,39 +120,39 @@ def test_a_whole_model_lacks_nothing_and_one_without_a_part_lacks_that(cache: Pa
     ):
         shutil.rmtree(cache)
         snapshot(cache, QWEN, leave_out)
-        assert hub_cache.lacking(needs[0]) == [f"model.path={QWEN}: the cache {cache} lacks {words}."]
+        assert hub_cache.missing_files(needs[0]) == [f"model.path={QWEN}: the cache {cache} lacks {words}."]
 
 
 def test_a_model_in_parts_lacks_those_that_are_not_there(cache: Path) -> None:
     folder = snapshot(cache, QWEN)
     weights = {"a": "model.safetensors", "b": "model-2.safetensors", "c": "model-3.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
-    (need,) = hub_cache.needs(config("model=qwen3_0_6b"))
-    assert "lacks 2 of its 3 files of weights." in hub_cache.lacking(need)[0]
+    (need,) = hub_cache.requirements(config("model=qwen3_0_6b"))
+    assert "lacks 2 of its 3 files of weights." in hub_cache.missing_files(need)[0]
 
 
 def test_an_adapter_lacks_what_its_base_lacks(cache: Path) -> None:
     folder = snapshot(cache, "my/adapter", "tok*")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": QWEN}))
-    (need,) = hub_cache.needs(config("model=local", "model.path=my/adapter"))
-    assert f"lacks of its base {QWEN} it." in hub_cache.lacking(need)[0]
+    (need,) = hub_cache.requirements(config("model=local", "model.path=my/adapter"))
+    assert f"lacks of its base {QWEN} it." in hub_cache.missing_files(need)[0]
     snapshot(cache, QWEN)
-    assert hub_cache.lacking(need) == []
+    assert hub_cache.missing_files(need) == []
 
 
 def test_a_question_set_lacks_the_splits_that_were_not_prepared(cache: Path) -> None:
     prepared(cache, ("train", "validation"))
-    (need,) = hub_cache.needs(config("data=arc_easy"))
-    assert hub_cache.lacking(need) == [f"data.hub=allenai/ai2_arc: the cache {cache} lacks test of ARC-Easy."]
-    (other,) = hub_cache.needs(config("data=arc_challenge"))
-    assert "lacks train, validation, test of ARC-Challenge." in hub_cache.lacking(other)[0]
+    (need,) = hub_cache.requirements(config("data=arc_easy"))
+    assert hub_cache.missing_files(need) == [f"data.hub=allenai/ai2_arc: the cache {cache} lacks test of ARC-Easy."]
+    (other,) = hub_cache.requirements(config("data=arc_challenge"))
+    assert "lacks train, validation, test of ARC-Challenge." in hub_cache.missing_files(other)[0]
 
 
 def test_what_is_said_to_be_there_is_found_by_a_job_without_a_network(cache: Path) -> None:
     snapshot(cache, QWEN)
     prepared(cache)
     run = config("model=qwen3_0_6b", "data=arc_easy")
-    assert hub_cache.missing(run) == []
+    assert hub_cache.missing_from_cache(run) == []
     code = """
         import os, sys
         from mcqa.config import Config, typed
@@ -162,7 +164,7 @@ def test_what_is_said_to_be_there_is_found_by_a_job_without_a_network(cache: Pat
         assert len(model.load_tokenizer(run.model, [])) == 2000
     """
     code = "\n".join(line[8:] for line in code.splitlines())
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **hub_cache.variables()})
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **hub_cache.offline_variables()})
 
 
 def test_folders_of_question_sets_are_named_as_datasets_names_them() -> None:
@@ -274,7 +276,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         asked = ["mcqa.evaluate", "--multirun", "hydra/launcher=slurm", *arguments, "dry_run=true"]
         monkeypatch.setattr(sys, "argv", asked)
         try:
-            hydra_command("evaluate", EvaluateConfig, evaluate.main, many=True)
+            hydra_command("evaluate", EvaluateConfig, evaluate.main, RunHooks("evaluate", EvaluateConfig), many=True)
         except SystemExit as caught:
             return str(caught.code)
         return ""
@@ -367,24 +369,24 @@ def test_a_run_that_goes_on_asks_for_the_hardware_that_it_had(tmp_path: Path) ->
 
 
 def test_jobs_are_offline_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hub_cache.variables() == {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    assert hub_cache.offline_variables() == {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert hub_cache.variables() == {"HF_DATASETS_OFFLINE": "1"}
+    assert hub_cache.offline_variables() == {"HF_DATASETS_OFFLINE": "1"}
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert hub_cache.variables() == {} and not hub_cache.wanted()
+    assert hub_cache.offline_variables() == {} and not hub_cache.jobs_are_offline()
 
 
 def test_the_command_to_bring_is_the_one_that_was_given() -> None:
     given = ["--multirun", "model=a,b", "hydra.launcher.setup=[module load x]", "dry_run=true"]
-    said = hub_cache.advice(given)
+    said = hub_cache.prefetch_command(given)
     assert "python -m mcqa.prefetch --multirun model=a,b 'hydra.launcher.setup=[module load x]' " in said
 
 
 def test_a_key_that_is_named_in_a_set_of_the_evaluation_is_its_own() -> None:
     run = config("data=arc_easy", "evaluation.sets=[arc_challenge]")
-    *_, further = hub_cache.needs(run)
+    *_, further = hub_cache.requirements(run)
     assert (further.key, further.splits) == ("evaluation.sets[0].hub", ("test",))
-    assert hub_cache.needs(replace(run, evaluation=config().evaluation))[-1].key == "data.hub"
+    assert hub_cache.requirements(replace(run, evaluation=config().evaluation))[-1].key == "data.hub"
 
 
 def test_help_is_told_before_anything_is_composed() -> None:

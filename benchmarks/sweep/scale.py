@@ -216,6 +216,7 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     from mcqa.config.schema import Config
     from mcqa.sweep import loop as loops
     from mcqa.sweep import start
+    from mcqa.sweep.adapter import RunHooks
 
     world, took, loop = World(), list[tuple[float, ...]](), start.Loop
 
@@ -238,7 +239,7 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     main = ["+experiment=lora_mcqa", "+sweeps=core", "tracking=none", f"outputs={folder}"]
     sys.argv = ["scale", "--multirun", *main, *sizes]
     with open(os.devnull, "w") as sys.stdout, profile(profiled):
-        hydra_command("config", Config, print)
+        hydra_command("config", Config, print, RunHooks("config", Config))
     sys.stdout = sys.__stdout__
     wall, processor = (1000 * statistics.median(times) for times in zip(*took, strict=True))
     return {"trials": trials, "composing, ms a trial": wall, "its processor, ms a trial": processor}

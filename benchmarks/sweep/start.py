@@ -29,7 +29,7 @@ STAGES = {
     "report:inputs": "run folder, git, tracker",
     "report:base": "run folder, git, tracker",
     "hardware:check": "hardware",
-    "data.loading:load_for": "questions",
+    "data.loading:load_run_data": "questions",
     "data.texts:load": "questions",
     "data.draws:limited": "questions",
     "model:load_tokenizer": "tokenizer",
@@ -165,9 +165,10 @@ def main() -> None:
     if sys.argv[1:2] == ["study"]:
         from mcqa.config.command import hydra_command
         from mcqa.config.schema import Config
+        from mcqa.sweep.adapter import RunHooks
 
         del sys.argv[1]
-        hydra_command("config", Config, task)
+        hydra_command("config", Config, task, RunHooks("config", Config))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=5)

@@ -15,18 +15,13 @@ from mcqa.config import question_sets
 from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, listing
-from mcqa.config.schema import Config
-from mcqa.sweep.adapter import RunHooks
+from mcqa.config.schema import Config, ConfigDict
 
-ConfigDict = dict[str, Any]
-
-
-Story = Callable[[ConfigDict, list[str]], Any]
-"""What runs behind the door: takes the composed, resolved tree and the command line's overrides."""
+Main = Callable[[ConfigDict, list[str]], Any]
+"""The main function of a command: takes the composed configuration and the overrides of the command line."""
 
 OmegaConf.register_new_resolver("gpus", lambda device, devices: int(devices) if device == "cuda" else 0, replace=True)
-"""For launchers: the GPUs of a node, of which a processor's processes need none."""
-
+"""For launchers: the GPUs to ask for on each node; processes on a CPU need none."""
 
 OmegaConf.register_new_resolver(
     "unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
@@ -37,15 +32,19 @@ OmegaConf.register_new_resolver(
 def hydra_command(
     config_name: str,
     kind: type[Config],
-    story: Story,
+    main: Main,
+    hooks: object,
     many: bool = False,
     instead_of_jobs: Callable[[list[ConfigDict]], Any] | None = None,
 ) -> list[Any]:
-    """Compose `config_name` from conf/ and the command line and run the story; ends the process on user errors.
+    """Compose `config_name` from conf/ and the command line and call `main`; an error of the user ends the process.
 
-    Returns what the story returned: once, or for every job of a --multirun in this process. many: a list of values
-    such as data=arc_easy,openbookqa needs no --multirun. instead_of_jobs: takes the configurations of a --multirun,
-    which then runs nothing.
+    Returns what `main` returned: once, or for every job of a --multirun that ran in this process.
+
+    Args:
+        hooks: what a --multirun asks about this command's runs (sweep/hooks.py).
+        many: a list of values such as data=arc_easy,openbookqa needs no --multirun.
+        instead_of_jobs: takes the configurations of a --multirun, which then runs nothing.
     """
     if many and sweep_overrides(sys.argv[1:]):
         sys.argv.insert(1, "--multirun")
@@ -55,24 +54,24 @@ def hydra_command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing the first one
 
     entered = False
-    told: list[Any] = []
+    results: list[Any] = []
 
     def task(cfg: DictConfig) -> None:
         nonlocal entered
         calm_libraries()  # again, for a job in another process
-        tree = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
+        config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
         entered = True
         try:
             overrides = HydraConfig.get().overrides
-            if problems := question_sets.expand(tree, config_name, overrides.hydra):
-                raise ConfigError(listing(with_value_problems(problems, tree, kind)))
-            told.append(story(tree, list(overrides.task)))
+            if problems := question_sets.expand(config_dict, config_name, overrides.hydra):
+                raise ConfigError(listing(with_value_problems(problems, config_dict, kind)))
+            results.append(main(config_dict, list(overrides.task)))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
 
     if problems := _misused_studies(sys.argv[1:]):
         sys.exit(listing(problems))
-    task.hooks = RunHooks(config_name, kind)  # type: ignore[attr-defined]
+    task.hooks = hooks  # type: ignore[attr-defined]
     task.instead_of_jobs = instead_of_jobs  # type: ignore[attr-defined]
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
@@ -85,7 +84,7 @@ def hydra_command(
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")
-    return told
+    return results
 
 
 ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}

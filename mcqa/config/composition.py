@@ -12,14 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing
+from mcqa.config.schema import ConfigDict
 
 PACKAGE = Path(__file__).parents[1]
 
 
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
-
-ConfigDict = dict[str, Any]
 
 
 def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:

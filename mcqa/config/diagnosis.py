@@ -15,10 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config.composition import ROOT, compose_with_problems, first_lines, searchpath_override, sweep_overrides
 from mcqa.config.errors import ConfigError, listing, nearest
-from mcqa.config.schema import Config
+from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import problems_of
-
-ConfigDict = dict[str, Any]
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:

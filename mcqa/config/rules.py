@@ -5,22 +5,19 @@ Each rule yields a line for every way in which it is broken; all of them are tol
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from mcqa.config.errors import nearest
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
+from mcqa.config.schema import Config, DataConfig
 from mcqa.config.trainer_args import trainer_args_problems
 
-if TYPE_CHECKING:
-    from mcqa.config.schema import Config, DataConfig
 
-
-def _length_of_training(config: "Config") -> Iterator[str]:
+def _length_of_training(config: Config) -> Iterator[str]:
     if config.objective.epochs is None and config.objective.max_steps is None:
         yield "objective.epochs: give epochs or objective.max_steps; with both null the training has no end."
 
 
-def _size_of_update(config: "Config") -> Iterator[str]:
+def _size_of_update(config: Config) -> Iterator[str]:
     given = [config.optimizer.batch_size, config.optimizer.gradient_accumulation_steps]
     if given.count(None) != 1:
         yield (
@@ -29,7 +26,7 @@ def _size_of_update(config: "Config") -> Iterator[str]:
         )
 
 
-def _processes(config: "Config") -> Iterator[str]:
+def _processes(config: Config) -> Iterator[str]:
     """Every process takes an equal part of every batch, and a strategy must be able to part what there is."""
     hardware, size = config.hardware, config.optimizer.batch_size
     number = hardware.devices * hardware.nodes
@@ -53,7 +50,7 @@ def _processes(config: "Config") -> Iterator[str]:
         yield "hardware.cpu_offload: ddp keeps everything on every device; take zero2, zero3 or fsdp2."
 
 
-def _objective(config: "Config") -> Iterator[str]:
+def _objective(config: Config) -> Iterator[str]:
     if config.objective.name == "sft" and config.model.architecture is not None:
         yield "model.architecture: random weights know nothing to answer from; they go with objective=pretrain."
     if config.objective.name == "pretrain":
@@ -65,25 +62,25 @@ def _objective(config: "Config") -> Iterator[str]:
             yield "objective.loss_on: a sentence has no answer to single out; objective=pretrain takes loss_on=all."
 
 
-def _model(config: "Config") -> Iterator[str]:
+def _model(config: Config) -> Iterator[str]:
     if config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
     if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
         yield "model.vocabulary_size: goes together with model.architecture; give both or neither."
 
 
-def _name(config: "Config") -> Iterator[str]:
+def _name(config: Config) -> Iterator[str]:
     if not re.fullmatch(r"\w[\w.+-]*", config.name):
         yield f"name: becomes a folder's name, so letters, digits and . _ + - only, got {config.name!r}."
 
 
-def _data(config: "Config") -> Iterator[str]:
+def _data(config: Config) -> Iterator[str]:
     yield from _source(config.data, "data")
     if config.data.splits.train is None:
         yield "data.splits.train: must name the publisher's split to train on."
 
 
-def _source(data: "DataConfig", where: str) -> Iterator[str]:
+def _source(data: DataConfig, where: str) -> Iterator[str]:
     if data.reader != "facts" and data.path is None and data.hub is None:
         yield f"{where}.path: data={data.name} needs {where}.path=<file or folder>."
     if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
@@ -92,7 +89,7 @@ def _source(data: "DataConfig", where: str) -> Iterator[str]:
         yield f"{where}.columns: data=local needs to know which column is what."
 
 
-def _sets(config: "Config") -> Iterator[str]:
+def _sets(config: Config) -> Iterator[str]:
     """Further question sets have names of their own, which become names of files and metrics."""
     sets = config.evaluation.sets
     if config.evaluation.dev is not None:
@@ -108,7 +105,7 @@ def _sets(config: "Config") -> Iterator[str]:
             yield f"evaluation.sets[{number}].name: there are two sets named {one.name!r}; give one another name."
 
 
-def _adapter(config: "Config") -> Iterator[str]:
+def _adapter(config: Config) -> Iterator[str]:
     peft = config.peft
     if peft.trains == "adapter":
         for key in ("r", "alpha", "dropout", "target_modules"):
@@ -120,7 +117,7 @@ def _adapter(config: "Config") -> Iterator[str]:
         yield "peft.quantization: quantised weights cannot be trained themselves; take peft=qlora."
 
 
-def _hardware(config: "Config") -> Iterator[str]:
+def _hardware(config: Config) -> Iterator[str]:
     hardware = config.hardware
     if hardware.device == "cpu" and hardware.precision == "fp16":
         yield "hardware.precision: fp16 trains only on a GPU; on a CPU take fp32 or bf16."
@@ -130,7 +127,7 @@ def _hardware(config: "Config") -> Iterator[str]:
         yield "hardware.attention: flash_attention_2 computes in bf16 or fp16; change hardware.precision."
 
 
-def _evaluation(config: "Config") -> Iterator[str]:
+def _evaluation(config: Config) -> Iterator[str]:
     metric, every = config.evaluation.best_metric, config.evaluation.every
     if metric.startswith(("test/", "base/", "train/")):
         yield f"evaluation.best_metric: {metric} must not steer a run, only dev may: one of {', '.join(DEV_METRICS)}."
@@ -154,7 +151,7 @@ def _evaluation(config: "Config") -> Iterator[str]:
         yield f"evaluation.every: a number of updates, or times per epoch such as '4/epoch', got {every!r}."
 
 
-def _tracking(config: "Config") -> Iterator[str]:
+def _tracking(config: Config) -> Iterator[str]:
     if config.tracking.uri is not None and re.search(r"://[^/]*@|(password|token|secret)=", config.tracking.uri):
         yield (
             "tracking.uri: holds a password, which would end up in files and logs; "
@@ -162,7 +159,7 @@ def _tracking(config: "Config") -> Iterator[str]:
         )
 
 
-RULES: tuple[Callable[["Config"], Iterator[str]], ...] = (
+RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _name,
     _model,
     _data,
@@ -177,8 +174,3 @@ RULES: tuple[Callable[["Config"], Iterator[str]], ...] = (
     _tracking,
     trainer_args_problems,
 )
-
-
-def broken_rules(config: "Config") -> Iterator[str]:
-    for rule in RULES:
-        yield from rule(config)

@@ -1,15 +1,14 @@
-"""The configuration as dataclasses: types and units. rules.py has the rules that hold across groups.
+"""The configuration as dataclasses: types and units. rules.py has the rules across groups, validation.py checks both.
 
-Values live in conf/, and nothing here has a default: a key that is missing from the composed tree is an error.
-`typed` turns the tree into a Config and reports everything wrong with it at once. This module imports neither
-torch nor transformers, so that a mistake is told in an instant.
+Values live in conf/, and nothing here has a default: a key that is missing from the composed configuration is an
+error. This module imports neither torch nor transformers, so that an error is reported in an instant.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from mcqa.config.errors import ConfigError, listing
-from mcqa.config.rules import broken_rules
+ConfigDict = dict[str, Any]
+"""A composed and resolved configuration as nested dictionaries, as config.yaml holds it."""
 
 Positive = Annotated[float, "above 0"]
 
@@ -226,10 +225,6 @@ class Config:
     hardware: HardwareConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig
-
-    def __post_init__(self) -> None:
-        if problems := list(broken_rules(self)):
-            raise ConfigError(listing(problems))
 
 
 @dataclass(frozen=True)

@@ -1,88 +1,160 @@
-"""Which arguments of TRL's configuration class objective.trainer_args may set, and which an own key decides."""
+"""Which key decides each argument of TRL's configuration class, and how its value follows from that key.
 
-from collections.abc import Iterator
-from dataclasses import fields
-from typing import TYPE_CHECKING
+This table is the one place where our names become those of Hugging Face. An argument that is neither in DECIDED nor in
+FIXED is free: objective.trainer_args passes it on as it is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from mcqa.config.errors import nearest
+from mcqa.config.metric_names import greater_is_better
+from mcqa.config.schema import Config, SchedulerConfig, batching
 
-if TYPE_CHECKING:
-    from mcqa.config.schema import Config
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
-GOVERNED = {
-    "output_dir": "outputs",
-    "run_name": "name",
-    "seed": "seed",
-    "data_seed": "seed",
-    "num_train_epochs": "objective.epochs",
-    "max_steps": "objective.max_steps",
-    "max_length": "objective.max_length",
-    "truncation_mode": "objective.max_length",
-    "completion_only_loss": "objective.loss_on",
-    "assistant_only_loss": "objective.loss_on",
-    "learning_rate": "optimizer.learning_rate",
-    "weight_decay": "optimizer.weight_decay",
-    "max_grad_norm": "optimizer.max_grad_norm",
-    "optim": "optimizer.name",
-    "adam_beta1": "optimizer.beta1",
-    "adam_beta2": "optimizer.beta2",
-    "adam_epsilon": "optimizer.eps",
-    "gradient_accumulation_steps": "optimizer.gradient_accumulation_steps",
-    "per_device_train_batch_size": "hardware.micro_batch_size",
-    "per_device_eval_batch_size": "hardware.evaluation_tokens",
-    "lr_scheduler_type": "scheduler.name",
-    "warmup_steps": "scheduler.warmup_ratio",
-    "bf16": "hardware.precision",
-    "fp16": "hardware.precision",
-    "use_cpu": "hardware.device",
-    "gradient_checkpointing": "hardware.gradient_checkpointing",
-    "activation_checkpointing": "hardware.gradient_checkpointing",
-    "eval_strategy": "evaluation.every",
-    "eval_steps": "evaluation.every",
-    "save_strategy": "evaluation.every",
-    "save_steps": "evaluation.every",
-    "save_total_limit": "objective.save_total_limit",
-    "load_best_model_at_end": "evaluation.best_metric",
-    "metric_for_best_model": "evaluation.best_metric",
-    "greater_is_better": "evaluation.best_metric",
-    "report_to": "tracking",
-    "logging_strategy": "tracking.log_every",
-    "logging_steps": "tracking.log_every",
-    "trust_remote_code": "model.trust_remote_code",
-    "model_init_kwargs": "model",
-    "resume_from_checkpoint": "resume",
+@dataclass(frozen=True)
+class Run:
+    """What the arguments of a training follow from. updates: optimizer steps of the whole training."""
+
+    config: Config
+    folder: Path
+    updates: int
+
+
+@dataclass(frozen=True)
+class Decided:
+    """An argument that `key` decides.
+
+    value: what it is for a run; None where the argument keeps its default, because the trainer gets what it stands for
+    in another way (examples come tokenized and already cut to length, for instance).
+    """
+
+    key: str
+    value: Callable[[Run], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An argument that no user may change, because of `reason`. value: None where it keeps its default."""
+
+    reason: str
+    value: Any = None
+
+
+DECIDED: Mapping[str, Decided] = {
+    "output_dir": Decided("outputs", lambda run: str(run.folder / "checkpoints")),
+    "run_name": Decided("name"),
+    "seed": Decided("seed", lambda run: run.config.seed),
+    "data_seed": Decided("seed"),  # null: the same as seed
+    "num_train_epochs": Decided("objective.epochs"),  # max_steps counts them too
+    "max_steps": Decided("objective.max_steps", lambda run: run.updates),
+    "max_length": Decided("objective.max_length", lambda run: run.config.objective.max_length),
+    "truncation_mode": Decided("objective.max_length"),
+    "completion_only_loss": Decided("objective.loss_on"),  # the labels of the examples say it
+    "assistant_only_loss": Decided("objective.loss_on"),
+    "learning_rate": Decided("optimizer.learning_rate", lambda run: run.config.optimizer.learning_rate),
+    "weight_decay": Decided("optimizer.weight_decay", lambda run: run.config.optimizer.weight_decay),
+    "max_grad_norm": Decided("optimizer.max_grad_norm", lambda run: run.config.optimizer.max_grad_norm),
+    "optim": Decided("optimizer.name", lambda run: OPTIMIZERS[run.config.optimizer.name]),
+    "adam_beta1": Decided("optimizer.beta1", lambda run: run.config.optimizer.beta1),
+    "adam_beta2": Decided("optimizer.beta2", lambda run: run.config.optimizer.beta2),
+    "adam_epsilon": Decided("optimizer.eps", lambda run: run.config.optimizer.eps),
+    "gradient_accumulation_steps": Decided(
+        "optimizer.gradient_accumulation_steps", lambda run: batching(run.config).accumulation
+    ),
+    "per_device_train_batch_size": Decided(
+        "hardware.micro_batch_size", lambda run: batching(run.config).micro_batch_size
+    ),
+    "per_device_eval_batch_size": Decided("hardware.evaluation_tokens"),
+    "lr_scheduler_type": Decided("scheduler.name", lambda run: SCHEDULES[run.config.scheduler.name]),
+    "warmup_steps": Decided("scheduler.warmup_ratio", lambda run: warmup_steps(run.config.scheduler, run.updates)),
+    "bf16": Decided("hardware.precision", lambda run: run.config.hardware.precision == "bf16"),
+    "fp16": Decided("hardware.precision", lambda run: run.config.hardware.precision == "fp16"),
+    "use_cpu": Decided(  # DeepSpeed and FSDP are ignored where it is set: models/sharding.py
+        "hardware.device",
+        lambda run: run.config.hardware.device == "cpu" and run.config.hardware.strategy == "ddp",
+    ),
+    "gradient_checkpointing": Decided(
+        "hardware.gradient_checkpointing", lambda run: run.config.hardware.gradient_checkpointing
+    ),
+    "activation_checkpointing": Decided("hardware.gradient_checkpointing"),
+    "eval_strategy": Decided("evaluation.every", lambda run: "steps"),
+    "eval_steps": Decided("evaluation.every", lambda run: run.updates),  # callbacks.EvaluationPoints adds the others
+    "save_strategy": Decided("evaluation.every", lambda run: "steps"),
+    "save_steps": Decided("evaluation.every", lambda run: run.updates),
+    "save_total_limit": Decided("objective.save_total_limit"),  # training/resume.py keeps to it
+    "load_best_model_at_end": Decided("evaluation.best_metric", lambda run: True),
+    "metric_for_best_model": Decided("evaluation.best_metric", lambda run: f"eval_{run.config.evaluation.best_metric}"),
+    "greater_is_better": Decided(
+        "evaluation.best_metric", lambda run: greater_is_better(run.config.evaluation.best_metric)
+    ),
+    "report_to": Decided("tracking", lambda run: "none"),  # callbacks.MetricsLogger reports
+    "logging_strategy": Decided("tracking.log_every"),
+    "logging_steps": Decided("tracking.log_every", lambda run: run.config.tracking.log_every),
+    "trust_remote_code": Decided("model.trust_remote_code"),
+    "model_init_kwargs": Decided("model"),
+    "resume_from_checkpoint": Decided("resume"),
 }
-"""Arguments of TRL's configuration class that an own key decides."""
+"""Arguments that a key of the configuration decides."""
 
-FIXED = {
-    "auto_find_batch_size": "a batch size that changes silently would compare different runs",
-    "eos_token": "examples come tokenised",
-    "eval_packing": "dev is measured question by question",
-    "hub_token": "it would end up in files and logs; log in with `hf auth login`",
-    "packing": "examples come tokenised, one a row",
-    "packing_strategy": "examples come tokenised, one a row",
-    "padding_free": "examples come tokenised, one a row",
-    "dataset_kwargs": "examples come tokenised, so that what is learned is what is scored",
-    "ignore_data_skip": "a resumed run goes on at the same question",
-    "save_only_model": "a run could not be resumed",
-    "disable_tqdm": "progress is shown by the run itself",
-    "logging_nan_inf_filter": "a loss that is not a number must be seen",
-    "restore_callback_states_from_checkpoint": "a resumed run goes on with the same state",
+FIXED: Mapping[str, Fixed] = {
+    "auto_find_batch_size": Fixed("a batch size that changes silently would compare different runs"),
+    "eos_token": Fixed("examples come tokenized"),
+    "eval_packing": Fixed("dev is measured question by question"),
+    "hub_token": Fixed("it would end up in files and logs; log in with `hf auth login`"),
+    "packing": Fixed("examples come tokenized, one per row"),
+    "packing_strategy": Fixed("examples come tokenized, one per row"),
+    "padding_free": Fixed("examples come tokenized, one per row"),
+    "dataset_kwargs": Fixed(
+        "examples come tokenized, so that what is learned is what is scored", {"skip_prepare_dataset": True}
+    ),
+    "ignore_data_skip": Fixed("a resumed run continues at the same question"),
+    "save_only_model": Fixed("a run could not be resumed"),
+    "disable_tqdm": Fixed("progress is shown by the run itself", True),
+    "logging_nan_inf_filter": Fixed("a loss that is not a number must be seen", False),
+    "restore_callback_states_from_checkpoint": Fixed("a resumed run continues with the same state", True),
 }
-"""Arguments that the run relies on, and why."""
+"""Arguments that the run relies on."""
+
+DEFAULTS: Mapping[str, Callable[[Run], Any]] = {
+    "logging_first_step": lambda run: True,  # curves begin at the first update
+    "dataloader_pin_memory": lambda run: run.config.hardware.device != "cpu",
+}
+"""Defaults of ours that objective.trainer_args may replace."""
 
 
-def trainer_args_problems(config: "Config") -> Iterator[str]:
+def trainer_arguments(config: Config, folder: Path, updates: int) -> dict[str, Any]:
+    """Return the arguments of a training by their names in TRL's configuration class.
+
+    folder: of the run. updates: optimizer steps of the whole training.
+    """
+    run = Run(config, folder, updates)
+    arguments = {name: default(run) for name, default in DEFAULTS.items()} | config.objective.trainer_args
+    arguments |= {name: argument.value(run) for name, argument in DECIDED.items() if argument.value is not None}
+    return arguments | {name: argument.value for name, argument in FIXED.items() if argument.value is not None}
+
+
+def warmup_steps(config: SchedulerConfig, updates: int) -> int:
+    """Return the updates over which the learning rate rises; at least one where any warm-up is asked for."""
+    return max(1, round(config.warmup_ratio * updates)) if config.warmup_ratio else 0
+
+
+def trainer_args_problems(config: Config) -> Iterator[str]:
+    """Yield a line for every argument in objective.trainer_args that TRL does not know or that is not free."""
     if not config.objective.trainer_args:
         return
-    from trl import SFTConfig  # seconds, paid only by those who pass arguments on
+    from trl import SFTConfig  # takes seconds, which only those pay who pass arguments on
 
     known = {field.name for field in fields(SFTConfig)}
     for name in config.objective.trainer_args:
-        if name in GOVERNED:
-            yield f"objective.trainer_args.{name}: is decided by {GOVERNED[name]}; set that key instead."
+        if name in DECIDED:
+            yield f"objective.trainer_args.{name}: is decided by {DECIDED[name].key}; set that key instead."
         elif name in FIXED:
-            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
+            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name].reason}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"

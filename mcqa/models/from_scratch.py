@@ -25,12 +25,12 @@ def new_model(architecture: dict[str, Any], tokenizer: Any, machine: HardwareCon
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    sharding.load_next_unsharded()
     tokens = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     ids = {f"{name}_token_id": token for name, token in tokens.items()}
     try:
         shape = AutoConfig.for_model(**architecture, vocab_size=len(tokenizer), **ids)
-        model = AutoModelForCausalLM.from_config(shape, attn_implementation=devices.attention(machine))
+        with sharding.unsharded():
+            model = AutoModelForCausalLM.from_config(shape, attn_implementation=devices.attention(machine))
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"model.architecture cannot be built: {first_line(error)}") from error
     with torch.no_grad():

@@ -5,7 +5,8 @@ ddp: a copy of everything on each. zero2 (DeepSpeed): gradients and optimizer st
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -64,11 +65,17 @@ def strategy_arguments(config: Config) -> dict[str, Any]:
     return {"deepspeed": _deepspeed(config)}
 
 
-def load_next_unsharded() -> None:
-    """Have the next model made whole, for weights that are changed before they are parted."""
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+@contextmanager
+def unsharded() -> Iterator[None]:
+    """Have models within made whole, for weights that are changed before ZeRO-3 shards them."""
+    from transformers.integrations import deepspeed
 
-    unset_hf_deepspeed_config()
+    before = deepspeed._hf_deepspeed_config_weak_ref  # set as long as the trainer's arguments live
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = before
 
 
 def _fsdp(config: Config) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _without_compiled_communication() -> None:
 # --- without training -------------------------------------------------------------------------------------------------
 
 
-def for_evaluation(machine: HardwareConfig) -> HardwareConfig:
+def evaluation_hardware(machine: HardwareConfig) -> HardwareConfig:
     """What is left of the strategy where nothing is trained: a copy on each device (ddp), or parted weights (fsdp2).
 
     There are no gradients and no optimizer state to part. DeepSpeed parts weights only for training, so FSDP does it

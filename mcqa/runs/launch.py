@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -38,8 +38,8 @@ STOPPED = 130  # the exit status of a process that was told to stop
 Process = subprocess.Popen[bytes]
 
 
-def start(story: str, config: HardwareConfig, tree: Mapping[str, Any], folder: Path) -> None:
-    """Run `story` (the name of a door: its module's `run`) in config.devices processes until all have ended.
+def start(module: str, config: HardwareConfig, folder: Path) -> None:
+    """Call `run` of a module with the configuration in the run folder, in config.devices processes, until all end.
 
     A scheduler's word to stop, and Ctrl-C, are passed on; each process then stops as a run of one process does.
 
@@ -51,7 +51,7 @@ def start(story: str, config: HardwareConfig, tree: Mapping[str, Any], folder: P
 
     limit = timedelta(seconds=config.timeout_s)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, timeout=limit, wait_for_workers=False)
-    job = json.dumps({"story": story, "tree": dict(tree), "folder": str(folder)})
+    job = json.dumps({"module": module, "folder": str(folder)})
     started: list[Process] = []
     with signals.Watch() as watch:
         try:

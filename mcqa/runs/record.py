@@ -15,13 +15,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from mcqa.config.errors import DataError, McqaError
-from mcqa.config.schema import Config, EvaluateConfig
-from mcqa.data.loading import Data
-from mcqa.data.question import fingerprint
-from mcqa.evaluation import predictions
-from mcqa.evaluation.calibration import fit_temperature
-from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.predictions import Prediction
+from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.files import flat, read_json, retry_stalled_io, write_json
@@ -35,22 +29,28 @@ Ending = tuple[
 
 
 class Record:
-    """Writes what happens to the run folder and tells the tracker; the run's stages know neither."""
+    """Write what happens in a run to its folder and report it to the tracker.
 
-    def __init__(
-        self, config: Config, tree: Mapping[str, Any], folder: Path, console: Console, trial: Trial | None
-    ) -> None:
+    The stages of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
+    it is one of a study.
+    """
+
+    def __init__(self, config: Config, folder: Path, console: Console, trial: Trial | None) -> None:
         self.config, self.folder, self.console, self.trial = config, folder, console, trial
         self.metrics: dict[str, float] = {}
-        self.measured: dict[str, list[Prediction]] = {}
         study = trial.study if trial else None
         name = f"trial {folder.name}" if trial else config.name
         self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), name, study)
         self.began = time.time()
         self.environment = run_environment(config.hardware.device)
-        self.tracker.start(flat(tree), _tags(self.environment))
+        self.tracker.start(flat(self.config_dict), _tags(self.environment))
         for name in ("config.yaml", "overrides.yaml"):
             self.keep(folder / name)
+
+    @property
+    def config_dict(self) -> ConfigDict:
+        """The configuration as it was written down when the run began."""
+        return run_folder.config_of(self.folder)
 
     def say(self, *parts: Any) -> None:
         """Show texts or tables in the terminal, one below the other."""
@@ -61,95 +61,72 @@ class Record:
         """Have the tracker keep a file or folder of the run folder."""
         self.tracker.artifact(path)
 
-    def inputs(self, data: Data, tokenizer: str) -> None:
-        """What the run reads: goes into environment.json, and to the tracker as datasets."""
-        fingerprints = {split: fingerprint(questions) for split, questions in data.splits.items()}
-        environment = self.environment | {"fingerprints": fingerprints | {"tokenizer": tokenizer}}
+    def inputs(self, fingerprints: Mapping[str, str], counts: Mapping[str, int], tokenizer: str) -> None:
+        """Write what the run reads to environment.json, and report it to the tracker as datasets.
+
+        fingerprints, counts: of the questions of every split. tokenizer: its fingerprint.
+
+        Raises:
+            DataError: an earlier start of this run read something else.
+        """
+        environment = self.environment | {"fingerprints": {**fingerprints, "tokenizer": tokenizer}}
         earlier = self.folder / "environment.json"
         if earlier.exists() and read_json(earlier)["fingerprints"] != environment["fingerprints"]:
             raise DataError(
                 f"{run_folder.shown(self.folder)} began on other questions or with another tokenizer than are there "
                 "now (environment.json has their fingerprints); put them back, or start a new run."
             )
-        write_json(self.folder / "environment.json", environment)
-        self.keep(self.folder / "environment.json")
+        write_json(earlier, environment)
+        self.keep(earlier)
         sets = {one.name: one for one in self.config.evaluation.sets}
         if self.config.evaluation.dev is not None:
             sets["dev"] = self.config.evaluation.dev
-        for name, questions in data.splits.items():
-            chosen = sets[name].data if name in sets else self.config.data
-            source = chosen.path or chosen.hub or chosen.source
-            self.tracker.dataset(chosen.name, fingerprints[name], source, name, len(questions))
+        for name, count in counts.items():
+            data = sets[name].data if name in sets else self.config.data
+            source = data.path or data.hub or data.source
+            self.tracker.dataset(data.name, fingerprints[name], source, name, count)
 
     def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
-        """The rows and examples that are not used, in a file of their own; nothing where all are."""
+        """Write the rows and examples that are not used to left_out.json; nothing where all are used."""
         if bad_rows or too_long:
             path = self.folder / "left_out.json"
             write_json(path, {"bad_rows": list(bad_rows), "too_long": dict(too_long)})
             self.keep(path)
 
-    def log(self, values: dict[str, float], step: int, of: str = "training") -> None:
-        """A point of the training's curves, or of what else was at work; a resumed run tells none again."""
-        self.tracker.metrics(values, step, of=of)
+    def log(self, values: Mapping[str, float], step: int, of: str = "training") -> None:
+        """Report a point of the curves of training, or of what `of` names; a resumed run reports none twice."""
+        self.tracker.metrics(dict(values), step, of=of)
 
-    def settle(self) -> None:
-        """What was logged is on the disk for sure."""
-        self.tracker.settle()
-
-    def predictions(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> list[Prediction]:
-        """Measure, or recall what was measured before this run was resumed. `name` is `base/test`, `dev`, …"""
-        path = self.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
-        if processes.broadcast(name.startswith("base/") and path.exists()):
-            rows = predictions.read(path)
-        else:
-            rows = measure()
-            self._write(path, rows)
-        self.measured[name] = rows
-        evaluation = self.config.evaluation
-        values = metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
-        found = {f"{name}/{metric}": value for metric, value in values.items()}
-        self.metrics |= found
-        self.log(found, step, of=name)
-        self.keep(path)
-        return rows
-
-    def _write(self, path: Path, rows: list[Prediction]) -> None:
-        predictions.write(path, rows)
-
-    def _temperature(self, name: str) -> float | None:
-        """Fitted on dev for everything else that the same model answers; None where there is no dev."""
-        dev = "base/dev" if name.startswith("base/") else "dev"
-        return fit_temperature(self.measured[dev]) if dev in self.measured and name != dev else None
+    def flush(self) -> None:
+        """Write everything that was logged to the disk."""
+        self.tracker.flush()
 
 
 class NullRecord(Record):
-    """The record of every process but the first: goes along, and writes and says nothing."""
+    """The record of every process but the first: it has the configuration, and writes and shows nothing."""
 
     def __init__(self, config: Config, folder: Path, trial: Trial | None) -> None:
         self.config, self.folder, self.console, self.trial = config, folder, Console(quiet=True), trial
-        self.metrics, self.measured = {}, {}
+        self.metrics = {}
 
     def keep(self, path: Path) -> None:
         pass
 
-    def inputs(self, data: Data, tokenizer: str) -> None:
+    def inputs(self, fingerprints: Mapping[str, str], counts: Mapping[str, int], tokenizer: str) -> None:
         pass
 
     def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
         pass
 
-    def log(self, values: dict[str, float], step: int, of: str = "training") -> None:
+    def log(self, values: Mapping[str, float], step: int, of: str = "training") -> None:
         pass
 
-    def settle(self) -> None:
-        pass
-
-    def _write(self, path: Path, rows: list[Prediction]) -> None:
+    def flush(self) -> None:
         pass
 
 
 @contextmanager
-def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None = None) -> Iterator[Record]:
+def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterator[Record]:
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
     A signal of preemption stops the block with Preempted, in a training between two updates, and after the result is
@@ -158,7 +135,7 @@ def open_run(config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial
     """
     with signals.Watch() as watch:
         if processes.is_first():
-            with _recorded(config, tree, folder, trial, watch) as record:
+            with _recorded(config, folder, trial, watch) as record:
                 yield record
         else:
             with _listened(watch), signals.defer_signals(patient=False):
@@ -177,9 +154,7 @@ def _listened(watch: signals.Watch) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(
-    config: Config, tree: Mapping[str, Any], folder: Path, trial: Trial | None, watch: signals.Watch
-) -> Iterator[Record]:
+def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.Watch) -> Iterator[Record]:
     console = Console()
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
@@ -189,7 +164,7 @@ def _recorded(
         retry_stalled_io(
             lambda: (folder / "result.json").unlink(missing_ok=True)
         )  # of an earlier start: it holds no longer
-    record = Record(config, tree, folder, console, trial)
+    record = Record(config, folder, console, trial)
     try:
         with signals.defer_signals(patient=False):
             yield record

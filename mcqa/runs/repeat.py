@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from copy import deepcopy
 from pathlib import Path
 
-from mcqa.config.composition import ConfigDict
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs.lookup import finished_run, stored_config
 
 

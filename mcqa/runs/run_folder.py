@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 
 
@@ -59,6 +60,12 @@ def _no_run(path: str, folder: Path) -> str:
     near = sorted(str(found.parent) for found in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
     hint = f" Runs below it: {', '.join(near)}." if near else ""
     return f"{path} is no run folder: there is no config.yaml in it.{hint}"
+
+
+def config_of(folder: Path) -> ConfigDict:
+    """Return the configuration that a run folder holds."""
+    config_dict: ConfigDict = read_yaml(folder / "config.yaml")
+    return config_dict
 
 
 def is_complete(folder: Path) -> bool:

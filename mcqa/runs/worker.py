@@ -1,4 +1,4 @@
-"""One process of a run that starting.py started: reads what to do from its parent and ends with it."""
+"""One process of a run that launch.py started: it reads what to do from its parent and ends with it."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mcqa.config.composition import calm_libraries
 from mcqa.config.errors import McqaError
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
-from mcqa.runs import launch
+from mcqa.runs import launch, run_folder, trial
 from mcqa.runs.failures import Failure, record_failure
 from mcqa.runs.trial import Preempted
 
@@ -26,13 +26,11 @@ def main() -> None:
     for name in (signal.SIGUSR1, signal.SIGUSR2):  # a scheduler's warnings, which the parent takes for all
         signal.signal(name, signal.SIG_IGN)
     calm_libraries()
-    config = typed(job["tree"], EvaluateConfig if job["story"] == "mcqa.evaluate" else Config)
+    folder = Path(job["folder"])
+    config = typed(run_folder.config_of(folder), EvaluateConfig if job["module"] == "mcqa.evaluate" else Config)
     try:
-        from mcqa.runs import trial
-
-        run = import_module(job["story"]).run
-        asked = trial.current()
-        run(config, job["tree"], Path(job["folder"]), *([asked] if asked else []))
+        this_trial = trial.current()
+        import_module(job["module"]).run(config, folder, *([this_trial] if this_trial else []))
     except (KeyboardInterrupt, Preempted):
         sys.exit(launch.STOPPED)
     except Exception as error:

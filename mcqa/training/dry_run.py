@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mcqa.config.schema import Batching, Config, batching
+from mcqa.config.trainer_args import warmup_steps
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
-from mcqa.data.tokens import IGNORED, Example, TrainingSet, encode
-from mcqa.training.arguments import warmup_steps
+from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
 
 PERCENTILES = (0, 50, 90, 99, 100)
 
@@ -85,7 +85,7 @@ def coloured(example: Example, tokenizer: Any) -> Text:
     """The example's text, token by token, with the supervised ones in green and in brackets."""
     text, inside = Text(), False
     for i, (token, label) in enumerate(zip(example.input_ids, example.labels, strict=True)):
-        learned = label != IGNORED
+        learned = label != IGNORE_INDEX
         text.append("·" if i else "", style="dim")
         text.append((OPEN if learned else CLOSE) if learned != inside else "", style=LEARNED)
         text.append(tokenizer.decode([token]), style=LEARNED if learned else "")

@@ -77,12 +77,12 @@ def _has_others() -> bool:
 class Resumable(Trainer):  # type: ignore[misc]
     """Stands before the trainer's own class.
 
-    keep: checkpoints kept besides the best one. settle: called before one counts, for what must not lag behind it.
+    keep: checkpoints kept besides the best one. flush: called before one counts, for what must not lag behind it.
     """
 
     saves: CheckpointSchedule
     keep: int
-    settle: Callable[[], None]
+    flush: Callable[[], None]
 
     def resume(self) -> Any:
         """Train to the end, from the newest checkpoint that is whole; self.model is then the best measured state."""
@@ -173,7 +173,7 @@ class Resumable(Trainer):  # type: ignore[misc]
             problem = error
         if not self._failed(problem) and self.args.should_save:
             try:
-                self.settle()
+                self.flush()
                 checkpoints.commit(folder, self.state.global_step)
             except OSError as error:
                 problem = error

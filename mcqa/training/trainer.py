@@ -1,4 +1,4 @@
-"""From a Config to TRL's SFTTrainer: its arguments, a collator that counts, callbacks, and measuring on dev."""
+"""TRL's SFTTrainer with evaluation on dev by log-probability, and how a configuration becomes one."""
 
 import inspect
 import math
@@ -11,13 +11,13 @@ from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_callback import EarlyStoppingCallback
-from trl import SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
 from mcqa.config.errors import ConfigError, ModelError, TrainingError
 from mcqa.config.schema import Config, batching
-from mcqa.data.tokens import IGNORED, Example, TrainingSet
+from mcqa.config.trainer_args import trainer_arguments
+from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet
 from mcqa.models import sharding
-from mcqa.training.arguments import sft_config
 from mcqa.training.callbacks import (
     CountingCollator,
     EvaluationPoints,
@@ -27,7 +27,7 @@ from mcqa.training.callbacks import (
     not_finite_message,
 )
 from mcqa.training.resume import CheckpointSchedule, Resumable
-from mcqa.training.updates import evaluation_points
+from mcqa.training.updates import evaluation_points, total_updates
 
 
 class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
@@ -42,13 +42,13 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         questions: int,
         saves: CheckpointSchedule,
         keep: int,
-        settle: Callable[[], None],
+        flush: Callable[[], None],
         **kwargs: Any,
     ) -> None:
-        """questions: those of train_dataset, which may have a row more, the filler (Filled)."""
+        """questions: those of train_dataset, which may have a row more, the filler (PaddedSampler)."""
         super().__init__(**kwargs)
         self.measure, self.questions = measure, questions
-        self.saves, self.keep, self.settle = saves, keep, settle
+        self.saves, self.keep, self.flush = saves, keep, flush
         self.add_callback(saves)
         bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self.chooses_logits = "logits_to_keep" in inspect.signature(type(bare).forward).parameters
@@ -66,12 +66,12 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         if not short or return_outputs or num_items_in_batch is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels_BT = inputs["labels"]
-        positions_P = (labels_BT[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
+        positions_P = (labels_BT[:, 1:] != IGNORE_INDEX).any(dim=0).nonzero().squeeze(1)
         read = {name: tensor for name, tensor in inputs.items() if name != "labels"}
         logits_BPV = model(**read, use_cache=False, logits_to_keep=positions_P).logits
         targets_BP = labels_BT[:, positions_P + 1]
         losses = torch.nn.functional.cross_entropy(
-            logits_BPV.float().flatten(0, 1), targets_BP.flatten(), ignore_index=IGNORED, reduction="sum"
+            logits_BPV.float().flatten(0, 1), targets_BP.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
         return losses * self.accelerator.num_processes / num_items_in_batch
 
@@ -103,34 +103,54 @@ class PaddedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
         yield from [self.filler] * self.count
 
 
+def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
+    """Return the arguments of the trainer, once per run.
+
+    While the object lives, DeepSpeed's ZeRO-3 shards the weights of every model that transformers loads.
+
+    Raises:
+        ConfigError: objective.trainer_args has a value that TRL refuses.
+    """
+    ours = sharding.strategy_arguments(config)
+    ours |= trainer_arguments(config, folder, total_updates(config, examples))
+    try:
+        return SFTConfig(**ours)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"objective.trainer_args: {error}") from error
+
+
 def build(
     config: Config,
+    arguments: SFTConfig,
     model: Any,
     adapter: Any,
     tokenizer: Any,
     training: TrainingSet,
-    folder: Path,
     measure: Measure,
     observers: Sequence[Report],
-    further: Sequence[TrainerCallback] = (),
-    settle: Callable[[], None] = lambda: None,
+    callbacks: Sequence[TrainerCallback] = (),
+    flush: Callable[[], None] = lambda: None,
 ) -> MeasuringTrainer:
-    """A trainer ready to start. The model is wrapped in the adapter, if any; `measure` must look at trainer.model.
+    """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
-    settle: puts on the disk for sure what was observed, before a checkpoint counts that would not tell it again.
+    arguments: those of sft_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
+    before a checkpoint counts, since a run resumed from there would not observe it again.
+
+    Raises:
+        ModelError: peft.target_modules names no layer of the model.
+        ConfigError: the trainer refuses an argument of objective.trainer_args.
     """
-    args = sft_config(config, folder, len(training.examples))
-    filler = [Example([tokenizer.pad_token_id], [IGNORED])] if batching(config).processes > 1 else []
+    filler = [Example([tokenizer.pad_token_id], [IGNORE_INDEX])] if batching(config).processes > 1 else []
     rows = [*training.examples, *filler]
     dataset = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
-    collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
-    callbacks = [
+    collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=arguments.pad_to_multiple_of)
+    all_callbacks = [
         EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
         MetricsLogger(observers, collator),
-        *further,
+        *callbacks,
     ]
     if config.evaluation.patience is not None:
-        callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
+        all_callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
     minutes = config.objective.checkpoint_every_min
     try:
         trainer = MeasuringTrainer(
@@ -138,14 +158,14 @@ def build(
             questions=len(training.examples),
             saves=CheckpointSchedule(None if minutes is None else 60 * minutes),
             keep=config.objective.save_total_limit,
-            settle=settle,
+            flush=flush,
             model=sharding.materialise_meta_weights(model),
-            args=args,
+            args=arguments,
             processing_class=tokenizer,
             train_dataset=dataset,
             eval_dataset=dataset.select([0]),  # asked for by the training loop; measure knows the questions
             data_collator=collator,
-            callbacks=callbacks,
+            callbacks=all_callbacks,
             peft_config=adapter,
         )
     except ValueError as error:

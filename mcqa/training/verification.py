@@ -16,17 +16,17 @@ from rich.table import Table
 from transformers import TrainerCallback
 
 from mcqa.config.schema import Config, batching
-from mcqa.data import pretraining_texts, tokens
-from mcqa.data.loading import load_for
+from mcqa.data import tokens
+from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
 from mcqa.data.splits import subsample
-from mcqa.evaluation.measure import measured, only_needed, question_set
+from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_best_metric
 from mcqa.models import loading, sharding
 from mcqa.models.adapters import adapter_config
 from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
-from mcqa.training.arguments import sft_config
 from mcqa.training.callbacks import RunAtStart
+from mcqa.training.trainer import sft_config
 
 UPDATES, PER_EPOCH, STOP = 6, 4, 3
 
@@ -59,32 +59,30 @@ class TinyTraining:
     """The data of a configuration, as many questions as `config` trains on here, and its model, fresh each time."""
 
     def __init__(self, config: Config, questions: int) -> None:
-        data, sentences = load_for(config.data, config.evaluation), pretraining_texts.load(config.data)
+        data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
         self.config, shots = config, Shots(config.prompt, data.splits["train"])
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         train = data.splits["train"]
         whole = tokens.training_set(self.tokenizer, config.prompt, config.objective, train, sentences, shots)
         self.training = replace(whole, examples=whole.examples[:questions])
         few = subsample(data.splits["dev"], config.data.seed, DEV_QUESTIONS)
-        evaluation = only_needed(config.evaluation)
+        evaluation = restrict_to_best_metric(config.evaluation)
         self.dev = question_set("dev", few, config.prompt, evaluation, self.tokenizer, shots)
 
     def train(self, config: Config, folder: Path, left: Training, *further: TrainerCallback) -> None:
         arguments = sft_config(config, folder, len(self.training.examples))
-        base = loading.load_model(config.model, config.peft, config.hardware, self.tokenizer, config.seed)
-        del arguments  # as long as they live, weights that ZeRO-3 parts are parted when they are loaded
-        learner = trainer.build(
+        built = trainer.build(
             config,
-            base,
+            arguments,
+            loading.load_model(config.model, config.peft, config.hardware, self.tokenizer, config.seed),
             adapter_config(config.peft),
             self.tokenizer,
             self.training,
-            folder,
-            measure=lambda: measured(learner.model, self.dev, config.hardware),
+            measure=lambda: measure_metrics(built.model, self.dev, config.hardware),
             observers=[left.observe],
-            further=[*further, _Ends(left), RunAtStart(lambda: _before_step(learner, left))],
+            callbacks=[*further, _Ends(left), RunAtStart(lambda: _before_step(built, left))],
         )
-        trainer.train(learner)
+        trainer.train(built)
 
 
 class _Ends(TrainerCallback):  # type: ignore[misc]

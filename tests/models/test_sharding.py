@@ -40,7 +40,7 @@ def prepared(folder, overrides):
     folder.mkdir(parents=True)
     write_yaml(folder / "config.yaml", tree)
     write_yaml(folder / "overrides.yaml", overrides)
-    return config, tree, folder
+    return config, folder
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +52,17 @@ def folders(questions_folder, tmp_path_factory):
         train.run(*prepared(folder / name, [*common, *(f"{key}={value}" for key, value in wanted.items())]))
     for name, wanted in CASES.items():
         overrides = [*common, "hardware=cpu_processes", *(f"{key}={value}" for key, value in wanted.items())]
-        config, tree, _ = prepared(folder / name, overrides)
+        config, _ = prepared(folder / name, overrides)
     for name, of in MEASURED.items():
         stored = read_yaml(folder / of / "config.yaml")
-        machine = tree["hardware"] | {"strategy": name.split()[0]}
+        machine = read_yaml(folder / name.split()[0] / "config.yaml")["hardware"] | {"strategy": name.split()[0]}
         asked = {"run": str(folder / of), "splits": ["dev", "test"], "hardware": machine}
         (folder / name).mkdir()
         write_yaml(folder / name / "config.yaml", stored | asked)
         write_yaml(folder / name / "overrides.yaml", [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parents[2]), *sys.path]))
-        launch.start("tests.training.two_trainings", config.hardware, tree, folder)
+        launch.start("tests.training.two_trainings", config.hardware, folder)
     return folder
 
 
@@ -159,7 +159,7 @@ def test_the_first_process_alone_writes(folders):
 
 def test_one_process_alone_parts_nothing_to_measure():
     machine = configured(["hardware.strategy=zero3"])[0].hardware
-    assert not processes.must_start_processes(sharding.for_evaluation(machine))
+    assert not processes.must_start_processes(sharding.evaluation_hardware(machine))
 
 
 def test_a_run_in_one_process_does_not_import_deepspeed(folders):

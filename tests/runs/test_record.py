@@ -24,7 +24,7 @@ def begun(small):
 
 def test_outside_of_the_training_a_signal_stops_a_run_at_once_and_says_how_it_goes_on(small):
     config, tree, folder = begun(small)
-    with pytest.raises(Preempted) as stopped, record.open_run(config, tree, folder):
+    with pytest.raises(Preempted) as stopped, record.open_run(config, folder):
         stop()
         pytest.fail("went on")
     assert str(stopped.value) == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
@@ -35,7 +35,7 @@ def test_outside_of_the_training_a_signal_stops_a_run_at_once_and_says_how_it_go
 def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
     config, tree, folder = begun(small)
     monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
-    with pytest.raises(Preempted), record.open_run(config, tree, folder):
+    with pytest.raises(Preempted), record.open_run(config, folder):
         pytest.fail("went on")
     assert files.read_json(folder / "result.json")["status"] == "preempted"
 
@@ -43,7 +43,7 @@ def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
 def test_a_result_of_an_earlier_start_holds_no_longer_once_the_run_goes_on(small):
     config, tree, folder = begun(small)
     files.write_json(folder / "result.json", {"status": "preempted"})
-    with record.open_run(config, tree, folder):
+    with record.open_run(config, folder):
         assert not (folder / "result.json").exists()
 
 
@@ -51,7 +51,7 @@ def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypa
     config, tree, folder = begun(small)
     write = files.write_json
     monkeypatch.setattr(files, "write_json", lambda *args: (stop(), stop(), write(*args)))
-    with record.open_run(config, tree, folder):
+    with record.open_run(config, folder):
         pass
     assert files.read_json(folder / "result.json")["status"] == "complete"
 
@@ -70,7 +70,7 @@ def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
 
     before = signal.signal(signal.SIGUSR2, requeue)
     try:
-        with pytest.raises(SystemExit), record.open_run(config, tree, trial.folder, trial):
+        with pytest.raises(SystemExit), record.open_run(config, trial.folder, trial):
             stop(signal.SIGUSR2)
     finally:
         signal.signal(signal.SIGUSR2, before)

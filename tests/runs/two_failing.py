@@ -1,20 +1,20 @@
-"""What each of two processes of test_processes_of_a_run.py does: fail as the folder's `what` names, or wait."""
+"""What each of two processes of test_processes.py does: fail as the folder's `what` names, or wait."""
 
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from mcqa.config.errors import DataError, McqaError
 from mcqa.config.schema import Config
 from mcqa.runs import launch, processes
 from mcqa.runs.failures import raise_first_failure
+from mcqa.runs.files import write_yaml
 from tests.small_runs import configured
 
 
-def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
+def run(config: Config, folder: Path) -> None:
     number, what = int(os.environ["RANK"]), (folder / "what").read_text()
     (folder / f"pid{number}").write_text(str(os.getpid()))
     if what == "never comes" and number:
@@ -41,15 +41,16 @@ def fail(what: str) -> None:
 
 
 def start(folder: Path, *overrides: str) -> None:
-    config, tree = configured(["hardware=cpu_processes", *overrides])
-    launch.start("tests.runs.two_failing", config.hardware, tree, folder)
+    config, config_dict = configured(["hardware=cpu_processes", *overrides])
+    write_yaml(folder / "config.yaml", config_dict)
+    launch.start("tests.runs.two_failing", config.hardware, folder)
 
 
 if __name__ == "__main__":
     try:
         folder = Path(sys.argv[1])
         if sys.argv[2:]:  # one of the two, started by somebody else
-            run(*configured(["hardware=cpu_processes"]), folder)
+            run(configured(["hardware=cpu_processes"])[0], folder)
         else:
             start(folder)
     except McqaError as error:

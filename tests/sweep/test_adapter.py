@@ -6,7 +6,6 @@ import cloudpickle
 import pytest
 
 from mcqa import train
-from mcqa.config.command import hydra_command
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config
 from mcqa.runs.files import write_yaml
@@ -140,7 +139,7 @@ def test_the_door_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
     tasks = []
     monkeypatch.setattr("hydra.main", lambda **options: lambda task: lambda: tasks.append(task))
     monkeypatch.setattr("sys.argv", ["train"])
-    hydra_command("config", Config, train.main)
+    train.command()
     tasks[0].hooks.tracker = Told()
     travelled = cloudpickle.loads(cloudpickle.dumps(tasks[0]))
     assert (travelled.hooks.config_name, travelled.hooks.kind, travelled.hooks.tracker) == ("config", Config, None)

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from mcqa import train
-from mcqa.config.command import hydra_command
-from mcqa.config.schema import Config
 from mcqa.runs import filesystem
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.slurm_commands import Partition
@@ -49,7 +47,7 @@ def multirun(
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, *overrides, "dry_run=true"])
         error = ""
         try:
-            hydra_command("config", Config, train.main)
+            train.command()
         except SystemExit as caught:
             error = str(caught.code)
         return capsys.readouterr().out + error
@@ -185,7 +183,7 @@ def test_a_study_that_sbatch_would_not_take_is_refused_before_a_trial_is_asked_f
     slurm.answers("sbatch", "echo 'Invalid account or account/partition combination specified' >&2; exit 1")
     monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "+sweeps=smoke"])
     with pytest.raises(SystemExit, match="Invalid account or account/partition combination specified"):
-        hydra_command("config", Config, train.main)
+        train.command()
     assert not (tmp_path / "outputs").exists()
 
 
@@ -194,7 +192,7 @@ def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, "hydra.launcher.partition=dev"])
     with pytest.raises(SystemExit, match="timeout_min=240: partition dev allows 30 at most"):
-        hydra_command("config", Config, train.main)
+        train.command()
     assert not (tmp_path / "outputs").exists()
 
 
@@ -229,14 +227,14 @@ def test_without_slurm_there_is_one_clear_error_and_nothing_is_written(
     for more in ([], ["dry_run=true"]):
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, *more])
         with pytest.raises(SystemExit, match="hydra/launcher=slurm: there is no sbatch on this machine"):
-            hydra_command("config", Config, train.main)
+            train.command()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cluster_without_multirun_is_refused_before_anything_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mcqa.train", *SMALL])
     with pytest.raises(SystemExit, match="hydra/launcher=slurm needs --multirun"):
-        hydra_command("config", Config, train.main)
+        train.command()
 
 
 def test_jobs_are_told_not_to_ask_the_hub_unless_the_user_says_that_they_can(
@@ -297,7 +295,7 @@ def test_jobs_that_this_machine_cannot_run_are_refused_before_anything_is_writte
         local = ["+experiment=smoke", "tracking=none", *overrides, *more]
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *local])
         with pytest.raises(SystemExit, match=re.escape(words)):
-            hydra_command("config", Config, train.main)
+            train.command()
     assert not list(tmp_path.iterdir())
 
 

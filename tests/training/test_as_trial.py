@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from mcqa import train
-from mcqa.config.command import hydra_command
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
@@ -117,7 +116,7 @@ def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path)
     config, composed = configured([*small, "objective.max_steps=4"])
     write_yaml(trial.folder / "config.yaml", composed)
     write_yaml(trial.folder / "overrides.yaml", small)
-    train.run(config, composed, trial.folder, trial)
+    train.run(config, trial.folder, trial)
     result = read_json(trial.folder / "result.json")
     assert (result["status"], result["value"]) == ("pruned", trial.last_reported())
     assert [report.point for report in Mailbox(trial.folder).reports()] == [8]
@@ -143,7 +142,7 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
 
     threading.Thread(target=study).start()
     try:
-        train.run(config, composed, trial.folder, trial)  # and ends, for it waits for both
+        train.run(config, trial.folder, trial)  # and ends, for it waits for both
     finally:
         ended.set()
     result = read_json(trial.folder / "result.json")
@@ -159,11 +158,11 @@ def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
     write_yaml(trial.folder / "config.yaml", composed)
     write_yaml(trial.folder / "overrides.yaml", small)
     with pytest.raises(KeyboardInterrupt):
-        train.run(config, composed, trial.folder, trial)
+        train.run(config, trial.folder, trial)
     box = Mailbox(trial.folder)
     assert (box.result() or {})["status"] == "preempted" and weights(trial.folder)
     first = box.reports()
-    train.run(config, composed, trial.folder, Trial(trial.folder))
+    train.run(config, trial.folder, Trial(trial.folder))
     assert (box.result() or {})["status"] == "complete"
     assert box.reports()[0] == first[0] and [report.point for report in box.reports()] == [8, 16]
     assert (trial.folder / "reports.jsonl").read_text().count("\n") == 2  # it did not begin anew
@@ -176,7 +175,7 @@ def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
 def run_door(monkeypatch, *arguments):
     with monkeypatch.context() as command:
         command.setattr(sys, "argv", ["mcqa.train", *arguments])
-        hydra_command("config", Config, train.main)
+        train.command()
 
 
 @pytest.fixture(scope="module")

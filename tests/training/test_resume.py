@@ -45,7 +45,7 @@ class Attempt:
         self.tracker = Tracker(Spool(folder), None, "test", 0)
         self.tracker.start({}, {})
         self.learner, *_ = built(overrides, folder, self.measure, [self.log])
-        self.learner.settle = self.tracker.settle
+        self.learner.flush = self.tracker.flush
         for owner, name in [
             (self.learner, "training_step"),
             (self.learner, "_save_optimizer_and_scheduler"),  # the weights are written, nothing else
@@ -243,7 +243,7 @@ def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_words(
     (tmp_path / "full").write_text(rank)
     write_yaml(tmp_path / "config.yaml", tree)
     with pytest.raises(ProcessError, match="No space left"):
-        launch.start("tests.training.two_saving", config.hardware, tree, tmp_path)
+        launch.start("tests.training.two_saving", config.hardware, tmp_path)
     told = json.loads((tmp_path / "result.json").read_text())["error"]
     assert "No space left" in told and "checkpoint-1 is the last one" in told and ("rank 1" in told) == (rank == "1")
     assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.config.errors import TrainingError
+from mcqa.config.trainer_args import warmup_steps
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.models import loading
 from mcqa.models.adapters import adapter_config
-from mcqa.training import arguments, trainer
-from mcqa.training.arguments import sft_config
+from mcqa.training import trainer
 from mcqa.training.callbacks import MetricsLogger
+from mcqa.training.trainer import sft_config
 from mcqa.training.updates import evaluation_points, questions_seen, total_updates
 from tests.small_runs import configured
 
@@ -29,7 +30,9 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     training = tokens.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     adapter = adapter_config(config.peft)
-    return trainer.build(config, base, adapter, tokenizer, training, folder, measure, observers), training, tokenizer
+    arguments = sft_config(config, folder, len(training.examples))
+    built = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers)
+    return built, training, tokenizer
 
 
 class Order:
@@ -98,9 +101,9 @@ def test_epochs_and_max_steps_end_the_training_whichever_comes_first(small):
 
 def test_warm_up_takes_its_share_of_the_updates(small):
     scheduler = configured([*small, "scheduler.warmup_ratio=0.1"])[0].scheduler
-    assert arguments.warmup_steps(scheduler, 50) == 5
-    assert arguments.warmup_steps(scheduler, 3) == 1
-    assert arguments.warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
+    assert warmup_steps(scheduler, 50) == 5
+    assert warmup_steps(scheduler, 3) == 1
+    assert warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])

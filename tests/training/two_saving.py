@@ -1,4 +1,4 @@
-"""What each of two processes does in test_resumable.py: a run in which the disk of one of them takes nothing more."""
+"""What each of two processes does in test_resume.py: a run in which the disk of one of them takes nothing more."""
 
 import errno
 import os
@@ -12,13 +12,13 @@ from mcqa.config.schema import Config
 from mcqa.training.resume import Resumable
 
 
-def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
+def run(config: Config, folder: Path) -> None:
     """From the second checkpoint on, in the process that the folder's `full` names."""
     if os.environ["RANK"] == (folder / "full").read_text():
         name = "_save" if os.environ["RANK"] == "0" else "_save_rng_state"  # the weights, and what each process has
         setattr(Resumable, name, _full(getattr(Resumable, name)))
     torch.set_num_threads(1)
-    train.run(config, tree, folder)
+    train.run(config, folder)
 
 
 def _full(save: Any) -> Any:

@@ -25,12 +25,12 @@ CASES: dict[str, dict[str, str]] = {
     for name, keys in ((strategy, {"peft": "none"}), (f"{strategy} adapter", ADAPTED))
 }
 """Overrides of each, beside those of all."""
-RESUMED = [name for name in CASES if name != "ddp adapter"]  # as in one process, which test_resumable.py resumes
+RESUMED = [name for name in CASES if name != "ddp adapter"]  # as in one process, which test_resume.py resumes
 MEASURED = {"zero2 measures": "alone adapter", "zero3 measures": "alone full", "fsdp2 measures": "alone adapter"}
 """What mcqa.evaluate does, and the finished run whose model it measures."""
 
 
-def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
+def run(config: Config, folder: Path) -> None:
     """The cases lie in folder, each a run folder with nothing but its config.yaml."""
     for name in CASES:
         _train(folder / name)
@@ -46,14 +46,12 @@ def run(config: Config, tree: dict[str, Any], folder: Path) -> None:
 
 def _train(folder: Path) -> None:
     _forget()
-    tree = read_yaml(folder / "config.yaml")
-    train.run(typed(tree, Config), tree, folder)
+    train.run(typed(read_yaml(folder / "config.yaml"), Config), folder)
 
 
 def _measure(folder: Path) -> None:
     """Also writes how many numbers of the model's weights this process had when they were read, and while measuring."""
     _forget()
-    tree = read_yaml(folder / "config.yaml")
     load, score, numbers = model.load_model, measure.score, {}
 
     def loading(*args: Any) -> Any:
@@ -66,7 +64,7 @@ def _measure(folder: Path) -> None:
         return score(loaded, *args)
 
     with mock.patch.object(model, "load_model", loading), mock.patch.object(measure, "score", scoring):
-        evaluate.run(typed(tree, EvaluateConfig), tree, folder)
+        evaluate.run(typed(read_yaml(folder / "config.yaml"), EvaluateConfig), folder)
     write_json(folder / f"numbers{processes.rank()}.json", numbers)
 
 

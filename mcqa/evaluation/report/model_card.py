@@ -1,18 +1,18 @@
 """The model card: README.md beside the saved weights."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from mcqa.evaluation.metrics import clusters
+from mcqa.evaluation.metrics import cluster_names
+from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report.formatting import percent
 from mcqa.evaluation.report.tables import interval
-from mcqa.runs.record import Record
 
 
-def write_model_card(record: Record, tree: Mapping[str, Any], n: int) -> None:
+def write_model_card(measurements: Measurements, examples: int) -> None:
     """README.md beside the weights, with the hub's metadata in front: what it is, from what, and how good."""
+    record = measurements.record
     config, metrics = record.config, record.metrics
     base = config.model.path or f"random weights ({config.model.name})"
     header: dict[str, Any] = {"library_name": "peft" if config.peft.trains == "adapter" else "transformers"}
@@ -32,14 +32,14 @@ def write_model_card(record: Record, tree: Mapping[str, Any], n: int) -> None:
 
 # {config.name}
 
-{base} after {config.objective.name} ({moved}) on {n} training examples of {config.data.name}, prompted in
+{base} after {config.objective.name} ({moved}) on {examples} training examples of {config.data.name}, prompted in
 {config.prompt.style} style.
 
 | | accuracy | 95 % interval | questions |
 |---|---|---|---|
 {scores}
 
-Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(record)}).
+Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(measurements)}).
 dev chose the checkpoint; test was measured once.
 
 - Base: {base} (licence: {config.model.licence})
@@ -48,15 +48,15 @@ dev chose the checkpoint; test was measured once.
 ## Configuration
 
 ```yaml
-{yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True).strip()}
+{yaml.safe_dump(record.config_dict, sort_keys=False, allow_unicode=True).strip()}
 ```
 """
     (record.folder / "model" / "README.md").write_text(text, "utf-8")
 
 
-def _kind_of_interval(record: Record) -> str:
-    cluster = record.config.evaluation.cluster
-    questions = [[row.question for row in record.measured[name]] for name in ("test", "dev")]
-    if all(clusters(of, cluster) is None for of in questions):
+def _kind_of_interval(measurements: Measurements) -> str:
+    cluster = measurements.record.config.evaluation.cluster
+    questions = [[row.question for row in measurements.predictions[name]] for name in ("test", "dev")]
+    if all(cluster_names(of, cluster) is None for of in questions):
         return "interval: Wilson's"
     return "interval: Wilson's at the effective number of questions, for some go together"

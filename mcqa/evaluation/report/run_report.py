@@ -14,12 +14,13 @@ from mcqa.config.schema import Config, SetConfig, Split
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
 from mcqa.data.tokens import TrainingSet
-from mcqa.evaluation.metrics import chance, clusters
+from mcqa.evaluation.metrics import chance_accuracy, cluster_names
+from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
 from mcqa.evaluation.report.formatting import percent
 from mcqa.evaluation.report.model_card import write_model_card
 from mcqa.evaluation.report.tables import details, interval, subjects, table, verdict, wrong
-from mcqa.evaluation.statistics import Paired, mcnemar
+from mcqa.evaluation.statistics import PairedDifference, mcnemar
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
 from mcqa.runs.record import Record, optional
@@ -52,28 +53,31 @@ def base(record: Record, parameters: int) -> None:
     )
 
 
-def measured(record: Record, names: Sequence[str]) -> None:
+def measured(measurements: Measurements, names: Sequence[str]) -> None:
     """The table of an evaluation, what else was found, and the questions answered wrong."""
+    record = measurements.record
     record.say("", table(record.metrics, {name: name for name in names}, "Accuracy"))
     for name in names:
-        rows = record.measured[name]
-        guessing = f"Guessing gives {percent(chance([row.question for row in rows]))}."
+        rows = measurements.predictions[name]
+        guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
         record.say(f"{name}:", *(f"  {line}" for line in [guessing, *details(record.metrics, name)]))
-        _keep_rows(record, name)
-        optional("Drawing the pictures", partial(_draw_answers, record, name))
+        _keep_rows(measurements, name)
+        optional("Drawing the pictures", partial(_draw_answers, measurements, name))
     _keep_pictures(record)
 
 
-def summary(records: Sequence[Record]) -> None:
+def summary(evaluations: Sequence[Measurements]) -> None:
     """One table over several evaluations: what each measured with what, and how well; below it their folders, uncut."""
+    records = [measurements.record for measurements in evaluations]
     shown = Table(title="All of them", title_justify="left", title_style="bold")
     shown.add_column("run", justify="right", no_wrap=True)
     for heading in ("model", "questions", "differs by"):
         shown.add_column(heading, overflow="fold")
     for heading in ("accuracy", "95 % interval"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for number, (record, own) in enumerate(zip(records, _differing(records), strict=True), 1):
-        for name in record.measured:
+    for number, (measurements, own) in enumerate(zip(evaluations, _differing(records), strict=True), 1):
+        record = measurements.record
+        for name in measurements.predictions:
             cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
             what = _model(record.config), _questions(record.config, name), " ".join(own)
             shown.add_row(str(number), *map(escape, what), *cells)
@@ -108,24 +112,25 @@ def _set(config: Config, name: str) -> SetConfig:
     return further.get(name) or SetConfig(config.data.name, cast(Split, name), config.data)
 
 
-def write(record: Record, tree: Mapping[str, Any], examples: int, history: Sequence[Mapping[str, float]]) -> None:
+def write(measurements: Measurements, examples: int, history: Sequence[Mapping[str, float]]) -> None:
     """At the end: the table and the verdict, the model card, the wrong answers and the pictures."""
-    before, after = record.measured["base/test"], record.measured["test"]
-    names = clusters([row.question for row in after], record.config.evaluation.cluster)
+    record = measurements.record
+    before, after = measurements.predictions["base/test"], measurements.predictions["test"]
+    names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
     record.metrics |= gain(paired)
     record.log(gain(paired), step=int(history[-1]["step"]))
     record.say("", table(record.metrics, _before_and_after(record), "Accuracy on test"))
-    record.say(verdict(paired, chance([row.question for row in after])))
+    record.say(verdict(paired, chance_accuracy([row.question for row in after])))
     record.say(*details(record.metrics, "test"), "")
-    write_model_card(record, tree, examples)
+    write_model_card(measurements, examples)
     record.keep(record.folder / "model")
-    _keep_rows(record, "test")
-    optional("Drawing the pictures", lambda: _draw(record, history))
+    _keep_rows(measurements, "test")
+    optional("Drawing the pictures", lambda: _draw(measurements, history))
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
 
 
-def gain(paired: Paired) -> dict[str, float]:
+def gain(paired: PairedDifference) -> dict[str, float]:
     """What training brought on test. acc_gain_p is the p that the verdict goes by: it knows of clusters, if any."""
     return {
         "test/acc_gain": paired.difference,
@@ -144,8 +149,9 @@ def _before_and_after(record: Record) -> dict[str, str]:
     return rows
 
 
-def harness(record: Record, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots) -> None:
+def harness(measurements: Measurements, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots) -> None:
     """The files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
+    record = measurements.record
     task = record.config.evaluation.harness_task
     if task is None:
         return
@@ -157,35 +163,41 @@ def harness(record: Record, names: Sequence[str], model: Any, tokenizer: Any, sh
         of = _set(record.config, name)
         about = Measurement(what, model, tokenizer, record.config, of, shots, record.environment, record.began)
         write_files(
-            record.folder / "harness", task if len(names) == 1 else f"{task}_{name}", record.measured[name], about
+            record.folder / "harness",
+            task if len(names) == 1 else f"{task}_{name}",
+            measurements.predictions[name],
+            about,
         )
     record.keep(record.folder / "harness")
 
 
-def _keep_rows(record: Record, name: str) -> None:
+def _keep_rows(measurements: Measurements, name: str) -> None:
     """The questions answered wrong, and accuracy by subject where there are subjects."""
+    record = measurements.record
     path = record.folder / f"wrong_{name}.json"
-    write_json(path, wrong(record.measured[name]))
+    write_json(path, wrong(measurements.predictions[name]))
     record.tracker.table(path)
-    if rows := subjects(record.measured[name], record.config.evaluation.cluster):
+    if rows := subjects(measurements.predictions[name], record.config.evaluation.cluster):
         path = record.folder / f"subjects_{name}.csv"
         write_csv(path, rows)
         record.keep(path)
 
 
-def _draw(record: Record, history: Sequence[Mapping[str, float]]) -> None:
+def _draw(measurements: Measurements, history: Sequence[Mapping[str, float]]) -> None:
+    record = measurements.record
     folder = record.folder / "pictures"
     charts.curves(folder, history, record.metrics)
-    charts.subjects(folder, record.measured["base/test"], record.measured["test"])
-    _draw_answers(record, "test")
-    both = {"base": record.measured["base/test"], "fine-tuned": record.measured["test"]}
+    charts.subjects(folder, measurements.predictions["base/test"], measurements.predictions["test"])
+    _draw_answers(measurements, "test")
+    both = {"base": measurements.predictions["base/test"], "fine-tuned": measurements.predictions["test"]}
     charts.risk_coverage(folder, "test", both)
     _keep_pictures(record)
 
 
-def _draw_answers(record: Record, name: str) -> None:
+def _draw_answers(measurements: Measurements, name: str) -> None:
     """How sure the answers are, and what depends on the order of the options or needs no question."""
-    folder, rows = record.folder / "pictures", record.measured[name]
+    record = measurements.record
+    folder, rows = record.folder / "pictures", measurements.predictions[name]
     charts.reliability(folder, name, rows, record.metrics.get(f"{name}/temperature"))
     charts.risk_coverage(folder, name, {name: rows})
     charts.choices_only(folder, name, rows)

@@ -61,7 +61,7 @@ class Spool:
                 )
                 self._warned = True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Everything that was appended is on the disk for sure.
 
         Raises:

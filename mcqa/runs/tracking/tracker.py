@@ -93,9 +93,9 @@ class Tracker:
         if new:
             self._spool.append("metrics", step=step, values=new, **({"of": of} if of else {}))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """What was told is on the disk for sure: not lost, and not told twice, whenever the machine fails."""
-        self._spool.settle()
+        self._spool.flush()
 
     def tags(self, values: dict[str, str]) -> None:
         self._spool.append("tags", values=without_secrets(values))
@@ -117,7 +117,7 @@ class Tracker:
         self._sample()
         self._spool.append("finish", status=status)
         with suppress(OSError):  # what a stalled file system has not taken so far
-            self._spool.settle()
+            self._spool.flush()
         self._finished.set()
         self._wait_for(lambda: not self._thread.is_alive())
 

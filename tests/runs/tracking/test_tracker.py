@@ -277,7 +277,7 @@ def test_what_the_file_system_does_not_take_is_kept_and_written_later(tmp_path, 
         spool.append("metrics", step=step, values={})
     assert len(caplog.messages) == 1 and "The run goes on" in caplog.text
     monkeypatch.setattr(Spool, "_write", write)
-    spool.settle()
+    spool.flush()
     spool.append("metrics", step=4, values={})
     assert [event["step"] for _, event in Spool(tmp_path).read()] == [1, 2, 3, 4]
 

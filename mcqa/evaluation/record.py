@@ -1,0 +1,51 @@
+"""What a run measures: predictions, written to its folder, and the metrics that follow from them."""
+
+from collections.abc import Callable
+
+from mcqa.data.loading import Data
+from mcqa.data.question import fingerprint
+from mcqa.evaluation import predictions
+from mcqa.evaluation.calibration import fit_temperature
+from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.predictions import Prediction
+from mcqa.runs import processes
+from mcqa.runs.record import Record
+
+
+class Measurements:
+    """The predictions of a run by name: `base/test`, `dev`, …"""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.predictions: dict[str, list[Prediction]] = {}
+
+    def add(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> None:
+        """Measure, and record predictions and metrics under `name`; a base is measured once, however often resumed.
+
+        step: updates before the measurement. Every process of the run must call it, at the same place.
+        """
+        record, evaluation = self.record, self.record.config.evaluation
+        path = record.folder / "predictions" / f"{name.replace('/', '_')}.jsonl"
+        if processes.broadcast(name.startswith("base/") and path.exists()):
+            rows = predictions.read(path)
+        else:
+            rows = measure()
+            if processes.is_first():
+                predictions.write(path, rows)
+        self.predictions[name] = rows
+        values = compute_metrics(rows, evaluation.cluster, evaluation.bootstrap, self._temperature(name))
+        named = {f"{name}/{metric}": value for metric, value in values.items()}
+        record.metrics |= named
+        record.log(named, step, of=name)
+        record.keep(path)
+
+    def _temperature(self, name: str) -> float | None:
+        """Return the temperature fitted on dev for everything else that the same model answers, if there is a dev."""
+        dev = "base/dev" if name.startswith("base/") else "dev"
+        return fit_temperature(self.predictions[dev]) if dev in self.predictions and name != dev else None
+
+
+def record_inputs(record: Record, data: Data, tokenizer: str) -> None:
+    """Record the fingerprints of all questions, and that of the tokenizer."""
+    fingerprints = {split: fingerprint(questions) for split, questions in data.splits.items()}
+    record.inputs(fingerprints, {split: len(questions) for split, questions in data.splits.items()}, tokenizer)
