@@ -1,4 +1,4 @@
-"""The comparison as data: accuracies, differences with what they prove, and the questions that flip."""
+"""The comparison as data: accuracies, differences with their tests, and the questions that flip."""
 
 import math
 from collections.abc import Sequence
@@ -9,31 +9,30 @@ from typing import Literal
 import numpy as np
 
 from mcqa.compare.configurations import Compared, Configuration
-from mcqa.compare.flips import Answer, Flip, Kind, answers, flips, net
+from mcqa.compare.flips import Answer, Flip, Kind, flips, net, over_seeds
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import needed_for
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
-from mcqa.evaluation.decisions import decide
-from mcqa.evaluation.metrics import chance, clusters
-from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics.clusters import Codes, Values, cluster_ids, design_effect, t_quantile
-from mcqa.evaluation.statistics.paired import POWER, with_flips
+from mcqa.evaluation.decisions import decide, is_measured
+from mcqa.evaluation.metrics import chance_accuracy, cluster_names
+from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect, t_quantile
+from mcqa.evaluation.statistics.paired import POWER, add_pseudo_flips
 
 BOOTSTRAP_SEED = 0
 
-Clusters = Sequence[str] | None
+ClusterNames = Sequence[str] | None
+"""For each question the name of its cluster; None where all questions are independent."""
 
-
-Answers = Sequence[Sequence[bool]]
-"""[s][q]: is question q answered right with seed s."""
+Correct = Sequence[Sequence[bool]]
+"""[s][q]: whether question q is answered right with seed s."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of one configuration: the mean over its seeds with a 95 % interval. Those that share a letter of `group` cannot
-    be told apart."""
+    """The accuracy of one configuration: the mean over its seeds with a 95 % interval. Between configurations that
+    share a letter of `group` there is no significant difference."""
 
     mean: float
     low: float
@@ -44,40 +43,40 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Difference:
-    """One accuracy minus another, with a 95 % interval; p is the one that decides, of the test that is named.
+    """One accuracy minus another, as a share, with a 95 % interval; p is that of `test`, which decides.
 
-    p_mcnemar and bootstrap are of single runs, from_questions and from_seeds (standard errors) of several seeds; None
-    otherwise. smallest: the true difference that would be found in four of five such comparisons; 1.0 where none is.
+    minimum_detectable_difference: the smallest true difference that such a comparison finds with a power of 80 %; 1.0
+    where it finds none. p_mcnemar and bootstrap exist for single runs, the standard errors for several seeds.
     """
 
-    points: float
+    estimate: float
     low: float
     high: float
     test: Literal["exact McNemar", "clustered", "pooled over seeds"]
     p: float
-    smallest: float
+    minimum_detectable_difference: float
     p_mcnemar: float | None = None
-    bootstrap: statistics.Bootstrapped | None = None
-    from_questions: float | None = None
-    from_seeds: float | None = None
+    bootstrap: statistics.BootstrapDifference | None = None
+    standard_error_questions: float | None = None
+    standard_error_seeds: float | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
     """Configuration `after` against `before` (their indices). p_adjusted is Holm's, for the number of pairs.
 
-    unknown_seeds: configurations with a single seed, so that another seed's difference is not in the interval.
+    single_seed: those of the two that were trained with one seed only, so that the interval leaves out seed variance.
     """
 
     before: int
     after: int
-    found: Difference
+    difference: Difference
     p_adjusted: float
-    unknown_seeds: tuple[int, ...]
+    single_seed: tuple[int, ...]
     flips: tuple[Flip, ...]
 
     @property
-    def apart(self) -> bool:
+    def significant(self) -> bool:
         return self.p_adjusted < statistics.ALPHA
 
     def count(self, kind: Kind) -> int:
@@ -91,7 +90,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is found. `clusters` is the number of clusters, None where every question stands alone."""
+    """The result. `clusters` is the number of clusters of questions, None where all are independent."""
 
     compared: Compared
     metric: str
@@ -111,26 +110,32 @@ class Comparison:
         return self.configurations[index].label
 
     def several_seeds(self, pair: Pair) -> bool:
-        """On either side, so that a question may flip in part."""
+        """Whether either side has several seeds, so that a question may flip in some of them only."""
         return any(len(self.configurations[i].predictions) > 1 for i in (pair.before, pair.after))
 
     @property
     def with_first(self) -> tuple[Pair, ...]:
-        """The pairs whose flips are listed: every configuration against the first."""
+        """Every configuration against the first: the pairs whose flips are listed."""
         return tuple(pair for pair in self.pairs if pair.before == 0)
 
 
 def compare(compared: Compared, options: Options) -> Comparison:
+    """Compare all pairs of configurations.
+
+    Raises:
+        ConfigError: a run did not measure the metric.
+    """
     _check_measured(compared, options.metric)
-    questions, names = compared.questions, clusters(compared.questions, options.cluster)
-    is_right = [_right(configuration, options.metric) for configuration in compared.configurations]
-    answered = tuple(tuple(answers(configuration, options.metric)) for configuration in compared.configurations)
-    places = list(combinations(range(len(is_right)), 2))
-    found = [_difference(is_right[i], is_right[j], names, options.resamples) for i, j in places]
-    adjusted = statistics.holm([difference.p for difference in found])
+    questions, names = compared.questions, cluster_names(compared.questions, options.cluster)
+    decided = [[decide(rows, options.metric) for rows in one.predictions] for one in compared.configurations]
+    correct = [[[decision.right for decision in seed] for seed in seeds] for seeds in decided]
+    answers = tuple(tuple(over_seeds(seeds)) for seeds in decided)
+    indices = list(combinations(range(len(correct)), 2))
+    differences = [_difference(correct[i], correct[j], names, options.resamples) for i, j in indices]
+    adjusted = statistics.holm([difference.p for difference in differences])
     pairs = tuple(
-        Pair(i, j, difference, p, _unknown_seeds(compared, i, j), tuple(flips(answered[i], answered[j])))
-        for (i, j), difference, p in zip(places, found, adjusted, strict=True)
+        Pair(i, j, difference, p, _single_seed(compared, i, j), tuple(flips(answers[i], answers[j])))
+        for (i, j), difference, p in zip(indices, differences, adjusted, strict=True)
     )
     return Comparison(
         compared=compared,
@@ -138,17 +143,17 @@ def compare(compared: Compared, options: Options) -> Comparison:
         resamples=options.resamples,
         questions=questions,
         clusters=None if names is None else int(cluster_ids(names, len(questions)).max()) + 1,
-        chance=chance(questions),
-        answers=answered,
-        accuracies=_accuracies(is_right, names, pairs),
+        chance=chance_accuracy(questions),
+        answers=answers,
+        accuracies=_accuracies(correct, names, pairs),
         pairs=pairs,
     )
 
 
 def _check_measured(compared: Compared, metric: str) -> None:
-    needed = needed_for(metric)
     runs = [rows for configuration in compared.configurations for rows in configuration.predictions]
-    if needed is not None and not all(_measured(rows, needed) for rows in runs):
+    if not all(is_measured(rows, metric) for rows in runs):
+        needed = needed_for(metric)
         value = "cyclic prompt=letters" if needed == "permutations" else "true"
         raise ConfigError(
             f"metric={metric}: not every run measured it. Measure them again: python -m mcqa.evaluate run=<run folder> "
@@ -156,98 +161,87 @@ def _check_measured(compared: Compared, metric: str) -> None:
         )
 
 
-def _measured(rows: Sequence[Prediction], needed: str) -> bool:
-    if needed == "permutations":
-        return any(len(row.orders) > 1 for row in rows)
-    return all(getattr(row, needed) is not None for row in rows)
-
-
-def _right(configuration: Configuration, metric: str) -> list[list[bool]]:
-    return [[one.right for one in decide(rows, metric)] for rows in configuration.predictions]
-
-
-def _unknown_seeds(compared: Compared, *places: int) -> tuple[int, ...]:
-    found = compared.configurations
-    return tuple(i for i in places if found[i].trained and len(found[i].predictions) == 1)
+def _single_seed(compared: Compared, *indices: int) -> tuple[int, ...]:
+    configurations = compared.configurations
+    return tuple(i for i in indices if configurations[i].trained and len(configurations[i].predictions) == 1)
 
 
 # --- accuracies -------------------------------------------------------------------------------------------------------
 
 
-def _accuracies(is_right: Sequence[Answers], names: Clusters, pairs: Sequence[Pair]) -> tuple[Accuracy, ...]:
-    means = [float(np.mean(seeds)) for seeds in is_right]
-    apart = {(pair.before, pair.after): pair.apart for pair in pairs}
-    groups = statistics.groups(means, lambda i, j: apart[i, j])
-    intervals = [_interval(seeds, names) for seeds in is_right]
+def _accuracies(correct: Sequence[Correct], names: ClusterNames, pairs: Sequence[Pair]) -> tuple[Accuracy, ...]:
+    means = [float(np.mean(seeds)) for seeds in correct]
+    significant = {(pair.before, pair.after): pair.significant for pair in pairs}
+    groups = statistics.compact_letter_display(means, lambda i, j: significant[i, j])
     return tuple(
-        Accuracy(mean, *interval, tuple(float(np.mean(seed)) for seed in seeds), group)
-        for mean, interval, seeds, group in zip(means, intervals, is_right, groups, strict=True)
+        Accuracy(mean, *_interval(seeds, names), tuple(float(np.mean(seed)) for seed in seeds), group)
+        for mean, seeds, group in zip(means, correct, groups, strict=True)
     )
 
 
-def _interval(seeds: Answers, names: Clusters) -> tuple[float, float]:
-    """Wilson's, of all that is known of the noise: questions, clusters, seeds."""
+def _interval(seeds: Correct, names: ClusterNames) -> tuple[float, float]:
+    """Wilson's interval with every known source of variance: questions, clusters, seeds."""
     if len(seeds) > 1:
-        return statistics.pooled_accuracy(seeds, names)
+        return statistics.pooled_accuracy_interval(seeds, names)
     if names is None:
-        return statistics.wilson(sum(seeds[0]), len(seeds[0]))
-    one = statistics.clustered(seeds[0], names)
-    return one.low, one.high
+        return statistics.wilson_interval(sum(seeds[0]), len(seeds[0]))
+    accuracy = statistics.clustered_accuracy(seeds[0], names)
+    return accuracy.low, accuracy.high
 
 
 # --- differences ------------------------------------------------------------------------------------------------------
 
 
-def _difference(before: Answers, after: Answers, names: Clusters, resamples: int) -> Difference:
+def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int) -> Difference:
     if len(before) == len(after) == 1:
         return _single(before[0], after[0], names, resamples)
     return _pooled(before, after, names)
 
 
-def _single(before: Sequence[bool], after: Sequence[bool], names: Clusters, resamples: int) -> Difference:
-    found = statistics.mcnemar(before, after, names)
+def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, resamples: int) -> Difference:
+    paired = statistics.mcnemar(before, after, names)
     return Difference(
-        points=found.difference,
-        low=found.low,
-        high=found.high,
-        test="exact McNemar" if found.p_clustered is None else "clustered",
-        p=found.p if found.p_clustered is None else found.p_clustered,
-        smallest=_smallest(before, after, names),
-        p_mcnemar=found.p,
+        estimate=paired.difference,
+        low=paired.low,
+        high=paired.high,
+        test="exact McNemar" if paired.p_clustered is None else "clustered",
+        p=paired.p if paired.p_clustered is None else paired.p_clustered,
+        minimum_detectable_difference=_detectable(before, after, names),
+        p_mcnemar=paired.p,
         bootstrap=statistics.paired_bootstrap(before, after, names, resamples, BOOTSTRAP_SEED),
     )
 
 
-def _smallest(before: Sequence[bool], after: Sequence[bool], names: Clusters) -> float:
-    """With the design effect of what the test looks at, so that few flips do not pass for independent questions."""
+def _detectable(before: Sequence[bool], after: Sequence[bool], names: ClusterNames) -> float:
+    """Clusters enter by the design effect of what the test sees: the differences with its pseudo-flips added, so that
+    few flips do not pass for independent questions."""
     differences = np.asarray(after, float) - np.asarray(before, float)
-    effect = 1.0 if names is None else _effect(differences, cluster_ids(names, len(differences)))
+    effect = 1.0
+    if names is not None:
+        ids = cluster_ids(names, len(differences))
+        effect = math.nan if ids.max() == 0 else design_effect(*add_pseudo_flips(differences, ids))
     return statistics.minimum_detectable_difference(len(differences), float(abs(differences).mean()), effect)
 
 
-def _effect(differences: Values, of: Codes) -> float:
-    return math.nan if of.max() == 0 else design_effect(*with_flips(differences, of))
-
-
-def _pooled(before: Answers, after: Answers, names: Clusters) -> Difference:
-    found = statistics.pooled(before, after, names)
+def _pooled(before: Correct, after: Correct, names: ClusterNames) -> Difference:
+    pooled = statistics.pooled_difference(before, after, names)
     return Difference(
-        points=found.difference,
-        low=found.low,
-        high=found.high,
+        estimate=pooled.difference,
+        low=pooled.low,
+        high=pooled.high,
         test="pooled over seeds",
-        p=found.p,
-        smallest=_smallest_pooled(found),
-        from_questions=found.from_questions,
-        from_seeds=found.from_seeds,
+        p=pooled.p,
+        minimum_detectable_difference=_detectable_pooled(pooled),
+        standard_error_questions=pooled.from_questions,
+        standard_error_seeds=pooled.from_seeds,
     )
 
 
-def _smallest_pooled(found: statistics.Pooled) -> float:
-    """What a test at 5 % finds with a power of 80 %, the standard error being what it is."""
+def _detectable_pooled(pooled: statistics.PooledDifference) -> float:
+    """What a test at 5 % finds with a power of 80 %, given the standard error."""
     from scipy.special import stdtrit
 
-    if math.isnan(found.standard_error):
+    if math.isnan(pooled.standard_error):
         return 1.0
-    reach = t_quantile(found.degrees_of_freedom) + float(stdtrit(found.degrees_of_freedom, POWER))
-    return min(1.0, reach * found.standard_error)
+    power = float(stdtrit(pooled.degrees_of_freedom, POWER))
+    return min(1.0, (t_quantile(pooled.degrees_of_freedom) + power) * pooled.standard_error)

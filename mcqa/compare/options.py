@@ -12,7 +12,7 @@ from mcqa.config.metric_names import HIGHER_IS_BETTER
 from mcqa.config.schema import EvaluationConfig
 
 if TYPE_CHECKING:
-    from mcqa.evaluation.metrics import Cluster
+    from mcqa.evaluation.metrics import ClusterBy
 
 MEANS = ("acc_orders", "consistency")  # neither right nor wrong question by question
 
@@ -33,7 +33,7 @@ class Options:
     runs: tuple[str, ...]
     split: str
     metric: str
-    cluster: "Cluster"
+    cluster: "ClusterBy"
     resamples: int
     outputs: Path
     out: Path

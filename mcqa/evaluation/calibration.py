@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import wilson
+from mcqa.evaluation.statistics import wilson_interval
 
 BINS = 15  # of the confidence, as in Guo et al. 2017
 
@@ -60,7 +60,7 @@ def _surprise(row: Prediction, temperature: float) -> float:
     return math.log(math.fsum(map(math.exp, below))) - below[row.question.answer]
 
 
-def brier(rows: Sequence[Prediction], temperature: float = 1.0) -> float:
+def brier_score(rows: Sequence[Prediction], temperature: float = 1.0) -> float:
     """Mean over questions of the squared errors summed over the choices (Brier 1950), from 0 to 2.
 
     It is the brier_score of lm-evaluation-harness, which needs the same number of choices everywhere; for two choices
@@ -75,7 +75,7 @@ def _squared_error(row: Prediction, temperature: float) -> float:
 
 
 @dataclass(frozen=True)
-class Bin:
+class ReliabilityBin:
     """The questions with a confidence above low and up to high: their mean confidence, accuracy and 95 % interval."""
 
     low: float
@@ -87,7 +87,7 @@ class Bin:
     ci_high: float
 
 
-def reliability(rows: Sequence[Prediction], temperature: float = 1.0, bins: int = BINS) -> list[Bin]:
+def reliability_bins(rows: Sequence[Prediction], temperature: float = 1.0, bins: int = BINS) -> list[ReliabilityBin]:
     """Bins of equal width from 0 to 1; those without questions are left out."""
     edges = [i / bins for i in range(bins + 1)]
     members: dict[int, list[tuple[float, bool]]] = {}
@@ -97,9 +97,11 @@ def reliability(rows: Sequence[Prediction], temperature: float = 1.0, bins: int 
     return [_bin(edges[i - 1], edges[i], members[i]) for i in sorted(members)]
 
 
-def _bin(low: float, high: float, members: Sequence[tuple[float, bool]]) -> Bin:
+def _bin(low: float, high: float, members: Sequence[tuple[float, bool]]) -> ReliabilityBin:
     n, right = len(members), sum(correct for _, correct in members)
-    return Bin(low, high, n, math.fsum(sure for sure, _ in members) / n, right / n, *wilson(right, n))
+    return ReliabilityBin(
+        low, high, n, math.fsum(sure for sure, _ in members) / n, right / n, *wilson_interval(right, n)
+    )
 
 
 def expected_calibration_error(rows: Sequence[Prediction], temperature: float = 1.0, bins: int = BINS) -> float:
@@ -107,7 +109,7 @@ def expected_calibration_error(rows: Sequence[Prediction], temperature: float = 
 
     It is never negative, so chance alone keeps it above 0 where questions are few.
     """
-    found = reliability(rows, temperature, bins)
+    found = reliability_bins(rows, temperature, bins)
     return math.fsum(one.n * abs(one.accuracy - one.confidence) for one in found) / len(rows)
 
 
@@ -185,6 +187,6 @@ def calibration_metrics(rows: Sequence[Prediction], temperature: float | None) -
 def _at(rows: Sequence[Prediction], temperature: float) -> dict[str, float]:
     return {
         "ece": expected_calibration_error(rows, temperature),
-        "brier": brier(rows, temperature),
+        "brier": brier_score(rows, temperature),
         "nll": negative_log_likelihood(rows, temperature),
     }

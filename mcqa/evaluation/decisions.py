@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcqa.evaluation.metrics import SCORES, scores
-from mcqa.evaluation.option_order import prior
-from mcqa.evaluation.predictions import Order, Prediction, best
+from mcqa.config.metric_names import needed_for
+from mcqa.evaluation.metrics import SCORES, choice_scores
+from mcqa.evaluation.option_order import letter_priors
+from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Decision:
     @property
     def choice(self) -> int | None:
         """None where a score is not a number."""
-        place = best(self.scores)
+        place = best_choice(self.scores)
         return None if place is None else self.order[place]
 
     @property
@@ -37,8 +38,16 @@ class Decision:
         """None where it is not a number."""
         others = list(self.scores)
         of_answer = others.pop(self.order.index(self.answer))
-        found = math.nan if best(self.scores) is None else of_answer - max(others)
+        found = math.nan if best_choice(self.scores) is None else of_answer - max(others)
         return None if math.isnan(found) else found
+
+
+def is_measured(rows: Sequence[Prediction], metric: str) -> bool:
+    """Whether the predictions have the scores that the metric needs."""
+    needed = needed_for(metric)
+    if needed == "permutations":
+        return any(len(row.orders) > 1 for row in rows)
+    return needed is None or all(getattr(row, needed) is not None for row in rows)
 
 
 def decide(rows: Sequence[Prediction], metric: str) -> list[Decision]:
@@ -48,7 +57,7 @@ def decide(rows: Sequence[Prediction], metric: str) -> list[Decision]:
         KeyError: there is no such metric.
     """
     if metric in SCORES:
-        return [_plain(row, scores(row, metric)) for row in rows]
+        return [_plain(row, choice_scores(row, metric)) for row in rows]
     if metric == "acc_debiased":
         return _debiased(rows)
     return [{"acc_averaged": _averaged, "acc_worst": _worst}[metric](row) for row in rows]
@@ -60,7 +69,7 @@ def _plain(row: Prediction, found: Sequence[float]) -> Decision:
 
 def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
     """The given order, with the log of each letter's prior taken away."""
-    logs = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in prior(rows).items()}
+    logs = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in letter_priors(rows).items()}
     given = [_orders(row)[0] for row in rows]
     return [
         Decision(
@@ -85,6 +94,6 @@ def _worst(row: Prediction) -> Decision:
     return min(found, key=lambda one: (one.right, -math.inf if one.margin is None else one.margin))
 
 
-def _orders(row: Prediction) -> tuple[Order, ...]:
+def _orders(row: Prediction) -> tuple[OptionOrder, ...]:
     """A question that was measured in one order only counts as measured in that one."""
-    return row.orders or (Order(tuple(range(len(row.scores))), row.scores),)
+    return row.orders or (OptionOrder(tuple(range(len(row.scores))), row.scores),)

@@ -25,7 +25,7 @@ from mcqa.config.schema import Config, PromptConfig, SetConfig
 from mcqa.data import prompts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import right
+from mcqa.evaluation.metrics import is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.models import sharding
 
@@ -84,7 +84,7 @@ def _write(path: Path, text: str) -> None:
 def outcomes(row: Prediction) -> dict[str, float]:
     """1.0 or 0.0 by metric, as their multiple_choice does; a score that is not a number is never right."""
     names = ["acc", "acc_norm", "acc_bytes", *(["acc_mutual_info"] if row.unconditional is not None else [])]
-    return {name: float(right(row, name)) for name in names}
+    return {name: float(is_correct(row, name)) for name in names}
 
 
 def document(question: Question) -> dict[str, Any]:

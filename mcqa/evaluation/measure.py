@@ -11,16 +11,16 @@ from mcqa.config.schema import Config, EvaluationConfig, HardwareConfig, PromptC
 from mcqa.data import tokens
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, reordered
-from mcqa.data.tokens import Encoded
+from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation import option_order
-from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 from mcqa.evaluation.scoring.scorer import score
 from mcqa.models import devices
 
 log = logging.getLogger(__name__)
 
-Choices = Sequence[Sequence[Encoded]]
+Choices = Sequence[Sequence[EncodedChoice]]
 """The choices of every question."""
 
 
@@ -61,7 +61,7 @@ def question_set(
         questions,
         planned,
         [[choice for _ in chosen for choice in next(encoded)] for chosen in planned],
-        tokens.unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
+        tokens.encode_unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
         tokens.encode(tokenizer, prompt, questions, shots, without_question=True) if evaluation.choices_only else None,
         prompt.style == "letters",
         evaluation,
@@ -78,7 +78,7 @@ def question_sets(
     ]
 
 
-def only_needed(evaluation: EvaluationConfig) -> EvaluationConfig:
+def restrict_to_best_metric(evaluation: EvaluationConfig) -> EvaluationConfig:
     """What best_metric needs to be measured, and nothing else: for the measurements during training."""
     key = needed_for(evaluation.best_metric)
     return replace(
@@ -113,16 +113,18 @@ def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list
     return rows
 
 
-def measured(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dict[str, float]:
+def measure_metrics(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dict[str, float]:
     """The metrics of `measure` under their names, such as dev/acc."""
-    found = metrics(measure(model, questions, machine), questions.evaluation.cluster, questions.evaluation.bootstrap)
+    found = compute_metrics(
+        measure(model, questions, machine), questions.evaluation.cluster, questions.evaluation.bootstrap
+    )
     return {f"{questions.split}/{name}": value for name, value in found.items()}
 
 
 def _planned(question: Question, evaluation: EvaluationConfig) -> list[tuple[int, ...]]:
     if evaluation.permutations is None:
         return [tuple(range(len(question.choices)))]
-    return option_order.planned(len(question.choices), evaluation.permutations, question.id)
+    return option_order.orders_to_measure(len(question.choices), evaluation.permutations, question.id)
 
 
 def _predictions(
@@ -139,13 +141,13 @@ def _predictions(
 def _prediction(
     question: Question,
     planned: Sequence[tuple[int, ...]],
-    choices: Sequence[Encoded],
+    choices: Sequence[EncodedChoice],
     scores: Sequence[float],
     truncated: bool,
     of: QuestionSet,
 ) -> Prediction:
     n = len(question.choices)
-    found = [Order(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(planned)]
+    found = [OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(planned)]
     return Prediction(
         question,
         found[0].scores,

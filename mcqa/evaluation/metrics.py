@@ -12,11 +12,17 @@ from typing import Literal
 from mcqa.config.errors import ModelError
 from mcqa.data.question import Question
 from mcqa.evaluation.calibration import calibration_metrics
-from mcqa.evaluation.option_order import order_answers, order_metrics
-from mcqa.evaluation.predictions import Prediction, best
-from mcqa.evaluation.statistics import bootstrap, clustered, minimum_detectable_difference, standard_error, wilson
+from mcqa.evaluation.option_order import correct_over_orders, order_metrics
+from mcqa.evaluation.predictions import Prediction, best_choice
+from mcqa.evaluation.statistics import (
+    bootstrap_interval,
+    clustered_accuracy,
+    minimum_detectable_difference,
+    standard_error,
+    wilson_interval,
+)
 
-Cluster = Literal["auto", "passage", "subject", "none"]
+ClusterBy = Literal["auto", "passage", "subject", "none"]
 
 
 SEED = 0  # of the bootstrap
@@ -25,7 +31,7 @@ SEED = 0  # of the bootstrap
 FEWEST_SUBJECTS = 10  # below, what subjects say of other subjects is next to nothing
 
 
-def scores(row: Prediction, metric: str) -> Sequence[float]:
+def choice_scores(row: Prediction, metric: str) -> Sequence[float]:
     """What a metric compares the choices by, in nats; 0 characters count as one.
 
     Raises KeyError for a metric that is none, and AssertionError where it was not measured.
@@ -33,14 +39,14 @@ def scores(row: Prediction, metric: str) -> Sequence[float]:
     return SCORES[metric](row)
 
 
-def right(row: Prediction, metric: str) -> bool:
+def is_correct(row: Prediction, metric: str) -> bool:
     """Whether the question is answered right, as `acc`, `acc_norm`, … count it."""
-    return best(scores(row, metric)) == row.question.answer
+    return best_choice(choice_scores(row, metric)) == row.question.answer
 
 
-def metrics(
+def compute_metrics(
     rows: Sequence[Prediction],
-    cluster: Cluster = "none",
+    cluster: ClusterBy = "none",
     resamples: int | None = None,
     temperature: float | None = None,
 ) -> dict[str, float]:
@@ -60,7 +66,7 @@ def metrics(
             f"none of the scores of {len(rows)} questions is a number: the model's weights or its precision are "
             "broken. Try hardware.precision=fp32; after training, look at train/loss and grad_norm."
         )
-    names = clusters([row.question for row in rows], cluster)
+    names = cluster_names([row.question for row in rows], cluster)
     found: dict[str, float] = {}
     for name, answers in _answers(rows).items():
         found |= _accuracy(name, answers, names)
@@ -77,7 +83,7 @@ def metrics(
     }
 
 
-def clusters(questions: Sequence[Question], cluster: Cluster) -> list[str] | None:
+def cluster_names(questions: Sequence[Question], cluster: ClusterBy) -> list[str] | None:
     """For every question the name of those that it goes with, "" where it stands alone; None where all do.
 
     auto: what the data says belongs together (a fact) or a passage that questions share, else the subject where there
@@ -92,7 +98,7 @@ def clusters(questions: Sequence[Question], cluster: Cluster) -> list[str] | Non
     return None
 
 
-def chance(questions: Sequence[Question]) -> float:
+def chance_accuracy(questions: Sequence[Question]) -> float:
     """Expected accuracy of guessing."""
     return sum(1 / len(question.choices) for question in questions) / len(questions)
 
@@ -135,15 +141,15 @@ def _answers(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
     """For each accuracy that was measured whether each question is right."""
     absent = {"acc_mutual_info"} if any(row.unconditional is None for row in rows) else set()
     absent |= {"acc_choices_only"} if any(row.choices_only is None for row in rows) else set()
-    plain = {name: [right(row, name) for row in rows] for name in SCORES if name not in absent}
-    return plain | order_answers(rows)
+    plain = {name: [is_correct(row, name) for row in rows] for name in SCORES if name not in absent}
+    return plain | correct_over_orders(rows)
 
 
 def _accuracy(name: str, answers: Sequence[bool], names: Sequence[str] | None) -> dict[str, float]:
     count, n = sum(answers), len(answers)
-    low, high = wilson(count, n)
+    low, high = wilson_interval(count, n)
     if names is not None:
-        together = clustered(answers, names)
+        together = clustered_accuracy(answers, names)
         low, high = together.low, together.high
     error = standard_error(count, n)
     return {name: count / n, f"{name}_stderr": error, f"{name}_ci_low": low, f"{name}_ci_high": high}
@@ -158,12 +164,12 @@ def _proof(answers: Sequence[bool], names: Sequence[str] | None, resamples: int 
     share, n, effect = sum(answers) / len(answers), len(answers), 1.0
     found: dict[str, float] = {}
     if names is not None:
-        together = clustered(answers, names)
+        together = clustered_accuracy(answers, names)
         effect, found = together.design_effect, {"clusters": together.clusters}
         if not math.isnan(effect):
             found["acc_stderr_clustered"] = together.standard_error
     if resamples is not None:
-        low, high = bootstrap(answers, names, resamples, SEED)
+        low, high = bootstrap_interval(answers, names, resamples, SEED)
         found |= {"acc_bootstrap_low": low, "acc_bootstrap_high": high}
     return found | {"minimum_detectable_difference": minimum_detectable_difference(n, share * (1 - share), effect)}
 

@@ -16,12 +16,14 @@ from typing import Literal
 
 from mcqa.config.errors import DataError
 from mcqa.evaluation.calibration import softmax
-from mcqa.evaluation.predictions import Order, Prediction, best
+from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 
 MOST_CHOICES = 5  # for all orders: 120 forward passes a question
 
 
-def planned(n_choices: int, permutations: Literal["cyclic", "all"] | int, question_id: str) -> list[tuple[int, ...]]:
+def orders_to_measure(
+    n_choices: int, permutations: Literal["cyclic", "all"] | int, question_id: str
+) -> list[tuple[int, ...]]:
     """The orders to measure, the given one first.
 
     cyclic has as many as there are choices and puts each choice at each letter once; a number draws others by a hash
@@ -83,16 +85,16 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
         "acc_orders": _mean([_mean(_right(row)) for row in rows]),
         **({"acc_orders_min": min(columns.values()), "acc_orders_max": max(columns.values())} if columns else {}),
         "consistency": _mean([_consistent(row) for row in rows]),
-        "recall_std": recall_deviation(letters(rows)),
-        **{name: _mean(answers) for name, answers in order_answers(rows).items()},
+        "recall_std": recall_deviation(letter_statistics(rows)),
+        **{name: _mean(answers) for name, answers in correct_over_orders(rows).items()},
     }
 
 
-def order_answers(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
+def correct_over_orders(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
     """Whether each question is right as acc_worst, acc_debiased and acc_averaged count it."""
     if not _measured(rows):
         return {}
-    priors = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in prior(rows).items()}
+    priors = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in letter_priors(rows).items()}
     return {
         "acc_worst": [all(_right(row)) for row in rows],
         "acc_debiased": [_debiased(row, priors[len(row.scores)]) == row.question.answer for row in rows],
@@ -113,7 +115,7 @@ def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]
     return {order: _mean(column) for order, column in zip(plans.pop(), columns, strict=True)}
 
 
-def prior(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
+def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
     """How likely each letter is whatever stands there, by number of choices: PriDe of Zheng et al. 2024.
 
     For a question it is the softmax of the log-probabilities averaged over its orders, and then the mean over
@@ -126,13 +128,15 @@ def prior(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
 
 def _prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
     means = [[_mean(column) for column in zip(*(one.scores for one in _orders(row)), strict=True)] for row in rows]
-    usable = [mean for row, mean in zip(rows, means, strict=True) if len(row.orders) > 1 and best(mean) is not None]
+    usable = [
+        mean for row, mean in zip(rows, means, strict=True) if len(row.orders) > 1 and best_choice(mean) is not None
+    ]
     found = [softmax(mean) for mean in usable] or [(1 / n_choices,) * n_choices]
     return tuple(_mean(column) for column in zip(*found, strict=True))
 
 
 @dataclass(frozen=True)
-class Letter:
+class LetterStatistics:
     """One letter, counted over all questions that have it and all their orders.
 
     right: how often the right choice stood there, and hit, how often it was then answered. chosen: how often the
@@ -153,36 +157,36 @@ class Letter:
         return self.hit / self.right if self.right else None
 
 
-def recall_deviation(found: Sequence[Letter]) -> float:
+def recall_deviation(found: Sequence[LetterStatistics]) -> float:
     """Standard deviation of recall over the letters (of just these, not a sample), as a share and not in points."""
     return statistics.pstdev(letter.recall for letter in found if letter.recall is not None)
 
 
-def letters(rows: Sequence[Prediction]) -> list[Letter]:
-    priors = prior(rows)
+def letter_statistics(rows: Sequence[Prediction]) -> list[LetterStatistics]:
+    priors = letter_priors(rows)
     return [_letter(i, rows, priors) for i in range(max(priors))]
 
 
-def _letter(i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]]) -> Letter:
+def _letter(i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]]) -> LetterStatistics:
     answers = [(n, row.question.answer, one) for n, row in enumerate(rows) for one in _orders(row)]
     having = [(n, answer, one) for n, answer, one in answers if i < len(one.order)]
-    right = [(n, best(one.scores) == i) for n, answer, one in having if one.order[i] == answer]
-    return Letter(
+    right = [(n, best_choice(one.scores) == i) for n, answer, one in having if one.order[i] == answer]
+    return LetterStatistics(
         letter=ascii_uppercase[i],
         right=len(right),
         hit=sum(hit for _, hit in right),
-        chosen=sum(best(one.scores) == i for *_, one in having),
+        chosen=sum(best_choice(one.scores) == i for *_, one in having),
         questions=len({n for n, _ in right}),
         prior=_mean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
     )
 
 
-def _orders(row: Prediction) -> tuple[Order, ...]:
-    return row.orders or (Order(tuple(range(len(row.scores))), row.scores),)
+def _orders(row: Prediction) -> tuple[OptionOrder, ...]:
+    return row.orders or (OptionOrder(tuple(range(len(row.scores))), row.scores),)
 
 
-def _choice(one: Order) -> int | None:
-    letter = best(one.scores)
+def _choice(one: OptionOrder) -> int | None:
+    letter = best_choice(one.scores)
     return None if letter is None else one.order[letter]
 
 
@@ -197,12 +201,12 @@ def _consistent(row: Prediction) -> bool:
 
 def _debiased(row: Prediction, log_prior: Sequence[float]) -> int | None:
     given = _orders(row)[0]
-    return _choice(Order(given.order, tuple(s - p for s, p in zip(given.scores, log_prior, strict=True))))
+    return _choice(OptionOrder(given.order, tuple(s - p for s, p in zip(given.scores, log_prior, strict=True))))
 
 
 def _averaged(row: Prediction) -> int | None:
     by_choice = [dict(zip(one.order, one.scores, strict=True)) for one in _orders(row)]
-    return best([_mean([scores[choice] for scores in by_choice]) for choice in range(len(row.scores))])
+    return best_choice([_mean([scores[choice] for scores in by_choice]) for choice in range(len(row.scores))])
 
 
 def _mean(values: Sequence[float]) -> float:

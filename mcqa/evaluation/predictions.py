@@ -13,7 +13,7 @@ from mcqa.data.question import Question
 
 
 @dataclass(frozen=True)
-class Order:
+class OptionOrder:
     """The scores under another order of the options: order[i] is the choice at letter i, scores[i] that letter's."""
 
     order: tuple[int, ...]
@@ -37,13 +37,13 @@ class Prediction:
     letters: bool = False
     unconditional: tuple[float, ...] | None = None
     choices_only: tuple[float, ...] | None = None
-    orders: tuple[Order, ...] = ()
+    orders: tuple[OptionOrder, ...] = ()
     truncated: bool = False
 
     @property
     def prediction(self) -> int | None:
         """The choice with the highest score, the first of them where several tie; None where a score is no number."""
-        return best(self.scores)
+        return best_choice(self.scores)
 
     @property
     def correct(self) -> bool:
@@ -83,7 +83,7 @@ class Prediction:
         return row | {key: value for key, value in extra.items() if value}
 
 
-def best(scores: Sequence[float]) -> int | None:
+def best_choice(scores: Sequence[float]) -> int | None:
     """Index of the highest score, the first where several tie; None where one of them is not a number."""
     return None if any(map(math.isnan, scores)) else max(range(len(scores)), key=scores.__getitem__)
 
@@ -118,7 +118,7 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         row.get("letters", False),
         unconditional=_scores(row["unconditional"]) if "unconditional" in row else None,
         choices_only=_scores(row["choices_only"]) if "choices_only" in row else None,
-        orders=tuple(Order(tuple(one["order"]), _scores(one["scores"])) for one in row.get("orders", ())),
+        orders=tuple(OptionOrder(tuple(one["order"]), _scores(one["scores"])) for one in row.get("orders", ())),
         truncated=row.get("truncated", False),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcqa.compare import sentences
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation import statistics
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 from tests.compare.finished_runs import answered, compared, make_run, predicted, question
 
 
@@ -28,11 +28,11 @@ def test_two_single_runs_are_compared_by_the_exact_test_and_the_bootstrap(tmp_pa
     found = compared(make_run(tmp_path, "a", before, peft__r=1), make_run(tmp_path, "b", after, peft__r=2))
     [pair] = found.pairs
     expected = statistics.mcnemar(before, after)
-    assert (pair.found.points, pair.found.p, pair.found.low) == (expected.difference, expected.p, expected.low)
-    assert (pair.found.test, pair.found.from_seeds, found.clusters) == ("exact McNemar", None, None)
-    assert pair.found.bootstrap == statistics.paired_bootstrap(before, after, None, 10000, 0)
+    assert (pair.difference.estimate, pair.difference.p, pair.difference.low) == (expected.difference, expected.p, expected.low)
+    assert (pair.difference.test, pair.difference.standard_error_seeds, found.clusters) == ("exact McNemar", None, None)
+    assert pair.difference.bootstrap == statistics.paired_bootstrap(before, after, None, 10000, 0)
     assert pair.count("newly right") == expected.newly_right
-    assert found.accuracies[0].low == statistics.wilson(sum(before), len(before))[0]
+    assert found.accuracies[0].low == statistics.wilson_interval(sum(before), len(before))[0]
 
 
 def test_questions_that_share_a_passage_are_tested_by_cluster(tmp_path):
@@ -45,9 +45,9 @@ def test_questions_that_share_a_passage_are_tested_by_cluster(tmp_path):
     names = [question.context for question in found.questions]
     expected = statistics.mcnemar(before, after, names)
     assert found.clusters == 50
-    assert (pair.found.test, pair.found.p, pair.found.high) == ("clustered", expected.p_clustered, expected.high)
-    assert pair.found.p_mcnemar == expected.p
-    assert found.accuracies[1].high == statistics.clustered(after, names).high
+    assert (pair.difference.test, pair.difference.p, pair.difference.high) == ("clustered", expected.p_clustered, expected.high)
+    assert pair.difference.p_mcnemar == expected.p
+    assert found.accuracies[1].high == statistics.clustered_accuracy(after, names).high
 
 
 def test_several_seeds_are_pooled_and_both_noises_shown(tmp_path):
@@ -56,10 +56,10 @@ def test_several_seeds_are_pooled_and_both_noises_shown(tmp_path):
     runs += [make_run(tmp_path, f"b{i}", right, seed=i, peft__r=2) for i, right in enumerate(after)]
     found = compared(*runs)
     [pair] = found.pairs
-    expected = statistics.pooled(before, after)
-    assert (pair.found.points, pair.found.p) == (expected.difference, expected.p)
-    assert (pair.found.from_questions, pair.found.from_seeds) == (expected.from_questions, expected.from_seeds)
-    assert pair.unknown_seeds == () and pair.found.bootstrap is None
+    expected = statistics.pooled_difference(before, after)
+    assert (pair.difference.estimate, pair.difference.p) == (expected.difference, expected.p)
+    assert (pair.difference.standard_error_questions, pair.difference.standard_error_seeds) == (expected.from_questions, expected.from_seeds)
+    assert pair.single_seed == () and pair.difference.bootstrap is None
     assert [len(one.seeds) for one in found.accuracies] == [2, 3]
     assert all(one.low < one.mean < one.high for one in found.accuracies)
 
@@ -74,9 +74,9 @@ def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
             make_run(tmp_path, f"{number}{side}", with_passages(right), peft__r=side)
             for side, right in enumerate((before, after))
         ]
-        found = compared(*runs).pairs[0].found
-        smallest.append(found.smallest)
-        assert max(found.high, -found.low) < found.smallest
+        found = compared(*runs).pairs[0].difference
+        smallest.append(found.minimum_detectable_difference)
+        assert max(found.high, -found.low) < found.minimum_detectable_difference
     none, one, whole = smallest
     assert (none, whole) == pytest.approx((statistics.minimum_detectable_difference(50, 0),) * 2, rel=0.05)
     assert 2 * statistics.minimum_detectable_difference(200, 0) < one < none
@@ -95,22 +95,24 @@ def test_orders_of_the_options_are_compared_question_by_question(tmp_path):
     asked = [question(i, choices=("oak", "elm"), answer=0) for i in range(20)]
     first, second = (
         [
-            Prediction(one, (-1.0, -2.0), (1, 1), True, orders=(Order((0, 1), (-1.0, -2.0)), Order((1, 0), turned)))
+            Prediction(
+                one, (-1.0, -2.0), (1, 1), True, orders=(OptionOrder((0, 1), (-1.0, -2.0)), OptionOrder((1, 0), turned))
+            )
             for one in asked
         ]
         for turned in ((-1.0, -2.0), (-2.0, -1.0))
     )
     runs = make_run(tmp_path, "a", first, peft__r=1), make_run(tmp_path, "b", second, peft__r=2)
-    assert compared(*runs).pairs[0].found.points == 0
+    assert compared(*runs).pairs[0].difference.estimate == 0
     worst = compared(*runs, metric="acc_worst")
-    assert (worst.pairs[0].found.points, worst.pairs[0].count("newly right"), worst.pairs[0].apart) == (1, 20, True)
+    assert (worst.pairs[0].difference.estimate, worst.pairs[0].count("newly right"), worst.pairs[0].significant) == (1, 20, True)
     assert [one.mean for one in compared(*runs, metric="acc_averaged").accuracies] == [1, 1]
 
 
 def test_a_configuration_with_one_seed_is_said_to_have_one(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__r=1) for i in (0, 1)]
     found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__r=2))
-    assert found.pairs[0].unknown_seeds == (1,)
+    assert found.pairs[0].single_seed == (1,)
     assert sentences.notes(found)[0].startswith("One seed of r=2: how much another seed would change is not")
 
 
@@ -122,7 +124,7 @@ def test_single_seeds_on_both_sides_are_said_to_be_so(tmp_path):
 def test_a_base_needs_no_seeds(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.6, i), base=some(0.4, 9), seed=i) for i in (0, 1)]
     found = compared(*runs)
-    assert found.pairs[0].unknown_seeds == ()
+    assert found.pairs[0].single_seed == ()
     assert sentences.notes(found) == []
 
 
@@ -143,7 +145,7 @@ def test_three_configurations_are_adjusted_together_and_grouped_by_what_cannot_b
     near = [not one if i == 0 else one for i, one in enumerate(high)]
     runs = [make_run(tmp_path, f"r{i}", right, peft__r=i) for i, right in enumerate((low, high, near))]
     found = compared(*runs)
-    assert [pair.p_adjusted for pair in found.pairs] == statistics.holm([pair.found.p for pair in found.pairs])
+    assert [pair.p_adjusted for pair in found.pairs] == statistics.holm([pair.difference.p for pair in found.pairs])
     assert [one.group for one in found.accuracies] == ["b", "a", "a"]
     assert [(pair.before, pair.after) for pair in found.with_first] == [(0, 1), (0, 2)]
     best = max((1, 2), key=lambda i: found.accuracies[i].mean)
@@ -157,19 +159,19 @@ def test_the_other_way_round_only_the_sign_changes(tmp_path_factory, pairs):
     root = tmp_path_factory.mktemp("runs")
     one, other = (make_run(root, f"r{side}", answered([pair[side] for pair in pairs]), peft__r=side) for side in (0, 1))
     there, back = compared(one, other).pairs[0], compared(other, one).pairs[0]
-    assert there.found.points == -back.found.points
-    assert there.found.low == pytest.approx(-back.found.high)
-    assert (there.found.p, there.found.smallest) == pytest.approx((back.found.p, back.found.smallest))
+    assert there.difference.estimate == -back.difference.estimate
+    assert there.difference.low == pytest.approx(-back.difference.high)
+    assert (there.difference.p, there.difference.minimum_detectable_difference) == pytest.approx((back.difference.p, back.difference.minimum_detectable_difference))
     assert there.count("newly right") == back.count("newly wrong")
 
 
 def test_one_question_and_one_passage_prove_nothing(tmp_path):
     single = compared(make_run(tmp_path, "a", [False], peft__r=1), make_run(tmp_path, "b", [True], peft__r=2))
-    assert not single.pairs[0].apart
+    assert not single.pairs[0].significant
     assert "this set is too small to show any difference" in sentences.verdict(single)
     rows = [answered(right, context="one") for right in (some(0.1, 1), some(0.9, 2))]
     found = compared(make_run(tmp_path, "c", rows[0], peft__r=1), make_run(tmp_path, "d", rows[1], peft__r=2))
-    assert (found.clusters, found.pairs[0].apart, found.pairs[0].found.smallest) == (1, False, 1.0)
+    assert (found.clusters, found.pairs[0].significant, found.pairs[0].difference.minimum_detectable_difference) == (1, False, 1.0)
     assert not math.isnan(found.accuracies[0].low)
 
 
@@ -180,5 +182,5 @@ def test_one_passage_and_several_seeds_prove_nothing_either(tmp_path):
         for s in (1, 2)
     ]
     found = compared(*runs)
-    assert not found.pairs[0].apart
+    assert not found.pairs[0].significant
     assert (found.accuracies[0].low, found.accuracies[0].high) == (0.0, 1.0)

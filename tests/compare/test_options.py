@@ -9,8 +9,8 @@ from mcqa.compare import options
 from mcqa.compare.options import CLUSTERS, KNOWN, METRICS
 from mcqa.config.errors import ConfigError
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import SCORES, Cluster, metrics
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.metrics import SCORES, ClusterBy, compute_metrics
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 
 
 def refused(*arguments):
@@ -44,15 +44,17 @@ def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(name):
 
 
 def test_every_accuracy_that_is_counted_question_by_question_can_be_compared():
-    orders = (Order((0, 1), (-1.0, -2.0)), Order((1, 0), (-1.0, -2.0)))
+    orders = (OptionOrder((0, 1), (-1.0, -2.0)), OptionOrder((1, 0), (-1.0, -2.0)))
     extra = {"unconditional": (-1.0, -1.0), "choices_only": (-1.0, -2.0), "orders": orders}
     row = Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1), letters=True, **extra)
-    assert {f"{name}_stderr" for name in METRICS} == {name for name in metrics([row]) if name.endswith("_stderr")}
+    assert {f"{name}_stderr" for name in METRICS} == {
+        name for name in compute_metrics([row]) if name.endswith("_stderr")
+    }
     assert set(SCORES) < set(METRICS)
 
 
 def test_clusters_are_those_of_the_configuration():
-    assert get_args(Cluster) == CLUSTERS
+    assert get_args(ClusterBy) == CLUSTERS
 
 
 def test_an_option_that_is_given_twice_is_refused():

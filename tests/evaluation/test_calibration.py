@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from mcqa.data.question import Question
 from mcqa.evaluation.calibration import (
     area_under_risk_coverage,
-    brier,
+    brier_score,
     calibration_metrics,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
     probabilities,
-    reliability,
+    reliability_bins,
     risk_coverage,
 )
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.statistics import wilson
+from mcqa.evaluation.statistics import wilson_interval
 
 NAN = math.nan
 untimed = settings(deadline=None)  # the first example imports SciPy
@@ -85,22 +85,22 @@ def test_ece_of_a_hand_calculation():
 
 def test_a_bin_excludes_its_lower_and_includes_its_upper_edge():
     """With 15 bins 0.2 = 3/15 closes the third bin, where uniform questions with five choices lie."""
-    (found,) = reliability([asked([-1.0] * 5)])
+    (found,) = reliability_bins([asked([-1.0] * 5)])
     assert (found.low, found.high, found.confidence) == pytest.approx((2 / 15, 0.2, 0.2))
-    (certain,) = reliability([asked([0.0, -900.0])])
+    (certain,) = reliability_bins([asked([0.0, -900.0])])
     assert (certain.high, certain.n, certain.accuracy) == (1.0, 1, 1.0)
 
 
 def test_a_bin_has_wilsons_interval_of_its_accuracy():
-    (found,) = reliability([sure([0.9, 0.1], answer) for answer in (0, 0, 0, 1)])
+    (found,) = reliability_bins([sure([0.9, 0.1], answer) for answer in (0, 0, 0, 1)])
     assert (found.n, found.accuracy) == (4, 0.75)
-    assert (found.ci_low, found.ci_high) == wilson(3, 4)
+    assert (found.ci_low, found.ci_high) == wilson_interval(3, 4)
 
 
 @untimed
 @given(samples, st.integers(1, 20))
 def test_every_question_lies_in_the_one_bin_of_its_confidence(rows, bins):
-    found = reliability(rows, bins=bins)
+    found = reliability_bins(rows, bins=bins)
     assert sum(one.n for one in found) == len(rows)
     assert all(one.low - 1e-9 < one.confidence <= one.high + 1e-9 for one in found)
 
@@ -121,19 +121,19 @@ def test_answers_drawn_from_the_models_own_probabilities_are_calibrated():
 
 def test_brier_of_a_hand_calculation():
     """0.7, 0.2, 0.1 with the first right: 0.09 + 0.04 + 0.01; with the last right: 0.49 + 0.04 + 0.81."""
-    assert brier([sure([0.7, 0.2, 0.1])]) == pytest.approx(0.14)
-    assert brier([sure([0.7, 0.2, 0.1]), sure([0.7, 0.2, 0.1], 2)]) == pytest.approx((0.14 + 1.34) / 2)
+    assert brier_score([sure([0.7, 0.2, 0.1])]) == pytest.approx(0.14)
+    assert brier_score([sure([0.7, 0.2, 0.1]), sure([0.7, 0.2, 0.1], 2)]) == pytest.approx((0.14 + 1.34) / 2)
 
 
 @untimed
 @given(st.integers(2, 5), st.integers(1, 10), st.randoms())
 def test_brier_is_the_one_of_lm_evaluation_harness(choices, n, chance):
-    from lm_eval.api.metrics import brier_score
+    from lm_eval.api.metrics import brier_score as their_brier_score
     from lm_eval.utils import softmax
 
     rows = [asked([chance.uniform(-9, 0) for _ in range(choices)], chance.randrange(choices)) for _ in range(n)]
-    theirs = brier_score([(row.question.answer, softmax(np.array(row.scores))) for row in rows])
-    assert brier(rows) == pytest.approx(theirs)
+    theirs = their_brier_score([(row.question.answer, softmax(np.array(row.scores))) for row in rows])
+    assert brier_score(rows) == pytest.approx(theirs)
 
 
 def test_brier_and_nll_are_those_of_scikit_learn():
@@ -141,7 +141,9 @@ def test_brier_and_nll_are_those_of_scikit_learn():
 
     two = drawn(50, choices=2)
     first_is_right = [row.question.answer == 0 for row in two]
-    assert brier(two) == pytest.approx(2 * brier_score_loss(first_is_right, [probabilities(row)[0] for row in two]))
+    assert brier_score(two) == pytest.approx(
+        2 * brier_score_loss(first_is_right, [probabilities(row)[0] for row in two])
+    )
     four = drawn(50)
     answers, shares = [row.question.answer for row in four], [probabilities(row, 1.7) for row in four]
     assert negative_log_likelihood(four, 1.7) == pytest.approx(log_loss(answers, shares, labels=range(4)))
@@ -257,4 +259,4 @@ def test_without_a_temperature_nothing_is_scaled():
     assert set(found) == {"ece", "brier", "nll", "aurc", "temperature", "ece_scaled", "brier_scaled", "nll_scaled"}
     assert (found["temperature"], found["nll_scaled"]) == (2.0, negative_log_likelihood(rows, 2.0))
     assert found["ece_scaled"] == expected_calibration_error(rows, 2.0)
-    assert found["brier_scaled"] == brier(rows, 2.0)
+    assert found["brier_scaled"] == brier_score(rows, 2.0)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mcqa.compare.options import METRICS
 from mcqa.config.metric_names import NEEDS
 from mcqa.evaluation.decisions import Decision, decide
-from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.option_order import planned
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.option_order import orders_to_measure
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 from tests.compare.finished_runs import question
 
 SCORE = st.one_of(st.integers(-4, 0).map(float), st.floats(-50, 0), st.just(math.nan))
@@ -22,7 +22,7 @@ ORDERED = [name for name in METRICS if NEEDS[name] == "permutations"]
 def measured(draw):
     """A question of which everything was measured; whole scores, so that some tie."""
     scores = st.lists(SCORE, min_size=3, max_size=3).map(tuple)
-    orders = [Order(order, draw(scores)) for order in planned(3, "cyclic", "q")]
+    orders = [OptionOrder(order, draw(scores)) for order in orders_to_measure(3, "cyclic", "q")]
     asked = question(0, choices=("oak", "rowan", "ash"), answer=draw(st.integers(0, 2)))
     extra = {"unconditional": draw(scores), "choices_only": draw(scores), "orders": tuple(orders)}
     return Prediction(asked, orders[0].scores, (1, 2, 1), letters=True, **extra)
@@ -34,7 +34,7 @@ def whole(row):
 
 @given(st.lists(measured(), min_size=1, max_size=8).filter(lambda rows: any(map(whole, rows))))
 def test_what_is_right_is_what_the_metric_counts(rows):
-    found = metrics(rows)
+    found = compute_metrics(rows)
     for metric in METRICS:
         assert sum(one.right for one in decide(rows, metric)) == pytest.approx(found[metric] * len(rows)), metric
 
@@ -54,7 +54,7 @@ def test_an_order_says_which_choice_stands_at_the_best_letter():
 
 
 def two_orders(given, turned, answer=0):
-    orders = (Order((0, 1), given), Order((1, 0), turned))
+    orders = (OptionOrder((0, 1), given), OptionOrder((1, 0), turned))
     return Prediction(question(0, choices=("oak", "elm"), answer=answer), given, (1, 1), letters=True, orders=orders)
 
 

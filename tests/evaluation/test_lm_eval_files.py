@@ -52,7 +52,7 @@ def rows(measured) -> list[Prediction]:
     ]
     prompt, tokenizer = measured.config.prompt, measured.tokenizer
     encoded = tokens.encode(tokenizer, prompt, questions, measured.shots)
-    alone = tokens.unconditional(tokenizer, prompt, questions)
+    alone = tokens.encode_unconditional(tokenizer, prompt, questions)
     scores, unconditional = (score(measured.model, one, 4096).scores for one in (encoded, alone))
     return [
         Prediction(

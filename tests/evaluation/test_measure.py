@@ -11,11 +11,11 @@ from mcqa.config.metric_names import NEEDS
 from mcqa.data import facts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import reordered
-from mcqa.data.tokens import Encoded
+from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation import measure as measuring
-from mcqa.evaluation.measure import measure, measured, only_needed, question_set
-from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.option_order import planned
+from mcqa.evaluation.measure import measure, measure_metrics, question_set, restrict_to_best_metric
+from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.option_order import orders_to_measure
 from mcqa.models import loading
 from tests.small_runs import configured
 
@@ -57,7 +57,7 @@ def test_unless_more_is_asked_for_every_question_is_read_once_as_it_is(starter):
 
 def test_the_choices_of_all_orders_share_a_row_the_given_order_first(starter):
     ready = asked(starter, "prompt=letters", "evaluation.permutations=cyclic")
-    assert [list(orders) for orders in ready.orders] == [planned(4, "cyclic", q.id) for q in QUESTIONS]
+    assert [list(orders) for orders in ready.orders] == [orders_to_measure(4, "cyclic", q.id) for q in QUESTIONS]
     assert [len(choices) for choices in ready.encoded] == [4 * 4] * len(QUESTIONS)
     plain = asked(starter, "prompt=letters")
     assert [list(choices[:4]) for choices in ready.encoded] == [list(choices) for choices in plain.encoded]
@@ -68,7 +68,7 @@ def test_during_training_only_what_steers_is_measured():
     everything += ["evaluation.permutations=3", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
     for name, key in NEEDS.items():
         config, _ = configured([*everything, f"evaluation.best_metric=dev/{name}"])
-        few = only_needed(config.evaluation)
+        few = restrict_to_best_metric(config.evaluation)
         assert few.unconditional == (key == "unconditional")
         assert few.choices_only == (key == "choices_only")
         assert few.permutations == (3 if key == "permutations" else None)
@@ -98,7 +98,7 @@ def test_scores_under_another_order_are_those_of_the_question_asked_in_that_orde
     found = rows(starter, "prompt=letters", "evaluation.permutations=3")
     for row in found:
         assert row.orders[0].scores == row.scores
-        assert [one.order for one in row.orders] == planned(4, 3, row.question.id)
+        assert [one.order for one in row.orders] == orders_to_measure(4, 3, row.question.id)
         turned = [reordered(row.question, one.order) for one in row.orders]
         alone = rows(starter, "prompt=letters", questions=turned)
         for one, expected in zip(row.orders, alone, strict=True):
@@ -138,8 +138,8 @@ def test_questions_of_different_numbers_of_choices_are_measured_together(starter
 def test_the_metrics_are_those_of_the_predictions_under_the_split_s_name(starter):
     overrides = ["evaluation.bootstrap=50", "evaluation.cluster=subject", "evaluation.choices_only=true"]
     ready = asked(starter, *overrides, split="mine")
-    found = measured(starter.model, ready, starter.machine)
-    expected = metrics(measure(starter.model, ready, starter.machine), "subject", 50)
+    found = measure_metrics(starter.model, ready, starter.machine)
+    expected = compute_metrics(measure(starter.model, ready, starter.machine), "subject", 50)
     assert found == {f"mine/{name}": pytest.approx(value) for name, value in expected.items()}
     assert {"mine/acc_bootstrap_low", "mine/acc_choices_only"} <= found.keys()
 
@@ -173,5 +173,5 @@ def test_nothing_is_told_of_questions_that_fit_and_how_they_are_read_is_told_onc
 def test_the_questions_are_encoded_once_however_often_they_are_measured(starter, monkeypatch):
     ready = asked(starter)
     monkeypatch.setattr(starter.tokenizer.__class__, "__call__", lambda *_, **__: pytest.fail("encoded again"))
-    assert all(isinstance(choice, Encoded) for choices in ready.encoded for choice in choices)
+    assert all(isinstance(choice, EncodedChoice) for choices in ready.encoded for choice in choices)
     assert len(measure(starter.model, ready, starter.machine)) == len(QUESTIONS)

@@ -10,9 +10,22 @@ from hypothesis import strategies as st
 from mcqa.config.errors import ModelError
 from mcqa.config.metric_names import NEEDS
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import SCORES, by_subject, chance, clusters, metrics, right, scores
-from mcqa.evaluation.predictions import Order, Prediction, best
-from mcqa.evaluation.statistics import bootstrap, clustered, minimum_detectable_difference, wilson
+from mcqa.evaluation.metrics import (
+    SCORES,
+    by_subject,
+    chance_accuracy,
+    choice_scores,
+    cluster_names,
+    compute_metrics,
+    is_correct,
+)
+from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
+from mcqa.evaluation.statistics import (
+    bootstrap_interval,
+    clustered_accuracy,
+    minimum_detectable_difference,
+    wilson_interval,
+)
 from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect
 
 NAN = math.nan
@@ -29,7 +42,7 @@ def everything(scores, answer=0, **changes):
     """A prediction of which everything was measured, under the cyclic orders."""
     n, scores = len(scores), tuple(scores)
     orders = tuple(tuple(range(n))[i:] + tuple(range(n))[:i] for i in range(n))
-    found = tuple(Order(order, tuple(scores[i] for i in order)) for order in orders)
+    found = tuple(OptionOrder(order, tuple(scores[i] for i in order)) for order in orders)
     extra = {"letters": True, "unconditional": scores[::-1], "choices_only": scores, "orders": found}
     return prediction(scores, answer, extra=extra, **changes)
 
@@ -48,55 +61,55 @@ def predictions(draw):
 
 def test_acc_is_the_share_of_questions_whose_right_choice_scores_highest():
     rows = [prediction([-1, -2]), prediction([-2, -1]), prediction([-2, -1], answer=1), prediction([-1, -2], answer=1)]
-    assert metrics(rows)["acc"] == 0.5
+    assert compute_metrics(rows)["acc"] == 0.5
 
 
 def test_acc_norm_divides_by_characters_and_acc_does_not():
     short_wins = prediction([-5, -2], choices=("ten letter", "no"))
-    assert metrics([short_wins])["acc"] == 0
-    assert metrics([short_wins])["acc_norm"] == 1  # -0.5 against -1 a character
+    assert compute_metrics([short_wins])["acc"] == 0
+    assert compute_metrics([short_wins])["acc_norm"] == 1  # -0.5 against -1 a character
 
 
 def test_acc_bytes_divides_by_the_bytes_of_utf_8():
     """Two characters of three bytes each: -3 a character, -1 a byte; four characters of a byte: -2 either way."""
     row = prediction([-6, -8], choices=("鯨魚", "fish"))
-    found = metrics([row])
+    found = compute_metrics([row])
     assert (found["acc"], found["acc_norm"], found["acc_bytes"]) == (1, 0, 1)
 
 
 def test_the_delimiting_space_is_not_part_of_a_length():
     """-2 against -1.5 a character; with a space more it would be -1 against -1.125."""
-    assert metrics([prediction([-2, -4.5], choices=("a", "bbb"), answer=1)])["acc_norm"] == 1
+    assert compute_metrics([prediction([-2, -4.5], choices=("a", "bbb"), answer=1)])["acc_norm"] == 1
 
 
 @pytest.mark.parametrize("name", ["acc", "acc_norm", "acc_bytes"])
 def test_of_choices_that_tie_the_first_is_the_prediction(name):
     choices = ("one", "two", "six")
-    assert metrics([prediction([-3, -1, -1], answer=1, choices=choices)])[name] == 1
-    assert metrics([prediction([-3, -1, -1], answer=2, choices=choices)])[name] == 0
+    assert compute_metrics([prediction([-3, -1, -1], answer=1, choices=choices)])[name] == 1
+    assert compute_metrics([prediction([-3, -1, -1], answer=2, choices=choices)])[name] == 0
 
 
 def test_a_choice_without_text_is_measured_as_one_character():
-    found = metrics([prediction([-1, -3], choices=("", "two"))])
+    found = compute_metrics([prediction([-1, -3], choices=("", "two"))])
     assert (found["acc"], found["acc_norm"], found["acc_bytes"]) == (1, 1, 1)
 
 
 def test_acc_tokens_divides_by_the_tokens_that_were_scored():
     row = prediction([-6, -3], choices=("a", "b"), tokens=[4, 1])
-    found = metrics([row])
+    found = compute_metrics([row])
     assert (found["acc"], found["acc_norm"], found["acc_tokens"]) == (0, 0, 1)
 
 
 def test_acc_mutual_info_takes_away_how_probable_a_choice_is_by_itself():
     """The second choice is likelier after the question, but gains less by it."""
     row = prediction([-3, -2], extra={"unconditional": (-9.0, -3.0)})
-    found = metrics([row])
+    found = compute_metrics([row])
     assert (found["acc"], found["acc_mutual_info"]) == (0, 1)
 
 
 def test_acc_choices_only_is_the_accuracy_of_the_scores_without_the_question():
     rows = [prediction([-1, -2], extra={"choices_only": scores}) for scores in ((-1.0, -2.0), (-2.0, -1.0))]
-    found = metrics(rows)
+    found = compute_metrics(rows)
     assert (found["acc"], found["acc_choices_only"]) == (1, 0.5)
 
 
@@ -104,23 +117,23 @@ def test_acc_choices_only_is_the_accuracy_of_the_scores_without_the_question():
 def test_what_was_measured_of_some_questions_only_has_no_accuracy(key):
     rows = [prediction([-1, -2], extra={key: (-1.0, -2.0)}), prediction([-1, -2])]
     names = {"unconditional": "acc_mutual_info", "choices_only": "acc_choices_only"}
-    assert names[key] in metrics(rows[:1])
-    assert names[key] not in metrics(rows)
+    assert names[key] in compute_metrics(rows[:1])
+    assert names[key] not in compute_metrics(rows)
     with pytest.raises(AssertionError, match=f"evaluation.{key}"):
-        scores(rows[1], names[key])
+        choice_scores(rows[1], names[key])
 
 
 @given(
     st.lists(predictions(), min_size=1, max_size=20), st.sampled_from(["acc", "acc_norm", "acc_bytes", "acc_tokens"])
 )
 def test_an_accuracy_is_the_share_of_questions_that_are_right_by_its_scores(rows, name):
-    assert metrics(rows)[name] == pytest.approx(sum(right(row, name) for row in rows) / len(rows))
-    assert all(right(row, name) == (best(scores(row, name)) == row.question.answer) for row in rows)
+    assert compute_metrics(rows)[name] == pytest.approx(sum(is_correct(row, name) for row in rows) / len(rows))
+    assert all(is_correct(row, name) == (best_choice(choice_scores(row, name)) == row.question.answer) for row in rows)
 
 
 @given(st.lists(predictions(), min_size=1, max_size=20))
 def test_accuracies_are_those_of_their_definition(rows):
-    found = metrics(rows)
+    found = compute_metrics(rows)
     lengths = {"acc": lambda text: 1, "acc_norm": len, "acc_bytes": lambda text: len(text.encode("utf-8"))}
     for name, length in lengths.items():
         right = 0
@@ -137,12 +150,12 @@ def test_the_standard_error_is_the_sample_deviation_over_the_root_of_n(rows):
     marks = [float(row.correct) for row in rows]
     mean = sum(marks) / len(marks)
     deviation = math.sqrt(sum((mark - mean) ** 2 for mark in marks) / (len(marks) - 1))
-    assert metrics(rows)["acc_stderr"] == pytest.approx(deviation / math.sqrt(len(marks)), abs=1e-12)
+    assert compute_metrics(rows)["acc_stderr"] == pytest.approx(deviation / math.sqrt(len(marks)), abs=1e-12)
 
 
 @given(st.lists(predictions(), min_size=1, max_size=20))
 def test_the_interval_holds_the_accuracy(rows):
-    found = metrics(rows)
+    found = compute_metrics(rows)
     assert 0 <= found["acc_ci_low"] <= found["acc"] + 1e-12
     assert found["acc"] - 1e-12 <= found["acc_ci_high"] <= 1
     assert found["n"] == len(rows)
@@ -150,7 +163,7 @@ def test_the_interval_holds_the_accuracy(rows):
 
 def test_the_loss_is_of_the_right_answers_per_token_over_all_questions():
     rows = [prediction([-6, -1], tokens=[3, 1]), prediction([-1, -2], answer=1, tokens=[1, 1])]
-    assert metrics(rows)["loss"] == (6 + 2) / (3 + 1)
+    assert compute_metrics(rows)["loss"] == (6 + 2) / (3 + 1)
 
 
 def with_interval(*names):
@@ -163,16 +176,16 @@ PLAIN = with_interval("acc", "acc_norm", "acc_bytes", "acc_tokens") | {
 
 
 def test_the_metrics_are_these():
-    assert set(metrics([prediction([-1, -2])])) == PLAIN
+    assert set(compute_metrics([prediction([-1, -2])])) == PLAIN
 
 
 def test_what_else_was_measured_or_asked_for_adds_these():
     rows = [everything([-1, -2], cluster="one"), everything([-2, -1], cluster="two"), everything([-1, -3])]
-    assert set(metrics(rows)) - PLAIN == with_interval(
+    assert set(compute_metrics(rows)) - PLAIN == with_interval(
         "acc_mutual_info", "acc_choices_only", "acc_worst", "acc_debiased", "acc_averaged"
     ) | {"acc_orders", "acc_orders_min", "acc_orders_max", "consistency", "recall_std"}
     twice = [*rows, everything([-1, -2], cluster="one")]
-    found = set(metrics(twice, "auto", resamples=100, temperature=2.0)) - set(metrics(twice))
+    found = set(compute_metrics(twice, "auto", resamples=100, temperature=2.0)) - set(compute_metrics(twice))
     assert found == {
         "acc_stderr_clustered", "clusters", "acc_bootstrap_low", "acc_bootstrap_high",
         "temperature", "ece_scaled", "brier_scaled", "nll_scaled",
@@ -180,19 +193,19 @@ def test_what_else_was_measured_or_asked_for_adds_these():
 
 
 def test_every_metric_that_can_steer_a_run_is_measured():
-    assert set(NEEDS) <= set(metrics([everything([-1, -2, -3]), everything([-2, -1, -3])]))
+    assert set(NEEDS) <= set(compute_metrics([everything([-1, -2, -3]), everything([-2, -1, -3])]))
     assert {name for name, key in NEEDS.items() if key is None} <= PLAIN
 
 
 def test_every_score_with_a_name_is_an_accuracy_with_that_name():
-    assert set(SCORES) <= set(metrics([everything([-1, -2])]))
+    assert set(SCORES) <= set(compute_metrics([everything([-1, -2])]))
 
 
 # --- scores that are not numbers, ties, cut questions ----------------------------------------------------------------
 
 
 def test_a_question_with_a_score_that_is_no_number_is_wrong_by_every_accuracy_and_counted():
-    found = metrics([prediction([-1, -2]), prediction([-1, NAN])])
+    found = compute_metrics([prediction([-1, -2]), prediction([-1, NAN])])
     assert (found["nan"], found["n"]) == (1, 2)
     assert [found[name] for name in ("acc", "acc_norm", "acc_bytes", "acc_tokens")] == [0.5] * 4
     assert found["loss"] == 1  # of the questions that have one
@@ -201,22 +214,25 @@ def test_a_question_with_a_score_that_is_no_number_is_wrong_by_every_accuracy_an
 
 def test_a_score_without_the_question_that_is_no_number_is_wrong_there_alone():
     rows = [prediction([-1, -2], extra={"choices_only": (-1.0, NAN), "unconditional": (NAN, -1.0)})]
-    found = metrics(rows)
+    found = compute_metrics(rows)
     assert (found["acc"], found["acc_choices_only"], found["acc_mutual_info"], found["nan"]) == (1, 0, 0, 0)
 
 
 def test_a_model_without_any_number_is_broken_and_says_what_to_try():
     with pytest.raises(ModelError, match=r"none of the scores of 2 questions .*hardware\.precision=fp32"):
-        metrics([prediction([NAN, NAN]), prediction([-1, NAN])])
+        compute_metrics([prediction([NAN, NAN]), prediction([-1, NAN])])
 
 
 def test_ties_are_of_the_best_choices_only():
     rows = [prediction([-1, -1, -2]), prediction([-1, -2, -2]), prediction([NAN, -1, -1]), prediction([-3, -3, -3])]
-    assert metrics(rows)["ties"] == 2
+    assert compute_metrics(rows)["ties"] == 2
 
 
 def test_truncated_questions_are_counted():
-    assert metrics([prediction([-1, -2], extra={"truncated": cut}) for cut in (True, False, True)])["truncated"] == 2
+    assert (
+        compute_metrics([prediction([-1, -2], extra={"truncated": cut}) for cut in (True, False, True)])["truncated"]
+        == 2
+    )
 
 
 # --- what an accuracy proves -----------------------------------------------------------------------------------------
@@ -230,51 +246,56 @@ CORRECT = [row.correct for row in TWINS]
 
 
 def test_where_all_questions_stand_alone_the_interval_is_wilsons():
-    found = metrics(TWINS, "none")
-    assert (found["acc_ci_low"], found["acc_ci_high"]) == wilson(4, 7)
+    found = compute_metrics(TWINS, "none")
+    assert (found["acc_ci_low"], found["acc_ci_high"]) == wilson_interval(4, 7)
     assert "clusters" not in found and "acc_stderr_clustered" not in found
 
 
 @pytest.mark.parametrize("cluster", ["auto", "passage"])
 def test_where_questions_go_together_the_interval_knows_it(cluster):
-    found, expected = metrics(TWINS, cluster), clustered(CORRECT, NAMES)
+    found, expected = compute_metrics(TWINS, cluster), clustered_accuracy(CORRECT, NAMES)
     assert (found["acc_ci_low"], found["acc_ci_high"]) == (expected.low, expected.high)
     assert (found["acc_stderr_clustered"], found["clusters"]) == (expected.standard_error, 4)
-    assert found["acc_ci_high"] - found["acc_ci_low"] > wilson(4, 7)[1] - wilson(4, 7)[0]
-    assert found["acc_stderr"] == metrics(TWINS)["acc_stderr"], "as lm-evaluation-harness gives it"
+    assert found["acc_ci_high"] - found["acc_ci_low"] > wilson_interval(4, 7)[1] - wilson_interval(4, 7)[0]
+    assert found["acc_stderr"] == compute_metrics(TWINS)["acc_stderr"], "as lm-evaluation-harness gives it"
 
 
 def test_clusters_make_the_smallest_difference_larger():
     effect = design_effect(np.asarray(CORRECT, float), cluster_ids(NAMES, 7))
     many, disagreement = TWINS * 40, 4 / 7 * 3 / 7
-    assert metrics(many, "none")["minimum_detectable_difference"] == minimum_detectable_difference(280, disagreement)
-    assert (
-        metrics(many, "auto")["minimum_detectable_difference"] > metrics(many, "none")["minimum_detectable_difference"]
+    assert compute_metrics(many, "none")["minimum_detectable_difference"] == minimum_detectable_difference(
+        280, disagreement
     )
-    assert metrics(TWINS, "auto")["minimum_detectable_difference"] == minimum_detectable_difference(
+    assert (
+        compute_metrics(many, "auto")["minimum_detectable_difference"]
+        > compute_metrics(many, "none")["minimum_detectable_difference"]
+    )
+    assert compute_metrics(TWINS, "auto")["minimum_detectable_difference"] == minimum_detectable_difference(
         7, disagreement, effect
     )
 
 
 def test_one_cluster_says_nothing_about_others():
-    found = metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "subject")
+    found = compute_metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "subject")
     assert (found["acc_ci_low"], found["acc_ci_high"], found["minimum_detectable_difference"]) == (0, 1, 1)
     assert found["clusters"] == 1 and "acc_stderr_clustered" not in found
     assert all(math.isfinite(value) for value in found.values())
 
 
 def test_the_bootstrap_is_drawn_the_same_every_time_and_by_cluster():
-    first, second = (metrics(TWINS, "auto", resamples=500) for _ in range(2))
+    first, second = (compute_metrics(TWINS, "auto", resamples=500) for _ in range(2))
     assert first == second
-    assert (first["acc_bootstrap_low"], first["acc_bootstrap_high"]) == bootstrap(CORRECT, NAMES, 500, 0)
-    alone = metrics(TWINS, "none", resamples=500)
-    assert (alone["acc_bootstrap_low"], alone["acc_bootstrap_high"]) == bootstrap(CORRECT, None, 500, 0)
+    assert (first["acc_bootstrap_low"], first["acc_bootstrap_high"]) == bootstrap_interval(CORRECT, NAMES, 500, 0)
+    alone = compute_metrics(TWINS, "none", resamples=500)
+    assert (alone["acc_bootstrap_low"], alone["acc_bootstrap_high"]) == bootstrap_interval(CORRECT, None, 500, 0)
 
 
 @given(st.lists(predictions(), min_size=1, max_size=12), st.randoms())
 def test_the_order_of_the_questions_changes_no_metric(rows, random):
     shuffled = random.sample(rows, len(rows))
-    assert metrics(shuffled, "auto", temperature=3.0) == pytest.approx(metrics(rows, "auto", temperature=3.0))
+    assert compute_metrics(shuffled, "auto", temperature=3.0) == pytest.approx(
+        compute_metrics(rows, "auto", temperature=3.0)
+    )
 
 
 def questions(**columns):
@@ -286,40 +307,43 @@ def questions(**columns):
 
 def test_what_the_data_says_belongs_together_goes_before_the_passage_and_that_before_the_subject():
     facts, passages, subjects = ["f", "f", *[""] * 9], ["p"] * 11, [*"abcdefghij", "a"]
-    assert clusters(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", *["p"] * 9]
-    assert clusters(questions(context=passages, subject=subjects), "auto") == passages
-    assert clusters(questions(subject=subjects), "auto") == subjects
+    assert cluster_names(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", *["p"] * 9]
+    assert cluster_names(questions(context=passages, subject=subjects), "auto") == passages
+    assert cluster_names(questions(subject=subjects), "auto") == subjects
 
 
 def test_a_few_subjects_are_taken_for_clusters_only_where_the_configuration_says_so():
     """Of one subject the interval would be 0 to 1, and of nine hardly shorter; questions without one are none."""
     for subjects in (["a"] * 20, [*"abcdefghi", "a"], [*"abcdefghi", "a", "", ""]):
         asked = questions(subject=subjects)
-        assert clusters(asked, "auto") is None
-        assert clusters(asked, "subject") == subjects
+        assert cluster_names(asked, "auto") is None
+        assert cluster_names(asked, "subject") == subjects
     rows = [prediction([-1, -2], subject="law", answer=n % 2) for n in range(20)]
-    assert (metrics(rows, "auto")["acc_ci_low"], metrics(rows, "auto")["acc_ci_high"]) == wilson(10, 20)
+    assert (
+        compute_metrics(rows, "auto")["acc_ci_low"],
+        compute_metrics(rows, "auto")["acc_ci_high"],
+    ) == wilson_interval(10, 20)
 
 
 def test_names_that_no_two_questions_share_are_passed_over():
     subjects = [*"abcdefghij", "a"]
     asked = questions(context=["one", "two", *[""] * 9], subject=subjects)
-    assert clusters(asked, "auto") == subjects
-    assert clusters(asked, "passage") is None
-    assert clusters(questions(context=["", ""], subject=["s", "t"]), "auto") is None
+    assert cluster_names(asked, "auto") == subjects
+    assert cluster_names(asked, "passage") is None
+    assert cluster_names(questions(context=["", ""], subject=["s", "t"]), "auto") is None
 
 
 def test_the_configuration_says_what_goes_together():
     asked = questions(context=["p", "p", "q"], subject=["s", "t", "s"])
-    assert clusters(asked, "subject") == ["s", "t", "s"]
-    assert clusters(asked, "passage") == ["p", "p", "q"]
-    assert clusters(asked, "none") is None
-    assert clusters(questions(subject=["s", "s"]), "passage") is None
+    assert cluster_names(asked, "subject") == ["s", "t", "s"]
+    assert cluster_names(asked, "passage") == ["p", "p", "q"]
+    assert cluster_names(asked, "none") is None
+    assert cluster_names(questions(subject=["s", "s"]), "passage") is None
 
 
 def test_chance_is_a_guess_at_each_question():
     two, four = Question("a", "?", ("1", "2"), 0), Question("b", "?", ("1", "2", "3", "4"), 0)
-    assert chance([two, four]) == (1 / 2 + 1 / 4) / 2
+    assert chance_accuracy([two, four]) == (1 / 2 + 1 / 4) / 2
 
 
 def test_subjects_are_sorted_and_questions_without_one_belong_to_none():
@@ -332,5 +356,7 @@ def test_subjects_are_sorted_and_questions_without_one_belong_to_none():
 def test_where_letters_were_scored_every_choice_is_as_long_as_a_letter():
     question = Question("q", "?", ("a long choice indeed", "x"), 0)
     row = Prediction(question, (-1.0, -2.0), (1, 1), letters=True)
-    assert metrics([row])["acc_norm"] == metrics([row])["acc_bytes"] == metrics([row])["acc"] == 1
+    assert (
+        compute_metrics([row])["acc_norm"] == compute_metrics([row])["acc_bytes"] == compute_metrics([row])["acc"] == 1
+    )
     assert row.as_row()["lengths"] == {"characters": [1, 1], "bytes": [1, 1], "tokens": [1, 1]}

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from mcqa.config.errors import DataError
 from mcqa.data.question import Question
-from mcqa.evaluation.option_order import letters, order_accuracies, order_metrics, planned, prior
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.option_order import (
+    letter_priors,
+    letter_statistics,
+    order_accuracies,
+    order_metrics,
+    orders_to_measure,
+)
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 
 NAN = math.nan
 untimed = settings(deadline=None)
@@ -20,15 +26,15 @@ untimed = settings(deadline=None)
 
 def measured(by_order, answer=0, orders="cyclic"):
     """A question with these scores of the letters under each planned order."""
-    plan = planned(len(by_order[0]), orders, "q") if isinstance(orders, str) else orders
+    plan = orders_to_measure(len(by_order[0]), orders, "q") if isinstance(orders, str) else orders
     question = Question("q", "?", tuple("abcdefgh"[: len(by_order[0])]), answer)
-    found = tuple(Order(tuple(order), tuple(scores)) for order, scores in zip(plan, by_order, strict=True))
+    found = tuple(OptionOrder(tuple(order), tuple(scores)) for order, scores in zip(plan, by_order, strict=True))
     return Prediction(question, tuple(by_order[0]), (1,) * len(by_order[0]), letters=True, orders=found)
 
 
 def swayed(contents, prior, answer=0, orders="cyclic"):
     """A model that adds to what it knows of each choice the log of what it expects of each letter."""
-    plan = planned(len(contents), orders, "q")
+    plan = orders_to_measure(len(contents), orders, "q")
     return measured([[contents[c] + math.log(prior[i]) for i, c in enumerate(order)] for order in plan], answer, orders)
 
 
@@ -46,7 +52,7 @@ def questions(n, prior, seed=0, orders="cyclic"):
 def relabelled(row, names):
     """The same question with its choices listed in another order, and everything measured left as it was."""
     question = Question("q", "?", tuple(row.question.choices[i] for i in names), names.index(row.question.answer))
-    orders = tuple(Order(tuple(names.index(c) for c in one.order), one.scores) for one in row.orders)
+    orders = tuple(OptionOrder(tuple(names.index(c) for c in one.order), one.scores) for one in row.orders)
     return Prediction(question, tuple(row.scores[i] for i in names), row.tokens, True, orders=orders)
 
 
@@ -57,7 +63,7 @@ SWAYED = (0.55, 0.25, 0.15, 0.05)
 @untimed
 @given(n=st.integers(1, 5), question_id=st.text())
 def test_the_given_order_comes_first_and_no_order_twice(permutations, n, question_id):
-    plan = planned(n, permutations, question_id)
+    plan = orders_to_measure(n, permutations, question_id)
     assert plan[0] == tuple(range(n))
     assert len(set(plan)) == len(plan)
     assert all(sorted(order) == list(range(n)) for order in plan)
@@ -67,29 +73,29 @@ def test_the_given_order_comes_first_and_no_order_twice(permutations, n, questio
 
 @pytest.mark.parametrize("n", [1, 2, 4, 10])
 def test_cyclic_orders_put_each_choice_at_each_letter_once(n):
-    assert all(sorted(column) == list(range(n)) for column in zip(*planned(n, "cyclic", "q"), strict=True))
+    assert all(sorted(column) == list(range(n)) for column in zip(*orders_to_measure(n, "cyclic", "q"), strict=True))
 
 
 def test_all_orders_of_more_than_five_choices_are_refused_with_a_way_out():
-    assert len(planned(5, "all", "q")) == 120
+    assert len(orders_to_measure(5, "all", "q")) == 120
     with pytest.raises(DataError, match=r"'q7' has 6 choices.* 720 orders.* cyclic \(6 orders\)"):
-        planned(6, "all", "q7")
+        orders_to_measure(6, "all", "q7")
 
 
 def test_drawn_orders_stay_what_they_are():
     """Another process, Python or day draws the same, so runs can be compared."""
-    assert planned(4, 3, "mercury_7175875") == [(0, 1, 2, 3), (1, 2, 0, 3), (2, 0, 1, 3)]
+    assert orders_to_measure(4, 3, "mercury_7175875") == [(0, 1, 2, 3), (1, 2, 0, 3), (2, 0, 1, 3)]
 
 
 @untimed
 @given(st.integers(2, 12), st.integers(1, 20), st.integers(0, 20), st.text())
 def test_fewer_drawn_orders_are_a_part_of_more(n, count, more, question_id):
-    longer = planned(n, count + more, question_id)
-    assert planned(n, count, question_id) == longer[: min(count, math.factorial(n))]
+    longer = orders_to_measure(n, count + more, question_id)
+    assert orders_to_measure(n, count, question_id) == longer[: min(count, math.factorial(n))]
 
 
 def test_drawn_orders_differ_between_questions_and_are_about_uniform():
-    drawn = [planned(3, 2, f"q{i}")[1] for i in range(5000)]
+    drawn = [orders_to_measure(3, 2, f"q{i}")[1] for i in range(5000)]
     counts = [drawn.count(order) for order in itertools.permutations(range(3))]
     assert counts[0] == 0  # the given order is not drawn again
     assert all(abs(count - 1000) < 5 * math.sqrt(5000 * 0.2 * 0.8) for count in counts[1:])
@@ -128,7 +134,7 @@ def test_a_model_that_knows_every_answer():
 
 def test_recall_counts_by_where_the_right_choice_stands():
     """The right choice stands at A (hit) and at B (missed) of one question, at B and at A of another (both hit)."""
-    first, second = letters([measured([[-1, -2], [-1, -2]]), measured([[-2, -1], [-1, -2]], answer=1)])
+    first, second = letter_statistics([measured([[-1, -2], [-1, -2]]), measured([[-2, -1], [-1, -2]], answer=1)])
     assert (first.letter, first.right, first.hit, first.chosen, first.recall) == ("A", 2, 2, 3, 1.0)
     assert (second.letter, second.right, second.hit, second.chosen, second.recall) == ("B", 2, 1, 1, 0.5)
     assert first.questions == second.questions == 2
@@ -136,7 +142,7 @@ def test_recall_counts_by_where_the_right_choice_stands():
 
 def test_a_letter_where_the_right_choice_never_stands_has_no_recall():
     row = measured([[-1, -2, -3], [-3, -1, -2]], 0, [(0, 1, 2), (0, 2, 1)])
-    assert [letter.recall for letter in letters([row])] == [0.5, None, None]
+    assert [letter.recall for letter in letter_statistics([row])] == [0.5, None, None]
     assert order_metrics([row])["recall_std"] == 0
 
 
@@ -152,7 +158,7 @@ def test_recall_std_is_numpys_population_deviation_of_scikit_learns_recalls():
 @pytest.mark.parametrize("orders", ["cyclic", "all"])
 def test_the_prior_that_letters_were_swayed_by_is_recovered(orders):
     rows = questions(20, SWAYED, orders=orders) + questions(20, (0.2, 0.3, 0.5), orders=orders)
-    found = prior(rows)
+    found = letter_priors(rows)
     assert found[4] == pytest.approx(SWAYED)
     assert found[3] == pytest.approx((0.2, 0.3, 0.5))
 
@@ -165,7 +171,7 @@ def test_the_prior_is_the_mean_over_questions_of_softmaxed_mean_log_probabilitie
     logs_QOL = scores_QOL - np.log(np.exp(scores_QOL).sum(-1, keepdims=True))
     geometric_QL = np.exp(logs_QOL.mean(1))
     expected_L = (geometric_QL / geometric_QL.sum(-1, keepdims=True)).mean(0)
-    assert prior(rows)[4] == pytest.approx(expected_L)
+    assert letter_priors(rows)[4] == pytest.approx(expected_L)
     given_QL = logs_QOL[:, 0]
     right = np.argmax(given_QL - np.log(expected_L), axis=1) == 0
     assert order_metrics(rows)["acc_debiased"] == pytest.approx(right.mean())
@@ -188,7 +194,9 @@ def test_listing_the_choices_in_another_order_changes_nothing(seed, preference, 
     names = chance.sample(range(len(preference)), len(preference))
     moved = [relabelled(row, names) for row in rows]
     assert order_metrics(moved) == pytest.approx(order_metrics(rows))
-    assert [letter.recall for letter in letters(moved)] == [letter.recall for letter in letters(rows)]
+    assert [letter.recall for letter in letter_statistics(moved)] == [
+        letter.recall for letter in letter_statistics(rows)
+    ]
 
 
 @untimed
@@ -211,18 +219,18 @@ def test_questions_of_different_orders_have_no_best_or_worst_one():
 def test_one_order_says_nothing_about_orders():
     alone = Prediction(Question("q", "?", ("a", "b"), 1), (-2.0, -1.0), (1, 1), True)
     assert order_metrics([alone]) == {}
-    assert prior([alone]) == {2: (0.5, 0.5)}
-    assert [(one.chosen, one.recall) for one in letters([alone])] == [(0, None), (1, 1.0)]
+    assert letter_priors([alone]) == {2: (0.5, 0.5)}
+    assert [(one.chosen, one.recall) for one in letter_statistics([alone])] == [(0, None), (1, 1.0)]
 
 
 def test_a_score_that_is_not_a_number_makes_its_order_wrong_and_leaves_the_prior_alone():
     rows = questions(8, SWAYED)
     broken = measured([[-1, -9, -9, -9], [NAN] * 4, [-9, -9, -1, -9], [-9, -1, -9, -9]])
-    assert prior([*rows, broken]) == prior(rows)
+    assert letter_priors([*rows, broken]) == letter_priors(rows)
     found = order_metrics([broken])
     assert (found["acc_orders"], found["consistency"], found["acc_worst"], found["acc_averaged"]) == (0.75, 0, 0, 0)
     assert found["acc_debiased"] == 1
-    assert sum(letter.chosen for letter in letters([broken])) == 3
+    assert sum(letter.chosen for letter in letter_statistics([broken])) == 3
     assert order_metrics([measured([[NAN] * 4] * 4)])["consistency"] == 0
 
 
@@ -230,7 +238,7 @@ def test_a_score_that_is_not_a_number_makes_its_order_wrong_and_leaves_the_prior
 @given(st.integers(0, 10**6))
 def test_every_answer_is_counted_at_one_letter(seed):
     rows = questions(4, SWAYED, seed) + questions(3, (0.5, 0.3, 0.2), seed)
-    found = letters(rows)
+    found = letter_statistics(rows)
     answers = 4 * 4 + 3 * 3
     assert sum(letter.chosen for letter in found) == sum(letter.right for letter in found) == answers
     assert sum(letter.prior for letter in found) == pytest.approx(1)

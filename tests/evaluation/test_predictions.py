@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.data.question import Question
-from mcqa.evaluation.predictions import Order, Prediction, best, read, write
+from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice, read, write
 
 
 def prediction(extra=None, **changes):
@@ -38,7 +38,7 @@ def any_prediction(draw):
         cluster=draw(st.text()),
     )
     scores = st.floats(max_value=0, allow_nan=False)
-    orders = st.builds(Order, st.permutations(range(n)).map(tuple), st.tuples(*[scores] * n))
+    orders = st.builds(OptionOrder, st.permutations(range(n)).map(tuple), st.tuples(*[scores] * n))
     return Prediction(
         question,
         several(scores),
@@ -110,7 +110,7 @@ def test_what_else_was_measured_stands_in_a_line_where_it_was():
         "letters": True,
         "unconditional": (-1.0, -2.0),
         "choices_only": (-3.0, -4.0),
-        "orders": (Order((0, 1), (-1.5, -20.25)), Order((1, 0), (-5.0, -6.0))),
+        "orders": (OptionOrder((0, 1), (-1.5, -20.25)), OptionOrder((1, 0), (-5.0, -6.0))),
         "truncated": True,
     }
     assert {*extra, "cluster"}.isdisjoint(prediction().as_row())
@@ -128,7 +128,7 @@ def test_what_else_was_measured_stands_in_a_line_where_it_was():
 
 def test_a_score_that_is_no_number_is_null_in_the_file_and_wrong(tmp_path):
     nan = (math.nan, -1.0)
-    extra = {"scores": nan, "unconditional": nan, "choices_only": nan, "orders": (Order((0, 1), nan),)}
+    extra = {"scores": nan, "unconditional": nan, "choices_only": nan, "orders": (OptionOrder((0, 1), nan),)}
     write(tmp_path / "dev.jsonl", [prediction(extra)])
     line = json.loads((tmp_path / "dev.jsonl").read_text("utf-8"), parse_constant=pytest.fail)
     assert (line["scores"], line["prediction"], line["correct"]) == ([None, -1.0], None, False)
@@ -149,7 +149,7 @@ def test_a_file_that_was_written_before_there_were_further_scores_is_read(tmp_pa
 
 @given(st.lists(st.floats(max_value=0) | st.just(math.nan), min_size=1, max_size=5))
 def test_the_best_of_scores_is_one_of_the_highest_unless_one_is_no_number(scores):
-    found = best(scores)
+    found = best_choice(scores)
     assert (found is None) == any(map(math.isnan, scores))
     assert found is None or scores[found] == max(scores)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from rich.table import Table
 
-from mcqa.evaluation.metrics import Cluster, by_subject, metrics, scores
+from mcqa.evaluation.metrics import ClusterBy, by_subject, choice_scores, compute_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import few_clusters, p_value, percent
-from mcqa.evaluation.statistics import ALPHA, Paired
+from mcqa.evaluation.statistics import ALPHA, PairedDifference
 
 
 def interval(values: Mapping[str, float], name: str) -> str:
@@ -32,7 +32,7 @@ def table(values: Mapping[str, float], rows: Mapping[str, str], title: str) -> T
     return shown
 
 
-def verdict(paired: Paired, chance: float) -> str:
+def verdict(paired: PairedDifference, chance: float) -> str:
     """The paired difference in a sentence that says whether it is noise."""
     clustered = paired.p_clustered is not None
     p = paired.p_clustered if paired.p_clustered is not None else paired.p
@@ -89,12 +89,12 @@ def details(values: Mapping[str, float], split: str) -> Iterator[str]:
         yield f"{of('truncated'):.0f} questions are longer than the model's context and lost their beginning."
 
 
-def subjects(rows: Sequence[Prediction], cluster: Cluster) -> list[dict[str, Any]]:
+def subjects(rows: Sequence[Prediction], cluster: ClusterBy) -> list[dict[str, Any]]:
     """One row a subject: subject, n, acc, its standard error and interval, acc_norm; none of one without any score."""
     names = ("n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm")
-    within: Cluster = "none" if cluster == "none" else "passage"  # of one subject all are of that subject
+    within: ClusterBy = "none" if cluster == "none" else "passage"  # of one subject all are of that subject
     groups = {name: of for name, of in by_subject(rows).items() if any(row.prediction is not None for row in of)}
-    measured = {name: metrics(of, within) for name, of in groups.items()}
+    measured = {name: compute_metrics(of, within) for name, of in groups.items()}
     return [{"subject": name} | {key: found[key] for key in names} for name, found in measured.items()]
 
 
@@ -107,7 +107,7 @@ def wrong(rows: Sequence[Prediction]) -> dict[str, Any]:
 
 def _margin(row: Prediction) -> float:
     """By how many nats the chosen answer beat the right one; infinite where a score is no number."""
-    return float("inf") if row.prediction is None else max(scores(row, "acc")) - row.scores[row.question.answer]
+    return float("inf") if row.prediction is None else max(choice_scores(row, "acc")) - row.scores[row.question.answer]
 
 
 def _wrong_row(row: Prediction) -> list[Any]:

@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 from mcqa.config.errors import ModelError
-from mcqa.data.tokens import Encoded
+from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation.scoring import tree
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import Path, Row
@@ -45,7 +45,7 @@ PROBED = 2  # questions, and choices of each, that show whether a model reads tr
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredChoices:
     """Log-probabilities in nats, by question and choice; which questions were too long; which way was taken."""
 
     scores: list[list[float]]
@@ -55,10 +55,10 @@ class Scored:
 
 def score(
     model: Any,
-    encoded: Sequence[Sequence[Encoded]],
+    encoded: Sequence[Sequence[EncodedChoice]],
     tokens_per_forward: int | None = None,
     autocast: AbstractContextManager[Any] | None = None,
-) -> Scored:
+) -> ScoredChoices:
     """Summed log-probability of every choice's continuation, in the order of `encoded`; NaN stays NaN.
 
     A choice longer than the model's context loses tokens of its context from the left, as in
@@ -76,13 +76,13 @@ def score(
     if _processes() > 1:
         dist.all_reduce(sums)
     values = iter(sums.tolist())
-    return Scored([[next(values) for _ in choices] for choices in encoded], truncated, way)
+    return ScoredChoices([[next(values) for _ in choices] for choices in encoded], truncated, way)
 
 
 # --- which rows -------------------------------------------------------------------------------------------------------
 
 
-def _paths(model: Any, encoded: Sequence[Sequence[Encoded]]) -> tuple[list[list[Path]], list[bool]]:
+def _paths(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> tuple[list[list[Path]], list[bool]]:
     context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     questions, truncated, first = [], [], 0
     for choices in encoded:

@@ -14,7 +14,7 @@ Token i sees token j where j <= i < ends[j], so three lists of integers say ever
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mcqa.data.tokens import Encoded
+from mcqa.data.tokens import EncodedChoice
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Row:
         return len({place for place, _, _ in self.targets})
 
 
-def paths(choices: Iterable[Encoded], first: int, context_length: int | None) -> tuple[list[Path], bool]:
+def paths(choices: Iterable[EncodedChoice], first: int, context_length: int | None) -> tuple[list[Path], bool]:
     """The paths of a question, its choices numbered from `first`; whether one was cut on the left to fit."""
     found, cut = [], False
     for number, one in enumerate(choices, first):

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Values, cluster_ids
+from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids
 
-FLIPS = 5000
+SIGN_FLIPS = 5000
 
 
 SEED = 0
@@ -23,8 +23,8 @@ SEED = 0
 AT_ONCE = 2**22  # signs in memory: 32 MiB
 
 
-def against_best(
-    right: Sequence[Sequence[bool]], best: int, clusters: Sequence[str] | None = None, flips: int = FLIPS
+def p_values_against_best(
+    right: Sequence[Sequence[bool]], best: int, clusters: Sequence[str] | None = None, flips: int = SIGN_FLIPS
 ) -> list[float]:
     """Adjusted p-values of every model against right[best], in the order given; the best's own is 1.
 
@@ -52,7 +52,7 @@ def against_best(
     return [float(adjusted[order.index(k)]) for k in range(len(right))]
 
 
-def _scale(sums: Values) -> Values:
+def _scale(sums: FloatArray) -> FloatArray:
     """[K, K] root of the sum of squared differences over clusters; 1 where two models answer all alike."""
     products = sums @ sums.T
     squares = np.diag(products)
@@ -60,7 +60,7 @@ def _scale(sums: Values) -> Values:
     return np.where(found > 0, found, 1.0)
 
 
-def _flips(sums: Values, flips: int) -> Iterator[Values]:
+def _flips(sums: FloatArray, flips: int) -> Iterator[FloatArray]:
     """[some of F, K] sums of every model after flips. Where all models are alike a flip changes no difference."""
     sums = sums[:, (sums != sums[0]).any(0)]
     generator, rows = np.random.default_rng(SEED), max(1, AT_ONCE // max(1, *sums.shape))
@@ -69,7 +69,7 @@ def _flips(sums: Values, flips: int) -> Iterator[Values]:
         yield signs @ sums.T
 
 
-def _reached(flipped: Values, scale: Values, found: Values) -> Values:
+def _reached(flipped: FloatArray, scale: FloatArray, found: FloatArray) -> FloatArray:
     """[K] how many of these flips have a pair among the model and those before it that differs by as much."""
     reached, largest = np.zeros(len(found)), np.zeros(len(flipped))
     reached[0] = len(flipped)

@@ -13,13 +13,13 @@ ALPHA = 0.05
 
 CONFIDENCE = 1 - ALPHA
 
-Values = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 
 
-Codes = npt.NDArray[np.intp]
+ClusterIds = npt.NDArray[np.intp]
 
 
-def cluster_ids(clusters: Sequence[str] | None, questions: int) -> Codes:
+def cluster_ids(clusters: Sequence[str] | None, questions: int) -> ClusterIds:
     """The cluster of each question, numbered from 0. An empty name is a question alone, None says that all are alone.
 
     Raises:
@@ -35,7 +35,7 @@ def cluster_ids(clusters: Sequence[str] | None, questions: int) -> Codes:
     return np.array([numbers.setdefault(name or index, len(numbers)) for index, name in enumerate(clusters)])
 
 
-def variance(values: Values, of: Codes) -> float:
+def cluster_robust_variance(values: FloatArray, of: ClusterIds) -> float:
     """Cluster-robust variance (Liang & Zeger 1986) in the form CR2 (Bell & McCaffrey 2002); NaN for one cluster.
 
     CR2 divides a cluster's square by 1 - its share of the questions, which makes the variance unbiased where questions
@@ -46,7 +46,7 @@ def variance(values: Values, of: Codes) -> float:
     return float((sums**2 / (1 - sizes / questions)).sum()) / questions**2 if len(sizes) > 1 else np.nan
 
 
-def degrees_of_freedom(of: Codes) -> float:
+def degrees_of_freedom(of: ClusterIds) -> float:
     """Degrees of freedom of that variance (Bell & McCaffrey 2002), as of independent questions; 0 for one cluster.
 
     G - 1 with clusters of equal size, and fewer where a few large clusters hold most of the questions.
@@ -58,7 +58,7 @@ def degrees_of_freedom(of: Codes) -> float:
     return float(questions**2 / ((sizes**2).sum() + shared.sum() ** 2 - (shared**2).sum()))
 
 
-def design_effect(values: Values, of: Codes) -> float:
+def design_effect(values: FloatArray, of: ClusterIds) -> float:
     """How many times the variance is that of as many independent questions; NaN for one cluster.
 
     Where all values are equal it is the largest that clusters of these sizes can have, as if the questions of a
@@ -67,7 +67,7 @@ def design_effect(values: Values, of: Codes) -> float:
     if of.max() == 0:
         return np.nan
     simple = float(values.var(ddof=1)) / len(values)
-    return variance(values, of) / simple if simple else float((np.bincount(of) ** 2).sum()) / len(values)
+    return cluster_robust_variance(values, of) / simple if simple else float((np.bincount(of) ** 2).sum()) / len(values)
 
 
 def t_quantile(degrees_of_freedom: float | None = None) -> float:
@@ -78,7 +78,7 @@ def t_quantile(degrees_of_freedom: float | None = None) -> float:
     return float(ndtri(share) if degrees_of_freedom is None else stdtrit(degrees_of_freedom, share))
 
 
-def two_sided(estimate: float, standard_error: float, degrees_of_freedom: float) -> float:
+def two_sided_p(estimate: float, standard_error: float, degrees_of_freedom: float) -> float:
     """p of the hypothesis that the estimated value is 0, by Student's t."""
     from scipy.special import stdtr
 

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import cluster_ids, degrees_of_freedom, design_effect, t_quantile, variance
+from mcqa.evaluation.statistics.clusters import (
+    cluster_ids,
+    cluster_robust_variance,
+    degrees_of_freedom,
+    design_effect,
+    t_quantile,
+)
 
 
 def standard_error(right: int, n: int) -> float:
@@ -15,7 +21,7 @@ def standard_error(right: int, n: int) -> float:
     return math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else 0.0
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927), at 95 %."""
     return score_interval(right / n, n, t_quantile())
 
@@ -30,7 +36,7 @@ def score_interval(share: float, n: float, reach: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Clustered:
+class ClusteredAccuracy:
     """An accuracy whose questions come in clusters.
 
     low and high are Wilson's interval with an effective sample size, n / design_effect, and Student's t in place of
@@ -49,12 +55,12 @@ class Clustered:
     design_effect: float
 
 
-def clustered(correct: Sequence[bool], clusters: Sequence[str]) -> Clustered:
+def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> ClusteredAccuracy:
     """Raises ValueError without questions and unless there is one name for each; an empty name is a question alone."""
     values, of = np.asarray(correct, float), cluster_ids(clusters, len(correct))
     found = int(of.max()) + 1
     if found == 1:
-        return Clustered(math.nan, 0.0, 1.0, found, math.nan)
+        return ClusteredAccuracy(math.nan, 0.0, 1.0, found, math.nan)
     effect = design_effect(values, of)
     low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), t_quantile(degrees_of_freedom(of)))
-    return Clustered(math.sqrt(variance(values, of)), low, high, found, effect)
+    return ClusteredAccuracy(math.sqrt(cluster_robust_variance(values, of)), low, high, found, effect)

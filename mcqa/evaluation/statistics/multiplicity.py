@@ -14,7 +14,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def groups(means: Sequence[float], apart: Callable[[int, int], bool]) -> list[str]:
+def compact_letter_display(means: Sequence[float], apart: Callable[[int, int], bool]) -> list[str]:
     """Compact letter display (Piepho 2004): items that share a letter cannot be told apart, all others can.
 
     apart(i, j) is asked once for every i < j. Letters go from the best mean to the worst, so the best has "a".

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.evaluation.statistics.clusters import (
-    Codes,
-    Values,
+    ClusterIds,
+    FloatArray,
     cluster_ids,
+    cluster_robust_variance,
     degrees_of_freedom,
     t_quantile,
-    two_sided,
-    variance,
+    two_sided_p,
 )
 
 POWER = 0.8
 
 
-FLIPS = (1.0, -1.0)  # one gained, one lost (Bonett & Price 2012)
+PSEUDO_FLIPS = (1.0, -1.0)  # one gained, one lost (Bonett & Price 2012)
 
 
 EXPECTED_FLIPS = 2.0  # questions: how soon data convince that clusters do not flip as wholes
@@ -29,7 +29,7 @@ FEWEST_FLIPS = 6  # the exact test of one-sided flips: 2 / 2**6 = 0.031, but 2 /
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedDifference:
     """Accuracy of the second model minus the first.
 
     p is the exact McNemar test's (McNemar 1947): two-sided binomial over the questions that only one of the two
@@ -50,7 +50,7 @@ class Paired:
     p_clustered: float | None
 
 
-def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None = None) -> Paired:
+def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None = None) -> PairedDifference:
     """Raises ValueError without questions, or where before, after and clusters have different lengths."""
     from scipy.special import bdtr
 
@@ -58,18 +58,18 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[st
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     low, high, p_clustered = _interval(differences, clusters)
     p = min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
-    return Paired((gained - lost) / len(differences), gained, lost, p, low, high, p_clustered)
+    return PairedDifference((gained - lost) / len(differences), gained, lost, p, low, high, p_clustered)
 
 
-def _interval(differences: Values, clusters: Sequence[str] | None) -> tuple[float, float, float | None]:
+def _interval(differences: FloatArray, clusters: Sequence[str] | None) -> tuple[float, float, float | None]:
     of = cluster_ids(clusters, len(differences))
     if clusters is None:
-        padded, _ = with_flips(differences, of)
+        padded, _ = add_pseudo_flips(differences, of)
         return *clipped_interval(float(padded.mean()), math.sqrt(padded.var() / len(padded)), t_quantile()), None
     if of.max() == 0:
         return -1.0, 1.0, 1.0
-    centre, error = smoothed(differences, of)
-    return *clipped_interval(centre, error, t_quantile(degrees_of_freedom(of))), two_sided(
+    centre, error = smoothed_difference(differences, of)
+    return *clipped_interval(centre, error, t_quantile(degrees_of_freedom(of))), two_sided_p(
         centre, error, degrees_of_freedom(of)
     )
 
@@ -79,22 +79,22 @@ def clipped_interval(centre: float, error: float, reach: float) -> tuple[float, 
     return max(-1.0, centre - reach * error), min(1.0, centre + reach * error)
 
 
-def smoothed(differences: Values, of: Codes) -> tuple[float, float]:
+def smoothed_difference(differences: FloatArray, of: ClusterIds) -> tuple[float, float]:
     """Mean and cluster-robust standard error of differences[Q] between -1 and 1, `with_flips`."""
-    padded, groups = with_flips(differences, of)
-    return float(padded.mean()), math.sqrt(variance(padded, groups))
+    padded, groups = add_pseudo_flips(differences, of)
+    return float(padded.mean()), math.sqrt(cluster_robust_variance(padded, groups))
 
 
-def with_flips(differences: Values, of: Codes) -> tuple[Values, Codes]:
+def add_pseudo_flips(differences: FloatArray, of: ClusterIds) -> tuple[FloatArray, ClusterIds]:
     """differences[Q] and their clusters, with FLIPS added as two clusters more of `_flip_size` questions each.
 
     Without them models that differ nowhere would seem certain never to.
     """
     found, size = int(of.max()) + 1, _flip_size(differences, of)
-    return np.append(differences, np.repeat(FLIPS, size)), np.append(of, np.repeat([found, found + 1], size))
+    return np.append(differences, np.repeat(PSEUDO_FLIPS, size)), np.append(of, np.repeat([found, found + 1], size))
 
 
-def _flip_size(differences: Values, of: Codes) -> int:
+def _flip_size(differences: FloatArray, of: ClusterIds) -> int:
     """How many questions flip at once, from 1 to the mean size of a cluster, Q / G.
 
     It is the sum of squares of the clusters' differences over that of the questions': 1 where questions flip one by

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.evaluation.statistics.clusters import (
-    Codes,
-    Values,
+    ClusterIds,
+    FloatArray,
     cluster_ids,
+    cluster_robust_variance,
     degrees_of_freedom,
     t_quantile,
-    two_sided,
-    variance,
+    two_sided_p,
 )
 from mcqa.evaluation.statistics.intervals import score_interval
-from mcqa.evaluation.statistics.paired import clipped_interval, smoothed
+from mcqa.evaluation.statistics.paired import clipped_interval, smoothed_difference
 
 
 @dataclass(frozen=True)
-class Pooled:
+class PooledDifference:
     """Accuracy after minus accuracy before, each the mean over its seeds; 95 % interval and p by Student's t.
 
     from_questions and from_seeds are the standard errors that other questions, and other seeds, would cause; the
@@ -63,9 +63,9 @@ class _Seeds:
         return max(0.0, self.runs - self.chance)
 
 
-def pooled(
+def pooled_difference(
     before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None
-) -> Pooled:
+) -> PooledDifference:
     """before[s][q] and after[s][q]: was question q answered right in the run with that side's seed s.
 
     Seeds are independent: the numbers may be equal on both sides, but they start other computations.
@@ -79,14 +79,14 @@ def pooled(
     differences, of = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
     difference, several = float(differences.mean()), [_seeds(side, of) for side in sides if len(side) > 1]
     if of.max() == 0:
-        return Pooled(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0)
-    centre, questions = smoothed(differences, of)
+        return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0)
+    centre, questions = smoothed_difference(differences, of)
     total, degrees = _total(questions**2, several, of)
     error = math.sqrt(total)
-    return Pooled(
+    return PooledDifference(
         difference,
         *clipped_interval(centre, error, t_quantile(degrees)),
-        two_sided(centre, error, degrees),
+        two_sided_p(centre, error, degrees),
         error,
         questions,
         math.sqrt(total - questions**2) if several else None,
@@ -94,7 +94,9 @@ def pooled(
     )
 
 
-def pooled_accuracy(runs: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+def pooled_accuracy_interval(
+    runs: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None
+) -> tuple[float, float]:
     """95 % interval of one configuration's accuracy, the mean over its seeds (at least two) with runs[s][q].
 
     Wilson's of as many independent answers as have the variance of that mean, and Student's t in place of the normal's
@@ -108,15 +110,15 @@ def pooled_accuracy(runs: Sequence[Sequence[bool]], clusters: Sequence[str] | No
     values, of = answers.mean(0), cluster_ids(clusters, answers.shape[1])
     if of.max() == 0:
         return 0.0, 1.0
-    alone = variance(values, cluster_ids(None, len(values)))
-    total, degrees = _total(max(variance(values, of), alone), [_seeds(answers, of)], of)
+    alone = cluster_robust_variance(values, cluster_ids(None, len(values)))
+    total, degrees = _total(max(cluster_robust_variance(values, of), alone), [_seeds(answers, of)], of)
     share = float(values.mean())
     of_one = share * (1 - share) * len(of) / (len(of) - 1)  # variance of a single answer
     effective = of_one / total if total else len(of) ** 2 / float((np.bincount(of) ** 2).sum())
     return score_interval(share, effective, t_quantile(degrees))
 
 
-def _total(questions: float, several: Sequence[_Seeds], of: Codes) -> tuple[float, float]:
+def _total(questions: float, several: Sequence[_Seeds], of: ClusterIds) -> tuple[float, float]:
     """Variance of questions and seeds together, and its degrees of freedom."""
     runs = sum(seeds.runs for seeds in several)
     total = max(questions + sum(seeds.added for seeds in several), runs)
@@ -124,16 +126,16 @@ def _total(questions: float, several: Sequence[_Seeds], of: Codes) -> tuple[floa
     return total, total**2 / doubt if total else degrees_of_freedom(of)
 
 
-def _answers(runs: Sequence[Sequence[bool]]) -> Values:
+def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
     if len({len(run) for run in runs}) != 1:
         raise ValueError(f"runs of the same questions are needed, not of {[len(run) for run in runs]} questions")
     return np.asarray(runs, float)
 
 
-def _seeds(answers: Values, of: Codes) -> _Seeds:
+def _seeds(answers: FloatArray, of: ClusterIds) -> _Seeds:
     """answers[S, Q] of at least two seeds and two clusters."""
     seeds, questions = answers.shape
     runs = answers.mean(1)
     residual = answers - answers.mean(0) - (runs - runs.mean())[:, None]
-    chance = sum(variance(row, of) for row in residual) / (seeds * (seeds - 1))
+    chance = sum(cluster_robust_variance(row, of) for row in residual) / (seeds * (seeds - 1))
     return _Seeds(float(runs.var(ddof=1)) / seeds, chance, seeds - 1)

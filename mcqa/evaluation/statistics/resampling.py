@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import Values, cluster_ids, t_quantile
+from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids, t_quantile
 
 AT_ONCE = 2**21  # weights in memory: 16 MiB
 
 
-def bootstrap(
+def bootstrap_interval(
     correct: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int
 ) -> tuple[float, float]:
     """Expanded percentile interval (Hesterberg 2015) of the accuracy, at 95 %; 0 to 1 for one cluster.
@@ -29,7 +29,7 @@ def bootstrap(
 
 
 @dataclass(frozen=True)
-class Bootstrapped:
+class BootstrapDifference:
     """Expanded percentile interval of a difference, and the p at which the interval would just touch 0.
 
     p is at least about 2 / resamples. One cluster proves nothing: -1 to 1, and p is 1.
@@ -42,15 +42,19 @@ class Bootstrapped:
 
 def paired_bootstrap(
     before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int
-) -> Bootstrapped:
+) -> BootstrapDifference:
     """The accuracy after minus the accuracy before, on the same questions drawn again."""
     if len(before) != len(after):
         raise ValueError(f"{len(before)} answers before, but {len(after)} after")
     means = _means(np.asarray(after, float) - np.asarray(before, float), clusters, resamples, seed)
-    return Bootstrapped(-1.0, 1.0, 1.0) if means is None else Bootstrapped(*_percentiles(*means), _p(*means))
+    return (
+        BootstrapDifference(-1.0, 1.0, 1.0) if means is None else BootstrapDifference(*_percentiles(*means), _p(*means))
+    )
 
 
-def _means(values: Values, clusters: Sequence[str] | None, resamples: int, seed: int) -> tuple[Values, int] | None:
+def _means(
+    values: FloatArray, clusters: Sequence[str] | None, resamples: int, seed: int
+) -> tuple[FloatArray, int] | None:
     """The sorted means of the resamples and the number of clusters; None for one cluster."""
     of = cluster_ids(clusters, len(values))
     kinds, counts = np.unique(np.stack([np.bincount(of, values), np.bincount(of)], 1), axis=0, return_counts=True)
@@ -67,7 +71,7 @@ def _stretch(clusters: int) -> float:
     return math.sqrt(clusters / (clusters - 1))
 
 
-def _percentiles(means: Values, clusters: int) -> tuple[float, float]:
+def _percentiles(means: FloatArray, clusters: int) -> tuple[float, float]:
     from scipy.special import ndtr
 
     tail = float(ndtr(-_stretch(clusters) * t_quantile(clusters - 1)))
@@ -75,7 +79,7 @@ def _percentiles(means: Values, clusters: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _p(means: Values, clusters: int) -> float:
+def _p(means: FloatArray, clusters: int) -> float:
     """Twice the share of resamples on the other side of 0, or at it, moved from the expanded tail to Student's t."""
     from scipy.special import ndtri, stdtr
 

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from mcqa.data.question import Question
-from mcqa.evaluation.calibration import expected_calibration_error, reliability, risk_coverage
-from mcqa.evaluation.option_order import order_metrics, planned
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.calibration import expected_calibration_error, reliability_bins, risk_coverage
+from mcqa.evaluation.option_order import order_metrics, orders_to_measure
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 from mcqa.evaluation.report import charts
 
 PNG = b"\x89PNG"
@@ -26,8 +26,8 @@ def measured(n=40, choices=4, orders="cyclic", subject="", seed=0):
     for i in range(n):
         answer = chance.randrange(choices)
         known = [chance.gauss(0, 1) + 1.5 * (choice == answer) for choice in range(choices)]
-        plan = planned(choices, orders, f"q{i}")
-        found = tuple(Order(o, tuple(known[c] - 0.4 * letter for letter, c in enumerate(o))) for o in plan)
+        plan = orders_to_measure(choices, orders, f"q{i}")
+        found = tuple(OptionOrder(o, tuple(known[c] - 0.4 * letter for letter, c in enumerate(o))) for o in plan)
         question = Question(f"q{i}", "?", tuple("abcdef"[:choices]), answer, subject=subject)
         alone = tuple(chance.gauss(0, 1) for _ in range(choices))
         rows.append(Prediction(question, found[0].scores, (1,) * choices, True, choices_only=alone, orders=found))
@@ -129,7 +129,7 @@ def test_the_reliability_diagram_shows_the_bins_before_and_after_scaling():
     assert len(figure.axes) == 4
     assert len(charts.reliability_figure(rows, None).axes) == 2
     for temperature, above, below in zip((1.0, 2.5), figure.axes[:2], figure.axes[2:], strict=True):
-        bins = reliability(rows, temperature)
+        bins = reliability_bins(rows, temperature)
         assert points(above) == [(one.confidence, one.accuracy) for one in bins]
         assert [bar.get_height() for bar in below.patches] == [one.n for one in bins]
         assert f"{expected_calibration_error(rows, temperature):.3f}" in above.get_title()

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import metrics
-from mcqa.evaluation.predictions import Order, Prediction
+from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.predictions import OptionOrder, Prediction
 from mcqa.evaluation.report.formatting import p_value, percent
 from mcqa.evaluation.report.tables import details, interval, subjects, table, verdict, wrong
 from mcqa.evaluation.statistics import mcnemar
@@ -22,7 +22,7 @@ def prediction(scores=(-1.0, -2.0), answer=0, extra=None, **changes):
 
 def said(rows, **options):
     """The sentences about these predictions."""
-    found = {f"test/{name}": value for name, value in metrics(rows, **options).items()}
+    found = {f"test/{name}": value for name, value in compute_metrics(rows, **options).items()}
     return list(details(found, "test"))
 
 
@@ -53,7 +53,7 @@ def test_the_table_has_a_line_for_each_split_under_its_own_name():
     values = {
         f"{split}/{name}": value
         for split in ("base/test", "test")
-        for name, value in metrics(PLAIN if split == "test" else PLAIN[:2]).items()
+        for name, value in compute_metrics(PLAIN if split == "test" else PLAIN[:2]).items()
     }
     lines = shown(table(values, {"base/test": "base", "test": "fine-tuned"}, "Accuracy")).splitlines()
     (base,), (tuned,) = ([line for line in lines if name in line] for name in ("base", "fine-tuned"))
@@ -102,7 +102,7 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
 
 
 def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_are():
-    found = metrics(PLAIN)
+    found = compute_metrics(PLAIN)
     assert said(PLAIN) == [
         "The questions are too few to show any difference.",
         f"Expected calibration error {found['ece']:.3f}, Brier score {found['brier']:.3f}.",
@@ -110,7 +110,7 @@ def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_a
 
 
 def test_what_many_questions_could_show_is_told_in_points():
-    found = metrics(PLAIN * 25)
+    found = compute_metrics(PLAIN * 25)
     assert found["minimum_detectable_difference"] < 1
     assert said(PLAIN * 25)[0] == (
         f"The questions could show a difference from {100 * found['minimum_detectable_difference']:.1f} points."
@@ -118,7 +118,7 @@ def test_what_many_questions_could_show_is_told_in_points():
 
 
 def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
-    found = metrics(PLAIN, temperature=2.0)
+    found = compute_metrics(PLAIN, temperature=2.0)
     (told,) = about("calibration", said(PLAIN, temperature=2.0))
     assert f"({found['ece_scaled']:.3f} at the temperature 2.00 of dev)" in told
 
@@ -142,7 +142,7 @@ def test_an_interval_of_one_group_or_a_few_says_why_it_is_so_wide():
 
 def test_each_further_accuracy_is_told_with_its_interval():
     rows = [prediction(extra={"unconditional": (-3.0, -2.0), "choices_only": (-2.0, -1.0)})] * 2
-    found = metrics(rows)
+    found = compute_metrics(rows)
     (mutual,) = about("by itself", said(rows))
     assert mutual.endswith(f"100.0 % ({100 * found['acc_mutual_info_ci_low']:.1f} – 100.0 %).")
     (alone,) = about("question removed", said(rows))
@@ -151,7 +151,7 @@ def test_each_further_accuracy_is_told_with_its_interval():
 
 def test_orders_are_told_with_what_they_change():
     """A model that always says A, where A is right at first."""
-    orders = (Order((0, 1), (-1.0, -2.0)), Order((1, 0), (-1.0, -2.0)))
+    orders = (OptionOrder((0, 1), (-1.0, -2.0)), OptionOrder((1, 0), (-1.0, -2.0)))
     rows = [prediction(extra={"letters": True, "orders": orders})] * 3
     swayed, corrected = said(rows)[-2:]
     assert "Over the orders of the options: 50.0 %; right under every order 0.0 %" in swayed
@@ -177,7 +177,7 @@ def test_every_subject_has_a_row_with_its_accuracy():
     assert list(law) == ["subject", "n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm"]
     assert (art["subject"], art["n"], art["acc"]) == ("art", 1, 1)
     assert (law["subject"], law["n"], law["acc"], law["acc_norm"]) == ("law", 2, 0.5, 0.5)
-    assert law["acc_ci_low"] == metrics(rows[:2])["acc_ci_low"], "of one subject all are of that subject"
+    assert law["acc_ci_low"] == compute_metrics(rows[:2])["acc_ci_low"], "of one subject all are of that subject"
     assert subjects([prediction()], "auto") == []
 
 

@@ -18,7 +18,7 @@ from mcqa.data.loading import load
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.evaluation import lm_eval_files
-from mcqa.evaluation.metrics import metrics
+from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.scoring.scorer import score
 from mcqa.models import loading
@@ -162,7 +162,7 @@ def context_of(scored, max_length):
 
 def predicted(scored, tokenizer, one, questions, shots) -> list[Prediction]:
     encoded = tokens.encode(tokenizer, one, questions, shots)
-    alone = tokens.unconditional(tokenizer, one, questions)
+    alone = tokens.encode_unconditional(tokenizer, one, questions)
     return [
         Prediction(
             question,
@@ -186,7 +186,7 @@ def assert_same(both: dict[str, Both]) -> None:
                 name,
                 ours.question,
             )
-        found = metrics(one.ours)
+        found = compute_metrics(one.ours)
         for key in ("acc", "acc_norm", "acc_bytes"):
             assert found[key] == pytest.approx(one.summary[f"{key},none"], abs=5e-5), (name, key)
         assert found["acc_stderr"] == pytest.approx(one.summary["acc_stderr,none"], abs=5e-5), name

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig, PromptConfig
 from mcqa.data.question import Question
-from mcqa.data.tokens import Encoded, encode
+from mcqa.data.tokens import EncodedChoice, encode
 from mcqa.evaluation.scoring.forward import device_of
 from mcqa.evaluation.scoring.scorer import score
 from mcqa.models import from_scratch
@@ -85,7 +85,7 @@ def questions(draw):
     choices = draw(
         st.lists(st.lists(st.sampled_from([5, 6, 7]) | token, min_size=1, max_size=5), min_size=1, max_size=5)
     )
-    return [Encoded(context, choice) for choice in choices]
+    return [EncodedChoice(context, choice) for choice in choices]
 
 
 def alone(model, choice, context_length=CONTEXT_LENGTH):
@@ -153,14 +153,14 @@ HEADER = [7 + i % 50 for i in range(20)]
 
 
 def behind(header, encoded):
-    return [[Encoded([*header, *one.context], one.continuation) for one in choices] for choices in encoded]
+    return [[EncodedChoice([*header, *one.context], one.continuation) for one in choices] for choices in encoded]
 
 
 @settings(deadline=None, max_examples=25)
 @given(encoded=st.lists(questions(), min_size=5, max_size=8), budget=st.integers(1, 300))
 def test_a_header_read_once_changes_no_score(encoded, budget):
     long = behind(HEADER, encoded)
-    stranger = [Encoded([4, 3], [3])]  # begins otherwise, so that there is no header
+    stranger = [EncodedChoice([4, 3], [3])]  # begins otherwise, so that there is no header
     without = score(QWEN, [*long, stranger], budget)
     assert "read once" not in without.way
     close(score(QWEN, long, budget).scores, without.scores[:-1])
@@ -181,7 +181,7 @@ def test_questions_of_any_number_of_choices_score_as_their_texts_do(model, style
 
 
 def test_scores_are_sums_of_log_probabilities_in_nats():
-    (one,) = score(QWEN, [[Encoded([9, 8], [t]) for t in range(len(TOKENIZER))]], 100).scores
+    (one,) = score(QWEN, [[EncodedChoice([9, 8], [t]) for t in range(len(TOKENIZER))]], 100).scores
     assert torch.tensor(one).exp().sum().item() == pytest.approx(1, abs=1e-4)
 
 
@@ -199,7 +199,7 @@ def test_a_model_that_computes_all_logits_scores_the_same():
         def forward(self, **inputs):
             return self.inner(**inputs)
 
-    encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
+    encoded = [[EncodedChoice([5, 6, 7], [8, 9]), EncodedChoice([5, 6, 7], [8])], [EncodedChoice([9], [5, 5, 5])]]
     close(score(Plain(), encoded, 100).scores, all_alone(QWEN, encoded))
 
 
@@ -223,7 +223,7 @@ def adapter_and_merged():
 
 def test_a_model_with_an_adapter_scores_the_same(adapter_and_merged):
     adapter, _ = adapter_and_merged
-    encoded = [[Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 7], [8])], [Encoded([9], [5, 5, 5])]]
+    encoded = [[EncodedChoice([5, 6, 7], [8, 9]), EncodedChoice([5, 6, 7], [8])], [EncodedChoice([9], [5, 5, 5])]]
     expected = all_alone(adapter, encoded)
     close(score(adapter, encoded, 100).scores, expected)
     assert abs(expected[0][0] - alone(QWEN, encoded[0][0])) > 0.1
@@ -267,7 +267,7 @@ def test_the_softmax_is_taken_in_single_precision():
     half = deepcopy(QWEN).to(torch.bfloat16)
     with torch.no_grad():
         logits_V = half(input_ids=torch.tensor([[5, 6]])).logits[0, -1]
-    (found,) = score(half, [[Encoded([5, 6], [t]) for t in range(len(TOKENIZER))]], 100).scores
+    (found,) = score(half, [[EncodedChoice([5, 6], [t]) for t in range(len(TOKENIZER))]], 100).scores
     assert found == pytest.approx(logits_V.float().log_softmax(-1).tolist(), abs=1e-5)
     assert len(set(found)) > len(set(logits_V.log_softmax(-1).tolist()))  # where half precision ties
 
@@ -286,7 +286,7 @@ def counting_forward_passes(model):
 
 
 def test_the_budget_bounds_what_a_forward_pass_holds():
-    encoded = [[Encoded([5] * n, [6, 7]), Encoded([5] * n, [7, 7])] for n in range(1, 20)]
+    encoded = [[EncodedChoice([5] * n, [6, 7]), EncodedChoice([5] * n, [7, 7])] for n in range(1, 20)]
     with counting_forward_passes(QWEN) as shapes:
         score(QWEN, encoded, 64)
     assert len(shapes) > 3
@@ -294,7 +294,7 @@ def test_the_budget_bounds_what_a_forward_pass_holds():
 
 
 def tree_of(context_length, choices=3):
-    return [Encoded([5 + i % 90 for i in range(context_length)], [c + 5, c + 9]) for c in range(choices)]
+    return [EncodedChoice([5 + i % 90 for i in range(context_length)], [c + 5, c + 9]) for c in range(choices)]
 
 
 def test_a_question_is_read_once_and_its_choices_behind_it():
@@ -306,7 +306,7 @@ def test_a_question_is_read_once_and_its_choices_behind_it():
 
 def test_what_all_questions_begin_with_is_read_once():
     begin = [7 + i % 50 for i in range(30)]
-    encoded = [[Encoded([*begin, 5 + n], [c + 5, c + 9]) for c in range(3)] for n in range(8)]
+    encoded = [[EncodedChoice([*begin, 5 + n], [c + 5, c + 9]) for c in range(3)] for n in range(8)]
     with counting_forward_passes(QWEN) as shapes:
         found = score(QWEN, encoded)
     assert "30 tokens that all begin with" in found.way
@@ -337,8 +337,8 @@ def test_such_a_model_is_found_out_although_most_choices_do_not_branch():
     deaf = deepcopy(QWEN)
     inner = deaf.forward
     deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
-    one_token = [[Encoded([5, 6, 7][:n], [c]) for c in (9, 8)] for n in (2, 3)]
-    late = [[Encoded(list(range(5, 5 + n)), c) for c in ([9], [8], [7, 7, 7], [6, 6, 6])] for n in (4, 5)]
+    one_token = [[EncodedChoice([5, 6, 7][:n], [c]) for c in (9, 8)] for n in (2, 3)]
+    late = [[EncodedChoice(list(range(5, 5 + n)), c) for c in ([9], [8], [7, 7, 7], [6, 6, 6])] for n in (4, 5)]
     for encoded in ([*one_token, tree_of(8), tree_of(9)], late):
         close(score(deaf, encoded).scores, all_alone(QWEN, encoded))
 
@@ -398,7 +398,10 @@ def test_a_question_too_large_for_the_memory_is_an_error_that_says_what_to_do():
 )
 def test_a_long_context_loses_its_beginning_as_in_lm_evaluation_harness_and_is_counted(lengths, budget):
     encoded = [
-        [Encoded([5 + i % 90 for i in range(before)], [100 + (c * i) % 90 for i in range(after)]) for c in range(3)]
+        [
+            EncodedChoice([5 + i % 90 for i in range(before)], [100 + (c * i) % 90 for i in range(after)])
+            for c in range(3)
+        ]
         for before, after in lengths
     ]
     found = score(QWEN, encoded, budget)
@@ -428,21 +431,21 @@ def test_choices_that_lose_as_much_still_share_a_tree():
 
 
 def test_the_last_token_is_never_read_so_one_more_than_the_context_length_still_fits():
-    fitting = [Encoded([5] * CONTEXT_LENGTH, [6])]
-    longer = [Encoded([7] + [5] * CONTEXT_LENGTH, [6]), Encoded([7], [6])]
+    fitting = [EncodedChoice([5] * CONTEXT_LENGTH, [6])]
+    longer = [EncodedChoice([7] + [5] * CONTEXT_LENGTH, [6]), EncodedChoice([7], [6])]
     found = score(QWEN, [fitting, longer], 1000)
     assert sum(found.truncated) == 1
     assert found.scores[0][0] == pytest.approx(found.scores[1][0], abs=1e-4)
 
 
 def test_a_question_is_counted_once_however_many_of_its_choices_are_too_long():
-    assert score(QWEN, [[Encoded([5] * 99, [6]), Encoded([5] * 99, [6, 7]), Encoded([5], [6])]], 1000).truncated == [
-        True
-    ]
+    assert score(
+        QWEN, [[EncodedChoice([5] * 99, [6]), EncodedChoice([5] * 99, [6, 7]), EncodedChoice([5], [6])]], 1000
+    ).truncated == [True]
 
 
 def test_of_a_choice_longer_than_the_model_its_end_is_scored():
-    choice = Encoded([5, 6], [7 + i % 50 for i in range(CONTEXT_LENGTH + 9)])
+    choice = EncodedChoice([5, 6], [7 + i % 50 for i in range(CONTEXT_LENGTH + 9)])
     found = score(QWEN, [[choice]], 1000)
     assert sum(found.truncated) == 1
     close(found.scores, [[alone(QWEN, choice)]])
@@ -450,7 +453,7 @@ def test_of_a_choice_longer_than_the_model_its_end_is_scored():
 
 # --- what can go wrong, and what is left behind ----------------------------------------------------------------------
 
-ENCODED = [[Encoded([5, 6], [7]), Encoded([5, 6], [8, 9])]]
+ENCODED = [[EncodedChoice([5, 6], [7]), EncodedChoice([5, 6], [8, 9])]]
 
 
 def test_weights_that_are_not_numbers_give_scores_that_are_none():
@@ -471,7 +474,7 @@ def test_the_model_is_left_in_the_mode_that_it_was_in(training):
 def test_the_mode_is_restored_when_the_forward_pass_fails():
     model = deepcopy(QWEN).train()
     with pytest.raises(IndexError):
-        score(model, [[Encoded([10**6], [5])]], 100)
+        score(model, [[EncodedChoice([10**6], [5])]], 100)
     assert model.training
 
 

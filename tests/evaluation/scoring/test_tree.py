@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.data.tokens import Encoded
+from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation.scoring import tree
 from mcqa.evaluation.scoring.tree import Path, Row
 
@@ -54,7 +54,7 @@ def test_lines_are_linear_and_none_continues_another(question):
 
 
 def test_letters_are_one_path_a_question():
-    found, _ = tree.paths([Encoded([1, 2, 3], [letter]) for letter in (5, 6, 7)], 0, None)
+    found, _ = tree.paths([EncodedChoice([1, 2, 3], [letter]) for letter in (5, 6, 7)], 0, None)
     (row,) = tree.trees(found)
     assert row.linear
     assert row.tokens == [1, 2, 3]
@@ -76,7 +76,7 @@ def test_the_header_ends_before_the_first_branch_and_the_first_scored_place():
 
 
 def test_a_path_that_is_too_long_loses_its_beginning_and_the_last_token_is_never_read():
-    (fits,), cut = tree.paths([Encoded([1, 2, 3], [4])], 0, 3)
+    (fits,), cut = tree.paths([EncodedChoice([1, 2, 3], [4])], 0, 3)
     assert (fits.inputs, cut) == ([1, 2, 3], False)
-    (short,), cut = tree.paths([Encoded([1, 2, 3], [4, 5])], 7, 3)
+    (short,), cut = tree.paths([EncodedChoice([1, 2, 3], [4, 5])], 7, 3)
     assert (short, cut) == (Path([2, 3, 4], [4, 5], 7), True)

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from mcqa.data.question import Question
-from mcqa.data.tokens import Encoded, encode
+from mcqa.data.tokens import EncodedChoice, encode
 from mcqa.evaluation.scoring.scorer import score
 from tests.evaluation.scoring.test_scorer import TOKENIZER, adapted, counting_forward_passes, new_model, prompt
 
@@ -29,37 +29,37 @@ Model = Any
 # --- questions -------------------------------------------------------------------------------------------------------
 
 
-def cloze(count: int) -> list[list[Encoded]]:
+def cloze(count: int) -> list[list[EncodedChoice]]:
     """Contexts of 4 tokens and more, two to four choices of different lengths that begin alike."""
     lengths = [4 + 7 * n % 23 for n in range(count)]
     return [
         [
-            Encoded([5 + (n + i) % 90 for i in range(length)], [9, c + 5, c + 9, 8][: 4 - c % 3])
+            EncodedChoice([5 + (n + i) % 90 for i in range(length)], [9, c + 5, c + 9, 8][: 4 - c % 3])
             for c in range(2 + n % 3)
         ]
         for n, length in enumerate(lengths)
     ]
 
 
-def behind_a_header(count: int) -> list[list[Encoded]]:
+def behind_a_header(count: int) -> list[list[EncodedChoice]]:
     begin = [7 + i % 50 for i in range(20)]
-    return [[Encoded(begin + one.context, one.continuation) for one in choices] for choices in cloze(count)]
+    return [[EncodedChoice(begin + one.context, one.continuation) for one in choices] for choices in cloze(count)]
 
 
-def letters() -> list[list[Encoded]]:
+def letters() -> list[list[EncodedChoice]]:
     texts = ["Which is a mammal?", "?", "Größe?", "Is the whale a mammal or the trout?", "Which of these?"]
     asked = [Question(str(n), text, ("the trout", "the whale", "a")[: 2 + n % 2], 1) for n, text in enumerate(texts)]
     return encode(TOKENIZER, prompt("letters"), asked)
 
 
-def plain_trees_and_too_long() -> list[list[Encoded]]:
+def plain_trees_and_too_long() -> list[list[EncodedChoice]]:
     """Questions of a single choice need no tree; two lose the beginning of their context."""
-    single = [[Encoded([5] * n, [6, 7])] for n in (3, 9, 30)]
-    long = [[Encoded([5 + i % 90 for i in range(n)], [c + 5, 8]) for c in range(3)] for n in (60, 140)]
+    single = [[EncodedChoice([5] * n, [6, 7])] for n in (3, 9, 30)]
+    long = [[EncodedChoice([5 + i % 90 for i in range(n)], [c + 5, 8]) for c in range(3)] for n in (60, 140)]
     return [*single, *cloze(4), *long]
 
 
-QUESTIONS: dict[str, Callable[[], list[list[Encoded]]]] = {
+QUESTIONS: dict[str, Callable[[], list[list[EncodedChoice]]]] = {
     "no question": list,
     "1 question": lambda: cloze(1),
     "2 questions": lambda: cloze(2),
@@ -156,21 +156,24 @@ class Case:
 
     build: Callable[[], Model]
     spread: Callable[[Model], Model]
-    questions: Callable[[], list[list[Encoded]]]
+    questions: Callable[[], list[list[EncodedChoice]]]
     budget: int | None = 40
     trained: Callable[[Model], None] = nothing
     prepare: Callable[[Model], None] = nothing
 
 
-def wide() -> list[list[Encoded]]:
+def wide() -> list[list[EncodedChoice]]:
     """Four short questions that show what the model reads, and 24 of which thirteen together are too large."""
-    return [*cloze(4), *([Encoded([5 + n + i for i in range(30)], [c + 5, 9]) for c in range(3)] for n in range(24))]
+    return [
+        *cloze(4),
+        *([EncodedChoice([5 + n + i for i in range(30)], [c + 5, 9]) for c in range(3)] for n in range(24)),
+    ]
 
 
-def huge() -> list[list[Encoded]]:
+def huge() -> list[list[EncodedChoice]]:
     """Two that are too large alone, so that each process gets one."""
     answers = [[5 + c % 90, 5 + c // 90, 7] for c in range(LARGE)]
-    return [*cloze(4), *([Encoded([n] * 30, answer) for answer in answers] for n in (5, 6))]
+    return [*cloze(4), *([EncodedChoice([n] * 30, answer) for answer in answers] for n in (5, 6))]
 
 
 CASES = {

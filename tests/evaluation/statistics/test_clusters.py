@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from mcqa.evaluation.statistics.clusters import (
     cluster_ids,
+    cluster_robust_variance,
     degrees_of_freedom,
     design_effect,
     t_quantile,
-    two_sided,
-    variance,
+    two_sided_p,
 )
 
 rows = st.lists(
@@ -45,7 +45,7 @@ def test_the_variance_is_that_of_the_definition(drawn):
     values, of = columns(drawn)
     residuals = values - values.mean()
     squares = [(matrix @ residuals[of == cluster]).sum() ** 2 for cluster, matrix in adjusted(of)]
-    assert variance(values, of) == pytest.approx(sum(squares) / len(of) ** 2)
+    assert cluster_robust_variance(values, of) == pytest.approx(sum(squares) / len(of) ** 2)
 
 
 @settings(deadline=None)
@@ -69,7 +69,7 @@ def test_the_variance_differs_from_that_of_statsmodels_only_in_the_factor_for_fe
     fit = OLS(values, np.ones(len(of))).fit(cov_type="cluster", cov_kwds={"groups": of, "use_correction": False})
     shares = np.bincount(of) / len(of)
     least, most = (float(fit.cov_params()[0, 0] / (1 - share)) for share in (shares.min(), shares.max()))
-    assert least - 1e-12 <= variance(values, of) <= most + 1e-12
+    assert least - 1e-12 <= cluster_robust_variance(values, of) <= most + 1e-12
 
 
 @pytest.mark.parametrize(("clusters", "size"), [(2, 1), (2, 7), (10, 3)])
@@ -84,7 +84,7 @@ def test_one_large_cluster_leaves_few_degrees_of_freedom():
 
 def test_independent_questions_have_the_sample_variance():
     values = np.array([0.0, 1, 1, 0, 1])
-    assert variance(values, cluster_ids(None, 5)) == pytest.approx(values.var(ddof=1) / 5)
+    assert cluster_robust_variance(values, cluster_ids(None, 5)) == pytest.approx(values.var(ddof=1) / 5)
     assert design_effect(values, cluster_ids(None, 5)) == pytest.approx(1)
 
 
@@ -100,7 +100,9 @@ def test_values_that_are_all_equal_have_the_largest_design_effect():
 
 def test_one_cluster_has_no_variance():
     of = np.zeros(4, int)
-    assert math.isnan(variance(np.array([0.0, 1, 1, 0]), of)) and math.isnan(design_effect(np.ones(4), of))
+    assert math.isnan(cluster_robust_variance(np.array([0.0, 1, 1, 0]), of)) and math.isnan(
+        design_effect(np.ones(4), of)
+    )
     assert degrees_of_freedom(of) == 0
 
 
@@ -111,4 +113,4 @@ def test_quantiles_are_those_of_the_tables(freedom, reach):
 
 @pytest.mark.parametrize("freedom", [1, 4.5, 200])
 def test_an_estimate_at_the_quantile_has_a_p_of_5_percent(freedom):
-    assert two_sided(-3 * t_quantile(freedom), 3, freedom) == pytest.approx(0.05)
+    assert two_sided_p(-3 * t_quantile(freedom), 3, freedom) == pytest.approx(0.05)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.intervals import clustered, standard_error, wilson
+from mcqa.evaluation.statistics.intervals import clustered_accuracy, standard_error, wilson_interval
 
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 marked = st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=60)
@@ -23,7 +23,7 @@ marked = st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef")), min_size=
     ],
 )
 def test_wilsons_interval_is_the_published_one(right, n, low, high):
-    assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(right, n) == pytest.approx((low, high), abs=5e-5)
 
 
 @settings(deadline=None)
@@ -33,7 +33,7 @@ def test_wilsons_interval_is_the_formulas(count):
     z, share = 1.959963984540054, right / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    assert wilson(right, n) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
+    assert wilson_interval(right, n) == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-9)
 
 
 @settings(deadline=None)
@@ -43,9 +43,9 @@ def test_wilsons_interval_is_scipys_and_the_same_seen_from_the_wrong_answers(cou
 
     right, n = count
     interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(right, n) == pytest.approx((interval.low, interval.high))
-    low, high = wilson(n - right, n)
-    assert wilson(right, n) == pytest.approx((1 - high, 1 - low))
+    assert wilson_interval(right, n) == pytest.approx((interval.low, interval.high))
+    low, high = wilson_interval(n - right, n)
+    assert wilson_interval(right, n) == pytest.approx((1 - high, 1 - low))
 
 
 @settings(deadline=None)
@@ -67,7 +67,7 @@ def answers(*clusters):
 
 def test_the_clustered_standard_error_is_the_one_worked_by_hand():
     """Accuracy 1/2; the clusters' sums of residuals are 1, -1 and 0, so the variance is 3/2 * 2 / 6**2 = 1/12."""
-    found = clustered(*answers("11", "00", "10"))
+    found = clustered_accuracy(*answers("11", "00", "10"))
     assert found.standard_error == pytest.approx(math.sqrt(1 / 12))
     assert found.design_effect == pytest.approx((1 / 12) / (1 / 20))  # independent: 1/2 * 1/2 / 5
     assert found.clusters == 3
@@ -79,12 +79,12 @@ def test_clusters_of_equal_size_give_the_standard_error_of_statsmodels():
     correct, names = answers("1111", "1010", "0000", "1110", "0111")
     groups = [int(name.split()[1]) for name in names]
     theirs = OLS([float(mark) for mark in correct], [1.0] * 20).fit(cov_type="cluster", cov_kwds={"groups": groups})
-    assert clustered(correct, names).standard_error == pytest.approx(theirs.bse[0])
+    assert clustered_accuracy(correct, names).standard_error == pytest.approx(theirs.bse[0])
 
 
 def test_the_clustered_interval_is_wilsons_with_the_effective_number_of_questions_and_students_t():
     """Shares p with (p - 1/2)**2 = t**2 p (1 - p) / n, where n = 6 / (20/12) and t has two degrees of freedom."""
-    found = clustered(*answers("11", "00", "10"))
+    found = clustered_accuracy(*answers("11", "00", "10"))
     n, t = 3.6, 4.302652729911275
     for end in (found.low, found.high):
         assert (end - 0.5) ** 2 == pytest.approx(t**2 * end * (1 - end) / n)
@@ -93,8 +93,8 @@ def test_the_clustered_interval_is_wilsons_with_the_effective_number_of_question
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.booleans(), min_size=200, max_size=300))
 def test_questions_alone_have_wilsons_interval_and_the_simple_standard_error(correct):
-    found = clustered(correct, [f"q{number}" for number in range(len(correct))])
-    assert (found.low, found.high) == pytest.approx(wilson(sum(correct), len(correct)), abs=1e-3)
+    found = clustered_accuracy(correct, [f"q{number}" for number in range(len(correct))])
+    assert (found.low, found.high) == pytest.approx(wilson_interval(sum(correct), len(correct)), abs=1e-3)
     assert found.standard_error == pytest.approx(standard_error(sum(correct), len(correct)))
     assert found.design_effect == pytest.approx(1)
 
@@ -103,7 +103,7 @@ def test_questions_alone_have_wilsons_interval_and_the_simple_standard_error(cor
 @given(marked)
 def test_the_clustered_interval_holds_the_accuracy_and_is_never_shorter_than_wilsons(rows):
     correct, clusters = zip(*rows, strict=True)
-    found, (low, high) = clustered(correct, clusters), wilson(sum(correct), len(correct))
+    found, (low, high) = clustered_accuracy(correct, clusters), wilson_interval(sum(correct), len(correct))
     assert 0 <= found.low <= sum(correct) / len(correct) <= found.high <= 1
     assert found.high - found.low >= high - low - 1e-12
 
@@ -112,19 +112,19 @@ def test_the_clustered_interval_holds_the_accuracy_and_is_never_shorter_than_wil
 @given(marked)
 def test_the_clustered_interval_of_wrong_answers_is_the_mirror_image(rows):
     correct, clusters = zip(*rows, strict=True)
-    found, mirror = clustered(correct, clusters), clustered([not mark for mark in correct], clusters)
+    found, mirror = clustered_accuracy(correct, clusters), clustered_accuracy([not mark for mark in correct], clusters)
     assert (found.low, found.high) == pytest.approx((1 - mirror.high, 1 - mirror.low))
 
 
 @pytest.mark.parametrize(("mark", "ends"), [("1", (20 / (20 + 4.385), 1)), ("0", (0, 4.385 / (20 + 4.385)))])
 def test_all_right_or_all_wrong_counts_every_cluster_as_one_question(mark, ends):
     """Twenty clusters: Wilson's bound n / (n + t**2) with n = 20; t = 2.0930 has 19 degrees of freedom."""
-    found = clustered(*answers(*[mark * 5] * 20))
+    found = clustered_accuracy(*answers(*[mark * 5] * 20))
     assert (found.low, found.high) == pytest.approx((ends[0], ends[1]), abs=5e-3)
     assert (found.standard_error, found.design_effect) == (0, 5)
 
 
 def test_one_cluster_says_nothing_about_others():
-    found = clustered(*answers("1110"))
+    found = clustered_accuracy(*answers("1110"))
     assert (found.low, found.high, found.clusters) == (0, 1, 1)
     assert math.isnan(found.standard_error) and math.isnan(found.design_effect)

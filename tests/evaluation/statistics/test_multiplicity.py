@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.multiplicity import groups, holm
+from mcqa.evaluation.statistics.multiplicity import compact_letter_display, holm
 
 ps = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
@@ -20,7 +20,7 @@ def displays(draw):
 
 
 def shown(means, apart):
-    return groups(means, lambda i, j: (i, j) in apart)
+    return compact_letter_display(means, lambda i, j: (i, j) in apart)
 
 
 def test_holms_values_are_those_worked_by_hand():
@@ -45,7 +45,7 @@ def test_holms_values_keep_the_order_and_are_never_below_the_p(values):
 
 
 def test_nothing_compared_is_nothing_adjusted():
-    assert holm([]) == groups([], lambda i, j: True) == []
+    assert holm([]) == compact_letter_display([], lambda i, j: True) == []
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_the_best_item_has_the_first_letter(display):
 
 
 def test_more_groups_than_letters_still_differ():
-    letters = groups([-float(number) for number in range(60)], lambda i, j: True)
+    letters = compact_letter_display([-float(number) for number in range(60)], lambda i, j: True)
     assert letters[0] == "a" and letters[52] == "α" and len(set(letters)) == 60

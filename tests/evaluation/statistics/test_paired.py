@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.paired import mcnemar, minimum_detectable_difference, with_flips
+from mcqa.evaluation.statistics.paired import add_pseudo_flips, mcnemar, minimum_detectable_difference
 
 marks = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 clustered_marks = st.lists(
@@ -186,19 +186,19 @@ def test_flips_are_added_as_wholes_until_the_data_show_that_questions_flip_alone
     """By hand, clusters of 4: 8/2; 16 and 8 over 4 and 2; 3 and 8 over 3 and 2; 9 and 8 over 9 and 2; 108/102."""
     differences = np.zeros(400)
     differences[list(flipped)] = 1
-    values, of = with_flips(differences, np.arange(400) // 4)
+    values, of = add_pseudo_flips(differences, np.arange(400) // 4)
     assert values.tolist()[400:] == [1] * size + [-1] * size
     assert of.tolist()[400:] == [100] * size + [101] * size
 
 
 def test_clusters_of_unequal_size_add_flips_of_their_mean_size():
-    values, of = with_flips(np.zeros(9), np.array([0, 0, 0, 0, 0, 0, 1, 2, 2]))
+    values, of = add_pseudo_flips(np.zeros(9), np.array([0, 0, 0, 0, 0, 0, 1, 2, 2]))
     assert values.tolist() == [0] * 9 + [1] * 3 + [-1] * 3
     assert of.tolist()[9:] == [3] * 3 + [4] * 3
 
 
 def test_gains_and_losses_that_cancel_within_clusters_are_single_flips():
-    values, _ = with_flips(np.array([1.0, -1.0] * 50), np.repeat(np.arange(10), 10))
+    values, _ = add_pseudo_flips(np.array([1.0, -1.0] * 50), np.repeat(np.arange(10), 10))
     assert values.tolist()[100:] == [1, -1]
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics.intervals import clustered, wilson
+from mcqa.evaluation.statistics.intervals import clustered_accuracy, wilson_interval
 from mcqa.evaluation.statistics.paired import mcnemar
-from mcqa.evaluation.statistics.pooling import pooled, pooled_accuracy
+from mcqa.evaluation.statistics.pooling import pooled_accuracy_interval, pooled_difference
 
 
 @st.composite
@@ -37,7 +37,7 @@ def test_noise_of_seeds_alone_gives_welchs_test():
     from scipy.stats import ttest_ind
 
     before, after = [0, 1, 0, 0, 1], [1, 1, 0, 1]
-    found, theirs = pooled(repeated(before), repeated(after)), ttest_ind(after, before, equal_var=False)
+    found, theirs = pooled_difference(repeated(before), repeated(after)), ttest_ind(after, before, equal_var=False)
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-3)
     assert found.degrees_of_freedom == pytest.approx(theirs.df, rel=1e-3)
     low, high = theirs.confidence_interval()
@@ -47,7 +47,7 @@ def test_noise_of_seeds_alone_gives_welchs_test():
 def test_one_seed_each_gives_the_paired_test():
     generator = np.random.default_rng(1)
     before, after = runs(generator, 2, 0.3)
-    found = pooled([before], [after])
+    found = pooled_difference([before], [after])
     paired = mcnemar(before, after, [f"q{number}" for number in range(len(before))])
     assert (found.difference, found.low, found.high) == pytest.approx((paired.difference, paired.low, paired.high))
     assert found.p == pytest.approx(paired.p_clustered)
@@ -68,34 +68,34 @@ def test_what_seeds_add_is_the_variance_component_of_a_two_way_analysis():
         "question": np.tile(np.arange(60), 4),
     }
     chance = ols("y ~ C(run) + C(question)", table).fit().mse_resid / (4 * 60)
-    found = pooled(before, after)
+    found = pooled_difference(before, after)
     assert found.from_seeds**2 == pytest.approx(answers.mean(1).var(ddof=1) / 4 - chance)
 
 
 def test_runs_that_do_not_differ_add_nothing():
     generator = np.random.default_rng(3)
     before, after = runs(generator, 2, 0)
-    found, once = pooled([before] * 3, [after] * 3), pooled([before], [after])
+    found, once = pooled_difference([before] * 3, [after] * 3), pooled_difference([before], [after])
     assert found.from_seeds == 0
     assert (found.low, found.high, found.p) == pytest.approx((once.low, once.high, once.p))
 
 
 def test_configurations_that_answer_the_same_differ_by_nothing_but_not_for_certain():
-    found = pooled([[True, False, True]], [[True, False, True]])
+    found = pooled_difference([[True, False, True]], [[True, False, True]])
     assert found.difference == 0 and found.p == 1 and found.low == -found.high < 0
 
 
 def test_more_seeds_shorten_the_interval_where_seeds_are_noise():
     generator = np.random.default_rng(4)
     before, after = runs(generator, 12, 0.5), runs(generator, 12, 0.5)
-    few, many = pooled(before[:3], after[:3]), pooled(before, after)
+    few, many = pooled_difference(before[:3], after[:3]), pooled_difference(before, after)
     assert many.from_seeds < few.from_seeds and many.high - many.low < few.high - few.low
 
 
 @settings(deadline=None)
 @given(experiments())
 def test_the_squares_of_both_sources_add_up(experiment):
-    found = pooled(*experiment)
+    found = pooled_difference(*experiment)
     assert found.standard_error**2 == pytest.approx(found.from_questions**2 + (found.from_seeds or 0) ** 2)
     assert (found.from_seeds is None) == all(len(side) == 1 for side in experiment[:2])
 
@@ -104,7 +104,7 @@ def test_the_squares_of_both_sources_add_up(experiment):
 @given(experiments())
 def test_swapping_the_configurations_turns_the_difference(experiment):
     before, after, clusters = experiment
-    found, back = pooled(before, after, clusters), pooled(after, before, clusters)
+    found, back = pooled_difference(before, after, clusters), pooled_difference(after, before, clusters)
     assert back.difference == pytest.approx(-found.difference)
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     assert (back.p, back.standard_error) == pytest.approx((found.p, found.standard_error))
@@ -117,7 +117,7 @@ def test_neither_the_order_of_questions_nor_of_seeds_matters(experiment, random)
     order = random.sample(range(len(before[0])), len(before[0]))
     moved = [[[run[index] for index in order] for run in reversed(side)] for side in (before, after)]
     names = clusters and [clusters[index] for index in order]
-    found, again = pooled(before, after, clusters), pooled(*moved, names)
+    found, again = pooled_difference(before, after, clusters), pooled_difference(*moved, names)
     for field in ("difference", "low", "high", "p", "standard_error", "degrees_of_freedom"):
         assert getattr(again, field) == pytest.approx(getattr(found, field)), field
 
@@ -125,12 +125,12 @@ def test_neither_the_order_of_questions_nor_of_seeds_matters(experiment, random)
 @settings(deadline=None)
 @given(experiments())
 def test_p_is_below_5_percent_exactly_where_the_interval_leaves_out_zero(experiment):
-    found = pooled(*experiment)
+    found = pooled_difference(*experiment)
     assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
 def test_one_cluster_proves_nothing():
-    found = pooled([[False] * 4], [[True] * 4] * 2, ["a"] * 4)
+    found = pooled_difference([[False] * 4], [[True] * 4] * 2, ["a"] * 4)
     assert (found.difference, found.low, found.high, found.p) == (1, -1, 1, 1)
     assert math.isnan(found.standard_error)
 
@@ -143,8 +143,8 @@ def test_one_cluster_proves_nothing():
 def test_seeds_that_answer_the_same_have_the_interval_of_one_run(experiment):
     (run, *_), _, clusters = experiment
     names = clusters or [f"q{number}" for number in range(len(run))]
-    one = clustered(run, names)
-    assert pooled_accuracy([run, run, run], clusters) == pytest.approx((one.low, one.high))
+    one = clustered_accuracy(run, names)
+    assert pooled_accuracy_interval([run, run, run], clusters) == pytest.approx((one.low, one.high))
 
 
 @settings(deadline=None)
@@ -152,21 +152,23 @@ def test_seeds_that_answer_the_same_have_the_interval_of_one_run(experiment):
 def test_the_interval_over_seeds_holds_the_mean_and_mirrors_that_of_the_wrong_answers(experiment):
     seeds, others, clusters = experiment
     runs = [*seeds, *others]
-    low, high = pooled_accuracy(runs, clusters)
+    low, high = pooled_accuracy_interval(runs, clusters)
     assert 0 <= low <= np.mean(runs) <= high <= 1
-    assert pooled_accuracy([[not one for one in run] for run in runs], clusters) == pytest.approx((1 - high, 1 - low))
+    assert pooled_accuracy_interval([[not one for one in run] for run in runs], clusters) == pytest.approx(
+        (1 - high, 1 - low)
+    )
 
 
 def test_noise_between_seeds_widens_the_interval_of_their_mean():
     """Accuracies of 0, 1, 1: their mean has a variance of 1/9, so p with (p - 2/3)**2 = t**2 p (1 - p) / 2, df 2."""
-    low, high = pooled_accuracy(repeated([0, 1, 1]))
+    low, high = pooled_accuracy_interval(repeated([0, 1, 1]))
     for end in (low, high):
         assert (end - 2 / 3) ** 2 == pytest.approx(4.302653**2 * end * (1 - end) / 2, rel=1e-3)
-    assert high - low > wilson(2 * 4000, 3 * 4000)[1] - wilson(2 * 4000, 3 * 4000)[0]
+    assert high - low > wilson_interval(2 * 4000, 3 * 4000)[1] - wilson_interval(2 * 4000, 3 * 4000)[0]
 
 
 def test_one_cluster_says_nothing_about_an_accuracy():
-    assert pooled_accuracy([[True] * 4] * 2, ["a"] * 4) == (0, 1)
+    assert pooled_accuracy_interval([[True] * 4] * 2, ["a"] * 4) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -176,4 +178,4 @@ def test_one_cluster_says_nothing_about_an_accuracy():
 )  # fmt: skip
 def test_runs_on_other_questions_are_not_pooled(before, after, words):
     with pytest.raises(ValueError, match=words):
-        pooled(before, after)
+        pooled_difference(before, after)

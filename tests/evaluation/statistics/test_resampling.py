@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.evaluation.statistics import resampling
-from mcqa.evaluation.statistics.resampling import bootstrap, paired_bootstrap
+from mcqa.evaluation.statistics.resampling import bootstrap_interval, paired_bootstrap
 
 RESAMPLES = 20_000
 marks = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=40)
@@ -36,7 +36,7 @@ def test_whole_clusters_are_drawn_as_scipy_draws_them():
         n_resamples=RESAMPLES, paired=True, vectorized=True, method="percentile",
         confidence_level=expanded(60), rng=np.random.default_rng(2),
     ).confidence_interval  # fmt: skip
-    found = bootstrap(correct.tolist(), [f"c{cluster}" for cluster in of], RESAMPLES, seed=3)
+    found = bootstrap_interval(correct.tolist(), [f"c{cluster}" for cluster in of], RESAMPLES, seed=3)
     assert found == pytest.approx((expected.low, expected.high), abs=4e-3)
 
 
@@ -45,7 +45,9 @@ def test_independent_questions_give_the_quantiles_of_the_binomial():
 
     tail = (1 - expanded(200)) / 2
     expected = binom.ppf([tail, 1 - tail], 200, 0.7) / 200
-    assert bootstrap([True] * 140 + [False] * 60, None, RESAMPLES, seed=4) == pytest.approx(tuple(expected), abs=5.1e-3)
+    assert bootstrap_interval([True] * 140 + [False] * 60, None, RESAMPLES, seed=4) == pytest.approx(
+        tuple(expected), abs=5.1e-3
+    )
 
 
 def test_the_paired_interval_and_p_are_near_those_of_students_t():
@@ -63,7 +65,7 @@ def test_the_paired_interval_and_p_are_near_those_of_students_t():
 @given(marks, st.randoms(use_true_random=False), st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_interval_in_any_order_of_the_questions(rows, random, seed):
     found = [
-        (bootstrap(after, clusters, 200, seed), paired_bootstrap(before, after, clusters, 200, seed))
+        (bootstrap_interval(after, clusters, 200, seed), paired_bootstrap(before, after, clusters, 200, seed))
         for before, after, clusters in (zip(*some, strict=True) for some in (rows, random.sample(rows, len(rows))))
     ]
     assert found[0] == found[1]
@@ -93,7 +95,7 @@ def test_a_model_does_not_differ_from_itself():
 
 
 def test_one_cluster_proves_nothing():
-    assert bootstrap([True, False], ["a", "a"], 100, seed=1) == (0, 1)
+    assert bootstrap_interval([True, False], ["a", "a"], 100, seed=1) == (0, 1)
     found = paired_bootstrap([False, False], [True, True], ["a", "a"], 100, seed=1)
     assert (found.low, found.high, found.p) == (-1, 1, 1)
 
@@ -101,6 +103,6 @@ def test_one_cluster_proves_nothing():
 def test_resamples_are_drawn_in_pieces_that_fit_into_memory(monkeypatch):
     correct, of = clustered_answers(9)
     clusters = [f"c{cluster}" for cluster in of]
-    whole = bootstrap(correct.tolist(), clusters, 1001, seed=1)
+    whole = bootstrap_interval(correct.tolist(), clusters, 1001, seed=1)
     monkeypatch.setattr(resampling, "AT_ONCE", 100)
-    assert bootstrap(correct.tolist(), clusters, 1001, seed=1) == whole
+    assert bootstrap_interval(correct.tolist(), clusters, 1001, seed=1) == whole

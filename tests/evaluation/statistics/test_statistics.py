@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from mcqa.evaluation import statistics
 
 STATISTICS = {
-    "clustered": lambda before, after, clusters: statistics.clustered(after, clusters),
-    "bootstrap": lambda before, after, clusters: statistics.bootstrap(after, clusters, 100, 1),
+    "clustered": lambda before, after, clusters: statistics.clustered_accuracy(after, clusters),
+    "bootstrap": lambda before, after, clusters: statistics.bootstrap_interval(after, clusters, 100, 1),
     "mcnemar": statistics.mcnemar,
     "paired_bootstrap": lambda *columns: statistics.paired_bootstrap(*columns, 100, 1),
-    "pooled": lambda before, after, clusters: statistics.pooled([before], [after], clusters),
+    "pooled": lambda before, after, clusters: statistics.pooled_difference([before], [after], clusters),
 }
 rows = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=40).filter(
     lambda drawn: len({cluster for _, _, cluster in drawn}) > 1

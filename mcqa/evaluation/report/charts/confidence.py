@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.evaluation.calibration import area_under_risk_coverage, expected_calibration_error
-from mcqa.evaluation.calibration import reliability as bins_of
+from mcqa.evaluation.calibration import reliability_bins as bins_of
 from mcqa.evaluation.calibration import risk_coverage as points_of
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.charts.style import (

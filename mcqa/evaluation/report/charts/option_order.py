@@ -5,11 +5,11 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.evaluation.option_order import Letter, order_accuracies, order_metrics, recall_deviation
-from mcqa.evaluation.option_order import letters as letters_of
+from mcqa.evaluation.option_order import LetterStatistics, order_accuracies, order_metrics, recall_deviation
+from mcqa.evaluation.option_order import letter_statistics as letters_of
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.charts.style import BLACK, BLUE, GREEN, GREY, ORANGE, blank, counted, interval, legend, save
-from mcqa.evaluation.statistics import wilson
+from mcqa.evaluation.statistics import wilson_interval
 
 NAMED = 24  # orders, all of four choices: with more of them there is no room for names
 
@@ -33,7 +33,7 @@ def letters_figure(rows: Sequence[Prediction]) -> Any:
     return figure
 
 
-def _chosen(axes: Any, found: Sequence[Letter]) -> None:
+def _chosen(axes: Any, found: Sequence[LetterStatistics]) -> None:
     places = range(len(found))
     for offset, colour, label, counts in (
         (-0.2, GREY, "right", [one.right for one in found]),
@@ -46,11 +46,11 @@ def _chosen(axes: Any, found: Sequence[Letter]) -> None:
     axes.set_title("answers by letter", fontsize=11)
 
 
-def _recall(axes: Any, found: Sequence[Letter]) -> None:
+def _recall(axes: Any, found: Sequence[LetterStatistics]) -> None:
     """The interval counts the orders of a question as one observation, for they are not independent."""
     for i, one in enumerate(found):
         if one.recall is not None:
-            low, high = wilson(round(one.recall * one.questions), one.questions)
+            low, high = wilson_interval(round(one.recall * one.questions), one.questions)
             interval(axes, i, low, high, BLUE, upright=True)
             axes.plot(i, one.recall, "o", color=BLUE)
     axes.set_xlim(-0.6, len(found) - 0.4)
@@ -71,7 +71,7 @@ def orders_figure(rows: Sequence[Prediction]) -> Any:
     named = len(columns) <= NAMED
     figure, axes = blank(height=1.6 + (0.26 if named else 0.045) * len(columns))
     for i, accuracy in enumerate(columns.values()):
-        interval(axes, i, *wilson(round(accuracy * len(rows)), len(rows)), GREY, upright=False)
+        interval(axes, i, *wilson_interval(round(accuracy * len(rows)), len(rows)), GREY, upright=False)
         label = "one order, 95 % interval" if i == 0 else None
         axes.plot(accuracy, i, "o", color=BLUE, markersize=6 if named else 3, label=label)
     axes.axvline(found["acc_debiased"], color=ORANGE, linestyle="--", zorder=1, label="letters' prior removed")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mcqa.evaluation.metrics import by_subject, chance, metrics
+from mcqa.evaluation.metrics import by_subject, chance_accuracy, compute_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, blank, counted, interval, legend, save
 
@@ -51,7 +51,7 @@ def subjects(folder: Path, before: Sequence[Prediction], after: Sequence[Predict
 def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -> Any:
     """Accuracy with 95 % interval by subject, before and after."""
     groups, earlier = by_subject(after), by_subject(before)
-    names = sorted(groups, key=lambda name: metrics(groups[name])["acc"])
+    names = sorted(groups, key=lambda name: compute_metrics(groups[name])["acc"])
     figure, axes = blank(height=1.4 + 0.34 * len(names))
     for offset, colour, marker, label, of in (
         (-0.14, GREY, "s", "base", earlier),
@@ -78,7 +78,7 @@ def choices_only_figure(rows: Sequence[Prediction]) -> Any:
     figure, axes = blank(height=2.0)
     _accuracy(axes, 1, rows, BLUE, "o", None)
     _accuracy(axes, 0, alone, ORANGE, "s", None)
-    axes.axvline(chance([row.question for row in rows]), color=GREY, linestyle="--", label="guessing")
+    axes.axvline(chance_accuracy([row.question for row in rows]), color=GREY, linestyle="--", label="guessing")
     axes.set_yticks([1, 0], ["question and choices", "choices only"])
     axes.set_ylim(-0.6, 1.6)
     axes.set_xlim(0, 1.02)
@@ -88,6 +88,6 @@ def choices_only_figure(rows: Sequence[Prediction]) -> Any:
 
 
 def _accuracy(axes: Any, y: float, rows: Sequence[Prediction], colour: str, marker: str, label: str | None) -> None:
-    found = metrics(rows)
+    found = compute_metrics(rows)
     interval(axes, y, found["acc_ci_low"], found["acc_ci_high"], colour, upright=False)
     axes.plot(found["acc"], y, marker, color=colour, label=label)
