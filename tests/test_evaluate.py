@@ -132,7 +132,7 @@ def test_a_name_that_no_folder_can_have_is_no_run():
 
 
 def test_only_changes_of_files_that_git_knows_make_the_code_another_than_its_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "ROOT", tmp_path)
+    monkeypatch.setattr("mcqa.runs.environment.CHECKOUT", tmp_path)
     known = os.environ | {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     (tmp_path / "code.py").write_text("1")
     for command in (["init", "-q"], ["add", "code.py"], ["commit", "-qm", "first"]):

@@ -155,13 +155,14 @@ def test_what_is_said_to_be_there_is_found_by_a_job_without_a_network(cache: Pat
     assert hub_cache.missing_from_cache(run) == []
     code = """
         import os, sys
-        from mcqa.config import Config, typed
+        from mcqa.config.composition import compose
+        from mcqa.config.schema import Config
+        from mcqa.config.validation import typed
         from mcqa.data.loading import load
-        from mcqa.door import compose
-        from mcqa import model
+        from mcqa.models import loading
         run = typed(compose("config", ["model=qwen3_0_6b", "data=arc_easy"]), Config)
         assert [len(split) for split in load(run.data).splits.values()] == [3, 3, 3]
-        assert len(model.load_tokenizer(run.model, [])) == 2000
+        assert len(loading.load_tokenizer(run.model, [])) == 2000
     """
     code = "\n".join(line[8:] for line in code.splitlines())
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **hub_cache.offline_variables()})

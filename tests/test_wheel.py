@@ -34,7 +34,7 @@ def elsewhere(tmp_path_factory):
 
 def test_the_installed_wheel_composes_from_its_own_conf(elsewhere):
     folder, python = elsewhere
-    where = run(python, "-c", "import mcqa.config.schema; print(mcqa.config.composition.ROOT)", cwd=folder).strip()
+    where = run(python, "-c", "from mcqa.config import composition; print(composition.ROOT)", cwd=folder).strip()
     assert str(folder) in where
     assert "name: qlora_mcqa" in run(python, "-m", "mcqa.train", "+experiment=qlora_mcqa", "--cfg", "job", cwd=folder)
     assert "learning_rate" in run(python, "-m", "mcqa.train", "--help", "+sweeps=learning_rate", cwd=folder)

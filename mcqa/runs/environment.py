@@ -1,28 +1,17 @@
-"""Where a run happens: package versions, git commits, host, devices and memory."""
+"""Where a run happens: package versions, git commits, host and memory."""
 
 import functools
 import os
 import platform
+import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mcqa.config.composition import ROOT
-from mcqa.config.schema import HardwareConfig
-
-
-def peak_memory_bytes(config: HardwareConfig) -> int:
-    """Of the GPU where one is used, else of this process."""
-    if config.device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
+CHECKOUT = Path(__file__).parents[2]
+"""Above the package: the git checkout that the code runs from, if it does."""
 
 PACKAGES = (
     "mcqa",
@@ -39,10 +28,11 @@ PACKAGES = (
 
 
 def run_environment(device: str) -> dict[str, Any]:
-    """What a result depends on besides its configuration."""
+    """Return what a result depends on besides its configuration, as environment.json has it."""
+    from_checkout = (CHECKOUT / ".git").exists()  # an installed package may lie inside somebody else's checkout
     return {
-        "git_commit": _own_git("rev-parse", "HEAD"),
-        "git_dirty": bool(_own_git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": _git(CHECKOUT, "rev-parse", "HEAD") if from_checkout else None,
+        "git_dirty": from_checkout and _is_edited(CHECKOUT),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "host": platform.node(),
@@ -53,6 +43,31 @@ def run_environment(device: str) -> dict[str, Any]:
     }
 
 
+def peak_memory_bytes(device: str) -> int:
+    """Return the most memory used so far: of the GPU where one is used (`cuda`), else of this process."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # in kibibytes on Linux
+
+
+def folder_of(function: Any) -> Path:
+    """Return the folder of the module that defines a function; the working folder where it has no file."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
+    return Path(getattr(module, "__file__", None) or Path.cwd() / "-").absolute().parent
+
+
+@functools.lru_cache
+def commit_of(folder: Path) -> str | None:
+    """Return the commit of a checkout when this process first asked, about when it loaded its code; None without one.
+
+    `+dirty` after it: files that git knows were edited and not committed.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    return f"{commit}+dirty" if commit and _is_edited(folder) else commit
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -60,31 +75,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _own_git(*arguments: str) -> str | None:
-    """What git says of the folder that the code stands in; nothing where it is not a checkout."""
-    if not (ROOT / ".git").exists():
-        return None
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def folder_of(function: Any) -> Path:
-    module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
-    return Path(getattr(module, "__file__", None) or Path.cwd() / "-").absolute().parent
-
-
-@functools.lru_cache
-def commit_of(folder: Path) -> str | None:
-    """The commit of a checkout when this process first asked, about when it loaded its code; None without one.
-
-    `+dirty` after it: files that git knows were edited and not committed.
-    """
-    commit = _git(folder, "rev-parse", "HEAD")
-    edited = commit and _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}+dirty" if edited else commit
+def _is_edited(folder: Path) -> bool:
+    return bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints; None where the folder is no checkout or git does not answer within 30 seconds."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -202,7 +202,7 @@ def _finish(record: Record, ending: Ending) -> None:
         "value": last if status == "pruned" else record.metrics.get(record.config.evaluation.best_metric),
         "metrics": record.metrics,
         "seconds": round(time.time() - record.began, 1),
-        "peak_memory_bytes": peak_memory_bytes(record.config.hardware),
+        "peak_memory_bytes": peak_memory_bytes(record.config.hardware.device),
         "error": error,
     }
     if record.trial and status in (

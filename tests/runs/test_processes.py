@@ -231,11 +231,11 @@ def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_i
 def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
     code = """
         import os, tempfile
-        from mcqa import processes
+        from mcqa.runs import processes
         from tests.small_runs import configured
         machine = configured(["hardware=cpu_processes"])[0].hardware
         folder = processes.folder_of_first(machine, tempfile.mkdtemp)
-        print(folder, processes.summed([processes.rank() + 1.0]), os.environ["LOCAL_WORLD_SIZE"])
+        print(folder, processes.all_reduce_sum([processes.rank() + 1.0]), os.environ["LOCAL_WORLD_SIZE"])
     """
     step = {**os.environ, **STEP, "SLURM_JOB_ID": str(os.getpid())}
     both = [

@@ -418,7 +418,7 @@ def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_re
     for number in (2, 4):
         commit = next(commits)
         monkeypatch.setattr("mcqa.sweep.run_study.commit_of", lambda folder, commit=commit: commit)
-        monkeypatch.setattr("mcqa.runs.environment.commit_of", lambda folder, commit=commit: commit)
+        monkeypatch.setattr("mcqa.sweep.backends.job.commit_of", lambda folder, commit=commit: commit)
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
     said = capsys.readouterr().out
     assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
@@ -485,7 +485,7 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
         seen.append((in_study, cfg.x, cfg.seed))
         if not in_study:
             metrics = {"test/acc": cfg.x + cfg.seed / 100}
-            trial.hand_in({"status": "complete", "value": cfg.x, "metrics": metrics})
+            trial.write_result({"status": "complete", "value": cfg.x, "metrics": metrics})
         return cfg.x
 
     arguments = ("x=0.7,0.6", "hydra/sweeper/sampler=grid", "hydra.sweeper.confirm=2", "hydra.sweeper.metric=dev/acc")
@@ -509,7 +509,7 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
 def with_a_test_split(cfg):
     """A whole run of an app that has a test split."""
     if trial.current() is None:
-        trial.hand_in({"status": "complete", "value": cfg.x, "metrics": {"test/acc": cfg.x + cfg.seed / 100}})
+        trial.write_result({"status": "complete", "value": cfg.x, "metrics": {"test/acc": cfg.x + cfg.seed / 100}})
     return cfg.x
 
 
@@ -600,7 +600,7 @@ def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
         (tmp_path / "conf" / "kind" / f"{kind}.yaml").write_text(f"size: {len(kind)}\n")
 
     def task(cfg):
-        trial.current() or trial.hand_in({"status": "complete", "value": 1.0, "metrics": {"test/acc": 1.0}})
+        trial.current() or trial.write_result({"status": "complete", "value": 1.0, "metrics": {"test/acc": 1.0}})
         return float(cfg.kind.size)
 
     study = app(task, "kind=odd,plain", *GRID, "hydra.sweeper.confirm=1") / "app"
@@ -635,7 +635,7 @@ def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_kil
         (trace / f"go-{number}").touch()
     ended(start(tmp_path, *command), tmp_path)
     assert [len(starts(number)) for number in range(5)] == [1, 2, 2, 1, 1] and not starts(5)
-    assert [len(Mailbox(study / "trials" / str(n)).jobs()) for n in range(5)] == [1, 2, 2, 1, 1]
+    assert [len(Mailbox(study / "trials" / str(n)).submissions()) for n in range(5)] == [1, 2, 2, 1, 1]
     found = stored(study)
     assert [one.state.name for one in found] == ["COMPLETE"] * 5
     assert [one.value for one in found] == [config_of(study, number)["x"] for number in range(5)]
@@ -657,7 +657,7 @@ def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     assert [(one.params["do"], one.state.name) for one in found] == [
         ("return", "COMPLETE"), ("die", "FAIL"), ("learn", "PRUNED"),
     ]  # fmt: skip
-    assert len(Mailbox(study / "trials" / "1").jobs()) == 2 and "without a result" in found[1].user_attrs["error"]
+    assert len(Mailbox(study / "trials" / "1").submissions()) == 2 and "without a result" in found[1].user_attrs["error"]
     assert result(study, 2)["value"] == 0.1
     assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}
     commit = commit_of.__wrapped__(APP.parent)  # as it is now

@@ -84,7 +84,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]
 def test_a_local_trial_completes_with_its_value(ends: dict[str, tuple[Path, str]]) -> None:
     folder, _ = ends["return"]
     assert (result(folder) or {})["value"] == 0.5
-    (entry,) = Mailbox(folder).jobs()
+    (entry,) = Mailbox(folder).submissions()
     assert (entry.attempt, entry.backend, entry.slot) == (0, "local", 0) and entry.job and entry.token
     assert (folder / ".submitit" / "0" / f"{entry.job}_0_log.out").exists()
 
@@ -110,7 +110,7 @@ def test_a_trial_reports_and_is_pruned(tmp_path: Path) -> None:
     job = backend.submit(folder, 0, 0)
     until(lambda: Mailbox(folder).reports(), "a report")
     assert backend.state(job) == "running" and Mailbox(folder).silent_s(time.time()) is not None
-    Mailbox(folder).ask_to_prune()
+    Mailbox(folder).request_prune()
     ended(backend, job)
     reports = Mailbox(folder).reports()
     assert (result(folder) or {})["status"] == "pruned"
@@ -134,7 +134,7 @@ def test_a_trial_goes_on_without_its_controller_and_another_one_takes_it_over(tm
     job = first.submit(folder, 0, 0)
     processes = pids(folder)
     first.close()
-    second, (entry,) = local(), Mailbox(folder).jobs()
+    second, (entry,) = local(), Mailbox(folder).submissions()
     assert second.attach(folder, entry) == job and second.state(job) == "running"
     (folder / "go").touch()
     ended(second, job)
@@ -156,7 +156,7 @@ def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(
     assert not any(map(is_gone, processes[2:]))  # nobody looked yet
     never_named(folders[2])
     for folder in folders[1:]:
-        assert local().attach(folder, Mailbox(folder).jobs()[0]) is None
+        assert local().attach(folder, Mailbox(folder).submissions()[0]) is None
     until(lambda: all(map(is_gone, processes)), "the end of its processes")
 
 
@@ -165,10 +165,10 @@ def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token
     first = local()
     job = first.submit(folder, 0, 0)
     pids(folder)
-    (entry,) = Mailbox(folder).jobs()
+    (entry,) = Mailbox(folder).submissions()
     second = local()
     assert second.attach(folder, never_named(folder)) == job
-    assert Mailbox(folder).jobs() == [entry]
+    assert Mailbox(folder).submissions() == [entry]
     second.cancel(job)
     ended(first, job)
 
@@ -212,7 +212,7 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
         from hydra._internal.callbacks import Callbacks
         from hydra.types import HydraContext
         from mcqa.sweep.backends import for_launcher
-        from mcqa.sweep.job import Job
+        from mcqa.sweep.backends.job import Job
 
         def app(factor):
             def task(cfg):
@@ -264,7 +264,7 @@ class Sharing:
         """The controller. It finds the trials again that run."""
         self.backend = Local(make_job, {}, self.slots, self.gpus, lambda folder: self.launcher)
         for folder in self.study.glob("trials/*"):
-            self.backend.attach(folder, Mailbox(folder).jobs()[0])
+            self.backend.attach(folder, Mailbox(folder).submissions()[0])
 
     def share(self, each: int | None) -> str:
         """The GPUs of a further trial, which asks for so many."""
@@ -364,7 +364,7 @@ def test_debugging_runs_the_trial_at_its_submission_in_this_process(tmp_path: Pa
     job = backend.submit(folder, 0, 0)
     assert seen == [os.getpid()] and backend.state(job) == "over"
     assert (result(folder) or {})["status"] == "complete"
-    (entry,) = Mailbox(folder).jobs()
+    (entry,) = Mailbox(folder).submissions()
     assert (entry.backend, entry.job) == ("debug", job) and backend.attach(folder, entry) is None
 
 
