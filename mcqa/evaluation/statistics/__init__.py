@@ -1,16 +1,14 @@
-"""What an accuracy proves: intervals, and tests of two or more models on the same questions."""
+"""What measured accuracies show: confidence intervals, and tests of two or more models on the same questions."""
 
-from mcqa.evaluation.statistics.best_of_many import p_values_against_best
-from mcqa.evaluation.statistics.clusters import ALPHA, CONFIDENCE
+from mcqa.evaluation.statistics.bootstrap import BootstrapDifference, bootstrap_interval, paired_bootstrap
+from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.evaluation.statistics.intervals import ClusteredAccuracy, clustered_accuracy, standard_error, wilson_interval
-from mcqa.evaluation.statistics.multiplicity import compact_letter_display, holm
+from mcqa.evaluation.statistics.multiple_comparisons import compact_letter_display, holm, p_values_against_best
 from mcqa.evaluation.statistics.paired import PairedDifference, mcnemar, minimum_detectable_difference
 from mcqa.evaluation.statistics.pooling import PooledDifference, pooled_accuracy_interval, pooled_difference
-from mcqa.evaluation.statistics.resampling import BootstrapDifference, bootstrap_interval, paired_bootstrap
 
 __all__ = [
     "ALPHA",
-    "CONFIDENCE",
     "BootstrapDifference",
     "ClusteredAccuracy",
     "PairedDifference",

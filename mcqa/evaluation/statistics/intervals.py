@@ -1,4 +1,4 @@
-"""What one accuracy proves: its standard error and its interval."""
+"""What one measured accuracy says about the true one: its standard error and its 95 % confidence interval."""
 
 import math
 from collections.abc import Sequence
@@ -15,37 +15,43 @@ from mcqa.evaluation.statistics.clusters import (
 )
 
 
-def standard_error(right: int, n: int) -> float:
-    """Of the mean of n zeros and ones: sample standard deviation (n - 1) over sqrt(n); 0 for one question."""
-    share = right / n
+def standard_error(correct: int, n: int) -> float:
+    """Return the standard error of the share correct / n: sample standard deviation over sqrt(n); 0 for n = 1.
+
+    The deviation divides by n - 1, as in lm-evaluation-harness.
+    """
+    share = correct / n
     return math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else 0.0
 
 
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), at 95 %."""
-    return score_interval(right / n, n, t_quantile())
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Return the 95 % score interval of the share correct / n of n independent answers (Wilson 1927)."""
+    return score_interval(correct / n, n, t_quantile())
 
 
-def score_interval(share: float, n: float, reach: float) -> tuple[float, float]:
-    """All true shares from which the observed one, of n answers, is at most reach of their own standard errors away."""
-    shrink = 1 + reach**2 / n
-    centre = (share + reach**2 / (2 * n)) / shrink
-    half = reach / shrink * math.sqrt(share * (1 - share) / n + reach**2 / (4 * n**2))
+def score_interval(share: float, n: float, critical_value: float) -> tuple[float, float]:
+    """Return the true shares p from which the observed share is at most critical_value * sqrt(p (1 - p) / n) away.
+
+    n need not be whole: it may be an effective number of answers.
+    """
+    shrink = 1 + critical_value**2 / n
+    centre = (share + critical_value**2 / (2 * n)) / shrink
+    half = critical_value / shrink * math.sqrt(share * (1 - share) / n + critical_value**2 / (4 * n**2))
     low, high = min(share, centre - half), max(share, centre + half)  # rounding must not leave the share outside
     return max(0.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True)
 class ClusteredAccuracy:
-    """An accuracy whose questions come in clusters.
+    """Standard error, 95 % interval and design effect of an accuracy whose questions come in clusters.
 
-    low and high are Wilson's interval with an effective sample size, n / design_effect, and Student's t in place of
-    the normal's quantile (Korn & Graubard 1998; Dean & Pagano 2015). A design effect below 1 does not shorten it:
-    with few clusters that is usually luck.
+    low and high are Wilson's interval with the effective sample size n / design_effect and Student's t in place of
+    the normal quantile (Korn & Graubard 1998; Dean & Pagano 2015). A design effect below 1 does not shorten the
+    interval: with few clusters it is usually chance.
 
-    Answers that are all right, or all wrong, do not show how alike a cluster's questions are. The interval then takes
-    them for quite alike, and the design effect is the largest possible (Kish 1965). One cluster says nothing
-    about others: the interval is 0 to 1, standard error and design effect are NaN.
+    Answers that are all right, or all wrong, do not show how similar the questions of a cluster are. The design effect
+    is then the largest possible (Kish 1965). One cluster says nothing about others: the interval is 0 to 1, standard
+    error and design effect are NaN.
     """
 
     standard_error: float
@@ -56,11 +62,16 @@ class ClusteredAccuracy:
 
 
 def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> ClusteredAccuracy:
-    """Raises ValueError without questions and unless there is one name for each; an empty name is a question alone."""
-    values, of = np.asarray(correct, float), cluster_ids(clusters, len(correct))
-    found = int(of.max()) + 1
-    if found == 1:
-        return ClusteredAccuracy(math.nan, 0.0, 1.0, found, math.nan)
-    effect = design_effect(values, of)
-    low, high = score_interval(float(values.mean()), len(values) / max(1.0, effect), t_quantile(degrees_of_freedom(of)))
-    return ClusteredAccuracy(math.sqrt(cluster_robust_variance(values, of)), low, high, found, effect)
+    """Estimate the accuracy from correct[Q]; clusters[Q] names the cluster of each question, "" for none.
+
+    Raises:
+        ValueError: there are no questions, or not one name for each.
+    """
+    values, ids = np.asarray(correct, float), cluster_ids(clusters, len(correct))
+    count = int(ids.max()) + 1
+    if count == 1:
+        return ClusteredAccuracy(math.nan, 0.0, 1.0, count, math.nan)
+    effect = design_effect(values, ids)
+    effective = len(values) / max(1.0, effect)
+    interval = score_interval(float(values.mean()), effective, t_quantile(degrees_of_freedom(ids)))
+    return ClusteredAccuracy(math.sqrt(cluster_robust_variance(values, ids)), *interval, count, effect)

@@ -1,11 +1,10 @@
-"""Configurations trained with one or several seeds: what questions and seeds leave open of an accuracy and of the
-difference of two.
+"""Configurations trained with one or several seeds: uncertainty from questions and from seeds together.
 
 Shapes: S seeds, Q questions. Every run answers the same questions, so questions and seeds are crossed sources of
-noise. A run's chance answers (seed times question) show in the scatter of the questions and in that of the seeds;
-they are subtracted once, as in two-way clustering (Cameron, Gelbach & Miller 2011). Its plain estimate of that part
-would also subtract how hard the questions are, too much with a few seeds; here it is the residual of a two-way
-analysis of variance, summed within clusters.
+noise. The interaction of the two (chance answers of one seed to one question) shows in the variance of the questions
+and in that of the seeds; it is subtracted once, as in two-way clustering (Cameron, Gelbach & Miller 2011). Their plain
+estimate of it would also subtract how hard the questions are, too much with a few seeds; here it is the residual of a
+two-way analysis of variance, summed within clusters.
 """
 
 import math
@@ -31,13 +30,13 @@ from mcqa.evaluation.statistics.paired import clipped_interval, smoothed_differe
 class PooledDifference:
     """Accuracy after minus accuracy before, each the mean over its seeds; 95 % interval and p by Student's t.
 
-    from_questions and from_seeds are the standard errors that other questions, and other seeds, would cause; the
-    squares of both add up to that of standard_error. Degrees of freedom are Satterthwaite's (1946), with all of the
-    scatter between runs, also the part that is subtracted: with two seeds that part is hardly known.
+    from_questions and from_seeds are the standard errors that other questions, and other seeds, would cause; their
+    squares add up to that of standard_error. Degrees of freedom are Satterthwaite's (1946), with all of the variance
+    between runs, also the part that is subtracted: with two seeds that part is hardly known.
 
-    A side with one seed says nothing about the noise of its seeds: that noise is missing, and what is proved there is
-    proved of this run, not of the configuration. from_seeds is None where that is so on both sides. One cluster of
-    questions proves nothing: -1 to 1, p is 1, the standard errors are NaN.
+    One seed shows no seed variance: for a side with one seed it is missing, and what is significant is so for this run
+    and not for the configuration. from_seeds is None where both sides have one seed. One cluster of questions says
+    nothing about others: -1 to 1, p is 1, the standard errors are NaN.
     """
 
     difference: float
@@ -51,45 +50,45 @@ class PooledDifference:
 
 
 @dataclass(frozen=True)
-class _Seeds:
-    """Variance of one side's mean over its seeds, and the part of it that is chance answers to single questions."""
+class _SeedVariance:
+    """Variance of a configuration's mean over its seeds, and the part of it that is the interaction with questions."""
 
-    runs: float
-    chance: float
-    freedom: int
+    total: float
+    interaction: float
+    degrees_of_freedom: int
 
     @property
-    def added(self) -> float:
-        return max(0.0, self.runs - self.chance)
+    def of_seeds_alone(self) -> float:
+        return max(0.0, self.total - self.interaction)
 
 
 def pooled_difference(
     before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None
 ) -> PooledDifference:
-    """before[s][q] and after[s][q]: was question q answered right in the run with that side's seed s.
+    """Compare before[s][q] with after[s][q]: whether question q is answered right in the run with that side's seed s.
 
-    Seeds are independent: the numbers may be equal on both sides, but they start other computations.
+    Seeds are taken as independent. The numbers may be equal on both sides, but they start other computations.
 
     Raises:
-        ValueError: a side has no run, or the runs are not of the same questions.
+        ValueError: there are no questions, a side has no run, or the runs are not of the same questions.
     """
     sides = _answers(before), _answers(after)
     if sides[0].shape[1] != sides[1].shape[1]:
         raise ValueError(f"{sides[0].shape[1]} questions before, but {sides[1].shape[1]} after")
-    differences, of = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
-    difference, several = float(differences.mean()), [_seeds(side, of) for side in sides if len(side) > 1]
-    if of.max() == 0:
-        return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if several else None, 0.0)
-    centre, questions = smoothed_difference(differences, of)
-    total, degrees = _total(questions**2, several, of)
-    error = math.sqrt(total)
+    differences, ids = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
+    difference, seeds = float(differences.mean()), [_seed_variance(side, ids) for side in sides if len(side) > 1]
+    if ids.max() == 0:
+        return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if seeds else None, 0.0)
+    centre, from_questions = smoothed_difference(differences, ids)
+    variance, degrees = _total_variance(from_questions**2, seeds, ids)
+    error = math.sqrt(variance)
     return PooledDifference(
         difference,
         *clipped_interval(centre, error, t_quantile(degrees)),
         two_sided_p(centre, error, degrees),
         error,
-        questions,
-        math.sqrt(total - questions**2) if several else None,
+        from_questions,
+        math.sqrt(variance - from_questions**2) if seeds else None,
         degrees,
     )
 
@@ -97,33 +96,35 @@ def pooled_difference(
 def pooled_accuracy_interval(
     runs: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None
 ) -> tuple[float, float]:
-    """95 % interval of one configuration's accuracy, the mean over its seeds (at least two) with runs[s][q].
+    """Return the 95 % interval of a configuration's accuracy, the mean over its seeds (at least two) with runs[s][q].
 
-    Wilson's of as many independent answers as have the variance of that mean, and Student's t in place of the normal's
-    quantile. Clusters do not shorten it, and answers that are all right, or all wrong, are taken for quite alike
-    within a cluster, as of a single run. One cluster proves nothing: 0 to 1.
+    It is Wilson's with the number of independent answers that would have the variance of that mean, and Student's t
+    in place of the normal quantile. Clusters do not shorten it. Answers that are all right, or all wrong, have no
+    variance: a cluster then counts as one answer, as for a single run. One cluster says nothing about others: 0 to 1.
 
     Raises:
-        ValueError: there is no run, or the runs are not of the same questions.
+        ValueError: there are no questions, no run, or the runs are not of the same questions.
     """
     answers = _answers(runs)
-    values, of = answers.mean(0), cluster_ids(clusters, answers.shape[1])
-    if of.max() == 0:
+    means, ids = answers.mean(0), cluster_ids(clusters, answers.shape[1])
+    if ids.max() == 0:
         return 0.0, 1.0
-    alone = cluster_robust_variance(values, cluster_ids(None, len(values)))
-    total, degrees = _total(max(cluster_robust_variance(values, of), alone), [_seeds(answers, of)], of)
-    share = float(values.mean())
-    of_one = share * (1 - share) * len(of) / (len(of) - 1)  # variance of a single answer
-    effective = of_one / total if total else len(of) ** 2 / float((np.bincount(of) ** 2).sum())
+    unclustered = cluster_robust_variance(means, cluster_ids(None, len(means)))
+    of_questions = max(cluster_robust_variance(means, ids), unclustered)
+    variance, degrees = _total_variance(of_questions, [_seed_variance(answers, ids)], ids)
+    share = float(means.mean())
+    of_one_answer = share * (1 - share) * len(ids) / (len(ids) - 1)
+    effective = of_one_answer / variance if variance else len(ids) ** 2 / float((np.bincount(ids) ** 2).sum())
     return score_interval(share, effective, t_quantile(degrees))
 
 
-def _total(questions: float, several: Sequence[_Seeds], of: ClusterIds) -> tuple[float, float]:
-    """Variance of questions and seeds together, and its degrees of freedom."""
-    runs = sum(seeds.runs for seeds in several)
-    total = max(questions + sum(seeds.added for seeds in several), runs)
-    doubt = questions**2 / degrees_of_freedom(of) + sum(seeds.runs**2 / seeds.freedom for seeds in several)
-    return total, total**2 / doubt if total else degrees_of_freedom(of)
+def _total_variance(of_questions: float, seeds: Sequence[_SeedVariance], ids: ClusterIds) -> tuple[float, float]:
+    """Return the variance from questions and seeds together, and Satterthwaite's degrees of freedom of it."""
+    runs = sum(seed.total for seed in seeds)
+    total = max(of_questions + sum(seed.of_seeds_alone for seed in seeds), runs)
+    uncertainty = of_questions**2 / degrees_of_freedom(ids)
+    uncertainty += sum(seed.total**2 / seed.degrees_of_freedom for seed in seeds)
+    return total, total**2 / uncertainty if total else degrees_of_freedom(ids)
 
 
 def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
@@ -132,10 +133,9 @@ def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
     return np.asarray(runs, float)
 
 
-def _seeds(answers: FloatArray, of: ClusterIds) -> _Seeds:
+def _seed_variance(answers: FloatArray, ids: ClusterIds) -> _SeedVariance:
     """answers[S, Q] of at least two seeds and two clusters."""
-    seeds, questions = answers.shape
-    runs = answers.mean(1)
-    residual = answers - answers.mean(0) - (runs - runs.mean())[:, None]
-    chance = sum(cluster_robust_variance(row, of) for row in residual) / (seeds * (seeds - 1))
-    return _Seeds(float(runs.var(ddof=1)) / seeds, chance, seeds - 1)
+    seeds, accuracies = len(answers), answers.mean(1)
+    residual = answers - answers.mean(0) - (accuracies - accuracies.mean())[:, None]
+    interaction = sum(cluster_robust_variance(row, ids) for row in residual) / (seeds * (seeds - 1))
+    return _SeedVariance(float(accuracies.var(ddof=1)) / seeds, interaction, seeds - 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from mcqa.evaluation.report.html import definitions, look, notes, section
-from mcqa.evaluation.statistics.best_of_many import SIGN_FLIPS
+from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.sweep.report import charts, parallel_coordinates, seed_variance, sentences, tables
 from mcqa.sweep.report import tables as answer_tables
 from mcqa.sweep.report.charts import Figure

@@ -217,7 +217,7 @@ def test_one_cluster_proves_no_difference():
 
 @settings(deadline=None)
 @given(st.integers(10, 100_000), st.floats(0, 1), st.floats(1, 20))
-def test_the_smallest_difference_solves_connors_formula(n, disagreement, design_effect):
+def test_the_minimum_detectable_difference_solves_connors_formula(n, disagreement, design_effect):
     d = minimum_detectable_difference(n, disagreement, design_effect)
     assume(d < 1 and d > 6.001 * design_effect / n)
     share = max(disagreement, d)
@@ -227,7 +227,7 @@ def test_the_smallest_difference_solves_connors_formula(n, disagreement, design_
 
 @settings(deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
-def test_the_smallest_difference_grows_with_disagreement_and_falls_with_questions(n, one, other):
+def test_the_minimum_detectable_difference_grows_with_disagreement_and_falls_with_questions(n, one, other):
     less, more = sorted((one, other))
     assert minimum_detectable_difference(n, less) <= minimum_detectable_difference(n, more) <= 1
     assert minimum_detectable_difference(n, less) >= minimum_detectable_difference(n + 1, less)
@@ -239,12 +239,12 @@ def test_models_that_never_disagreed_would_need_eight_flips():
 
 
 @pytest.mark.parametrize("n", [1, 5, 6, 7, 8, 9, 20])
-def test_no_difference_is_named_that_the_exact_test_cannot_find(n):
+def test_no_difference_is_returned_that_the_exact_test_cannot_detect(n):
     flips = round(n * minimum_detectable_difference(n, 0.0) + 0.4999)
     assert flips == n if n < 6 else mcnemar(*pairs(gained=flips, both=n - flips)).p < 0.05
 
 
-def test_with_an_unknown_design_effect_nothing_can_be_found():
+def test_with_an_unknown_design_effect_nothing_can_be_detected():
     assert minimum_detectable_difference(1000, 0.1, math.nan) == 1
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.evaluation.statistics import resampling
-from mcqa.evaluation.statistics.resampling import bootstrap_interval, paired_bootstrap
+from mcqa.evaluation.statistics import bootstrap
+from mcqa.evaluation.statistics.bootstrap import bootstrap_interval, paired_bootstrap
 
 RESAMPLES = 20_000
 marks = st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdef")), min_size=2, max_size=40)
@@ -104,5 +104,5 @@ def test_resamples_are_drawn_in_pieces_that_fit_into_memory(monkeypatch):
     correct, of = clustered_answers(9)
     clusters = [f"c{cluster}" for cluster in of]
     whole = bootstrap_interval(correct.tolist(), clusters, 1001, seed=1)
-    monkeypatch.setattr(resampling, "AT_ONCE", 100)
+    monkeypatch.setattr(bootstrap, "BATCH", 100)
     assert bootstrap_interval(correct.tolist(), clusters, 1001, seed=1) == whole
