@@ -45,12 +45,12 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     else:
         devices.check(config.hardware)
         create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
-        find = partial(trial.own_folder, create)
+        find = partial(trial.persistent_folder, create)
     folder = processes.folder_of_first(config.hardware, find)
     if not run_folder.is_complete(folder):  # or an earlier start of this job has finished it
         run(config, folder)
     if processes.is_first():
-        trial.hand_in(read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
+        trial.write_result(read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
 
 
 def preview(config: Config, config_dict: ConfigDict) -> None:

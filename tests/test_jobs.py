@@ -34,7 +34,7 @@ def submitted(study: Path, number: int, job: str | None, backend: str = "slurm",
     logs.mkdir(parents=True)
     (logs / f"{job}_0_log.out").write_text(f"first\nlast words of {number}\n\n")
     mailbox = Mailbox(folder)
-    mailbox.add_job(Submission(0, token, job, backend, socket.gethostname(), 0, time.time()))
+    mailbox.add_submission(Submission(0, token, job, backend, socket.gethostname(), 0, time.time()))
     return mailbox
 
 
@@ -58,7 +58,7 @@ def in_a_terminal(columns: int, capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def logs(mailbox: Mailbox, out: str, err: str, newer: str) -> None:
-    folder, job = mailbox.folder / ".submitit" / "0", mailbox.jobs()[-1].job
+    folder, job = mailbox.folder / ".submitit" / "0", mailbox.submissions()[-1].job
     for end, text in (("out", out), ("err", err)):
         (folder / f"{job}_0_log.{end}").write_text(text)
         os.utime(folder / f"{job}_0_log.{end}", (0, 10 if end == newer else 5))
@@ -150,7 +150,7 @@ def test_a_process_on_this_machine_is_told_by_its_id_and_cancelled_with_a_result
     assert row[3:5] == ["RUNNING", f"{socket.gethostname()}, pid {sleeping.pid}"]
     assert told(capsys, "s", "cancel=0") == [[f"trial 0: cancelled, process {sleeping.pid}"]]
     assert sleeping.wait(10) < 0
-    assert (mailbox.result() or {})["status"] == "failed" and mailbox.is_over()
+    assert (mailbox.result() or {})["status"] == "failed" and mailbox.is_finished()
     assert told(capsys, "s")[0][6] == "cancelled by mcqa.jobs"
 
 

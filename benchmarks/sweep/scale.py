@@ -88,11 +88,11 @@ class World:
         from mcqa.runs.mailbox import Mailbox
 
         box = Mailbox(folder)
-        if job not in self.ends or box.is_over():
+        if job not in self.ends or box.is_finished():
             return
         if step <= REPORTS:
             box.report(step, value)
-        pruned = box.asked_to_prune()
+        pruned = box.prune_requested()
         if pruned or step > REPORTS:
             self.ends[job] = self.now
             box.write_result({"status": "pruned" if pruned else "complete", "value": value, "metrics": {}})
@@ -102,7 +102,7 @@ class World:
         from mcqa.sweep.backends.submission import record_submission
 
         entry, job = record_submission(folder, attempt, slot, self.name), str(len(self.ends))
-        Mailbox(folder).name_job(entry.token, job)
+        Mailbox(folder).set_job_id(entry.token, job)
         self.ends[job] = math.inf
         lasts = self.random.lognormvariate(math.log(MEAN_S) - SIGMA**2 / 2, SIGMA)
         for step in range(1, REPORTS + 2):  # all alike, so that every report is judged and nobody is pruned

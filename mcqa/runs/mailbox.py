@@ -1,17 +1,17 @@
-"""The mailbox of a trial: the files in its folder through which the controller and the trial speak.
+"""The mailbox of a trial: the files in its folder through which the controller and the trial communicate.
 
-They may sit on different machines with a shared file system between them, and either may be killed at any moment. So
-nothing is locked, each file has one writer, and a file is replaced as a whole or grows by whole lines. While the file
-system stalls, all wait for it (mcqa.runs.files):
+They may run on different machines that share a file system, and either may be killed at any moment. So nothing is
+locked, each file has one writer, and a file is replaced as a whole or grows by whole lines. While the file system
+stalls, both sides retry (mcqa.runs.files):
 
-    file            written by   what
-    job.json        controller   every submission: a token before it, the scheduler's job after it
-    prune           controller   an empty file: stop, please
-    cancelled       mcqa.jobs    an empty file: over, whatever the trial says later
-    reports.jsonl   trial        one line a report
-    heartbeat       trial        its time of change says when the trial last lived
-    heartbeat.<n>   trial        the same of its further nodes, from 1
-    result.json     trial        the end, and the only truth about it
+    file            written by   content
+    job.json        controller   every submission: a token before it, the scheduler's job id after it
+    prune           controller   an empty file: please stop
+    cancelled       mcqa.jobs    an empty file: the trial has ended, whatever its job writes later
+    reports.jsonl   trial        one line per report
+    heartbeat       trial        its modification time is the last sign of life
+    heartbeat.<n>   trial        the same for further nodes of its job, from 1
+    result.json     trial        how it ended; the only source for that
 """
 
 import json
@@ -25,13 +25,13 @@ from typing import Any, Literal
 from mcqa.runs.files import retry_stalled_io
 
 FINAL = ("complete", "failed", "pruned")
-
+"""Statuses of a result after which nobody runs the trial again."""
 
 PREEMPTED = "preempted"
-"""What a result may say at the end, and what asks to go on."""
+"""Status of a result with which the trial asks to be submitted again."""
 
-BEAT_S = 10.0
-"""Between two signs of life."""
+HEARTBEAT_S = 10.0
+"""Seconds between two heartbeats."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Report:
     line: int  # of reports.jsonl, from 0
     point: int
     value: float
-    seen: int | None  # what really was seen at the report, at or past the point
+    seen: int | None  # what had really been seen at the report, at or past the point
     time: float  # seconds since 1970, by the trial's clock
 
 
@@ -50,8 +50,8 @@ class Submission:
     """One submission of the trial."""
 
     attempt: int
-    token: str  # known to the scheduler too, so that a job can be found whose id was never written down
-    job: str | None  # None: submitted just now, or the controller died on the way
+    token: str  # known to the scheduler too, so that a job whose id was never written down can be found
+    job: str | None  # None: being submitted, or the controller died on the way
     backend: str
     host: str
     slot: int
@@ -60,12 +60,16 @@ class Submission:
 
 
 class Mailbox:
-    def __init__(self, folder: Path) -> None:
+    """The mailbox in a trial's folder. `node` selects whose heartbeat is meant where a job has several nodes."""
+
+    def __init__(self, folder: Path, node: int = 0) -> None:
         self.folder = folder
+        self._heartbeat = folder / (f"heartbeat.{node}" if node else "heartbeat")
 
     # ---- reports
 
     def report(self, point: int, value: float, seen: int | None = None) -> None:
+        """Append a report."""
         line = json.dumps({"point": point, "value": value, "seen": seen, "time": time.time()}) + "\n"
         retry_stalled_io(lambda: self._append(line))
 
@@ -73,19 +77,18 @@ class Mailbox:
         with (self.folder / "reports.jsonl").open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # an earlier writer was killed on the way
+                if file.read(1) != b"\n":  # an earlier writer was killed in the middle of its line
                     line = "\n" + line
             file.write(line.encode())
 
     def reports(self, since_line: int = 0) -> list[Report]:
-        """Reports from a line on, without unreadable lines. Of a point that was reported again the first one counts."""
+        """Return the reports from a line on, without unreadable lines. The first report of a point counts."""
         try:
-            read = retry_stalled_io((self.folder / "reports.jsonl").read_bytes)
-            lines = read.split(b"\n")[:-1]  # the last one is still growing
+            content = retry_stalled_io((self.folder / "reports.jsonl").read_bytes)
         except FileNotFoundError:
             return []
         first: dict[int, Report] = {}
-        for number, line in enumerate(lines):
+        for number, line in enumerate(content.split(b"\n")[:-1]):  # the last line is still being written
             if report := _report(number, line):
                 first.setdefault(report.point, report)
         return [report for report in first.values() if report.line >= since_line]
@@ -93,65 +96,65 @@ class Mailbox:
     # ---- result
 
     def result(self) -> dict[str, Any] | None:
-        """None when there is none, or none that can be read (a machine that lost power leaves empty files)."""
-        found = _read(self.folder / "result.json")
-        return found if isinstance(found, dict) and "status" in found else None
+        """Return the result; None without one that can be read (a machine that lost power leaves empty files)."""
+        result = _read(self.folder / "result.json")
+        return result if isinstance(result, dict) and "status" in result else None
+
+    def app_result(self) -> dict[str, Any] | None:
+        """Return a result.json that the app wrote for its own purposes: a mapping without a `status`."""
+        result = _read(self.folder / "result.json")
+        return result if isinstance(result, dict) and "status" not in result else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Of a trial that was cancelled the first one stays, for its job saves and then says how it was stopped."""
-        if not self.is_cancelled():
+        """Write the result. A cancelled trial keeps its first one: its job still reports how it was stopped."""
+        if not os.path.exists(self.folder / "cancelled"):
             _write(self.folder / "result.json", result)
 
     def cancel(self, result: Mapping[str, Any]) -> None:
-        """The trial is over with this result, whatever its job says later."""
+        """End the trial with this result, whatever its job writes later."""
         self.write_result(result)
         retry_stalled_io((self.folder / "cancelled").touch)
-        _write(self.folder / "result.json", result)  # where the job wrote its own in between
+        _write(self.folder / "result.json", result)  # again, in case the job wrote its own in between
 
-    def is_cancelled(self) -> bool:
-        return os.path.exists(self.folder / "cancelled")
-
-    def own_result(self) -> dict[str, Any] | None:
-        """What an app wrote there that knows nothing of ours: a mapping without a `status`."""
-        found = _read(self.folder / "result.json")
-        return found if isinstance(found, dict) and "status" not in found else None
-
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the trial has its final result: nobody may run it again."""
         result = self.result()
         return result is not None and result["status"] in FINAL
 
-    def forget_preemption(self) -> None:
-        """Before the trial goes on: what it said when it asked to go on must not be taken for its next result."""
-        if self.result() is not None and not self.is_over():
-            self.forget_result()
+    def clear_preemption(self) -> None:
+        """Delete a `preempted` result before the trial resumes, so that it is not taken for the next one."""
+        if self.result() is not None and not self.is_finished():
+            self.delete_result()
 
-    def forget_result(self) -> None:
-        """With it nobody may run the job again."""
+    def delete_result(self) -> None:
+        """Let the trial run again."""
         retry_stalled_io(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
-    # ---- pruning and signs of life
+    # ---- pruning and heartbeats
 
-    def ask_to_prune(self) -> None:
+    def request_prune(self) -> None:
+        """Ask the trial to stop."""
         retry_stalled_io((self.folder / "prune").touch)
 
-    def asked_to_prune(self) -> bool:
-        return os.path.exists(self.folder / "prune")  # which is False while the file system is away
+    def prune_requested(self) -> bool:
+        """Whether the trial was asked to stop; False while the file system is away."""
+        return os.path.exists(self.folder / "prune")
 
     def heartbeat(self) -> None:
-        (self.folder / "heartbeat").touch()
+        """Give a sign of life."""
+        self._heartbeat.touch()
 
     def silent_s(self, now: float) -> float | None:
-        """Seconds since the last sign of life; None before the first one. now: seconds since 1970."""
+        """Return the seconds since the last heartbeat; None before the first one. now: seconds since 1970."""
         try:
-            return now - (self.folder / "heartbeat").stat().st_mtime
+            return now - self._heartbeat.stat().st_mtime
         except OSError:
             return None
 
     def saved_since(self, moment: float) -> bool:
-        """Whether anything happened in `checkpoints` of its folder, or of the run folder that it names, since then."""
-        kept = self.folder / "run_folder"
-        folder = Path(kept.read_text("utf-8").strip()) if kept.exists() else self.folder
+        """Whether `checkpoints` changed since then (seconds since 1970), in this folder or the run folder it names."""
+        pointer = self.folder / "run_folder"
+        folder = Path(pointer.read_text("utf-8").strip()) if pointer.exists() else self.folder
         try:
             return (folder / "checkpoints").stat().st_mtime >= moment
         except OSError:
@@ -159,63 +162,53 @@ class Mailbox:
 
     # ---- submissions
 
-    def jobs(self) -> list[Submission]:
+    def submissions(self) -> list[Submission]:
+        """Return every submission of the trial, oldest first."""
         return [Submission(**entry) for entry in _read(self.folder / "job.json") or []]
 
-    def add_job(self, entry: Submission) -> None:
-        self._write_jobs([*self.jobs(), entry])
+    def last_submission(self) -> Submission | None:
+        """Return the latest submission; None where the trial was never submitted."""
+        return next(reversed(self.submissions()), None)
 
-    def name_job(self, token: str, job: str) -> None:
-        """The scheduler's id for the submission with this token."""
-        named = [replace(one, job=job, end=None) if one.token == token else one for one in self.jobs()]
-        self._write_jobs(named)
+    def add_submission(self, submission: Submission) -> None:
+        """Append a submission."""
+        self._write_submissions([*self.submissions(), submission])
 
-    def end_job(self, end: Literal["refused", "vanished", "cancelled"]) -> None:
-        """How the last submission ended."""
-        if entries := self.jobs():
-            self._write_jobs([*entries[:-1], replace(entries[-1], end=end)])
+    def set_job_id(self, token: str, job: str) -> None:
+        """Record the scheduler's id of the submission with this token."""
+        self._write_submissions(
+            [replace(each, job=job, end=None) if each.token == token else each for each in self.submissions()]
+        )
 
-    def _write_jobs(self, entries: list[Submission]) -> None:
-        _write(self.folder / "job.json", [asdict(entry) for entry in entries])
+    def end_submission(self, end: Literal["refused", "vanished", "cancelled"]) -> None:
+        """Record how the last submission ended."""
+        if submissions := self.submissions():
+            self._write_submissions([*submissions[:-1], replace(submissions[-1], end=end)])
 
-
-class FurtherNode(Mailbox):
-    """As a node of the trial's job sees it that has not the first process: it only lives."""
-
-    def __init__(self, folder: Path, node: int) -> None:
-        super().__init__(folder)
-        self._node = node
-
-    def heartbeat(self) -> None:
-        (self.folder / f"heartbeat.{self._node}").touch()
-
-    def silent_s(self, now: float) -> float | None:
-        try:
-            return now - (self.folder / f"heartbeat.{self._node}").stat().st_mtime
-        except OSError:
-            return None
+    def _write_submissions(self, submissions: list[Submission]) -> None:
+        _write(self.folder / "job.json", [asdict(submission) for submission in submissions])
 
 
-def unreadable(result: Mapping[str, Any]) -> str | None:
-    """Why a result that has a `status` cannot be one of ours, for apps may write a result.json of another kind."""
+def result_problem(result: Mapping[str, Any]) -> str | None:
+    """Return why a result with a `status` is not one of ours, for apps may write a result.json of another kind."""
     status, value = result["status"], result.get("value")
     if status not in (*FINAL, PREEMPTED):
-        words = ", ".join((*FINAL, PREEMPTED))
-        return f"result.json says status {status!r}, which is none of {words}; leave `status` out of an app's own file"
+        known = ", ".join((*FINAL, PREEMPTED))
+        return f"result.json has status {status!r}, which is none of {known}; leave `status` out of an app's own file"
     values = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(one, int | float) for one in values):
-        return f"result.json says value {value!r}, which is no number"
+    if not all(isinstance(each, int | float) for each in values):
+        return f"result.json has value {value!r}, which is not a number"
     if not isinstance(result.get("metrics", {}), dict):
-        return "result.json says metrics that are no names with numbers"
+        return "result.json has metrics that do not map names to numbers"
     return None
 
 
 def _report(number: int, line: bytes) -> Report | None:
-    """None if it is none that a study can take: Optuna has no points below 0, databases none beyond 64 bits."""
+    """None where no study can take it: Optuna has no points below 0, databases none beyond 64 bits."""
     try:
-        found = json.loads(line)
-        point = int(found["point"])
-        report = Report(number, point, float(found["value"]), found.get("seen"), float(found["time"]))
+        fields = json.loads(line)
+        point = int(fields["point"])
+        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]))
         return report if 0 <= point < 2**63 else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
@@ -229,7 +222,7 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, value: Any) -> None:
-    """Moved into place as a whole. Not by mcqa.runs.run_folder: its imports are a tenth of what an idle trial takes."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")  # two starts of one trial never write the same file
+    """Replaced as a whole. mcqa.runs.files uses one name for the file aside; two starts of one trial must not."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))

@@ -12,8 +12,7 @@ from rich.live import Live as RichLive
 from rich.table import Table
 from rich.text import Text
 
-from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.trial_state import TrialState
+from mcqa.sweep.controller.controller import Controller, TrialState
 
 SHOWN = 12  # trials in the table; of running ones all that the terminal has lines for
 
@@ -104,9 +103,9 @@ class LiveDisplay:
         if limits.n_trials is not None and done > self.ended_before:
             pace = self.controller.elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
             parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")
-        refusals = self.controller.refusals
-        if refusals.words is not None:
-            pause = duration(max(0.0, refusals.again_at - self.controller.elapsed))
+        backoff = self.controller.backoff
+        if backoff.message is not None:
+            pause = duration(max(0.0, backoff.retry_at - self.controller.elapsed))
             parts.append(f"the scheduler refuses, tried again in {pause}")
         return "; ".join(parts)
 
@@ -114,7 +113,7 @@ class LiveDisplay:
         """What to say of a trial that changed; in a terminal the table shows what runs."""
         name, params = f"{self.noun} {trial.number}", self.params.get(trial.number, "")
         if trial.outcome is None and trial.state == "waiting" and self._refusals(trial):
-            words = one_line(self.controller.refusals.words or "")
+            words = one_line(self.controller.backoff.message or "")
             return f"{name}: refused: {words}" if words else None
         if trial.outcome is None:
             again = f" again (start {self._start(trial)})" if self._start(trial) > 1 else ""
@@ -125,7 +124,7 @@ class LiveDisplay:
         return f"{name}: {told(trial)}  {params}".rstrip()
 
     def _refusals(self, trial: TrialState) -> int:
-        return self.controller.refusals.times[trial.number]
+        return self.controller.backoff.refusals[trial.number]
 
     def _start(self, trial: TrialState) -> int:
         """Which one it is, from 1; a refused one was none."""

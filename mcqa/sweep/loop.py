@@ -115,7 +115,7 @@ class Loop:
     def attach(self, number: int) -> bool:
         """Watch what an earlier controller submitted. False: nothing was submitted, so the trial must be."""
         box = Mailbox(self._folder(number))
-        if not (entries := box.jobs()):
+        if not (entries := box.submissions()):
             return False
         entry = entries[-1]
         job = self.backend.attach(box.folder, entry)
@@ -193,7 +193,7 @@ class Loop:
 
     def _preempted(self, number: int, running: Running, words: str | None) -> Event:
         """A job that was stopped before it saved anything is counted as lost, or it might go on like that for ever."""
-        submitted = next((entry.submitted for entry in reversed(running.box.jobs())), 0.0)
+        submitted = next((entry.submitted for entry in reversed(running.box.submissions())), 0.0)
         if running.box.saved_since(submitted):
             return JobPreempted(number, running.attempt)
         return self._vanished(number, running, f"{(words or 'Stopped').rstrip('.')} before it had saved anything new.")
@@ -202,7 +202,7 @@ class Loop:
         """Noted in job.json, so that a restart knows how often it has happened."""
         if running.counted:
             return JobPreempted(number, running.attempt)
-        running.box.end_job("vanished")
+        running.box.end_submission("vanished")
         reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
         return Vanished(number, running.attempt, reason)
 
@@ -231,11 +231,11 @@ class Loop:
             case Judge(number, point, value):
                 yield Judged(number, self.study.report(number, point, value))
             case Prune(number):
-                Mailbox(self._folder(number)).ask_to_prune()
+                Mailbox(self._folder(number)).request_prune()
             case Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
-                self.running[number].box.end_job("cancelled")
+                self.running[number].box.end_submission("cancelled")
 
     def _ask(self) -> Iterator[Event]:
         suggestion = self.study.ask()
@@ -255,8 +255,8 @@ class Loop:
             job = job or self._submitted(folder, attempt, slot)
         except SubmissionError as error:
             box = Mailbox(folder)
-            if (entries := box.jobs()) and entries[-1].attempt == attempt:
-                box.end_job("refused")
+            if (entries := box.submissions()) and entries[-1].attempt == attempt:
+                box.end_submission("refused")
             return Refused(number, attempt, str(error))
         except ConfigError as error:
             return Impossible(number, attempt, str(error))
@@ -272,7 +272,7 @@ class Loop:
 
     def _accepted_after_all(self, folder: Path) -> str | None:
         """The job of a submission that seemed to be refused: a busy scheduler may take one and fail to say so."""
-        entries = Mailbox(folder).jobs()
+        entries = Mailbox(folder).submissions()
         return self.backend.attach(folder, entries[-1]) if entries and entries[-1].end == "refused" else None
 
     def _folder(self, number: int) -> Path:

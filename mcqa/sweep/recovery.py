@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from mcqa.runs.mailbox import Mailbox, unreadable
+from mcqa.runs.mailbox import Mailbox, result_problem
 from mcqa.sweep.controller.events import CANCELLED, Outcome, RecoveredTrial
 
 
@@ -14,9 +14,9 @@ def begun(folder: Path, count: int) -> list[RecoveredTrial]:
     started = []
     for number in range(count):
         box = Mailbox(folder / "trials" / str(number))
-        if box.jobs():
+        if box.submissions():
             result = box.result()
-            started.append(recover(folder, number, outcome(result) if result and box.is_over() else None))
+            started.append(recover(folder, number, outcome(result) if result and box.is_finished() else None))
     return started
 
 
@@ -27,7 +27,7 @@ def ended_for_good(told: Outcome | None) -> bool:
 
 def recover(folder: Path, number: int, told: Outcome | None) -> RecoveredTrial:
     """With what its job.json says of its submissions. told: how it ended, as far as is known."""
-    entries = Mailbox(folder / "trials" / str(number)).jobs()
+    entries = Mailbox(folder / "trials" / str(number)).submissions()
     last = entries[-1] if entries else None
     job = None if last is None or last.end == "refused" else last.job or last.token
     return RecoveredTrial(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
@@ -41,7 +41,7 @@ def outcome(result: dict[str, Any], needs_value: bool = False) -> Outcome:
     """
     value, error = result.get("value"), result.get("error")
     values = value if isinstance(value, list) else [] if value is None else [value]
-    problem = unreadable(result)
+    problem = result_problem(result)
     if problem is None and needs_value and result["status"] == "complete":
         problem = _problem_of_value(values)
     if problem is not None:

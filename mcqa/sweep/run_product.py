@@ -163,7 +163,7 @@ def _state(product: Product, known: Sequence[RecoveredTrial]) -> str:
 
 def _anew(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
     """As one that was submitted before and waits."""
-    Mailbox(folder / "trials" / str(failed.trial)).forget_result()
+    Mailbox(folder / "trials" / str(failed.trial)).delete_result()
     return replace(failed, outcome=None, job=None)
 
 

@@ -156,8 +156,8 @@ def set_aside(folder: Path, drawn: Sequence[str]) -> Path | None:
     if _is_own(folder, drawn):
         return None
     mailbox = Mailbox(folder)
-    if mailbox.jobs() and not mailbox.is_over():
-        entry = mailbox.jobs()[-1]
+    if mailbox.submissions() and not mailbox.is_finished():
+        entry = mailbox.submissions()[-1]
         raise ConfigError(
             f"{folder} has other overrides than the study's trial {folder.name} ({' '.join(drawn)}), and a job that "
             f"has not ended ({entry.backend} {entry.job or entry.token} on {entry.host}). "

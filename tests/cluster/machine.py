@@ -221,7 +221,7 @@ class Folder:
         self.path = path
 
     def submissions(self, number: int) -> list[Submission]:
-        return Mailbox(self.path / "trials" / str(number)).jobs()
+        return Mailbox(self.path / "trials" / str(number)).submissions()
 
     def job(self, number: int) -> str:
         """The scheduler's id of the last submission; empty before there is one."""

@@ -35,8 +35,8 @@ def test_reports_come_in_order_with_what_was_seen(box: Mailbox) -> None:
 
 
 def test_a_box_without_anything_is_empty(box: Mailbox) -> None:
-    assert (box.reports(), box.result(), box.jobs(), box.silent_s(9.0)) == ([], None, [], None)
-    assert not box.is_over() and not box.asked_to_prune()
+    assert (box.reports(), box.result(), box.submissions(), box.silent_s(9.0)) == ([], None, [], None)
+    assert not box.is_finished() and not box.prune_requested()
 
 
 def test_a_point_that_is_reported_again_after_a_resume_keeps_its_first_value(box: Mailbox) -> None:
@@ -80,21 +80,21 @@ def test_points_that_no_study_can_take_are_left_out(box: Mailbox, point: str) ->
 
 def test_what_an_app_wrote_for_itself_is_no_result_and_stays_when_the_trial_goes_on(box: Mailbox) -> None:
     (box.folder / "result.json").write_text('{"acc": 0.9}')
-    box.forget_preemption()
-    assert (box.result(), box.own_result()) == (None, {"acc": 0.9})
+    box.clear_preemption()
+    assert (box.result(), box.app_result()) == (None, {"acc": 0.9})
     box.write_result({"status": "preempted"})
-    assert box.own_result() is None
+    assert box.app_result() is None
 
 
 def test_the_end_of_the_last_submission_is_noted_and_taken_back_when_its_job_is_found(box: Mailbox) -> None:
-    box.end_job("vanished")
-    assert box.jobs() == []
-    box.add_job(entry())
-    box.add_job(entry(attempt=1, token="t1"))
-    box.end_job("refused")
-    assert [one.end for one in box.jobs()] == [None, "refused"]
-    box.name_job("t1", "18")
-    assert box.jobs()[1] == entry(attempt=1, token="t1", job="18")
+    box.end_submission("vanished")
+    assert box.submissions() == []
+    box.add_submission(entry())
+    box.add_submission(entry(attempt=1, token="t1"))
+    box.end_submission("refused")
+    assert [one.end for one in box.submissions()] == [None, "refused"]
+    box.set_job_id("t1", "18")
+    assert box.submissions()[1] == entry(attempt=1, token="t1", job="18")
 
 
 def test_a_value_that_is_not_a_number_arrives(box: Mailbox) -> None:
@@ -104,33 +104,33 @@ def test_a_value_that_is_not_a_number_arrives(box: Mailbox) -> None:
 
 def test_a_result_that_power_failure_left_empty_is_none(box: Mailbox) -> None:
     (box.folder / "result.json").touch()
-    assert box.result() is None and not box.is_over()
+    assert box.result() is None and not box.is_finished()
 
 
 @pytest.mark.parametrize("status", ["complete", "failed", "pruned"])
 def test_a_final_result_stays_and_ends_the_trial(box: Mailbox, status: str) -> None:
     box.write_result({"status": status, "value": 1.0})
-    box.forget_preemption()
-    assert box.is_over() and box.result() == {"status": status, "value": 1.0}
+    box.clear_preemption()
+    assert box.is_finished() and box.result() == {"status": status, "value": 1.0}
 
 
 def test_what_a_cancelled_trial_says_later_does_not_count(box: Mailbox) -> None:
     box.write_result({"status": "preempted"})
     box.cancel({"status": "failed", "error": "cancelled"})
     box.write_result({"status": "preempted"})
-    assert box.is_over() and box.result() == {"status": "failed", "error": "cancelled"}
+    assert box.is_finished() and box.result() == {"status": "failed", "error": "cancelled"}
 
 
 def test_a_preempted_result_is_forgotten_before_the_trial_goes_on(box: Mailbox) -> None:
     box.write_result({"status": "preempted"})
-    assert not box.is_over()
-    box.forget_preemption()
+    assert not box.is_finished()
+    box.clear_preemption()
     assert box.result() is None
 
 
 def test_a_prune_request_is_seen_by_the_other_side(box: Mailbox) -> None:
-    box.ask_to_prune()
-    assert Mailbox(box.folder).asked_to_prune()
+    box.request_prune()
+    assert Mailbox(box.folder).prune_requested()
 
 
 def test_silence_is_counted_from_the_last_heartbeat(box: Mailbox) -> None:
@@ -140,15 +140,15 @@ def test_silence_is_counted_from_the_last_heartbeat(box: Mailbox) -> None:
 
 
 def test_each_submission_is_kept_and_its_job_named_by_the_token(box: Mailbox) -> None:
-    box.add_job(entry())
-    box.name_job("t0", "17")
-    box.add_job(entry(attempt=1, token="t1"))
-    assert box.jobs() == [entry(job="17"), entry(attempt=1, token="t1")]
+    box.add_submission(entry())
+    box.set_job_id("t0", "17")
+    box.add_submission(entry(attempt=1, token="t1"))
+    assert box.submissions() == [entry(job="17"), entry(attempt=1, token="t1")]
     assert json.loads((box.folder / "job.json").read_text())[0]["job"] == "17"
 
 
 def test_nothing_is_left_beside_a_file_that_was_replaced(box: Mailbox) -> None:
-    box.add_job(entry())
+    box.add_submission(entry())
     box.write_result({"status": "complete"})
     assert sorted(path.name for path in box.folder.iterdir()) == ["job.json", "result.json"]
 
@@ -196,9 +196,9 @@ def test_while_nothing_can_be_read_nobody_is_asked_to_stop_and_nobody_is_silent(
     def away(*args: Any, **kwargs: Any) -> Any:
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    box.ask_to_prune()
+    box.request_prune()
     box.heartbeat()
     monkeypatch.setattr(os, "stat", away)
     monkeypatch.setattr(Path, "stat", away)
-    assert not box.asked_to_prune()
+    assert not box.prune_requested()
     assert box.silent_s(now=0.0) is None

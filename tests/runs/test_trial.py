@@ -31,7 +31,7 @@ def test_a_trial_speaks_through_the_folder_that_the_environment_names(
     assert (report.point, report.value, report.seen) == (800, 0.5, 816)
     with pytest.raises(ValueError, match="point=-1"):
         me.report(0.5, point=-1)
-    Mailbox(folder).ask_to_prune()
+    Mailbox(folder).request_prune()
     assert me.should_prune() and me.last_reported() == 0.5
 
 
@@ -46,8 +46,8 @@ def test_a_job_that_starts_again_has_the_folder_of_its_first_start(
         return made[-1]
 
     monkeypatch.delenv(trial.VARIABLE, raising=False)
-    assert trial.own_folder(make) != trial.own_folder(make)
+    assert trial.persistent_folder(make) != trial.persistent_folder(make)
     monkeypatch.setenv(trial.VARIABLE, str(trial_folder(tmp_path, study=False)))
-    assert trial.own_folder(make) == trial.own_folder(make) == made[2]
+    assert trial.persistent_folder(make) == trial.persistent_folder(make) == made[2]
     made[2].rmdir()
-    assert trial.own_folder(make) == made[3] == trial.own_folder(make)
+    assert trial.persistent_folder(make) == made[3] == trial.persistent_folder(make)

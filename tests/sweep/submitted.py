@@ -39,7 +39,7 @@ def never_named(folder: Path) -> Submission:
     """As when the controller dies between the start of a job and writing down which it is."""
     entries = json.loads((folder / "job.json").read_text())
     (folder / "job.json").write_text(json.dumps([{**entry, "job": None} for entry in entries]))
-    return Mailbox(folder).jobs()[0]
+    return Mailbox(folder).submissions()[0]
 
 
 def app() -> Callable[[Any], Any]:

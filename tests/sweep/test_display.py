@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mcqa.sweep.controller.controller import Controller
+from mcqa.sweep.controller.controller import Controller, TrialState
 from mcqa.sweep.controller.events import (
     Asked,
     Ended,
@@ -19,7 +19,6 @@ from mcqa.sweep.controller.events import (
     Tick,
     Vanished,
 )
-from mcqa.sweep.controller.trial_state import TrialState
 from mcqa.sweep.display import LiveDisplay, best, duration, shown
 
 

@@ -68,11 +68,11 @@ class Jobs:
         if self.refuses:
             raise SubmissionError(self.refuses)
         box, job = Mailbox(folder), f"{number}.{attempt}"
-        box.forget_preemption()
-        box.add_job(Submission(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
+        box.clear_preemption()
+        box.add_submission(Submission(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
         self.submitted.append((number, attempt, slot))
         self.boxes[job] = box, attempt
-        self.most = max(self.most, sum(not one.is_over() for one, _ in self.boxes.values()))
+        self.most = max(self.most, sum(not one.is_finished() for one, _ in self.boxes.values()))
         return job
 
     def state(self, job):
@@ -180,7 +180,7 @@ def test_a_trial_that_is_always_stopped_before_it_saves_fails_in_the_end(tmp_pat
 
 def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_path):
     def learns(box, attempt):
-        if box.asked_to_prune():
+        if box.prune_requested():
             box.write_result({"status": "pruned", "value": 0.1})
             return "over"
         box.report(10, 0.9)
@@ -209,7 +209,7 @@ def another_trial(folder, number):
     box.folder.mkdir(parents=True)
     (box.folder / "config.yaml").write_text("x: 77")
     (box.folder / "overrides.yaml").write_text("[x=77]")
-    box.add_job(Submission(0, "token", "old", "fake", "here", 0, time.time()))
+    box.add_submission(Submission(0, "token", "old", "fake", "here", 0, time.time()))
     return box
 
 
@@ -263,7 +263,9 @@ class Away(Jobs):
     def submit(self, folder, attempt, slot):
         self.tried += 1
         if self.tried - 1 in self.away:
-            Mailbox(folder).add_job(Submission(attempt, f"token-{attempt}", None, self.name, "here", slot, time.time()))
+            Mailbox(folder).add_submission(
+                Submission(attempt, f"token-{attempt}", None, self.name, "here", slot, time.time())
+            )
             raise SubmissionError("slurmctld is restarting")
         return super().submit(folder, attempt, slot)
 
@@ -271,14 +273,14 @@ class Away(Jobs):
         if entry.job is None:
             if self.lost:
                 self.boxes[self.lost] = Mailbox(folder), entry.attempt
-                Mailbox(folder).name_job(entry.token, self.lost)
+                Mailbox(folder).set_job_id(entry.token, self.lost)
             return self.lost
         return super().attach(folder, entry)
 
 
 @pytest.fixture
 def hurried(monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.controller.backoff.FIRST_S", 0.01)
+    monkeypatch.setattr("mcqa.sweep.controller.backoff.FIRST_PAUSE_S", 0.01)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -296,14 +298,14 @@ def test_a_job_that_the_scheduler_took_although_it_said_no_is_not_submitted_agai
     jobs.lost = "lost"
     assert loop(tmp_path, study, jobs, n_trials=2, n_jobs=1).run(0.001) == COMPLETE
     assert study.ends == {0: "complete", 1: "complete"} and [number for number, _, _ in jobs.submitted] == [0]
-    (entry,) = Mailbox(tmp_path / "trials" / "1").jobs()
+    (entry,) = Mailbox(tmp_path / "trials" / "1").submissions()
     assert (entry.job, entry.end) == ("lost", None)
 
 
 def test_a_trial_that_was_refused_to_the_end_is_submitted_by_the_next_start(tmp_path):
     study, jobs = Studied(1), Away({0})
     assert loop(tmp_path, study, jobs, n_trials=1).run(0.0) == "slurmctld is restarting"
-    entries = Mailbox(tmp_path / "trials" / "0").jobs()
+    entries = Mailbox(tmp_path / "trials" / "0").submissions()
     assert [entry.end for entry in entries] == ["refused"]
     known = [recover(tmp_path, 0, None)]
     assert known == [RecoveredTrial(0, None, 1, None)]
@@ -461,7 +463,7 @@ def left_behind(folder, number, status=None, **more):
     target = folder / "trials" / str(number)
     target.mkdir(parents=True)
     (target / "config.yaml").write_text("as it was")
-    Mailbox(target).add_job(Submission(0, f"token-{number}", f"{number}.0", "fake", "here", number, 0.0))
+    Mailbox(target).add_submission(Submission(0, f"token-{number}", f"{number}.0", "fake", "here", number, 0.0))
     if status:
         Mailbox(target).write_result({"status": status, "value": None, **more})
     return RecoveredTrial(number, None, 1, f"{number}.0")
@@ -502,7 +504,7 @@ def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path, 
     monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
     deaths, told = [], []
     for stops in (1, 2, 1, 1):
-        entries = Mailbox(tmp_path / "trials" / "0").jobs()
+        entries = Mailbox(tmp_path / "trials" / "0").submissions()
         known = [recover(tmp_path, 0, None)] if entries else []
         deaths.append(known[0].vanished if known else 0)
         alive, last = interrupting(*[1] * stops), max(0, len(entries) - 1)
@@ -526,7 +528,7 @@ def test_reports_from_before_the_restart_are_told_again_and_judged(tmp_path):
     box.report(10, 0.1)
 
     def obeys(box, attempt):
-        if box.asked_to_prune():
+        if box.prune_requested():
             box.write_result({"status": "pruned", "value": 0.1})
         return "running"
 

@@ -657,7 +657,9 @@ def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     assert [(one.params["do"], one.state.name) for one in found] == [
         ("return", "COMPLETE"), ("die", "FAIL"), ("learn", "PRUNED"),
     ]  # fmt: skip
-    assert len(Mailbox(study / "trials" / "1").submissions()) == 2 and "without a result" in found[1].user_attrs["error"]
+    assert (
+        len(Mailbox(study / "trials" / "1").submissions()) == 2 and "without a result" in found[1].user_attrs["error"]
+    )
     assert result(study, 2)["value"] == 0.1
     assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}
     commit = commit_of.__wrapped__(APP.parent)  # as it is now

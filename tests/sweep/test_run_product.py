@@ -136,7 +136,7 @@ def stopped(app, task, *overrides):
 )
 def test_jobs_that_were_stopped_go_on_by_what_the_error_says_and_none_runs_twice(app, rounds, capsys, where):
     seen = []
-    task = lambda cfg: seen.append(cfg.x) or trial.hand_in({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
+    task = lambda cfg: seen.append(cfg.x) or trial.write_result({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
     rounds.append(ctrl_c)
     found_by = stopped(app, task, "x=0.1,0.2,0.3", f"hydra.sweep.dir='{where}'")
     assert f"should this command end early, the same command with {found_by} goes on" in capsys.readouterr().out
@@ -150,7 +150,7 @@ def test_jobs_that_were_stopped_go_on_by_what_the_error_says_and_none_runs_twice
 
 
 def test_a_job_whose_folder_is_gone_runs_again_and_keeps_its_number(app, capsys):
-    task = lambda cfg: trial.hand_in({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
+    task = lambda cfg: trial.write_result({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
     folder = app(task, "x=0.1,0.2,0.3", NAME) / "p"
     (folder / "trials" / "1").rename(folder / "elsewhere")
     capsys.readouterr()
@@ -174,7 +174,10 @@ def test_a_job_that_failed_is_run_again_by_the_same_command_and_the_others_are_n
     assert seen == [0.1, 0.2, 0.3, 0.2]
     folder = tmp_path / "studies" / "p"
     assert result(folder, 1)["status"] == "complete"
-    assert [(entry.attempt, entry.end) for entry in Mailbox(folder / "trials" / "1").jobs()] == [(0, None), (1, None)]
+    assert [(entry.attempt, entry.end) for entry in Mailbox(folder / "trials" / "1").submissions()] == [
+        (0, None),
+        (1, None),
+    ]
 
 
 def test_too_many_failures_end_the_jobs_early_and_the_next_command_counts_anew(app):
@@ -302,7 +305,11 @@ def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(a
     app(pytest.fail, "x=0.1,0.2,0.3", *SLURM, SLOWLY)
     assert "goes on: 1 have ended, 1 had begun" in capsys.readouterr().out
     assert submitted(slurm) == 3 and not slurm.asked("scancel")
-    assert [Mailbox(Path(f"studies/p/trials/{number}")).jobs()[0].job for number in range(3)] == ["17", "18", "19"]
+    assert [Mailbox(Path(f"studies/p/trials/{number}")).submissions()[0].job for number in range(3)] == [
+        "17",
+        "18",
+        "19",
+    ]
 
 
 def test_a_job_that_a_user_cancelled_is_not_sent_again(app, rounds, slurm):

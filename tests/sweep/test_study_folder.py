@@ -162,7 +162,7 @@ def test_the_folder_of_a_trial_stays_and_that_of_another_makes_way_with_all_it_h
     assert set_aside(trial_folder, ["x=0.5"]) is None
     (trial_folder / "result.json").write_text('{"status": "complete"}')
     assert set_aside(trial_folder, ["x=0.7"]) == tmp_path / "set_aside" / "3-0"
-    assert not trial_folder.exists() and Mailbox(tmp_path / "set_aside" / "3-0").is_over()
+    assert not trial_folder.exists() and Mailbox(tmp_path / "set_aside" / "3-0").is_finished()
     assert set_aside(trial_folder, ["x=0.7"]) is None
     trial_folder.mkdir()
     (trial_folder / "overrides.yaml").write_text("")
@@ -170,7 +170,7 @@ def test_the_folder_of_a_trial_stays_and_that_of_another_makes_way_with_all_it_h
 
 
 def test_a_folder_in_which_another_trials_job_may_still_write_is_refused_with_the_job(trial_folder):
-    Mailbox(trial_folder).add_job(Submission(0, "token", "4711", "slurm", "login1", 0, 0.0))
+    Mailbox(trial_folder).add_submission(Submission(0, "token", "4711", "slurm", "login1", 0, 0.0))
     with pytest.raises(ConfigError, match="slurm 4711 on login1"):
         set_aside(trial_folder, ["x=0.7"])
     assert trial_folder.exists()

@@ -8,7 +8,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from mcqa.sweep.controller import events
-from mcqa.sweep.controller.backoff import FIRST_S, LONGEST_S, MOST
+from mcqa.sweep.controller.backoff import FIRST_PAUSE_S, LONGEST_PAUSE_S, MAX_REFUSALS
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, Outcome, RecoveredTrial
 from tests.sweep.controller.timelines import OUTCOMES, shown
@@ -107,7 +107,7 @@ class World:
             case events.Refused(trial, attempt) if (trial, attempt) in submitted:
                 self.life.refusals[trial] += 1
                 self.life.running.discard(trial)
-                self.life.held_until = self.life.controller.elapsed + FIRST_S
+                self.life.held_until = self.life.controller.elapsed + FIRST_PAUSE_S
             case events.Submitted(trial, attempt) if (trial, attempt) in submitted:
                 self.life.accepts, self.life.held_until = True, 0.0
             case events.Ended() | events.Vanished() | events.JobPreempted():
@@ -146,7 +146,7 @@ class World:
                     self.life.cancelled.append(trial)
                 case events.Finish(reason):
                     self.life.finishes.append(reason)
-                    enough = self.life.refusals.total() > MOST
+                    enough = self.life.refusals.total() > MAX_REFUSALS
                     assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
 
     def ask(self):
@@ -161,7 +161,7 @@ class World:
         assert self.study[trial] is None, "told twice"
         deaths = self.deaths[trial] + len(self.life.deaths.get(trial, ()))
         assert outcome.error != "gone" or deaths > self.limits.max_resubmits
-        assert outcome.error != "refused" or self.life.refusals[trial] > MOST
+        assert outcome.error != "refused" or self.life.refusals[trial] > MAX_REFUSALS
         self.study[trial] = outcome
         if outcome.status == "failed" and self.life.submits[trial] and trial not in self.told_of():
             self.life.errors.append(outcome.error)
@@ -173,7 +173,7 @@ class World:
         return [
             (self.something_arrives_in_any_order_perhaps_twice, 30 * bool(self.inbox)),
             (lambda: self.send(self.dice.choice(self.past)), 5 * bool(self.past)),
-            (self.time_jumps, 3 + 10 * (self.life.controller.refusals.words is not None)),
+            (self.time_jumps, 3 + 10 * (self.life.controller.backoff.message is not None)),
             (lambda: self.answer(self.dice.choice(self.pending), not self.is_away()), 15 * bool(self.pending)),
             (lambda: self.a_job_reports(self.dice.choice(living)), 5 * bool(living)),
             (lambda: self.end(self.dice.choice(living), self.dice.choice(ENDS)), 10 * bool(living)),
@@ -250,7 +250,7 @@ class World:
 
     def wants_more(self):
         unlimited = self.limits.timeout_s is None and self.space is None and self.limits.max_failures is None
-        refused = self.life.controller.refusals.words is not None
+        refused = self.life.controller.backoff.message is not None
         return len(self.study) < self.limits.n_trials and unlimited and not refused and not self.all_fail_alike()
 
     def told_of(self):
@@ -259,7 +259,10 @@ class World:
 
     def all_fail_alike(self):
         well = any(outcome and outcome.status != "failed" for outcome in self.study.values())
-        enough = self.limits.max_alike is not None and len(self.life.errors) >= self.limits.max_alike
+        enough = (
+            self.limits.max_identical_failures is not None
+            and len(self.life.errors) >= self.limits.max_identical_failures
+        )
         return not well and enough and len(set(self.life.errors)) == 1
 
     def come_to_an_end(self):
@@ -287,8 +290,8 @@ class World:
                 self.send(self.inbox.pop(0))
             elif living:
                 self.end(living[0], "complete")
-            elif self.life.controller.refusals.words is not None:
-                self.now += LONGEST_S
+            elif self.life.controller.backoff.message is not None:
+                self.now += LONGEST_PAUSE_S
                 self.send(events.Tick())
             else:
                 return
@@ -306,7 +309,7 @@ ENDS = [*OUTCOMES, "dies", "dies", "preempted", "silent"]
         max_failures=st.none() | st.integers(0, 3),
         max_resubmits=st.integers(0, 2),
         timeout_s=st.none() | st.just(150.0),
-        max_alike=st.none() | st.integers(1, 3),
+        max_identical_failures=st.none() | st.integers(1, 3),
     ),
     st.none() | st.integers(0, 8),
     st.integers(0, 150),

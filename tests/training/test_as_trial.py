@@ -46,7 +46,7 @@ def test_a_training_ends_between_two_updates_once_the_study_has_seen_enough(tmp_
     trial = trial_in(tmp_path)
     reports = TrialReporter(trial, "dev/acc", {}, seen=lambda update: update)
     reports.on_step_end(None, None, None)
-    Mailbox(trial.folder).ask_to_prune()
+    Mailbox(trial.folder).request_prune()
     with pytest.raises(Pruned):
         reports.on_step_end(None, None, None)
 
@@ -138,7 +138,7 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
     def study():
         while not box.reports() and not ended.wait(0.1):
             pass
-        box.ask_to_prune()
+        box.request_prune()
 
     threading.Thread(target=study).start()
     try:

@@ -19,11 +19,11 @@ class InProcess:
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         """Returns when the trial has ended. Ctrl-C and quitting the debugger leave it without a result."""
         entry = record_submission(folder, attempt, slot, self.name)
-        Mailbox(folder).name_job(entry.token, entry.token)
+        Mailbox(folder).set_job_id(entry.token, entry.token)
         try:
             self._make_job(folder, token=entry.token)(in_process=True)
         except BaseException:
-            Mailbox(folder).end_job("cancelled")
+            Mailbox(folder).end_submission("cancelled")
             raise
         return entry.token
 

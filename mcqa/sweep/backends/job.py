@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from hydra.types import HydraContext, TaskFunction
 
 from mcqa.runs.environment import commit_of, folder_of
-from mcqa.runs.mailbox import BEAT_S, FurtherNode, Mailbox, unreadable
+from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, result_problem
 from mcqa.runs.trial import VARIABLE, Preempted, Pruned, Trial
 
 Record = dict[str, Any]
@@ -71,24 +71,24 @@ class Job:
             logging, and Ctrl-C or quitting the debugger ends the sweep instead of the trial.
         """
         mailbox = Mailbox(self.folder)
-        if mailbox.is_over() or self._is_superseded(mailbox):
+        if mailbox.is_finished() or self._is_superseded(mailbox):
             return
         job_id, rank = ("debug", 0) if in_process else _place()
         if rank:
-            with _heartbeat(FurtherNode(self.folder, _node())) if _is_first_of_node() else nullcontext():
+            with _heartbeat(Mailbox(self.folder, _node())) if _is_first_of_node() else nullcontext():
                 self._run(job_id, in_process)
             return
-        mailbox.forget_preemption()
+        mailbox.clear_preemption()
         started = time.monotonic()
         with nullcontext() if in_process else _heartbeat(mailbox):
             record = self._record(job_id, in_process)
         record |= {"seconds": round(time.monotonic() - started, 3), **self._code()}
-        own = (mailbox.own_result() or {}) | record
+        own = (mailbox.app_result() or {}) | record
         mailbox.write_result(_with_finite_value(_merged(mailbox.result(), own)))
 
     def _is_superseded(self, mailbox: Mailbox) -> bool:
         """Whether the trial was submitted again since: this job was taken for lost and came late."""
-        entries = mailbox.jobs()
+        entries = mailbox.submissions()
         return bool(self.token and entries and entries[-1].token != self.token)
 
     def _record(self, job_id: str, in_process: bool) -> Record:
@@ -183,7 +183,7 @@ def _merged(own: Record | None, record: Record) -> Record:
     """What the app wrote itself wins, and gets what it left out. What cannot be read is a failure."""
     if own is None:
         return record
-    if problem := unreadable(own):
+    if problem := result_problem(own):
         return own | record | {"status": "failed", "value": None, "error": record["error"] or problem}
     if own["status"] != record["status"]:  # raised after it had written its result, or wrote `pruned` and returned
         record = record | {"value": None, "error": None}
@@ -271,7 +271,7 @@ def _heartbeat(mailbox: Mailbox) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT_S):
+        while not over.wait(HEARTBEAT_S):
             with suppress(OSError):  # a file system that is away for a moment must not end the signs of life
                 mailbox.heartbeat()
 

@@ -69,7 +69,7 @@ def look(studies: Sequence[Path], ended: bool) -> tuple[dict[Path, list[Row]], s
     """
     entries = {study: {folder: _last(folder) for folder in _trials(study)} for study in studies}
     of_all = [(folder, entry) for found in entries.values() for folder, entry in found.items()]
-    heard = _heard([entry for folder, entry in of_all if entry and (ended or not Mailbox(folder).is_over())])
+    heard = _heard([entry for folder, entry in of_all if entry and (ended or not Mailbox(folder).is_finished())])
     rows = {study: [_row(folder, entry, heard) for folder, entry in found.items()] for study, found in entries.items()}
     return rows, heard.missing
 
@@ -80,7 +80,7 @@ def _trials(study: Path) -> list[Path]:
 
 
 def _last(folder: Path) -> Submission | None:
-    return next(reversed(Mailbox(folder).jobs()), None)
+    return next(reversed(Mailbox(folder).submissions()), None)
 
 
 def _heard(entries: Sequence[Submission]) -> SlurmAnswer:

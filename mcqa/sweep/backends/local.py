@@ -61,7 +61,7 @@ class Local:
                 )
             starter = _Executor(options, environment)
             job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
-        Mailbox(folder).name_job(entry.token, job)
+        Mailbox(folder).set_job_id(entry.token, job)
         self._watched[job] = _Processes(folder, int(job), entry.token, gpus, starter.process)
         return job
 
@@ -97,7 +97,7 @@ class Local:
         job = self._watch(str(pid), _Processes(folder, pid, entry.token, given_gpus(pid, entry.token)))
         if job:
             repair_pickle(logs_of(folder, entry.attempt), job)
-            Mailbox(folder).name_job(entry.token, job)
+            Mailbox(folder).set_job_id(entry.token, job)
         return job
 
     def _watch(self, job: str, processes: "_Processes | Remote") -> str | None:
@@ -130,7 +130,7 @@ class _Processes:
         return is_alive(self._pid, self._token)
 
     def is_leaving(self) -> bool:
-        return Mailbox(self._folder).is_over()
+        return Mailbox(self._folder).is_finished()
 
     def clear(self) -> None:
         """What outlived the first process, as where that was killed alone."""

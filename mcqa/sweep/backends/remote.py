@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from mcqa.runs.mailbox import BEAT_S, Mailbox, Submission
+from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, Submission
 
-LOST_S = 6 * BEAT_S
+LOST_S = 6 * HEARTBEAT_S
 """Silent for so long, a trial is taken to be over. Should it only wait to start, it finds itself superseded then."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcqa.runs.mailbox import BEAT_S, FurtherNode, Mailbox, Submission
+from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, slurm_commands
 from mcqa.sweep.backends.remote import Remote
 from mcqa.sweep.backends.slurm_commands import Queued, is_of
@@ -21,7 +21,7 @@ POLL_S = 5.0
 TIMEOUT_S = 30.0
 
 
-SILENT_S = 2.2 * BEAT_S
+SILENT_S = 2.2 * HEARTBEAT_S
 """Without a sign of life for so long a job is looked after, long before SLURM gives its node up (300 s as a rule)."""
 
 GONE = "no longer known"
@@ -78,7 +78,7 @@ class Slurm:
         """The name of a job here: its id, with its token where the id is that of another one too."""
         watched = job if self._tokens.get(job, token) == token else f"{job}/{token}"
         self._mailboxes[watched], self._tokens[watched] = Mailbox(folder), token
-        self._mailboxes[watched].name_job(token, job)
+        self._mailboxes[watched].set_job_id(token, job)
         return watched
 
     def _sbatch(self, folder: Path, entry: Submission) -> str:
@@ -199,7 +199,7 @@ class Slurm:
     def _is_silent(self, mailbox: Mailbox, nodes: int) -> bool:
         """Whether one of its nodes is. A start that has not beaten yet has the hearts of the start before, and so is
         silent too: the node must tell."""
-        hearts = [mailbox, *(FurtherNode(mailbox.folder, node) for node in range(1, nodes))]
+        hearts = [mailbox, *(Mailbox(mailbox.folder, node) for node in range(1, nodes))]
         return any((heart.silent_s(time.time()) or 0.0) > SILENT_S for heart in hearts)
 
 

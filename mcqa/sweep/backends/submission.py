@@ -23,9 +23,9 @@ MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")
 def record_submission(folder: Path, attempt: int, slot: int, backend: str) -> Submission:
     """A new entry in the trial's job.json, without a job."""
     mailbox = Mailbox(folder)
-    mailbox.forget_preemption()
+    mailbox.clear_preemption()
     entry = Submission(attempt, secrets.token_hex(8), None, backend, socket.gethostname(), slot, time.time())
-    mailbox.add_job(entry)
+    mailbox.add_submission(entry)
     return entry
 
 

@@ -1,48 +1,42 @@
-"""What the controller of a study and its loop say to each other, in plain values.
+"""What the controller of a study and its loop exchange, in plain values.
 
-The loop tells what happened (events) and carries out what it is given back (actions), in that order:
+The loop reports what happened (events) and carries out what it gets back (actions), in that order:
 
-    Ask     answered by Asked or Exhausted            a job:  Reported, Ended, Preempted, Vanished
-    Submit  answered by Submitted, Refused (by the    the user: Interrupted (Ctrl-C)
-            scheduler, now) or Impossible (ever)      time: Tick
+    Ask     answered by Asked or Exhausted             a job:     Reported, Ended, JobPreempted, Vanished
+    Submit  answered by Submitted, Refused (by the     the user:  Interrupted (Ctrl-C)
+            scheduler, for now) or Impossible (ever)   time:      Tick
     Judge   answered by Judged
 
-Events come late, twice and in any order. What an attempt did names its attempt, because news of the attempt
-before must not be taken for news of this one; Ended does not, because a result is the truth whoever wrote it.
-An Ask is answered exactly once.
+Events may come late, twice and in any order. News of an attempt names the attempt, because news of the one before must
+not be taken for news of this one; Ended does not, because a result is the truth whichever attempt wrote it. An Ask is
+answered exactly once.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-COMPLETE = "complete"  # the reasons of Finish; where the scheduler takes nothing, its words are the reason
-
-
+# Reasons of Finish. Where the scheduler accepts nothing, its message is the reason.
+COMPLETE = "complete"
 EXHAUSTED = "search space exhausted"
-
-
 FAILURES = "too many failures"
-
-
-IDENTICAL_FAILURES = "all fail alike"
-
-
-TIMEOUT = "out of time"
-
-
+IDENTICAL_FAILURES = "identical failures"
+TIMEOUT = "timeout"
 LEFT_RUNNING = "left running"
 
-CANCELLED = "cancelled by mcqa.jobs"  # the words of such a failure
+CANCELLED = "cancelled by mcqa.jobs"
+"""The error of a trial that the user cancelled."""
 
 Status = Literal["complete", "failed", "pruned"]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """None is no limit. `timeout_s` ends asking, never a trial; `n_trials` counts failed and pruned trials too.
+    """When a study stops asking for trials; None is no limit. No limit ever ends a trial.
 
-    `max_alike` ends asking once so many trials of this start have failed, all in the same words (numbers aside) and
-    before they had reported anything, and none of the study's ever ended well.
+    n_trials: in all, failed and pruned ones too. n_jobs: at a time. max_failures: failed trials in all. max_resubmits:
+    of one trial whose job vanished. timeout_s: since the start of the controller. max_identical_failures: so many
+    trials of this start have failed, all with the same error (digits aside) and before they had reported anything,
+    and none of the study's ever ended well.
     """
 
     n_trials: int | None
@@ -50,7 +44,7 @@ class Limits:
     max_failures: int | None
     max_resubmits: int
     timeout_s: float | None
-    max_alike: int | None = None
+    max_identical_failures: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,124 +56,131 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RecoveredTrial:
-    """A trial that a restart finds: `outcome` None is unfinished, otherwise it was told.
-
-    `attempts` counts submissions, `job` is the last one's (None: none was accepted, or it was never noted), and
-    `vanished` says how many attempts count against max_resubmits already.
-    """
+    """A trial that a restart finds."""
 
     trial: int
-    outcome: Outcome | None
-    attempts: int
-    job: str | None
-    vanished: int = 0
+    outcome: Outcome | None  # None: unfinished
+    attempts: int  # submissions so far
+    job: str | None  # of the last submission; None: it was not accepted, or its job was never recorded
+    vanished: int = 0  # attempts that already count against max_resubmits
 
 
 @dataclass(frozen=True)
-class Asked:
+class _OfTrial:
     trial: int
 
 
 @dataclass(frozen=True)
-class Exhausted: ...
-
-
-@dataclass(frozen=True)
-class Submitted:
-    trial: int
+class _OfAttempt(_OfTrial):
     attempt: int
+
+
+# ---- events
+
+
+@dataclass(frozen=True)
+class Asked(_OfTrial):
+    """The study suggested a trial."""
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """The study has no more trials."""
+
+
+@dataclass(frozen=True)
+class Submitted(_OfAttempt):
     job: str
 
 
 @dataclass(frozen=True)
-class Refused:
-    """By the scheduler, which may take it later."""
+class Refused(_OfAttempt):
+    """The scheduler did not accept it, but may later."""
 
-    trial: int
-    attempt: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Impossible:
-    """It could not even be handed over: there is no configuration of what was asked for."""
+class Impossible(_OfAttempt):
+    """It cannot be submitted: its overrides compose to no configuration."""
 
-    trial: int
-    attempt: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Reported:
-    trial: int
+class Reported(_OfTrial):
     point: int
     value: float
 
 
 @dataclass(frozen=True)
-class Judged:
-    trial: int
+class Judged(_OfTrial):
     prune: bool
 
 
 @dataclass(frozen=True)
-class Ended:
-    trial: int
+class Ended(_OfTrial):
     outcome: Outcome
 
 
 @dataclass(frozen=True)
-class JobPreempted:
-    trial: int
-    attempt: int
+class JobPreempted(_OfAttempt):
+    """It was stopped by the scheduler, has saved, and can resume."""
 
 
 @dataclass(frozen=True)
-class Vanished:
-    trial: int
-    attempt: int
+class Vanished(_OfAttempt):
+    """Its job is over without a result."""
+
     reason: str
 
 
 @dataclass(frozen=True)
-class Interrupted: ...
+class Interrupted:
+    """Ctrl-C."""
 
 
 @dataclass(frozen=True)
-class Tick: ...
+class Tick:
+    """Time has passed."""
+
+
+# ---- actions
 
 
 @dataclass(frozen=True)
-class Ask: ...
+class Ask:
+    """Ask the study for a trial."""
 
 
 @dataclass(frozen=True)
-class Submit:
-    trial: int
-    attempt: int
+class Submit(_OfAttempt):
+    """Submit the trial to the scheduler."""
 
 
 @dataclass(frozen=True)
-class Tell:
-    trial: int
+class Tell(_OfTrial):
+    """Tell the study how the trial ended."""
+
     outcome: Outcome
 
 
 @dataclass(frozen=True)
-class Judge:
-    trial: int
+class Judge(_OfTrial):
+    """Let the study decide whether to prune the trial."""
+
     point: int
     value: float
 
 
 @dataclass(frozen=True)
-class Prune:
-    trial: int
+class Prune(_OfTrial):
+    """Ask the trial to stop."""
 
 
 @dataclass(frozen=True)
-class Cancel:
-    trial: int
+class Cancel(_OfTrial):
+    """Cancel the trial's job."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,4 @@ Event = (
     | Interrupted
     | Tick
 )
-
-
 Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish

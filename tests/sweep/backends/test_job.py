@@ -129,7 +129,7 @@ def test_a_result_that_cannot_be_read_is_a_failure_and_what_it_said_is_kept(tmp_
     folder = trial_folder(tmp_path)
     result = run(folder, lambda cfg: Mailbox(folder).write_result(wrote))
     assert (result["status"], result["value"], result["acc"]) == ("failed", None, 1)
-    assert "result.json says" in result["error"]
+    assert "result.json has" in result["error"]
 
 
 def test_a_failure_of_the_app_is_told_rather_than_what_it_wrote(tmp_path: Path) -> None:
@@ -270,17 +270,17 @@ def test_an_app_that_stopped_in_order_can_go_on(tmp_path: Path, monkeypatch: pyt
     Job(folder, task, CONTEXT)()
     told = Mailbox(folder).result()
     assert told is not None and (told["status"], told["error"]) == ("preempted", "Stopped by SIGTERM.")
-    assert not Mailbox(folder).is_over()
+    assert not Mailbox(folder).is_finished()
 
 
 def test_a_job_that_was_taken_for_lost_and_replaced_does_nothing(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     for attempt, token in enumerate(("old", "new")):
-        Mailbox(folder).add_job(Submission(attempt, token, None, "slurm", "h", 0, 0.0))
+        Mailbox(folder).add_submission(Submission(attempt, token, None, "slurm", "h", 0, 0.0))
     Job(folder, raising(AssertionError("it ran")), CONTEXT, token="old")(in_process=True)
     assert Mailbox(folder).result() is None
     Job(folder, lambda cfg: 1.0, CONTEXT, token="new")(in_process=True)
-    assert Mailbox(folder).is_over()
+    assert Mailbox(folder).is_finished()
 
 
 @pytest.mark.parametrize("raised", [SystemExit(144), RuntimeError("timed out too many times"), KeyboardInterrupt()])
@@ -314,7 +314,7 @@ def test_a_signal_to_a_controller_that_runs_the_trial_itself_ends_the_sweep(tmp_
 
     with pytest.raises(KeyboardInterrupt):
         Job(folder, raising(trial.Preempted("Stopped by SIGTERM.")), CONTEXT)(in_process=True)
-    assert not Mailbox(folder).is_over()
+    assert not Mailbox(folder).is_finished()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), bdb.BdbQuit()])
@@ -362,9 +362,9 @@ def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
 
 
-@pytest.mark.parametrize(("first_of_its_node", "hearts"), [(True, ["heartbeat.1"]), (False, [])])
+@pytest.mark.parametrize(("first_of_its_node", "heartbeats"), [(True, ["heartbeat.1"]), (False, [])])
 def test_a_further_process_leaves_no_result_and_one_of_each_node_a_sign_of_life(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_of_its_node: bool, hearts: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_of_its_node: bool, heartbeats: list[str]
 ) -> None:
     monkeypatch.setattr(job, "_place", lambda: ("7", 3))
     monkeypatch.setattr(job, "_node", lambda: 1)
@@ -372,4 +372,4 @@ def test_a_further_process_leaves_no_result_and_one_of_each_node_a_sign_of_life(
     folder = trial_folder(tmp_path)
     Job(folder, lambda cfg: (folder / "ran").touch(), CONTEXT)()
     assert (folder / "ran").exists() and Mailbox(folder).result() is None
-    assert [path.name for path in folder.glob("heartbeat*")] == hearts
+    assert [path.name for path in folder.glob("heartbeat*")] == heartbeats

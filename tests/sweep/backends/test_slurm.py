@@ -53,7 +53,7 @@ def test_a_slurm_trial_is_submitted_with_all_options_and_the_token_beside_the_us
     folder = trial_folder(tmp_path)
     backend = slurm(clock, partition="long", comment="my project", additional_parameters={"mail-type": "END"})
     assert backend.submit(folder, 2, 0) == "17"
-    (entry,) = Mailbox(folder).jobs()
+    (entry,) = Mailbox(folder).submissions()
     assert (entry.attempt, entry.job, entry.backend) == (2, "17", "slurm")
     script = (cluster.folder / "submitted").read_text()
     for line in ("--partition=long", "--time=5", "--mail-type=END", f"--comment='my project {entry.token}'"):
@@ -87,7 +87,7 @@ def test_a_job_that_slurm_took_without_saying_so_is_found(tmp_path: Path, cluste
 
 def submitted_by_another(folder: Path, clock: Clock) -> Submission:
     slurm(clock).submit(folder, 0, 0)
-    return Mailbox(folder).jobs()[0]
+    return Mailbox(folder).submissions()[0]
 
 
 def test_a_controller_that_died_between_sbatch_and_writing_it_down_loses_no_job(
@@ -101,7 +101,7 @@ def test_a_controller_that_died_between_sbatch_and_writing_it_down_loses_no_job(
     cluster.queue("3|RUNNING|None|other", f"17|PENDING|Priority|my project {entry.token}")
     backend = slurm(clock)
     assert backend.attach(folder, entry) == "17" and backend.state("17") == "running"
-    assert Mailbox(folder).jobs()[0].job == "17"
+    assert Mailbox(folder).submissions()[0].job == "17"
     assert (logs / "17_submitted.pkl").exists()
 
 
@@ -240,7 +240,7 @@ def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: Fake
     clock.later()
     assert backend.state(lost) == "over"
     again = backend.submit(folder, 1, 0)
-    entry = Mailbox(folder).jobs()[1]
+    entry = Mailbox(folder).submissions()[1]
     assert lost == entry.job == "17" and again == f"17/{entry.token}"
     cluster.queue(f"17|RUNNING|None|{entry.token}")
     clock.later()
@@ -262,7 +262,7 @@ def test_of_two_trials_with_one_id_a_restart_takes_up_that_whose_job_it_is(
     assert [job is not None for job in attached] == [False, True, False]
     clock.later()
     assert attached[1] and backend.state(attached[1]) == "running"
-    assert [Mailbox(folder).jobs()[0].job for folder in folders] == ["17"] * 3
+    assert [Mailbox(folder).submissions()[0].job for folder in folders] == ["17"] * 3
 
 
 def test_a_lost_job_whose_id_is_given_out_before_anybody_looked_is_over(
@@ -270,7 +270,7 @@ def test_a_lost_job_whose_id_is_given_out_before_anybody_looked_is_over(
 ) -> None:
     folders, backend = [trial_folder(tmp_path, number) for number in range(2)], slurm(clock)
     lost, other = (backend.submit(folder, 0, number) for number, folder in enumerate(folders))
-    cluster.queue(f"17|RUNNING|None|{Mailbox(folders[1]).jobs()[0].token}")
+    cluster.queue(f"17|RUNNING|None|{Mailbox(folders[1]).submissions()[0].token}")
     clock.later()
     assert (backend.state(lost), backend.state(other)) == ("over", "running")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mcqa.sweep.controller import events
-from mcqa.sweep.controller.backoff import LONGEST_S, MOST
+from mcqa.sweep.controller.backoff import LONGEST_PAUSE_S, MAX_REFUSALS
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from tests.sweep.controller.timelines import COMPLETE, OUTCOMES, event, limits, play
@@ -139,7 +139,7 @@ def test_too_many_refusals_in_a_row_end_the_sweep_with_the_last_words_and_leave_
         n_trials=9,
     )
     assert refused_until_something_else_happens(controller, 0.0, "expired") == events.Finish("expired")
-    assert controller.counts == {"complete": 1, "waiting": 2} and controller.refusals.in_a_row == MOST + 1
+    assert controller.counts == {"complete": 1, "waiting": 2} and controller.backoff.consecutive == MAX_REFUSALS + 1
     assert controller.elapsed < 2 * 3600
 
 
@@ -156,8 +156,8 @@ def test_while_something_runs_there_are_never_too_many_refusals():
         n_jobs=2,
     )
     now, attempt = 0.0, 0
-    for _ in range(3 * MOST):
-        now += LONGEST_S
+    for _ in range(3 * MAX_REFUSALS):
+        now += LONGEST_PAUSE_S
         (submit,) = controller.on(events.Tick(), now)
         assert controller.on(events.Refused(1, submit.attempt, "limit"), now) == []
         attempt = submit.attempt
@@ -184,7 +184,7 @@ def test_a_trial_that_alone_is_refused_again_and_again_lets_another_one_try_and_
         todo += controller.on(events.Ended(running[0], COMPLETE) if running else events.Tick(), now)
     assert told[1] == Outcome("failed", None, "no node has 9 GPUs")
     assert controller.reason == events.COMPLETE and controller.counts == {"complete": 19, "failed": 1}
-    assert controller.refusals.times[1] < 2 * MOST and now < 1000
+    assert controller.backoff.refusals[1] < 2 * MAX_REFUSALS and now < 1000
 
 
 def test_what_cannot_be_composed_fails_alone_even_if_it_comes_first():

@@ -247,11 +247,11 @@ def test_where_all_trials_fail_in_the_same_words_no_more_are_asked():
         asked 3              -> submit 3/0
         submitted 3/0        ->
         ended 2 failed       -> tell 2 failed: x
-        ended 3 failed       -> tell 3 failed: x, finish all fail alike
+        ended 3 failed       -> tell 3 failed: x, finish identical failures
         """,
         n_trials=9,
         n_jobs=2,
-        max_alike=3,
+        max_identical_failures=3,
     )
 
 
@@ -270,8 +270,15 @@ def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_as
         ended 3 failed       -> tell 3 failed: x{more}
         ended 1 {end}       -> tell 1 {end}, {last}
     """
-    play(script.format(words="y", more=", ask", end="pruned", last="ask"), n_trials=9, n_jobs=2, max_alike=3)
-    play(script.format(words="x", more="", end="complete", last="ask, ask"), n_trials=9, n_jobs=2, max_alike=3)
+    play(
+        script.format(words="y", more=", ask", end="pruned", last="ask"), n_trials=9, n_jobs=2, max_identical_failures=3
+    )
+    play(
+        script.format(words="x", more="", end="complete", last="ask, ask"),
+        n_trials=9,
+        n_jobs=2,
+        max_identical_failures=3,
+    )
 
 
 def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_that_follow():
@@ -286,7 +293,7 @@ def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_th
         """,
         known,
         n_trials=9,
-        max_alike=3,
+        max_identical_failures=3,
     )
 
 
@@ -297,12 +304,12 @@ def test_trials_that_fail_after_a_report_or_by_the_user_s_hand_are_not_counted_a
         reported {n} 1 0.5     -> judge {n} 1 0.5
         ended {n} failed       -> tell {n} failed: x, ask
     """
-    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_alike=3)
+    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_identical_failures=3)
     begun = f"""
         asked {{n}}              -> submit {{n}}/0
         impossible {{n}}/0 {CANCELLED} -> tell {{n}} failed: {CANCELLED}, ask
     """
-    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_alike=3)
+    play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_identical_failures=3)
 
 
 def test_after_the_timeout_nothing_is_asked_and_what_runs_goes_on():
@@ -316,7 +323,7 @@ def test_after_the_timeout_nothing_is_asked_and_what_runs_goes_on():
         @102 submitted 1/0      ->
         @500 vanished 1/0 gone  -> submit 1/1
         @501 submitted 1/1      ->
-        @900 ended 1 complete   -> tell 1 complete, finish out of time
+        @900 ended 1 complete   -> tell 1 complete, finish timeout
         """,
         n_trials=9,
         timeout_s=100,
@@ -332,7 +339,7 @@ def test_a_clock_that_jumps_back_neither_stops_nor_lengthens_the_sweep():
         @-4970 ended 0 complete -> tell 0 complete, ask
         @-4959 asked 1          -> submit 1/0
         @-4958 submitted 1/0    ->
-        @-9999 ended 1 complete -> tell 1 complete, finish out of time
+        @-9999 ended 1 complete -> tell 1 complete, finish timeout
         """,
         n_trials=9,
         timeout_s=1102,  # 1000 + 60 + 30 + 11 + 1 seconds by the clock that never goes back
