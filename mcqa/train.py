@@ -70,7 +70,7 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     training = training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
     updates = total_updates(config, len(training.examples))
     longest = max(len(example.input_ids) for example in training.examples)
-    needed = memory.estimate(config, memory.shape(config.model, config.peft, len(tokenizer)), longest)
+    needed = memory.estimate(config, memory.model_size(config.model, config.peft, len(tokenizer)), longest)
     dry_run.show(Console(), config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed))
     memory.check(config, needed)
 

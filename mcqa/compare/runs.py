@@ -8,10 +8,10 @@ from typing import Any
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError, DataError, nearest
 from mcqa.data.question import Question
-from mcqa.evaluation.predictions import Prediction, read_checked
+from mcqa.evaluation.predictions import Prediction, read
 from mcqa.runs import lookup, run_folder
-from mcqa.runs.files import flat, read_yaml
-from mcqa.runs.lookup import folder_of_mlflow_run, is_id, read_json_if_any, run_folder_of
+from mcqa.runs.files import flat
+from mcqa.runs.lookup import read_json_if_any
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Run:
         path = self.folder / "predictions" / f"{split.replace('/', '_')}.jsonl"
         if not path.is_file():
             raise ConfigError(_no_predictions(self, split))
-        return read_checked(path, self.shown)
+        return read(path, self.shown)
 
 
 def find(reference: str, options: Options, downloads: str) -> Run:
@@ -61,15 +61,16 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     Raises:
         ConfigError: there is no such run, or it is not complete.
     """
-    folder = folder_of_mlflow_run(reference, options.outputs) if is_id(reference) else run_folder_of(reference)
+    folder = lookup.find(reference, options.outputs)
     downloaded = folder is None
     if folder is None:
-        folder = run_folder_of(str(lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))))
+        target = lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))
+        folder = run_folder.open_existing(str(target))
     _must_be_complete(folder, reference)
     return Run(
         reference if downloaded else run_folder.shown(folder),
         folder,
-        flat(read_yaml(folder / "config.yaml")),
+        flat(run_folder.config_of(folder)),
         read_json_if_any(folder / "environment.json"),
         reference if downloaded else read_json_if_any(folder / "tracking.json").get("run_id"),
         downloaded,

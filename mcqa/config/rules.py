@@ -107,13 +107,13 @@ def _sets(config: Config) -> Iterator[str]:
 
 def _adapter(config: Config) -> Iterator[str]:
     peft = config.peft
-    if peft.trains == "adapter":
-        for key in ("r", "alpha", "dropout", "target_modules"):
+    if peft.trainable == "adapter":
+        for key in ("rank", "alpha", "dropout", "target_modules"):
             if getattr(peft, key) is None:
                 yield f"peft.{key}: peft={peft.name} needs a value."
-    if (peft.name == "none") != (peft.trains == "full"):
-        yield f"peft.trains: peft={peft.name} cannot train {peft.trains}; choose with peft=none, lora or qlora."
-    if peft.trains == "full" and peft.quantization is not None:
+    if (peft.name == "none") != (peft.trainable == "full"):
+        yield f"peft.trainable: peft={peft.name} cannot train {peft.trainable}; choose with peft=none, lora or qlora."
+    if peft.trainable == "full" and peft.quantization is not None:
         yield "peft.quantization: quantised weights cannot be trained themselves; take peft=qlora."
 
 

@@ -144,8 +144,8 @@ class SchedulerConfig:
 @dataclass(frozen=True)
 class PeftConfig:
     name: Literal["none", "lora", "qlora"]
-    trains: Literal["full", "adapter"]
-    r: Count | None
+    trainable: Literal["full", "adapter"]
+    rank: Count | None
     alpha: Positive | None
     dropout: Share | None
     target_modules: str | list[str] | None

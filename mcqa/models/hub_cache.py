@@ -1,172 +1,237 @@
-"""What a run needs of the model hub, whether it lies in this machine's cache, and how it gets there.
+"""What a run needs from the model hub, whether it is in the cache of this machine, and how to download it.
 
-Nodes of a cluster have no way out as a rule: what is needed is brought to a cache that they share with the login node,
-by the same calls and under the same names by which a run looks for it, and jobs are told not to ask the hub.
+Cluster nodes usually have no internet access. What a job needs is downloaded to a cache that the nodes share with the
+login node, by the same calls and under the same names with which a run looks for it, and jobs run offline.
 """
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from mcqa.config.errors import DataError, ModelError
-from mcqa.config.schema import Config, DataConfig, EvaluateConfig, ModelConfig
+from mcqa.config.schema import Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
 from mcqa.config.validation import typed
-from mcqa.data.hub import VARIABLES, cache, go_offline_if_unreachable
+from mcqa.data import hub
 from mcqa.runs import run_folder
-from mcqa.runs.files import read_yaml
 
-TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
-
-
-NOT_READ = ("*/*", "consolidated*")  # other formats of the same weights
+TEXT_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
+OTHER_FORMATS = ("*/*", "consolidated*")  # the same weights in formats that are not read
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 
 
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+# --- offline jobs ----------------------------------------------------------------------------------------------------
 
 
-class Repository(NamedTuple):
-    """Of a model on the hub. weights: more than the tokenizer is wanted."""
+def jobs_are_offline() -> bool:
+    """Whether jobs must not contact the hub: yes, unless the user says by HF_HUB_OFFLINE=0 that nodes reach it."""
+    return os.environ.get("HF_HUB_OFFLINE", "1").upper() in ("1", "ON", "YES", "TRUE")
 
-    key: str  # that names it in the configuration
-    name: str
+
+def offline_variables() -> dict[str, str]:
+    """Return the variables that make a job offline; those that the user has set are part of its environment anyway."""
+    return {name: "1" for name in hub.OFFLINE_VARIABLES if name not in os.environ} if jobs_are_offline() else {}
+
+
+def prefetch_command(arguments: Sequence[str]) -> str:
+    """Return the sentence with the command that downloads what the command with these arguments needs."""
+    kept = [text for text in arguments if not text.startswith("dry_run=")]
+    return (
+        f"Download it here first: python -m mcqa.prefetch {shlex.join(kept)}   "
+        "(if the nodes reach the hub, set HF_HUB_OFFLINE=0 before the command instead)"
+    )
+
+
+# --- requirements ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelRepository:
+    """A model on the hub, or only its tokenizer."""
+
+    key: str  # of the configuration, for messages
+    name: str  # owner/name
     revision: str | None
-    weights: bool
-    code: bool
+    weights: bool  # false: only the tokenizer is needed
+    code: bool  # Python files too (model.trust_remote_code)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def missing_parts(self) -> Iterator[str]:
+        """Yield in words what is not in the cache."""
+        folder = self._snapshot()
+        if folder is None:
+            yield "the whole repository"
+            return
+        is_adapter = self.weights and (folder / "adapter_config.json").exists()
+        has_tokenizer = any((folder / name).exists() for name in TOKENIZER_FILES)
+        if not has_tokenizer and not is_adapter:  # an adapter may take the tokenizer of its base
+            yield "the tokenizer"
+        if not self.weights:
+            return
+        if base := _base_model(folder):
+            yield from (f"{part} of its base {base.name}" for part in base.missing_parts())
+        if not is_adapter and not (folder / "config.json").exists():
+            yield "config.json"
+        index = folder / "model.safetensors.index.json"
+        if index.exists():
+            files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            if lost := sum(not (folder / name).exists() for name in files):
+                yield f"{lost} of {len(files)} weight files"
+        elif not list(folder.glob("*.safetensors")):
+            yield "the weights"
+
+    def download(self) -> Path:
+        """Download to the cache; return the folder.
+
+        Raises:
+            ModelError: the hub cannot be reached, refuses access or has no such model as safetensors.
+        """
+        from huggingface_hub import snapshot_download
+
+        hub.go_offline_if_unreachable()
+        patterns = [*TEXT_FILES, *(("*.safetensors",) if self.weights else ()), *(("*.py",) if self.code else ())]
+        try:
+            folder = snapshot_download(
+                self.name,
+                revision=self.revision,
+                cache_dir=_model_cache(),
+                allow_patterns=patterns,
+                ignore_patterns=list(OTHER_FORMATS),
+            )
+        except Exception as error:  # from several libraries, always because of the hub
+            advice = hub.login_advice(error, self.name) or "Can this machine reach the hub, and is the name right?"
+            raise ModelError(f"{self.key}={self.name}: {hub.first_line(error)} {advice}") from error
+        if self.weights and (base := _base_model(Path(folder))):
+            base.download()
+        if message := missing_message(self):
+            raise ModelError(f"{message} Does the hub have it as safetensors? Nothing else is read.")
+        return Path(folder)
+
+    def _snapshot(self) -> Path | None:
+        from huggingface_hub import snapshot_download
+
+        folder = _model_cache()
+        try:
+            return Path(snapshot_download(self.name, revision=self.revision, cache_dir=folder, local_files_only=True))
+        except (OSError, ValueError):  # huggingface_hub's own errors for missing files derive from these
+            return None
 
 
-class Table(NamedTuple):
-    """Splits of a question set on the hub, by the publisher's names."""
+@dataclass(frozen=True)
+class DatasetSplits:
+    """Splits of a question set on the hub, under the publisher's names."""
 
     key: str
     data: DataConfig
     splits: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        return str(self.data.hub)
 
-Need = Repository | Table
+    def __str__(self) -> str:
+        return f"{self.name} {self.data.hub_config or ''}".strip()
 
+    def missing_parts(self) -> Iterator[str]:
+        """Yield the names of splits that are not in the cache.
 
-ConfigDict = dict[str, Any]
+        datasets keeps what it has prepared as <owner>___<name>/<configuration>/<version>/<commit>/…-<split>.arrow.
+        """
+        from datasets.naming import camelcase_to_snakecase
 
+        *owner, name = self.name.split("/")
+        folder = _dataset_cache() / "___".join([*owner, camelcase_to_snakecase(name)])
+        for split in self.splits:
+            prefix = f"{self.data.hub_config or '*'}/*/*/*-{split.partition('[')[0]}"  # train of train[:10%]
+            if not any(list(folder.glob(f"{prefix}{suffix}")) for suffix in (".arrow", "-[0-9]*.arrow")):
+                yield f"{split} of {self.data.hub_config}" if self.data.hub_config else split
 
-def wanted() -> bool:
-    """Whether jobs are told not to ask the hub: unless the user says by HF_HUB_OFFLINE=0 that nodes reach it."""
-    return os.environ.get("HF_HUB_OFFLINE", "1").upper() in ("1", "ON", "YES", "TRUE")
+    def download(self) -> Path:
+        """Download to the cache; return the folder of all question sets.
 
-
-def variables() -> dict[str, str]:
-    """For the environment of a job; what the user has set goes with the job by itself."""
-    return {name: "1" for name in VARIABLES if name not in os.environ} if wanted() else {}
-
-
-def advice(arguments: Sequence[str]) -> str:
-    kept = [text for text in arguments if not text.startswith("dry_run=")]
-    return (
-        f"Bring it here first: python -m mcqa.prefetch {shlex.join(kept)}   "
-        "(where nodes reach the hub, HF_HUB_OFFLINE=0 before the command leaves this out)"
-    )
-
-
-def models() -> Path:
-    """Where models lie in it."""
-    return Path(os.environ.get("HF_HUB_CACHE", cache() / "hub")).expanduser()
-
-
-def tables() -> Path:
-    """Where question sets lie in it."""
-    return Path(os.environ.get("HF_DATASETS_CACHE", cache() / "datasets")).expanduser()
+        Raises:
+            DataError: the hub cannot be reached or has no such split.
+        """
+        for split in self.splits:
+            if next(iter(hub.read_rows(self.data, split)), None) is None:
+                raise DataError(f"{self.key}={self.name}: {split} is empty.")
+        return _dataset_cache()
 
 
-# ---- what is needed
+Requirement = ModelRepository | DatasetSplits
 
 
-def as_it_runs(tree: ConfigDict, kind: type[Config]) -> Config:
-    """What a configuration asks for; of a run that it goes on with, that one's own.
-
-    Raises:
-        ConfigError: there is no such run, or its configuration is not one.
-    """
-    if tree.get("resume") is None or kind is EvaluateConfig:
-        return typed(tree, kind)
-    return typed(read_yaml(run_folder.open_existing(tree["resume"]) / "config.yaml"), kind)
+def missing_message(requirement: Requirement) -> str | None:
+    """Return a sentence about what is not in the cache, None if all of it is."""
+    parts = ", ".join(requirement.missing_parts())
+    start = f"{requirement.key}={requirement.name}: missing from the cache {hub.cache_folder()}"
+    return f"{start}: {parts}." if parts else None
 
 
-def needs(config: Config) -> list[Need]:
-    """Of the hub; nothing for embedded and local models and question sets."""
-    model = _model(config)
-    found: list[Need] = []
-    if _is_hub_id(model.path):
-        found.append(Repository("model.path", str(model.path), model.revision, True, model.trust_remote_code))
-    if _is_hub_id(model.tokenizer):
-        found.append(Repository("model.tokenizer", str(model.tokenizer), model.revision, False, False))
-    if model.path is not None and (base := _base_of(Path(model.path).expanduser())):
-        found.append(base)
-    sets = [("data", config.data, _splits(config))]
-    evaluation = config.evaluation
-    for key, one in [
-        ("evaluation.dev", evaluation.dev),
-        *((f"evaluation.sets[{number}]", one) for number, one in enumerate(evaluation.sets)),
-    ]:
-        if one is not None:
-            split = getattr(one.data.splits, one.split) or one.data.splits.train
-            sets.append((key, one.data, [split] if split else []))
-    for key, data, splits in sets:
-        if data.reader != "facts" and data.path is None and data.hub is not None:
-            found.append(Table(f"{key}.hub", data, tuple(splits)))
-    return found
+def _model_cache() -> Path:
+    return Path(os.environ.get("HF_HUB_CACHE", hub.cache_folder() / "hub")).expanduser()
 
 
-def _model(config: Config) -> ModelConfig:
-    """Of a run that is measured the one that it saved."""
-    if not isinstance(config, EvaluateConfig) or config.run is None:
-        return config.model
-    return replace(config.model, path=str(Path(config.run).expanduser().absolute() / "model"), tokenizer=None)
+def _dataset_cache() -> Path:
+    return Path(os.environ.get("HF_DATASETS_CACHE", hub.cache_folder() / "datasets")).expanduser()
 
 
-def _splits(config: Config) -> list[str]:
-    """The publisher's; all of them, though a trial leaves test alone: the study's confirmation does not."""
-    splits = config.data.splits
-    return list(dict.fromkeys(split for split in (splits.train, splits.dev, splits.test) if split))
-
-
-def _is_hub_id(path: str | None) -> bool:
-    """As model.location decides, which loads torch."""
-    if path is None or path.startswith(("embedded:", ".", "/", "~")) or path.count("/") > 1:
-        return False
-    return not Path(path).expanduser().is_dir()
-
-
-def _base_of(folder: Path) -> Repository | None:
-    """The base on the hub of the adapter in this folder."""
+def _base_model(folder: Path) -> ModelRepository | None:
+    """The base model of the adapter in this folder, if both exist and the base is on the hub."""
     try:
         name = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Repository("model.path", name, None, True, False) if _is_hub_id(name) else None
+    return ModelRepository("model.path", name, None, True, False) if hub.is_hub_id(name) else None
 
 
-# ---- whether it is here
+# --- of a configuration ----------------------------------------------------------------------------------------------
 
 
-def missing(config: Config) -> list[str]:
-    """A line for everything that is needed and not in the cache."""
-    return [line for need in needs(config) for line in lacking(need)]
+def effective_config(config_dict: ConfigDict, kind: type[Config]) -> Config:
+    """Return the configuration that will run: with `resume`, the stored one of the run that is continued.
+
+    Raises:
+        ConfigError: there is no such run, or its configuration is not valid.
+    """
+    if config_dict.get("resume") is None or kind is EvaluateConfig:
+        return typed(config_dict, kind)
+    return typed(run_folder.config_of(run_folder.open_existing(config_dict["resume"])), kind)
 
 
-def absent(config: Config) -> list[str]:
-    """A line for every local model, tokenizer and question set that is named and is not there."""
-    sets = [config.data, *(one.data for one in (config.evaluation.dev, *config.evaluation.sets) if one is not None)]
+def requirements(config: Config) -> list[Requirement]:
+    """Return what the configuration needs from the hub; nothing for embedded and local models and question sets."""
     model = _model(config)
-    named = [("model.path", model.path), ("model.tokenizer", model.tokenizer)]
-    local = [(key, path) for key, path in named if path and not path.startswith("embedded:") and not _is_hub_id(path)]
+    needed: list[Requirement] = []
+    if hub.is_hub_id(model.path):
+        needed.append(ModelRepository("model.path", str(model.path), model.revision, True, model.trust_remote_code))
+    elif model.path is not None and (base := _base_model(Path(model.path).expanduser())):
+        needed.append(base)
+    if hub.is_hub_id(model.tokenizer):
+        needed.append(ModelRepository("model.tokenizer", str(model.tokenizer), model.revision, False, False))
+    for key, data, splits in _question_sets(config):
+        if data.reader != "facts" and data.path is None and data.hub is not None:
+            needed.append(DatasetSplits(f"{key}.hub", data, splits))
+    return needed
+
+
+def missing_from_cache(config: Config) -> list[str]:
+    """Return a sentence for everything that the configuration needs from the hub and is not in the cache."""
+    return [message for requirement in requirements(config) if (message := missing_message(requirement))]
+
+
+def missing_local_paths(config: Config) -> list[str]:
+    """Return a sentence for every local model, tokenizer and question set that does not exist."""
+    model = _model(config)
+    paths = {key: path for key, path in (("model.path", model.path), ("model.tokenizer", model.tokenizer)) if path}
+    local = {key: path for key, path in paths.items() if not path.startswith("embedded:") and not hub.is_hub_id(path)}
+    local |= {f"{key}.path": data.path for key, data, _ in _question_sets(config) if data.path is not None}
     lines = [
-        f"{key}={path}: no such file or folder."
-        for key, path in [*local, *(("data.path", str(data.path)) for data in sets if data.path is not None)]
-        if not Path(path).expanduser().exists()
+        f"{key}={path}: no such file or folder." for key, path in local.items() if not Path(path).expanduser().exists()
     ]
     folder = Path(str(model.path)).expanduser()
     if model is config.model and (folder / "config.json").exists() and not list(folder.glob("*.safetensors")):
@@ -174,117 +239,23 @@ def absent(config: Config) -> list[str]:
     return lines
 
 
-def lacking(need: Need) -> list[str]:
-    if isinstance(need, Table):
-        lost = [split for split in need.splits if not _has_split(need.data, split)]
-        whole = f" of {need.data.hub_config}" if need.data.hub_config else ""
-        return [f"{need.key}={need.data.hub}: the cache {cache()} lacks {', '.join(lost)}{whole}."] if lost else []
-    what = list(_lacking_files(need))
-    return [f"{need.key}={need.name}: the cache {cache()} lacks {', '.join(what)}."] if what else []
+def _model(config: Config) -> ModelConfig:
+    """The model that is loaded: when a finished run is evaluated, the one that it saved."""
+    if not isinstance(config, EvaluateConfig) or config.run is None:
+        return config.model
+    return replace(config.model, path=str(Path(config.run).expanduser().absolute() / "model"), tokenizer=None)
 
 
-def _lacking_files(need: Repository) -> Iterator[str]:
-    folder = _snapshot(need)
-    if folder is None:
-        yield "it"
-        return
-    if not any((folder / name).exists() for name in TOKENIZERS) and not _has_own_tokenizer_elsewhere(need, folder):
-        yield "its tokenizer"
-    if need.weights:
-        yield from _lacking_weights(folder)
+def _question_sets(config: Config) -> Iterator[tuple[str, DataConfig, tuple[str, ...]]]:
+    """Key, data and the publisher's splits of each question set.
 
-
-def _has_own_tokenizer_elsewhere(need: Repository, folder: Path) -> bool:
-    """An adapter may come without one, and only the base has it."""
-    return need.weights and (folder / "adapter_config.json").exists()
-
-
-def _lacking_weights(folder: Path) -> Iterator[str]:
-    if (base := _base_of(folder)) and (what := list(_lacking_files(base))):
-        yield f"of its base {base.name} {', '.join(what)}"
-    if not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
-        yield "its config.json"
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        if not list(folder.glob("*.safetensors")):
-            yield "its weights"
-        return
-    files = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    lost = [name for name in files if not (folder / name).exists()]
-    if lost:
-        yield f"{len(lost)} of its {len(files)} files of weights"
-
-
-def _snapshot(need: Repository) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(need.name, revision=need.revision, cache_dir=models(), local_files_only=True))
-    except (OSError, ValueError):  # among them the hub's own, of what is not there
-        return None
-
-
-def _has_split(data: DataConfig, split: str) -> bool:
-    """As datasets keeps what it has prepared: <owner>___<name>/<configuration>/<version>/<commit>/…-<split>.arrow."""
-    *owner, name = str(data.hub).split("/")
-    folder = tables() / "___".join([*owner, _snake_case(name)])
-    whole = split.partition("[")[0]
-    files = f"{data.hub_config or '*'}/*/*"
-    return any(list(folder.glob(f"{files}/*-{whole}{end}")) for end in (".arrow", "-[0-9]*.arrow"))
-
-
-def _snake_case(name: str) -> str:
-    """As datasets names folders."""
-    return re.sub(r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)).lower()
-
-
-# ---- how it gets here
-
-
-def bring(need: Need) -> Path:
-    """Where it lies now.
-
-    Raises:
-        ModelError, DataError: it could not be brought.
+    data has all its splits: trials do not read test, but the confirmation of their study does.
     """
-    return _bring_table(need) if isinstance(need, Table) else _bring_repository(need)
-
-
-def _bring_table(need: Table) -> Path:
-    from mcqa.data import hub
-
-    for split in need.splits:
-        if next(iter(hub.rows(need.data, split)), None) is None:
-            raise DataError(f"{need.key}={need.data.hub}: {split} is empty.")
-    return tables()
-
-
-def _bring_repository(need: Repository) -> Path:
-    from huggingface_hub import snapshot_download
-
-    go_offline_if_unreachable()
-    patterns = [*TEXTS, *(("*.safetensors",) if need.weights else ()), *(("*.py",) if need.code else ())]
-    try:
-        folder = Path(
-            snapshot_download(
-                need.name,
-                revision=need.revision,
-                cache_dir=models(),
-                allow_patterns=patterns,
-                ignore_patterns=list(NOT_READ),
-            )
-        )
-    except Exception as error:  # of several libraries, and all of it is about the hub
-        raise ModelError(f"{need.key}={need.name}: {_reason(error, need)}") from error
-    if need.weights and (base := _base_of(folder)):
-        _bring_repository(base)
-    if lines := lacking(need):
-        raise ModelError(f"{lines[0]} Does the hub have it as safetensors? Nothing else is read.")
-    return folder
-
-
-def _reason(error: Exception, need: Repository) -> str:
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if "gated" in str(error).lower() or "401" in str(error) or "403" in str(error):
-        return f"{line} Accept the licence at https://huggingface.co/{need.name} and log in with `hf auth login`."
-    return f"{line} Is the hub within reach of this machine, and the name right?"
+    splits, evaluation = config.data.splits, config.evaluation
+    yield "data", config.data, tuple(dict.fromkeys(name for name in (splits.train, splits.dev, splits.test) if name))
+    others = {"evaluation.dev": evaluation.dev}
+    others |= {f"evaluation.sets[{number}]": other for number, other in enumerate(evaluation.sets)}
+    for key, other in others.items():
+        if other is not None:
+            name = getattr(other.data.splits, other.split) or other.data.splits.train
+            yield key, other.data, (name,) if name else ()

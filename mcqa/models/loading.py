@@ -1,8 +1,8 @@
-"""Base model, tokenizer and adapter: loaded, made from nothing, and saved."""
+"""Load base model, tokenizer and adapter, and save them."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +13,38 @@ from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
 from mcqa.models import devices, sharding
 from mcqa.models.adapters import BASE_QUANTIZATION, keep_4bit_weights_as_trained, quantization_config
-from mcqa.models.from_scratch import first_line, new_model, new_tokenizer
+from mcqa.models.from_scratch import new_model, new_tokenizer
 from mcqa.runs import processes
 
 EMBEDDED = "embedded:"
-
-
 ASSETS = Path(__file__).with_name("assets")
 
 
 def location(path: str) -> str:
-    """A path that transformers can open; `embedded:<name>` stands for a model that this package carries.
+    """Return a path or hub id that transformers can load; `embedded:<name>` is a model inside this package.
 
     Raises:
-        ModelError: when it looks like a local folder and there is none.
+        ModelError: it is the path of a local folder that does not exist.
     """
     if path.startswith(EMBEDDED):
         folder = ASSETS / path.removeprefix(EMBEDDED)
         if not folder.is_dir():
             raise ModelError(f"model.path={path}: no such model is embedded, only {EMBEDDED}starter.")
         return str(folder)
-    if Path(path).expanduser().is_dir():
-        return str(Path(path).expanduser())
-    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+    if hub.is_hub_id(path):
+        return path
+    if not Path(path).expanduser().is_dir():
         raise ModelError(f"model.path={path}: there is no such folder here. A hub id has the form owner/name.")
-    return path
+    return str(Path(path).expanduser())
 
 
 def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
-    """The tokenizer of the model, with a token to pad with (which never reaches a loss or a score).
+    """Return the tokenizer of the model, with a padding token (which never reaches a loss or a score).
 
-    A model of random weights gets one of its own, learned from the texts.
+    A model with random weights gets a new one, trained on the texts.
 
     Raises:
-        ModelError: when there is none, or it cannot be loaded.
+        ModelError: it does not exist or cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -54,7 +52,7 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
         return new_tokenizer(config.vocabulary_size, texts)
     path = config.tokenizer or config.path
     assert path is not None, "a rule of the configuration"
-    tokenizer = _loaded(
+    tokenizer = _load(
         path,
         "tokenizer",
         lambda where: AutoTokenizer.from_pretrained(
@@ -66,16 +64,16 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
     return tokenizer
 
 
-def config_of(config: ModelConfig) -> Any:
-    """transformers' configuration of the model (config.json), without its weights.
+def transformers_config(config: ModelConfig) -> Any:
+    """Return the model's transformers configuration (config.json), without reading its weights.
 
     Raises:
-        ModelError: when there is none, or it cannot be loaded.
+        ModelError: it does not exist or cannot be loaded.
     """
     from transformers import AutoConfig
 
     assert config.path is not None, "a rule of the configuration"
-    return _loaded(
+    return _load(
         config.path,
         "configuration",
         lambda where: AutoConfig.from_pretrained(
@@ -84,27 +82,28 @@ def config_of(config: ModelConfig) -> Any:
     )
 
 
-def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int) -> Any:
-    """The base exactly as it is trained and measured: in 4 bits for QLoRA, frozen bases in the run's precision.
+def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int) -> Any:
+    """Return the base model exactly as it is trained and measured.
 
-    A folder that holds an adapter brings the base that it was trained on. model.architecture makes a new model,
-    whose random weights the seed decides.
+    With QLoRA its weights are in 4 bits; other frozen bases are in the run's precision, weights to train in single
+    precision. For a folder with an adapter, the base that it was trained on is loaded under it. For
+    model.architecture, a new model is made with random weights that depend on the seed.
 
     Raises:
-        ModelError: when there is none, it cannot be loaded or the tokenizer is not its own.
+        ModelError: it does not exist, cannot be loaded, or does not match the tokenizer.
     """
     from transformers import AutoModelForCausalLM, set_seed
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # of reading and writing weights; downloads from the hub still show theirs
+    logging.disable_progress_bar()  # for reading and writing weights; downloads still show theirs
     set_seed(seed)
     if config.architecture is not None:
-        return new_model(config.architecture, tokenizer, machine)
+        return new_model(config.architecture, tokenizer, hardware)
     assert config.path is not None, "a rule of the configuration"
     adapter = Path(location(config.path)) / "adapter_config.json"
     if adapter.exists():
-        return _with_adapter(config, peft, machine, tokenizer, seed, adapter)
-    model, info = _loaded(
+        return _with_adapter(config, peft, hardware, tokenizer, seed, adapter)
+    model, info = _load(
         config.path,
         "model",
         lambda path: AutoModelForCausalLM.from_pretrained(
@@ -113,10 +112,10 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             trust_remote_code=config.trust_remote_code,
             use_safetensors=True,
             output_loading_info=True,
-            dtype=devices.DTYPES[machine.precision] if peft.trains == "adapter" else torch.float32,
-            attn_implementation=devices.attention(machine),
-            quantization_config=quantization_config(peft, machine),
-            device_map=sharding.device_map(machine),
+            dtype=devices.DTYPES[hardware.precision] if peft.trainable == "adapter" else torch.float32,
+            attn_implementation=devices.attention(hardware),
+            quantization_config=quantization_config(peft, hardware),
+            device_map=sharding.device_map(hardware),
         ),
     )
     if info["missing_keys"]:
@@ -125,21 +124,22 @@ def load_model(config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, t
             f"model.path={config.path}: {len(info['missing_keys'])} weights are missing, {some} among them; they would "
             "be random numbers. Was the folder copied whole, and is it a causal language model?"
         )
-    model.name_or_path = config.path  # what a saved adapter names as its base; embedded:… stays valid anywhere
+    model.name_or_path = config.path  # a saved adapter names this as its base; embedded:… is valid on any machine
     keep_4bit_weights_as_trained(model)
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
         raise ModelError(
-            f"model.path={config.path}: the tokenizer has {len(tokenizer)} tokens and the model knows {rows}. "
+            f"model.path={config.path}: the tokenizer has {len(tokenizer)} tokens and the model knows {known}. "
             "They do not belong together; set model.tokenizer."
         )
     return model
 
 
 def check_base(config: ModelConfig) -> None:
-    """
+    """Check that the base can be trained.
+
     Raises:
-        ModelError: when the base to train is an adapter, which could only be measured.
+        ModelError: it is an adapter, which can only be measured.
     """
     if config.path is not None and (Path(location(config.path)) / "adapter_config.json").exists():
         raise ModelError(
@@ -148,36 +148,35 @@ def check_base(config: ModelConfig) -> None:
         )
 
 
-def save(model: Any, tokenizer: Any, folder: Path, machine: HardwareConfig) -> None:
-    """The adapter, or the model where all weights moved, as safetensors with its tokenizer.
+def save(model: Any, tokenizer: Any, folder: Path, hardware: HardwareConfig) -> None:
+    """Save the adapter, or the whole model if all weights were trained, as safetensors with its tokenizer.
 
-    An adapter over 4-bit weights also says how its base was quantised, which PEFT's own file does not. All processes
-    must ask: weights that are parted among them are put together, and the first one writes.
+    All processes must call this: sharded weights are gathered from them, and rank 0 writes.
     """
-    parted = sharding.shards_weights(machine)
-    state = sharding.full_state_dict(model, trained_only=hasattr(model, "peft_config")) if parted else None
+    sharded = sharding.shards_weights(hardware)
+    state = sharding.full_state_dict(model, trained_only=hasattr(model, "peft_config")) if sharded else None
     if not processes.is_first():
         return
     model.save_pretrained(str(folder), state_dict=state)
     tokenizer.save_pretrained(str(folder))
-    quantised = getattr(model.config, "quantization_config", None)
-    if quantised is not None:
+    quantized = getattr(model.config, "quantization_config", None)
+    if quantized is not None:  # PEFT's adapter_config.json does not say how the base was quantised
         kept = {
-            "quantization": quantised.bnb_4bit_quant_type,
-            "double_quantization": quantised.bnb_4bit_use_double_quant,
+            "quantization": quantized.bnb_4bit_quant_type,
+            "double_quantization": quantized.bnb_4bit_use_double_quant,
         }
         (folder / BASE_QUANTIZATION).write_text(json.dumps(kept))
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """16 hexadecimal digits over the vocabulary and what the tokenizer makes of a text full of traps."""
-    probe = tokenizer("Question: A  café\n1234,5 Ω\nAnswer: B")["input_ids"]
+    """Return 16 hexadecimal digits of a hash over the vocabulary and the tokens of a text with special cases."""
+    probe = tokenizer("Question: A  café\n1234,5 Ω\nAnswer: B")["input_ids"]  # spaces, accents, digits, symbols
     content = json.dumps([sorted(tokenizer.get_vocab().items()), probe])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _with_adapter(
-    config: ModelConfig, peft: PeftConfig, machine: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
+    config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
 ) -> Any:
     from dataclasses import replace
 
@@ -185,20 +184,20 @@ def _with_adapter(
 
     path = json.loads(adapter.read_text())["base_model_name_or_path"]
     kept = adapter.with_name(BASE_QUANTIZATION)
-    quantised = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
-    as_trained = replace(peft, trains="adapter", **quantised)
-    if as_trained.quantization is not None and sharding.shards_weights(machine):
+    quantized = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
+    as_trained = replace(peft, trainable="adapter", **quantized)
+    if as_trained.quantization is not None and sharding.shards_weights(hardware):
         raise ModelError(
-            f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be parted "
-            "among the devices; they are small, so take hardware.strategy=ddp."
+            f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be sharded "
+            "over devices; they are small, so take hardware.strategy=ddp."
         )
-    base = load_model(replace(config, path=path), as_trained, machine, tokenizer, seed)
-    without_weights = base.device.type == "meta"  # in a process that reads none, whose adapter none can be copied into
-    return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=without_weights)
+    base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
+    on_meta = base.device.type == "meta"  # in processes that read no weights; nothing can be copied into theirs
+    return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=on_meta)
 
 
-def _loaded(path: str, what: str, load: Any) -> Any:
-    """What `load` returns for the path, or an error that says which of the usual causes it was."""
+def _load(path: str, what: str, load: Callable[[str], Any]) -> Any:
+    """Return `load` of the location of `path`; an error names the usual cause."""
     from safetensors import SafetensorError
 
     where = location(path)
@@ -207,18 +206,18 @@ def _loaded(path: str, what: str, load: Any) -> Any:
     try:
         return load(where)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        hint = _cause(f"{type(error).__name__} {error}", path)
-        raise ModelError(f"model.path={path}: the {what} cannot be loaded: {first_line(error)}{hint}") from error
+        advice = f"{hub.first_line(error)} {_advice(error, path)}".strip()
+        raise ModelError(f"model.path={path}: the {what} cannot be loaded: {advice}") from error
 
 
-def _cause(message: str, path: str) -> str:
-    lowered = message.lower()
-    if "gated" in lowered or "401" in message or "403" in message:
-        return f" Accept the licence at https://huggingface.co/{path} and log in with `hf auth login`."
+def _advice(error: Exception, path: str) -> str:
+    message = f"{type(error).__name__} {error}".lower()
+    if advice := hub.login_advice(error, path):
+        return advice
     if "trust_remote_code" in message:
-        return " It needs code from the hub; read it first, then set model.trust_remote_code=true."
-    if any(word in lowered for word in ("connect", "offline", "resolve", "timed out", "cached files")):
-        return f" There is no way to the hub from here. {hub.prefetch_advice()}. Or set model.path=<folder>."
-    if "safetensors" in lowered:
-        return " Only safetensors are read: weights in pickle files can run code. Convert them first."
+        return "It needs code from the hub; read it first, then set model.trust_remote_code=true."
+    if any(word in message for word in ("connect", "offline", "resolve", "timed out", "cached files")):
+        return f"This machine cannot reach the hub. {hub.prefetch_advice()}. Or set model.path=<folder>."
+    if "safetensors" in message:
+        return "Only safetensors are read: weights in pickle files can run code. Convert them first."
     return ""

@@ -1,8 +1,9 @@
-"""What a training will hold in the memory of each device, estimated before any weight is read.
+"""Estimate what a training will hold in the memory of each device, before any weight is read.
 
-Counted exactly: weights, gradients and optimizer state, from the model's architecture, by strategy and number of
-devices. Roughly: activations (after Korthikanti et al. 2022, without attention matrices, which no kernel here keeps),
-weights gathered for a moment, and what CUDA and the communication take. Measuring takes less than training.
+Exact are weights, gradients and optimizer state, from the model's architecture, the strategy and the number of devices.
+Approximate are activations (after Korthikanti et al. 2022, arXiv:2205.05198, without attention matrices, which no
+kernel here stores), buffers of gathered weights and reduced gradients, and what CUDA and the communication take.
+Evaluation takes less than training.
 """
 
 from dataclasses import dataclass
@@ -13,223 +14,208 @@ import torch
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, HardwareConfig, ModelConfig, PeftConfig, batching
 from mcqa.models import sharding
+from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import transformers_config
 
 GIB = 1024**3
-
-
 CUDA = 1.5 * GIB  # context, kernels and communication buffers of one process
-
-
 TIGHT = 0.9  # of the memory: above it, fragmentation decides
-
-
-BLOCK = 64  # weights that share a constant in 4 bits; 256 such constants share one when these are quantised too
-
-
-BUCKET, LIVE = 5e8, 1e9  # weights that DeepSpeed reduces, and gathers, at a time
+BLOCK = 64  # weights that share a constant in 4 bits; 256 such constants share one with double quantisation
+REDUCE_BUCKET, MAX_LIVE = 5e8, 1e9  # parameters that DeepSpeed reduces, and gathers, at a time (its defaults)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Numbers of weights, and sizes that activations depend on.
+class ModelSize:
+    """Numbers of parameters, and the dimensions that activations depend on."""
 
-    linear: weights of the linear layers but the head, which 4 bits are for. adapter: those that LoRA adds.
-    """
-
-    weights: int
-    linear: int
-    adapter: int
-    layer: int
+    parameters: int
+    linear: int  # parameters of the linear layers without the head: those that 4 bits apply to
+    adapter: int  # parameters that LoRA adds
+    layer: int  # parameters of one layer
     layers: int
-    width: int
-    inner: int
+    hidden: int
+    intermediate: int
     vocabulary: int
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes on each device. lasting: of weights, gradients and optimizer state, which no setting of a batch changes."""
+    """Bytes on each device."""
 
     weights: float
     gradients: float
     optimizer: float
     activations: float
-    gathered: float
+    buffers: float
 
     @property
-    def lasting(self) -> float:
+    def model_states(self) -> float:
+        """Weights, gradients and optimizer state, which do not depend on the batch."""
         return self.weights + self.gradients + self.optimizer
 
     @property
     def total(self) -> float:
-        return self.lasting + self.activations + self.gathered + CUDA
+        return self.model_states + self.activations + self.buffers + CUDA
 
 
-def shape(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = None) -> Shape:
-    """Of the model's config.json or architecture; vocabulary: of a tokenizer that is made for the run."""
-    from transformers import AutoModelForCausalLM
+def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = None) -> ModelSize:
+    """Return the size of the model from its config.json or model.architecture, without reading weights.
+
+    vocabulary: of a tokenizer that is trained for the run; else it is taken from the configuration.
+    """
+    from peft import get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
-    with torch.device("meta"), no_init_weights():  # of no memory, and no time for random numbers
-        model = AutoModelForCausalLM.from_config(
-            _architecture(config, vocabulary), trust_remote_code=config.trust_remote_code
-        )
-    model.tie_weights()
-    text, head = model.config.get_text_config(), model.get_output_embeddings()
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    linear = {name: module for name, module in linear.items() if module is not head}
-    total = sum(parameter.numel() for parameter in model.parameters())
-    tables = {id(module.weight): module.weight.numel() for module in (model.get_input_embeddings(), head) if module}
-    return Shape(
-        total,
-        sum(module.weight.numel() for module in linear.values()),
-        sum(_added(name, module, peft) for name, module in linear.items()) if peft.trains == "adapter" else 0,
-        (total - sum(tables.values())) // text.num_hidden_layers,
-        text.num_hidden_layers,
-        text.hidden_size,
-        getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
-        text.vocab_size,
+    if config.architecture is None:
+        architecture = transformers_config(config)
+    else:
+        architecture = AutoConfig.for_model(**config.architecture, vocab_size=vocabulary or config.vocabulary_size)
+    with torch.device("meta"), no_init_weights():  # takes neither memory nor time for random numbers
+        model: Any = AutoModelForCausalLM.from_config(architecture, trust_remote_code=config.trust_remote_code)
+        model.tie_weights()
+        text, head = model.config.get_text_config(), model.get_output_embeddings()
+        linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
+        linear_parameters = sum(module.weight.numel() for module in linear)
+        total = sum(parameter.numel() for parameter in model.parameters())
+        embeddings = {id(table.weight): table.weight.numel() for table in (model.get_input_embeddings(), head) if table}
+        adapter = 0
+        if (adapter_settings := adapter_config(peft)) is not None:
+            adapter = get_peft_model(model, adapter_settings).get_nb_trainable_parameters()[0]
+    return ModelSize(
+        parameters=total,
+        linear=linear_parameters,
+        adapter=adapter,
+        layer=(total - sum(embeddings.values())) // text.num_hidden_layers,
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        vocabulary=text.vocab_size,
     )
 
 
-def _architecture(config: ModelConfig, vocabulary: int | None) -> Any:
-    from transformers import AutoConfig
-
-    from mcqa.models.loading import config_of
-
-    if config.architecture is None:
-        return config_of(config)
-    return AutoConfig.for_model(**config.architecture, vocab_size=vocabulary or config.vocabulary_size)
-
-
-def _added(name: str, module: torch.nn.Linear, peft: PeftConfig) -> int:
-    targets = [peft.target_modules] if isinstance(peft.target_modules, str) else peft.target_modules or []
-    chosen = targets == ["all-linear"] or any(name == one or name.endswith(f".{one}") for one in targets)
-    return (peft.r or 0) * (module.in_features + module.out_features) if chosen else 0
-
-
-def estimate(config: Config, model: Shape, tokens: int | None = None) -> Estimate:
-    """tokens: of the longest training example; objective.max_length, the most that it can be, unless it is known."""
-    machine = config.hardware
-    trained = model.adapter or model.weights
-    weights, gradients, optimizer = _lasting(config, model, trained)
-    devices = machine.devices * machine.nodes
-    if machine.strategy == "ddp" and devices > 1:
-        gathered = 4.0 * trained  # the buckets in which gradients are averaged
-    elif machine.strategy == "zero2":
-        gathered = _compute_bytes(machine) * min(trained, BUCKET)
-    elif machine.strategy == "zero3":
-        gathered = _compute_bytes(machine) * min(model.weights, LIVE)
-    elif machine.strategy == "fsdp2":
-        gathered = _compute_bytes(machine) * (model.weights - model.layers * model.layer + 3 * model.layer)
-    else:
-        gathered = 0.0
-    return Estimate(weights, gradients, optimizer, _activations(config, model, tokens), gathered)
+def estimate(config: Config, model: ModelSize, tokens: int | None = None) -> Estimate:
+    """Return the estimate; tokens: length of the longest training example, objective.max_length if it is not known."""
+    hardware = config.hardware
+    trained = model.adapter or model.parameters
+    compute = _compute_bytes(hardware)
+    buffers = {
+        "ddp": 4.0 * trained if hardware.devices * hardware.nodes > 1 else 0.0,  # buckets that average gradients
+        "zero2": compute * min(trained, REDUCE_BUCKET),
+        "zero3": compute * min(model.parameters, MAX_LIVE),
+        # Embeddings and head stay gathered, and about three layers at a time are gathered or reduced.
+        "fsdp2": compute * (model.parameters - model.layers * model.layer + 3 * model.layer),
+    }
+    weights, gradients, optimizer = _model_states(config, model, trained)
+    return Estimate(weights, gradients, optimizer, _activations(config, model, tokens), buffers[hardware.strategy])
 
 
-def _lasting(config: Config, model: Shape, trained: int) -> tuple[float, float, float]:
-    """Weights, gradients and optimizer state on each device."""
-    machine, share = config.hardware, 1 / (config.hardware.devices * config.hardware.nodes)
-    deepspeed, parted = machine.strategy.startswith("zero"), sharding.shards_weights(machine)
-    states = 2.0 if config.optimizer.name == "adamw_8bit" else 8.0
-    of_trained = _compute_bytes(machine) if deepspeed else 4.0
-    masters = 4.0 if deepspeed else 0.0  # DeepSpeed trains copies in single precision
-    weights = of_trained * trained + (_frozen(config, model) if model.adapter else 0.0)
-    gradients, optimizer = 4.0 * trained, (states + masters) * trained
-    if machine.strategy != "ddp":
+def _model_states(config: Config, model: ModelSize, trained: int) -> tuple[float, float, float]:
+    """Bytes of weights, gradients and optimizer state on each device."""
+    hardware, share = config.hardware, 1 / (config.hardware.devices * config.hardware.nodes)
+    deepspeed, sharded = hardware.strategy.startswith("zero"), sharding.shards_weights(hardware)
+    moments = 2.0 if config.optimizer.name == "adamw_8bit" else 8.0  # AdamW's two, in bytes per parameter
+    # DeepSpeed computes with weights in the run's precision and keeps a copy in single precision with the optimizer.
+    weight_bytes, copy_bytes = (_compute_bytes(hardware), 4.0) if deepspeed else (4.0, 0.0)
+    weights = weight_bytes * trained + (_frozen_bytes(config, model) if model.adapter else 0.0)
+    gradients, optimizer = 4.0 * trained, (moments + copy_bytes) * trained
+    if hardware.strategy != "ddp":
         gradients, optimizer = gradients * share, optimizer * share
-    if parted:
+    if sharded:
         weights *= share
-    if machine.cpu_offload:
+    if hardware.cpu_offload:
         optimizer = 0.0
-        weights = 0.0 if parted else weights
-        gradients = 0.0 if machine.strategy == "fsdp2" else gradients
+        weights = 0.0 if sharded else weights
+        gradients = 0.0 if hardware.strategy == "fsdp2" else gradients
     return weights, gradients, optimizer
 
 
-def _frozen(config: Config, model: Shape) -> float:
-    each = _compute_bytes(config.hardware)
+def _frozen_bytes(config: Config, model: ModelSize) -> float:
+    """Bytes of the base under an adapter."""
+    compute = _compute_bytes(config.hardware)
     if config.peft.quantization is None:
-        return each * model.weights
+        return compute * model.parameters
     constants = (1 + 4 / 256) / BLOCK if config.peft.double_quantization else 4 / BLOCK
-    return (0.5 + constants) * model.linear + each * (model.weights - model.linear)
+    return (0.5 + constants) * model.linear + compute * (model.parameters - model.linear)
 
 
-def _compute_bytes(machine: HardwareConfig) -> float:
-    return 4.0 if machine.precision == "fp32" else 2.0
+def _compute_bytes(hardware: HardwareConfig) -> float:
+    return 4.0 if hardware.precision == "fp32" else 2.0
 
 
-def _activations(config: Config, model: Shape, tokens: int | None) -> float:
-    """A layer keeps about ten values as wide as the model for every token and four as wide as its inner layer.
+def _activations(config: Config, model: ModelSize, tokens: int | None) -> float:
+    """Bytes of activations: a layer stores about ten hidden and four intermediate vectors for every token.
 
-    With gradient checkpointing one value stays for each layer, and one layer at a time is computed again.
+    With gradient checkpointing one hidden vector is stored for each layer, and one layer at a time is recomputed.
     """
     positions = batching(config).micro_batch_size * (tokens or config.objective.max_length)
-    layer = 10 * model.width + 4 * model.inner
+    layer = 10 * model.hidden + 4 * model.intermediate
     checkpointing = config.hardware.gradient_checkpointing
-    kept = model.layers * model.width + layer if checkpointing else model.layers * layer
-    logits = 2 * 4.0 * min(positions, 1024) * model.vocabulary  # made and differentiated a part at a time
-    return _compute_bytes(config.hardware) * positions * kept + logits
+    stored = model.layers * model.hidden + layer if checkpointing else model.layers * layer
+    logits = 2 * 4.0 * min(positions, 1024) * model.vocabulary  # with their gradient, in chunks of 1024 tokens
+    return _compute_bytes(config.hardware) * positions * stored + logits
 
 
-# --- is it enough -----------------------------------------------------------------------------------------------------
+# --- whether it fits --------------------------------------------------------------------------------------------------
 
 
-def available(machine: HardwareConfig) -> float | None:
-    """Bytes of one GPU: as configured, or as torch finds it; None where there is none to ask."""
-    if machine.memory_gb is not None:
-        return float(machine.memory_gb * GIB)
-    if machine.device == "cuda" and torch.cuda.is_available():
+def available_bytes(hardware: HardwareConfig) -> float | None:
+    """Return the memory of one GPU in bytes: hardware.memory_gb, or what torch reports; None if there is no GPU."""
+    if hardware.memory_gb is not None:
+        return float(hardware.memory_gb * GIB)
+    if hardware.device == "cuda" and torch.cuda.is_available():
         return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
     return None
 
 
-def check(config: Config, found: Estimate) -> None:
-    """
+def check(config: Config, estimated: Estimate) -> None:
+    """Refuse what cannot fit for certain.
+
     Raises:
-        ConfigError: when weights, gradients and optimizer state alone are more than a GPU has.
+        ConfigError: weights, gradients and optimizer state alone are more than a GPU has.
     """
-    memory = available(config.hardware)
-    if memory is not None and found.lasting > memory:
+    memory = available_bytes(config.hardware)
+    if memory is not None and estimated.model_states > memory:
         raise ConfigError(
-            f"model={config.model.name} cannot be trained so: weights, gradients and optimizer state alone are "
-            f"{found.lasting / GIB:.0f} GB on each GPU of {memory / GIB:.0f} GB. {_advice(config)}"
+            f"model={config.model.name} cannot be trained like this: weights, gradients and optimizer state alone are "
+            f"{estimated.model_states / GIB:.0f} GB on each GPU of {memory / GIB:.0f} GB. {_advice(config)}"
         )
 
 
-def described(config: Config, found: Estimate) -> str:
-    """The parts and their sum, and whether the sum fits."""
-    machine = config.hardware
+def describe(config: Config, estimated: Estimate) -> str:
+    """Return a sentence with the parts, their sum in GiB, and whether it fits."""
+    hardware = config.hardware
+    cuda = CUDA if hardware.device == "cuda" else 0.0
     parts = {
-        "weights": found.weights,
-        "gradients": found.gradients,
-        "optimizer state": found.optimizer,
-        "activations": found.activations,
-        "gathered and exchanged": found.gathered,
-        "CUDA": CUDA if machine.device == "cuda" else 0.0,
+        "weights": estimated.weights,
+        "gradients": estimated.gradients,
+        "optimizer state": estimated.optimizer,
+        "activations": estimated.activations,
+        "communication buffers": estimated.buffers,
+        "CUDA": cuda,
     }
     listed = " + ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items() if size >= 0.05 * GIB)
-    whole = found.total if machine.device == "cuda" else found.total - CUDA
-    number = machine.devices * machine.nodes
-    where = "this device" if number == 1 else f"each of {number} devices"
-    told = f"Memory of {where}: about {whole / GIB:.1f} GB" + (f" = {listed}." if listed else ".")
-    memory = available(machine)
+    total = estimated.total - CUDA + cuda
+    devices = hardware.devices * hardware.nodes
+    where = "this device" if devices == 1 else f"each of {devices} devices"
+    text = f"Memory of {where}: about {total / GIB:.1f} GB" + (f" = {listed}." if listed else ".")
+    memory = available_bytes(hardware)
     if memory is None:
-        return told
-    if whole > memory:
-        return f"{told} More than its {memory / GIB:.0f} GB: it will not fit. {_advice(config)}"
-    return f"{told} {'Tight in' if whole > TIGHT * memory else 'Fits'} {memory / GIB:.0f} GB."
+        return text
+    if total > memory:
+        return f"{text} More than its {memory / GIB:.0f} GB: it will not fit. {_advice(config)}"
+    return f"{text} {'Tight in' if total > TIGHT * memory else 'Fits'} {memory / GIB:.0f} GB."
 
 
 def _advice(config: Config) -> str:
-    machine, ways = config.hardware, []
-    if not sharding.shards_weights(machine) and config.peft.quantization is None:
-        ways.append("hardware.strategy=zero3 or fsdp2 over several devices")
-    ways.append("more hardware.devices or hardware.nodes")
-    if machine.strategy != "ddp" and not machine.cpu_offload:
-        ways.append("hardware.cpu_offload=true")
-    if config.peft.quantization is None:
-        ways.append("peft=qlora" if config.peft.trains == "adapter" else "peft=lora or qlora")
-    if not machine.gradient_checkpointing:
-        ways.append("hardware.gradient_checkpointing=true")
-    return f"What would help: {', '.join(ways)}."
+    hardware, peft = config.hardware, config.peft
+    options = {
+        "hardware.strategy=zero3 or fsdp2 over several devices": not sharding.shards_weights(hardware)
+        and peft.quantization is None,
+        "more hardware.devices or hardware.nodes": True,
+        "hardware.cpu_offload=true": hardware.strategy != "ddp" and not hardware.cpu_offload,
+        "peft=lora or qlora": peft.trainable == "full",
+        "peft=qlora": peft.trainable == "adapter" and peft.quantization is None,
+        "hardware.gradient_checkpointing=true": not hardware.gradient_checkpointing,
+    }
+    return f"What would help: {', '.join(option for option, helps in options.items() if helps)}."

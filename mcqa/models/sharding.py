@@ -84,7 +84,7 @@ def _fsdp(config: Config) -> dict[str, Any]:
         "version": 2,
         "cpu_offload": config.hardware.cpu_offload,
         "reshard_after_forward": True,
-        "state_dict_type": "FULL_STATE_DICT" if config.peft.trains == "adapter" else "SHARDED_STATE_DICT",
+        "state_dict_type": "FULL_STATE_DICT" if config.peft.trainable == "adapter" else "SHARDED_STATE_DICT",
         "cpu_ram_efficient_loading": True,  # the first process of a machine reads the weights and hands them on
     }
 

@@ -1,25 +1,112 @@
-"""A run's files from MLflow, for a run whose folder is elsewhere."""
+"""Find the run that a user names, by its folder or by its MLflow run id."""
 
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs import run_folder
-from mcqa.runs.files import read_json, read_yaml
+from mcqa.config.schema import ConfigDict
+from mcqa.runs import run_folder, tracking
+from mcqa.runs.files import read_json
 from mcqa.runs.tracking import redact
 
-FILES = ("config.yaml", "result.json")
-
-
-MAY_BE_MISSING = ("environment.json",)
-
+FILES = ("config.yaml", "result.json", "predictions")
+OPTIONAL_FILES = ("environment.json",)
+MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+RUN_FOLDERS = ("runs/*/*", "sweeps/*/trials/*")
+"""Where run folders lie below `outputs`."""
 
 SQLITE = "sqlite:///"
+
+
+def is_mlflow_id(reference: str) -> bool:
+    """Whether a reference is an MLflow run id and not a path."""
+    return bool(MLFLOW_ID.fullmatch(reference)) and not Path(reference).exists()
+
+
+def find(reference: str, outputs: Path) -> Path | None:
+    """Return the folder of a run; None for an MLflow run id that no run folder below `outputs` has.
+
+    Raises:
+        ConfigError: there is no run in the folder, or its configuration cannot be read.
+    """
+    if not is_mlflow_id(reference):
+        return run_folder.open_existing(reference)
+    for pattern in RUN_FOLDERS:
+        for path in outputs.glob(f"{pattern}/tracking.json"):
+            if read_json_if_any(path).get("run_id") == reference:
+                return run_folder.open_existing(str(path.parent))
+    return None
+
+
+def finished_run(reference: str, outputs: Path) -> Path:
+    """Return the folder of a run whose saved model is needed.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if (folder := find(reference, outputs)) is None:
+        raise ConfigError(
+            f"run={reference}: no run folder below {outputs} has this MLflow run id; name the run's folder, whose "
+            "model is needed here, or give outputs=."
+        )
+    return folder
+
+
+def unfinished(path: str) -> Path:
+    """Return the folder of a run that can be resumed.
+
+    Raises:
+        ConfigError: it is running or complete.
+    """
+    folder = run_folder.open_existing(path)
+    if tracking.is_running(folder):
+        raise ConfigError(f"{path} is still running on this machine; stop it first.")
+    if run_folder.is_complete(folder):
+        raise ConfigError(f"{path} is complete, so there is nothing to resume; mcqa.evaluate measures it again.")
+    return folder
+
+
+def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> ConfigDict:
+    """Return the stored configuration of any run, complete or not, from its folder or from MLflow.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    with TemporaryDirectory() as downloads:
+        folder = find(reference, outputs)
+        if folder is None:
+            folder = download(reference, outputs, tracking_uri, Path(downloads), ["config.yaml"])
+        return run_folder.config_of(run_folder.open_existing(str(folder)))
+
+
+def seconds_of(results: Iterable[Path]) -> list[float]:
+    """Return how many seconds each complete run among these result.json took."""
+    seconds: list[float] = []
+    for path in results:
+        try:
+            result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            if result["status"] == "complete":
+                seconds.append(float(result["seconds"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return seconds
+
+
+def read_json_if_any(path: Path) -> dict[str, Any]:
+    """Return a JSON object, empty where the file is missing or damaged, for what is optional."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+# --- a run whose folder is elsewhere ----------------------------------------------------------------------------------
 
 
 def download(
@@ -27,26 +114,26 @@ def download(
     outputs: Path,
     tracking_uri: str | None,
     folder: Path,
-    files: Sequence[str] = (*FILES, "predictions"),
+    files: Sequence[str] = FILES,
 ) -> Path:
-    """The run's configuration, result and predictions in a folder below `folder`, laid out like a run folder.
+    """Download a run's files from MLflow into a folder below `folder`, laid out like a run folder; return that.
 
     Raises:
-        ConfigError: no server, no such run, or a run without these files.
+        ConfigError: there is no server, no such run, or no such file of it.
     """
     uri = tracking_uri or f"{SQLITE}{outputs}/mlflow.db"
     client, target = _client(uri, run_id, outputs), folder / run_id
     target.mkdir(exist_ok=True)
     try:
         client.get_run(run_id)
-        listed = {found.path for found in client.list_artifacts(run_id)}
+        listed = {artifact.path for artifact in client.list_artifacts(run_id)}
         missing = [name for name in files if name not in listed]
         if missing:
             raise ConfigError(
                 f"{run_id}: its run in MLflow has no {' and no '.join(missing)}. Is it a run of mcqa.train or "
-                "mcqa.evaluate that came to its end?"
+                "mcqa.evaluate that is complete?"
             )
-        for name in (*files, *(name for name in MAY_BE_MISSING if name in listed)):
+        for name in (*files, *(name for name in OPTIONAL_FILES if name in listed)):
             client.download_artifacts(run_id, name, str(target))
     except ConfigError:
         raise
@@ -59,7 +146,7 @@ def download(
 
 
 def _client(uri: str, run_id: str, outputs: Path) -> Any:
-    """A client that gives up soon and is quiet. It would create a missing SQLite file, so that is looked for."""
+    """Return a client that gives up soon and prints nothing. A missing SQLite file is an error: it would create one."""
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         raise ConfigError(
             f"{run_id}: no run folder below {outputs} has this MLflow run id, and there is no tracking database at "
@@ -78,105 +165,7 @@ def _client(uri: str, run_id: str, outputs: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The first line; of a failed connection its cause, without the addresses around it."""
+    """Return the first line of an error; of a failed connection its cause, without the addresses around it."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     cause = text.partition("Caused by ")[2].rpartition(": ")[2].strip("()\"' ")
     return redact((cause or text)[:300]).rstrip(".")
-
-
-MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
-
-
-PLACES = ("runs/*/*", "sweeps/*/trials/*")
-
-
-def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> dict[str, Any]:
-    """The stored configuration of any run, complete or not, by its folder or its MLflow run id.
-
-    Raises:
-        ConfigError: there is no such run.
-    """
-    folder = folder_of_mlflow_run(reference, outputs) if is_id(reference) else run_folder_of(reference)
-    with tempfile.TemporaryDirectory() as downloads:
-        if folder is None:
-            folder = download(reference, outputs, tracking_uri, Path(downloads), ["config.yaml"])
-        tree: dict[str, Any] = read_yaml(run_folder_of(str(folder)) / "config.yaml")
-        return tree
-
-
-def is_id(reference: str) -> bool:
-    return bool(MLFLOW_ID.fullmatch(reference)) and not Path(reference).exists()
-
-
-def run_folder_of(path: str) -> Path:
-    try:
-        return run_folder.open_existing(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: its config.yaml cannot be read: {error}.") from error
-
-
-def folder_of_mlflow_run(run_id: str, outputs: Path) -> Path | None:
-    """The folder under outputs whose tracker gave the run this id."""
-    for place in PLACES:
-        for path in outputs.glob(f"{place}/tracking.json"):
-            if read_json_if_any(path).get("run_id") == run_id:
-                return path.parent
-    return None
-
-
-def read_json_if_any(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where the file is missing or damaged: nothing that is compared hangs on it alone."""
-    try:
-        found = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def finished_run(reference: str, outputs: Path) -> Path:
-    """The run folder that is meant, by its path or by the MLflow run id of a run below outputs.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    from mcqa.runs import run_folder
-    from mcqa.runs.lookup import folder_of_mlflow_run, is_id
-
-    if not is_id(reference):
-        return run_folder.open_existing(reference)
-    found = folder_of_mlflow_run(reference, outputs)
-    if found is None:
-        raise ConfigError(
-            f"run={reference}: no run folder below {outputs} has this MLflow run id; name the run's folder, whose "
-            "model is needed here, or give outputs=."
-        )
-    return run_folder.open_existing(str(found))
-
-
-def seconds_of(results: Iterable[Path]) -> list[float]:
-    """How long the complete ones among these result.json took."""
-    found: list[float] = []
-    for path in results:
-        try:
-            result: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-            if result["status"] == "complete":
-                found.append(float(result["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def unfinished(path: str) -> Path:
-    """The folder of a run that can be resumed.
-
-    Raises:
-        ConfigError: it is running or complete.
-    """
-    from mcqa.runs import run_folder, tracking
-
-    folder = run_folder.open_existing(path)
-    if tracking.is_running(folder):
-        raise ConfigError(f"{path} is still running on this machine; stop it first.")
-    if run_folder.is_complete(folder):
-        raise ConfigError(f"{path} is complete, so there is nothing to resume; mcqa.evaluate measures it again.")
-    return folder

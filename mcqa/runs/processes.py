@@ -16,7 +16,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -226,27 +226,42 @@ def _leave() -> None:
 
 
 def broadcast(value: int) -> int:
-    """What the first process has here. All must ask, at the same place."""
-    if _group is None:
-        return value
-    import torch
-    import torch.distributed as dist
-
-    told = torch.tensor(int(value))
-    dist.broadcast(told, 0)
-    return int(told)
+    """Return the value that the first process has. Every process must call it, at the same place."""
+    return int(_over_ranks([value], lambda dist, tensor: dist.broadcast(tensor, 0))[0])
 
 
 def all_reduce_sum(values: list[float]) -> list[float]:
-    """The sum over all processes of each value. All must ask, at the same place."""
-    if _group is None:
-        return values
+    """Return the sum of each value over all processes. Every process must call it, at the same place."""
+    return _over_ranks(values, lambda dist, tensor: dist.all_reduce(tensor))
+
+
+def any_rank(flags: list[bool]) -> list[bool]:
+    """Return for each flag whether any process has it. Every process must call it, at the same place."""
+    raised = _over_ranks(flags, lambda dist, tensor: dist.all_reduce(tensor, dist.ReduceOp.MAX))
+    return [bool(flag) for flag in raised]
+
+
+def min_over_ranks(value: int) -> int:
+    """Return the smallest value that any process has. Every process must call it, at the same place."""
+    return int(_over_ranks([value], lambda dist, tensor: dist.all_reduce(tensor, dist.ReduceOp.MIN))[0])
+
+
+def _over_ranks(values: Sequence[float], collective: Callable[[Any, Any], Any]) -> list[float]:
+    """Apply a collective of torch.distributed, over gloo on the CPU, whatever the process trains on."""
+    if not has_others():
+        return list(values)
     import torch
     import torch.distributed as dist
 
-    sums = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(sums)
-    return [float(value) for value in sums]
+    tensor = torch.tensor(values, dtype=torch.float64)  # exact for integers to 2**53
+    collective(dist, tensor)
+    return [float(value) for value in tensor]
+
+
+def has_others() -> bool:
+    """Whether this process has met others; torch is not imported for it."""
+    dist = sys.modules.get("torch.distributed")
+    return bool(dist and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
 def folder_of_first(config: HardwareConfig, make: Callable[[], Path]) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.renamed_keys import with_current_names
 from mcqa.config.schema import ConfigDict
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 
@@ -63,9 +64,8 @@ def _no_run(path: str, folder: Path) -> str:
 
 
 def config_of(folder: Path) -> ConfigDict:
-    """Return the configuration that a run folder holds."""
-    config_dict: ConfigDict = read_yaml(folder / "config.yaml")
-    return config_dict
+    """Return the configuration that a run folder holds, under the names that keys have now."""
+    return with_current_names(read_yaml(folder / "config.yaml"))
 
 
 def is_complete(folder: Path) -> bool:

@@ -12,7 +12,8 @@ from mcqa.config.metric_names import greater_is_better
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import problems_of, typed
 from mcqa.models import hub_cache
-from mcqa.runs.files import flat, read_yaml
+from mcqa.runs import run_folder
+from mcqa.runs.files import flat
 
 if TYPE_CHECKING:
     from mcqa.sweep.mlflow import StudyTracker
@@ -41,32 +42,32 @@ class RunHooks:
 
     def missing(self, trees: Sequence[ConfigDict]) -> list[str]:
         try:
-            configs = [hub_cache.as_it_runs(tree, self.kind) for tree in trees]
+            configs = [hub_cache.effective_config(tree, self.kind) for tree in trees]
         except ConfigError as error:
             return [str(error)]
-        absent = list(dict.fromkeys(line for config in configs for line in hub_cache.absent(config)))
-        if not hub_cache.wanted():
+        absent = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_local_paths(config)))
+        if not hub_cache.jobs_are_offline():
             return absent
-        lacking = list(dict.fromkeys(line for config in configs for line in hub_cache.missing(config)))
+        lacking = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_from_cache(config)))
         word = ["evaluate"] if self.kind is EvaluateConfig else []
-        return [*absent, *lacking, *([hub_cache.advice([*word, *sys.argv[1:]])] if lacking else [])]
+        return [*absent, *lacking, *([hub_cache.prefetch_command([*word, *sys.argv[1:]])] if lacking else [])]
 
     def variables(self, tree: ConfigDict) -> Mapping[str, str]:
-        return hub_cache.variables()
+        return hub_cache.offline_variables()
 
     def memory(self, trees: Sequence[ConfigDict]) -> tuple[list[str], list[str]]:
         """Of trainings on GPUs, once for all that need the same."""
         from mcqa.models import memory
 
-        shapes: dict[str, memory.Shape] = {}
+        shapes: dict[str, memory.ModelSize] = {}
         lines, problems = dict[str, None](), dict[str, None]()
-        for config in (hub_cache.as_it_runs(tree, self.kind) for tree in trees if self.kind is Config):
+        for config in (hub_cache.effective_config(tree, self.kind) for tree in trees if self.kind is Config):
             if config.hardware.device != "cuda" or config.model.vocabulary_size is not None:
                 continue
             key = repr((config.model, config.peft))
-            shapes[key] = shapes.get(key) or memory.shape(config.model, config.peft)
+            shapes[key] = shapes.get(key) or memory.model_size(config.model, config.peft)
             needed = memory.estimate(config, shapes[key])
-            lines[memory.described(config, needed)] = None
+            lines[memory.describe(config, needed)] = None
             try:
                 memory.check(config, needed)
             except ConfigError as error:
@@ -113,15 +114,13 @@ class RunHooks:
         elif tree.get("resume") is not None:
             from mcqa.runs.lookup import unfinished
 
-            again = tree | {"hardware": read_yaml(unfinished(tree["resume"]) / "config.yaml")["hardware"]}
+            again = tree | {"hardware": run_folder.config_of(unfinished(tree["resume"]))["hardware"]}
         else:
             return
         tree.clear()
         tree.update(again)
 
-    def check(
-        self, tree: ConfigDict, space: "Space", metric: str | None, directions: Sequence[str], pruned: bool
-    ) -> list[str]:
+    def check(self, tree: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
         """Trials are compared at equal numbers of questions, which updates are not where the batch size varies.
 
         What a function suggests is checked when its trial is complete.
@@ -135,12 +134,6 @@ class RunHooks:
             problems.append(
                 f"hydra.sweeper.metric={metric}: trials are judged by what steers them, "
                 f"evaluation.best_metric={steers}; set that key instead."
-            )
-        if len(directions) > 1:
-            problems.append(
-                f"hydra.sweeper.direction={list(directions)}: a run of mcqa.train has one value, its "
-                f"evaluation.best_metric ({steers}); several directions are for apps that "
-                "return several values."
             )
         return problems
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from mcqa.config.errors import TrainingError
-from mcqa.runs import processes
+from mcqa.runs import processes, signals
 
 Measure = Callable[[], dict[str, float]]
 """Measures the model as it is on dev and returns metrics under their names."""
@@ -32,6 +32,35 @@ class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
         self.tokens += sum(len(example["input_ids"]) for example in examples)
         self.places += batch["input_ids"].numel()
         return batch
+
+
+SHARE = 0.05
+"""Of the time that saving may take, whatever interval is asked for."""
+
+
+class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint `every_s` after the last one, and once more when the run is asked to stop.
+
+    every_s: seconds; None: only after measurements. Slow writing stretches it, so that saving takes SHARE at most.
+    """
+
+    def __init__(self, every_s: float | None) -> None:
+        self.every_s = every_s
+        self.saved, self.took = time.monotonic(), 0.0
+        self.stopping = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.saved = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stopping, due = processes.any_rank([signals.watch().asked is not None, self.due()])
+        if self.stopping or due:
+            control.should_save = True
+
+    def due(self) -> bool:
+        if self.every_s is None:
+            return False
+        return time.monotonic() - self.saved >= max(self.every_s, self.took * (1 - SHARE) / SHARE)
 
 
 class RunAtStart(TrainerCallback):  # type: ignore[misc]

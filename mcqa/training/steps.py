@@ -81,7 +81,9 @@ def load_base(record: Record, tokens: Tokens) -> Any:
     """
     config = record.config
     if config.hardware.device == "cuda":
-        memory.check(config, memory.estimate(config, memory.shape(config.model, config.peft, len(tokens.tokenizer))))
+        memory.check(
+            config, memory.estimate(config, memory.model_size(config.model, config.peft, len(tokens.tokenizer)))
+        )
     return loading.load_model(config.model, config.peft, config.hardware, tokens.tokenizer, config.seed)
 
 

@@ -2,12 +2,11 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.data_loader import SeedableRandomSampler
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_callback import EarlyStoppingCallback
@@ -19,6 +18,7 @@ from mcqa.config.trainer_args import trainer_arguments
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet
 from mcqa.models import sharding
 from mcqa.training.callbacks import (
+    CheckpointSchedule,
     CountingCollator,
     EvaluationPoints,
     Measure,
@@ -26,11 +26,11 @@ from mcqa.training.callbacks import (
     Report,
     not_finite_message,
 )
-from mcqa.training.resume import CheckpointSchedule, Resumable
+from mcqa.training.resume import ResumableTrainer
 from mcqa.training.updates import evaluation_points, total_updates
 
 
-class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
+class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer whose evaluation is ours: accuracy by log-probability instead of token accuracy.
 
     Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
@@ -40,7 +40,7 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         self,
         measure: Measure,
         questions: int,
-        saves: CheckpointSchedule,
+        schedule: CheckpointSchedule,
         keep: int,
         flush: Callable[[], None],
         **kwargs: Any,
@@ -48,8 +48,8 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
         """questions: those of train_dataset, which may have a row more, the filler (PaddedSampler)."""
         super().__init__(**kwargs)
         self.measure, self.questions = measure, questions
-        self.saves, self.keep, self.flush = saves, keep, flush
-        self.add_callback(saves)
+        self.schedule, self.keep, self.flush = schedule, keep, flush
+        self.add_callback(schedule)
         bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         self.chooses_logits = "logits_to_keep" in inspect.signature(type(bare).forward).parameters
 
@@ -74,33 +74,6 @@ class MeasuringTrainer(Resumable, SFTTrainer):  # type: ignore[misc]
             logits_BPV.float().flatten(0, 1), targets_BP.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
         return losses * self.accelerator.num_processes / num_items_in_batch
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        sampler, together = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
-        if together == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
-            return sampler
-        return PaddedSampler(self.args.seed, self.questions, self.args.train_batch_size * together)
-
-
-class PaddedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
-    """The order of one process alone, for several: behind it the filler, until all have equally many full batches.
-
-    accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
-    """
-
-    def __init__(self, seed: int, questions: int, multiple: int) -> None:
-        self.order = SeedableRandomSampler(range(questions), generator=torch.Generator(), data_seed=seed)
-        self.filler, self.count = questions, -questions % multiple
-
-    def set_epoch(self, epoch: int) -> None:
-        self.order.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return self.filler + self.count
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self.order
-        yield from [self.filler] * self.count
 
 
 def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
@@ -156,7 +129,7 @@ def build(
         trainer = MeasuringTrainer(
             measure=measure,
             questions=len(training.examples),
-            saves=CheckpointSchedule(None if minutes is None else 60 * minutes),
+            schedule=CheckpointSchedule(None if minutes is None else 60 * minutes),
             keep=config.objective.save_total_limit,
             flush=flush,
             model=sharding.materialise_meta_weights(model),

@@ -25,20 +25,20 @@ def with_passages(right, each=4):
 
 def test_two_single_runs_are_compared_by_the_exact_test_and_the_bootstrap(tmp_path):
     before, after = some(0.4, 1), some(0.6, 2)
-    found = compared(make_run(tmp_path, "a", before, peft__r=1), make_run(tmp_path, "b", after, peft__r=2))
+    found = compared(make_run(tmp_path, "a", before, peft__rank=1), make_run(tmp_path, "b", after, peft__rank=2))
     [pair] = found.pairs
     expected = statistics.mcnemar(before, after)
     assert (pair.difference.estimate, pair.difference.p, pair.difference.low) == (expected.difference, expected.p, expected.low)
     assert (pair.difference.test, pair.difference.standard_error_seeds, found.clusters) == ("exact McNemar", None, None)
     assert pair.difference.bootstrap == statistics.paired_bootstrap(before, after, None, 10000, 0)
-    assert pair.count("newly right") == expected.newly_right
+    assert pair.counts.by_kind["newly right"] == expected.newly_right
     assert found.accuracies[0].low == statistics.wilson_interval(sum(before), len(before))[0]
 
 
 def test_questions_that_share_a_passage_are_tested_by_cluster(tmp_path):
     before, after = some(0.4, 1), some(0.6, 2)
     runs = [
-        make_run(tmp_path, name, with_passages(right), peft__r=name) for name, right in (("a", before), ("b", after))
+        make_run(tmp_path, name, with_passages(right), peft__rank=name) for name, right in (("a", before), ("b", after))
     ]
     found = compared(*runs)
     [pair] = found.pairs
@@ -52,8 +52,8 @@ def test_questions_that_share_a_passage_are_tested_by_cluster(tmp_path):
 
 def test_several_seeds_are_pooled_and_both_noises_shown(tmp_path):
     before, after = [some(0.4, seed) for seed in (1, 2)], [some(0.6, seed) for seed in (3, 4, 5)]
-    runs = [make_run(tmp_path, f"a{i}", right, seed=i, peft__r=1) for i, right in enumerate(before)]
-    runs += [make_run(tmp_path, f"b{i}", right, seed=i, peft__r=2) for i, right in enumerate(after)]
+    runs = [make_run(tmp_path, f"a{i}", right, seed=i, peft__rank=1) for i, right in enumerate(before)]
+    runs += [make_run(tmp_path, f"b{i}", right, seed=i, peft__rank=2) for i, right in enumerate(after)]
     found = compared(*runs)
     [pair] = found.pairs
     expected = statistics.pooled_difference(before, after)
@@ -71,7 +71,7 @@ def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
     smallest = []
     for number, after in enumerate((before, [False, *before[1:]], [False] * 4 + before[4:])):
         runs = [
-            make_run(tmp_path, f"{number}{side}", with_passages(right), peft__r=side)
+            make_run(tmp_path, f"{number}{side}", with_passages(right), peft__rank=side)
             for side, right in enumerate((before, after))
         ]
         found = compared(*runs).pairs[0].difference
@@ -85,7 +85,7 @@ def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
 @pytest.mark.parametrize(("metric", "key"), [("acc_worst", "permutations=cyclic prompt=letters"),
                                              ("acc_mutual_info", "unconditional=true")])  # fmt: skip
 def test_a_metric_that_was_not_measured_says_what_to_measure(tmp_path, metric, key):
-    runs = [make_run(tmp_path, f"r{i}", [True, False], peft__r=i) for i in (1, 2)]
+    runs = [make_run(tmp_path, f"r{i}", [True, False], peft__rank=i) for i in (1, 2)]
     with pytest.raises(ConfigError, match=f"metric={metric}: not every run measured it.* evaluation.{key}"):
         compared(*runs, metric=metric)
 
@@ -102,22 +102,22 @@ def test_orders_of_the_options_are_compared_question_by_question(tmp_path):
         ]
         for turned in ((-1.0, -2.0), (-2.0, -1.0))
     )
-    runs = make_run(tmp_path, "a", first, peft__r=1), make_run(tmp_path, "b", second, peft__r=2)
+    runs = make_run(tmp_path, "a", first, peft__rank=1), make_run(tmp_path, "b", second, peft__rank=2)
     assert compared(*runs).pairs[0].difference.estimate == 0
     worst = compared(*runs, metric="acc_worst")
-    assert (worst.pairs[0].difference.estimate, worst.pairs[0].count("newly right"), worst.pairs[0].significant) == (1, 20, True)
+    assert (worst.pairs[0].difference.estimate, worst.pairs[0].counts.by_kind["newly right"], worst.pairs[0].significant) == (1, 20, True)
     assert [one.mean for one in compared(*runs, metric="acc_averaged").accuracies] == [1, 1]
 
 
 def test_a_configuration_with_one_seed_is_said_to_have_one(tmp_path):
-    runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__r=1) for i in (0, 1)]
-    found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__r=2))
+    runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__rank=1) for i in (0, 1)]
+    found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__rank=2))
     assert found.pairs[0].single_seed == (1,)
     assert sentences.notes(found)[0].startswith("One seed of r=2: how much another seed would change is not")
 
 
 def test_single_seeds_on_both_sides_are_said_to_be_so(tmp_path):
-    runs = [make_run(tmp_path, f"r{i}", some(0.4, i), peft__r=i) for i in (0, 1)]
+    runs = [make_run(tmp_path, f"r{i}", some(0.4, i), peft__rank=i) for i in (0, 1)]
     assert sentences.notes(compared(*runs))[0].startswith("One seed each: how much another seed would change is not")
 
 
@@ -143,7 +143,7 @@ def test_one_cluster_or_a_few_say_why_intervals_are_wide(tmp_path):
 def test_three_configurations_are_adjusted_together_and_grouped_by_what_cannot_be_told_apart(tmp_path):
     low, high = some(0.3, 1), some(0.8, 2)
     near = [not one if i == 0 else one for i, one in enumerate(high)]
-    runs = [make_run(tmp_path, f"r{i}", right, peft__r=i) for i, right in enumerate((low, high, near))]
+    runs = [make_run(tmp_path, f"r{i}", right, peft__rank=i) for i, right in enumerate((low, high, near))]
     found = compared(*runs)
     assert [pair.p_adjusted for pair in found.pairs] == statistics.holm([pair.difference.p for pair in found.pairs])
     assert [one.group for one in found.accuracies] == ["b", "a", "a"]
@@ -157,27 +157,27 @@ def test_three_configurations_are_adjusted_together_and_grouped_by_what_cannot_b
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=25))
 def test_the_other_way_round_only_the_sign_changes(tmp_path_factory, pairs):
     root = tmp_path_factory.mktemp("runs")
-    one, other = (make_run(root, f"r{side}", answered([pair[side] for pair in pairs]), peft__r=side) for side in (0, 1))
+    one, other = (make_run(root, f"r{side}", answered([pair[side] for pair in pairs]), peft__rank=side) for side in (0, 1))
     there, back = compared(one, other).pairs[0], compared(other, one).pairs[0]
     assert there.difference.estimate == -back.difference.estimate
     assert there.difference.low == pytest.approx(-back.difference.high)
     assert (there.difference.p, there.difference.minimum_detectable_difference) == pytest.approx((back.difference.p, back.difference.minimum_detectable_difference))
-    assert there.count("newly right") == back.count("newly wrong")
+    assert there.counts.by_kind["newly right"] == back.counts.by_kind["newly wrong"]
 
 
 def test_one_question_and_one_passage_prove_nothing(tmp_path):
-    single = compared(make_run(tmp_path, "a", [False], peft__r=1), make_run(tmp_path, "b", [True], peft__r=2))
+    single = compared(make_run(tmp_path, "a", [False], peft__rank=1), make_run(tmp_path, "b", [True], peft__rank=2))
     assert not single.pairs[0].significant
     assert "this set is too small to show any difference" in sentences.verdict(single)
     rows = [answered(right, context="one") for right in (some(0.1, 1), some(0.9, 2))]
-    found = compared(make_run(tmp_path, "c", rows[0], peft__r=1), make_run(tmp_path, "d", rows[1], peft__r=2))
+    found = compared(make_run(tmp_path, "c", rows[0], peft__rank=1), make_run(tmp_path, "d", rows[1], peft__rank=2))
     assert (found.clusters, found.pairs[0].significant, found.pairs[0].difference.minimum_detectable_difference) == (1, False, 1.0)
     assert not math.isnan(found.accuracies[0].low)
 
 
 def test_one_passage_and_several_seeds_prove_nothing_either(tmp_path):
     runs = [
-        make_run(tmp_path, f"r{i}{s}", answered(some(0.5, s), context="one"), seed=s, peft__r=i)
+        make_run(tmp_path, f"r{i}{s}", answered(some(0.5, s), context="one"), seed=s, peft__rank=i)
         for i in (1, 2)
         for s in (1, 2)
     ]

@@ -37,13 +37,13 @@ def test_names_places_and_tracking_make_no_other_configuration(tmp_path):
 def test_what_is_only_faster_or_measured_beside_is_shown_apart(tmp_path):
     one = make_run(tmp_path, "a", RIGHT, hardware__micro_batch_size=8, evaluation__bootstrap=None)
     other = make_run(tmp_path, "b", RIGHT, seed=1, hardware__micro_batch_size=4, evaluation__bootstrap=100)
-    third = make_run(tmp_path, "c", RIGHT, hardware__micro_batch_size=8, evaluation__bootstrap=None, peft__r=4)
+    third = make_run(tmp_path, "c", RIGHT, hardware__micro_batch_size=8, evaluation__bootstrap=None, peft__rank=4)
     found = grouped(one, other, third)
     assert dict(found.speed_only) == {
         "hardware.micro_batch_size": ("8, 4", "8"),
         "evaluation.bootstrap": ("null, 100", "null"),
     }
-    assert dict(found.differing) == {"peft.r": ("absent", "4"), "seed": ("0, 1", "0")}
+    assert dict(found.differing) == {"peft.rank": ("absent", "4"), "seed": ("0, 1", "0")}
 
 
 def test_precision_changes_what_is_learned(tmp_path):
@@ -115,7 +115,7 @@ def test_a_run_named_twice_is_refused(tmp_path):
 
 def test_a_run_named_by_its_folder_and_by_its_id_is_one_run(tmp_path):
     """Its folder lies elsewhere than where ids are looked for, so that MLflow gave a copy."""
-    folder, other = make_run(tmp_path, "a", RIGHT), make_run(tmp_path, "b", RIGHT, peft__r=2)
+    folder, other = make_run(tmp_path, "a", RIGHT), make_run(tmp_path, "b", RIGHT, peft__rank=2)
     (folder / "tracking.json").write_text(json.dumps({"run_id": "f" * 32}))
     chosen = asked(folder)
     one = find(str(folder), chosen, "nowhere")
@@ -130,7 +130,7 @@ def test_a_model_measured_as_it_was_is_not_taken_for_the_trained_one(tmp_path):
     """mcqa.evaluate on a saved run keeps that run's configuration; on a model it has run: null."""
     trained = make_run(tmp_path, "a", RIGHT)
     again = make_run(tmp_path, "b", RIGHT, run="outputs/runs/mine/a", splits=["test"])
-    untouched = make_run(tmp_path, "c", RIGHT, run=None, splits=["test"], optimizer__learning_rate=5, peft__r=8)
+    untouched = make_run(tmp_path, "c", RIGHT, run=None, splits=["test"], optimizer__learning_rate=5, peft__rank=8)
     assert labels(trained, again) == ["mine a", "mine b"]
     found = grouped(trained, untouched)
     assert dict(found.differing) == {"trained": ("true", "false")}
@@ -156,7 +156,7 @@ def test_other_training_questions_code_and_packages_are_remarked_on(tmp_path):
             "fingerprints": {"train": f"{number}", "test": "same", "tokenizer": f"{number}"},
         }
 
-    runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__r=i, environment=environment(i)) for i in (1, 2)]
+    runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__rank=i, environment=environment(i)) for i in (1, 2)]
     told = "\n".join(sentences.remarks(grouped(*runs)))
     assert "The training questions differ though the data keys do not" in told
     assert "The tokenizers differ" in told
@@ -165,5 +165,5 @@ def test_other_training_questions_code_and_packages_are_remarked_on(tmp_path):
 
 
 def test_equal_environments_need_no_remark(tmp_path):
-    runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__r=i) for i in (1, 2)]
+    runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__rank=i) for i in (1, 2)]
     assert sentences.remarks(grouped(*runs)) == []

@@ -24,7 +24,7 @@ def written(tmp_path, *runs, **given):
 
 
 def two(tmp_path, before, after):
-    return make_run(tmp_path, "a", before, peft__r=1), make_run(tmp_path, "b", after, peft__r=2)
+    return make_run(tmp_path, "a", before, peft__rank=1), make_run(tmp_path, "b", after, peft__rank=2)
 
 
 def test_every_number_is_in_comparison_json(tmp_path):
@@ -43,8 +43,8 @@ def test_numbers_that_are_none_are_null_in_json(tmp_path):
     """One passage has no standard error, and a score that is no number no margin."""
     broken = [Prediction(question(i, context="one"), (float("nan"),) * 4, (1,) * 4) for i in range(3)]
     good = [predicted(True, question(i, context="one")) for i in range(3)]
-    runs = [make_run(tmp_path, f"a{s}", broken, seed=s, peft__r=1) for s in (0, 1)]
-    runs += [make_run(tmp_path, f"b{s}", good, seed=s, peft__r=2) for s in (0, 1)]
+    runs = [make_run(tmp_path, f"a{s}", broken, seed=s, peft__rank=1) for s in (0, 1)]
+    runs += [make_run(tmp_path, f"b{s}", good, seed=s, peft__rank=2) for s in (0, 1)]
     _, folder = written(tmp_path, *runs)
     text = (folder / "comparison.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
@@ -64,7 +64,7 @@ def test_questions_csv_has_every_question_with_both_answers(tmp_path):
 
 
 def test_pairs_csv_has_every_pair(tmp_path):
-    runs = [make_run(tmp_path, f"r{i}", [True, bool(i)], peft__r=i) for i in range(3)]
+    runs = [make_run(tmp_path, f"r{i}", [True, bool(i)], peft__rank=i) for i in range(3)]
     _, folder = written(tmp_path, *runs)
     assert [(row["before"], row["after"]) for row in rows(folder / "pairs.csv")] == [
         ("r=0", "r=1"),
@@ -79,7 +79,7 @@ def test_over_seeds_every_file_has_the_net_that_is_the_difference(tmp_path):
     before, after = [[0, 1, 1, 1]] * 3, [[1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 1, 0]]
     runs = [
         make_run(tmp_path, f"{side}{seed}", [predicted(bool(one), of) for one, of in zip(right, asked, strict=True)],
-                 seed=seed, peft__r=side)
+                 seed=seed, peft__rank=side)
         for side, seeds in enumerate((before, after))
         for seed, right in enumerate(seeds)
     ]  # fmt: skip

@@ -23,8 +23,8 @@ def command(*arguments, cwd):
 
 
 def test_two_runs_from_the_command_line_to_the_page(tmp_path):
-    make_run(tmp_path, "a", [False] * 30 + [True] * 30, peft__r=8)
-    make_run(tmp_path, "b", [True] * 60, peft__r=16)
+    make_run(tmp_path, "a", [False] * 30 + [True] * 30, peft__rank=8)
+    make_run(tmp_path, "b", [True] * 60, peft__rank=16)
     done = command("outputs/runs/mine/a", "outputs/runs/mine/b", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "r=16 against r=8: +50.0 points (" in done.stdout and "): more than noise." in done.stdout
@@ -68,7 +68,7 @@ def test_help_is_printed_whatever_else_is_typed(capsys):
 
 def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    one, other = make_run(tmp_path, "a", [False], peft__r=8), make_run(tmp_path, "b", [True], peft__r=16)
+    one, other = make_run(tmp_path, "a", [False], peft__rank=8), make_run(tmp_path, "b", [True], peft__rank=16)
     __main__.main([str(one), str(other), "dry_run=true", "track=true"])
     told = capsys.readouterr().out
     assert "Would compare acc on test, 1 question:" in told

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mcqa.compare import flips_page, page, sentences
+from mcqa.compare import page, sentences
 from mcqa.compare.charts import charts
 from tests.compare.finished_runs import answered, compared, make_run, predicted, question
 
@@ -42,8 +42,8 @@ class Tags(HTMLParser):
 
 
 def two(tmp_path, before, after, **changes):
-    one = make_run(tmp_path, "a", before, peft__r=1, **changes)
-    return compared(one, make_run(tmp_path, "b", after, peft__r=2))
+    one = make_run(tmp_path, "a", before, peft__rank=1, **changes)
+    return compared(one, make_run(tmp_path, "b", after, peft__rank=2))
 
 
 def drawn(comparison):
@@ -58,7 +58,7 @@ def test_the_page_is_complete_and_says_the_verdict_once_on_top(tmp_path):
     assert tags.count["svg"] == tags.count["figure"] == 6  # no subjects here
     assert tags.count["details"] == 30
     assert all(section in tags.texts for section in ("Configurations", "Differences", "What differs", "Runs"))
-    assert "peft.r" in tags.texts
+    assert "peft.rank" in tags.texts
 
 
 def test_nothing_is_loaded_from_anywhere(tmp_path):
@@ -81,19 +81,19 @@ def test_what_comes_from_data_stays_text(tmp_path):
 
 
 def test_a_long_list_is_cut_and_says_so(tmp_path):
-    count = flips_page.MOST_LISTED * 3
+    count = page.MOST_LISTED * 3
     found = two(tmp_path, [False] * count, [True] * (2 * count // 3) + [False] * (count // 3))
     tags = Tags(drawn(found))
-    assert tags.count["details"] == flips_page.MOST_LISTED
+    assert tags.count["details"] == page.MOST_LISTED
     assert any(
-        "Listed are the 540 surest of 1200 newly right, the 60 surest of 600 always wrong" in one for one in tags.texts
+        "Listed are the 540 most confident of 1200 newly right, the 60 most confident of 600 always wrong" in one for one in tags.texts
     )
 
 
 def test_rare_mistakes_are_listed_beside_many_gains(tmp_path):
-    count = flips_page.MOST_LISTED * 2
+    count = page.MOST_LISTED * 2
     found = two(tmp_path, [False] * count + [True] * 9, [True] * count + [False] * 9)
-    assert Counter(page_kinds(drawn(found))) == {"newly right": flips_page.MOST_LISTED - 9, "newly wrong": 9}
+    assert Counter(page_kinds(drawn(found))) == {"newly right": page.MOST_LISTED - 9, "newly wrong": 9}
 
 
 def page_kinds(text):
@@ -133,22 +133,22 @@ def test_over_seeds_the_table_and_the_picture_of_subjects_have_the_net_with_a_de
         for seed in (0, 1)
     ]
     base = answered([False, False], subject="law")
-    other = [make_run(tmp_path, f"b{seed}", base, seed=seed, peft__r=2) for seed in (0, 1)]
+    other = [make_run(tmp_path, f"b{seed}", base, seed=seed, peft__rank=2) for seed in (0, 1)]
     texts = Tags(drawn(compared(*other, *runs))).texts
     assert texts.count("+1.5") == 2 and "gained" in texts
-    assert "Net over seeds: +1.5 questions. Most seeds decide the kind." in texts
+    assert "Net over seeds: +1.5 questions. The majority of seeds decides the kind." in texts
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (2, 2), (1, 2)])
 def test_single_runs_and_seeds_show_the_columns_that_they_have(tmp_path, counts):
     runs = [
-        make_run(tmp_path, f"r{side}{seed}", [True, False, bool(seed)], seed=seed, peft__r=side)
+        make_run(tmp_path, f"r{side}{seed}", [True, False, bool(seed)], seed=seed, peft__rank=side)
         for side, seeds in enumerate(counts)
         for seed in range(seeds)
     ]
     texts = Tags(drawn(compared(*runs))).texts
     assert ("McNemar p" in texts) == (counts == (1, 1))
-    assert ("from seeds" in texts) == (counts != (1, 1))
+    assert ("SE (seeds)" in texts) == (counts != (1, 1))
 
 
 def test_pictures_have_the_pages_colours_and_ids_of_their_own(tmp_path):

@@ -14,15 +14,15 @@ def refused(*runs):
 
 def test_another_order_of_the_same_questions_is_put_right(tmp_path):
     rows = answered([True, False, True])
-    found = grouped(make_run(tmp_path, "a", rows, peft__r=1), make_run(tmp_path, "b", list(reversed(rows)), peft__r=2))
+    found = grouped(make_run(tmp_path, "a", rows, peft__rank=1), make_run(tmp_path, "b", list(reversed(rows)), peft__rank=2))
     orders = [[row.question.id for row in one.predictions[0]] for one in found.configurations]
     assert orders == [["q0", "q1", "q2"]] * 2
 
 
 def test_missing_questions_are_counted_and_named(tmp_path):
     told = refused(
-        make_run(tmp_path, "a", [True] * 3, peft__r=1),
-        make_run(tmp_path, "b", [*answered([True] * 3)[1:], predicted(True, question(9))], peft__r=2),
+        make_run(tmp_path, "a", [True] * 3, peft__rank=1),
+        make_run(tmp_path, "b", [*answered([True] * 3)[1:], predicted(True, question(9))], peft__rank=2),
     )
     assert "2 of 3 and 3 are shared, 1 are only in the first (q0), 1 are only in the other (q9)." in told
     assert "Likely cause: the question file was changed" in told
@@ -30,15 +30,15 @@ def test_missing_questions_are_counted_and_named(tmp_path):
 
 def test_changed_contents_under_the_same_id_are_other_questions(tmp_path):
     told = refused(
-        make_run(tmp_path, "a", [True, True], peft__r=1),
-        make_run(tmp_path, "b", [*answered([True]), predicted(True, question(1, answer=0))], peft__r=2),
+        make_run(tmp_path, "a", [True, True], peft__rank=1),
+        make_run(tmp_path, "b", [*answered([True]), predicted(True, question(1, answer=0))], peft__rank=2),
     )
     assert "1 of 2 and 2 are shared, 1 have the same id and other contents (q1)." in told
 
 
 def test_renamed_questions_are_told_from_others(tmp_path):
     renamed = [predicted(True, question(0, id="zero")), predicted(True, question(1, id="one"))]
-    told = refused(make_run(tmp_path, "a", [True, True], peft__r=1), make_run(tmp_path, "b", renamed, peft__r=2))
+    told = refused(make_run(tmp_path, "a", [True, True], peft__rank=1), make_run(tmp_path, "b", renamed, peft__rank=2))
     assert "2 have equal contents under another id." in told
 
 
@@ -86,7 +86,7 @@ def test_the_set_that_dev_is_taken_from_is_the_cause_for_dev_alone(tmp_path):
 
 def test_another_commit_may_be_the_cause_too(tmp_path):
     runs = [
-        make_run(tmp_path, f"r{i}", [True] * i, peft__r=i, environment={"git_commit": f"c{i}", "git_dirty": False})
+        make_run(tmp_path, f"r{i}", [True] * i, peft__rank=i, environment={"git_commit": f"c{i}", "git_dirty": False})
         for i in (1, 2)
     ]
     assert "or the code was (their commits differ)" in refused(*runs)

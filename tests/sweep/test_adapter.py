@@ -110,7 +110,7 @@ def test_nobody_is_told_where_nothing_is_tracked(tree, tmp_path):
 def summary(**changes):
     values = {
         "verdict": "Trial 3 is the best.", "notes": ["Of few."], "values": (0.75,), "best": 3,
-        "counts": {"complete": 3, "pruned": 1}, "importances": {"dev/acc": {"peft.r": 0.8, "seed": 0.2}},
+        "counts": {"complete": 3, "pruned": 1}, "importances": {"dev/acc": {"peft.rank": 0.8, "seed": 0.2}},
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
@@ -129,7 +129,7 @@ def test_the_tracker_hears_what_the_study_found():
     assert tags["mlflow.note.content"] == "Trial 3 is the best.\n\nOf few."
     assert metrics == {
         "best": 0.75, "best_trial": 3.0, "trials/complete": 3.0, "trials/pruned": 1.0,
-        "importance/peft.r": 0.8, "importance/seed": 0.2,
+        "importance/peft.rank": 0.8, "importance/seed": 0.2,
     }  # fmt: skip
     ours.finished(summary(values=(), best=None, importances={}), complete=False)
     assert ours.tracker.arguments[1] == {"trials/complete": 3.0, "trials/pruned": 1.0}

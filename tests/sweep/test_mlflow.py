@@ -72,7 +72,7 @@ def test_a_study_is_a_run_with_its_trials_below_it_and_what_it_found(outputs):
         tracker.told(trial(outputs, number), outcome)
     for name in ("report.html", "trials.csv", "best.yaml", "journal.log"):
         (tracker.folder / name).write_text("x")
-    tracker.finish(True, {"best": 0.5, "importance/peft.r": 0.75}, {"verdict": "Trial 0 is the best."})
+    tracker.finish(True, {"best": 0.5, "importance/peft.rank": 0.75}, {"verdict": "Trial 0 is the best."})
     found = runs(outputs)
     parent = found.pop("core")
     assert found.keys() == {"0", "1", "2", "3"}
@@ -87,7 +87,7 @@ def test_a_study_is_a_run_with_its_trials_below_it_and_what_it_found(outputs):
     assert found["0"].data.params == {"optimizer.learning_rate": "0.001"}
     assert found["0"].data.metrics == {"train/loss": 1.5}
     assert (parent.info.status, parent.data.tags["verdict"]) == ("FINISHED", "Trial 0 is the best.")
-    assert parent.data.metrics == {"best": 0.5, "importance/peft.r": 0.75}
+    assert parent.data.metrics == {"best": 0.5, "importance/peft.rank": 0.75}
     assert parent.data.params["n_trials"] == "4" and "secret" not in parent.data.params["storage"]
     kept = {file.path for file in client(outputs).list_artifacts(parent.info.run_id)}
     assert kept == {"report.html", "trials.csv", "best.yaml"}

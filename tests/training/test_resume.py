@@ -1,6 +1,8 @@
 """A training that is stopped, anywhere and however often, ends as one that was not: same weights, same log."""
 
+import ast
 import errno
+import inspect
 import json
 import math
 import os
@@ -9,6 +11,8 @@ import signal
 
 import pytest
 import torch
+import transformers
+from transformers import Trainer
 
 from mcqa.config.errors import ProcessError, TrainingError
 from mcqa.runs import launch, signals
@@ -17,7 +21,7 @@ from mcqa.runs.signals import Watch
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.tracker import Tracker
 from mcqa.runs.trial import Preempted
-from mcqa.training import checkpoints, resume, trainer
+from mcqa.training import callbacks, checkpoints, resume, trainer
 from tests.small_runs import configured
 from tests.training.test_trainer import built
 
@@ -123,7 +127,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
     kind, every, moments, small, tmp_path, monkeypatch
 ):
     overrides = [*small, *OVERRIDES, *kind, f"objective.checkpoint_every_min={every}"]
-    monkeypatch.setattr(resume, "SHARE", 1.0)  # after every update, however long it takes
+    monkeypatch.setattr(callbacks, "SHARE", 1.0)  # after every update, however long it takes
     weights, log = straight(overrides, tmp_path / "straight")
     draw = random.Random(1)
     for name in moments:
@@ -272,7 +276,7 @@ def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
         return commit(folder, step)
 
     monkeypatch.setattr(checkpoints, "commit", stalling)
-    monkeypatch.setattr(resume, "WAITS_S", (0, 0))
+    monkeypatch.setattr(resume, "RETRY_AFTER_S", (0, 0))
     learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
     trainer.train(learner)
     assert not stalls and checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
@@ -303,7 +307,7 @@ def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(
 
 
 def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "SHARE", 1.0)
+    monkeypatch.setattr(callbacks, "SHARE", 1.0)
     overrides = [*small, "objective.max_steps=5", "evaluation.every=1/epoch", "objective.checkpoint_every_min=1e-9"]
     learner, *_ = built([*overrides, "objective.save_total_limit=4"], tmp_path)
     trainer.train(learner)
@@ -312,3 +316,49 @@ def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeyp
     unlogged = json.loads((tmp_path / "checkpoints" / "checkpoint-3" / "unlogged_0.json").read_text())
     assert unlogged["logged"] == 1 and unlogged["loss"] > 0
     assert signals.watch().asked is None
+
+
+# --- what is private in transformers ----------------------------------------------------------------------------------
+
+PRIVATE = {
+    "_finalize_training": "trial num_train_samples start_time",
+    "_get_output_dir": "trial",
+    "_get_train_sampler": "train_dataset",
+    "_init_training_state": "max_steps num_update_steps_per_epoch num_train_epochs resume_from_checkpoint trial",
+    "_load_best_model": "",
+    "_load_rng_state": "checkpoint",
+    "_maybe_log_save_evaluate": "tr_loss grad_norm model trial epoch ignore_keys_for_eval start_time learning_rate",
+    "_run_epoch": "model epoch train_dataloader steps_in_epoch num_update_steps_per_epoch trial ignore_keys_for_eval "
+    "start_time resume_from_checkpoint epochs_trained steps_trained_in_current_epoch",
+    "_save_checkpoint": "model trial",
+}
+"""Every private method of transformers' Trainer that ours overrides or calls, and the parameters it had then."""
+
+PRIVATE_ATTRIBUTES = ("_tr_loss", "_total_loss_scalar", "_globalstep_last_logged")
+
+
+def parameters(method):
+    return " ".join(list(inspect.signature(method).parameters)[1:])
+
+
+def test_every_private_method_of_the_trainer_that_is_used_is_as_it_was_when_ours_was_written():
+    source = ast.parse(inspect.getsource(resume))
+    used = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute)} | set(
+        vars(resume.ResumableTrainer)
+    )
+    private = {name for name in used if name.startswith("_") and not name.startswith("__") and hasattr(Trainer, name)}
+    assert private == set(PRIVATE), "PRIVATE must name exactly the private methods that are overridden or called"
+    changed = [
+        f"Trainer.{name} takes ({parameters(getattr(Trainer, name))}) and took ({known}) before"
+        for name, known in PRIVATE.items()
+        if parameters(getattr(Trainer, name)) != known
+    ]
+    changed += [
+        f"Trainer has no attribute {name} any more, which a checkpoint of ours keeps"
+        for name in PRIVATE_ATTRIBUTES
+        if f"self.{name} " not in inspect.getsource(Trainer)
+    ]
+    assert not changed, (
+        f"transformers {transformers.__version__} has changed what mcqa/training/resume.py builds on; look at each "
+        "override there, then bring this table up to date:\n" + "\n".join(changed)
+    )

@@ -15,7 +15,7 @@ def write_model_card(measurements: Measurements, examples: int) -> None:
     record = measurements.record
     config, metrics = record.config, record.metrics
     base = config.model.path or f"random weights ({config.model.name})"
-    header: dict[str, Any] = {"library_name": "peft" if config.peft.trains == "adapter" else "transformers"}
+    header: dict[str, Any] = {"library_name": "peft" if config.peft.trainable == "adapter" else "transformers"}
     if config.model.path and not config.model.path.startswith("embedded:"):
         header["base_model"] = config.model.path
     header["tags"] = ["mcqa", "multiple-choice", config.peft.name]
@@ -25,7 +25,7 @@ def write_model_card(measurements: Measurements, examples: int) -> None:
         for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
         if f"{split}/acc" in metrics
     )
-    moved = "all weights" if config.peft.trains == "full" else config.peft.name
+    moved = "all weights" if config.peft.trainable == "full" else config.peft.name
     text = f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
 ---

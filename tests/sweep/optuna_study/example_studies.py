@@ -64,14 +64,14 @@ def core(count: int, slots: int, questions: int = 400, seed: int = 3) -> list[Wr
 def _params(draw: np.random.Generator, number: int) -> dict[str, object]:
     if number == 0:
         return {
-            "optimizer.learning_rate": 0.001, "peft.r": 8, "optimizer.weight_decay": 0.01,
+            "optimizer.learning_rate": 0.001, "peft.rank": 8, "optimizer.weight_decay": 0.01,
             "scheduler.warmup_ratio": 0.05,
             "optimizer.gradient_accumulation_steps": 4, "scheduler": "cosine",
         }  # fmt: skip
     near = number > 10
     power = float(np.clip(draw.normal(-2.8, 0.5) if near else draw.uniform(-5, -2), -5, -2))
     return {
-        "optimizer.learning_rate": 10**power, "peft.r": int(draw.choice([4, 8, 16])),
+        "optimizer.learning_rate": 10**power, "peft.rank": int(draw.choice([4, 8, 16])),
         "optimizer.weight_decay": float(draw.uniform(0, 0.3)), "scheduler.warmup_ratio": float(draw.uniform(0, 0.2)),
         "optimizer.gradient_accumulation_steps": int(2 ** draw.uniform(0, 6)),
         "scheduler": str(draw.choice(["cosine", "linear", "constant"])),
@@ -80,7 +80,7 @@ def _params(draw: np.random.Generator, number: int) -> dict[str, object]:
 
 def _skill(params: dict[str, object]) -> float:
     distance = log10(float(str(params["optimizer.learning_rate"]))) + 2.8
-    return 0.45 - 0.35 * distance**2 + 0.05 * (params["scheduler"] == "cosine") + 0.02 * int(str(params["peft.r"])) / 16
+    return 0.45 - 0.35 * distance**2 + 0.05 * (params["scheduler"] == "cosine") + 0.02 * int(str(params["peft.rank"])) / 16
 
 
 def write(root: Path, count: int, slots: int) -> Path:

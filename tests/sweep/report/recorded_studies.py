@@ -22,10 +22,10 @@ from mcqa.evaluation.predictions import Prediction
 
 START = 1_760_000_000.0
 NOW = START + 3600
-SPACE = {"optimizer.learning_rate": "tag(log, interval(1e-5, 1e-2))", "peft.r": "choice(4, 8, 16)"}
+SPACE = {"optimizer.learning_rate": "tag(log, interval(1e-5, 1e-2))", "peft.rank": "choice(4, 8, 16)"}
 DISTRIBUTIONS = {
     "optimizer.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
-    "peft.r": CategoricalDistribution((4, 8, 16)),
+    "peft.rank": CategoricalDistribution((4, 8, 16)),
     "optimizer.weight_decay": FloatDistribution(0.0, 0.3),
     "scheduler.warmup_ratio": FloatDistribution(0.0, 0.2),
     "optimizer.gradient_accumulation_steps": IntDistribution(1, 64, log=True),
@@ -47,7 +47,7 @@ class Written:
 
     status: str = "complete"
     value: float | Sequence[float] | None = None
-    params: Mapping[str, Any] = field(default_factory=lambda: {"optimizer.learning_rate": 0.002, "peft.r": 4})
+    params: Mapping[str, Any] = field(default_factory=lambda: {"optimizer.learning_rate": 0.002, "peft.rank": 4})
     right: Sequence[bool] | Sequence[Prediction] | None = None
     reports: Sequence[tuple[int, float]] = ()
     started: float = 0.0

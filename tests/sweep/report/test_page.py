@@ -69,7 +69,7 @@ def example(tmp_path_factory):
     """Complete, pruned, failed and running trials of six parameters."""
     root = tmp_path_factory.mktemp("example")
     return told(
-        make_study(root, core(40, 4, questions=60), space=CORE, base=EXAMPLE_BASE), {"dev/acc": {"peft.r": 1.0}}
+        make_study(root, core(40, 4, questions=60), space=CORE, base=EXAMPLE_BASE), {"dev/acc": {"peft.rank": 1.0}}
     )
 
 

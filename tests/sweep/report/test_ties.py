@@ -160,7 +160,7 @@ def test_a_study_of_seeds_beside_is_the_noise_floor(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"overrides": ["+experiment=other", "+sweeps=seeds"]}, {"metric": "dev/loss"}, {"space": {"peft.r": "1,2"}}],
+    [{"overrides": ["+experiment=other", "+sweeps=seeds"]}, {"metric": "dev/loss"}, {"space": {"peft.rank": "1,2"}}],
 )
 def test_a_study_of_something_else_is_no_noise_floor(tmp_path, changes):
     seeds(tmp_path, [0.5, 0.52, 0.54], **changes)
@@ -210,7 +210,7 @@ def test_the_verdict_says_how_many_are_tied(tmp_path, counts, said):
 
 
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
-    usual = {"optimizer.learning_rate": 0.001, "peft.r": 8}
+    usual = {"optimizer.learning_rate": 0.001, "peft.rank": 8}
     rows = [Written(params=usual, right=exactly(55, 100)), *trials(60)]
     study = read_study(make_study(tmp_path, rows), NOW)
     assert study.default.number == 0
@@ -219,7 +219,7 @@ def test_the_default_configuration_is_named_with_its_difference(tmp_path):
 
 
 def test_the_storage_says_which_trial_is_the_default_whatever_its_values_seem_to_be(tmp_path):
-    usual = {"optimizer.learning_rate": 0.001, "peft.r": 8}
+    usual = {"optimizer.learning_rate": 0.001, "peft.rank": 8}
     seeded = [Written(params=usual, right=exactly(60, 100), default=False), *trials(50)]
     study = read_study(make_study(tmp_path / "a", seeded), NOW)
     assert study.default is None

@@ -23,7 +23,7 @@ CONF = str(ROOT / "conf")
 
 
 def params(rate, r=8):
-    return {"optimizer.learning_rate": rate, "peft.r": r}
+    return {"optimizer.learning_rate": rate, "peft.rank": r}
 
 
 def study(root, **changes):
@@ -51,7 +51,7 @@ def test_one_line_a_trial_with_its_parameters_by_their_keys(tmp_path):
     assert list(rows[0]) == [*write.COLUMNS, "value", *SPACE, *write.AFTER]
     assert [row["status"] for row in rows] == ["complete", "complete", "pruned", "failed", "running", "waiting"]
     assert [row["value"] for row in rows] == ["0.7", "0.75", "", "", "", ""]
-    assert rows[1]["optimizer.learning_rate"] == "0.002" and rows[1]["peft.r"] == "16"
+    assert rows[1]["optimizer.learning_rate"] == "0.002" and rows[1]["peft.rank"] == "16"
     assert rows[0]["seconds"] == "30.0" and rows[3]["attempts"] == "3" and rows[5]["started"] == ""
     assert rows[3]["error"] == "OutOfMemoryError: 2 GiB"
     assert [row["last_point"] for row in rows] == ["200", "100", "100", "", "100", ""]
@@ -106,7 +106,7 @@ def test_importances_find_the_parameter_that_matters(tmp_path):
     folder = make_study(tmp_path, trials, metric="score")
     summary = write.write_report(folder)
     weights = summary.importances["score"]
-    assert list(weights) == ["optimizer.learning_rate", "peft.r"] and sum(weights.values()) == pytest.approx(1)
+    assert list(weights) == ["optimizer.learning_rate", "peft.rank"] and sum(weights.values()) == pytest.approx(1)
     assert [row["parameter"] for row in table(folder, "importances.csv")] == list(weights)
 
 
@@ -284,7 +284,7 @@ def again(folder, *more):
 def test_the_best_trial_runs_again_as_it_ran(tmp_path):
     given = ["+experiment=qlora_mcqa", "model=scratch", "data.limit=32", "+sweeps=learning_rate", "seed=4"]
     folder = study(tmp_path, overrides=given, base=BASE | {"objective": {}})
-    wanted = ran(folder, 1, [*given, "optimizer.learning_rate=0.002", "peft.r=16", "scheduler=linear"])
+    wanted = ran(folder, 1, [*given, "optimizer.learning_rate=0.002", "peft.rank=16", "scheduler=linear"])
     write.write_report(folder)
     text = (folder / "best.yaml").read_text()
     assert again(folder) == wanted
@@ -296,7 +296,7 @@ def test_the_best_trial_runs_again_as_it_ran(tmp_path):
 
 def test_a_report_in_a_running_hydra_app_leaves_it_as_it_is(tmp_path):
     folder = study(tmp_path, overrides=["+experiment=qlora_mcqa"])
-    ran(folder, 1, ["+experiment=qlora_mcqa", "optimizer.learning_rate=0.002", "peft.r=16"])
+    ran(folder, 1, ["+experiment=qlora_mcqa", "optimizer.learning_rate=0.002", "peft.rank=16"])
     with initialize_config_dir(config_dir=CONF, version_base=None, job_name="running"):
         before = GlobalHydra.instance().hydra
         write.write_report(folder)
@@ -317,8 +317,8 @@ def test_what_a_study_file_fixed_is_in_the_best_trials_file_too(tmp_path):
     given = ["+experiment=qlora_mcqa"]
     fixed = ["optimizer.batch_size=null", "optimizer.gradient_accumulation_steps=2", "hardware.micro_batch_size=4"]
     folder = study(tmp_path, overrides=given)
-    wanted = ran(folder, 1, [*given, *fixed, "optimizer.learning_rate=0.002", "peft.r=16"])
-    (folder / "trials/1/overrides.yaml").write_text("[optimizer.learning_rate=0.002, peft.r=16]")
+    wanted = ran(folder, 1, [*given, *fixed, "optimizer.learning_rate=0.002", "peft.rank=16"])
+    (folder / "trials/1/overrides.yaml").write_text("[optimizer.learning_rate=0.002, peft.rank=16]")
     write.write_report(folder)
     assert again(folder) == wanted
     assert yaml.safe_load((folder / "best.yaml").read_text())["hardware"] == {"micro_batch_size": 4}
