@@ -18,16 +18,19 @@ from mcqa.config.errors import DataError
 from mcqa.evaluation.calibration import softmax
 from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 
-MOST_CHOICES = 5  # for all orders: 120 forward passes a question
+MOST_CHOICES = 5  # for all orders: 120 orders a question
+
+
+# --- which orders to measure ------------------------------------------------------------------------------------------
 
 
 def orders_to_measure(
     n_choices: int, permutations: Literal["cyclic", "all"] | int, question_id: str
 ) -> list[tuple[int, ...]]:
-    """The orders to measure, the given one first.
+    """Return the orders to measure, the given one first.
 
-    cyclic has as many as there are choices and puts each choice at each letter once; a number draws others by a hash
-    of the question's id, at most all there are, and a smaller number draws a part of what a larger one draws.
+    cyclic: as many orders as choices, which put each choice at each letter once. A number: that many orders, at most
+    all there are, drawn by a hash of the question's id; a smaller number draws a part of what a larger one draws.
 
     Raises:
         DataError: all orders of more than 5 choices.
@@ -36,7 +39,7 @@ def orders_to_measure(
     if permutations == "cyclic":
         return [given[i:] + given[:i] for i in given]
     if permutations != "all":
-        return _drawn(n_choices, permutations, question_id)
+        return _random_orders(n_choices, permutations, question_id)
     if n_choices > MOST_CHOICES:
         raise DataError(
             f"Question {question_id!r} has {n_choices} choices, which can stand in {math.factorial(n_choices):,} "
@@ -46,102 +49,130 @@ def orders_to_measure(
     return list(itertools.permutations(given))
 
 
-def _drawn(n_choices: int, count: int, question_id: str) -> list[tuple[int, ...]]:
+def _random_orders(n_choices: int, count: int, question_id: str) -> list[tuple[int, ...]]:
     possible = math.factorial(n_choices)
     ranks, attempts = [0], itertools.count()  # rank 0 is the given order
     while len(ranks) < min(count, possible):
         digest = hashlib.sha256(f"orders\n{n_choices}\n{next(attempts)}\n{question_id}".encode()).digest()
         rank = int.from_bytes(digest, "big") % possible
         ranks += [rank] if rank not in ranks else []
-    return [_at_rank(rank, n_choices) for rank in ranks]
+    return [_order_at_rank(rank, n_choices) for rank in ranks]
 
 
-def _at_rank(rank: int, n_choices: int) -> tuple[int, ...]:
-    """The order that stands at this place, from 0, in the alphabetical list of all orders."""
-    left, order = list(range(n_choices)), []
+def _order_at_rank(rank: int, n_choices: int) -> tuple[int, ...]:
+    """Return the order at this place, from 0, of the lexicographic list of all orders, without listing them."""
+    remaining, order = list(range(n_choices)), []
     for others in range(n_choices - 1, -1, -1):
-        place, rank = divmod(rank, math.factorial(others))
-        order.append(left.pop(place))
+        index, rank = divmod(rank, math.factorial(others))
+        order.append(remaining.pop(index))
     return tuple(order)
 
 
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
 def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
-    """Accuracy over orders, how much the order matters, and accuracies with the letters' prior removed.
+    """Return the accuracies over orders, how much the order matters, and those without the letters' prior.
 
     acc_orders: mean over questions of the share of its orders with a right answer.
     acc_orders_min, acc_orders_max: the worst and the best order; only where all questions have the same orders.
     acc_worst: share of questions right under every order.
     consistency: share of questions with one and the same choice, right or wrong, under every order.
     recall_std: `recall_deviation`.
-    acc_debiased: the given order, each letter's log-probability minus the log of its `prior` (PriDe).
+    acc_debiased: the given order, `debiased_orders`.
     acc_averaged: the choice with the highest mean log-probability over the measured orders.
 
     Empty where no question was measured under several orders.
     """
-    if not _measured(rows):
+    if not _has_several_orders(rows):
         return {}
-    columns = order_accuracies(rows)
+    by_order = order_accuracies(rows)
     return {
-        "acc_orders": _mean([_mean(_right(row)) for row in rows]),
-        **({"acc_orders_min": min(columns.values()), "acc_orders_max": max(columns.values())} if columns else {}),
-        "consistency": _mean([_consistent(row) for row in rows]),
+        "acc_orders": _mean([_mean(_correct_under_orders(row)) for row in rows]),
+        **({"acc_orders_min": min(by_order.values()), "acc_orders_max": max(by_order.values())} if by_order else {}),
+        "consistency": _mean([_is_consistent(row) for row in rows]),
         "recall_std": recall_deviation(letter_statistics(rows)),
-        **{name: _mean(answers) for name, answers in correct_over_orders(rows).items()},
+        **{name: _mean(correct) for name, correct in correct_over_orders(rows).items()},
     }
 
 
 def correct_over_orders(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
-    """Whether each question is right as acc_worst, acc_debiased and acc_averaged count it."""
-    if not _measured(rows):
+    """Return whether each question is right as acc_worst, acc_debiased and acc_averaged count it.
+
+    Empty where no question was measured under several orders.
+    """
+    if not _has_several_orders(rows):
         return {}
-    priors = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in letter_priors(rows).items()}
+    answers, debiased = [row.question.answer for row in rows], debiased_orders(rows)
     return {
-        "acc_worst": [all(_right(row)) for row in rows],
-        "acc_debiased": [_debiased(row, priors[len(row.scores)]) == row.question.answer for row in rows],
-        "acc_averaged": [_averaged(row) == row.question.answer for row in rows],
+        "acc_worst": [all(_correct_under_orders(row)) for row in rows],
+        "acc_debiased": [order.choice == answer for order, answer in zip(debiased, answers, strict=True)],
+        "acc_averaged": [best_choice(averaged_scores(row)) == row.question.answer for row in rows],
     }
 
 
-def _measured(rows: Sequence[Prediction]) -> bool:
+def _has_several_orders(rows: Sequence[Prediction]) -> bool:
     return any(len(row.orders) > 1 for row in rows)
 
 
 def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]:
-    """Accuracy under each order; empty unless all questions were measured under the same orders."""
-    plans = {tuple(one.order for one in _orders(row)) for row in rows}
+    """Return the accuracy under each order; empty unless all questions were measured under the same orders."""
+    plans = {tuple(order.order for order in row.measured_orders) for row in rows}
     if len(plans) != 1:
         return {}
-    columns = zip(*map(_right, rows), strict=True)
+    columns = zip(*map(_correct_under_orders, rows), strict=True)
     return {order: _mean(column) for order, column in zip(plans.pop(), columns, strict=True)}
 
 
+def averaged_scores(row: Prediction) -> list[float]:
+    """Return the mean log-probability (nats) of each choice over the measured orders."""
+    by_choice = [dict(zip(order.order, order.scores, strict=True)) for order in row.measured_orders]
+    return [_mean([scores[choice] for scores in by_choice]) for choice in range(len(row.scores))]
+
+
+def debiased_orders(rows: Sequence[Prediction]) -> list[OptionOrder]:
+    """Return the given order of each question, each letter's log-probability minus the log of its prior (PriDe).
+
+    rows are all of a run, since the prior is estimated from all of them.
+    """
+    priors = letter_priors(rows)
+    log_priors = {n: [math.log(max(p, sys.float_info.min)) for p in prior] for n, prior in priors.items()}
+    given = [row.measured_orders[0] for row in rows]
+    return [
+        OptionOrder(order.order, tuple(s - p for s, p in zip(order.scores, log_priors[len(order.scores)], strict=True)))
+        for order in given
+    ]
+
+
 def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
-    """How likely each letter is whatever stands there, by number of choices: PriDe of Zheng et al. 2024.
+    """Return the probability of each letter whatever stands there, by number of choices (PriDe, Zheng et al. 2024).
 
     For a question it is the softmax of the log-probabilities averaged over its orders, and then the mean over
     questions; no answer key enters. Exact where each choice stood at each letter equally often, as with cyclic and
     all orders. Questions in one order only, or with a score that is not a number, are left out; where there are no
-    others the prior is flat.
+    others the prior is uniform.
     """
-    return {n: _prior([row for row in rows if len(row.scores) == n], n) for n in {len(row.scores) for row in rows}}
+    sizes = {len(row.scores) for row in rows}
+    return {n: _letter_prior([row for row in rows if len(row.scores) == n], n) for n in sizes}
 
 
-def _prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
-    means = [[_mean(column) for column in zip(*(one.scores for one in _orders(row)), strict=True)] for row in rows]
-    usable = [
-        mean for row, mean in zip(rows, means, strict=True) if len(row.orders) > 1 and best_choice(mean) is not None
-    ]
-    found = [softmax(mean) for mean in usable] or [(1 / n_choices,) * n_choices]
-    return tuple(_mean(column) for column in zip(*found, strict=True))
+def _letter_prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
+    several = [row for row in rows if len(row.orders) > 1]
+    means = [[_mean(column) for column in zip(*(order.scores for order in row.orders), strict=True)] for row in several]
+    priors = [softmax(mean) for mean in means if best_choice(mean) is not None] or [(1 / n_choices,) * n_choices]
+    return tuple(_mean(column) for column in zip(*priors, strict=True))
+
+
+# --- letters ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class LetterStatistics:
-    """One letter, counted over all questions that have it and all their orders.
+    """Counts of one letter over all questions that have it and all their orders.
 
-    right: how often the right choice stood there, and hit, how often it was then answered. chosen: how often the
-    letter was the answer. questions: how many different questions `right` counts. prior: mean over questions of the
-    estimated prior, 0 where a question has no such letter.
+    right: how often the right choice stood there. hit: how often the letter was then the answer. chosen: how often the
+    letter was the answer at all. questions: how many different questions `right` counts. prior: mean over questions of
+    the estimated prior, 0 where a question has no such letter.
     """
 
     letter: str
@@ -153,60 +184,45 @@ class LetterStatistics:
 
     @property
     def recall(self) -> float | None:
-        """The share answered right of what should be answered with this letter; None where nothing should."""
+        """hit / right; None where the right choice never stood at this letter."""
         return self.hit / self.right if self.right else None
 
 
-def recall_deviation(found: Sequence[LetterStatistics]) -> float:
-    """Standard deviation of recall over the letters (of just these, not a sample), as a share and not in points."""
-    return statistics.pstdev(letter.recall for letter in found if letter.recall is not None)
+def recall_deviation(letters: Sequence[LetterStatistics]) -> float:
+    """Return the standard deviation of recall over the letters (population, not sample), as a share of 1."""
+    return statistics.pstdev(letter.recall for letter in letters if letter.recall is not None)
 
 
 def letter_statistics(rows: Sequence[Prediction]) -> list[LetterStatistics]:
+    """Return the counts of every letter, as many as the question with most choices has."""
     priors = letter_priors(rows)
-    return [_letter(i, rows, priors) for i in range(max(priors))]
+    return [_letter_statistics(i, rows, priors) for i in range(max(priors))]
 
 
-def _letter(i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]]) -> LetterStatistics:
-    answers = [(n, row.question.answer, one) for n, row in enumerate(rows) for one in _orders(row)]
-    having = [(n, answer, one) for n, answer, one in answers if i < len(one.order)]
-    right = [(n, best_choice(one.scores) == i) for n, answer, one in having if one.order[i] == answer]
+def _letter_statistics(i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]]) -> LetterStatistics:
+    orders = [
+        (n, order.order[i] == row.question.answer, best_choice(order.scores) == i)
+        for n, row in enumerate(rows)
+        for order in row.measured_orders
+        if i < len(order.order)
+    ]
     return LetterStatistics(
         letter=ascii_uppercase[i],
-        right=len(right),
-        hit=sum(hit for _, hit in right),
-        chosen=sum(best_choice(one.scores) == i for *_, one in having),
-        questions=len({n for n, _ in right}),
+        right=sum(right for _, right, _ in orders),
+        hit=sum(right and chosen for _, right, chosen in orders),
+        chosen=sum(chosen for *_, chosen in orders),
+        questions=len({n for n, right, _ in orders if right}),
         prior=_mean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
     )
 
 
-def _orders(row: Prediction) -> tuple[OptionOrder, ...]:
-    return row.orders or (OptionOrder(tuple(range(len(row.scores))), row.scores),)
+def _correct_under_orders(row: Prediction) -> list[bool]:
+    return [order.choice == row.question.answer for order in row.measured_orders]
 
 
-def _choice(one: OptionOrder) -> int | None:
-    letter = best_choice(one.scores)
-    return None if letter is None else one.order[letter]
-
-
-def _right(row: Prediction) -> list[bool]:
-    return [_choice(one) == row.question.answer for one in _orders(row)]
-
-
-def _consistent(row: Prediction) -> bool:
-    answers = {_choice(one) for one in _orders(row)}
-    return len(answers) == 1 and None not in answers
-
-
-def _debiased(row: Prediction, log_prior: Sequence[float]) -> int | None:
-    given = _orders(row)[0]
-    return _choice(OptionOrder(given.order, tuple(s - p for s, p in zip(given.scores, log_prior, strict=True))))
-
-
-def _averaged(row: Prediction) -> int | None:
-    by_choice = [dict(zip(one.order, one.scores, strict=True)) for one in _orders(row)]
-    return best_choice([_mean([scores[choice] for scores in by_choice]) for choice in range(len(row.scores))])
+def _is_consistent(row: Prediction) -> bool:
+    choices = {order.choice for order in row.measured_orders}
+    return len(choices) == 1 and None not in choices
 
 
 def _mean(values: Sequence[float]) -> float:

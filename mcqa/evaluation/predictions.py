@@ -1,4 +1,4 @@
-"""Predictions: what a model answered, question by question, and the file that keeps it."""
+"""Predictions: the scores that a model gives the choices of a question, and the file that stores them."""
 
 import json
 import math
@@ -10,14 +10,23 @@ from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.data.question import Question
+from mcqa.runs.files import write_text
+
+REQUIRED = ("id", "question", "choices", "answer", "scores", "lengths")  # keys of every line of a file
 
 
 @dataclass(frozen=True)
 class OptionOrder:
-    """The scores under another order of the options: order[i] is the choice at letter i, scores[i] that letter's."""
+    """Scores (nats) under one order of the options: order[i] is the choice at letter i, scores[i] that letter's."""
 
     order: tuple[int, ...]
     scores: tuple[float, ...]
+
+    @property
+    def choice(self) -> int | None:
+        """The choice at the letter with the highest score; None where a score is not a number."""
+        letter = best_choice(self.scores)
+        return None if letter is None else self.order[letter]
 
 
 @dataclass(frozen=True)
@@ -25,9 +34,9 @@ class Prediction:
     """One question with the summed log-probability (nats) and the number of scored tokens of each choice.
 
     letters: the letters were scored and not the choices' texts, so lengths are those of a letter.
-    unconditional: the choices' scores without prompt and question, where they were asked for.
-    choices_only: their scores with the question removed from the prompt.
-    orders: the scores under several orders of the options, the given order first.
+    unconditional: the choices' scores without prompt and question, where they were measured.
+    choices_only: their scores with the question removed from the prompt, where they were measured.
+    orders: the scores under several orders of the options, the given order first; empty where only that was measured.
     truncated: the question was longer than the model's context and lost its beginning.
     """
 
@@ -42,7 +51,7 @@ class Prediction:
 
     @property
     def prediction(self) -> int | None:
-        """The choice with the highest score, the first of them where several tie; None where a score is no number."""
+        """The choice with the highest score, the first of them in a tie; None where a score is not a number."""
         return best_choice(self.scores)
 
     @property
@@ -51,10 +60,16 @@ class Prediction:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What was scored, without the space before it."""
+        """The scored texts, without the space before them."""
         return tuple(ascii_uppercase[: len(self.scores)]) if self.letters else self.question.choices
 
+    @property
+    def measured_orders(self) -> tuple[OptionOrder, ...]:
+        """The orders that were measured, the given one first: it alone where no others were."""
+        return self.orders or (OptionOrder(tuple(range(len(self.scores))), self.scores),)
+
     def as_row(self) -> dict[str, Any]:
+        """Return the prediction as one JSON object of the file; what was not measured is absent."""
         question = self.question
         row = {
             "id": question.id,
@@ -63,42 +78,85 @@ class Prediction:
             "answer": question.answer,
             "prediction": self.prediction,
             "correct": self.correct,
-            "scores": _numbers(self.scores),
+            "scores": _to_json(self.scores),
             "lengths": {
                 "characters": [len(text) for text in self.texts],
                 "bytes": [len(text.encode()) for text in self.texts],
                 "tokens": list(self.tokens),
             },
         }
-        extra = {
+        optional = {
             "context": question.context,
             "subject": question.subject,
             "cluster": question.cluster,
             "letters": self.letters,
-            "unconditional": _numbers(self.unconditional or ()),
-            "choices_only": _numbers(self.choices_only or ()),
+            "unconditional": _to_json(self.unconditional or ()),
+            "choices_only": _to_json(self.choices_only or ()),
             "truncated": self.truncated,
-            "orders": [{"order": list(one.order), "scores": _numbers(one.scores)} for one in self.orders],
+            "orders": [{"order": list(order.order), "scores": _to_json(order.scores)} for order in self.orders],
         }
-        return row | {key: value for key, value in extra.items() if value}
+        return row | {key: value for key, value in optional.items() if value}
 
 
 def best_choice(scores: Sequence[float]) -> int | None:
-    """Index of the highest score, the first where several tie; None where one of them is not a number."""
+    """Return the index of the highest score, the first in a tie; None where one of them is not a number."""
     return None if any(map(math.isnan, scores)) else max(range(len(scores)), key=scores.__getitem__)
 
 
 def write(path: Path, rows: Sequence[Prediction]) -> None:
-    """One JSON line a question, moved into place when complete."""
+    """Write one JSON line a question; the file appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text("".join(json.dumps(row.as_row(), ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    aside.replace(path)
+    write_text(path, "".join(json.dumps(row.as_row(), ensure_ascii=False) + "\n" for row in rows))
 
 
-def read(path: Path) -> list[Prediction]:
-    with path.open(encoding="utf-8", newline="\n") as lines:  # str.splitlines would also split at U+2028
-        return [_prediction(json.loads(line)) for line in lines]
+def read(path: Path, run: str | None = None) -> list[Prediction]:
+    """Read the predictions of a file and check that they are whole and possible.
+
+    run: the finished run that the file belongs to, for the advice to measure it again.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: the file cannot be read, is empty or damaged; the message has line and problem.
+    """
+    try:
+        with path.open("rb") as lines:  # str.splitlines would also split at U+2028
+            rows = [_parse(line, number) for number, line in enumerate(lines, 1)]
+        if not rows:
+            raise ValueError("it is empty")
+        if len({row.question.id for row in rows}) < len(rows):
+            raise ValueError("two lines have the same question id")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        problem = f"it cannot be read ({error.strerror})"
+    except ValueError as error:
+        problem = str(error)
+    else:
+        return rows
+    advice = f"measure again: python -m mcqa.evaluate run={run}" if run else "delete it to have it measured again"
+    raise DataError(f"{path}: {problem}. The file is damaged or was changed; {advice}")
+
+
+def _parse(line: bytes, number: int) -> Prediction:
+    """Raises ValueError with the number of the line and its first problem."""
+    if not line.strip():
+        raise ValueError(f"line {number} is blank")
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number} is not a JSON object")
+    if missing := [name for name in REQUIRED if name not in row]:
+        raise ValueError(f"line {number} lacks {', '.join(missing)}")
+    try:
+        prediction = _prediction(row)
+        problem = next(_problems(prediction), None)
+    except (AttributeError, KeyError, TypeError):
+        problem = "a value has the wrong type"
+    if problem:
+        raise ValueError(f"line {number}: {problem}")
+    return prediction
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:
@@ -113,111 +171,63 @@ def _prediction(row: dict[str, Any]) -> Prediction:
     )
     return Prediction(
         question,
-        _scores(row["scores"]),
+        _from_json(row["scores"]),
         tuple(row["lengths"]["tokens"]),
         row.get("letters", False),
-        unconditional=_scores(row["unconditional"]) if "unconditional" in row else None,
-        choices_only=_scores(row["choices_only"]) if "choices_only" in row else None,
-        orders=tuple(OptionOrder(tuple(one["order"]), _scores(one["scores"])) for one in row.get("orders", ())),
+        unconditional=_from_json(row["unconditional"]) if "unconditional" in row else None,
+        choices_only=_from_json(row["choices_only"]) if "choices_only" in row else None,
+        orders=tuple(OptionOrder(tuple(one["order"]), _from_json(one["scores"])) for one in row.get("orders", ())),
         truncated=row.get("truncated", False),
     )
 
 
-def _numbers(scores: Sequence[float]) -> list[float | None]:
+def _to_json(scores: Sequence[float]) -> list[float | None]:
     """JSON has no NaN; null stands for it."""
     return [None if math.isnan(score) else score for score in scores]
 
 
-def _scores(numbers: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(math.nan if number is None else number for number in numbers)
+def _from_json(scores: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if score is None else score for score in scores)
 
 
-NEEDED = ("id", "question", "choices", "answer", "scores", "lengths")
+# --- checks -----------------------------------------------------------------------------------------------------------
 
 
-def read_checked(path: Path, run: str) -> list[Prediction]:
-    """
-    Raises:
-        DataError: the file cannot be read or says what no measurement says; run is what to measure again.
-    """
-    try:
-        rows = read(path)
-        faults = [f"line {number}: {fault}" for number, row in enumerate(rows, 1) for fault in _faults(row)]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        faults = [_damage(path)]
-    if not faults and not rows:
-        faults = ["it is empty"]
-    if not faults and len({row.question.id for row in rows}) < len(rows):
-        faults = ["two lines have the same question id"]
-    if faults:
-        raise DataError(
-            f"{path}: {faults[0]}. The file is damaged or was changed; measure again: python -m mcqa.evaluate run={run}"
-        )
-    return rows
-
-
-# --- a line that cannot be read ---------------------------------------------------------------------------------------
-
-
-def _damage(path: Path) -> str:
-    try:
-        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    found = (f"line {number} {problem}" for number, line in enumerate(lines, 1) if (problem := _unreadable(line)))
-    return next(found, f"a line has the wrong kind of value for one of {', '.join(NEEDED)}")
-
-
-def _unreadable(line: bytes) -> str | None:
-    if not line.strip():
-        return "is blank"
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return "is no JSON object"
-    if not isinstance(row, dict):
-        return "is no JSON object"
-    missing = [name for name in NEEDED if name not in row]
-    return f"lacks {', '.join(missing)}" if missing else None
-
-
-# --- a line that says what cannot be ----------------------------------------------------------------------------------
-
-
-def _faults(row: Prediction) -> Iterator[str]:
-    yield from _question_faults(row.question)
+def _problems(row: Prediction) -> Iterator[str]:
+    """Yield what no measurement writes."""
+    yield from _question_problems(row.question)
     choices = len(row.question.choices)
-    yield from _score_faults("scores", row.scores, choices)
+    yield from _score_problems("scores", row.scores, choices)
     if len(row.tokens) != choices or not all(_is_whole(tokens) and tokens >= 0 for tokens in row.tokens):
         yield f"lengths.tokens must be {choices} whole numbers, one for each choice"
     for name, scores in (("unconditional", row.unconditional), ("choices_only", row.choices_only)):
         if scores is not None:
-            yield from _score_faults(name, scores, choices)
-    for one in row.orders:
-        if not all(map(_is_whole, one.order)) or sorted(one.order) != list(range(choices)):
-            yield f"the order {list(one.order)} does not name each of {choices} choices once"
-        yield from _score_faults("scores of an order", one.scores, choices)
+            yield from _score_problems(f"{name} scores", scores, choices)
+    for order in row.orders:
+        if not all(map(_is_whole, order.order)) or sorted(order.order) != list(range(choices)):
+            yield f"the order {list(order.order)} does not name each of {choices} choices once"
+        yield from _score_problems("scores of an order", order.scores, choices)
 
 
-def _question_faults(question: Question) -> Iterator[str]:
+def _question_problems(question: Question) -> Iterator[str]:
     texts = (question.id, question.question, question.context, question.subject, question.cluster)
     if not all(isinstance(text, str) for text in texts):
-        yield "id, question, context, subject and cluster must be texts"
+        yield "id, question, context, subject and cluster must be strings"
     if not all(isinstance(choice, str) for choice in question.choices):
-        yield "choices must be texts"
+        yield "choices must be strings"
     if len(question.choices) < 2:
         yield f"{len(question.choices)} choices; at least two are needed"
     if not _is_whole(question.answer) or not 0 <= question.answer < len(question.choices):
         yield f"answer {question.answer!r} is none of its {len(question.choices)} choices"
 
 
-def _score_faults(name: str, scores: Sequence[Any], choices: int) -> Iterator[str]:
+def _score_problems(name: str, scores: Sequence[Any], choices: int) -> Iterator[str]:
     if len(scores) != choices:
         yield f"{len(scores)} {name} for {choices} choices"
-    if strange := [score for score in scores if not isinstance(score, float) and not _is_whole(score)]:
-        yield f"{name} must be numbers, not {strange[0]!r}"
+    if wrong := [score for score in scores if not isinstance(score, float) and not _is_whole(score)]:
+        yield f"{name} must be numbers, not {wrong[0]!r}"
 
 
 def _is_whole(value: Any) -> bool:
-    """Truth values are whole numbers to Python."""
+    """bool is a subclass of int."""
     return isinstance(value, int) and not isinstance(value, bool)

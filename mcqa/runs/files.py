@@ -49,7 +49,7 @@ def retry_stalled_io(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) ->
 
 def write_yaml(path: Path, value: Any) -> None:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
-    _write(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> Any:
@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    _write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -66,14 +66,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Written to the side and moved into place: a file is there complete or not at all."""
     aside = path.with_name(path.name + ".partial")
     retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcqa.config.errors import DataError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice, read, write
+from tests.compare.finished_runs import answered
 
 
 def prediction(extra=None, **changes):
@@ -23,7 +25,7 @@ def prediction(extra=None, **changes):
 
 @st.composite
 def any_prediction(draw):
-    n = draw(st.integers(1, 5))
+    n = draw(st.integers(2, 5))
 
     def several(values):
         return tuple(draw(st.lists(values, min_size=n, max_size=n)))
@@ -51,7 +53,7 @@ def any_prediction(draw):
     )
 
 
-@given(st.lists(any_prediction(), max_size=4))
+@given(st.lists(any_prediction(), min_size=1, max_size=4, unique_by=lambda row: row.question.id))
 def test_what_is_written_is_read_back(rows):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "predictions" / "dev.jsonl"
@@ -63,9 +65,9 @@ def test_what_is_written_is_read_back(rows):
     "character", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\u2029"], ids=repr
 )
 def test_no_line_break_of_any_script_breaks_a_line_of_the_file(character, tmp_path):
-    row = prediction(question=f"one{character}two")
-    write(tmp_path / "dev.jsonl", [row, row])
-    assert read(tmp_path / "dev.jsonl") == [row, row]
+    rows = [prediction(id=f"{n}", question=f"one{character}two") for n in range(2)]
+    write(tmp_path / "dev.jsonl", rows)
+    assert read(tmp_path / "dev.jsonl") == rows
 
 
 def test_a_line_holds_the_question_the_answer_and_what_was_measured(tmp_path):
@@ -159,3 +161,95 @@ def test_the_prediction_is_the_first_of_the_highest(scores):
     row = Prediction(Question("q", "?", tuple("abcdef"[: len(scores)]), 0), tuple(scores), (1,) * len(scores))
     assert row.scores[row.prediction] == max(scores)
     assert max(scores) not in scores[: row.prediction]
+
+
+# --- damaged files --------------------------------------------------------------------------------------------------
+
+GOOD = {
+    "id": "q",
+    "question": "?",
+    "choices": ["a", "b"],
+    "answer": 0,
+    "scores": [-1, -2],
+    "lengths": {"tokens": [1, 1]},
+}
+
+
+def changed(**changes):
+    return json.dumps(GOOD | {"id": "q2"} | changes)
+
+
+def refused(folder, *lines):
+    path = folder / "test.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(DataError) as raised:
+        read(path, "runs/7")
+    assert "measure again: python -m mcqa.evaluate run=runs/7" in str(raised.value)
+    return str(raised.value)
+
+
+def orders(*listed):
+    return [{"order": order, "scores": [-1, -2]} for order in listed]
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ('{"id": "q2", ', "line 2 is not a JSON object"),
+        ("[1, 2]", "line 2 is not a JSON object"),
+        ("\x00\x01", "line 2 is not a JSON object"),
+        ("", "line 2 is blank"),
+        ("  ", "line 2 is blank"),
+        (json.dumps({"id": "q2", "scores": []}), "line 2 lacks question, choices, answer, lengths"),
+        (changed(scores=None), "line 2: a value has the wrong type"),
+        (changed(lengths=[1]), "line 2: a value has the wrong type"),
+        (json.dumps(GOOD), "two lines have the same question id"),
+        (changed(scores=[-1]), "line 2: 1 scores for 2 choices"),
+        (changed(scores=[-1, True]), "line 2: scores must be numbers, not True"),
+        (changed(choices=["a"], scores=[-1], lengths={"tokens": [1]}), "line 2: 1 choices; at least two are needed"),
+        (changed(answer=2), "line 2: answer 2 is none of its 2 choices"),
+        (changed(answer="A"), "line 2: answer 'A' is none of its 2 choices"),
+        (changed(answer=True), "line 2: answer True is none of its 2 choices"),
+        (changed(id=2), "line 2: id, question, context, subject and cluster must be strings"),
+        (changed(subject=None), "line 2: id, question, context, subject and cluster must be strings"),
+        (changed(choices=["a", 2]), "line 2: choices must be strings"),
+        (changed(lengths={"tokens": [1]}), "line 2: lengths.tokens must be 2 whole numbers"),
+        (changed(lengths={"tokens": [1, 1.5]}), "line 2: lengths.tokens must be 2 whole numbers"),
+        (changed(unconditional=[-1]), "line 2: 1 unconditional scores for 2 choices"),
+        (changed(choices_only=[-1, -2, -3]), "line 2: 3 choices_only scores for 2 choices"),
+        (changed(choices_only=[-1, False]), "line 2: choices_only scores must be numbers, not False"),
+        (changed(orders=orders([0, 0])), "line 2: the order [0, 0] does not name each of 2 choices once"),
+        (changed(orders=orders([0, 1], [1, 2])), "line 2: the order [1, 2] does not name each"),
+        (changed(orders=orders([0, 1, 2])), "line 2: the order [0, 1, 2] does not name each"),
+        (changed(orders=orders(["0", "1"])), "line 2: the order ['0', '1'] does not name each"),
+        (changed(orders=[{"order": [0, 1], "scores": [-1]}]), "line 2: 1 scores of an order for 2 choices"),
+    ],
+)
+def test_a_damaged_line_is_refused_with_its_number_and_problem(tmp_path, second, problem):
+    assert problem in refused(tmp_path, json.dumps(GOOD), second)
+
+
+@pytest.mark.parametrize("key", ["scores", "unconditional", "choices_only"])
+def test_scores_that_are_strings_are_refused(tmp_path, key):
+    assert "test.jsonl: " in refused(tmp_path, json.dumps(GOOD), changed(**{key: ["-1", "-2"]}))
+
+
+def test_an_empty_file_is_damaged(tmp_path):
+    assert "it is empty" in refused(tmp_path)
+
+
+def test_the_predictions_of_a_run_are_read_as_they_were(tmp_path):
+    rows = answered([True, False], subject="law")
+    write(tmp_path / "test.jsonl", rows)
+    assert read(tmp_path / "test.jsonl", "runs/7") == rows
+
+
+def test_a_file_that_is_not_there_is_not_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "test.jsonl")
+
+
+def test_of_a_run_that_is_not_finished_a_damaged_file_is_to_be_deleted(tmp_path):
+    (tmp_path / "base_dev.jsonl").write_text("{")
+    with pytest.raises(DataError, match="line 1 is not a JSON object.* delete it to have it measured again"):
+        read(tmp_path / "base_dev.jsonl")
