@@ -92,7 +92,7 @@ ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}
 
 
 def _misused_studies(arguments: list[str]) -> list[str]:
-    """What would silently be no study, or none of the studies asked for."""
+    """Return what would silently be no study, or not the study that was asked for."""
     if ONLY_SHOWN & set(arguments):
         return []
     multirun, overrides = parse_overrides(arguments)
@@ -107,8 +107,8 @@ def _misused_studies(arguments: list[str]) -> list[str]:
 
 
 def _refuse_to_run_here(arguments: list[str]) -> None:
-    """Hydra asks a launcher in a --multirun only: without it a run would start on the login node without a word."""
+    """End the process where a launcher is named without --multirun, for then Hydra would run here without a word."""
     named = [text for text in arguments if text.startswith("hydra/launcher=")]
-    elsewhere = named and named[-1].partition("=")[2] not in ("basic", "local")
-    if elsewhere and not (ONLY_SHOWN | {"-m", "--multirun"}) & set(arguments):
+    remote = named and named[-1].partition("=")[2] not in ("basic", "local")
+    if remote and not (ONLY_SHOWN | {"-m", "--multirun"}) & set(arguments):
         sys.exit(f"{named[-1]} needs --multirun, for a single run too; without it the run would start on this machine.")

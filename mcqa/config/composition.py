@@ -22,7 +22,7 @@ ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 
 def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:
-    """Whether --multirun is given, and the overrides; none where one cannot be read, which is told later."""
+    """Return whether --multirun is given, and the overrides; no overrides where one of them cannot be parsed."""
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -34,13 +34,13 @@ def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:
 
 
 def sweep_overrides(arguments: list[str]) -> list[str]:
-    """The lists of values on a command line without --multirun, which Hydra refuses."""
+    """Return the lists of values on a command line without --multirun, which Hydra refuses."""
     multirun, overrides = parse_overrides(arguments)
     return [] if multirun else [one.input_line for one in overrides if one.is_sweep_override()]
 
 
 def calm_libraries() -> None:
-    """Warnings reach the user when they are ours, or when a library reports an error."""
+    """Show warnings of our own, and of the libraries only errors."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)
     for library in (
@@ -64,21 +64,21 @@ def calm_libraries() -> None:
 
 
 def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> ConfigDict:
-    """The resolved tree for these overrides, outside of a command.
+    """Return the resolved configuration for these overrides, outside of a command.
 
     Raises:
         ConfigError: when Hydra refuses one of them, or a further question set cannot be.
     """
-    tree, problems = compose_with_problems(config_name, overrides, config_dir)
+    config_dict, problems = compose_with_problems(config_name, overrides, config_dir)
     if problems:
         raise ConfigError(listing(problems))
-    return tree
+    return config_dict
 
 
 def compose_with_problems(
     config_name: str, overrides: list[str], config_dir: str | None
 ) -> tuple[ConfigDict, list[str]]:
-    """The tree, and what is wrong with the further question sets in it."""
+    """Return the configuration, and a line for everything wrong with the further question sets in it."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -86,21 +86,23 @@ def compose_with_problems(
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
-            tree = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
-            return tree, question_sets.expand(tree, config_name, overrides + extra)
+            config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
+            return config_dict, question_sets.expand(config_dict, config_name, overrides + extra)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(listing([first_lines(error)])) from error
 
 
 def searchpath_override(config_dir: str | None) -> list[str]:
+    """Return the override that makes Hydra look for options in a folder of the user's too."""
     return [f"hydra.searchpath=['file://{_quoted(str(Path(config_dir).absolute()))}']"] if config_dir else []
 
 
 def _quoted(text: str) -> str:
-    """For the inside of single quotes in Hydra's grammar."""
+    """Return a text as it stands within single quotes in Hydra's grammar."""
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def first_lines(error: Exception) -> str:
+    """Return the message of an error of Hydra or OmegaConf in one line, without what only its developers need."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "full_key:" not in line]
     return " ".join(line for line in lines if not line.startswith(("object_type=", "See https")))

@@ -20,7 +20,7 @@ from mcqa.config.validation import problems_of
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
-    """Everything wrong with a command line that Hydra refused with `error`."""
+    """Return everything wrong with a command line that Hydra refused with `error`."""
     from hydra._internal.utils import get_args_parser
 
     GlobalHydra.instance().clear()
@@ -35,21 +35,22 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
     kept = list(_lenient(known.overrides, known.config_dir, problems))
     kept = list(_known_to_hydra(kept, known.config_name or config_name, known.config_dir, problems))
     try:
-        tree, of_sets = compose_with_problems(known.config_name or config_name, kept, known.config_dir)
-        problems += with_value_problems(of_sets, tree, kind)
+        config_dict, problems_of_sets = compose_with_problems(known.config_name or config_name, kept, known.config_dir)
+        problems += with_value_problems(problems_of_sets, config_dict, kind)
     except ConfigError as second:
         problems += str(second).splitlines()[1:2] if not problems else []
     return ConfigError(listing([problem.strip() for problem in problems] or [first_lines(error)]))
 
 
-def with_value_problems(problems: list[str], tree: ConfigDict, kind: type[Config]) -> list[str]:
-    """`problems`, and what is wrong with values that none of them speaks of."""
-    told = {problem.split(": ")[0] for problem in problems}
-    return problems + [problem for problem in problems_of(tree, kind)[1] if problem.split(": ")[0] not in told]
+def with_value_problems(problems: list[str], config_dict: ConfigDict, kind: type[Config]) -> list[str]:
+    """Return `problems`, and those of values that none of them is about."""
+    reported = {problem.split(": ")[0] for problem in problems}
+    more = problems_of(config_dict, kind)[1]
+    return problems + [problem for problem in more if problem.split(": ")[0] not in reported]
 
 
 def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:
-    """The overrides that can be composed; what is wrong with the others goes into `problems`."""
+    """Yield the overrides that can be composed; the problems of the others go into `problems`."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     folders = [ROOT / "conf", *([Path(config_dir)] if config_dir else [])]
@@ -86,7 +87,7 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
 def _known_to_hydra(
     overrides: list[str], config_name: str, config_dir: str | None, problems: list[str]
 ) -> Iterator[str]:
-    """The overrides without keys and options of Hydra's own node that there are none of; those go into `problems`."""
+    """Yield the overrides without unknown keys and options of Hydra's own; these go into `problems`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -99,14 +100,14 @@ def _known_to_hydra(
             composed = hydra_compose(config_name, kept + searchpath_override(config_dir), return_hydra_config=True)
             node = cast(ConfigDict, OmegaConf.to_container(composed.hydra, resolve=False))
             wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
-        except (HydraException, OmegaConfBaseException):  # told by who composes next
+        except (HydraException, OmegaConfBaseException):  # reported by whoever composes next
             pass
     problems += wrong.values()
     yield from (text for text in overrides if text not in wrong)
 
 
 def _problem_of_option(text: str, config_dir: str | None) -> str | None:
-    """Of `hydra/group=option`; Hydra and its plugins say what there is."""
+    """Return what is wrong with `hydra/group=option`; Hydra and its plugins say which options there are."""
     group, _, option = text.partition("=")
     if not group.startswith("hydra/") or not option.isidentifier():
         return None
@@ -118,7 +119,7 @@ def _problem_of_option(text: str, config_dir: str | None) -> str | None:
 
 
 def _problem_of_key(text: str, node: ConfigDict) -> str | None:
-    """Of `hydra.key=value` where hydra's node has no such key."""
+    """Return what is wrong with `hydra.key=value` where Hydra's configuration has no such key."""
     inner, path = node, "hydra"
     for part in text.partition("=")[0].split(".")[1:]:
         if not isinstance(inner, dict):
@@ -131,8 +132,7 @@ def _problem_of_key(text: str, node: ConfigDict) -> str | None:
 
 
 def _options(group: str, folders: list[Path]) -> set[str]:
-    found = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
-    return found if (ROOT / "conf" / group).is_dir() or found else set()
+    return {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
 
 
 def _first_value(override: Any) -> Any:

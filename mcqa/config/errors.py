@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 class McqaError(Exception):
-    """What the doors show as a message; never raised itself, only its kinds."""
+    """The base of all errors that commands show as a message. Only its subclasses are raised."""
 
 
 class ConfigError(McqaError):
@@ -25,7 +25,7 @@ class ModelError(McqaError):
 
 
 class SweepError(McqaError):
-    """A study or a product that ended before all of it was done, or with jobs that failed."""
+    """A study or a product of runs that ended before all of it was done, or with jobs that failed."""
 
 
 class ProcessError(McqaError):
@@ -33,18 +33,22 @@ class ProcessError(McqaError):
 
 
 class TrainingError(McqaError):
-    """A training that cannot go on, such as a loss that is not a number."""
+    """A training that cannot continue, for instance because its loss is not a number."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest known name, or nothing when none is near: accuracy means acc."""
-    names, given = list(known), str(name)
-    begun = sorted((one for one in names if len(one) > 2 and given.startswith(one)), key=len)[-1:]
-    found = get_close_matches(given, names, 1, 0.85) or begun or get_close_matches(given, names, 1, 0.65)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    """Return ` Did you mean 'x'?` with the nearest known name, or nothing when none is near.
+
+    A known name of at least three letters that `name` begins with counts as near: accuracy means acc.
+    """
+    names, typed = list(known), str(name)
+    prefixes = sorted((each for each in names if len(each) > 2 and typed.startswith(each)), key=len)[-1:]
+    matches = get_close_matches(typed, names, 1, 0.85) or prefixes or get_close_matches(typed, names, 1, 0.65)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
 def listing(problems: list[str]) -> str:
+    """Return the message of a ConfigError: how many problems there are, and a line for each."""
     head = (
         "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
     )

@@ -1,6 +1,6 @@
 """The names of the metrics and splits, and which direction is better."""
 
-HIGHER_IS_BETTER = {
+HIGHER_IS_BETTER: dict[str, str | None] = {
     "acc": None,
     "acc_norm": None,
     "acc_bytes": None,
@@ -13,24 +13,26 @@ HIGHER_IS_BETTER = {
     "acc_averaged": "permutations",
     "consistency": "permutations",
 }
-
-
-LOWER_IS_BETTER = {"loss": None, "nll": None, "brier": None, "ece": None, "aurc": None, "recall_std": "permutations"}
-
-
+LOWER_IS_BETTER: dict[str, str | None] = {
+    "loss": None,
+    "nll": None,
+    "brier": None,
+    "ece": None,
+    "aurc": None,
+    "recall_std": "permutations",
+}
 NEEDS = HIGHER_IS_BETTER | LOWER_IS_BETTER
-"""What a run can be steered by, and the key of evaluation without which it is not measured."""
+"""The metrics that evaluation.best_metric may name, each with the key of evaluation that turns it on, if any."""
 
 DEV_METRICS = tuple(f"dev/{name}" for name in NEEDS)
-
-
 SPLITS = ("train", "dev", "test")
 
 
 def greater_is_better(metric: str) -> bool:
+    """Whether a larger value of a metric such as dev/acc is the better one."""
     return metric.removeprefix("dev/") in HIGHER_IS_BETTER
 
 
 def needed_for(metric: str) -> str | None:
-    """The key of evaluation that must be set for the metric to be measured."""
+    """Return the key of evaluation that turns a metric such as dev/acc on; None where it is always measured."""
     return NEEDS[metric.removeprefix("dev/")]

@@ -8,7 +8,7 @@ from mcqa.config.errors import McqaError
 
 
 def plain_command(main: Callable[[Sequence[str]], None]) -> None:
-    """A user's mistake is its message and status 1; a traceback is a bug."""
+    """Call `main` with the command line. An error of the user is shown as a message and ends with status 1."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -22,13 +22,13 @@ from mcqa.config.schema import DataConfig
 OWN = ("name", "split")
 
 
-def expand(tree: dict[str, Any], config_name: str, overrides: Sequence[str] = ()) -> list[str]:
-    """Replaces the sets in a composed tree by complete ones; for use while Hydra is initialised.
+def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Replace the sets in a composed configuration by complete ones, while Hydra is initialized.
 
-    overrides are those of the command line; of them hydra.searchpath says where else options lie. Returns everything
-    that is wrong with the sets, a line each; a set that is no option of data is then null in the tree.
+    overrides: those of the command line; hydra.searchpath among them says where else options are. Returns a line for
+    everything that is wrong with the sets; a set that is no option of data is then null in the configuration.
     """
-    evaluation, problems = tree.get("evaluation"), list[str]()
+    evaluation, problems = config_dict.get("evaluation"), list[str]()
     if not isinstance(evaluation, dict):
         return []
     composed = _Options(config_name, [text for text in overrides if text.startswith("hydra.searchpath=")])
@@ -42,7 +42,7 @@ def expand(tree: dict[str, Any], config_name: str, overrides: Sequence[str] = ()
 
 
 class _Options:
-    """The options of data, also of a folder of the user's."""
+    """The options of data, also those in a folder of the user's."""
 
     def __init__(self, config_name: str, search: list[str]) -> None:
         self.config_name, self.search = config_name, search
@@ -55,7 +55,7 @@ class _Options:
         return sorted(self.loader.get_group_options("data", config_name=self.config_name, overrides=self.search))
 
     def keys(self, name: str) -> dict[str, Any] | None:
-        """All keys of conf/data/<name>.yaml; None where there is none."""
+        """Return all keys of conf/data/<name>.yaml; None where there is no such option."""
         overrides = [f"data='{name}'", *self.search]
         try:
             composed = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
@@ -67,7 +67,7 @@ class _Options:
 def _complete(one: Any, split: str, where: str, options: _Options, problems: list[str]) -> Any:
     given = {"data": one} if isinstance(one, str) else one
     if not isinstance(given, Mapping) or isinstance(given.get("data"), Mapping):
-        return one  # complete already, or nothing that can be: then the types say so
+        return one  # complete already, or invalid, which validation reports
     known = [field.name for field in fields(DataConfig)]
     unknown = [key for key in given if key not in (*known, *OWN, "data")]
     problems += [f"{where}.{key}: unknown key.{nearest(key, [*known, *OWN])}" for key in unknown]

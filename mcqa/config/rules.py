@@ -1,6 +1,6 @@
 """The rules of the configuration that hold across groups: combinations that cannot run, and what to do instead.
 
-Each rule yields a line for every way in which it is broken; all of them are told at once.
+Each rule yields a line for every way in which it is broken; all of them are reported at once.
 """
 
 import re
@@ -27,7 +27,7 @@ def _size_of_update(config: Config) -> Iterator[str]:
 
 
 def _processes(config: Config) -> Iterator[str]:
-    """Every process takes an equal part of every batch, and a strategy must be able to part what there is."""
+    """Every process takes an equal share of every batch, and a strategy must be able to shard what there is."""
     hardware, size = config.hardware, config.optimizer.batch_size
     number = hardware.devices * hardware.nodes
     if size is not None and size % number:
@@ -38,13 +38,13 @@ def _processes(config: Config) -> Iterator[str]:
         )
     if hardware.strategy in ("zero3", "fsdp2") and config.peft.quantization is not None:
         yield (
-            f"hardware.strategy: {hardware.strategy} parts weights among the devices, which packed 4-bit weights "
-            "cannot be; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
+            f"hardware.strategy: {hardware.strategy} shards the weights over the devices, which is impossible with "
+            "packed 4-bit weights; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
         )
     if hardware.strategy != "ddp" and config.optimizer.name == "adamw_8bit":
         yield (
-            f"optimizer.name: the 8-bit state of adamw_8bit cannot be parted as {hardware.strategy} does; take "
-            "optimizer=adamw, whose state the devices share, or hardware.strategy=ddp."
+            f"optimizer.name: the 8-bit state of adamw_8bit cannot be sharded as {hardware.strategy} does; take "
+            "optimizer=adamw, whose state can be, or hardware.strategy=ddp."
         )
     if hardware.strategy == "ddp" and hardware.cpu_offload:
         yield "hardware.cpu_offload: ddp keeps everything on every device; take zero2, zero3 or fsdp2."
@@ -52,21 +52,21 @@ def _processes(config: Config) -> Iterator[str]:
 
 def _objective(config: Config) -> Iterator[str]:
     if config.objective.name == "sft" and config.model.architecture is not None:
-        yield "model.architecture: random weights know nothing to answer from; they go with objective=pretrain."
+        yield "model.architecture: a model of random weights cannot answer questions; it goes with objective=pretrain."
     if config.objective.name == "pretrain":
         if config.data.texts is None:
             yield f"data.texts: objective=pretrain reads sentences and data={config.data.name} has none; name a file."
         if config.peft.name != "none":
-            yield f"peft: objective=pretrain moves all weights, got peft={config.peft.name}; take peft=none."
+            yield f"peft: objective=pretrain trains all weights, got peft={config.peft.name}; take peft=none."
         if config.objective.loss_on != "all":
-            yield "objective.loss_on: a sentence has no answer to single out; objective=pretrain takes loss_on=all."
+            yield "objective.loss_on: a sentence has no answer part; objective=pretrain takes loss_on=all."
 
 
 def _model(config: Config) -> Iterator[str]:
     if config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
     if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
-        yield "model.vocabulary_size: goes together with model.architecture; give both or neither."
+        yield "model.vocabulary_size: belongs to model.architecture; give both or neither."
 
 
 def _name(config: Config) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
     if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
         yield f"{where}.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy …"
     if data.reader == "local" and data.columns is None:
-        yield f"{where}.columns: data=local needs to know which column is what."
+        yield f"{where}.columns: data=local needs to know which column holds what."
 
 
 def _sets(config: Config) -> Iterator[str]:
@@ -112,9 +112,9 @@ def _adapter(config: Config) -> Iterator[str]:
             if getattr(peft, key) is None:
                 yield f"peft.{key}: peft={peft.name} needs a value."
     if (peft.name == "none") != (peft.trainable == "full"):
-        yield f"peft.trainable: peft={peft.name} cannot train {peft.trainable}; choose with peft=none, lora or qlora."
+        yield f"peft.trainable: peft={peft.name} cannot train {peft.trainable}; choose by peft=none, lora or qlora."
     if peft.trainable == "full" and peft.quantization is not None:
-        yield "peft.quantization: quantised weights cannot be trained themselves; take peft=qlora."
+        yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 
 
 def _hardware(config: Config) -> Iterator[str]:

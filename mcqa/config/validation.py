@@ -1,4 +1,4 @@
-"""From a plain tree to dataclasses, with everything that is wrong with it rather than the first thing.
+"""From a composed configuration to dataclasses, with every problem it has rather than the first one.
 
 Understands dataclasses, Literal, lists, dicts, unions with None or between scalars, and numbers with a bound
 (`Annotated[float, "above 0"]`).
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.renamed_keys import RENAMED
 from mcqa.config.rules import RULES
 from mcqa.config.schema import Config
 
@@ -25,25 +26,31 @@ BOUNDS: dict[str, Callable[[float], bool]] = {
 }
 
 
-BAD = object()
-"""Stands for a value that was reported. A section under construction goes without it, so that a rule which looks
-for it ends in an AttributeError instead of speaking of what was told already."""
+INVALID = object()
+"""Stands for a value that was reported. A section under construction lacks it, so that a rule which looks for it ends
+in an AttributeError instead of reporting the same value again."""
 
 NOT_CHOSEN = ("experiment", "sweeps")
-"""Groups of which nothing is chosen unless the command line says so, by +experiment=…"""
+"""Groups from which nothing is chosen unless the command line says so, by +experiment=…"""
 
 
-def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, Any]:
+def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[str, Any]:
+    """Return the valid values of a section by the fields of `kind`; append a line to `problems` for everything else.
+
+    path: of the section, with a dot behind it; empty for the root.
+    """
     hints = get_type_hints(kind, include_extras=True)
-    for key in tree:
+    for key in section:
         if key not in hints:
             known = hints if path else (*hints, *NOT_CHOSEN)
-            problems.append(f"{path}{key}: unknown key.{nearest(str(key), known)}")
+            renamed = RENAMED.get(f"{path}{key}")
+            hint = f" It is called {renamed} now." if renamed else nearest(str(key), known)
+            problems.append(f"{path}{key}: unknown key.{hint}")
     values: dict[str, Any] = {}
     for key, hint in hints.items():
-        if key not in tree:
+        if key not in section:
             problems.append(f"{path}{key}: missing; it belongs to the file that was chosen for this group.")
-        elif (value := _value(hint, tree[key], path + key, problems)) is not BAD:
+        elif (value := _value(hint, section[key], path + key, problems)) is not INVALID:
             values[key] = value
     return values
 
@@ -51,27 +58,27 @@ def members(kind: type, tree: Any, path: str, problems: list[str]) -> dict[str, 
 def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        found = _value(arguments[0], value, path, problems)
-        if isinstance(found, (int, float)) and not BOUNDS[arguments[1]](found):
+        number = _value(arguments[0], value, path, problems)
+        if isinstance(number, (int, float)) and not BOUNDS[arguments[1]](number):
             problems.append(f"{path}: must be {arguments[1]}, got {value!r}.")
-            return BAD
-        return found
+            return INVALID
+        return number
     if origin in (Union, types.UnionType):
         return _one_of(arguments, value, path, problems)
     if is_dataclass(hint):
         if isinstance(value, Mapping):
-            section = members(cast(type, hint), value, f"{path}.", problems)
-            return SimpleNamespace(**section) if problems else cast(type, hint)(**section)
+            fields = members(cast(type, hint), value, f"{path}.", problems)
+            return SimpleNamespace(**fields) if problems else cast(type, hint)(**fields)
     elif origin is Literal:
         if value in arguments:
             return value
         near = nearest(str(value), [str(option) for option in arguments])
         problems.append(f"{path}: must be one of {', '.join(map(str, arguments))}, got {value!r}.{near}")
-        return BAD
+        return INVALID
     elif origin is list:
         if isinstance(value, (list, tuple)):
             items = [_value(arguments[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
-            return BAD if BAD in items else items
+            return INVALID if INVALID in items else items
     elif origin is dict:
         if isinstance(value, Mapping):
             return dict(value)
@@ -81,23 +88,23 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     problems.append(f"{path}: must be {_describe(hint)}, got {value!r}.")
-    return BAD
+    return INVALID
 
 
 def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
-    """The first option that takes the value; else the problem of the only real option, or of all of them."""
+    """Return the value by the first option that takes it; else report for the only real option, or for all of them."""
     if value is None and type(None) in options:
         return None
     real = [option for option in options if option is not type(None)]
     for option in real:
         attempt: list[str] = []
-        found = _value(option, value, path, attempt)
+        accepted = _value(option, value, path, attempt)
         if not attempt:
-            return found
+            return accepted
     if len(real) == 1 or isinstance(value, Mapping):
         return _value(real[0], value, path, problems)
     problems.append(f"{path}: must be {' or '.join(map(_describe, real))}, got {value!r}.")
-    return BAD
+    return INVALID
 
 
 def _describe(hint: Any) -> str:
@@ -113,15 +120,13 @@ def _describe(hint: Any) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
 
 
-# --- from the composed tree to a Config -------------------------------------------------------------------------------
-
 C = TypeVar("C", bound=Config)
 
 
-def problems_of(tree: Mapping[str, Any], kind: type[Config] = Config) -> tuple[dict[str, Any], list[str]]:
-    """The values of a composed tree by field of `kind`, and everything that is wrong with them."""
+def problems_of(config_dict: Mapping[str, Any], kind: type[Config] = Config) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of a composed configuration by field of `kind`, and a line for every problem."""
     problems: list[str] = []
-    values = members(kind, tree, "", problems)
+    values = members(kind, config_dict, "", problems)
     for rule in RULES:
         try:
             problems += rule(cast(Config, SimpleNamespace(**values)))
@@ -131,13 +136,13 @@ def problems_of(tree: Mapping[str, Any], kind: type[Config] = Config) -> tuple[d
     return values, problems
 
 
-def typed(tree: Mapping[str, Any], kind: type[C]) -> C:
-    """The composed, resolved tree as a Config.
+def typed(config_dict: Mapping[str, Any], kind: type[C]) -> C:
+    """Return a composed, resolved configuration as the dataclass `kind`.
 
     Raises:
         ConfigError: with every unknown key, missing key, wrong type, impossible value and broken rule at once.
     """
-    values, problems = problems_of(tree, kind)
+    values, problems = problems_of(config_dict, kind)
     if problems:
         raise ConfigError(listing(problems))
     return kind(**values)
