@@ -1,10 +1,10 @@
-"""Bring what runs need from the model hub to the cache of this machine, for nodes that have no way out.
+"""Download what runs need from the model hub to the cache of this machine, for nodes without internet access.
 
     python -m mcqa.prefetch <the arguments of mcqa.train>
     python -m mcqa.prefetch evaluate <the arguments of mcqa.evaluate>
 
-Nothing is trained and no job is sent. Of a --multirun all choices are brought: every value of a list such as
-model=a,b, and of a study every value that its space lists.
+Nothing is trained and no job is submitted. With --multirun all choices are downloaded: every value of a list such as
+model=a,b, and for a study every value that its search space lists.
 """
 
 import sys
@@ -22,50 +22,40 @@ from mcqa.runs.filesystem import unseen
 from mcqa.sweep.adapter import RunHooks
 
 
-def main(kind: type[Config], tree: ConfigDict, overrides: list[str]) -> None:
-    if tree.get("run") is not None:
+def main(kind: type[Config], config_dict: ConfigDict, overrides: list[str]) -> None:
+    if config_dict.get("run") is not None:
         from mcqa.runs.repeat import config_of_evaluated_run
 
-        tree = config_of_evaluated_run(tree, overrides)
-    elif tree["from_run"] is not None:
+        config_dict = config_of_evaluated_run(config_dict, overrides)
+    elif config_dict["from_run"] is not None:
         from mcqa.runs.repeat import repeated_config
 
-        tree = repeated_config(tree, overrides)
-    download_all(kind, [tree])
+        config_dict = repeated_config(config_dict, overrides)
+    download_all(kind, [config_dict])
 
 
-def download_all(kind: type[Config], trees: list[ConfigDict]) -> None:
-    """
+def download_all(kind: type[Config], config_dicts: list[ConfigDict]) -> None:
+    """Download what these configurations need, and print a line for each model and question set.
+
     Raises:
-        ModelError: with everything that could not be brought.
+        ModelError: with everything that could not be downloaded, after the rest has been.
     """
-    console = Console()
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    needed: list[hub_cache.Requirement] = []
-    for tree in trees:
-        needed += [
-            need for need in hub_cache.requirements(hub_cache.effective_config(tree, kind)) if need not in needed
-        ]
-    if not needed:
-        return say("There is nothing to bring: the model and the questions are embedded or lie in folders of yours.")
-    dry = any(tree["dry_run"] for tree in trees)
+    say = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
+    required: list[hub_cache.Requirement] = []
+    for config_dict in config_dicts:
+        config = hub_cache.effective_config(config_dict, kind)
+        required += [new for new in hub_cache.requirements(config) if new not in required]
+    if not required:
+        return say("Nothing to download: the model and the questions are embedded or in local folders.")
     problems = []
-    for need in needed:
-        name = (
-            f"{need.data.hub} {need.data.hub_config or ''}".strip()
-            if isinstance(need, hub_cache.DatasetSplits)
-            else need.name
-        )
-        if not hub_cache.missing_files(need):
-            say(f"{name}: in the cache")
-        elif dry:
-            say(f"{name}: would be brought")
+    for requirement in required:
+        if hub_cache.missing_message(requirement) is None:
+            say(f"{requirement}: in the cache")
+        elif any(config_dict["dry_run"] for config_dict in config_dicts):
+            say(f"{requirement}: would be downloaded")
         else:
             try:
-                say(f"{name}: brought to {hub_cache.download(need)}")
+                say(f"{requirement}: downloaded to {requirement.download()}")
             except McqaError as error:
                 problems.append(str(error))
     for warning in unseen({"The cache": Path(hub.cache_folder())}):
@@ -75,20 +65,19 @@ def download_all(kind: type[Config], trees: list[ConfigDict]) -> None:
 
 
 def command() -> None:
-    """A first word `evaluate` says whose arguments follow."""
+    """Run as `mcqa.evaluate` would with the arguments after a first word `evaluate`, else as `mcqa.train` would."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(print((__doc__ or "").strip()))
-    to_measure = sys.argv[1:2] == ["evaluate"]
-    if to_measure:
+    evaluates = sys.argv[1:2] == ["evaluate"]
+    if evaluates:
         sys.argv.pop(1)
-    kind = EvaluateConfig if to_measure else Config
-    name = "evaluate" if to_measure else "config"
+    name, kind = ("evaluate", EvaluateConfig) if evaluates else ("config", Config)
     hydra_command(
         name,
         kind,
         partial(main, kind),
         hooks=RunHooks(name, kind),
-        many=to_measure,
+        many=evaluates,
         instead_of_jobs=partial(download_all, kind),
     )
 

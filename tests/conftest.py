@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
+pytest_plugins = ["tests.models.fake_hub"]  # fixtures of tests/models and of test_prefetch.py
 collect_ignore = ["cluster"]  # unless named: they start a cluster (make test-cluster)
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business

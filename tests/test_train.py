@@ -349,7 +349,7 @@ def written_as_published(folder, data, files):
 
 
 def test_dry_run_ends_with_an_error_where_the_weights_cannot_fit(small, capsys, monkeypatch):
-    monkeypatch.setattr("mcqa.models.memory.available", lambda machine: 1e6)
+    monkeypatch.setattr("mcqa.models.memory.available_bytes", lambda machine: 1e6)
     config, tree = configured([*small, "dry_run=true", "peft=none"])
     with pytest.raises(ConfigError, match="weights, gradients and optimizer state alone"):
         train.preview(config, tree)

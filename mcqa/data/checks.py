@@ -1,7 +1,7 @@
-"""What a question must be before anything learns from it or is measured on it.
+"""What every question must satisfy before a model is trained or measured on it.
 
-Every reader ends in `checked`, so that no dataset has rules of its own. What is wrong raises a DataError
-that says what was found; where it was found is known to, and added by, loading.
+Every reader ends in `validated_question`, so that no dataset has rules of its own. A DataError says what is wrong
+with a row; loading.py knows the file and the line and adds them.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from mcqa.config.errors import DataError, nearest
 from mcqa.data.question import Question
 
 
-def checked(
+def validated_question(
     *,
     id: object,
     question: object,
@@ -23,48 +23,55 @@ def checked(
     subject: object = "",
     cluster: object = None,
 ) -> Question:
-    """A Question that can be trusted; white space around its texts is dropped, and nothing is repaired.
+    """Return the question with white space stripped from its texts; nothing else is repaired.
 
-    Two choices that read the same are refused even where neither is the answer: the model then sees a
-    question that its author did not mean to ask, and a score per choice has no unique best.
+    Two equal choices are refused even where neither is the answer: the question is then not the one its author meant,
+    and the choice with the highest score is not unique.
+
+    Raises:
+        DataError: a text is empty, not text or damaged, there are fewer than two choices, or two are equal.
     """
     if not isinstance(choices, (list, tuple)):
-        raise DataError(f"choices are {shown(choices)}, not a list.")
-    texts = tuple(text(f"choice {n}", choice) for n, choice in enumerate(choices, 1))
+        raise DataError(f"choices are {describe_value(choices)}, not a list.")
+    texts = tuple(clean_text(f"choice {n}", choice) for n, choice in enumerate(choices, 1))
     if len(texts) < 2:
-        raise DataError(f"a question needs two choices or more, and here are {len(texts)}.")
+        raise DataError(f"a question needs at least two choices, and here are {len(texts)}.")
     for n, choice in enumerate(texts):
         if choice in texts[:n]:
             raise DataError(f"choices {texts.index(choice) + 1} and {n + 1} are both {choice!r}.")
-    assert 0 <= answer < len(texts), "answers.py lets no other index through"
+    assert 0 <= answer < len(texts), "answer_keys.py returns no other index"
     return Question(
-        id=text("id", "" if id is None else str(id), needed=False),
-        question=text("question", question),
+        id=clean_text("id", "" if id is None else str(id), required=False),
+        question=clean_text("question", question),
         choices=texts,
         answer=answer,
-        context=text("context", context, needed=False),
-        subject=text("subject", subject, needed=False),
-        cluster=text("cluster", None if cluster is None else str(cluster), needed=False),
+        context=clean_text("context", context, required=False),
+        subject=clean_text("subject", subject, required=False),
+        cluster=clean_text("cluster", None if cluster is None else str(cluster), required=False),
     )
 
 
-def text(name: str, value: object, needed: bool = True) -> str:
-    """`value` without the white space around it, if it is whole text; None is an absent text."""
-    value = "" if value is None and not needed else value
+def clean_text(name: str, value: object, required: bool = True) -> str:
+    """Return `value` stripped of white space, "" for None unless it is required.
+
+    Raises:
+        DataError: it is not text, empty though required, or contains characters that were lost in a conversion.
+    """
+    value = "" if value is None and not required else value
     if not isinstance(value, str):
-        raise DataError(f"{name} is {shown(value)}, not text.")
-    if needed and not value.strip():
+        raise DataError(f"{name} is {describe_value(value)}, not text.")
+    if required and not value.strip():
         raise DataError(f"{name} is empty.")
     if "\ufffd" in value:
         at = value.index("\ufffd")
         raise DataError(
-            f"{name} holds U+FFFD, the mark of a character that was lost on the way: "
-            f"{value[max(0, at - 20) : at + 20]!r}. Take the file anew from its source."
+            f"{name} contains U+FFFD, which stands for a character lost in a conversion: "
+            f"{value[max(0, at - 20) : at + 20]!r}. Download the file again from its source."
         )
     try:
         value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{name} holds half a character, {value[error.start]!r}.") from None
+    except UnicodeEncodeError as error:  # a lone surrogate, from JSON such as "\ud83d"
+        raise DataError(f"{name} contains half a character, {value[error.start]!r}.") from None
     return value.strip()
 
 
@@ -74,48 +81,49 @@ def field(row: Mapping[str, Any], name: str) -> Any:
     return row[name]
 
 
-def with_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[str]]:
-    """The questions with ids that are unique among them, and a message for each that has another one's id.
+def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[str]]:
+    """Return the questions with unique ids, and a message for each whose id belongs to a different question.
 
-    Without an id a question is named by what it asks, which survives reordering. A question that stands
-    there again, id and all, is kept as `<id>#2`: publishers' counts hold, and notes tell how many.
+    located: pairs of a place (`path:line`) and its question. A question without an id is named by a hash of its
+    content, which survives reordering. A repetition, id and all, is kept as `<id>#2`, so that the number of questions
+    stays the publisher's.
     """
     located = list(located)
     taken = {question.id for _, question in located}
     first: dict[str, tuple[str, Question]] = {}
-    questions, bad = [], []
+    questions, clashes = [], []
     for where, question in located:
-        id = question.id or _named_by_content(question)
-        there, same = first.setdefault(id, (where, question))
-        if same.content != question.content:
-            bad.append(f"{where}: id {id!r} is that of another question, at {there}.")
+        id = question.id or _content_id(question)
+        first_where, first_question = first.setdefault(id, (where, question))
+        if first_question.content != question.content:
+            clashes.append(f"{where}: id {id!r} is that of another question, at {first_where}.")
             continue
-        if there != where:
-            id = next(again for n in range(2, len(located) + 2) if (again := f"{id}#{n}") not in taken)
+        if first_where != where:
+            id = next(free for n in range(2, len(located) + 2) if (free := f"{id}#{n}") not in taken)
         taken.add(id)
         questions.append(replace(question, id=id))
-    return questions, bad
+    return questions, clashes
 
 
-def _named_by_content(question: Question) -> str:
+def _content_id(question: Question) -> str:
     digest = hashlib.sha256(question.content.encode()).hexdigest()[:16]
     return f"{question.subject}/{digest}" if question.subject else digest
 
 
-def repeats(questions: list[Question]) -> int:
-    """How many questions stand there again, with the same choices and answer."""
+def count_duplicates(questions: list[Question]) -> int:
+    """Return how many questions repeat an earlier one with the same choices and answer."""
     return len(questions) - len({question.content for question in questions})
 
 
-def shared(ours: list[Question], theirs: list[Question]) -> int:
-    """How many of `ours` are asked in `theirs` too, whatever the choices, the case and the white space."""
-    known = {_asked(question) for question in theirs}
-    return sum(_asked(question) in known for question in ours)
+def count_overlap(questions: list[Question], others: list[Question]) -> int:
+    """Return how many of `questions` occur in `others`, ignoring choices, case and white space."""
+    known = {_normalized(question) for question in others}
+    return sum(_normalized(question) in known for question in questions)
 
 
-def _asked(question: Question) -> str:
+def _normalized(question: Question) -> str:
     return " ".join(f"{question.context} {question.question}".casefold().split())
 
 
-def shown(value: object) -> str:
+def describe_value(value: object) -> str:
     return "absent" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"

@@ -1,11 +1,11 @@
 """The embedded question set: plain facts, each in several sentences and several questions.
 
-The tables in fact_tables/ hold the facts. `statements` is what a small base model is pre-trained on, and
-`questions` asks about the same facts in other words; both are the same on every machine and in every process.
+The tables in fact_tables/ hold the facts. A small base model is pre-trained on `statements`, and `questions` asks
+about the same facts in other words. Both are the same on every machine and in every process.
 
-Splits go by fact, not by question: however a question is phrased, and from whichever end, its fact is asked
-about in one split only. So training on the train split cannot teach an answer of dev or test, only how to
-answer. (As a wrong choice, a name may turn up in any split.)
+Splits go by fact, not by question: all questions about a fact are in one split, however they are phrased and from
+whichever end. So training on the train split cannot teach an answer of dev or test, only how to answer. (As a wrong
+choice, a name may occur in any split.)
 """
 
 import hashlib
@@ -20,8 +20,6 @@ import yaml
 from mcqa.data.question import Question
 
 SPLITS = {"train": 50, "dev": 10, "test": 40}  # per cent of the facts
-
-
 CHOICES = 4
 
 
@@ -29,7 +27,7 @@ CHOICES = 4
 class Fact:
     """One pair of a relation: y is the one right answer to every question about x.
 
-    key is what a split is drawn by. Wrong choices come from facts of the same group where there are enough.
+    key decides the split. Wrong choices come from facts of the same group where there are enough.
     """
 
     key: str
@@ -40,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Relation:
-    """Facts of one kind and the phrasings around them, with {x} and {y} where a fact's names go.
+    """Facts of one kind and the templates of their sentences, with {x} and {y} for a fact's names.
 
     questions ask for y and reverse asks for x, so there is reverse only where no two facts share a y.
     """
@@ -53,17 +51,17 @@ class Relation:
 
 
 def statements() -> list[str]:
-    """Every fact in every phrasing, fact by fact."""
+    """Return every fact in every phrasing, fact by fact."""
     return [
-        _fill(phrasing, fact) for relation in relations() for fact in relation.facts for phrasing in relation.statements
+        _fill(template, fact) for relation in relations() for fact in relation.facts for template in relation.statements
     ]
 
 
 def questions(split: str) -> list[Question]:
-    """The questions about the facts of one split, in table order.
+    """Return the questions about the facts of one split, in table order.
 
-    Within a subject the right answers go round the four positions in a shuffled order of the questions, so
-    each position is right equally often, to within one question.
+    Within a subject the right answers cycle through the four positions in a shuffled order of the questions, so each
+    position is right equally often, to within one question.
     """
     assert split in SPLITS, f"{split!r} is none of {list(SPLITS)}"
     unplaced = [
@@ -71,18 +69,18 @@ def questions(split: str) -> list[Question]:
         for relation in relations()
         for fact in relation.facts
         if split_of(fact) == split
-        for question in _right_first(relation, fact)
+        for question in _questions_about(fact, relation)
     ]
     ids = defaultdict(list)
-    for question in sorted(unplaced, key=lambda question: _number(question.id)):
+    for question in sorted(unplaced, key=lambda question: _hash(question.id)):
         ids[question.subject].append(question.id)
-    position = {id: turn % CHOICES for of_subject in ids.values() for turn, id in enumerate(of_subject)}
-    return [_moved(question, position[question.id]) for question in unplaced]
+    position = {id: n % CHOICES for subject_ids in ids.values() for n, id in enumerate(subject_ids)}
+    return [_with_answer_at(position[question.id], question) for question in unplaced]
 
 
 @cache
 def relations() -> tuple[Relation, ...]:
-    """All relations of all tables, by file name and then in the order of the file."""
+    """Return all relations of all tables, by file name and then in the order of the file."""
     folder = files("mcqa.data") / "fact_tables"
     texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
     tables = [yaml.safe_load(texts[name]) for name in sorted(texts) if name.endswith(".yaml")]
@@ -92,66 +90,58 @@ def relations() -> tuple[Relation, ...]:
 
 
 def split_of(fact: Fact) -> str:
-    """Where a fact is asked about; it stays there whatever other facts come and go."""
-    number = _number(fact.key) % 100
-    if number < SPLITS["train"]:
+    """Return the split of a fact; adding or removing other facts does not change it."""
+    percentile = _hash(fact.key) % 100
+    if percentile < SPLITS["train"]:
         return "train"
-    return "dev" if number < SPLITS["train"] + SPLITS["dev"] else "test"
+    return "dev" if percentile < SPLITS["train"] + SPLITS["dev"] else "test"
 
 
 def _relation(subject: str, name: str, body: dict[str, Any]) -> Relation:
-    """A table gives its facts either as facts, {x: y}, or as groups, {group: {x: y}}."""
+    """A table has its facts either as facts: {x: y} or as groups: {group: {x: y}}."""
     groups = body.get("groups") or {"": body["facts"]}
     facts = tuple(
         Fact(f"{subject}/{name}/{x.lower().replace(' ', '-')}", x, y, group)
         for group, pairs in groups.items()
         for x, y in pairs.items()
     )
-    return Relation(
-        subject,
-        statements=tuple(body["statements"]),
-        questions=tuple(body["questions"]),
-        reverse=tuple(body.get("reverse", ())),
-        facts=facts,
-    )
+    statements, questions, reverse = (tuple(body.get(kind, ())) for kind in ("statements", "questions", "reverse"))
+    return Relation(subject, statements, questions, reverse, facts)
 
 
-def _right_first(relation: Relation, fact: Fact) -> list[Question]:
+def _questions_about(fact: Fact, relation: Relation) -> list[Question]:
     """All questions about one fact, each with the right answer as its first choice."""
-    phrasings = [(text, "y") for text in relation.questions] + [(text, "x") for text in relation.reverse]
+    templates = [(text, "y") for text in relation.questions] + [(text, "x") for text in relation.reverse]
     return [
         Question(
             id := f"{fact.key}/{number}",
-            _fill(phrasing, fact),
-            (getattr(fact, asked), *_wrong(id, relation, fact, asked)),
+            _fill(template, fact),
+            (getattr(fact, asked), *_wrong_choices(id, fact, relation, asked)),
             answer=0,
             subject=relation.subject,
             cluster=fact.key,
         )
-        for number, (phrasing, asked) in enumerate(phrasings, start=1)
+        for number, (template, asked) in enumerate(templates, start=1)
     ]
 
 
-def _wrong(id: str, relation: Relation, fact: Fact, asked: str) -> list[str]:
-    """What other facts of the relation have in the answer's place, first from the same group, drawn by id."""
-
-    def drawn(other: Fact) -> tuple[bool, int]:
-        return other.group != fact.group, _number(f"{id} {other.key}")
-
-    names = [getattr(other, asked) for other in sorted(relation.facts, key=drawn)]
-    return [name for name in dict.fromkeys(names) if name != getattr(fact, asked)][: CHOICES - 1]
+def _wrong_choices(id: str, fact: Fact, relation: Relation, asked: str) -> list[str]:
+    """Names from other facts of the relation, of the same group first, in a random order that the id decides."""
+    shuffled = sorted(relation.facts, key=lambda other: (other.group != fact.group, _hash(f"{id} {other.key}")))
+    names = dict.fromkeys(getattr(other, asked) for other in shuffled)
+    return [name for name in names if name != getattr(fact, asked)][: CHOICES - 1]
 
 
-def _moved(question: Question, position: int) -> Question:
+def _with_answer_at(position: int, question: Question) -> Question:
     right, *wrong = question.choices
     return replace(question, choices=(*wrong[:position], right, *wrong[position:]), answer=position)
 
 
-def _fill(phrasing: str, fact: Fact) -> str:
-    sentence = phrasing.format(x=fact.x, y=fact.y)
+def _fill(template: str, fact: Fact) -> str:
+    sentence = template.format(x=fact.x, y=fact.y)
     return sentence[0].upper() + sentence[1:]
 
 
-def _number(text: str) -> int:
-    """Random, and the same everywhere: Python's own hash of a string differs from process to process."""
+def _hash(text: str) -> int:
+    """A hash that is the same in every process, which Python's own hash of a string is not."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

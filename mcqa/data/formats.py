@@ -1,8 +1,8 @@
-"""Rows of one file, each with where it stands.
+"""Read the rows of one file, each with its place.
 
-`where` is path:line for text formats, lines counted from 1 as editors do, and "path: row n" for the others,
-rows counted from 0 as pandas and datasets do. A row that cannot be parsed comes as a DataError in its place,
-so that all of them can be told at once; a file that cannot be read on raises one.
+The place is "path:line" in text formats, lines counted from 1 as in editors, and "path: row n" in the others, rows
+counted from 0 as in pandas and datasets. A row that cannot be parsed is yielded as a DataError, so that all of them
+can be reported at once; a file that cannot be read any further raises one.
 """
 
 import csv
@@ -10,53 +10,58 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from mcqa.config.errors import DataError
 
 Row = dict[str, Any]
-
-
 Rows = Iterator[tuple[str, Row | DataError]]
 
 
-def rows(path: Path, unnamed: Sequence[str] = ()) -> Rows:
-    """The rows of a file in one of FORMATS.
+def read_rows(path: Path, columns: Sequence[str] = ()) -> Rows:
+    """Yield (place, row) for each row of a file in one of FORMATS.
 
-    unnamed: what the columns of a CSV file are called that does not name them. Such a file is told from one
-    that does by its first line, in which unnamed[0] is then not a cell.
+    columns: names for the columns of a CSV file without a header. A file has a header if columns[0] is a cell of its
+    first line.
+
+    Raises:
+        DataError: the file cannot be opened, decompressed or parsed any further.
     """
     try:
-        yield from FORMATS[ending(path)](path, unnamed)
+        yield from FORMATS[extension(path)](path, columns)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be unpacked ({error}). Is the file cut off?") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
-def ending(path: Path) -> str:
-    """`.csv.gz` of x.csv.gz, `.csv` of x.y.csv."""
+def extension(path: Path) -> str:
+    """Return `.csv.gz` for x.csv.gz and `.csv` for x.y.csv."""
     return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
 
 
 def _open(path: Path) -> TextIO:
-    """Bytes that are no UTF-8 become lone surrogates, which `_broken` finds row by row."""
+    """Bytes that are not UTF-8 become lone surrogates, which `_encoding_error` finds row by row."""
     opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
     return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""))
 
 
-def _broken(text: str) -> DataError | None:
+def _encoding_error(text: str) -> DataError | None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        byte = ord(text[error.start]) - 0xDC00
+        byte = ord(text[error.start]) - 0xDC00  # surrogateescape maps byte b to U+DC00 + b
         return DataError(f"byte 0x{byte:02x} is not UTF-8. Was the file saved as Latin-1 or UTF-16?")
     return None
 
 
-def _json(path: Path, unnamed: Sequence[str]) -> Rows:
-    """A list of objects or an object a line, whichever it is: both go by the name .json."""
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _json(path: Path, columns: Sequence[str]) -> Rows:
+    """A file named .json may hold a list of objects or an object per line; its first character decides."""
     with _open(path) as file:
         first = next((line for line in file if line.strip()), "")
     return _json_list(path) if first.lstrip().startswith("[") else _json_lines(path)
@@ -70,7 +75,7 @@ def _json_lines(path: Path) -> Rows:
 
 
 def _json_line(line: str) -> Row | DataError:
-    if error := _broken(line):
+    if error := _encoding_error(line):
         return error
     try:
         return _object(json.loads(line.rstrip()))
@@ -83,14 +88,14 @@ def _json_line(line: str) -> Row | DataError:
 def _json_list(path: Path) -> Rows:
     with _open(path) as file:
         text = file.read()
-    for number, line in enumerate(text.split("\n") if _broken(text) else [], 1):
-        if error := _broken(line):
+    for number, line in enumerate(text.split("\n") if _encoding_error(text) else [], 1):
+        if error := _encoding_error(line):
             raise DataError(f"{path}:{number}: {error}")
     try:
-        found = json.loads(text)
+        rows = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not JSON ({error.msg}). Is the file cut off?") from None
-    for number, row in enumerate(found):
+    for number, row in enumerate(rows):
         yield f"{path}: row {number}", _object(row)
 
 
@@ -100,21 +105,24 @@ def _object(row: Any) -> Row | DataError:
     return row
 
 
-def _csv(path: Path, unnamed: Sequence[str], delimiter: str = ",") -> Rows:
+# --- CSV and TSV -----------------------------------------------------------------------------------------------------
+
+
+def _csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> Rows:
     with _open(path) as file:
         records = _records(path, csv.reader(file, delimiter=delimiter, strict=True))
-        number, names = next(records, (1, list(unnamed)))
-        if unnamed and unnamed[0] not in names:
-            yield f"{path}:{number}", _named(unnamed, names)
-            names = list(unnamed)
-        elif len(set(names)) < len(names) or _broken("".join(names)):
+        number, names = next(records, (1, list(columns)))
+        if columns and columns[0] not in names:  # no header: the first line is a row
+            yield f"{path}:{number}", _named_cells(columns, names)
+            names = list(columns)
+        elif len(set(names)) < len(names) or _encoding_error("".join(names)):
             raise DataError(f"{path}:{number}: the header names a column twice or is not UTF-8: {names}.")
         for number, cells in records:
-            yield f"{path}:{number}", _named(names, cells)
+            yield f"{path}:{number}", _named_cells(names, cells)
 
 
 def _records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Records with the line that each begins on; one may go over several lines."""
+    """Records with the number of their first line; a quoted cell may span several lines."""
     number = 1
     try:
         for cells in reader:
@@ -125,8 +133,8 @@ def _records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}:{number}: {error}. Is a quotation mark open, or the file cut off?") from None
 
 
-def _named(names: Sequence[str], cells: Sequence[str]) -> Row | DataError:
-    if error := _broken("".join(cells)):
+def _named_cells(names: Sequence[str], cells: Sequence[str]) -> Row | DataError:
+    if error := _encoding_error("".join(cells)):
         return error
     if len(cells) != len(names):
         return DataError(
@@ -136,55 +144,50 @@ def _named(names: Sequence[str], cells: Sequence[str]) -> Row | DataError:
     return dict(zip(names, cells, strict=True))
 
 
-def _tsv(path: Path, unnamed: Sequence[str]) -> Rows:
-    return _csv(path, unnamed, delimiter="\t")
+# --- Parquet and Arrow -----------------------------------------------------------------------------------------------
 
 
-def _parquet(path: Path, unnamed: Sequence[str]) -> Rows:
+def _parquet(path: Path, columns: Sequence[str]) -> Rows:
     from pyarrow import parquet
 
-    return _table(path, lambda: parquet.ParquetFile(path).iter_batches())
+    return _batches(path, lambda: parquet.ParquetFile(path).iter_batches())
 
 
-def _arrow(path: Path, unnamed: Sequence[str]) -> Rows:
-    """Both kinds: the file format begins with its name, the stream format (datasets' cache) does not."""
+def _arrow(path: Path, columns: Sequence[str]) -> Rows:
+    """The Arrow file format begins with its name; the stream format, which datasets uses for its cache, does not."""
     from pyarrow import ipc, memory_map
 
     with path.open("rb") as file:
         read = ipc.open_file if file.read(6) == b"ARROW1" else ipc.open_stream
-    return _table(path, lambda: read(memory_map(str(path))).read_all().to_batches())
+    return _batches(path, lambda: read(memory_map(str(path))).read_all().to_batches())
 
 
-def _table(path: Path, batches: Callable[[], Iterable[Any]]) -> Rows:
+def _batches(path: Path, open_batches: Callable[[], Iterable[Any]]) -> Rows:
     number = 0
     try:
-        for batch in batches():
-            for row in _batch(batch):
+        for batch in open_batches():
+            for row in _batch_rows(batch):
                 yield f"{path}: row {number}", row
                 number += 1
-    except (ValueError, OSError) as error:  # what pyarrow's own exceptions are
+    except (ValueError, OSError) as error:  # pyarrow's own exceptions derive from these
         raise DataError(f"{path}: cannot be read ({error}). Is it cut off, or another format?") from error
 
 
-def _batch(batch: Any) -> list[Row | DataError]:
+def _batch_rows(batch: Any) -> list[Row | DataError]:
+    """One row that is not UTF-8 fails its whole batch; the batch is then read row by row."""
     try:
         return cast(list[Row | DataError], batch.to_pylist())
     except UnicodeDecodeError as error:
         if batch.num_rows == 1:
             return [DataError(f"byte 0x{error.object[error.start]:02x} is not UTF-8.")]
-        return [row for n in range(batch.num_rows) for row in _batch(batch.slice(n, 1))]
+        return [row for n in range(batch.num_rows) for row in _batch_rows(batch.slice(n, 1))]
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[str]], Rows]] = {
-    ".jsonl": _json,
-    ".jsonl.gz": _json,
-    ".json": _json,
-    ".json.gz": _json,
-    ".csv": _csv,
-    ".csv.gz": _csv,
-    ".tsv": _tsv,
-    ".tsv.gz": _tsv,
+Reader = Callable[[Path, Sequence[str]], Rows]
+_TEXT: dict[str, Reader] = {".jsonl": _json, ".json": _json, ".csv": _csv, ".tsv": partial(_csv, delimiter="\t")}
+FORMATS: dict[str, Reader] = {
+    **{f"{name}{packed}": read for name, read in _TEXT.items() for packed in ("", ".gz")},
     ".parquet": _parquet,
     ".arrow": _arrow,
 }
-"""In the order in which they are preferred where the same split lies there more than once."""
+"""Readers by file extension; where a split exists in several formats, the first of these is read."""

@@ -1,8 +1,9 @@
-"""Rows from the model hub, through datasets and its cache."""
+"""The model hub (huggingface.co): whether it can be reached, and the rows of its question sets."""
 
 import functools
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -16,35 +17,120 @@ from mcqa.config.errors import DataError
 from mcqa.config.schema import DataConfig
 from mcqa.data.formats import Rows
 
+log = logging.getLogger(__name__)
 
-def rows(config: DataConfig, split: str) -> Rows:
-    """`where` is "<id>[<split>] row n", with n as in datasets: counted from 0.
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+RETRIES, PAUSE_S = 3, 1.0
+TIMEOUT_S = 6.0  # of all attempts together
+
+
+# --- whether it can be reached ---------------------------------------------------------------------------------------
+
+
+@functools.cache
+def go_offline_if_unreachable() -> None:
+    """Make the hub's libraries use only their cache when the hub cannot be reached; they would retry for a minute.
+
+    HF_HUB_OFFLINE, if set, decides instead.
+    """
+    if os.environ.get("HF_HUB_OFFLINE") or hub_reachable():
+        return
+    for name in OFFLINE_VARIABLES:
+        os.environ[name] = os.environ.get(name) or "1"
+    for name in ("huggingface_hub.constants", "datasets.config"):  # which read the variables when they are imported
+        if (imported := sys.modules.get(name)) is not None:
+            imported.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    log.warning("%s cannot be reached; only what is in the cache %s is used.", _endpoint(), cache_folder())
+
+
+def hub_reachable() -> bool:
+    """Whether the hub, or a proxy configured for it, accepts connections. A proxy is not tried."""
+    url = urlsplit(_endpoint())
+    host = url.hostname or ""
+    if {url.scheme, "all"} & getproxies().keys() and not proxy_bypass(host):
+        return True
+    try:
+        address = (host, url.port or (80 if url.scheme == "http" else 443))
+    except ValueError:  # a malformed address, which the hub's libraries report better
+        return True
+    connected = threading.Event()
+    # In a thread, because looking up a host name has no timeout and may take minutes.
+    thread = threading.Thread(target=_connect, args=(address, connected), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_S)
+    return connected.is_set()
+
+
+def _connect(address: tuple[str, int], connected: threading.Event) -> None:
+    for _ in range(RETRIES):
+        with suppress(OSError), create_connection(address, TIMEOUT_S):
+            return connected.set()
+        time.sleep(PAUSE_S)
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+
+
+def is_hub_id(path: str | None) -> bool:
+    """Whether a model's path is an id on the hub (owner/name), and neither embedded nor a local folder."""
+    if path is None or path.startswith(("embedded:", ".", "/", "~")) or path.count("/") > 1:
+        return False
+    return not Path(path).expanduser().is_dir()
+
+
+def cache_folder() -> Path:
+    """Return the folder in which the hub's libraries keep what they have downloaded."""
+    home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("HF_HOME", f"{home}/huggingface")).expanduser()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of the hub's libraries, which often have many, as a sentence."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def login_advice(error: Exception, page: str) -> str:
+    """Return what to do if the hub has refused access to `page` (owner/name), else an empty string."""
+    if not re.search(r"gated|\b40[13]\b", str(error).lower()):  # 401 Unauthorized, 403 Forbidden
+        return ""
+    return f"Accept its terms at https://huggingface.co/{page} and log in with `hf auth login`."
+
+
+def prefetch_advice() -> str:
+    """Return the sentence that says how to get missing files into the cache."""
+    return (
+        f"It is not in the cache {cache_folder()}: on a machine that reaches the hub, `python -m mcqa.prefetch` with "
+        "the same arguments downloads it (for mcqa.evaluate, with the word evaluate before them)"
+    )
+
+
+# --- question sets ---------------------------------------------------------------------------------------------------
+
+
+def read_rows(config: DataConfig, split: str) -> Rows:
+    """Yield (place, row) for each row; the place is "<hub id>[<split>] row n", counted from 0 as in datasets.
 
     Raises:
-        DataError: offline, not found, gated, no such configuration or split; with what to do about it.
+        DataError: offline, not found, gated, or no such configuration or split; with what to do about it.
     """
     from datasets import load_dataset  # 1.5 s
 
     assert config.hub is not None, "a rule of the configuration"
     go_offline_if_unreachable()
     try:
-        found = load_dataset(config.hub, config.hub_config, split=split, revision=config.revision)
-    except Exception as error:  # datasets raises from several libraries, and all of it is about the hub
-        raise DataError(f"{config.hub}[{split}]: {_first_line(error)} {_advice(error, config)}") from error
-    for number, row in enumerate(found):
+        dataset = load_dataset(config.hub, config.hub_config, split=split, revision=config.revision)
+    except Exception as error:  # datasets raises from several libraries, always because of the hub
+        raise DataError(f"{config.hub}[{split}]: {first_line(error)} {_advice(error, config)}") from error
+    for number, row in enumerate(dataset):
         yield f"{config.hub}[{split}] row {number}", dict(row)
 
 
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return line if line.endswith((".", "!", "?")) else f"{line}."
-
-
 def _advice(error: Exception, config: DataConfig) -> str:
-    if "gated" in str(error).lower():
-        page = f"https://huggingface.co/datasets/{config.hub}"
-        return f"Accept its terms at {page} and log in with `hf auth login`."
-    if isinstance(error, ValueError) and "cache" not in str(error):  # which it lacks, without a network
+    if advice := login_advice(error, f"datasets/{config.hub}"):
+        return advice
+    if isinstance(error, ValueError) and "cache" not in str(error):  # offline, a ValueError says "Couldn't find cache"
         return "See data.hub_config, data.splits and data.revision."
     if isinstance(error, FileNotFoundError):
         return "Is data.hub spelt right? A private set needs `hf auth login`."
@@ -52,69 +138,3 @@ def _advice(error: Exception, config: DataConfig) -> str:
         f"{prefetch_advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
         "and set data.path to the folder in it that holds the Parquet files."
     )
-
-
-log = logging.getLogger(__name__)
-
-VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
-
-
-TRIES, PAUSE_S, PATIENCE_S = 3, 1.0, 6.0  # the last for all tries together
-
-
-PORTS = {"http": 80, "https": 443}
-
-
-def cache() -> Path:
-    """The folder of the hub's libraries."""
-    home = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("HF_HOME", f"{home}/huggingface")).expanduser()
-
-
-@functools.cache
-def go_offline_if_unreachable() -> None:
-    """Where the hub is out of reach, have its libraries look into the cache alone; they would try for a minute."""
-    if os.environ.get("HF_HUB_OFFLINE") or _is_reached():
-        return
-    for name in VARIABLES:
-        os.environ[name] = os.environ.get(name) or "1"
-    for name in ("huggingface_hub.constants", "datasets.config"):
-        if (imported := sys.modules.get(name)) is not None:  # it has read the variables already
-            imported.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
-    log.warning("%s is out of reach; only what its cache %s has is used.", _endpoint(), cache())
-
-
-def prefetch_advice() -> str:
-    """How what is asked for gets into the cache."""
-    return (
-        f"Its cache {cache()} lacks it: where there is a way to the hub, `python -m mcqa.prefetch` with the same "
-        "arguments brings it there (those of mcqa.evaluate behind the word evaluate)"
-    )
-
-
-def _endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-
-
-def _is_reached() -> bool:
-    """A proxy is believed to reach it."""
-    url = urlsplit(_endpoint())
-    host = url.hostname or ""
-    if {url.scheme, "all"} & getproxies().keys() and not proxy_bypass(host):
-        return True
-    try:
-        address = (host, url.port or PORTS.get(url.scheme, 443))
-    except ValueError:  # its libraries tell better what is wrong with the address
-        return True
-    answered = threading.Event()
-    caller = threading.Thread(target=_call, args=(address, answered), daemon=True)  # looking up a name may take minutes
-    caller.start()
-    caller.join(PATIENCE_S)
-    return answered.is_set()
-
-
-def _call(address: tuple[str, int], answered: threading.Event) -> None:
-    for _ in range(TRIES):
-        with suppress(OSError), create_connection(address, PATIENCE_S):
-            return answered.set()
-        time.sleep(PAUSE_S)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 class Question:
     """One multiple-choice question with exactly one right choice.
 
-    answer is an index into choices. context is a passage that the question is about, subject a field of knowledge
-    and cluster what other questions share with this one besides a passage, such as the fact that is asked for; each
-    is empty where the data has none. ids are unique within a split.
+    answer is an index into choices. context is a passage that the question is about. Questions with the same cluster
+    are related otherwise, for example by asking for the same fact. context, subject and cluster are empty where the
+    data has none. ids are unique within a split.
     """
 
     id: str
@@ -25,18 +25,18 @@ class Question:
 
     @property
     def content(self) -> str:
-        """What makes two questions the same question: all that is asked, and neither id nor what it belongs to."""
+        """What makes two questions the same question: all that is asked, without id, subject and cluster."""
         return json.dumps([self.context, self.question, self.choices, self.answer], ensure_ascii=False)
 
 
 def reordered(question: Question, order: Sequence[int]) -> Question:
-    """The same question with the choice order[i] at place i."""
+    """Return the same question with the choice order[i] at position i."""
     assert sorted(order) == list(range(len(question.choices))), "every choice once"
     return replace(question, choices=tuple(question.choices[i] for i in order), answer=order.index(question.answer))
 
 
 def fingerprint(questions: Iterable[Question]) -> str:
-    """16 hexadecimal digits over ids and contents, in order."""
+    """Return 16 hexadecimal digits of a hash over ids and contents, in order."""
     digest = hashlib.sha256()
     for question in questions:
         digest.update(f"{question.id}\n{question.content}\n".encode())

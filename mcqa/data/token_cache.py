@@ -1,4 +1,4 @@
-"""The tokens of texts that the trials of a study share: read from a file by all but the first trial."""
+"""A file of tokenised texts that the trials of a study share, so that only the first trial tokenises."""
 
 import hashlib
 import zipfile
@@ -10,24 +10,25 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-Key = bytes
+Cache = dict[bytes, "np.ndarray[Any, Any]"]
+"""Token ids (int32) by the 16-byte hash of their text."""
 
 
 class CachedTokenizer:
-    """A tokenizer that tokenises no text twice; everything else is the tokenizer's own."""
+    """A tokenizer that tokenises no text twice; all other attributes are those of the wrapped tokenizer."""
 
-    def __init__(self, tokenizer: Any, known: dict[Key, "np.ndarray[Any, Any]"]) -> None:
-        self._tokenizer, self._known = tokenizer, known
-        self.new = False
+    def __init__(self, tokenizer: Any, cache: Cache) -> None:
+        self._tokenizer, self._cache = tokenizer, cache
+        self.has_new_texts = False
 
     def __call__(self, texts: list[str], *, add_special_tokens: bool) -> dict[str, list[list[int]]]:
         keys = [_key(text, add_special_tokens) for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
         if missing:
-            self.new = True
-            read = self._tokenizer(list(missing.values()), add_special_tokens=add_special_tokens)["input_ids"]
-            self._known |= {key: np.asarray(ids, np.int32) for key, ids in zip(missing, read, strict=True)}
-        return {"input_ids": [self._known[key].tolist() for key in keys]}
+            self.has_new_texts = True
+            ids = self._tokenizer(list(missing.values()), add_special_tokens=add_special_tokens)["input_ids"]
+            self._cache |= {key: np.asarray(text_ids, np.int32) for key, text_ids in zip(missing, ids, strict=True)}
+        return {"input_ids": [self._cache[key].tolist() for key in keys]}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -35,34 +36,33 @@ class CachedTokenizer:
 
 @contextmanager
 def shared_tokenizer(tokenizer: Any, path: Path) -> Iterator[CachedTokenizer]:
-    """The tokenizer, with what `path` (.npz) has of it; what is new stands there afterwards.
+    """Yield the tokenizer with the cache file `path` (.npz), and add new texts to the file afterwards.
 
-    Where there is no file yet one process makes it and the others wait.
+    Where the file does not exist yet, one process makes it and the others wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_suffix(".lock"))
-    first = not path.exists()
-    if first:
+    if not path.exists():
         lock.acquire()
-        if path.exists():
+        if path.exists():  # made while this process waited
             lock.release()
     try:
-        known = _load(path)
-        remembering = CachedTokenizer(tokenizer, known)
-        yield remembering
-        if remembering.new:
+        cache = _load(path)
+        cached = CachedTokenizer(tokenizer, cache)
+        yield cached
+        if cached.has_new_texts:
             with lock:
-                _save(path, _load(path) | known)
+                _save(path, _load(path) | cache)
     finally:
         lock.release(force=True)
 
 
-def _key(text: str, special: bool) -> Key:
+def _key(text: str, special: bool) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=b"+" if special else b"").digest()
 
 
-def _load(path: Path) -> dict[Key, "np.ndarray[Any, Any]"]:
-    """Nothing where there is no file, or none that can be read."""
+def _load(path: Path) -> Cache:
+    """Empty if there is no file, or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             keys, ends, ids = stored["keys"].tobytes(), stored["ends"], stored["ids"]
@@ -72,9 +72,9 @@ def _load(path: Path) -> dict[Key, "np.ndarray[Any, Any]"]:
     return {keys[16 * n : 16 * n + 16]: text for n, text in enumerate(texts)}
 
 
-def _save(path: Path, known: dict[Key, "np.ndarray[Any, Any]"]) -> None:
-    aside = path.with_name(f"{path.stem}.new.npz")
-    keys = np.frombuffer(b"".join(known), np.uint8)
-    ends = np.cumsum([len(ids) for ids in known.values()], dtype=np.int64)
-    np.savez(aside, keys=keys, ends=ends, ids=np.concatenate([*known.values(), np.zeros(0, np.int32)]))
-    aside.replace(path)
+def _save(path: Path, cache: Cache) -> None:
+    temporary = path.with_name(f"{path.stem}.new.npz")
+    keys = np.frombuffer(b"".join(cache), np.uint8)
+    ends = np.cumsum([len(ids) for ids in cache.values()], dtype=np.int64)
+    np.savez(temporary, keys=keys, ends=ends, ids=np.concatenate([*cache.values(), np.zeros(0, np.int32)]))
+    temporary.replace(path)

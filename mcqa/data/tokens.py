@@ -1,17 +1,17 @@
-"""Tokens: the one place that both training and scoring take theirs from.
+"""Tokens of questions and training examples; training and scoring both take theirs from here.
 
-A question becomes, for every choice, a context and a continuation; prompting.py has their texts. The continuation
-starts with the one space between them, because `" A"` and `"A"` are different tokens. Following
-lm-evaluation-harness, the whole text is tokenised at once and the tokens of the context alone are cut off its front:
+For every choice a question becomes a context and a continuation, whose texts come from prompts.py. The continuation
+starts with the one space between them, because `" A"` and `"A"` are different tokens. Following lm-evaluation-harness,
+the whole text is tokenised at once and the tokens of the context alone are cut off its front:
 
     whole = tokens(context + continuation);  continuation = whole[len(tokens(context)):]
 
-Special tokens are those that the tokenizer adds by itself, and none where a chat template has begun the text with
-them. Training on a question means: predict the right choice's continuation, then the end-of-text token (or the one
-that ends a turn of the chat template), so the tokens learned are exactly those scored.
+Special tokens are those that the tokenizer adds by itself, and none where a chat template has already begun the text
+with them. Training on a question means to predict the right choice's continuation, then the end-of-text token (or the
+one that ends a turn of the chat template), so exactly the scored tokens are learned.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,11 +21,11 @@ from mcqa.data import prompts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 
-IGNORED = -100
-"""The label of a token that is read but not learned."""
+IGNORE_INDEX = -100
+"""The label of a token that is read but not learned, as in PyTorch's cross entropy."""
 
-QUESTIONS_A_CALL = 100
-"""Questions that are tokenised at once; the tokenizer holds some 100 bytes a token until it is done."""
+BATCH_QUESTIONS = 100
+"""Questions that are tokenised at once; the tokenizer holds about 100 bytes per token until it is done."""
 
 
 class Tokenizer(Protocol):
@@ -40,10 +40,10 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """The tokens of one choice: those it is read after, and those that are scored.
+class EncodedChoice:
+    """The token ids of one choice: those before it, and those that are scored.
 
-    The choices of a question share one list of context; nobody changes it.
+    The choices of a question share one context list; nobody may change it.
     """
 
     context: list[int]
@@ -52,27 +52,26 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Example:
-    """One training example; labels are IGNORED where nothing is learned."""
+    """One training example; labels are IGNORE_INDEX where nothing is learned."""
 
     input_ids: list[int]
     labels: list[int]
 
     @property
     def supervised(self) -> int:
-        """Tokens that are learned; the first one has nothing before it to be predicted from."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        """The number of learned tokens. The first one does not count: nothing before it predicts it."""
+        return sum(label != IGNORE_INDEX for label in self.labels[1:])
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Examples short enough to train on, and the ids of those that are not with their lengths in tokens."""
+    """Examples short enough to train on, and the lengths in tokens of the others by their id."""
 
     examples: list[Example]
     too_long: dict[str, int]
 
 
 # --- tokens of choices -----------------------------------------------------------------------------------------------
-
 
 Pair = tuple[str, str]
 """The texts of a context and of its continuation."""
@@ -85,27 +84,29 @@ def encode(
     shots: Shots | None = None,
     *,
     without_question: bool = False,
-) -> list[list[Encoded]]:
-    """For every question the tokens of each of its choices, in order.
+) -> list[list[EncodedChoice]]:
+    """Return for each question the tokens of each of its choices, in order.
 
-    without_question leaves the question and its passage out of the prompt, and nothing else.
+    without_question: leave the question and its passage out of the prompt.
 
     Raises:
-        DataError: when there are too few questions to draw shots from, or too many choices for letters.
-        ModelError: when there is no chat template and prompt.chat_template wants one.
+        DataError: there are too few questions to draw shots from, or too many choices for letters.
+        ModelError: prompt.chat_template is true and the tokenizer has no chat template.
     """
-    texts = [
+    pairs = [
         prompts.requests(tokenizer, prompt, question, shots, without_question=without_question)
         for question in questions
     ]
-    return _tokens_of(tokenizer, texts)
+    return _encode_pairs(tokenizer, pairs)
 
 
-def unconditional(tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question]) -> list[list[Encoded]]:
-    """The choices without any prompt, for acc_mutual_info: after the token that begins texts, else the one that ends.
+def encode_unconditional(
+    tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question]
+) -> list[list[EncodedChoice]]:
+    """Return the choices without any prompt, for acc_mutual_info: after the BOS token, or EOS if there is no BOS.
 
     Raises:
-        ModelError: when the tokenizer has neither.
+        ModelError: the tokenizer has neither.
     """
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     if start is None:
@@ -114,56 +115,53 @@ def unconditional(tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequenc
             "Take evaluation.unconditional=false, or set bos_token in its tokenizer_config.json."
         )
     texts = [prompts.continuations(prompt, question) for question in questions]
-    flat = list(dict.fromkeys(text for choices in texts for text in choices))
-    read = tokenizer(flat, add_special_tokens=False)["input_ids"] if flat else []
-    tokens = dict(zip(flat, read, strict=True))
-    return [[_after(start, tokens[text]) for text in choices] for choices in texts]
+    unique = list(dict.fromkeys(text for choices in texts for text in choices))
+    ids = tokenizer(unique, add_special_tokens=False)["input_ids"] if unique else []
+    # A choice that begins with the start token itself gets no second one.
+    ids = [text_ids[1:] if text_ids[:1] == [start] and len(text_ids) > 1 else text_ids for text_ids in ids]
+    encoded = {text: EncodedChoice([start], text_ids) for text, text_ids in zip(unique, ids, strict=True)}
+    return [[encoded[text] for text in choices] for choices in texts]
 
 
-def _after(start: int, ids: list[int]) -> Encoded:
-    """A choice that begins with the starting token itself gets no second one."""
-    return Encoded([start], ids[1:] if ids[:1] == [start] and len(ids) > 1 else ids)
+def _encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> list[list[EncodedChoice]]:
+    encoded = []
+    for start in range(0, len(pairs), BATCH_QUESTIONS):
+        batch = [[move_trailing_space(*pair) for pair in choices] for choices in pairs[start : start + BATCH_QUESTIONS]]
+        texts = (text for choices in batch for before, after in choices for text in (before, before + after))
+        tokens = _tokenize(tokenizer, list(dict.fromkeys(texts)))
+        for choices in batch:
+            encoded.append([_cut_off_context(tokens[before], tokens[before + after]) for before, after in choices])
+    return encoded
 
 
-def _tokens_of(tokenizer: Tokenizer, texts: Sequence[Sequence[Pair]]) -> list[list[Encoded]]:
-    pairs = [[split_space(before, after) for before, after in choices] for choices in texts]
-    starts = range(0, len(pairs), QUESTIONS_A_CALL)
-    return [one for start in starts for one in _tokens_of_some(tokenizer, pairs[start : start + QUESTIONS_A_CALL])]
-
-
-def _tokens_of_some(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> Iterator[list[Encoded]]:
-    texts = dict.fromkeys(text for choices in pairs for before, after in choices for text in (before, before + after))
-    tokens = _read(tokenizer, list(texts))
-    for choices in pairs:
-        yield [_join(tokens[before], tokens[before + after]) for before, after in choices]
-
-
-def _read(tokenizer: Tokenizer, texts: list[str]) -> dict[str, list[int]]:
-    """The tokens of each text; those that begin with the starting token, as chat templates write it, get no other."""
-    begun = {text for text in texts if tokenizer.bos_token and text.startswith(tokenizer.bos_token)}
+def _tokenize(tokenizer: Tokenizer, texts: list[str]) -> dict[str, list[int]]:
+    """The tokens of each text. Special tokens are not added to texts that begin with BOS, as chat templates do."""
+    with_bos = {text for text in texts if tokenizer.bos_token and text.startswith(tokenizer.bos_token)}
     tokens: dict[str, list[int]] = {}
-    for special, some in ((True, [text for text in texts if text not in begun]), (False, list(begun))):
-        read = tokenizer(some, add_special_tokens=special)["input_ids"] if some else []
-        tokens |= {text: _without_end(tokenizer, text, ids) for text, ids in zip(some, read, strict=True)}
+    for special, group in ((True, [text for text in texts if text not in with_bos]), (False, list(with_bos))):
+        ids = tokenizer(group, add_special_tokens=special)["input_ids"] if group else []
+        tokens |= {text: _strip_eos(tokenizer, text, text_ids) for text, text_ids in zip(group, ids, strict=True)}
     return tokens
 
 
-def split_space(before: str, after: str) -> tuple[str, str]:
-    """Trailing white space of the context belongs to the continuation, where tokenizers keep it with the word."""
+def move_trailing_space(before: str, after: str) -> tuple[str, str]:
+    """Move white space from the end of the context to the continuation; tokenizers keep it with the next word."""
     kept = before.rstrip()
     return kept, before[len(kept) :] + after
 
 
-def _without_end(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[int]:
-    """Some tokenizers close every text with an end-of-text token; here the text goes on."""
-    added = len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not text.endswith(str(tokenizer.eos_token))
-    return ids[:-1] if added else ids
+def _strip_eos(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[int]:
+    """Drop the EOS token that some tokenizers append to every text."""
+    appended = len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not text.endswith(str(tokenizer.eos_token))
+    return ids[:-1] if appended else ids
 
 
-def _join(before: list[int], whole: list[int]) -> Encoded:
-    """At a join where tokens merge nothing might be left to score; then the merged token is scored."""
-    after = whole[len(before) :]
-    return Encoded(before, after) if after else Encoded(before[: len(whole) - 1], whole[-1:])
+def _cut_off_context(context: list[int], whole: list[int]) -> EncodedChoice:
+    """If tokens merge across the boundary, nothing may be left to score; then the merged token is scored."""
+    continuation = whole[len(context) :]
+    return (
+        EncodedChoice(context, continuation) if continuation else EncodedChoice(context[: len(whole) - 1], whole[-1:])
+    )
 
 
 # --- training examples -----------------------------------------------------------------------------------------------
@@ -177,13 +175,13 @@ def training_set(
     texts: Sequence[str],
     shots: Shots | None = None,
 ) -> TrainingSet:
-    """What objective learns from: one example per question, or with `pretrain` per text, each with an end of text.
+    """Return one example per question, or per text with objective `pretrain`, each with an end-of-text token.
 
-    Examples longer than objective.max_length are left out and never cut.
+    Examples longer than objective.max_length are dropped and never cut.
 
     Raises:
-        DataError: when none is left.
-        ModelError: when the tokenizer has no end-of-text token.
+        DataError: no example is left.
+        ModelError: the tokenizer has no end-of-text token.
     """
     if tokenizer.eos_token_id is None:
         raise ModelError(
@@ -194,8 +192,9 @@ def training_set(
         named = _text_examples(tokenizer, texts, int(tokenizer.eos_token_id))
     else:
         named = _question_examples(tokenizer, prompt, questions, shots, objective.loss_on == "answer")
-    too_long = {name: len(ids) for name, (ids, _) in named.items() if len(ids) > objective.max_length}
-    examples = [Example(ids, labels) for name, (ids, labels) in named.items() if name not in too_long]
+    lengths = {name: len(example.input_ids) for name, example in named.items()}
+    too_long = {name: length for name, length in lengths.items() if length > objective.max_length}
+    examples = [example for name, example in named.items() if name not in too_long]
     if not examples:
         shortest = f"; the shortest has {min(too_long.values())}" if too_long else ""
         raise DataError(
@@ -206,32 +205,28 @@ def training_set(
     return TrainingSet(examples, too_long)
 
 
-Named = dict[str, tuple[list[int], list[int]]]
-"""Input ids and labels by the name of what they come from."""
-
-
 def _question_examples(
     tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question], shots: Shots | None, answer_only: bool
-) -> Named:
-    right_ones = [[prompts.requests(tokenizer, prompt, question, shots)[question.answer]] for question in questions]
-    end = _end(tokenizer, prompt)
-    named = {}
-    for question, (right,) in zip(questions, _tokens_of(tokenizer, right_ones), strict=True):
+) -> dict[str, Example]:
+    right_pairs = [[prompts.requests(tokenizer, prompt, question, shots)[question.answer]] for question in questions]
+    end = _end_token(tokenizer, prompt)
+    examples = {}
+    for question, (right,) in zip(questions, _encode_pairs(tokenizer, right_pairs), strict=True):
         ids = [*right.context, *right.continuation, end]
-        unlearned = len(right.context) if answer_only else 0
-        named[question.id] = ids, [IGNORED] * unlearned + ids[unlearned:]
-    return named
+        ignored = len(right.context) if answer_only else 0
+        examples[question.id] = Example(ids, [IGNORE_INDEX] * ignored + ids[ignored:])
+    return examples
 
 
-def _end(tokenizer: Tokenizer, prompt: PromptConfig) -> int:
-    """What ends an answer: the end of text, or the token by which the chat template ends a turn where it is one."""
+def _end_token(tokenizer: Tokenizer, prompt: PromptConfig) -> int:
+    """The token that ends an answer: EOS, or what ends a turn of the chat template if that is a single token."""
     assert tokenizer.eos_token_id is not None
     text = prompts.end_of_turn(tokenizer) if prompt.chat_template else ""
     ids = tokenizer([text], add_special_tokens=False)["input_ids"][0] if text else []
     return int(ids[0] if len(ids) == 1 else tokenizer.eos_token_id)
 
 
-def _text_examples(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> Named:
-    read = tokenizer(list(texts), add_special_tokens=True)["input_ids"] if texts else []
-    closed = [[*_without_end(tokenizer, text, ids), end] for text, ids in zip(texts, read, strict=True)]
-    return {f"text {number}": (ids, list(ids)) for number, ids in enumerate(closed, start=1)}
+def _text_examples(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> dict[str, Example]:
+    ids = tokenizer(list(texts), add_special_tokens=True)["input_ids"] if texts else []
+    closed = [[*_strip_eos(tokenizer, text, text_ids), end] for text, text_ids in zip(texts, ids, strict=True)]
+    return {f"text {number}": Example(text_ids, list(text_ids)) for number, text_ids in enumerate(closed, start=1)}

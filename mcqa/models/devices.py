@@ -1,4 +1,4 @@
-"""What the machine computes in and with: device, precision, attention."""
+"""What this machine computes with: device, precision and attention kernel."""
 
 import logging
 import os
@@ -17,58 +17,59 @@ log = logging.getLogger(__name__)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def check(config: HardwareConfig) -> None:
-    """
+def check(hardware: HardwareConfig) -> None:
+    """Check that this machine has what the configuration asks for.
+
     Raises:
-        ConfigError: when this machine has not what the configuration asks for.
+        ConfigError: DeepSpeed, a GPU, enough GPUs or bf16 are missing.
     """
-    if config.strategy.startswith("zero") and find_spec("deepspeed") is None:
+    if hardware.strategy.startswith("zero") and find_spec("deepspeed") is None:
         raise ConfigError(
-            f"hardware.strategy={config.strategy} needs DeepSpeed, which is not installed (pip install 'mcqa[gpu]', or "
-            "deepspeed alone). hardware.strategy=fsdp2 shares weights and optimizer state without it."
+            f"hardware.strategy={hardware.strategy} needs DeepSpeed, which is not installed (pip install 'mcqa[gpu]', "
+            "or deepspeed alone). hardware.strategy=fsdp2 shards weights and optimizer state without it."
         )
-    if config.device != "cuda":
+    if hardware.device != "cuda":
         return
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none: a CPU build"
         raise ConfigError(
-            f"hardware={config.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here "
+            f"hardware={hardware.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here "
             f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
             f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
-    started = processes.launcher_variables(os.environ) is not None  # such a process may see no GPU but its own
-    if (found := torch.cuda.device_count()) < config.devices and not started:
+    launched = processes.launcher_variables(os.environ) is not None  # then a process may see only its own GPU
+    if (count := torch.cuda.device_count()) < hardware.devices and not launched:
         raise ConfigError(
-            f"hardware.devices={config.devices}: torch sees {found} here. Set hardware.devices, or look at "
+            f"hardware.devices={hardware.devices}: torch sees {count} here. Set hardware.devices, or look at "
             f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
         )
-    if config.precision == "bf16" and not torch.cuda.is_bf16_supported():
+    if hardware.precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise ConfigError("hardware.precision: this GPU has no bf16; take hardware.precision=fp16.")
 
 
 def use_one_gpu() -> None:
-    """With several GPUs in sight and no launcher the training loop would split batches over all of them."""
+    """Hide all GPUs but the first if no launcher is used; the Trainer would split batches over all it sees."""
     if "WORLD_SIZE" not in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = "0"
 
 
-def device(config: HardwareConfig) -> torch.device:
-    return torch.device("cuda", torch.cuda.current_device()) if config.device == "cuda" else torch.device("cpu")
+def device(hardware: HardwareConfig) -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if hardware.device == "cuda" else torch.device("cpu")
 
 
-def attention(config: HardwareConfig) -> str:
-    """The attention implementation by transformers' name; says once when the faster one is not there."""
-    if config.attention != "auto":
-        return config.attention
-    if config.device == "cuda" and config.precision != "fp32":
+def attention(hardware: HardwareConfig) -> str:
+    """Return the attention implementation under transformers' name; warn if the faster one is not installed."""
+    if hardware.attention != "auto":
+        return hardware.attention
+    if hardware.device == "cuda" and hardware.precision != "fp32":
         if find_spec("flash_attn") is not None:
             return "flash_attention_2"
         log.warning("flash-attn is not installed (pip install 'mcqa[gpu]'): attention runs on PyTorch's SDPA.")
     return "sdpa"
 
 
-def autocast(config: HardwareConfig) -> AbstractContextManager[Any]:
-    """The precision that the training loop computes in, for forward passes outside of it."""
-    if config.precision == "fp32":
+def autocast(hardware: HardwareConfig) -> AbstractContextManager[Any]:
+    """Return a context with the precision of the training loop, for forward passes outside of it."""
+    if hardware.precision == "fp32":
         return nullcontext()
-    return cast(AbstractContextManager[Any], torch.autocast(config.device, DTYPES[config.precision]))
+    return cast(AbstractContextManager[Any], torch.autocast(hardware.device, DTYPES[hardware.precision]))

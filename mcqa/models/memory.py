@@ -6,6 +6,7 @@ kernel here stores), buffers of gathered weights and reduced gradients, and what
 Evaluation takes less than training.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, HardwareConfig, ModelConfig, PeftConfig, batching
 from mcqa.models import sharding
-from mcqa.models.adapters import adapter_config
 from mcqa.models.loading import transformers_config
 
 GIB = 1024**3
@@ -63,7 +63,6 @@ def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = N
 
     vocabulary: of a tokenizer that is trained for the run; else it is taken from the configuration.
     """
-    from peft import get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
@@ -73,25 +72,33 @@ def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = N
         architecture = AutoConfig.for_model(**config.architecture, vocab_size=vocabulary or config.vocabulary_size)
     with torch.device("meta"), no_init_weights():  # takes neither memory nor time for random numbers
         model: Any = AutoModelForCausalLM.from_config(architecture, trust_remote_code=config.trust_remote_code)
-        model.tie_weights()
-        text, head = model.config.get_text_config(), model.get_output_embeddings()
-        linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module is not head]
-        linear_parameters = sum(module.weight.numel() for module in linear)
-        total = sum(parameter.numel() for parameter in model.parameters())
-        embeddings = {id(table.weight): table.weight.numel() for table in (model.get_input_embeddings(), head) if table}
-        adapter = 0
-        if (adapter_settings := adapter_config(peft)) is not None:
-            adapter = get_peft_model(model, adapter_settings).get_nb_trainable_parameters()[0]
+    model.tie_weights()
+    text, head = model.config.get_text_config(), model.get_output_embeddings()
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    linear = {name: module for name, module in linear.items() if module is not head}
+    total = sum(parameter.numel() for parameter in model.parameters())
+    tables = {id(module.weight): module.weight.numel() for module in (model.get_input_embeddings(), head) if module}
     return ModelSize(
         parameters=total,
-        linear=linear_parameters,
-        adapter=adapter,
-        layer=(total - sum(embeddings.values())) // text.num_hidden_layers,
+        linear=sum(module.weight.numel() for module in linear.values()),
+        adapter=sum(_lora_parameters(name, module, peft) for name, module in linear.items()),
+        layer=(total - sum(tables.values())) // text.num_hidden_layers,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
     )
+
+
+def _lora_parameters(name: str, module: torch.nn.Linear, peft: PeftConfig) -> int:
+    """Parameters that LoRA adds to this layer; target_modules is matched as PEFT does, whose import takes seconds."""
+    if peft.rank is None or peft.target_modules is None:
+        return 0
+    if isinstance(peft.target_modules, str):
+        chosen = peft.target_modules == "all-linear" or re.fullmatch(peft.target_modules, name) is not None
+    else:
+        chosen = any(f".{name}".endswith(f".{target}") for target in peft.target_modules)
+    return peft.rank * (module.in_features + module.out_features) if chosen else 0
 
 
 def estimate(config: Config, model: ModelSize, tokens: int | None = None) -> Estimate:

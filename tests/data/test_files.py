@@ -7,8 +7,8 @@ import json
 import pytest
 
 from mcqa.config.errors import DataError
-from mcqa.data.files import existing, find, split_rows, subject_of
-from mcqa.data.formats import FORMATS, rows
+from mcqa.data.files import existing_path, find_split_files, split_rows, subject_from_name
+from mcqa.data.formats import FORMATS, read_rows
 
 ROWS = [
     {"question": "Which is a mammal?", "a": "Trout", "b": 'A "whale",\nblue', "answer": "B"},
@@ -45,18 +45,18 @@ def write(path, rows=ROWS):
     return path
 
 
-def good(path, **named):
-    return [row for _, row in rows(path, **named)]
+def good(path, **columns):
+    return [row for _, row in read_rows(path, **columns)]
 
 
 def bad(path):
     """{where: message} of the rows that could not be parsed."""
-    return {where: str(row) for where, row in rows(path) if isinstance(row, DataError)}
+    return {where: str(row) for where, row in read_rows(path) if isinstance(row, DataError)}
 
 
 def fails(path):
     with pytest.raises(DataError) as error:
-        list(rows(path))
+        list(read_rows(path))
     return str(error.value)
 
 
@@ -67,11 +67,13 @@ def test_every_format_gives_the_same_rows(tmp_path, name):
 
 def test_rows_are_located_by_line_or_by_number(tmp_path):
     path = write(tmp_path / "x.jsonl")
-    assert [where for where, _ in rows(path)] == [f"{path}:1", f"{path}:2", f"{path}:3"]
+    assert [where for where, _ in read_rows(path)] == [f"{path}:1", f"{path}:2", f"{path}:3"]
     path = write(tmp_path / "x.csv")
-    assert [where for where, _ in rows(path)] == [f"{path}:2", f"{path}:4", f"{path}:5"], "row 1 goes over two lines"
+    assert [where for where, _ in read_rows(path)] == [f"{path}:2", f"{path}:4", f"{path}:5"], (
+        "row 1 goes over two lines"
+    )
     for path in (write(tmp_path / "x.json"), write(tmp_path / "x.parquet"), write(tmp_path / "x.arrow")):
-        assert [where for where, _ in rows(path)] == [f"{path}: row 0", f"{path}: row 1", f"{path}: row 2"]
+        assert [where for where, _ in read_rows(path)] == [f"{path}: row 0", f"{path}: row 1", f"{path}: row 2"]
 
 
 def test_json_that_holds_an_object_a_line_is_read_as_such(tmp_path):
@@ -81,19 +83,19 @@ def test_json_that_holds_an_object_a_line_is_read_as_such(tmp_path):
 def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\r\n{"a": 2}')
-    assert list(rows(path)) == [(f"{path}:1", {"a": 1}), (f"{path}:3", {"a": 2})]
+    assert list(read_rows(path)) == [(f"{path}:1", {"a": 1}), (f"{path}:3", {"a": 2})]
     path = tmp_path / "x.csv"
     path.write_bytes(b"\xef\xbb\xbfa,b\r\n1,2\r\n\r\n3,4\r\n")
-    assert list(rows(path)) == [(f"{path}:2", {"a": "1", "b": "2"}), (f"{path}:4", {"a": "3", "b": "4"})]
+    assert list(read_rows(path)) == [(f"{path}:2", {"a": "1", "b": "2"}), (f"{path}:4", {"a": "3", "b": "4"})]
 
 
 def test_a_csv_file_without_a_header_takes_the_names_that_it_is_given(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("q1,x,y\nq2,x,y\n")
     expected = [{"question": "q1", "a": "x", "b": "y"}, {"question": "q2", "a": "x", "b": "y"}]
-    assert good(path, unnamed=("question", "a", "b")) == expected
+    assert good(path, columns=("question", "a", "b")) == expected
     path.write_text("b,question,a\ny,q1,x\ny,q2,x\n")
-    assert good(path, unnamed=("question", "a", "b")) == expected
+    assert good(path, columns=("question", "a", "b")) == expected
 
 
 @pytest.mark.parametrize(
@@ -208,30 +210,30 @@ def test_a_split_is_found_in_every_layout_in_order_of_names(tmp_path, names):
     for name in ("state.json", "dataset_info.json"):
         (tmp_path / "train").mkdir(exist_ok=True)
         (tmp_path / "train" / name).write_text("{}")
-    assert find(tmp_path, "train") == ([tmp_path / name for name in names], [])
+    assert find_split_files(tmp_path, "train") == ([tmp_path / name for name in names], [])
 
 
 def test_of_a_split_in_two_formats_one_is_read_and_the_other_is_told(tmp_path):
     for name in ("train.arrow", "train.jsonl", "train.csv"):
         write(tmp_path / name)
-    chosen, unread = find(tmp_path, "train")
+    chosen, unread = find_split_files(tmp_path, "train")
     assert chosen == [tmp_path / "train.jsonl"]
     assert unread == [tmp_path / "train.csv", tmp_path / "train.arrow"]
 
 
 def test_a_split_may_be_called_like_a_file(tmp_path):
     write(tmp_path / "ARC-Easy-Train.jsonl")
-    assert find(tmp_path, "ARC-Easy-Train")[0] == [tmp_path / "ARC-Easy-Train.jsonl"]
+    assert find_split_files(tmp_path, "ARC-Easy-Train")[0] == [tmp_path / "ARC-Easy-Train.jsonl"]
 
 
 def test_a_split_that_is_not_there_is_told_beside_what_is(tmp_path):
     write(tmp_path / "trian.jsonl")
     write(tmp_path / "test.jsonl")
     with pytest.raises(DataError) as error:
-        find(tmp_path, "train")
+        find_split_files(tmp_path, "train")
     assert "no split 'train' here. Looked for train.*, train-*-of-*.*, train/*.* and *_train.*" in str(error.value)
     assert "there is test.jsonl, trian.jsonl. Did you mean 'trian'?" in str(error.value)
-    assert "data.splits.dev=null cuts dev from train" in str(error.value)
+    assert "data.splits.dev=null holds dev out from train" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_a_split_that_is_not_there_is_told_beside_what_is(tmp_path):
     ],
 )
 def test_a_subject_is_taken_from_a_name_that_tells_one(tmp_path, file, split, subject):
-    assert subject_of(tmp_path / file, split) == subject
+    assert subject_from_name(tmp_path / file, split) == subject
 
 
 def test_a_subject_in_the_row_wins_over_the_files_name(tmp_path):
@@ -260,13 +262,13 @@ def test_a_subject_in_the_row_wins_over_the_files_name(tmp_path):
 def test_a_path_that_is_not_there_is_told_with_the_nearest(tmp_path, monkeypatch):
     (tmp_path / "questions").mkdir()
     with pytest.raises(DataError, match=r"no such file or folder\. Did you mean 'questions'"):
-        existing(str(tmp_path / "qestions"))
+        existing_path(str(tmp_path / "qestions"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=f"no such file or folder from {tmp_path}"):
-        existing("nothing/like/it")
+        existing_path("nothing/like/it")
 
 
 def test_a_file_of_no_known_format_is_refused(tmp_path):
     (tmp_path / "x.xlsx").write_text("")
     with pytest.raises(DataError, match=r"x.xlsx: files end in .jsonl, .*.parquet, .arrow"):
-        existing(str(tmp_path / "x.xlsx"))
+        existing_path(str(tmp_path / "x.xlsx"))

@@ -11,7 +11,6 @@ import pytest
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.data import hub
-from mcqa.data import hub as reach
 from mcqa.models import loading
 from tests.small_runs import configured
 
@@ -19,22 +18,22 @@ from tests.small_runs import configured
 @pytest.fixture
 def address(monkeypatch, tmp_path):
     """A server of the hub that nobody has asked yet, and its address."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", *reach.VARIABLES):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", *hub.OFFLINE_VARIABLES):
         monkeypatch.setenv(name, "")  # to be as it was after the test
         monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     for library in (huggingface_hub.constants, datasets.config):
         monkeypatch.setattr(library, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(reach, "PAUSE_S", 0.01)
-    reach.go_offline_if_unreachable.cache_clear()
+    monkeypatch.setattr(hub, "PAUSE_S", 0.01)
+    hub.go_offline_if_unreachable.cache_clear()
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield server
-    reach.go_offline_if_unreachable.cache_clear()
+    hub.go_offline_if_unreachable.cache_clear()
 
 
 def is_asked():
-    reach.go_offline_if_unreachable()
+    hub.go_offline_if_unreachable()
     libraries = {huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE}
     told = {"HF_HUB_OFFLINE" in os.environ, *libraries}
     assert len(told) == 1
@@ -49,7 +48,7 @@ def test_a_hub_out_of_reach_is_not_asked_and_that_is_said_once(address, caplog, 
     address.close()
     assert not is_asked() and not is_asked()
     assert caplog.messages == [
-        f"{os.environ['HF_ENDPOINT']} is out of reach; only what its cache {tmp_path} has is used."
+        f"{os.environ['HF_ENDPOINT']} cannot be reached; only what is in the cache {tmp_path} is used."
     ]
 
 
@@ -62,8 +61,8 @@ def test_a_proxy_is_believed_to_reach_it(address, monkeypatch, variable):
 
 
 def test_names_that_are_looked_up_for_minutes_are_out_of_reach(address, monkeypatch):
-    monkeypatch.setattr(reach, "create_connection", lambda *_: threading.Event().wait(60))
-    monkeypatch.setattr(reach, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(hub, "create_connection", lambda *_: threading.Event().wait(60))
+    monkeypatch.setattr(hub, "TIMEOUT_S", 0.1)
     assert not is_asked()
 
 
@@ -75,18 +74,18 @@ def test_a_port_that_is_none_is_left_to_the_libraries(address, monkeypatch):
 def test_what_the_user_says_counts(address, monkeypatch):
     address.close()
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    reach.go_offline_if_unreachable()
+    hub.go_offline_if_unreachable()
     assert os.environ["HF_HUB_OFFLINE"] == "0" and not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_a_model_and_a_question_set_out_of_reach_are_told_with_the_command_that_brings_them(address, tmp_path):
     address.close()
     config, _ = configured(["model=qwen3_0_6b", "data=openbookqa"])
-    way = f"Its cache {tmp_path} lacks it: .*`python -m mcqa.prefetch` with the same arguments brings it"
-    with pytest.raises(ModelError, match=way):
+    advice = f"It is not in the cache {tmp_path}: .*`python -m mcqa.prefetch` with the same arguments downloads it"
+    with pytest.raises(ModelError, match=advice):
         loading.load_tokenizer(config.model, [])
-    with pytest.raises(DataError, match=way):
-        next(iter(hub.rows(config.data, "train")))
+    with pytest.raises(DataError, match=advice):
+        next(iter(hub.read_rows(config.data, "train")))
 
 
 def test_a_folder_is_read_without_asking(address, tmp_path):

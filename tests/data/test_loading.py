@@ -16,7 +16,7 @@ from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns, DataConfig, Recommended, SetConfig, Splits
 from mcqa.config.validation import members
 from mcqa.data import checks, loading
-from mcqa.data.loading import SPLITS, load, load_for
+from mcqa.data.loading import SPLITS, load, load_run_data
 from mcqa.data.question import Question, fingerprint
 
 REAL = os.environ.get("MCQA_TEST_DATA")
@@ -92,7 +92,7 @@ def test_dev_is_cut_from_train_where_the_publisher_has_none(tmp_path):
     data = load(cut)
     train, dev = data.splits["train"], data.splits["dev"]
     assert sorted(q.id for q in train + dev) == sorted(f"q{n}" for n in range(100))
-    assert 1 <= len(dev) <= 25 and f"dev: {len(dev)} questions cut from train" in data.notes
+    assert 1 <= len(dev) <= 25 and f"dev: {len(dev)} questions held out from train" in data.notes
     assert load(cut, ("train",)).splits["train"] == train, "train is the same whether or not dev is wanted"
 
 
@@ -114,20 +114,20 @@ def test_a_split_that_is_null_cannot_be_wanted(tmp_path):
 def test_an_empty_split_is_an_error_and_no_split(tmp_path):
     assert error_of(config(folder(tmp_path, test=[]))) == f"{tmp_path}[test]: is empty."
     alone = config(write(tmp_path / "one.jsonl", [row(1)]))
-    assert "no question is left after cutting; see data.dev_fraction" in error_of(alone)
+    assert "no question is left after splitting; see data.dev_fraction" in error_of(alone)
 
 
 def test_limit_keeps_training_questions_only(tmp_path):
     data = load(config(folder(tmp_path), limit=7))
     assert [len(questions) for questions in data.splits.values()] == [7, 20, 30]
-    assert data.notes == ["train: 7 of 100 questions drawn (data.limit)"]
+    assert data.notes == ["train: 7 of 100 questions sampled (data.limit)"]
     assert load(config(folder(tmp_path), limit=700)).splits["train"] == load(config(tmp_path)).splits["train"]
 
 
 def test_questions_that_stand_in_two_splits_are_counted(tmp_path):
     again = row(5, id="other", question="what  IS 5?")
     notes = load(config(folder(tmp_path, test=[again, *range(120, 150)]))).notes
-    assert notes == ["test: 1 of 31 questions stand in train too (choices may differ)"]
+    assert notes == ["test: 1 of 31 questions also occur in train (choices may differ)"]
 
 
 def test_another_format_of_the_same_split_is_left_unread_and_told(tmp_path):
@@ -169,10 +169,6 @@ def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
     assert error_of(wrong) == "data.splits: data=facts has train, dev and test, not 'validation'."
 
 
-def test_an_unknown_reader_is_told_with_the_nearest():
-    assert "Did you mean 'mmlu'?" in error_of(config("/", reader="mmlu_", splits=Splits("x", None, None)))
-
-
 # --- further sets --------------------------------------------------------------------------------------------
 
 
@@ -187,13 +183,13 @@ def further(path, name="other", split="test", **changes):
 
 def test_without_further_sets_the_splits_are_those_of_the_data(tmp_path):
     own = config(folder(tmp_path))
-    assert load_for(own, asked()) == load(own)
+    assert load_run_data(own, asked()) == load(own)
 
 
 def test_further_sets_come_last_under_their_own_names(tmp_path):
     own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205), test=[300])
     sets = [further(theirs, "b", "dev"), further(theirs, "a", "test")]
-    data = load_for(config(own), asked(sets=sets))
+    data = load_run_data(config(own), asked(sets=sets))
     assert list(data.splits) == ["train", "dev", "test", "b", "a"]
     assert [q.id for q in data.splits["b"]] == [f"q{n}" for n in range(200, 205)]
     assert [q.id for q in data.splits["a"]] == ["q300"]
@@ -203,7 +199,7 @@ def test_further_sets_come_last_under_their_own_names(tmp_path):
 def test_dev_comes_from_another_set_and_the_own_one_is_not_read(tmp_path):
     own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205))
     (own / "validation.jsonl").unlink()
-    data = load_for(config(own), asked(dev=further(theirs, split="dev")))
+    data = load_run_data(config(own), asked(dev=further(theirs, split="dev")))
     assert list(data.splits) == ["train", "dev", "test"]
     assert [q.id for q in data.splits["dev"]] == [f"q{n}" for n in range(200, 205)]
     assert data.notes == ["dev: dev of theirs (CC0)"]
@@ -211,37 +207,37 @@ def test_dev_comes_from_another_set_and_the_own_one_is_not_read(tmp_path):
 
 def test_another_dev_leaves_train_as_it_is_though_the_own_dev_would_be_cut_from_it(tmp_path):
     cut = config(folder(tmp_path / "own"), splits=Splits("train", None, "test"))
-    steered = load_for(cut, asked(dev=further(folder(tmp_path / "theirs"), split="test")))
+    steered = load_run_data(cut, asked(dev=further(folder(tmp_path / "theirs"), split="test")))
     assert steered.splits["train"] == load(cut).splits["train"]
     assert len(steered.splits["dev"]) == 30
 
 
 def test_another_dev_is_read_only_where_dev_is_wanted(tmp_path):
-    data = load_for(config(folder(tmp_path)), asked(dev=further("/no/such/folder")), ("test",))
+    data = load_run_data(config(folder(tmp_path)), asked(dev=further("/no/such/folder")), ("test",))
     assert list(data.splits) == ["test"]
 
 
 def test_sets_alone_can_be_wanted(tmp_path):
-    data = load_for(config("/no/such/folder"), asked(sets=[further(folder(tmp_path))]), ())
+    data = load_run_data(config("/no/such/folder"), asked(sets=[further(folder(tmp_path))]), ())
     assert list(data.splits) == ["other"]
 
 
 def test_questions_of_a_further_set_that_stand_in_train_are_counted(tmp_path):
     theirs = folder(tmp_path / "theirs", test=[row(5, id="x"), 400, 401])
     own = config(folder(tmp_path / "own"))
-    notes = load_for(own, asked(sets=[further(theirs)])).notes
-    assert notes[-1] == "other: 1 of 3 questions stand in train too (choices may differ)"
-    assert load_for(own, asked(sets=[further(theirs)]), ("test",)).notes == ["other: test of theirs (CC0)"]
+    notes = load_run_data(own, asked(sets=[further(theirs)])).notes
+    assert notes[-1] == "other: 1 of 3 questions also occur in train (choices may differ)"
+    assert load_run_data(own, asked(sets=[further(theirs)]), ("test",)).notes == ["other: test of theirs (CC0)"]
 
 
 def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_the_set(tmp_path):
     theirs = folder(tmp_path / "theirs", test=[300, row(301, answerKey="D")])
     own = config(folder(tmp_path / "own"))
     with pytest.raises(DataError, match=r"theirs/test\.jsonl:2: answer 'D'"):
-        load_for(own, asked(sets=[further(theirs)]))
-    data = load_for(own, asked(sets=[further(theirs, bad_rows="skip")]))
+        load_run_data(own, asked(sets=[further(theirs)]))
+    data = load_run_data(own, asked(sets=[further(theirs, bad_rows="skip")]))
     assert [line.split(" answer")[0] for line in data.bad_rows] == [f"other: {theirs}/test.jsonl:2:"]
-    assert data.notes == ["other: test of theirs (CC0)", "other: test: 1 of 2 rows left out as bad"]
+    assert data.notes == ["other: test of theirs (CC0)", "other: test: 1 of 2 rows skipped as bad"]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +245,7 @@ def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_
     [
         ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
         ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
-        ({"path": "train.jsonl"}, "{where}: test: no question is left after cutting; see {where}.dev_fraction and "),
+        ({"path": "train.jsonl"}, "{where}: test: no question is left after splitting; see {where}.dev_fraction and "),
     ],
 )
 def test_what_is_wrong_with_a_further_set_is_told_by_its_own_keys(tmp_path, monkeypatch, changes, told):
@@ -260,14 +256,14 @@ def test_what_is_wrong_with_a_further_set_is_told_by_its_own_keys(tmp_path, monk
         ("evaluation.sets[1]", asked(sets=[further(tmp_path), wrong])),
     ):
         with pytest.raises(DataError) as error:
-            load_for(config(tmp_path), evaluation)
+            load_run_data(config(tmp_path), evaluation)
         assert str(error.value).startswith(told.format(where=where))
 
 
 def test_a_message_about_a_further_set_leaves_paths_as_they_are(tmp_path):
     theirs = folder(tmp_path / "data.path", test=[row(1, answerKey="D")])
     with pytest.raises(DataError) as error:
-        load_for(config(folder(tmp_path / "own")), asked(sets=[further(theirs), further("/nowhere", name="b")]))
+        load_run_data(config(folder(tmp_path / "own")), asked(sets=[further(theirs), further("/nowhere", name="b")]))
     first, *_, last = str(error.value).splitlines()
     assert first == f"evaluation.sets[0]: {theirs}[test]: 1 of 1 rows cannot be used:"
     assert f"{theirs}/test.jsonl:1" in str(error.value), last
@@ -275,8 +271,8 @@ def test_a_message_about_a_further_set_leaves_paths_as_they_are(tmp_path):
 
 def test_the_limit_of_a_further_set_is_its_own(tmp_path):
     limited = further(folder(tmp_path), split="train", limit=7)
-    notes = load_for(config(tmp_path), asked(sets=[limited]), ()).notes
-    assert notes[1] == "other: train: 7 of 100 questions drawn (evaluation.sets[0].limit)"
+    notes = load_run_data(config(tmp_path), asked(sets=[limited]), ()).notes
+    assert notes[1] == "other: train: 7 of 100 questions sampled (evaluation.sets[0].limit)"
 
 
 # --- bad rows --------------------------------------------------------------------------------------------------
@@ -309,13 +305,13 @@ def test_skipped_rows_are_left_out_listed_and_counted(tmp_path):
     assert [q.id for q in data.splits["train"]] == ["q0", "q3"]
     assert [line.split(": ")[0] for line in data.bad_rows] == [f"{tmp_path}/train.jsonl:{n}" for n in (2, 3, 5)]
     assert data.bad_rows[2].endswith("Is the file cut off?")
-    assert data.notes == ["train: 3 of 5 rows left out as bad"]
+    assert data.notes == ["train: 3 of 5 rows skipped as bad"]
 
 
 def test_skipped_rows_are_counted_once_though_two_splits_are_cut_from_them(tmp_path):
     folder(tmp_path, train=[*range(100), row(100, question="")])
     data = load(config(tmp_path, bad_rows="skip", splits=Splits("train", None, "test")))
-    assert len(data.bad_rows) == 1 and data.notes[0] == "train: 1 of 101 rows left out as bad"
+    assert len(data.bad_rows) == 1 and data.notes[0] == "train: 1 of 101 rows skipped as bad"
 
 
 @pytest.mark.parametrize("bad_rows", ["error", "skip"])
@@ -341,7 +337,7 @@ def test_an_id_that_names_two_questions_is_a_bad_row(tmp_path):
 def test_a_row_that_stands_there_again_is_kept_counted_and_given_an_id_of_its_own(tmp_path):
     data = load(config(folder(tmp_path, train=[row(0), row(1), row(0), row(0), row(3, id="q0#2")])))
     assert [q.id for q in data.splits["train"]] == ["q0", "q1", "q0#3", "q0#4", "q0#2"]
-    assert data.notes == ["train: 2 of 5 questions repeat another one, and are kept"]
+    assert data.notes == ["train: 2 of 5 questions are duplicates, and are kept"]
 
 
 def test_without_ids_a_question_is_named_by_its_content_wherever_it_stands(tmp_path):
@@ -449,7 +445,7 @@ def test_a_real_set_has_its_publishers_counts(name, sizes, bad, shared):
     if name == "commonsenseqa":
         found = [found[0] + found[1], found[2]]
     assert found == sizes and len(data.bad_rows) == bad
-    assert shared is None or checks.shared(data.splits["test"], data.splits["train"]) == shared
+    assert shared is None or checks.count_overlap(data.splits["test"], data.splits["train"]) == shared
 
 
 @needs_real_sets
@@ -469,7 +465,7 @@ def test_real_mmlu_has_its_counts_subjects_and_repeats_and_is_the_same_as_csv():
     data = load(group("mmlu", path=str(Path(REAL) / "mmlu")), ("dev", "test"))
     assert {split: len(questions) for split, questions in data.splits.items()} == {"dev": 1531 - 3, "test": 14042 - 9}
     assert len({q.subject for q in data.splits["test"]}) == 57
-    assert "test: 105 of 14033 questions repeat another one, and are kept" in data.notes
+    assert "test: 105 of 14033 questions are duplicates, and are kept" in data.notes
     as_csv = load(group("mmlu", path=str(Path(REAL) / "mmlu" / "csv")), ("test",)).splits["test"]
     subjects = {q.subject for q in as_csv}
     assert as_csv == [q for q in data.splits["test"] if q.subject in subjects] and len(subjects) == 5

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import PromptConfig
-from mcqa.data.prompts import Shots, context, continuations, end_of_turn, in_template
+from mcqa.data.prompts import Shots, apply_chat_template, context, continuations, end_of_turn
 from mcqa.data.question import Question, reordered
 from mcqa.models.from_scratch import new_tokenizer
 
@@ -157,7 +157,7 @@ ANSWERED = "{% if add_generation_prompt %}[assistant]{% endif %}"
 
 def test_a_chat_template_makes_the_whole_prompt_the_users_turn_and_the_choice_follows_without_a_space():
     talking = prompt(instruction="Choose well.", chat_template=True)
-    shown = in_template(chat(TURNS + ANSWERED), talking, context(talking, question(), [POOL[0]]))
+    shown = apply_chat_template(chat(TURNS + ANSWERED), talking, context(talking, question(), [POOL[0]]))
     assert shown == (
         "[user] Choose well.\n\nQuestion: What is 0?\nAnswer: 0\n\n"
         "Question: Which is a mammal?\nAnswer:</s>\n[assistant]"
@@ -167,7 +167,7 @@ def test_a_chat_template_makes_the_whole_prompt_the_users_turn_and_the_choice_fo
 
 def test_a_template_that_can_think_is_told_not_to():
     thinks = TURNS + ANSWERED + "{% if not (enable_thinking is defined and enable_thinking is false) %}Hm{% endif %}"
-    assert in_template(chat(thinks), prompt(chat_template=True), "Answer:").endswith("[assistant]")
+    assert apply_chat_template(chat(thinks), prompt(chat_template=True), "Answer:").endswith("[assistant]")
 
 
 def test_the_end_of_a_turn_is_what_the_template_writes_after_the_assistants_words():
@@ -177,5 +177,5 @@ def test_the_end_of_a_turn_is_what_the_template_writes_after_the_assistants_word
 @pytest.mark.parametrize("tokenizer", [chat(None), SimpleNamespace()], ids=["none set", "none known"])
 def test_a_tokenizer_without_a_template_is_refused_only_where_one_is_wanted(tokenizer):
     with pytest.raises(ModelError, match=r"no chat template; base models have none\. Take prompt\.chat_template=false"):
-        in_template(tokenizer, prompt(chat_template=True), "Answer:")
-    assert in_template(tokenizer, prompt(), "Answer:") == "Answer:"
+        apply_chat_template(tokenizer, prompt(chat_template=True), "Answer:")
+    assert apply_chat_template(tokenizer, prompt(), "Answer:") == "Answer:"

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
 from mcqa.data import tokens
-from mcqa.data.prompts import Shots, context, continuations, in_template
+from mcqa.data.prompts import Shots, apply_chat_template, context, continuations
 from mcqa.data.question import Question
-from mcqa.data.tokens import IGNORED, Encoded, encode, split_space, training_set, unconditional
+from mcqa.data.tokens import (
+    IGNORE_INDEX,
+    EncodedChoice,
+    encode,
+    encode_unconditional,
+    move_trailing_space,
+    training_set,
+)
 from mcqa.models.from_scratch import END_OF_TEXT, new_tokenizer
 
 
@@ -117,7 +124,7 @@ def text_of(tokenizer, ids):
 
 @given(some_text, some_text)
 def test_white_space_at_the_end_of_the_context_moves_to_the_continuation(before, after):
-    kept, moved = split_space(before, after)
+    kept, moved = move_trailing_space(before, after)
     assert kept + moved == before + after
     assert kept == kept.rstrip()
     assert moved.endswith(after)
@@ -149,7 +156,7 @@ def test_a_context_and_its_continuation_are_cut_as_lm_evaluation_harness_does(to
     before = tokenizer(context(prompt, asked))["input_ids"]
     for choice, continuation in zip(encoded, continuations(prompt, asked), strict=True):
         whole = tokenizer(context(prompt, asked) + continuation)["input_ids"]
-        assert choice == Encoded(before, whole[len(before) :])
+        assert choice == EncodedChoice(before, whole[len(before) :])
         assert choice.continuation
 
 
@@ -218,7 +225,7 @@ def test_where_everything_merges_at_the_join_the_merged_token_is_scored():
 def test_many_questions_are_tokenised_in_parts_and_come_back_in_order(monkeypatch):
     asked = [question(id=str(n), question=f"Which {n}?") for n in range(10)]
     whole = encode(BYTES, CLOZE, asked)
-    monkeypatch.setattr(tokens, "QUESTIONS_A_CALL", 3)
+    monkeypatch.setattr(tokens, "BATCH_QUESTIONS", 3)
     assert encode(BYTES, CLOZE, asked) == whole
 
 
@@ -256,13 +263,15 @@ def test_without_its_question_only_the_options_and_the_ending_are_read(tokenizer
 
 def test_an_unconditional_choice_follows_the_token_that_begins_texts_else_the_one_that_ends_them(tokenizer):
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    for choice, text in zip(unconditional(tokenizer, CLOZE, [question()])[0], question().choices, strict=True):
+    for choice, text in zip(encode_unconditional(tokenizer, CLOZE, [question()])[0], question().choices, strict=True):
         assert choice.context == [start]
         assert choice.continuation == tokenizer.encode(f" {text}", add_special_tokens=False)
 
 
 def test_unconditional_letters_are_the_letters_of_the_prompt():
-    assert [text_of(BYTES, choice.continuation) for choice in unconditional(BYTES, LETTERS, [question()])[0]] == [
+    assert [
+        text_of(BYTES, choice.continuation) for choice in encode_unconditional(BYTES, LETTERS, [question()])[0]
+    ] == [
         " A",
         " B",
     ]
@@ -270,14 +279,14 @@ def test_unconditional_letters_are_the_letters_of_the_prompt():
 
 def test_a_choice_that_begins_with_the_starting_token_gets_no_second_one():
     told = replace(CLOZE, chat_template=True)  # no space stands before the choice
-    (choice, _) = unconditional(BYTES, told, [question(choices=(f"{END_OF_TEXT}yes", "no"))])[0]
-    assert choice == Encoded([BYTES.eos_token_id], BYTES.encode("yes"))
+    (choice, _) = encode_unconditional(BYTES, told, [question(choices=(f"{END_OF_TEXT}yes", "no"))])[0]
+    assert choice == EncodedChoice([BYTES.eos_token_id], BYTES.encode("yes"))
 
 
 def test_without_a_starting_token_nothing_is_scored_unconditionally():
     bare = SimpleNamespace(bos_token_id=None, eos_token_id=None)
     with pytest.raises(ModelError, match="no token that begins or ends a text"):
-        unconditional(bare, CLOZE, [question()])
+        encode_unconditional(bare, CLOZE, [question()])
 
 
 # --- chat templates --------------------------------------------------------------------------------------------------
@@ -295,10 +304,10 @@ TALKING = prompt_with(chat_template=True)
 
 def test_a_choice_follows_the_template_and_takes_the_white_space_before_it_along(tokenizer):
     talking = chatting(tokenizer)
-    shown = in_template(talking, TALKING, context(TALKING, question()))
+    shown = apply_chat_template(talking, TALKING, context(TALKING, question()))
     before = talking(shown.rstrip())["input_ids"]
     for choice, text in zip(encode(talking, TALKING, [question()])[0], question().choices, strict=True):
-        assert choice == Encoded(before, talking(shown + text)["input_ids"][len(before) :])
+        assert choice == EncodedChoice(before, talking(shown + text)["input_ids"][len(before) :])
 
 
 def test_a_template_that_begins_the_text_itself_gets_no_second_start(tokenizer):
@@ -341,7 +350,7 @@ def test_the_tokens_learned_are_those_scored_and_the_end_of_text(tokenizer, prom
     for one, choices, example in zip(asked, encode(tokenizer, prompt, asked), training.examples, strict=True):
         right = choices[one.answer]
         assert example.input_ids == [*right.context, *right.continuation, end]
-        assert example.labels == [IGNORED] * len(right.context) + [*right.continuation, end]
+        assert example.labels == [IGNORE_INDEX] * len(right.context) + [*right.continuation, end]
         assert example.supervised == len(right.continuation) + 1
 
 
@@ -353,7 +362,7 @@ def test_a_training_question_is_learned_after_its_shots_and_never_after_itself(t
     for one, example in zip(asked, training.examples, strict=True):
         text = text_of(tokenizer, example.input_ids)
         assert text.count("Question:") == 3 and text.count(one.question) == 1
-        learned = [token for token in example.labels if token != IGNORED]
+        learned = [token for token in example.labels if token != IGNORE_INDEX]
         assert learned == [*encode(tokenizer, taught, [one], shots)[0][one.answer].continuation, tokenizer.eos_token_id]
 
 

@@ -136,10 +136,10 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path):
         loaded("model=local", "model.path=embedded:starter", f"model.tokenizer={tmp_path}")
 
 
-def test_an_adapter_over_4_bit_weights_is_not_parted(tmp_path):
+def test_an_adapter_over_4_bit_weights_is_not_sharded(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "embedded:starter"}')
     (tmp_path / "base_quantization.json").write_text('{"quantization": "nf4"}')
-    with pytest.raises(ModelError, match="cannot be parted among the devices; .* take hardware.strategy=ddp"):
+    with pytest.raises(ModelError, match="cannot be sharded over devices; .* take hardware.strategy=ddp"):
         loaded(
             "peft=none",
             "model=local",

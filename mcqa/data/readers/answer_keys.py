@@ -1,7 +1,7 @@
-"""From what a publisher writes as the answer to an index into the choices, or a DataError.
+"""Convert what a publisher writes as the answer to an index into the choices.
 
-Never a guess: a wrong answer key makes every number after it wrong, and nobody sees it. So `B ` is no label,
-a letter is no index, and an index is counted from where the format says, not from where it would fit.
+Nothing is ever guessed: a wrong answer key makes every result wrong, and nobody notices. So `B ` is no label, a letter
+is no index, and an index counts from where the format says, not from where it would fit.
 """
 
 import re
@@ -14,7 +14,12 @@ NO_ANSWER = "there is no answer"
 
 
 def from_label(answer: object, labels: Sequence[str]) -> int:
-    _present(answer)
+    """Return the index of the label, which must match exactly.
+
+    Raises (as all functions here do):
+        DataError: the answer is absent, or is not one of the choices.
+    """
+    _require(answer)
     if len(set(labels)) < len(labels):
         raise DataError(f"the labels {list(labels)} are not all different.")
     if answer not in labels:
@@ -23,8 +28,8 @@ def from_label(answer: object, labels: Sequence[str]) -> int:
 
 
 def from_letter(answer: object, choices: Sequence[object]) -> int:
-    """`A` is the first choice; upper and lower case are the same."""
-    _present(answer)
+    """Return 0 for `A`; upper and lower case are the same."""
+    _require(answer)
     letters = ascii_uppercase[: len(choices)]
     letter = answer.strip().upper() if isinstance(answer, str) else ""
     if len(letter) != 1 or letter not in letters:
@@ -33,8 +38,8 @@ def from_letter(answer: object, choices: Sequence[object]) -> int:
 
 
 def from_index(answer: object, choices: Sequence[object], first: int = 0) -> int:
-    """A whole number, or text that is one, with `first` for the first choice; -1 stands for no answer."""
-    _present(answer)
+    """Convert a whole number, or text that is one, where `first` is the first choice; -1 stands for no answer."""
+    _require(answer)
     if isinstance(answer, str) and re.fullmatch(r"-?[0-9]+", answer.strip()):
         answer = int(answer)
     if isinstance(answer, bool) or not isinstance(answer, int):
@@ -48,14 +53,14 @@ def from_index(answer: object, choices: Sequence[object], first: int = 0) -> int
 
 
 def from_text(answer: object, choices: Sequence[object]) -> int:
-    """The choice that reads exactly like the answer, but for the white space around both."""
-    _present(answer)
+    """Return the index of the choice that equals the answer, apart from white space around both."""
+    _require(answer)
     texts = [str(choice).strip() for choice in choices]
     if not isinstance(answer, str) or answer.strip() not in texts:
         raise DataError(f"answer {answer!r} is none of the choices {texts}.")
     return texts.index(answer.strip())
 
 
-def _present(answer: object) -> None:
-    if answer is None or answer != answer or (isinstance(answer, str) and not answer.strip()):
+def _require(answer: object) -> None:
+    if answer is None or answer != answer or (isinstance(answer, str) and not answer.strip()):  # NaN differs from NaN
         raise DataError(f"{NO_ANSWER}: it is {'absent' if answer is None else repr(answer)}.")

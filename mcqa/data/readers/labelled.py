@@ -1,27 +1,37 @@
-"""Rows whose choices carry labels and whose answer is one of these: ARC, OpenBookQA, CommonsenseQA.
+"""Read rows whose choices carry labels and whose answer is one of the labels: ARC, OpenBookQA and CommonsenseQA.
 
-Two shapes of the same row, as on the hub and as in the files that the Allen Institute publishes:
+The same row exists in two shapes, as on the hub and as in the files of the Allen Institute:
 
     {"question": "…", "choices": {"label": ["A", …], "text": ["…", …]}, "answerKey": "B"}
     {"question": {"stem": "…", "choices": [{"label": "A", "text": "…"}, …]}, "answerKey": "B"}
+
+ARC, the AI2 Reasoning Challenge (Clark et al. 2018, arXiv:1803.05457): grade-school science, an easy and a challenge
+    set. Most questions have four choices, some three or five. Labels are letters or digits, as on the exam that a
+    question comes from: "2" is the second choice only because its label says so.
+OpenBookQA (Mihaylov et al. 2018, arXiv:1809.02789): four choices about elementary science facts; the facts ("the open
+    book") are not given here. The hub calls the question `question_stem`. Stems such as "An example of" are short and
+    occur again with other choices.
+CommonsenseQA (Talmor et al. 2019, arXiv:1811.00937): five choices that stand in the same relation to one concept, which
+    is not part of the question. The test split has no answers. In one question of eighty, two choices are equal; these
+    are bad rows here.
 """
 
 from typing import Any
 
 from mcqa.config.errors import DataError
-from mcqa.data.checks import checked, field, shown
+from mcqa.data.checks import describe_value, field, validated_question
 from mcqa.data.question import Question
 from mcqa.data.readers.answer_keys import from_label
 
 
 def read(row: dict[str, Any], stem: str = "question") -> Question:
-    """`stem` is the name of the question's text in the flat shape."""
+    """Return the row as a Question; `stem` is the key of the question's text in the hub's shape."""
     nested = row.get("question")
-    asked = nested if isinstance(nested, dict) else row
-    labels, texts = _labels_and_texts(field(asked, "choices"))
-    return checked(
+    question = nested if isinstance(nested, dict) else row
+    labels, texts = _labels_and_texts(field(question, "choices"))
+    return validated_question(
         id=row.get("id"),
-        question=field(asked, "stem" if asked is nested else stem),
+        question=field(question, "stem" if question is nested else stem),
         choices=texts,
         answer=from_label(row.get("answerKey"), labels),
     )
@@ -34,9 +44,9 @@ def _labels_and_texts(choices: Any) -> tuple[list[str], list[Any]]:
     elif isinstance(choices, dict):
         labels, texts = field(choices, "label"), field(choices, "text")
     else:
-        raise DataError(f"choices are {shown(choices)}, not labels with texts.")
+        raise DataError(f"choices are {describe_value(choices)}, not labels with texts.")
     if not isinstance(labels, list) or not isinstance(texts, list) or len(labels) != len(texts):
-        raise DataError(f"the labels {labels} and the texts {texts} do not go together one to one.")
+        raise DataError(f"the labels {labels} and the texts {texts} do not match one to one.")
     if wrong := [label for label in labels if not isinstance(label, str)]:
         raise DataError(f"label {wrong[0]!r} is not text.")
     return labels, texts

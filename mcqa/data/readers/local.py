@@ -1,28 +1,30 @@
-"""Anyone's questions, by the names of their columns (data.columns)."""
+"""Read the user's own questions by the names of their columns (data.columns)."""
 
 from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns
-from mcqa.data.checks import checked, field, shown
+from mcqa.data.checks import describe_value, field, validated_question
 from mcqa.data.question import Question
 from mcqa.data.readers import answer_keys
 
 
-def read(row: dict[str, Any], columns: Columns) -> Question:
-    """One row as a Question.
+def read(row: dict[str, Any], columns: Columns | None) -> Question:
+    """Return the row as a Question.
 
-    Where choices have a column each, every one of them must be filled: an empty cell may be a choice that
-    does not exist or one that was lost, and then the letters after it mean other choices.
+    Where each choice has a column, none may be empty: an empty cell may be a choice that does not exist or one that
+    was lost, and then the letters after it would mean other choices.
     """
+    assert columns is not None, "a rule of the configuration"
     choices = _choices(row, columns)
-    return checked(
+    return validated_question(
         id=field(row, columns.id) if columns.id else None,
         question=field(row, columns.question),
         choices=choices,
         answer=_answer(field(row, columns.answer), choices, columns),
         context=field(row, columns.context) if columns.context else None,
-        subject=_subject(row, columns),
+        # Without a column, files.split_rows has added the subject in the file's name, if there is one.
+        subject=field(row, columns.subject) if columns.subject else row.get("subject"),
         cluster=field(row, columns.cluster) if columns.cluster else None,
     )
 
@@ -32,8 +34,8 @@ def _choices(row: dict[str, Any], columns: Columns) -> list[Any]:
         choices = field(row, columns.choices)
         if not isinstance(choices, list):
             raise DataError(
-                f"{columns.choices!r} is {shown(choices)}, not a list. "
-                "Choices in a column each are named as data.columns.choices=[A,B,C,D]."
+                f"{columns.choices!r} is {describe_value(choices)}, not a list. "
+                "If each choice has a column, name them: data.columns.choices=[A,B,C,D]."
             )
         return choices
     choices = [field(row, name) for name in columns.choices]
@@ -56,8 +58,3 @@ def _answer(answer: object, choices: list[Any], columns: Columns) -> int:
             return answer_keys.from_letter(answer, choices)
         case "text":
             return answer_keys.from_text(answer, choices)
-
-
-def _subject(row: dict[str, Any], columns: Columns) -> Any:
-    """Without a column for it, what the file's name says, which loading has put into the row."""
-    return field(row, columns.subject) if columns.subject else row.get("subject")

@@ -1,6 +1,6 @@
-"""MMLU: four choices, 57 subjects from abstract algebra to world religions.
+"""Read MMLU: four choices, 57 subjects from abstract algebra to world religions.
 
-Hendrycks et al. 2021, arXiv:2009.03300. Found in three shapes:
+Hendrycks et al. 2021, arXiv:2009.03300. It exists in three shapes:
 
     hub:        question, choices (a list), answer (an index from 0), subject
     publisher:  <subject>_<split>.csv without a header: question, A, B, C, D, the answer's letter
@@ -12,21 +12,18 @@ There are no ids. Files without a subject column hold one subject each, which is
 from typing import Any
 
 from mcqa.config.errors import DataError
-from mcqa.data.checks import checked, field, shown
+from mcqa.data.checks import describe_value, field, validated_question
 from mcqa.data.question import Question
 from mcqa.data.readers.answer_keys import from_index, from_letter
 
 LETTERS = ["A", "B", "C", "D"]
-
-
 NUMBERED = ["choice0", "choice1", "choice2", "choice3"]
-
-
 COLUMNS = ["question", *LETTERS, "answer"]
-"""The columns of the publisher's CSV files, which do not name them."""
+"""The columns of the publisher's CSV files, which have no header."""
 
 
 def read(row: dict[str, Any]) -> Question:
+    """Return a row in any of the three shapes as a Question."""
     answer = row.get("answer")
     if "choices" in row:
         choices = row["choices"]
@@ -35,8 +32,8 @@ def read(row: dict[str, Any]) -> Question:
     else:
         choices = [field(row, name) for name in LETTERS]
     if not isinstance(choices, list):
-        raise DataError(f"choices are {shown(choices)}, not a list.")
-    return checked(
+        raise DataError(f"choices are {describe_value(choices)}, not a list.")
+    return validated_question(
         id=row.get("id"),
         question=field(row, "question"),
         choices=choices,
