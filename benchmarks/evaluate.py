@@ -97,7 +97,7 @@ def ours(options, model, questions, prompt, shots, tokenizer):
     encoded = iter(tokens.encode(tokenizer, prompt, flat, shots))
     groups = [[choice for _ in group for choice in next(encoded)] for group in asked]
     found = score(model, groups, options.tokens)
-    print(found.way, file=sys.stderr)
+    print(found.method, file=sys.stderr)
     return found.scores
 
 

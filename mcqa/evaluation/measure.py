@@ -1,4 +1,4 @@
-"""Measure a model on questions: encode once, score as often as wanted."""
+"""Measure a model on question sets: encode once, score as often as wanted."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,25 +12,25 @@ from mcqa.data import tokens
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, reordered
 from mcqa.data.tokens import EncodedChoice
-from mcqa.evaluation import option_order
 from mcqa.evaluation.metrics import compute_metrics
+from mcqa.evaluation.option_order import orders_to_measure
 from mcqa.evaluation.predictions import OptionOrder, Prediction
-from mcqa.evaluation.scoring.scorer import score
+from mcqa.evaluation.scoring.scorer import ScoredChoices, score
 from mcqa.models import devices
 
 log = logging.getLogger(__name__)
 
 Choices = Sequence[Sequence[EncodedChoice]]
-"""The choices of every question."""
+"""The encoded choices of every question."""
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """The questions of a split, ready to be scored.
+    """The questions of a split, encoded once and ready to be scored as often as wanted.
 
-    orders: the orders of the options to measure for each question, the given one first. encoded has the choices of all
-    of them, one order after the other, so that they share a row. unconditional and choices_only are None unless
-    they were asked for.
+    orders: for each question the orders of the options to measure, the given one first.
+    encoded: the choices of each question in all of these orders, one order after the other, so that they share a row.
+    unconditional, choices_only: the choices without prompt and question, or without question; None where not measured.
     """
 
     split: str
@@ -51,16 +51,15 @@ def question_set(
     tokenizer: Any,
     shots: Shots,
 ) -> QuestionSet:
-    planned = [_planned(question, evaluation) for question in questions]
-    asked = [
-        reordered(question, order) for question, chosen in zip(questions, planned, strict=True) for order in chosen
-    ]
-    encoded = iter(tokens.encode(tokenizer, prompt, asked, shots))
+    """Encode the questions of a split for everything that `evaluation` measures."""
+    orders = [orders_to_measure(len(question.choices), evaluation.permutations, question.id) for question in questions]
+    pairs = zip(questions, orders, strict=True)
+    encoded = iter(tokens.encode(tokenizer, prompt, [reordered(q, order) for q, own in pairs for order in own], shots))
     return QuestionSet(
         split,
         questions,
-        planned,
-        [[choice for _ in chosen for choice in next(encoded)] for chosen in planned],
+        orders,
+        [[choice for _ in own for choice in next(encoded)] for own in orders],
         tokens.encode_unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
         tokens.encode(tokenizer, prompt, questions, shots, without_question=True) if evaluation.choices_only else None,
         prompt.style == "letters",
@@ -71,7 +70,7 @@ def question_set(
 def question_sets(
     splits: Mapping[str, Sequence[Question]], config: Config, tokenizer: Any, shots: Shots
 ) -> list[QuestionSet]:
-    """Of every split and further set, with everything that is to be measured."""
+    """Encode every split and further set for everything that the configuration measures."""
     return [
         question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
         for name, questions in splits.items()
@@ -79,7 +78,7 @@ def question_sets(
 
 
 def restrict_to_best_metric(evaluation: EvaluationConfig) -> EvaluationConfig:
-    """What best_metric needs to be measured, and nothing else: for the measurements during training."""
+    """Return the configuration that measures what best_metric needs and no more, for dev during training."""
     key = needed_for(evaluation.best_metric)
     return replace(
         evaluation,
@@ -90,78 +89,62 @@ def restrict_to_best_metric(evaluation: EvaluationConfig) -> EvaluationConfig:
     )
 
 
-def measure(model: Any, questions: QuestionSet, machine: HardwareConfig) -> list[Prediction]:
-    """What the model, in eval mode and in the precision that it trains in, says to every question."""
+def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> list[Prediction]:
+    """Score all questions with the model, in eval mode and in the precision that it trains in.
 
-    def scored(choices: Choices) -> Any:
-        return score(model, choices, machine.evaluation_tokens, devices.autocast(machine))
+    Every process of a run must call it; all of them get all predictions.
 
-    main = scored(questions.encoded)
-    _say(f"Scoring: {main.way}.")
-    rows = _predictions(questions, main.scores, main.truncated)
-    if questions.unconditional is not None:
-        rows = [
-            replace(row, unconditional=tuple(found))
-            for row, found in zip(rows, scored(questions.unconditional).scores, strict=True)
-        ]
-    if questions.choices_only is not None:
-        rows = [
-            replace(row, choices_only=tuple(found))
-            for row, found in zip(rows, scored(questions.choices_only).scores, strict=True)
-        ]
+    Raises:
+        ModelError: one question alone needs more memory than there is.
+    """
+
+    def scored(choices: Choices) -> ScoredChoices:
+        return score(model, choices, hardware.evaluation_tokens, devices.autocast(hardware))
+
+    given = scored(questions.encoded)
+    _log_once(given.method)
+    columns = (questions.questions, questions.orders, questions.encoded, given.scores, given.truncated)
+    rows = [_prediction(questions, *values) for values in zip(*columns, strict=True)]
+    for name, choices in (("unconditional", questions.unconditional), ("choices_only", questions.choices_only)):
+        if choices is not None:
+            further: list[dict[str, Any]] = [{name: tuple(scores)} for scores in scored(choices).scores]
+            rows = [replace(row, **fields) for row, fields in zip(rows, further, strict=True)]
     _warn(rows, questions.split)
     return rows
 
 
-def measure_metrics(model: Any, questions: QuestionSet, machine: HardwareConfig) -> dict[str, float]:
-    """The metrics of `measure` under their names, such as dev/acc."""
-    found = compute_metrics(
-        measure(model, questions, machine), questions.evaluation.cluster, questions.evaluation.bootstrap
-    )
-    return {f"{questions.split}/{name}": value for name, value in found.items()}
-
-
-def _planned(question: Question, evaluation: EvaluationConfig) -> list[tuple[int, ...]]:
-    if evaluation.permutations is None:
-        return [tuple(range(len(question.choices)))]
-    return option_order.orders_to_measure(len(question.choices), evaluation.permutations, question.id)
-
-
-def _predictions(
-    questions: QuestionSet, scores: Sequence[Sequence[float]], truncated: Sequence[bool]
-) -> list[Prediction]:
-    return [
-        _prediction(question, planned, choices, row, cut, questions)
-        for question, planned, choices, row, cut in zip(
-            questions.questions, questions.orders, questions.encoded, scores, truncated, strict=True
-        )
-    ]
+def measure_metrics(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> dict[str, float]:
+    """Return the metrics of `measure` by their names, such as dev/acc."""
+    rows, evaluation = measure(model, questions, hardware), questions.evaluation
+    metrics = compute_metrics(rows, evaluation.cluster, evaluation.bootstrap)
+    return {f"{questions.split}/{name}": value for name, value in metrics.items()}
 
 
 def _prediction(
+    questions: QuestionSet,
     question: Question,
-    planned: Sequence[tuple[int, ...]],
+    orders: Sequence[tuple[int, ...]],
     choices: Sequence[EncodedChoice],
     scores: Sequence[float],
     truncated: bool,
-    of: QuestionSet,
 ) -> Prediction:
+    """choices and scores are those of all orders, one order after the other."""
     n = len(question.choices)
-    found = [OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(planned)]
+    measured = tuple(OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(orders))
     return Prediction(
         question,
-        found[0].scores,
+        measured[0].scores,
         tuple(len(choice.continuation) for choice in choices[:n]),
-        of.letters,
-        orders=tuple(found) if of.evaluation.permutations is not None else (),
+        questions.letters,
+        orders=measured if questions.evaluation.permutations is not None else (),
         truncated=truncated,
     )
 
 
 @cache
-def _say(what: str) -> None:
-    """Once a process, however often the same is measured."""
-    log.info(what)
+def _log_once(text: str) -> None:
+    """The same questions are measured many times in a run."""
+    log.info(text)
 
 
 def _warn(rows: Sequence[Prediction], split: str) -> None:

@@ -25,9 +25,9 @@ MOST_CHOICES = 5  # for all orders: 120 orders a question
 
 
 def orders_to_measure(
-    n_choices: int, permutations: Literal["cyclic", "all"] | int, question_id: str
+    n_choices: int, permutations: Literal["cyclic", "all"] | int | None, question_id: str
 ) -> list[tuple[int, ...]]:
-    """Return the orders to measure, the given one first.
+    """Return the orders to measure, the given one first; permutations None: it alone.
 
     cyclic: as many orders as choices, which put each choice at each letter once. A number: that many orders, at most
     all there are, drawn by a hash of the question's id; a smaller number draws a part of what a larger one draws.
@@ -36,6 +36,8 @@ def orders_to_measure(
         DataError: all orders of more than 5 choices.
     """
     given = tuple(range(n_choices))
+    if permutations is None:
+        return [given]
     if permutations == "cyclic":
         return [given[i:] + given[:i] for i in given]
     if permutations != "all":

@@ -24,11 +24,11 @@ QUESTIONS = facts.questions("dev")[::40][:6]
 
 @pytest.fixture(scope="module")
 def starter():
-    """The embedded model with its tokenizer, and the machine that it runs on."""
+    """The embedded model with its tokenizer, and the hardware that it runs on."""
     config, _ = configured(["peft=none"])
     tokenizer = loading.load_tokenizer(config.model, [])
     loaded = loading.load_model(config.model, config.peft, config.hardware, tokenizer, seed=0)
-    return SimpleNamespace(model=loaded.eval(), tokenizer=tokenizer, machine=config.hardware)
+    return SimpleNamespace(model=loaded.eval(), tokenizer=tokenizer, hardware=config.hardware)
 
 
 def asked(starter, *overrides, questions=QUESTIONS, split="dev"):
@@ -38,7 +38,7 @@ def asked(starter, *overrides, questions=QUESTIONS, split="dev"):
 
 
 def rows(starter, *overrides, **changes):
-    return measure(starter.model, asked(starter, *overrides, **changes), starter.machine)
+    return measure(starter.model, asked(starter, *overrides, **changes), starter.hardware)
 
 
 def close(found, expected):
@@ -63,7 +63,7 @@ def test_the_choices_of_all_orders_share_a_row_the_given_order_first(starter):
     assert [list(choices[:4]) for choices in ready.encoded] == [list(choices) for choices in plain.encoded]
 
 
-def test_during_training_only_what_steers_is_measured():
+def test_during_training_only_what_best_metric_needs_is_measured():
     everything = ["prompt=letters", "evaluation.unconditional=true", "evaluation.choices_only=true"]
     everything += ["evaluation.permutations=3", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
     for name, key in NEEDS.items():
@@ -138,8 +138,8 @@ def test_questions_of_different_numbers_of_choices_are_measured_together(starter
 def test_the_metrics_are_those_of_the_predictions_under_the_split_s_name(starter):
     overrides = ["evaluation.bootstrap=50", "evaluation.cluster=subject", "evaluation.choices_only=true"]
     ready = asked(starter, *overrides, split="mine")
-    found = measure_metrics(starter.model, ready, starter.machine)
-    expected = compute_metrics(measure(starter.model, ready, starter.machine), "subject", 50)
+    found = measure_metrics(starter.model, ready, starter.hardware)
+    expected = compute_metrics(measure(starter.model, ready, starter.hardware), "subject", 50)
     assert found == {f"mine/{name}": pytest.approx(value) for name, value in expected.items()}
     assert {"mine/acc_bootstrap_low", "mine/acc_choices_only"} <= found.keys()
 
@@ -147,31 +147,31 @@ def test_the_metrics_are_those_of_the_predictions_under_the_split_s_name(starter
 # --- warnings --------------------------------------------------------------------------------------------------------
 
 
-def test_questions_that_lost_their_beginning_are_told_and_marked(starter, caplog):
+def test_questions_that_lost_their_beginning_are_warned_of_and_marked(starter, caplog):
     long = replace(QUESTIONS[0], id="long", question="Which of these? " * 2000)
     found = rows(starter, questions=[long, QUESTIONS[1]])
     assert [row.truncated for row in found] == [True, False]
     assert "1 of 2 dev questions are longer than the model's context" in caplog.text
 
 
-def test_scores_that_are_no_numbers_are_told(starter, caplog, monkeypatch):
-    broken = SimpleNamespace(scores=[[math.nan] * 4, [-1.0, -2.0, -3.0, -4.0]], truncated=[False] * 2, way="any")
+def test_scores_that_are_no_numbers_are_warned_of(starter, caplog, monkeypatch):
+    broken = SimpleNamespace(scores=[[math.nan] * 4, [-1.0, -2.0, -3.0, -4.0]], truncated=[False] * 2, method="any")
     monkeypatch.setattr(measuring, "score", lambda *_: broken)
     found = rows(starter, questions=QUESTIONS[:2])
     assert [row.prediction for row in found] == [None, 0]
     assert "1 of 2 dev questions have a score that is not a number, and count as wrong." in caplog.text
 
 
-def test_nothing_is_told_of_questions_that_fit_and_how_they_are_read_is_told_once(starter, caplog):
-    measuring._say.cache_clear()
+def test_questions_that_fit_cause_no_warning_and_the_method_is_logged_once(starter, caplog):
+    measuring._log_once.cache_clear()
     with caplog.at_level(logging.INFO, logger="mcqa"):
         rows(starter)
         rows(starter)
-    assert [record.message.split(":")[0] for record in caplog.records] == ["Scoring"]
+    assert [record.message.split()[0] for record in caplog.records] == ["Scoring"]
 
 
 def test_the_questions_are_encoded_once_however_often_they_are_measured(starter, monkeypatch):
     ready = asked(starter)
     monkeypatch.setattr(starter.tokenizer.__class__, "__call__", lambda *_, **__: pytest.fail("encoded again"))
     assert all(isinstance(choice, EncodedChoice) for choices in ready.encoded for choice in choices)
-    assert len(measure(starter.model, ready, starter.machine)) == len(QUESTIONS)
+    assert len(measure(starter.model, ready, starter.hardware)) == len(QUESTIONS)

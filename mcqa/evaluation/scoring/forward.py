@@ -1,4 +1,7 @@
-"""Forward passes over rows: masks, the header that all rows share, and logits only where they are needed."""
+"""Forward passes over rows: masks, the prefix that all rows share, and logits only where they are needed.
+
+Shapes: B rows, T tokens, H tokens of the shared prefix, S scored positions, N targets, V vocabulary.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,66 +13,66 @@ from transformers.cache_utils import DynamicLayer
 
 from mcqa.evaluation.scoring.tree import Row
 
-SINGLE, HALF = (1e-5, 1e-3), (2e-2, 3e-1)  # relative and absolute (nats): two ways to the same score
+# Relative and absolute (nats) difference up to which two ways of computing a score agree.
+FLOAT32_TOLERANCE, HALF_TOLERANCE = (1e-5, 1e-3), (2e-2, 3e-1)
 
-
-CHUNK = 1 << 22  # logits whose softmax is taken at a time
+SOFTMAX_CHUNK = 1 << 22  # logits that are converted to float32 at a time
 
 
 def device_of(model: Any) -> torch.device:
-    """Where its forward passes run. Weights may lie elsewhere: FSDP can keep its parts in the CPU's memory."""
+    """Return where the model's forward passes run. FSDP can keep the shards of its weights in CPU memory."""
     mesh = getattr(next(model.parameters(), None), "device_mesh", None)
     offloaded = mesh is not None and mesh.device_type == "cuda" and model.device.type == "cpu"
     return torch.device("cuda", torch.cuda.current_device()) if offloaded else model.device
 
 
 class Forward:
-    """Reads rows with the model as it is, each after the header that all of them begin with (its tokens, or [])."""
+    """Runs the model on rows that all begin with `prefix` (tokens, or []), whose keys and values are cached."""
 
-    def __init__(self, model: Any, header: list[int]) -> None:
-        self.model, self.header = model, header
-        self.bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    def __init__(self, model: Any, prefix: list[int]) -> None:
+        self.model, self.prefix = model, prefix
+        self.base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.device = device_of(model)
         half = torch.is_autocast_enabled(self.device.type) or model.dtype != torch.float32
-        self.relative, self.absolute = HALF if half else SINGLE
-        self.read: list[tuple[torch.Tensor, torch.Tensor]] = self._read_header() if header else []
+        self.relative, self.absolute = HALF_TOLERANCE if half else FLOAT32_TOLERANCE
+        self.prefix_cache: list[tuple[torch.Tensor, torch.Tensor]] = self._read_prefix() if prefix else []
 
     def log_probabilities(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-        """For every target of the rows its choice and its log-probability in nats (float64), on the device."""
+        """Return for every target of the rows its choice and its log-probability in nats (float64), on the device."""
         targets = [
-            (b, place - len(self.header), token, choice)
+            (b, position - len(self.prefix), token, choice)
             for b, row in enumerate(rows)
-            for place, token, choice in row.targets
+            for position, token, choice in row.targets
         ]
-        row_N, place_N, token_N, choice_N = torch.tensor(targets).T.to(self.device)
-        length = max(len(row.tokens) for row in rows) - len(self.header)
-        places_S, target_N = (row_N * length + place_N).unique(return_inverse=True)
-        logits_SV = self._logits(rows, length, places_S)
+        row_N, position_N, token_N, choice_N = torch.tensor(targets).T.to(self.device)
+        length = max(len(row.tokens) for row in rows) - len(self.prefix)
+        positions_S, target_N = (row_N * length + position_N).unique(return_inverse=True)
+        logits_SV = self._logits(rows, length, positions_S)
         normaliser_S = torch.cat(
-            [part.float().logsumexp(-1) for part in logits_SV.split(max(1, CHUNK // logits_SV.shape[1]))]
+            [part.float().logsumexp(-1) for part in logits_SV.split(max(1, SOFTMAX_CHUNK // logits_SV.shape[1]))]
         )
         logprob_N = logits_SV[target_N, token_N].float() - normaliser_S[target_N]
         return choice_N, logprob_N.double()
 
-    def _logits(self, rows: Sequence[Row], length: int, places_S: torch.Tensor) -> torch.Tensor:
+    def _logits(self, rows: Sequence[Row], length: int, positions_S: torch.Tensor) -> torch.Tensor:
         inputs = self._inputs(rows, length)
-        with self._head_at(places_S):
+        with self._head_at(positions_S):
             logits: torch.Tensor = self.model(**inputs).logits
-        if logits.shape[:2] == (1, len(places_S)):
+        if logits.shape[:2] == (1, len(positions_S)):
             return logits[0]
-        return logits.flatten(0, 1)[places_S]  # of a model whose head is none of its modules
+        return logits.flatten(0, 1)[positions_S]  # of a model whose head is none of its modules
 
     def _inputs(self, rows: Sequence[Row], length: int) -> dict[str, Any]:
-        skipped, device = len(self.header), self.device
+        skipped, device = len(self.prefix), self.device
         tokens_BT = _padded([row.tokens[skipped:] for row in rows], length).to(device)
-        inputs: dict[str, Any] = {"input_ids": tokens_BT, "attention_mask": None, "use_cache": bool(self.header)}
-        if not self.header and all(row.linear for row in rows):
+        inputs: dict[str, Any] = {"input_ids": tokens_BT, "attention_mask": None, "use_cache": bool(self.prefix)}
+        if not self.prefix and all(row.linear for row in rows):
             return inputs  # padded on the right, so the model's own causal mask is right
         ends_BT = _padded([row.ends[skipped:] for row in rows], length).to(device) - skipped
         inputs["position_ids"] = _padded([row.depths[skipped:] for row in rows], length).to(device)
         inputs["attention_mask"] = self._mask(ends_BT)
-        if self.header:
-            inputs["past_key_values"] = _cache(self.read)
+        if self.prefix:
+            inputs["past_key_values"] = _cache(self.prefix_cache)
         return inputs
 
     def _mask(self, ends_BT: torch.Tensor) -> torch.Tensor:
@@ -77,35 +80,35 @@ class Forward:
         at_T = torch.arange(ends_BT.shape[1], device=ends_BT.device)
         sees_BTT = (at_T[:, None] >= at_T) & (at_T[:, None] < ends_BT[:, None, :])
         sees_BTT |= at_T[:, None] == at_T
-        mask = torch.nn.functional.pad(sees_BTT, (len(self.header), 0), value=True)[:, None]
-        if self.bare.config._attn_implementation != "eager":
+        mask = torch.nn.functional.pad(sees_BTT, (len(self.prefix), 0), value=True)[:, None]
+        if self.base_model.config._attn_implementation != "eager":
             return mask
         return torch.zeros(mask.shape, dtype=self.model.dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
 
-    def _read_header(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _read_prefix(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values of every layer, (1, heads, H, width)."""
         cache = DynamicCache()
-        tokens = torch.tensor([self.header], device=self.device)
+        tokens = torch.tensor([self.prefix], device=self.device)
         with self._head_at(torch.zeros(1, dtype=torch.long, device=self.device)):
             self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
         return [(layer.keys, layer.values) for layer in cache.layers]
 
     @contextmanager
-    def _head_at(self, places_S: torch.Tensor) -> Iterator[None]:
-        """The model's head sees only these places of the (B, T) that it is given, so no other logits are made."""
-        head = self.bare.get_output_embeddings()
+    def _head_at(self, positions_S: torch.Tensor) -> Iterator[None]:
+        """Show the model's head only these positions of the flattened (B, T), so that no other logits are computed."""
+        head = self.base_model.get_output_embeddings()
         if head is None:
             yield
             return
-        hook = head.register_forward_pre_hook(lambda _, given: (given[0].flatten(0, 1)[places_S][None], *given[1:]))
+        hook = head.register_forward_pre_hook(lambda _, args: (args[0].flatten(0, 1)[positions_S][None], *args[1:]))
         try:
             yield
         finally:
             hook.remove()
 
 
-class _HeaderLayer(DynamicLayer):  # type: ignore[misc]
-    """Hands out the header's keys and values before those of a forward pass and keeps nothing of the latter."""
+class _PrefixLayer(DynamicLayer):  # type: ignore[misc]
+    """Prepends the prefix's keys and values to those of a forward pass, and keeps nothing of the latter."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
@@ -113,16 +116,16 @@ class _HeaderLayer(DynamicLayer):  # type: ignore[misc]
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, torch.Tensor]:
         rows = keys.shape[0]
-        before = [tensor.expand(rows, -1, -1, -1) for tensor in (self.keys, self.values)]
-        return torch.cat([before[0], keys], dim=-2), torch.cat([before[1], values], dim=-2)
+        prefix_keys, prefix_values = (tensor.expand(rows, -1, -1, -1) for tensor in (self.keys, self.values))
+        return torch.cat([prefix_keys, keys], dim=-2), torch.cat([prefix_values, values], dim=-2)
 
 
-def _cache(header: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> DynamicCache:
+def _cache(prefix: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> DynamicCache:
     cache = DynamicCache()
-    cache.layers = [_HeaderLayer(keys, values) for keys, values in header]
+    cache.layers = [_PrefixLayer(keys, values) for keys, values in prefix]
     return cache
 
 
 def _padded(rows: Sequence[Sequence[int]], length: int) -> torch.Tensor:
-    """(B, T) with zeros behind."""
+    """(B, T) with zeros on the right."""
     return torch.tensor([[*row, *[0] * (length - len(row))] for row in rows])

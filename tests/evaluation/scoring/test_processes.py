@@ -94,13 +94,13 @@ def test_all_processes_make_as_many_forward_passes(outcome, name):
 
 
 @pytest.mark.parametrize("name", SCORED)
-def test_all_processes_take_the_same_way_and_leave_the_model_as_it_was(outcome, name):
+def test_all_processes_use_the_same_method_and_leave_the_model_as_it_was(outcome, name):
     found = outcome.of(name)
-    assert len({one["way"] for one in found}) == 1
+    assert len({one["method"] for one in found}) == 1
     assert all(one["training"] and one["as placed before"] for one in found)
 
 
-@pytest.mark.parametrize("name", ["replicated: 7 questions", "sharded: a header", "sharded, no trees"])
+@pytest.mark.parametrize("name", ["replicated: 7 questions", "sharded: a shared prefix", "sharded, no trees"])
 def test_the_batches_are_shared_out(outcome, name):
     model = CASES[name].build()
     with counting_forward_passes(model) as shapes:
@@ -109,14 +109,14 @@ def test_the_batches_are_shared_out(outcome, name):
 
 
 @pytest.mark.parametrize("name", [name for name in SCORED if "no trees" in name])
-def test_a_model_that_cannot_read_trees_in_one_process_gets_plain_rows_in_all(outcome, name):
-    assert all("cannot read a tree" in found["way"] for found in outcome.of(name))
+def test_a_model_that_cannot_read_trees_in_one_process_gets_a_row_for_each_choice_in_all(outcome, name):
+    assert all("cannot read choices as a tree" in found["method"] for found in outcome.of(name))
 
 
 def test_memory_that_runs_out_in_one_process_makes_the_batches_of_all_smaller(outcome):
     plenty, short = outcome.of("plenty of memory")[0], outcome.of("short of memory")[0]
     assert short["passes"] > plenty["passes"]
-    assert "a tree" in short["way"] and short["way"] == plenty["way"]
+    assert "the choices share its prompt." in short["method"] and short["method"] == plenty["method"]
 
 
 def test_a_question_too_large_for_one_process_is_the_same_error_in_all(outcome):

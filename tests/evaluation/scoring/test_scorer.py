@@ -149,20 +149,20 @@ def test_the_company_of_other_questions_changes_no_score(encoded, others, budget
     close(found[len(others) :], expected)
 
 
-HEADER = [7 + i % 50 for i in range(20)]
+PREFIX = [7 + i % 50 for i in range(20)]
 
 
-def behind(header, encoded):
-    return [[EncodedChoice([*header, *one.context], one.continuation) for one in choices] for choices in encoded]
+def after_prefix(prefix, encoded):
+    return [[EncodedChoice([*prefix, *one.context], one.continuation) for one in choices] for choices in encoded]
 
 
 @settings(deadline=None, max_examples=25)
 @given(encoded=st.lists(questions(), min_size=5, max_size=8), budget=st.integers(1, 300))
-def test_a_header_read_once_changes_no_score(encoded, budget):
-    long = behind(HEADER, encoded)
-    stranger = [EncodedChoice([4, 3], [3])]  # begins otherwise, so that there is no header
+def test_a_shared_prefix_read_once_changes_no_score(encoded, budget):
+    long = after_prefix(PREFIX, encoded)
+    stranger = [EncodedChoice([4, 3], [3])]  # begins otherwise, so that there is no shared prefix
     without = score(QWEN, [*long, stranger], budget)
-    assert "read once" not in without.way
+    assert "read once" not in without.method
     close(score(QWEN, long, budget).scores, without.scores[:-1])
 
 
@@ -255,12 +255,12 @@ def test_quantised_weights_score_as_every_choice_read_alone(four_bit, encoded, b
     close(score(four_bit, encoded, budget).scores, all_alone(four_bit, encoded))
 
 
-def test_quantised_weights_read_a_tree_and_a_header(four_bit):
+def test_quantised_weights_read_a_tree_and_a_shared_prefix(four_bit):
     trees = [tree_of(10), tree_of(20)]
-    assert "a tree" in score(four_bit, trees).way
-    found = score(four_bit, behind(HEADER, trees * 4))
-    assert "that all begin with" in found.way
-    close(found.scores, all_alone(four_bit, behind(HEADER, trees * 4)))
+    assert "the choices share its prompt" in score(four_bit, trees).method
+    found = score(four_bit, after_prefix(PREFIX, trees * 4))
+    assert "that all questions begin with" in found.method
+    close(found.scores, all_alone(four_bit, after_prefix(PREFIX, trees * 4)))
 
 
 def test_the_softmax_is_taken_in_single_precision():
@@ -282,7 +282,7 @@ def counting_forward_passes(model):
     hook.remove()
 
 
-# --- batches and ways ------------------------------------------------------------------------------------------------
+# --- batches and methods ---------------------------------------------------------------------------------------------
 
 
 def test_the_budget_bounds_what_a_forward_pass_holds():
@@ -300,40 +300,40 @@ def tree_of(context_length, choices=3):
 def test_a_question_is_read_once_and_its_choices_behind_it():
     with counting_forward_passes(QWEN) as shapes:
         found = score(QWEN, [tree_of(20)])
-    assert "a tree" in found.way
+    assert "the choices share its prompt." in found.method
     assert shapes[-1] == (1, 20 + 3)
 
 
-def test_what_all_questions_begin_with_is_read_once():
+def test_a_shared_prefix_is_read_once():
     begin = [7 + i % 50 for i in range(30)]
     encoded = [[EncodedChoice([*begin, 5 + n], [c + 5, c + 9]) for c in range(3)] for n in range(8)]
     with counting_forward_passes(QWEN) as shapes:
         found = score(QWEN, encoded)
-    assert "30 tokens that all begin with" in found.way
+    assert "30 tokens that all questions begin with" in found.method
     assert shapes[-1] == (8, 1 + 3)
     close(found.scores, all_alone(QWEN, encoded))
 
 
 @pytest.mark.parametrize("model_type", ["mistral", "gemma3_text"])
-def test_questions_longer_than_the_attention_window_get_a_row_a_choice_and_the_others_a_tree(model_type):
+def test_questions_longer_than_the_attention_window_get_a_row_for_each_choice_and_the_others_a_tree(model_type):
     windowed = new_model(model_type)
     encoded = [tree_of(length) for length in (3, 4, 5, 30, 40)]
     found = score(windowed, encoded)
-    assert "for 2 questions that are longer than the model's attention window" in found.way
+    assert "those of 2 questions longer than the model's attention window" in found.method
     close(found.scores, all_alone(windowed, encoded))
 
 
-def test_a_model_that_ignores_the_mask_gets_plain_rows_and_says_so():
+def test_a_model_that_ignores_the_mask_gets_a_row_for_each_choice_and_the_method_says_so():
     deaf = deepcopy(QWEN)
     inner = deaf.forward
     deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
     encoded = [tree_of(10), tree_of(20)]
     found = score(deaf, encoded)
-    assert "cannot read a tree" in found.way
+    assert "cannot read choices as a tree" in found.method
     close(found.scores, all_alone(QWEN, encoded))
 
 
-def test_such_a_model_is_found_out_although_most_choices_do_not_branch():
+def test_such_a_model_is_detected_although_most_choices_do_not_branch():
     deaf = deepcopy(QWEN)
     inner = deaf.forward
     deaf.forward = lambda attention_mask=None, **inputs: inner(**inputs)
@@ -357,7 +357,7 @@ def test_eager_attention_reads_the_tree_too():
     eager = deepcopy(QWEN)
     eager.set_attn_implementation("eager")
     found = score(eager, [tree_of(10), tree_of(15)])
-    assert "a tree" in found.way
+    assert "the choices share its prompt." in found.method
     close(found.scores, all_alone(QWEN, [tree_of(10), tree_of(15)]))
 
 
@@ -417,7 +417,7 @@ def test_a_long_context_loses_its_beginning_as_in_lm_evaluation_harness_and_is_c
 )
 def test_choices_of_different_lengths_that_lose_their_beginning_score_as_alone(encoded, begin, budget):
     """Each loses as much as it must, so the rows of a question may begin at different tokens."""
-    long = behind([5 + i % 90 for i in range(begin)], encoded)
+    long = after_prefix([5 + i % 90 for i in range(begin)], encoded)
     close(score(QWEN, long, budget).scores, all_alone(QWEN, long))
 
 
@@ -425,7 +425,7 @@ def test_choices_that_lose_as_much_still_share_a_tree():
     encoded = [tree_of(3 * CONTEXT_LENGTH), tree_of(2 * CONTEXT_LENGTH)]
     with counting_forward_passes(QWEN) as shapes:
         found = score(QWEN, encoded)
-    assert "a tree" in found.way and found.truncated == [True, True]
+    assert "the choices share its prompt." in found.method and found.truncated == [True, True]
     assert shapes[-1] == (2, CONTEXT_LENGTH - 1 + 3)
     close(found.scores, all_alone(QWEN, encoded))
 

@@ -14,9 +14,9 @@ paths = st.lists(st.lists(token, min_size=1, max_size=6), min_size=1, max_size=6
 
 
 def read_back(row: Row):
-    """For each target the tokens that its place sees, in the order of their depths, and the token scored there."""
-    for place, token, choice in row.targets:
-        seen = [j for j in range(place + 1) if place < row.ends[j]]
+    """For each target the tokens that its position sees, in the order of their depths, and the token scored there."""
+    for position, token, choice in row.targets:
+        seen = [j for j in range(position + 1) if position < row.ends[j]]
         assert [row.depths[j] for j in seen] == list(range(len(seen))), "a path from the root, nothing else"
         yield choice, [row.tokens[j] for j in seen], token
 
@@ -31,8 +31,8 @@ def expected(question):
 
 @settings(deadline=None)
 @given(paths)
-def test_every_scored_token_sees_its_own_path_in_trees_and_in_lines(question):
-    for rows in (tree.trees(question), tree.lines(question)):
+def test_every_scored_token_sees_its_own_path_in_tree_rows_and_linear_rows(question):
+    for rows in (tree.tree_rows(question), tree.linear_rows(question)):
         found = [one for row in rows for one in read_back(row)]
         assert sorted(found) == sorted(expected(question))
 
@@ -41,13 +41,13 @@ def test_every_scored_token_sees_its_own_path_in_trees_and_in_lines(question):
 @given(paths)
 def test_a_tree_holds_each_beginning_once(question):
     beginnings = {tuple(path.inputs[:n]) for path in question for n in range(1, len(path.inputs) + 1)}
-    assert sum(len(row.tokens) for row in tree.trees(question)) == len(beginnings)
+    assert sum(len(row.tokens) for row in tree.tree_rows(question)) == len(beginnings)
 
 
 @settings(deadline=None)
 @given(paths)
-def test_lines_are_linear_and_none_continues_another(question):
-    rows = tree.lines(question)
+def test_linear_rows_are_single_paths_and_none_continues_another(question):
+    rows = tree.linear_rows(question)
     assert all(row.linear for row in rows)
     inputs = [tuple(row.tokens) for row in rows]
     assert not any(a != b and a == b[: len(a)] for a in inputs for b in inputs)
@@ -55,24 +55,24 @@ def test_lines_are_linear_and_none_continues_another(question):
 
 def test_letters_are_one_path_a_question():
     found, _ = tree.paths([EncodedChoice([1, 2, 3], [letter]) for letter in (5, 6, 7)], 0, None)
-    (row,) = tree.trees(found)
+    (row,) = tree.tree_rows(found)
     assert row.linear
     assert row.tokens == [1, 2, 3]
     assert sorted(row.targets) == [(2, 5, 0), (2, 6, 1), (2, 7, 2)]
-    assert row.places == 1
+    assert row.scored_positions == 1
 
 
 def test_the_example_of_the_module():
     question = [Path([1, 2, 3, *branch], [9], n) for n, branch in enumerate([[4, 5], [4, 6], [7]])]
-    (row,) = tree.trees(question)
+    (row,) = tree.tree_rows(question)
     assert (row.tokens, row.depths, row.ends) == ([1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 4, 3], [7, 7, 7, 6, 5, 6, 7])
 
 
-def test_the_header_ends_before_the_first_branch_and_the_first_scored_place():
+def test_the_shared_prefix_ends_before_the_first_branch_and_the_first_scored_position():
     question = [Path([1, 2, 3, 4], [8], 0), Path([1, 2, 3, 5], [9, 9], 1)]
-    assert tree.header(tree.trees(question)) == 2  # the third token predicts a scored one
-    assert tree.header([*tree.trees(question), *tree.trees([Path([1, 3, 4], [5], 2)])]) == 1
-    assert tree.header([]) == 0
+    assert tree.prefix_length(tree.tree_rows(question)) == 2  # the third token predicts a scored one
+    assert tree.prefix_length([*tree.tree_rows(question), *tree.tree_rows([Path([1, 3, 4], [5], 2)])]) == 1
+    assert tree.prefix_length([]) == 0
 
 
 def test_a_path_that_is_too_long_loses_its_beginning_and_the_last_token_is_never_read():

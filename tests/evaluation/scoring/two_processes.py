@@ -41,7 +41,7 @@ def cloze(count: int) -> list[list[EncodedChoice]]:
     ]
 
 
-def behind_a_header(count: int) -> list[list[EncodedChoice]]:
+def with_shared_prefix(count: int) -> list[list[EncodedChoice]]:
     begin = [7 + i % 50 for i in range(20)]
     return [[EncodedChoice(begin + one.context, one.continuation) for one in choices] for choices in cloze(count)]
 
@@ -65,7 +65,7 @@ QUESTIONS: dict[str, Callable[[], list[list[EncodedChoice]]]] = {
     "2 questions": lambda: cloze(2),
     "7 questions": lambda: cloze(7),
     "letters": letters,
-    "a header": lambda: behind_a_header(7),
+    "a shared prefix": lambda: with_shared_prefix(7),
     "plain rows, trees and too long": plain_trees_and_too_long,
 }
 
@@ -187,12 +187,12 @@ CASES = {
         for spread in (replicated, sharded)
     },
     "replicated adapter": Case(adapter, replicated, QUESTIONS["7 questions"]),
-    "replicated adapter behind a header": Case(adapter, replicated, QUESTIONS["a header"]),
+    "replicated adapter with a shared prefix": Case(adapter, replicated, QUESTIONS["a shared prefix"]),
     "sharded adapter": Case(adapter, sharded, QUESTIONS["7 questions"]),
-    "sharded, head tied to the embeddings": Case(tied, sharded, QUESTIONS["a header"]),
+    "sharded, head tied to the embeddings": Case(tied, sharded, QUESTIONS["a shared prefix"]),
     "replicated, no trees": Case(deaf, replicated, QUESTIONS["7 questions"]),
     "sharded, no trees": Case(deaf, sharded, QUESTIONS["7 questions"]),
-    "sharded, no trees, a header": Case(deaf, sharded, QUESTIONS["a header"]),
+    "sharded, no trees, a shared prefix": Case(deaf, sharded, QUESTIONS["a shared prefix"]),
     "no trees in one process": Case(bare, replicated, QUESTIONS["7 questions"], prepare=deaf_here),
     "ddp trained": Case(bare, ddp, QUESTIONS["7 questions"], trained=train),
     "sharded trained": Case(bare, sharded, QUESTIONS["7 questions"], trained=train),
@@ -221,7 +221,7 @@ def found(case: Case) -> dict[str, Any]:
     return {
         "scores": scored.scores,
         "truncated": scored.truncated,
-        "way": scored.way,
+        "method": scored.method,
         "passes": len(shapes),
         "training": all(module.training for module in model.modules()),
         "as placed before": placed == [type(parameter).__name__ for parameter in model.parameters()],
