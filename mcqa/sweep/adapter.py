@@ -152,11 +152,9 @@ class RunHooks:
     def finished(self, summary: "Summary", complete: bool) -> None:
         if self.tracker is None:
             return
-        values = {"best": summary.values[0], "best_trial": float(summary.best or 0)} if summary.values else {}
+        values = {"best": summary.value, "best_trial": float(summary.best or 0)} if summary.value is not None else {}
         counts = {f"trials/{status}": float(number) for status, number in summary.counts.items()}
-        weights = {
-            f"importance/{key}": weight for found in summary.importances.values() for key, weight in found.items()
-        }
+        weights = {f"importance/{key}": weight for key, weight in summary.importances.items()}
         told = {"verdict": summary.verdict, "mlflow.note.content": "\n\n".join([summary.verdict, *summary.notes])}
         self.tracker.finish(complete, values | counts | weights, told)
 

@@ -55,7 +55,7 @@ def chosen(study: StudyRecord, fixed: Sequence[str]) -> list[Configuration]:
     if found.best is None:
         return []
     numbers = list(dict.fromkeys([found.best.number, *found.tied]))[:FEW]
-    usual = study.default
+    usual = study.default_trial
     if usual is not None:
         numbers = list(dict.fromkeys([*numbers, usual.number]))
     trials = {trial.number: trial for trial in study.trials if (trial.folder / OVERRIDES).exists()}

@@ -109,8 +109,8 @@ def test_nobody_is_told_where_nothing_is_tracked(tree, tmp_path):
 
 def summary(**changes):
     values = {
-        "verdict": "Trial 3 is the best.", "notes": ["Of few."], "values": (0.75,), "best": 3,
-        "counts": {"complete": 3, "pruned": 1}, "importances": {"dev/acc": {"peft.rank": 0.8, "seed": 0.2}},
+        "verdict": "Trial 3 is the best.", "notes": ["Of few."], "value": 0.75, "best": 3,
+        "counts": {"complete": 3, "pruned": 1}, "importances": {"peft.rank": 0.8, "seed": 0.2},
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
@@ -131,7 +131,7 @@ def test_the_tracker_hears_what_the_study_found():
         "best": 0.75, "best_trial": 3.0, "trials/complete": 3.0, "trials/pruned": 1.0,
         "importance/peft.rank": 0.8, "importance/seed": 0.2,
     }  # fmt: skip
-    ours.finished(summary(values=(), best=None, importances={}), complete=False)
+    ours.finished(summary(value=None, best=None, importances={}), complete=False)
     assert ours.tracker.arguments[1] == {"trials/complete": 3.0, "trials/pruned": 1.0}
 
 

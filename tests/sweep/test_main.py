@@ -422,7 +422,7 @@ def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_re
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
     said = capsys.readouterr().out
     assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
-    assert "The code changed on the way: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
+    assert "The code changed during the study: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
     assert "2–3 on bbbbbbb+dirty" in (study / "report.html").read_text()
 
 

@@ -1,1 +1,1 @@
-"""python -m mcqa.sweep.report: what a study found, as text, tables and a page."""
+"""python -m mcqa.sweep.report: the result of a study as text, tables and a page."""

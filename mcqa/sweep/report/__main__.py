@@ -1,14 +1,14 @@
-"""What a study has found, as files in its folder: at its end, and at any time before.
+"""Write the report of a study into its folder, at its end or at any time before.
 
     python -m mcqa.sweep.report outputs/sweeps/<study>
 
-report.html          the answer with pictures and tables, complete in one file
+report.html          the result with charts and tables, complete in one file
 trials.csv           one line a trial
 importances.csv      how much each parameter mattered
 best.yaml            an experiment file of the best trial, to run as it is
-optimization_results.yaml   the best parameters and value, as Hydra's own Optuna sweeper leaves them
+optimization_results.yaml   the best parameters and value, in the format of Hydra's own Optuna sweeper
 
-Only these files are written, and what cannot be read of the study is named on the page.
+Nothing else is changed, and what cannot be read of the study is named on the page.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,12 @@ from mcqa.sweep.report.write import write_report
 
 
 def main(arguments: Sequence[str]) -> None:
-    if len(arguments) != 1 or arguments[0] in ("--help", "-h"):
-        told = (__doc__ or "").strip()
-        if arguments and arguments[0] in ("--help", "-h"):
-            return print(told)
-        raise ConfigError(f"One study folder is needed.\n\n{told}")
+    usage = (__doc__ or "").strip()
+    if arguments and arguments[0] in ("--help", "-h"):
+        print(usage)
+        return
+    if len(arguments) != 1:
+        raise ConfigError(f"One study folder is needed.\n\n{usage}")
     summary = write_report(Path(arguments[0]).expanduser().absolute())
     for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
         print(line)

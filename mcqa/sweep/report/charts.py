@@ -1,14 +1,18 @@
-"""Pictures of a study as plotly figures in plain data, which the page draws.
+"""Charts of a study as plotly figures in plain data, which the page draws.
 
-Colours are named as the page's style sheet names them (`var(--blue)`), so that they follow its light and dark theme.
-Every role has a symbol and every state a hatching of its own: nothing hangs on colour alone.
+optuna.visualization has charts of these kinds; these ones show more: which trials are tied with the best, the best
+trial's interval, the default, trials without a final value, and a click on a point leads to the trial's row.
+
+Colours are those of the style sheet (`var(--blue)`), so that the charts follow its light and dark theme. Every role
+has a symbol of its own, and every status a hatching: nothing depends on colour alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from math import floor, log10
 from typing import Any
 
+from mcqa.evaluation.report.formatting import cut
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
 from mcqa.sweep.report.ties import StudyResult
@@ -16,59 +20,56 @@ from mcqa.sweep.report.ties import StudyResult
 Figure = dict[str, Any]
 """`data` and `layout` as plotly.js takes them."""
 
-BLUE, VERMILLION, SKY, GREY, GREEN, INK, SOFT, LINE = (
-    f"var(--{name})" for name in ("blue", "vermillion", "sky", "grey", "green", "ink", "soft", "line")
+BLUE, VERMILLION, SKY, GREY, GREEN, INK, SOFT, LINE, CARD = (
+    f"var(--{name})" for name in ("blue", "vermillion", "sky", "grey", "green", "ink", "soft", "line", "card")
 )
-
 
 SYMBOLS = {
     "best": (VERMILLION, "star", 15, "★"),
     "tied with the best": (BLUE, "circle", 8, "●"),
-    "worse by more than noise": (SKY, "square", 7, "■"),
+    "significantly worse": (SKY, "square", 7, "■"),
     "complete": (BLUE, "circle", 8, "●"),
     "pruned": (GREY, "diamond-open", 8, "◇"),
     "running": (GREEN, "circle-open", 9, "○"),
     "failed": (INK, "x-thin-open", 8, "×"),
 }
-"""Colour, plotly's symbol, its size in pixels and the letter that looks like it, by the role of a trial."""
-
-
-MOST_SLICES = 24
-
+"""By the role of a trial: colour, plotly's symbol, its size in pixels and the letter that looks like it."""
 
 MANY = 300  # trials of a role, from where they are drawn smaller
+MOST_SLICES = 24
+MOST_AXES = 10  # parallel coordinates
+MOST_CURVES = 120  # of a role, the newest; more hide each other
 
 
-def roles(study: StudyRecord, answer: StudyResult) -> dict[str, list[TrialRecord]]:
-    """Every trial that was started, in the role that it has in the pictures; the best first."""
-    best, tied = {trial.number for trial in study.front}, set(answer.tied)
-    found: dict[str, list[TrialRecord]] = {role: [] for role in SYMBOLS}
+def roles(study: StudyRecord, result: StudyResult) -> dict[str, list[TrialRecord]]:
+    """Return every trial that was started by its role in the charts, in the order of SYMBOLS."""
+    trials: dict[str, list[TrialRecord]] = {role: [] for role in SYMBOLS}
     for trial in study.trials:
-        if role := _role(trial, best, tied, answer.by_trial):
-            found[role].append(trial)
-    return {role: trials for role, trials in found.items() if trials}
+        if trial.status != "waiting":
+            trials[_role(trial, result)].append(trial)
+    return {role: some for role, some in trials.items() if some}
 
 
-def _role(trial: TrialRecord, best: set[int], tied: set[int], compared: Mapping[int, Any]) -> str | None:
-    if trial.status == "complete":
-        if trial.number in best:
-            return "best"
-        if trial.number in compared:
-            return "tied with the best" if trial.number in tied else "worse by more than noise"
-        return "complete"
-    return None if trial.status == "waiting" else trial.status
-
-
-def scale(metric: str) -> float:
-    return 100.0 if sentences.is_share(metric) else 1.0
+def _role(trial: TrialRecord, result: StudyResult) -> str:
+    if result.best and trial.number == result.best.number:
+        return "best"
+    comparison = result.by_trial.get(trial.number)
+    if comparison is None:
+        return trial.status
+    return "tied with the best" if comparison.tied else "significantly worse"
 
 
 def unit(metric: str) -> str:
     return f"{metric} (%)" if sentences.is_share(metric) else metric
 
 
-def rounded(value: float) -> float:
-    """Six digits, which no picture can show."""
+def _shown(value: float, study: StudyRecord) -> float:
+    """Return a value of the metric in its unit."""
+    return _rounded(100 * value if sentences.is_share(study.metric) else value)
+
+
+def _rounded(value: float) -> float:
+    """Six digits: more are not visible, and would double the size of the page."""
     return float(f"{value:.6g}")
 
 
@@ -81,26 +82,25 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
         "font": {"color": SOFT, "size": 12.5},
         "showlegend": False,
         "hovermode": "closest",
-        "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": LINE, "font": {"color": INK}},
+        "hoverlabel": {"bgcolor": CARD, "bordercolor": LINE, "font": {"color": INK}},
         **more,
     }
 
 
 def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
     named = {"title": {"text": escape(title), "standoff": 10}} if title else {}
-    plain = {"gridcolor": LINE, "linecolor": LINE, "zeroline": False, "automargin": True, "fixedrange": False}
-    return {**plain, **named, **more}
+    return {"gridcolor": LINE, "linecolor": LINE, "zeroline": False, "automargin": True, **named, **more}
 
 
-def points(trials: Sequence[TrialRecord], role: str, xs: Sequence[Any], ys: Sequence[float], hover: str) -> Figure:
+def _points(trials: Sequence[TrialRecord], role: str, xs: Sequence[Any], ys: Sequence[float], hover: str) -> Figure:
     colour, symbol, size, _ = SYMBOLS[role]
     many = len(trials) > MANY
-    edge = {"width": 1.6 if "open" in symbol else 0.8, "color": colour if "open" in symbol else "var(--card)"}
+    edge = {"width": 1.6 if "open" in symbol else 0.8, "color": colour if "open" in symbol else CARD}
     return {
         "type": "scatter",
         "mode": "markers",
         "x": list(xs),
-        "y": [rounded(y) for y in ys],
+        "y": list(ys),
         "customdata": [trial.number for trial in trials],
         "marker": {
             "color": colour,
@@ -113,135 +113,114 @@ def points(trials: Sequence[TrialRecord], role: str, xs: Sequence[Any], ys: Sequ
     }
 
 
+def _values(trials: Sequence[TrialRecord], study: StudyRecord) -> list[float]:
+    """The trials' values; of those without one a place below all others: a value on the way is no final value."""
+    known = [trial.value for trial in study.complete if trial.value is not None] or [0.0]
+    bottom = min(known) - 0.1 * ((max(known) - min(known)) or abs(min(known)) or 1)
+    return [_shown(bottom if trial.value is None else trial.value, study) for trial in trials]
+
+
 # --- history ----------------------------------------------------------------------------------------------------------
 
 
-def history(study: StudyRecord, answer: StudyResult, objective: int = 0) -> Figure:
-    """Every complete trial's value by its number, and the best so far; the others stand at the foot."""
-    metric, bottom = study.metrics[objective], foot(study, objective)
-    data = [_best_so_far(study, objective)] if len(study.metrics) == 1 else []
-    for role, trials in reversed(roles(study, answer).items()):  # the best on top
-        ys = [_height(trial, study, objective, bottom) for trial in trials]
-        data.append(points(trials, role, [trial.number for trial in trials], ys, _hover(role, metric)))
-    return {"data": data, "layout": layout(340, xaxis=axis("trial", **_numbers(study)), yaxis=axis(),
-                                           shapes=_band(answer, metric) + _usual(study, objective))}  # fmt: skip
-
-
-def _numbers(study: StudyRecord) -> dict[str, Any]:
-    """Whole numbers, with room for a star at either end."""
+def history(study: StudyRecord, result: StudyResult) -> Figure:
+    """Every trial's value by its number, and the best so far."""
     last = study.trials[-1].number if study.trials else 0
-    room = 0.02 * last + 0.3
-    return {"range": [-room, last + room], **({"dtick": 1} if last <= 12 else {"nticks": 10})}
+    data = [_best_so_far(study, last)]
+    for role, trials in reversed(roles(study, result).items()):  # the best on top
+        hover = f"{escape(study.metric)} %{{y}}" if trials[0].value is not None else ""
+        data.append(_points(trials, role, [trial.number for trial in trials], _values(trials, study), hover))
+    room = 0.02 * last + 0.3  # for a star at either end
+    numbers = {"range": [-room, last + room], **({"dtick": 1} if last <= 12 else {"nticks": 10})}
+    shapes = [*_interval_of_best(study, result), *_default_line(study)]
+    return {"data": data, "layout": layout(340, xaxis=axis("trial", **numbers), yaxis=axis(), shapes=shapes)}
 
 
-def foot(study: StudyRecord, objective: int) -> float:
-    """Where trials without a final value stand, below all that have one: the value of a part of a run is no value."""
-    known = [scale(study.metrics[objective]) * trial.values[objective] for trial in study.complete]
-    return min(known) - 0.1 * ((max(known) - min(known)) or abs(min(known)) or 1) if known else 0.0
-
-
-def _height(trial: TrialRecord, study: StudyRecord, objective: int, bottom: float) -> float:
-    complete = trial.status == "complete" and len(trial.values) == len(study.metrics)
-    return scale(study.metrics[objective]) * trial.values[objective] if complete else bottom
-
-
-def _hover(role: str, metric: str, before: str = "") -> str:
-    return before if role in ("pruned", "running", "failed") else f"{before} {escape(metric)} %{{y}}"
-
-
-def _best_so_far(study: StudyRecord, objective: int) -> Figure:
-    xs, ys, best = [], [], None
-    for trial in sorted(study.complete, key=lambda one: one.number):
-        if best is None or study.loss(trial.values, objective) < study.loss(best.values, objective):
-            best = trial
+def _best_so_far(study: StudyRecord, last: int) -> Figure:
+    ranks = {trial.number: rank for rank, trial in enumerate(study.complete)}
+    xs, ys, best = [], [], len(ranks)
+    for trial in sorted(study.complete, key=lambda trial: trial.number):
+        if ranks[trial.number] < best:
+            best = ranks[trial.number]
             xs.append(trial.number)
-            ys.append(rounded(scale(study.metrics[objective]) * trial.values[objective]))
-    last = study.trials[-1].number if study.trials else 0
+            ys.append(_shown(trial.value or 0.0, study))
     line = {"color": VERMILLION, "width": 2, "shape": "hv"}
-    more = {"hoverinfo": "skip", "type": "scatter", "mode": "lines"}
-    return {"x": [*xs, last], "y": [*ys, *ys[-1:]], "line": line, **more}
+    return {"type": "scatter", "mode": "lines", "x": [*xs, last], "y": [*ys, *ys[-1:]], "line": line,
+            "hoverinfo": "skip"}  # fmt: skip
 
 
-def _band(answer: StudyResult, metric: str) -> list[Figure]:
-    """The best trial's interval."""
-    if answer.accuracy is None:
+def _across(low: float, high: float, study: StudyRecord, **more: Any) -> Figure:
+    """A shape from edge to edge of the chart, below the points."""
+    place = {"xref": "paper", "x0": 0, "x1": 1, "y0": _shown(low, study), "y1": _shown(high, study), "layer": "below"}
+    return {**place, **more}
+
+
+def _interval_of_best(study: StudyRecord, result: StudyResult) -> list[Figure]:
+    if result.accuracy is None:
         return []
-    _, low, high = answer.accuracy
-    ends = {"y0": rounded(scale(metric) * low), "y1": rounded(scale(metric) * high)}
-    paper = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "layer": "below", "line": {"width": 0}}
-    return [{**paper, **ends, "fillcolor": VERMILLION, "opacity": 0.1}]
+    look = {"type": "rect", "line": {"width": 0}, "fillcolor": VERMILLION, "opacity": 0.1}
+    return [_across(result.accuracy.low, result.accuracy.high, study, **look)]
 
 
-def _usual(study: StudyRecord, objective: int) -> list[Figure]:
-    """The default configuration, as a dotted line."""
-    if study.default is None or not study.default.values:
+def _default_line(study: StudyRecord) -> list[Figure]:
+    if study.default_trial is None or study.default_trial.value is None:
         return []
-    at = rounded(scale(study.metrics[objective]) * study.default.values[objective])
-    line = {"color": GREY, "width": 1.5, "dash": "dot"}
-    return [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at, "line": line, "layer": "below"}]
+    value, line = study.default_trial.value, {"color": GREY, "width": 1.5, "dash": "dot"}
+    return [_across(value, value, study, type="line", line=line)]
 
 
-def front(study: StudyRecord, answer: StudyResult) -> Figure:
-    """Two objectives against each other."""
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def slices(study: StudyRecord, result: StudyResult, order: Sequence[SweptKey]) -> dict[str, Figure]:
+    """Return for each parameter the values of the trials by it, on the scale on which it was searched."""
+    return {swept.key: _slice(study, result, swept) for swept in order[:MOST_SLICES]}
+
+
+def _slice(study: StudyRecord, result: StudyResult, swept: SweptKey) -> Figure:
     data = []
-    for role, trials in roles(study, answer).items():
-        if role in ("best", "complete"):
-            xs, ys = ([scale(study.metrics[i]) * one.values[i] for one in trials] for i in (0, 1))
-            data.append(points(trials, role, [rounded(x) for x in xs], ys, "%{x}, %{y}"))
-    return {"data": data, "layout": layout(360, xaxis=axis(unit(study.metrics[0])), yaxis=axis(unit(study.metrics[1])))}
+    for role, trials in reversed(roles(study, result).items()):
+        some = [trial for trial in trials if swept.key in trial.params]
+        hover = "" if swept.choices else "%{x}"
+        hover += f" {escape(study.metric)} %{{y}}" if trials[0].value is not None else ""
+        if some:
+            data.append(_points(some, role, [_x(swept, trial) for trial in some], _values(some, study), hover))
+    values = [trial.params[swept.key] for trial in study.trials if swept.key in trial.params]
+    return {"data": data, "layout": layout(230, xaxis=axis(**_x_axis(swept, values)), yaxis=axis(nticks=5))}
 
 
-# --- slices -----------------------------------------------------------------------------------------------------------
-
-
-def slices(
-    study: StudyRecord, answer: StudyResult, order: Sequence[SweptKey], objective: int = 0
-) -> Iterator[tuple[str, Figure]]:
-    """For each parameter the values of the trials by it, on the scale on which it was searched."""
-    for swept in order[:MOST_SLICES]:
-        yield swept.key, _slice(study, answer, swept, objective)
-
-
-def _slice(study: StudyRecord, answer: StudyResult, swept: SweptKey, objective: int) -> Figure:
-    data, bottom = [], foot(study, objective)
-    for role, trials in reversed(roles(study, answer).items()):
-        shown = [one for one in trials if swept.key in one.params]
-        xs, ys = [_place(swept, one) for one in shown], [_height(one, study, objective, bottom) for one in shown]
-        hover = _hover(role, study.metrics[objective], "%{x}" if swept.choices is None else "")
-        data += [points(shown, role, xs, ys, hover)] if shown else []
-    found = [trial.params[swept.key] for trial in study.trials if swept.key in trial.params]
-    return {"data": data, "layout": layout(230, xaxis=axis(**_ticks(swept, found)), yaxis=axis(nticks=5))}
-
-
-def _place(swept: SweptKey, trial: TrialRecord) -> Any:
+def _x(swept: SweptKey, trial: TrialRecord) -> Any:
     value = trial.params[swept.key]
     if swept.choices is None:
-        return rounded(value) if isinstance(value, float) else value
-    return rounded(choice_of(swept, value) + 0.5 * ((trial.number * 0.618034) % 1 - 0.5))  # side by side, not on top
+        return _rounded(value) if isinstance(value, float) else value
+    spread = (trial.number * 0.618034) % 1 - 0.5  # by the golden ratio: neighbours side by side, not on top
+    return _rounded(_index_of(swept, value) + 0.5 * spread)
 
 
-def choice_of(swept: SweptKey, value: Any) -> int:
-    assert swept.choices is not None
-    return next((i for i, one in enumerate(swept.choices) if one == value and type(one) is type(value)), 0)
+def _index_of(swept: SweptKey, value: Any) -> int:
+    choices = enumerate(swept.choices or ())
+    return next((i for i, choice in choices if choice == value and type(choice) is type(value)), 0)
 
 
-def _ticks(swept: SweptKey, found: Sequence[Any]) -> dict[str, Any]:
-    if swept.choices is not None:
-        texts = [escape(cut(sentences.parameter(choice), 14)) for choice in swept.choices]
-        ends = [-0.5, len(texts) - 0.5]
-        return {"tickvals": list(range(len(texts))), "ticktext": texts, "range": ends, "showgrid": False}
-    if not swept.log or min(found) <= 0:
+def _labels(swept: SweptKey) -> list[str]:
+    return [escape(cut(sentences.parameter(choice), 14)) for choice in swept.choices or ()]
+
+
+def _x_axis(swept: SweptKey, values: Sequence[Any]) -> dict[str, Any]:
+    if labels := _labels(swept):
+        ends = [-0.5, len(labels) - 0.5]
+        return {"tickvals": list(range(len(labels))), "ticktext": labels, "range": ends, "showgrid": False}
+    if not swept.log or min(values) <= 0:
         return {"nticks": 5}
-    marks = log_ticks(min(found), max(found))
-    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks], "tickangle": 0}
-
-
-def cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    ticks = log_ticks(min(values), max(values))
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks], "tickangle": 0}
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, every few of them over many decades; below two decades other digits too. At most six or so."""
+    """Return powers of ten, every few of them over many decades; below two decades other digits too. At most eight.
+
+    plotly's own ticks of a log axis are one a decade or unlabelled digits.
+    """
     first, last = floor(log10(low)), floor(log10(high)) + 1
     step = max(1, (last - first) // 4)
     powers = [float(f"1e{power}") for power in range(first, last + 1, step)]
@@ -254,43 +233,93 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [float(f"{low:.3g}"), float(f"{high:.3g}")]
 
 
+def parallel_coordinates(study: StudyRecord, result: StudyResult, order: Sequence[SweptKey]) -> Figure | None:
+    """One line a complete trial through the parameters that all of them have to its value; None below two of either."""
+    trials = study.complete
+    shared = [swept for swept in order if all(swept.key in trial.params for trial in trials)][:MOST_AXES]
+    if min(len(trials), len(shared)) < 2:
+        return None
+    keys = [swept.key for swept in order]
+    dimensions = [
+        _dimension(sentences.short(swept.key, keys), swept, [trial.params[swept.key] for trial in trials])
+        for swept in shared
+    ]
+    values = {"label": unit(study.metric), "values": _values(trials, study)}
+    heights = {"best": 2, "tied with the best": 1}  # plotly draws lines of a larger number above others
+    line = {
+        "color": [heights.get(_role(trial, result), 0) for trial in trials],
+        "cmin": 0,
+        "cmax": 2,
+        "colorscale": [[0, SKY], [0.5, BLUE], [1, VERMILLION]],
+    }
+    # plotly writes the ends of each axis as well, which the ticks already say, and those of a log axis as logarithms
+    hidden = {"size": 1, "color": "rgba(0,0,0,0)"}
+    look = {"labelangle": -12, "labelfont": {"color": INK}, "tickfont": {"color": INK}, "rangefont": hidden}
+    figure = {"type": "parcoords", "dimensions": [*dimensions, values], "line": line, **look}
+    return {"data": [figure], "layout": layout(420, margin={"l": 60, "r": 60, "t": 70, "b": 20})}
+
+
+def _dimension(name: str, swept: SweptKey, values: Sequence[Any]) -> Figure:
+    if labels := _labels(swept):
+        ticks = {"tickvals": list(range(len(labels))), "ticktext": labels, "range": [0, max(1, len(labels) - 1)]}
+        return {"label": name, "values": [_index_of(swept, value) for value in values], **ticks}
+    if not swept.log or min(values) <= 0:
+        return {"label": name, "values": [_rounded(value) for value in values]}
+    low, high = min(values), max(values)
+    room = 0.06 * log10(high / low)  # between two labels; the axis is drawn from its first tick to its last
+    between = [tick for tick in log_ticks(low, high) if log10(low) + room < log10(tick) < log10(high) - room]
+    marks = [low, *between, high]
+    return {
+        "label": name,
+        "values": [_rounded(log10(value)) for value in values],
+        "tickvals": [_rounded(log10(tick)) for tick in marks],
+        "ticktext": [f"{tick:.3g}" for tick in marks],
+    }
+
+
 # --- reports ----------------------------------------------------------------------------------------------------------
 
-MOST_CURVES = 120  # of a kind; more hide each other
+_CURVES = {
+    "significantly worse": (SKY, 1.2, "solid"),
+    "complete": (SKY, 1.2, "solid"),
+    "tied with the best": (BLUE, 1.2, "solid"),
+    "pruned": (GREY, 1.3, "dot"),
+    "running": (GREEN, 2, "dash"),
+    "best": (VERMILLION, 3, "solid"),
+}
+"""Colour, width in pixels and dash by role, from the lowest curves to the topmost."""
 
 
-def curves(study: StudyRecord, answer: StudyResult) -> Figure:
-    """What the trials reported on their way, by the point; pruned ones end in a cross."""
-    found = roles(study, answer)
-    chosen = {
-        "complete": [*found.get("worse by more than noise", []), *found.get("complete", [])],
-        "tied": found.get("tied with the best", []),
-        "pruned": found.get("pruned", []),
-        "running": found.get("running", []),
-        "best": found.get("best", []),
+def curves(study: StudyRecord, result: StudyResult) -> Figure:
+    """What the trials reported by the point, pruned ones ending in a diamond."""
+    by_role = {
+        role: [trial for trial in trials if trial.reports][-MOST_CURVES:]
+        for role, trials in roles(study, result).items()
     }
-    looks = {"complete": (SKY, 1.2, "solid"), "tied": (BLUE, 1.2, "solid"), "pruned": (GREY, 1.3, "dot"),
-             "running": (GREEN, 2, "dash"), "best": (VERMILLION, 3, "solid")}  # fmt: skip
-    data = [_curves(study, trials[-MOST_CURVES:], *looks[kind]) for kind, trials in chosen.items() if trials]
-    ends = [trial for trial in chosen["pruned"][-MOST_CURVES:] if trial.reports]
-    if ends:
-        xs, factor = [trial.reports[-1][0] for trial in ends], scale(study.metrics[0])
-        role = "pruned"
-        data.append(points(ends, role, xs, [factor * trial.reports[-1][1] for trial in ends], "point %{x}: %{y}"))
+    data = [_curves(study, by_role[role], *look) for role, look in _CURVES.items() if by_role.get(role)]
+    if pruned := by_role.get("pruned"):
+        xs, ys = zip(*(trial.reports[-1] for trial in pruned), strict=True)
+        data.append(_points(pruned, "pruned", xs, [_shown(y, study) for y in ys], "point %{x}: %{y}"))
     return {"data": data, "layout": layout(340, xaxis=axis("point"), yaxis=axis())}
 
 
 def _curves(study: StudyRecord, trials: Sequence[TrialRecord], colour: str, width: float, dash: str) -> Figure:
-    xs: list[int | None] = []
-    ys: list[float | None] = []
-    numbers: list[int | None] = []
+    """All curves of a role as one line with gaps: plotly slows down with hundreds of lines."""
+    rows: list[tuple[int | None, float | None, int | None]] = []
     for trial in trials:
-        xs += [*(point for point, _ in trial.reports), None]
-        ys += [*(rounded(scale(study.metrics[0]) * value) for _, value in trial.reports), None]
-        numbers += [*[trial.number] * len(trial.reports), None]
-    line = {"color": colour, "width": width, "dash": dash}
-    hover = "trial %{customdata}<br>point %{x}: %{y}<extra></extra>"
-    more = {"connectgaps": False, "opacity": 0.8, "hovertemplate": hover}
-    dots = {"mode": "lines+markers", "marker": {"color": colour, "size": 5}}  # one report alone is no line
-    mode = dots if min(len(trial.reports) for trial in trials) < 2 else {"mode": "lines"}
-    return {"type": "scatter", **mode, "x": xs, "y": ys, "customdata": numbers, "line": line, **more}
+        rows += [(point, _shown(value, study), trial.number) for point, value in trial.reports]
+        rows.append((None, None, None))
+    xs, ys, numbers = zip(*rows, strict=True)
+    alone = min(len(trial.reports) for trial in trials) < 2  # one report is no line
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if alone else "lines",
+        "marker": {"color": colour, "size": 5},
+        "line": {"color": colour, "width": width, "dash": dash},
+        "opacity": 0.8,
+        "connectgaps": False,
+        "x": xs,
+        "y": ys,
+        "customdata": numbers,
+        "hovertemplate": "trial %{customdata}<br>point %{x}: %{y}<extra></extra>",
+    }

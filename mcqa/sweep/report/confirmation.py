@@ -1,6 +1,6 @@
-"""What the study's confirmation found: the best few trials and the default, run again and measured on test.
+"""Read the study's confirmation: the best few trials and the default, run again with new seeds and measured on test.
 
-confirm.json in the study's folder, written by whoever runs them:
+confirm.json in the study's folder, written by mcqa.sweep.confirmation:
 
     {"metric": "test/acc",
      "configurations": [
@@ -8,12 +8,11 @@ confirm.json in the study's folder, written by whoever runs them:
         "runs": [{"seed": 101, "value": 0.612, "folder": "confirm/12/101"}, ...]},
        {"trial": 0, "default": true, ...}]}
 
-trial: null for a default configuration that was no trial. folder: a run folder, relative to the study's; a run without
-one, or without `value` (it has not ended), is allowed; `error` says why it failed. An app that measures nothing on test
-has its own metric here, and what it returned.
+trial is null for a default configuration that was none of the trials. folder is a run folder, relative to the study's.
+A run may lack it, and lacks `value` until it has ended; `error` says why it failed. An app that measures nothing on
+test has the metric of its trials here.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -21,26 +20,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mcqa.runs import run_folder
+from mcqa.runs.files import read_json
 from mcqa.sweep.report.study_data import StudyRecord, is_number
-from mcqa.sweep.report.ties import DAMAGED, Estimate, clusters_of, interval, right_answers, split_of
+from mcqa.sweep.report.ties import UNREADABLE, Estimate, accuracy, clusters_of, parse_metric, read_answers
 
 FILE = "confirm.json"
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """One configuration over its new seeds: mean and 95 % interval, which knows of questions and seeds where the runs
-    kept their predictions and of seeds alone otherwise. difference: mean minus the default's, p by Holm; None where
-    nothing can be said of it."""
+    """One configuration with its new seeds.
+
+    The intervals of mean and difference (mean minus the default's) cover questions and seeds where the runs kept their
+    predictions, and seeds alone otherwise.
+    """
 
     trial: int | None
     default: bool
-    params: Mapping[str, Any]
     values: tuple[float, ...]
-    planned: int
+    planned: int  # runs
     mean: Estimate
-    difference: Estimate | None
-    p_holm: float | None
+    difference: Estimate | None = None
+    p_holm: float | None = None
 
     @property
     def name(self) -> str:
@@ -51,63 +52,57 @@ class Confirmed:
 class Confirmation:
     metric: str
     configurations: tuple[Confirmed, ...]
-    by_questions: bool
+    by_questions: bool  # whether the intervals cover the questions as well as the seeds
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """right[s][q]: is question q answered right with seed s; ids and clusters of the questions."""
-
-    right: Sequence[Sequence[bool]]
+    right: Sequence[Sequence[bool]]  # [seeds][questions]
     ids: Sequence[object]
     clusters: Sequence[str] | None
 
 
 def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation | None:
-    """None where nothing was confirmed, or the file cannot be read."""
+    """Return None where nothing was confirmed, or where the file cannot be read, which is added to `problems`."""
     path = study.folder / FILE
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
-        metric, rows = str(found.get("metric", "test/acc")), [dict(row) for row in found["configurations"]]
+        content = read_json(path)
+        metric, rows = str(content.get("metric", "test/acc")), [dict(row) for row in content["configurations"]]
         answers = [_answers(study, row, metric, problems) for row in rows]
-        told = [_confirmed(row, one) for row, one in zip(rows, answers, strict=True)]
+        confirmed = [_confirmed(row, own) for row, own in zip(rows, answers, strict=True)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problems.append(f"{FILE} cannot be read: {type(error).__name__}: {error}.")
         return None
-    problems += [one for row in rows for one in _failures(row)]
-    known = [one for one in answers if one is not None]
-    by_questions = len(known) == len(answers) and all(one.ids == known[0].ids for one in known)
-    return Confirmation(metric, tuple(_against(told, known if by_questions else None)), by_questions)
-
-
-def _failures(row: Mapping[str, Any]) -> list[str]:
-    name = "the default" if row.get("default") else f"trial {row.get('trial')}"
-    failed = [run for run in row["runs"] if run.get("error")]
-    return [
-        f"The confirmation of {name} with seed {run.get('seed')} failed: {run['error'].splitlines()[-1]}"
-        for run in failed
+    problems += [
+        f"The confirmation of {configuration.name} with seed {run.get('seed')} failed: {run['error'].splitlines()[-1]}"
+        for configuration, row in zip(confirmed, rows, strict=True)
+        for run in row["runs"]
+        if run.get("error")
     ]
+    known = [own for own in answers if own is not None]
+    by_questions = len(known) == len(answers) and all(own.ids == known[0].ids for own in known)
+    return Confirmation(metric, tuple(_with_differences(confirmed, known if by_questions else None)), by_questions)
 
 
 def _answers(study: StudyRecord, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:
-    """None unless every run that has a value has its predictions, all of the same questions."""
-    split, name = split_of(metric)
+    """Return None unless every run that has a value has its predictions, all of the same questions."""
+    split, name = parse_metric(metric)
     paths = [study.folder / str(run.get("folder")) / "predictions" / f"{split}.jsonl" for run in _ended(row)]
     if name is None or not paths or not all(path.is_file() for path in paths):
         return None
-    found = []
+    runs = []
     for path in paths:
         try:
-            found.append((right_answers(path, name), clusters_of(study, path)))
-        except DAMAGED:
-            problems.append(f"{run_folder.shown(path)} is damaged; the confirmation is told by values.")
+            runs.append((read_answers(path, name), clusters_of(study, path)))
+        except UNREADABLE:
+            problems.append(f"{run_folder.shown(path)} is damaged; the confirmation uses the runs' values alone.")
             return None
-    rows, clusters = found[0]
-    if any(other.ids != rows.ids for other, _ in found):
+    (ids, _), clusters = runs[0]
+    if any(answers.ids != ids for answers, _ in runs):
         return None
-    return _Answers([one.right for one, _ in found], rows.ids, clusters)
+    return _Answers([answers.right for answers, _ in runs], ids, clusters)
 
 
 def _ended(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -116,74 +111,64 @@ def _ended(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _confirmed(row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
     values = tuple(float(run["value"]) for run in _ended(row))
-    mean = _by_seeds(values) if answers is None else _by_questions(answers)
     return Confirmed(
         trial=row.get("trial"),
         default=bool(row.get("default")),
-        params=dict(row.get("params") or {}),
         values=values,
         planned=len(row["runs"]),
-        mean=mean,
-        difference=None,
-        p_holm=None,
+        mean=_mean_over_seeds(values) if answers is None else _mean_accuracy(answers),
     )
 
 
-def _by_seeds(values: Sequence[float]) -> Estimate:
-    """Student's t over the seeds; no interval, NaN, for fewer than two."""
-    from scipy.special import stdtrit
+def _mean_over_seeds(values: Sequence[float]) -> Estimate:
+    """Student's interval over the seeds; NaN below two of them."""
+    from mcqa.evaluation.statistics.clusters import t_quantile
 
     if len(values) < 2:
         return Estimate(values[0] if values else math.nan, math.nan, math.nan)
-    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
     mean = statistics.fmean(values)
+    half = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
 
 
-def _by_questions(answers: _Answers) -> Estimate:
-    from mcqa.evaluation import statistics
+def _mean_accuracy(answers: _Answers) -> Estimate:
+    from mcqa.evaluation.statistics import pooled_accuracy_interval
 
     if len(answers.right) == 1:
-        return interval(answers.right[0], answers.clusters)
+        return accuracy(answers.right[0], answers.clusters)
     mean = sum(map(sum, answers.right)) / (len(answers.right) * len(answers.ids))
-    return Estimate(mean, *statistics.pooled_accuracy_interval(answers.right, answers.clusters))
+    return Estimate(mean, *pooled_accuracy_interval(answers.right, answers.clusters))
 
 
-def _against(told: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
-    """Each beside the default configuration, corrected for their number. answers: None where they are not known."""
-    from mcqa.evaluation import statistics
+def _with_differences(confirmed: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
+    """Compare each with the default configuration, by questions where all have answers; p is Holm's."""
+    from mcqa.evaluation.statistics import holm, pooled_difference
 
-    base = next((i for i, one in enumerate(told) if one.default), None)
+    base = next((i for i, configuration in enumerate(confirmed) if configuration.default), None)
     if base is None:
-        return list(told)
-    others = [i for i in range(len(told)) if i != base]
-    if answers is None:
-        found = {i: one for i in others if (one := _welch(told[base].values, told[i].values)) is not None}
-    else:
-        pooled = {
-            i: statistics.pooled_difference(answers[base].right, answers[i].right, answers[base].clusters)
-            for i in others
-        }
-        found = {i: (Estimate(one.difference, one.low, one.high), one.p) for i, one in pooled.items()}
-    adjusted = dict(zip(found, statistics.holm([p for _, p in found.values()]), strict=True))
+        return list(confirmed)
+    tests: dict[int, tuple[Estimate, float]] = {}
+    for i, configuration in enumerate(confirmed):
+        if i == base:
+            continue
+        if answers is not None:
+            pooled = pooled_difference(answers[base].right, answers[i].right, answers[base].clusters)
+            tests[i] = Estimate(pooled.difference, pooled.low, pooled.high), pooled.p
+        elif welch := _welch(confirmed[base].values, configuration.values):
+            tests[i] = welch
+    adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
     return [
-        replace(one, difference=found[i][0], p_holm=adjusted[i]) if i in found else one for i, one in enumerate(told)
+        replace(configuration, difference=tests[i][0], p_holm=adjusted[i]) if i in tests else configuration
+        for i, configuration in enumerate(confirmed)
     ]
 
 
 def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[Estimate, float] | None:
-    """Difference of two means and p by Welch (1947); None where the seeds do not tell how much they change."""
-    from scipy.special import stdtr, stdtrit
+    """Return the difference of two means and p by Welch's t-test; None where the seeds show no variance to test by."""
+    from scipy.stats import ttest_ind
 
-    if min(len(before), len(after)) < 2:
+    if min(len(before), len(after)) < 2 or len({*before}) == len({*after}) == 1:
         return None
-    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (before, after)]
-    total = sum(part for part, _ in parts)
-    if not total:
-        return None
-    degrees = total**2 / sum(part**2 / freedom for part, freedom in parts)
-    difference, error = statistics.fmean(after) - statistics.fmean(before), math.sqrt(total)
-    half = float(stdtrit(degrees, 0.975)) * error
-    return Estimate(difference, difference - half, difference + half), float(
-        2 * stdtr(degrees, -abs(difference) / error)
-    )
+    test = ttest_ind(after, before, equal_var=False)
+    difference = statistics.fmean(after) - statistics.fmean(before)
+    return Estimate(difference, *map(float, test.confidence_interval())), float(test.pvalue)

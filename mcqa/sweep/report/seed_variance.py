@@ -1,113 +1,103 @@
-"""What luck does to a study: other seeds of the same configuration, and having looked at many."""
+"""Seed variance: how much the metric of one configuration changes with nothing but the seed."""
 
+import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mcqa.runs.files import flat
+from mcqa.evaluation.statistics.clusters import t_quantile
+from mcqa.runs.files import flat, read_yaml
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.study_data import StudyRecord
 
 SEED = "seed"
 
-
-_BESIDE = ("name", "seed", "outputs", "resume", "from_run", "dry_run", "tracking", "hardware", "evaluation", "hydra")
-"""What may differ between two studies of one experiment without another noise floor."""
+_RUN_KEYS = ("name", "seed", "outputs", "resume", "from_run", "dry_run", "tracking", "hardware", "evaluation", "hydra")
+"""Groups that may differ between two studies of one experiment without changing what a seed does to the metric."""
 
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """Values of one configuration under several seeds. differs: keys whose values the compared study does not have.
-
-    reach: two single runs of one configuration differ by more than this in one case of twenty.
-    """
+    """Values of one configuration under several seeds, as a study of seeds measured them."""
 
     study: str
     values: tuple[float, ...]
-    differs: tuple[str, ...]
+    differing_keys: tuple[str, ...]  # whose values the study in question does not share
 
     @property
     def mean(self) -> float:
         return statistics.fmean(self.values)
 
     @property
-    def deviation(self) -> float:
-        """Over seeds, n - 1 below the sum."""
+    def standard_deviation(self) -> float:
         return statistics.stdev(self.values)
 
     @property
-    def reach(self) -> float:
-        from scipy.special import stdtrit
-
-        return float(stdtrit(len(self.values) - 1, 0.975)) * sqrt(2) * self.deviation
-
-
-def is_of_seeds(study: StudyRecord) -> bool:
-    return [one.key for one in study.swept] == [SEED]
+    def least_significant_difference(self) -> float:
+        """What two single runs of the configuration differ by more than in only 5 % of cases (Student's t)."""
+        return t_quantile(len(self.values) - 1) * math.sqrt(2) * self.standard_deviation
 
 
-def own(study: StudyRecord) -> SeedVariance | None:
-    """Of a study that varies nothing but the seed."""
-    if not is_of_seeds(study) or len(study.metrics) > 1 or len(study.complete) < 2:
+def varies_only_seed(study: StudyRecord) -> bool:
+    return [swept.key for swept in study.swept] == [SEED]
+
+
+def seed_variance(study: StudyRecord) -> SeedVariance | None:
+    """Return what a study of seeds measured; None for another study, or below two complete trials."""
+    if not varies_only_seed(study) or len(study.complete) < 2:
         return None
-    return SeedVariance(study.name, tuple(trial.values[0] for trial in study.complete), ())
+    return SeedVariance(study.name, tuple(trial.value for trial in study.complete if trial.value is not None), ())
 
 
-def floor(study: StudyRecord, problems: list[str]) -> SeedVariance | None:
-    """Of the study of seeds of the same experiment and metric that stands beside this one; the one with most seeds."""
-    if is_of_seeds(study):
-        return own(study)
-    found = [one for folder in _beside(study.folder) if (one := _floor(study, folder, problems)) is not None]
-    return max(found, key=lambda one: (-len(one.differs), len(one.values)), default=None)
+def find_seed_variance(study: StudyRecord, problems: list[str]) -> SeedVariance | None:
+    """Return the seed variance from the study of seeds that is most like this one and has most seeds.
+
+    It is looked for in the same folder, with the same experiment and metric. What cannot be read there is added to
+    `problems`.
+    """
+    if varies_only_seed(study):
+        return seed_variance(study)
+    here = study.folder.resolve()
+    nearby = sorted(path.parent for path in here.parent.glob("*/study.yaml") if path.parent != here)
+    measured = [_measured_in(folder, study, problems) for folder in nearby if _is_study_of_seeds(folder)]
+    return max(filter(None, measured), key=lambda seeds: (-len(seeds.differing_keys), len(seeds.values)), default=None)
 
 
-def _beside(folder: Path) -> list[Path]:
-    """The studies of seeds in the same folder."""
-    here = folder.resolve()
-    near = (path.parent for path in here.parent.glob("*/study.yaml") if path.parent != here)
-    return sorted(path for path in near if _varies_seeds(path))
-
-
-def _varies_seeds(folder: Path) -> bool:
-    """A study.yaml that cannot be read is taken at its name."""
+def _is_study_of_seeds(folder: Path) -> bool:
+    """A study.yaml that cannot be read leaves the folder's name to go by."""
     try:
-        described = yaml.load((folder / "study.yaml").read_text("utf-8"), yaml.CSafeLoader)
-        return list(described["space"]) == [SEED]
+        return list(read_yaml(folder / "study.yaml")["space"]) == [SEED]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return folder.name.startswith("seeds")
 
 
-def _floor(study: StudyRecord, folder: Path, problems: list[str]) -> SeedVariance | None:
+def _measured_in(folder: Path, study: StudyRecord, problems: list[str]) -> SeedVariance | None:
     other = read_study(folder, study.now)
     problems += [f"In the study {folder.name} beside this one: {problem}" for problem in other.problems]
-    if chosen(study.overrides, "experiment") != chosen(other.overrides, "experiment") or other.metrics != study.metrics:
-        return None
-    noise = own(other)
-    return noise and SeedVariance(noise.study, noise.values, _differing(study, other.base))
+    same_experiment = chosen_option(study.overrides, "experiment") == chosen_option(other.overrides, "experiment")
+    found = seed_variance(other) if same_experiment and other.metric == study.metric else None
+    return found and SeedVariance(found.study, found.values, _differing_keys(study, other.base))
 
 
-def _differing(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:
+def _differing_keys(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:
     mine, theirs = flat(study.base), flat(base)
-    swept = {one.key for one in study.swept}
-    keys = [
-        key for key in mine.keys() | theirs.keys() if key.split(".")[0] not in {*_BESIDE, *swept} and key not in swept
-    ]
+    swept = {swept.key for swept in study.swept}
+    keys = {key for key in mine.keys() | theirs.keys() if not {key, key.split(".")[0]} & {*_RUN_KEYS, *swept}}
     return tuple(sorted(key for key in keys if mine.get(key) != theirs.get(key)))
 
 
-def chosen(overrides: tuple[str, ...], group: str) -> str | None:
-    """The option of a group on the command line: qlora_mcqa for `+experiment=qlora_mcqa`."""
-    found = [one.partition("=")[2] for one in overrides if one.partition("=")[0].lstrip("+") == group]
-    return found[-1] if found else None
+def chosen_option(overrides: Sequence[str], group: str) -> str | None:
+    """Return the option of a group on a command line: qlora_mcqa for `+experiment=qlora_mcqa`."""
+    options = [value for name, _, value in (text.partition("=") for text in overrides) if name.lstrip("+") == group]
+    return options[-1] if options else None
 
 
-def highest_of(count: int) -> float:
-    """How many standard deviations the highest of `count` normal values is expected above their mean (Blom 1958)."""
+def expected_maximum(count: int) -> float:
+    """Return the expected largest of `count` standard normal values (Blom 1958)."""
     from scipy.special import ndtri
 
     return float(ndtri((count - 0.375) / (count + 0.25)))

@@ -1,146 +1,119 @@
-"""What a study has left behind so far: its description, its trials, and what of it cannot be read."""
+"""The records that a report is made from: a study and its trials as their files say at one moment."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from mcqa.runs.files import flat
 
 Status = Literal["complete", "pruned", "failed", "running", "waiting"]
-
-
 Direction = Literal["maximize", "minimize"]
 
-
-STATUSES: tuple[Status, ...] = ("complete", "pruned", "failed", "running", "waiting")
-
-
+STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: tuple[Status, ...] = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. Times are seconds since 1970; reports are (point, value), each point once, in order.
-
-    values: of a complete trial, one an objective. params: what was swept, by key. alive: when a trial that has not
-    ended last gave a sign of life. default: whether it has the default configuration, as the storage says; None where
-    it says nothing.
-    """
+    """One trial. Times are in seconds since 1970."""
 
     number: int
     status: Status
-    commit: str | None  # of the code that ran, once it ended
-    values: tuple[float, ...]
-    params: Mapping[str, Any]
-    reports: tuple[tuple[int, float], ...]
+    value: float | None  # of a complete trial that returned a finite number
+    params: Mapping[str, Any]  # by swept key
+    reports: tuple[tuple[int, float], ...]  # (point, value) in order, each point once
     started: float | None
     ended: float | None
-    alive: float | None
+    last_seen: float | None  # the last sign of life of a trial that runs
     seconds: float | None
     attempts: int
     error: str | None
-    slot: int | None
-    default: bool | None
+    commit: str | None  # of the code that ran, known once the trial has ended
+    slot: int | None  # of the controller, from 0
+    default: bool | None  # whether it has the default configuration; None where the storage does not say
     folder: Path
-
-    @property
-    def has_ended(self) -> bool:
-        return self.status in ENDED
 
 
 @dataclass(frozen=True)
 class SweptKey:
-    """What is swept by one key. choices: of a categorical one, in its order; log: on a logarithmic scale."""
+    """A key of the search space."""
 
     key: str
-    log: bool
-    choices: tuple[Any, ...] | None
+    log: bool  # searched on a logarithmic scale
+    choices: tuple[Any, ...] | None  # of a categorical key, in order
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as it is at `now`. `storage` is Optuna's Study, None where it cannot be read."""
+    """A study as it is at the time `now`, in seconds since 1970."""
 
     folder: Path
     name: str
     now: float
-    metrics: tuple[str, ...]
-    directions: tuple[Direction, ...]
-    base: Mapping[str, Any]
-    overrides: tuple[str, ...]
-    description: Mapping[str, Any]
+    metric: str
+    direction: Direction
+    base: Mapping[str, Any]  # the configuration that the trials vary
+    overrides: tuple[str, ...]  # of the command line that began the study
+    description: Mapping[str, Any]  # study.yaml
     swept: tuple[SweptKey, ...]
     trials: tuple[TrialRecord, ...]
-    problems: tuple[str, ...]
-    storage: Any = field(repr=False, compare=False)
+    problems: tuple[str, ...]  # what could not be read
+    storage: Any = field(repr=False, compare=False)  # the optuna.Study; None where it cannot be read
 
     @cached_property
     def complete(self) -> tuple[TrialRecord, ...]:
-        """Of one objective the best first, of several in their order."""
-        found = [
-            trial for trial in self.trials if trial.status == "complete" and len(trial.values) == len(self.metrics)
-        ]
-        if len(self.metrics) > 1:
-            return tuple(found)
-        return tuple(sorted(found, key=lambda trial: (self.loss(trial.values), trial.number)))
+        """The complete trials with a value, the best first."""
+        return tuple(sorted((trial for trial in self.trials if trial.value is not None), key=self._rank))
+
+    def _rank(self, trial: TrialRecord) -> tuple[float, int]:
+        assert trial.value is not None
+        return -trial.value if self.direction == "maximize" else trial.value, trial.number
 
     @cached_property
     def counts(self) -> Mapping[Status, int]:
-        found = Counter(trial.status for trial in self.trials)
-        return {status: found[status] for status in STATUSES}
-
-    def loss(self, values: Sequence[float], objective: int = 0) -> float:
-        """One objective turned so that less is better."""
-        return -values[objective] if self.directions[objective] == "maximize" else values[objective]
+        counts = Counter(trial.status for trial in self.trials)
+        return {status: counts[status] for status in STATUSES}
 
     @cached_property
-    def front(self) -> tuple[TrialRecord, ...]:
-        """The complete trials that no other one beats in every objective; of one objective, the best trial."""
-        if len(self.metrics) == 1:
-            return self.complete[:1]
-        losses = [[self.loss(trial.values, i) for i in range(len(self.metrics))] for trial in self.complete]
-        kept = [not any(_dominates(other, one) for other in losses) for one in losses]
-        return tuple(trial for trial, keep in zip(self.complete, kept, strict=True) if keep)
+    def defaults(self) -> Mapping[str, Any]:
+        """The base configuration's value of every swept key; of a group such as `model` the name of its option."""
+        leaves, groups = flat(self.base), self.base
+        return {
+            swept.key: group.get("name")
+            if isinstance(group := groups.get(swept.key), Mapping)
+            else leaves.get(swept.key.lstrip("+"))
+            for swept in self.swept
+        }
 
     @cached_property
-    def default(self) -> TrialRecord | None:
-        """The trial that was asked with the values of the base configuration.
+    def default_trial(self) -> TrialRecord | None:
+        """The trial of the default configuration; None where no trial has it.
 
-        Where the storage does not say, the values are compared, which cannot tell the option of a group without a name.
+        A storage that does not mark it leaves only the values to go by, and a group whose option has no name never
+        matches.
         """
         if any(trial.default is not None for trial in self.trials):
             return next((trial for trial in self.trials if trial.default), None)
-        defaults = flat(self.base)
-        return next((trial for trial in self.trials if _is_default(trial, defaults, self.base)), None)
+        return next((trial for trial in self.trials if self._has_default_values(trial)), None)
 
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
-
-
-def _is_default(trial: TrialRecord, defaults: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    return bool(trial.params) and all(same(default(key, defaults, base), value) for key, value in trial.params.items())
-
-
-def default(key: str, defaults: Mapping[str, Any], base: Mapping[str, Any]) -> Any:
-    """The base configuration's value of a swept key; of a group (`model`) the name of its option."""
-    group = base.get(key)
-    return group.get("name") if isinstance(group, Mapping) else defaults.get(key.lstrip("+"))
+    def _has_default_values(self, trial: TrialRecord) -> bool:
+        return bool(trial.params) and all(same(self.defaults[key], value) for key, value in trial.params.items())
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same once they are in a configuration, where a list may stand as text."""
+    """Whether two values are equal in a configuration: Optuna's choices have a list as text, and True is not 1."""
     if isinstance(one, (list, dict)) and isinstance(other, str):
-        return bool(one == plain(other))
+        return bool(one == parse_yaml(other))
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def plain(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """Return what the text means in YAML, or the text itself where it is none."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,8 +1,8 @@
-"""Which trial is best, and which cannot be told apart from it.
+"""Which trial is best, and which trials are tied with it: cannot be distinguished from it on these questions.
 
 Trials answer the same dev questions, so the best one is compared with every other question by question, and the
-p-values are corrected for having chosen it among so many. Only an accuracy can be compared so, and only where the
-trials kept their predictions: trials of another app have values and nothing to tell ties by.
+p-values are adjusted for having chosen it among so many. This needs an accuracy and the trials' predictions: trials of
+another app have only values, which say nothing about ties.
 """
 
 import math
@@ -12,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mcqa.config.errors import DataError
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flat
-from mcqa.sweep.report.seed_variance import SeedVariance, floor, highest_of
+from mcqa.sweep.report.seed_variance import SeedVariance, expected_maximum, find_seed_variance
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 
 class Estimate(NamedTuple):
-    """With its 95 % interval."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -28,16 +29,15 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A complete trial against the best. difference: its accuracy minus the best's; its interval and p are of this
-    comparison alone, p_adjusted knows that the best was chosen."""
+    """A complete trial against the best one. p and the intervals are of this comparison alone."""
 
     trial: int
     accuracy: Estimate
-    difference: Estimate
+    difference: Estimate  # its accuracy minus the best trial's
     newly_right: int
     newly_wrong: int
     p: float
-    p_adjusted: float
+    p_adjusted: float  # for the choice of the best among all
 
     @property
     def tied(self) -> bool:
@@ -46,54 +46,57 @@ class Comparison:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """best: None where no trial is complete, and where there are several objectives. others: what could be compared,
-    in the order of the values; `untold` says why not more. luck: how far the best of as many equally good trials is
-    expected above its true accuracy. noise: what the seed alone changes, where a study of seeds stands beside."""
+    """The best trial, and how the others compare with it.
 
-    best: TrialRecord | None
-    accuracy: Estimate | None
-    questions: int
-    clustered: bool
-    others: tuple[Comparison, ...]
-    untold: str | None
-    luck: float | None
-    noise: SeedVariance | None
-    problems: tuple[str, ...]
+    selection_bias: by how much the best of as many equally good trials is expected to exceed its true accuracy.
+    """
+
+    best: TrialRecord | None  # None where no trial is complete
+    accuracy: Estimate | None = None  # of the best trial
+    questions: int = 0
+    clustered: bool = False
+    comparisons: tuple[Comparison, ...] = ()  # by value, the best first
+    not_compared_because: str | None = None  # where some or all trials could not be compared
+    selection_bias: float | None = None
+    seed_variance: SeedVariance | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def tied(self) -> tuple[int, ...]:
-        return tuple(one.trial for one in self.others if one.tied)
+        return tuple(comparison.trial for comparison in self.comparisons if comparison.tied)
 
     @cached_property
     def by_trial(self) -> Mapping[int, Comparison]:
-        return {one.trial: one for one in self.others}
+        return {comparison.trial: comparison for comparison in self.comparisons}
 
 
 def study_result(study: StudyRecord) -> StudyResult:
+    """Find the best trial and compare the others with it, as far as their files allow."""
     problems: list[str] = []
-    noise = floor(study, problems) if len(study.metrics) == 1 else None
+    seeds = find_seed_variance(study, problems)
+
+    def without_ties(best: TrialRecord | None, reason: str) -> StudyResult:
+        return StudyResult(best, not_compared_because=reason, seed_variance=seeds, problems=tuple(problems))
+
     if not study.complete:
-        return _untold(None, "No trial is complete yet.", noise, problems)
-    if len(study.metrics) > 1:
-        return _untold(None, "With several objectives there is no one best trial.", noise, problems)
-    best, (split, metric) = study.complete[0], split_of(study.metrics[0])
+        return without_ties(None, "No trial is complete yet.")
+    best, (split, metric) = study.complete[0], parse_metric(study.metric)
     if metric is None:
-        reason = f"Ties cannot be told: {study.metrics[0]} is not an accuracy that is counted question by question."
-        return _untold(best, reason, noise, problems)
-    rows = _all_right(study.complete, split, metric, problems)
-    if best.number not in rows:
-        reason = f"Ties cannot be told: trial {best.number} has no readable predictions/{split}.jsonl."
-        return _untold(best, reason, noise, problems)
-    names = clusters_of(study, best.folder / "predictions" / f"{split}.jsonl")
-    return _compared(study, best, rows, names, noise, problems)
+        reason = f"Ties are unknown: {study.metric} is not an accuracy, which could be compared question by question."
+        return without_ties(best, reason)
+    answers = _read_answers(study.complete, split, metric, problems)
+    if best.number not in answers:
+        reason = f"Ties are unknown: trial {best.number} has no readable predictions/{split}.jsonl."
+        return without_ties(best, reason)
+    try:
+        clusters = clusters_of(study, best.folder / "predictions" / f"{split}.jsonl")
+    except DataError as error:  # what the scan of the lines does not see
+        return without_ties(best, f"Ties are unknown: {error}.")
+    return _compare(study, answers, clusters, seeds, problems)
 
 
-def _untold(best: TrialRecord | None, reason: str, noise: SeedVariance | None, problems: Sequence[str]) -> StudyResult:
-    return StudyResult(best, None, 0, False, (), reason, None, noise, tuple(problems))
-
-
-def split_of(metric: str) -> tuple[str, str | None]:
-    """`dev/acc` as the file of predictions, dev, and acc; None for what is not counted question by question."""
+def parse_metric(metric: str) -> tuple[str, str | None]:
+    """Split `dev/acc` into the name of its file of predictions and that of its accuracy; None for any other metric."""
     from mcqa.evaluation.metrics import SCORES
 
     split, slash, name = metric.rpartition("/")
@@ -102,61 +105,60 @@ def split_of(metric: str) -> tuple[str, str | None]:
 
 # --- answers ----------------------------------------------------------------------------------------------------------
 
+UNREADABLE = (OSError, DataError, AssertionError)
+"""What reading a file of predictions may raise; AssertionError: it has not the scores of the metric."""
 
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError)
-"""What reading a file of predictions may raise that was not written to its end."""
 
-
-class Rows(NamedTuple):
-    """The questions of a trial, by what identifies them in its file, and whether each is answered right."""
+class Answers(NamedTuple):
+    """The questions of a file of predictions, by what identifies them in it, and whether each is answered right."""
 
     ids: Sequence[bytes] | Sequence[str]
     right: Sequence[bool]
 
 
-def _all_right(trials: Sequence[TrialRecord], split: str, metric: str, problems: list[str]) -> dict[int, Rows]:
-    found = {}
+def _read_answers(trials: Sequence[TrialRecord], split: str, metric: str, problems: list[str]) -> dict[int, Answers]:
+    answers = {}
     for trial in trials:
         path = trial.folder / "predictions" / f"{split}.jsonl"
-        if not path.is_file():
-            continue
         try:
-            found[trial.number] = right_answers(path, metric)
-        except DAMAGED:
+            answers[trial.number] = read_answers(path, metric)
+        except FileNotFoundError:
+            continue
+        except UNREADABLE:
             problems.append(f"trials/{trial.number}/predictions/{split}.jsonl is damaged; the trial is not compared.")
-    return found
+    return answers
 
 
-def right_answers(path: Path, metric: str) -> Rows:
-    """Of a file of predictions. Raises one of DAMAGED where it is that, or empty."""
-    found = _plain_right(path) if metric == "acc" else _right(path, metric)
-    if not found.right:
-        raise ValueError("there are no predictions")
-    return found
+def read_answers(path: Path, metric: str) -> Answers:
+    """Read which questions a file of predictions answers right by `acc` or another accuracy.
 
-
-def _right(path: Path, metric: str) -> Rows:
+    Raises:
+        One of UNREADABLE: the file is missing, empty or damaged, or was written without the metric.
+    """
+    if metric == "acc":
+        return _scan_correct(path)
     from mcqa.evaluation import predictions
     from mcqa.evaluation.metrics import is_correct
 
     rows = predictions.read(path)
-    return Rows([row.question.id for row in rows], [is_correct(row, metric) for row in rows])
+    return Answers([row.question.id for row in rows], [is_correct(row, metric) for row in rows])
 
 
-def _plain_right(path: Path) -> Rows:
-    """What each line says under `correct`, without decoding it: a study may have millions of lines.
+def _scan_correct(path: Path) -> Answers:
+    """Return what each line says under `correct` without decoding its JSON, as a study may have millions of lines.
 
-    Quotes within a JSON text are escaped, so a quoted key cannot be part of one.
+    Quotes within a JSON text are escaped, so the quoted key cannot be a part of one.
     """
     lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    after = [line.partition(b'"correct": ')[2][:4] for line in lines]
-    if not all(line.startswith(b'{"id": ') and line.endswith(b"}") for line in lines) or {*after} - {b"true", b"fals"}:
-        raise ValueError("not the lines of a predictions file")
-    return Rows([line.partition(b', "question": ')[0] for line in lines], [one == b"true" for one in after])
+    correct = [line.partition(b'"correct": ')[2][:4] for line in lines]
+    whole = all(line.startswith(b'{"id": ') and line.endswith(b"}") for line in lines)
+    if not whole or {*correct} - {b"true", b"fals"}:
+        raise DataError(f"{path}: not the lines of a predictions file")
+    return Answers([line.partition(b', "question": ')[0] for line in lines], [text == b"true" for text in correct])
 
 
 def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
-    """Of a file's questions, as the runs' own intervals have them: evaluation.cluster."""
+    """Return the cluster of each question in a file of predictions, as evaluation.cluster of the study groups them."""
     from mcqa.evaluation import predictions
     from mcqa.evaluation.metrics import cluster_names
 
@@ -168,80 +170,85 @@ def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
 # --- comparison -------------------------------------------------------------------------------------------------------
 
 
-def _compared(
+def _compare(
     study: StudyRecord,
-    best: TrialRecord,
-    rows: Mapping[int, Rows],
-    names: list[str] | None,
-    noise: SeedVariance | None,
+    answers: Mapping[int, Answers],
+    clusters: list[str] | None,
+    seeds: SeedVariance | None,
     problems: Sequence[str],
 ) -> StudyResult:
     from mcqa.evaluation import statistics
 
-    first = rows[best.number]
-    alike = [one.number for one in study.complete if one.number in rows and rows[one.number].ids == first.ids]
-    others = [number for number in alike if number != best.number]
-    pairs = [statistics.mcnemar(first.right, rows[number].right, names) for number in others]
-    adjusted = statistics.p_values_against_best([first.right, *(rows[number].right for number in others)], 0, names)[1:]
-    against = tuple(
-        Comparison(
-            trial=number,
-            accuracy=interval(rows[number].right, names),
-            difference=Estimate(pair.difference, pair.low, pair.high),
-            newly_right=pair.newly_right,
-            newly_wrong=pair.newly_wrong,
-            p=pair.p if pair.p_clustered is None else pair.p_clustered,
-            p_adjusted=p,
+    best = study.complete[0]
+    ids, right = answers[best.number]
+    others = [
+        trial.number for trial in study.complete[1:] if trial.number in answers and answers[trial.number].ids == ids
+    ]
+    rights = [answers[number].right for number in others]
+    adjusted = statistics.p_values_against_best([right, *rights], 0, clusters)[1:]
+    comparisons = []
+    for number, other, p_adjusted in zip(others, rights, adjusted, strict=True):
+        pair = statistics.mcnemar(right, other, clusters)
+        comparisons.append(
+            Comparison(
+                trial=number,
+                accuracy=accuracy(other, clusters),
+                difference=Estimate(pair.difference, pair.low, pair.high),
+                newly_right=pair.newly_right,
+                newly_wrong=pair.newly_wrong,
+                p=pair.p if pair.p_clustered is None else pair.p_clustered,
+                p_adjusted=p_adjusted,
+            )
         )
-        for number, pair, p in zip(others, pairs, adjusted, strict=True)
-    )
-    accuracy = interval(first.right, names)
+    best_accuracy = accuracy(right, clusters)
     return StudyResult(
         best=best,
-        accuracy=accuracy,
-        questions=len(first.ids),
-        clustered=names is not None,
-        others=against,
-        untold=_left_out(study, rows, alike),
-        luck=_luck(against, len(first.ids)),
-        noise=noise,
-        problems=(*problems, *_doubts(best, accuracy.value, study.metrics[0])),
+        accuracy=best_accuracy,
+        questions=len(right),
+        clustered=clusters is not None,
+        comparisons=tuple(comparisons),
+        not_compared_because=_left_out(study, answers, len(others)),
+        selection_bias=_selection_bias(comparisons, len(right)),
+        seed_variance=seeds,
+        problems=(*problems, *_contradiction(best, best_accuracy.value, study.metric)),
     )
 
 
-def interval(right: Sequence[bool], names: Sequence[str] | None) -> Estimate:
-    """The accuracy."""
+def accuracy(right: Sequence[bool], clusters: Sequence[str] | None) -> Estimate:
     from mcqa.evaluation import statistics
 
-    accuracy = sum(right) / len(right)
-    if names is None:
-        return Estimate(accuracy, *statistics.wilson_interval(sum(right), len(right)))
-    found = statistics.clustered_accuracy(right, names)
-    return Estimate(accuracy, found.low, found.high)
+    value = sum(right) / len(right)
+    if clusters is None:
+        return Estimate(value, *statistics.wilson_interval(sum(right), len(right)))
+    clustered = statistics.clustered_accuracy(right, clusters)
+    return Estimate(value, clustered.low, clustered.high)
 
 
-def _doubts(best: TrialRecord, accuracy: float, metric: str) -> list[str]:
-    if math.isclose(best.values[0], accuracy, abs_tol=1e-6):
+def _contradiction(best: TrialRecord, from_predictions: float, metric: str) -> list[str]:
+    if best.value is None or math.isclose(best.value, from_predictions, abs_tol=1e-6):
         return []
     return [
-        f"Trial {best.number} told {metric} = {best.values[0]:.6g}, but its predictions give {accuracy:.6g}. They may "
-        "be of another state of the model, or of another choice of questions."
+        f"Trial {best.number} returned {metric} = {best.value:.6g}, but its predictions give {from_predictions:.6g}. "
+        "They may be of another state of the model, or of other questions."
     ]
 
 
-def _left_out(study: StudyRecord, rows: Mapping[int, Rows], alike: Sequence[int]) -> str | None:
-    without = sum(one.number not in rows for one in study.complete)
-    other = len(study.complete) - without - len(alike)
+def _left_out(study: StudyRecord, answers: Mapping[int, Answers], compared: int) -> str | None:
+    without = len(study.complete) - len(answers)
+    other = len(answers) - 1 - compared
     parts = [f"{without} without readable predictions"] * (without > 0)
     parts += [f"{other} measured on other questions"] * (other > 0)
     return f"Not compared with the best: {' and '.join(parts)}." if parts else None
 
 
-def _luck(against: Sequence[Comparison], questions: int) -> float | None:
-    """Two equally good trials differ on a share d of n questions by chance, so each has a variance of d / 2n of its
-    own beside what the questions do to both. d is that of the trials that cannot be told apart."""
-    tied = [one.newly_right + one.newly_wrong for one in against if one.tied]
-    if not tied:
+def _selection_bias(comparisons: Sequence[Comparison], questions: int) -> float | None:
+    """The expected maximum of as many equal trials, of a standard deviation that the tied trials show.
+
+    Two equally good trials answer a share d of n questions differently by chance alone, so each has a variance of
+    d / 2n of its own, beside the variance that the choice of questions gives both.
+    """
+    flips = [comparison.newly_right + comparison.newly_wrong for comparison in comparisons if comparison.tied]
+    if not flips:
         return None
-    disagreement = sum(tied) / (len(tied) * questions)
-    return highest_of(len(against) + 1) * math.sqrt(disagreement / (2 * questions))
+    disagreement = sum(flips) / (len(flips) * questions)
+    return expected_maximum(len(comparisons) + 1) * math.sqrt(disagreement / (2 * questions))

@@ -19,6 +19,8 @@ from optuna.trial import TrialState
 from mcqa.data.question import Question
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
+from mcqa.sweep.report.load import read_study
+from mcqa.sweep.report.ties import StudyResult, study_result
 
 START = 1_760_000_000.0
 NOW = START + 3600
@@ -36,17 +38,20 @@ BASE = {
     "name": "qlora_mcqa",
     "seed": 0,
     "optimizer": {"learning_rate": 0.001, "weight_decay": 0.01},
-    "peft": {"name": "qlora", "r": 8},
+    "peft": {"name": "qlora", "rank": 8},
     "evaluation": {"cluster": "auto"},
 }
 
 
 @dataclass
 class Written:
-    """One trial to write; name only what the test is about. right: which questions its predictions answer right."""
+    """One trial to write; name only what the test is about.
+
+    right: which questions its predictions answer right. in_storage: whether the storage knows that it has ended.
+    """
 
     status: str = "complete"
-    value: float | Sequence[float] | None = None
+    value: float | None = None
     params: Mapping[str, Any] = field(default_factory=lambda: {"optimizer.learning_rate": 0.002, "peft.rank": 4})
     right: Sequence[bool] | Sequence[Prediction] | None = None
     reports: Sequence[tuple[int, float]] = ()
@@ -55,17 +60,17 @@ class Written:
     attempts: int = 1
     error: str | None = None
     slot: int | None = None
-    told: bool = True
+    in_storage: bool = True
     default: bool | None = None
 
 
 def question(number: int, **changes: Any) -> Question:
-    plain = {"id": f"q{number}", "question": f"Number {number}?", "choices": ("oak", "elm", "ash", "yew"), "answer": 1}
-    return Question(**(plain | changes))
+    values = {"id": f"q{number}", "question": f"Number {number}?", "choices": ("oak", "elm", "ash", "yew"), "answer": 1}
+    return Question(**(values | changes))
 
 
 def answered(right: Sequence[bool], **changes: Any) -> list[Prediction]:
-    """The right choice scores highest, or the first one does."""
+    """Predictions whose right choice scores highest, or whose first one does."""
     scores = {True: (-5.0, -4.0, -5.0, -5.0), False: (-4.0, -5.0, -5.0, -5.0)}
     return [Prediction(question(i, **changes), scores[bool(one)], (1, 1, 1, 1)) for i, one in enumerate(right)]
 
@@ -75,44 +80,73 @@ def exactly(count: int, of: int, offset: int = 0) -> list[bool]:
     return [(i + offset) % of < count for i in range(of)]
 
 
+def trials(*counts: int, of: int = 100) -> list[Written]:
+    """A trial for each number of right answers."""
+    return [Written(right=exactly(count, of, offset=7 * i)) for i, count in enumerate(counts)]
+
+
+def params(rate: float, rank: int = 8) -> dict[str, Any]:
+    return {"optimizer.learning_rate": rate, "peft.rank": rank}
+
+
+def mixed_study(root: Path, **changes: Any) -> Path:
+    """A default trial, a better one, one pruned, one failed, one running, one waiting."""
+    rows = [
+        Written(right=exactly(56, 80, 20), params=params(0.001), reports=[(100, 0.3), (200, 0.6)], seconds=30),
+        Written(right=exactly(60, 80, 3), params=params(0.002, 16), started=5, reports=[(100, 0.4)]),
+        Written("pruned", params=params(0.01, 4), reports=[(100, 0.1)], started=40),
+        Written("failed", params=params(0.009), error="OutOfMemoryError: 2 GiB", attempts=3),
+        Written("running", params=params(0.003), reports=[(100, 0.5)]),
+        Written("waiting", params=params(0.004), attempts=0),
+    ]
+    return make_study(root, rows, **changes)
+
+
+def seed_study(root: Path, values: Sequence[float], name: str = "seeds-qlora_mcqa", **changes: Any) -> Path:
+    rows = [Written(params={"seed": i}, value=value) for i, value in enumerate(values)]
+    given = {"space": {"seed": "range(0, 9)"}, "overrides": ["+experiment=qlora_mcqa", "+sweeps=seeds"]} | changes
+    return make_study(root, rows, name=name, **given)
+
+
+def result_of(folder: Path) -> StudyResult:
+    return study_result(read_study(folder, NOW))
+
+
 def make_study(
     root: Path,
     trials: Sequence[Written],
     name: str = "core-qlora_mcqa",
     space: Mapping[str, str] = SPACE,
     metric: str | list[str] | None = "dev/acc",
-    directions: Sequence[str] = ("maximize",),
+    direction: str = "maximize",
     overrides: Sequence[str] = ("+experiment=qlora_mcqa", "+sweeps=core"),
     base: Mapping[str, Any] = BASE,
     journal: bool = True,
 ) -> Path:
     folder = root / "outputs" / "sweeps" / name
     folder.mkdir(parents=True)
-    direction = directions[0] if len(directions) == 1 else list(directions)
     study = {
         "name": name, "created": "2025-10-09T08:53:20", "commit": "abc", "direction": direction, "metric": metric,
         "sampler": "tpe", "pruner": "median", "space": dict(space), "base": dict(base), "overrides": list(overrides),
     }  # fmt: skip
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     if journal:
-        _journal(folder, name, trials, directions)
+        _journal(folder, name, trials, direction)
     for number, trial in enumerate(trials):
         _files(folder / "trials" / str(number), trial)
     return folder
 
 
-def values(trial: Written) -> list[float] | None:
-    if trial.value is not None:
-        return list(trial.value) if isinstance(trial.value, (list, tuple)) else [float(trial.value)]
-    if trial.right is not None and trial.status == "complete":
-        return [sum(one.correct if isinstance(one, Prediction) else one for one in trial.right) / len(trial.right)]
-    return None
+def value_of(trial: Written) -> float | None:
+    if trial.value is None and trial.right is not None and trial.status == "complete":
+        return sum(row.correct if isinstance(row, Prediction) else row for row in trial.right) / len(trial.right)
+    return trial.value
 
 
-def _journal(folder: Path, name: str, trials: Sequence[Written], directions: Sequence[str]) -> None:
+def _journal(folder: Path, name: str, trials: Sequence[Written], direction: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
-    study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction)
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -120,13 +154,12 @@ def _journal(folder: Path, name: str, trials: Sequence[Written], directions: Seq
 
 
 def _frozen(number: int, trial: Written, states: Mapping[str, TrialState]) -> optuna.trial.FrozenTrial:
-    state = states.get(trial.status, TrialState.RUNNING) if trial.told else TrialState.RUNNING
+    state = states.get(trial.status, TrialState.RUNNING) if trial.in_storage else TrialState.RUNNING
     ended = datetime.fromtimestamp(START + trial.started + trial.seconds + 1) if state.is_finished() else None
     return optuna.trial.FrozenTrial(
         number=number,
         state=state,
-        value=None,
-        values=values(trial) if state == TrialState.COMPLETE else None,
+        value=value_of(trial) if state == TrialState.COMPLETE else None,
         datetime_start=datetime.fromtimestamp(START + trial.started - 1),
         datetime_complete=ended,
         params=dict(trial.params),
@@ -151,12 +184,9 @@ def _files(folder: Path, trial: Written) -> None:
         lines = [json.dumps({"point": point, "value": value, "seen": point}) for point, value in trial.reports]
         (folder / "reports.jsonl").write_text("\n".join(lines) + "\n")
     if trial.right is not None:
-        rows = [one if isinstance(one, Prediction) else answered([one])[0] for one in trial.right]
-        plain = not any(isinstance(one, Prediction) for one in trial.right)
-        predictions.write(folder / "predictions" / "dev.jsonl", answered(trial.right) if plain else rows)
+        rows = trial.right if any(isinstance(row, Prediction) for row in trial.right) else answered(trial.right)
+        predictions.write(folder / "predictions" / "dev.jsonl", rows)
     if trial.status in ("complete", "pruned", "failed", "preempted"):
-        found = values(trial) or [None]
-        value = found[0] if len(found) == 1 else found
-        result = {"status": trial.status, "value": value, "seconds": trial.seconds, "error": trial.error}
+        result = {"status": trial.status, "value": value_of(trial), "seconds": trial.seconds, "error": trial.error}
         (folder / "result.json").write_text(json.dumps(result))
         os.utime(folder / "result.json", (START + trial.started + trial.seconds,) * 2)

@@ -1,0 +1,49 @@
+"""The verdict and the notes say what the numbers say, in these words."""
+
+import pytest
+
+from mcqa.sweep.report import sentences
+from mcqa.sweep.report.load import read_study
+from mcqa.sweep.report.ties import study_result
+from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_study, params, trials
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ((60,), "Trial 0 has the best dev/acc, 60.0 %; no other trial is complete."),
+        ((60, 20), "Trial 0 has the best dev/acc, 60.0 %, significantly better than the other trial."),
+        ((60, 20, 10), "Trial 0 has the best dev/acc, 60.0 %, significantly better than both others."),
+        ((60, 59), "Trial 0 has the best dev/acc, 60.0 %; the other trial is statistically tied with it."),
+        ((60, 59, 58), "Trial 0 has the best dev/acc, 60.0 %; both others are statistically tied with it."),
+        ((20, 60, 59), "Trial 1 has the best dev/acc, 60.0 %; 1 of 2 others is statistically tied with it."),
+        ((), "No trial is complete: no trial."),
+    ],
+)
+def test_the_verdict_says_how_many_are_tied(tmp_path, counts, verdict):
+    study = read_study(make_study(tmp_path, trials(*counts)), NOW)
+    assert sentences.verdict(study, study_result(study)) == verdict
+
+
+def test_the_default_configuration_is_named_with_its_difference(tmp_path):
+    study = read_study(make_study(tmp_path, [Written(params=params(0.001), right=exactly(55, 100)), *trials(60)]), NOW)
+    note = sentences.notes(study, study_result(study))[0]
+    assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (") and "tied with it." in note
+
+
+@pytest.mark.parametrize(
+    ("default", "note"),
+    [
+        (Written(value=0.5, default=False), "The default configuration is not among the trials"),
+        (Written(value=0.9, default=True), "Trial 0 is the default configuration: the search found nothing better."),
+        (Written("pruned", default=True), "The default configuration, trial 0, has no value: it is pruned."),
+    ],
+)
+def test_what_is_known_of_the_default_configuration_is_said(tmp_path, default, note):
+    study = read_study(make_study(tmp_path, [default, Written(value=0.6, default=False)]), NOW)
+    assert sentences.notes(study, study_result(study))[0].startswith(note)
+
+
+def test_the_best_of_many_has_a_selection_bias(tmp_path):
+    study = read_study(make_study(tmp_path, trials(60, 59, 58)), NOW)
+    assert any("Selection bias: the best of 3" in note for note in sentences.notes(study, study_result(study)))
