@@ -359,7 +359,7 @@ def test_a_dry_run_shows_how_each_split_and_set_is_asked_and_measures_nothing(sm
         assert name in shown
     assert "train: 40" not in shown, "it is only read for shots"
     assert shown.count("Question:") == 2 * 3 and shown.count("the right one") == 3
-    assert "more: 40 of 40 questions stand in train too" in shown
+    assert "more: 40 of 40 questions also occur in train" in shown
     assert "Nothing was measured: dry_run=true." in shown
     assert not Path(tree["outputs"]).exists()
 
@@ -400,7 +400,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_tab
     folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
     results = [read_json(folder / "result.json") for folder in folders]
     assert [result["status"] for result in results] == ["complete"] * 2
-    table = done.stdout[done.stdout.index("All of them") :].splitlines()
+    table = done.stdout[done.stdout.index("All evaluations") :].splitlines()
     for number, (folder, result) in enumerate(zip(folders, results, strict=True), 1):
         model = ("embedded:starter", str(saved))[number - 1]
         for questions, name in (("local test", "test"), ("more", "more")):
@@ -422,7 +422,7 @@ def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder
     assert done.returncode == 1
     folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
     first, _, last = (f"outputs/runs/evaluate/{folder.name}" for folder in folders)
-    table = done.stdout[done.stdout.index("All of them") :]
+    table = done.stdout[done.stdout.index("All evaluations") :]
     assert table.endswith(f"Run folders:\n  1  {first}\n  2  {last}\n")
     assert "job 1: data.path=/nowhere: no such file or folder" in done.stderr
 
@@ -449,4 +449,4 @@ def test_one_model_has_no_table_of_all(small, tmp_path, monkeypatch):
     overrides = [key for key in small if not key.startswith(("optimizer", "objective"))]
     done = command(*overrides, "splits=[test]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Accuracy" in done.stdout and "All of them" not in done.stdout
+    assert "Accuracy" in done.stdout and "All evaluations" not in done.stdout

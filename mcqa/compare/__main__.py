@@ -34,7 +34,7 @@ def run(chosen: Options, downloads: str) -> None:
     comparison = analysis.compare(compared, chosen)
     folder = export.write(comparison, chosen)  # first, for a reader such as head may close the terminal's end early
     terminal.show(console, comparison)
-    terminal.places(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
+    terminal.show_files(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
 
 
 if __name__ == "__main__":

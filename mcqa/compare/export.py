@@ -1,9 +1,8 @@
 """The comparison as files, and in MLflow."""
 
-import csv
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,25 @@ from typing import Any
 from mcqa.compare import page, sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.charts import charts
-from mcqa.compare.flips import KINDS, Flip, by_subject, choice_text, surest
+from mcqa.compare.flips import KINDS, Flip, by_subject, choice_text, most_confident
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import TrackingConfig
 from mcqa.data.question import Question
 from mcqa.runs import tracking
-from mcqa.runs.files import write_json
+from mcqa.runs.files import write_csv, write_json
 
 log = logging.getLogger(__name__)
 
 PAIR_COLUMNS = (
-    "before", "after", "difference", "low", "high", "test", "p", "p_holm", "apart", "p_mcnemar",
-    "bootstrap_low", "bootstrap_high", "bootstrap_p", "from_questions", "from_seeds", "smallest", *KINDS, "net",
+    "before", "after", "difference", "low", "high", "test", "p", "p_holm", "significant", "p_mcnemar", "bootstrap_low",
+    "bootstrap_high", "bootstrap_p", "standard_error_questions", "standard_error_seeds",
+    "minimum_detectable_difference", *KINDS, "net",
 )  # fmt: skip
 
 
 def write(comparison: Comparison, options: Options) -> Path:
-    """comparison.json, pairs.csv, questions.csv, comparison.html and pictures/ in options.out.
+    """Write comparison.json, pairs.csv, questions.csv, comparison.html and pictures/ into options.out.
 
     Raises:
         ConfigError: nothing can be written there.
@@ -36,10 +36,10 @@ def write(comparison: Comparison, options: Options) -> Path:
     folder = options.out
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "comparison.json", _plain(numbers(comparison)))
-        _write_csv(folder / "pairs.csv", PAIR_COLUMNS, (_pair_row(comparison, pair) for pair in comparison.pairs))
-        _write_csv(folder / "questions.csv", _question_columns(comparison), _question_rows(comparison))
-        drawn = _drawn(comparison)
+        write_json(folder / "comparison.json", _json(numbers(comparison)))
+        write_csv(folder / "pairs.csv", [_pair_row(comparison, pair) for pair in comparison.pairs])
+        write_csv(folder / "questions.csv", list(_question_rows(comparison)))
+        drawn = _charts(comparison)
         for name, svg in drawn.items():
             (folder / "pictures").mkdir(exist_ok=True)
             (folder / "pictures" / f"{name}.svg").write_text(svg, "utf-8")
@@ -51,12 +51,12 @@ def write(comparison: Comparison, options: Options) -> Path:
     return folder
 
 
-def _drawn(comparison: Comparison) -> dict[str, str]:
-    """The pictures; where drawing fails, one warning, for the numbers need none."""
+def _charts(comparison: Comparison) -> dict[str, str]:
+    """The charts; where drawing fails there are none and one warning, for the numbers need none."""
     try:
         return charts(comparison)
     except Exception as error:
-        log.warning("Drawing the pictures failed and was left out: %s: %s", type(error).__name__, error)
+        log.warning("Drawing the charts failed; the comparison has none: %s: %s", type(error).__name__, error)
         return {}
 
 
@@ -89,71 +89,60 @@ def _configuration(comparison: Comparison, i: int) -> dict[str, Any]:
 
 
 def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
-    found = asdict(pair.found)
+    difference = asdict(pair.difference)
     return {
         "before": comparison.label(pair.before),
         "after": comparison.label(pair.after),
-        "difference": found.pop("points"),
-        **found,
+        "difference": difference.pop("estimate"),
+        **difference,
         "p_holm": pair.p_adjusted,
-        "apart": pair.apart,
-        "seeds_known": not pair.unknown_seeds,
-        "flips": {kind: pair.count(kind) for kind in KINDS},
-        "net": pair.net,
+        "significant": pair.significant,
+        "seed_variance_known": not pair.single_seed,
+        "flips": pair.counts.by_kind,
+        "net": pair.counts.net,
         "subjects": {
-            subject.name: {**subject.counts, "net": subject.net}
+            subject.name: {**subject.by_kind, "net": subject.net}
             for subject in by_subject(comparison.questions, pair.flips)
         },
     }
 
 
-def _plain(value: Any) -> Any:
+def _json(value: Any) -> Any:
     """JSON has neither NaN nor infinity; null stands for them."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _plain(member) for key, member in value.items()}
-    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
+        return {key: _json(member) for key, member in value.items()}
+    return [_json(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
+def _pair_row(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+    entries = _pair(comparison, pair)
+    bootstrap = {f"bootstrap_{name}": value for name, value in (entries["bootstrap"] or {}).items()}
+    return {column: (entries | entries["flips"] | bootstrap).get(column) for column in PAIR_COLUMNS}
 
 
-def _pair_row(comparison: Comparison, pair: Pair) -> list[Any]:
-    found = pair.found
-    drawn = found.bootstrap
-    return [
-        *(comparison.label(pair.before), comparison.label(pair.after)),
-        *(found.points, found.low, found.high, found.test, found.p, pair.p_adjusted, pair.apart, found.p_mcnemar),
-        *((drawn.low, drawn.high, drawn.p) if drawn else (None, None, None)),
-        *(found.from_questions, found.from_seeds, found.smallest),
-        *(pair.count(kind) for kind in KINDS),
-        pair.net,
-    ]
-
-
-def _question_columns(comparison: Comparison) -> list[str]:
+def _question_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Configurations go by their number; flip_2 is from configuration 1 to 2."""
-    answers = [f"{name}_{i + 1}" for i in range(len(comparison.answers)) for name in ("answer", "right", "margin")]
-    flips = [f"flip_{pair.after + 1}" for pair in comparison.with_first]
-    return ["id", "subject", "cluster", "question", "right_answer", *answers, *flips]
-
-
-def _question_rows(comparison: Comparison) -> Iterator[list[Any]]:
     for index, question in enumerate(comparison.questions):
-        row: list[Any] = [question.id, question.subject, question.cluster, question.question]
-        row.append(question.choices[question.answer])
-        for answers in comparison.answers:
-            found = answers[index]
-            row += [choice_text(question, found), found.right, found.margin]
-        yield row + [pair.flips[index].kind for pair in comparison.with_first]
+        row: dict[str, Any] = {
+            "id": question.id,
+            "subject": question.subject,
+            "cluster": question.cluster,
+            "question": question.question,
+            "right_answer": question.choices[question.answer],
+        }
+        for number, answers in enumerate(comparison.answers, 1):
+            answer = answers[index]
+            row |= {
+                f"answer_{number}": choice_text(question, answer),
+                f"right_{number}": answer.right,
+                f"margin_{number}": answer.margin,
+            }
+        yield row | {f"flip_{pair.after + 1}": pair.flips[index].kind for pair in comparison.with_first}
 
 
 # --- MLflow -----------------------------------------------------------------------------------------------------------
@@ -171,7 +160,7 @@ def track(comparison: Comparison, folder: Path, options: Options) -> str:
     tracker.start(_params(comparison), {"mlflow.source.name": "mcqa.compare", "mcqa.kind": "compare"})
     tracker.metrics(_metrics(comparison), step=0)
     for pair in comparison.with_first[:1]:
-        write_json(folder / "flips.json", _plain(_flips_table(comparison, pair)))
+        write_json(folder / "flips.json", _json(_flips_table(comparison, pair)))
         tracker.table(folder / "flips.json")
     for name in ("comparison.html", "comparison.json", "pairs.csv", "questions.csv", "pictures"):
         if (folder / name).exists():
@@ -220,9 +209,9 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
     for pair in comparison.with_first:
         name = f"{pair.after + 1}_against_{pair.before + 1}"
         found |= {
-            f"{name}/difference": pair.found.points,
-            f"{name}/ci_low": pair.found.low,
-            f"{name}/ci_high": pair.found.high,
+            f"{name}/difference": pair.difference.estimate,
+            f"{name}/ci_low": pair.difference.low,
+            f"{name}/ci_high": pair.difference.high,
             f"{name}/p_holm": pair.p_adjusted,
         }
     return found
@@ -234,7 +223,7 @@ def _flips_table(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     net: 1 gained, -1 lost; over seeds the change in the share of them that is right.
     """
     columns = ["kind", "net", "id", "subject", "question", "right", "before", "after", "margin_before", "margin_after"]
-    flipped = [flip for kind in KINDS[:2] for flip in surest(pair.flips, kind)]
+    flipped = [flip for kind in KINDS[:2] for flip in most_confident(pair.flips, kind)]
     return {"columns": columns, "data": [_flip_row(comparison.questions[flip.index], flip) for flip in flipped]}
 
 

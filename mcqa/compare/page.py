@@ -1,194 +1,125 @@
 """The comparison as one HTML file that needs nothing else: no network, no fonts, no libraries."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
+from typing import Any, NamedTuple
 
-from mcqa.compare import flips_page, sentences
+from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.configurations import Compared
+from mcqa.compare.flips import KINDS, Answer, Flip, most_confident
 from mcqa.compare.methods import methods
-from mcqa.evaluation.report.formatting import bare, p_value, percent, point_interval, points
-from mcqa.evaluation.report.html import definitions, look, notes, section
+from mcqa.data.question import Question
+from mcqa.evaluation.report.charts.style import BLACK, BLUE, GREY, GRID, SKY, VERMILLION, WHITE
+from mcqa.evaluation.report.formatting import cut, percent
+from mcqa.evaluation.report.html import Scale, render
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
-
 CAPTIONS = {
     "accuracy": ("Accuracy", "with 95 % interval; strokes: single seeds; dotted: guessing"),
-    "differences": ("Differences", "with 95 % interval; filled: more than noise"),
+    "differences": ("Differences", "with 95 % interval; filled: significant at 5 %"),
     "subjects": ("Flips by subject", "and net change"),
-    "margins": ("How sure, before and after", "a question that crosses an axis flips"),
-    "confidence": ("Risk and coverage", "wrong among the surest answers"),
+    "margins": ("Margins before and after", "a question that crosses an axis flips"),
+    "confidence": ("Risk and coverage", "share wrong among the most confident answers"),
     "reliability": ("Reliability", "accuracy by confidence"),
     "letters": ("Letters", "chosen and recalled, over all orders of the options"),
 }
-
-
 MARGINS_OVER_SEEDS = "mean margins over seeds"
-
-
-OF_ONE_RUN = ("confidence", "reliability", "letters")  # by the scores as they are, whatever decides the comparison
-
+OF_ONE_RUN = ("confidence", "reliability", "letters")  # by summed scores, whatever metric the comparison is about
 
 MOST_PAIRS, MOST_KEYS, LONGEST_VALUE = 100, 150, 120
-
+MOST_LISTS = 4  # pairs whose questions are listed
+MOST_LISTED = 600  # questions on the page, so that a browser can hold it; questions.csv has all
+ALWAYS_WRONG = 0.1  # the part of the list that questions have which both answer wrong
+LONGEST_TEXT = 700  # characters of a question, a choice or a passage
+SCALE_MARGIN = 0.03  # on both sides of the intervals
 
 _THEMED = {
-    "#0072b2": "var(--blue)",
-    "#d55e00": "var(--vermillion)",
-    "#56b4e9": "var(--sky)",
-    "#999999": "var(--grey)",
-    "#ffffff": "var(--card)",
-    "#000000": "currentColor",
-    "#b0b0b0": "var(--line)",  # the grid
+    BLUE: "var(--blue)",
+    VERMILLION: "var(--vermillion)",
+    SKY: "var(--sky)",
+    GREY: "var(--grey)",
+    WHITE: "var(--card)",
+    BLACK: "currentColor",
+    GRID: "var(--line)",
 }
+_COLOURS = {colour.lower(): variable for colour, variable in _THEMED.items()}
+
+
+class FlipList(NamedTuple):
+    """What the page shows of one pair's questions. omitted: for each kind what is left out of `flips`."""
+
+    pair: Pair
+    names: tuple[str, str]
+    net: str
+    by_subject: tables.Table
+    flips: list[Flip]
+    subjects: list[str]
+    omitted: list[str]
 
 
 def page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
-    """The complete page; `drawn` are the pictures as SVG. Every text from data is escaped."""
-    verdict = sentences.verdict(comparison)
-    return Template(TEMPLATE.read_text("utf-8")).substitute(
-        title=escape(f"Comparison: {verdict}"),
-        look=look(),
-        measured=escape(sentences.measured(comparison)),
-        verdict=escape(verdict),
-        notes=notes(sentences.notes(comparison)),
-        sections="\n".join(_sections(comparison, drawn)),
+    """Return the complete page. drawn: the charts as SVG by name."""
+    from markupsafe import Markup
+
+    compared, verdict = comparison.compared, sentences.verdict(comparison)
+    pairs, configurations = comparison.with_first[:MOST_LISTS], len(compared.configurations)
+    scale = _scale(comparison)
+    shown = {key: [cut(value, LONGEST_VALUE) for value in values] for key, values in compared.differing.items()}
+    return render(
+        TEMPLATE,
+        title=f"Comparison: {verdict}",
+        subject=sentences.measured(comparison),
+        verdict=verdict,
+        remarks=sentences.notes(comparison),
+        comparison=comparison,
+        accuracies=tables.accuracies(comparison),
+        scale=scale,
+        scale_name=f"{100 * scale.low:.0f} to {100 * scale.high:.0f} %",
+        figures=[(*_caption(name, comparison), Markup(_inline(svg, name))) for name, svg in drawn.items()],
+        differences=tables.differences(comparison, MOST_PAIRS, detailed=True),
+        flip_lists=[_flip_list(comparison, pair, MOST_LISTED // len(pairs)) for pair in pairs],
+        differing=tables.keys(dict(list(shown.items())[:MOST_KEYS]), configurations),
+        speed_only=tables.keys(compared.speed_only, configurations),
+        runs=_runs(comparison),
+        methods=methods(comparison),
+        shorten=lambda text: cut(text, LONGEST_TEXT),
+        margin=_margin,
+        answered_by=_answered_by,
+        about=_about,
     )
 
 
-def _sections(comparison: Comparison, drawn: Mapping[str, str]) -> Iterator[str]:
-    yield section("Configurations", _accuracies(comparison))
-    yield _figures(drawn, comparison)
-    yield section("Differences", _pairs(comparison))
-    shown = comparison.with_first[: flips_page.MOST_LISTS]
-    for pair in shown:
-        yield flips_page.section(comparison, pair, flips_page.MOST_LISTED // len(shown))
-    yield section("What differs", _differing(comparison.compared))
-    yield section("Runs", _runs(comparison.compared))
-    yield section("How this was computed", definitions(methods(comparison)))
+def _scale(comparison: Comparison) -> Scale:
+    ends = [end for accuracy in comparison.accuracies for end in (accuracy.low, accuracy.high)] + [comparison.chance]
+    return Scale(max(0.0, min(ends) - SCALE_MARGIN), min(1.0, max(ends) + SCALE_MARGIN))
 
 
-def table(headings: Sequence[str], rows: Iterable[str], numbers: Sequence[int], bar: str | None = None) -> str:
-    """`numbers`: the columns whose heading stands to the right; `bar`: the one that a phone has no room for. Rows come
-    as finished HTML."""
-    head = "".join(
-        f"<th{' class=n' if place in numbers else ''}>{escape(heading)}</th>" for place, heading in enumerate(headings)
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+def _runs(comparison: Comparison) -> list[list[Any]]:
+    return [
+        [number, run.shown, run.seed, str(run.environment.get("git_commit") or "–")[:8]]
+        for number, configuration in enumerate(comparison.configurations, 1)
+        for run in configuration.runs
+    ]
 
 
-# --- configurations and differences -----------------------------------------------------------------------------------
+# --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def _accuracies(comparison: Comparison) -> str:
-    ends = [end for found in comparison.accuracies for end in (found.low, found.high)] + [comparison.chance]
-    low, high = max(0.0, min(ends) - 0.03), min(1.0, max(ends) + 0.03)
-
-    def place(share: float) -> str:
-        return f"{100 * (share - low) / (high - low or 1):.2f}%"
-
-    rows = []
-    for i, found in enumerate(comparison.accuracies):
-        width = f"{100 * (found.high - found.low) / (high - low or 1):.2f}%"
-        bar = (
-            f'<span class="track"><span class="at" style="left:{place(comparison.chance)}"></span>'
-            f'<span class="ci" style="left:{place(found.low)};width:{width}"></span>'
-            f'<span class="dot" style="left:{place(found.mean)}"></span></span>'
-        )
-        interval = f"{bare(found.low)} – {percent(found.high)}"
-        rows.append(
-            f'<tr><td class="n">{i + 1}</td><td class="label">{escape(comparison.label(i))}</td>'
-            f'<td class="n">{len(found.seeds)}</td><td class="n">{percent(found.mean)}</td>'
-            f'<td class="n">{interval}</td><td class="bar">{bar}</td><td class="n">{escape(found.group)}</td></tr>'
-        )
-    scale = f"{100 * low:.0f} to {100 * high:.0f} %"
-    headings = ["", "", "seeds", "accuracy", "95 % interval", scale, "group"]
-    text = "Configurations that share a letter cannot be told apart. The dotted line is guessing."
-    return table(headings, rows, [0, 2, 3, 4, 6], scale) + f'<p class="note">{text}</p>'
-
-
-def _pairs(comparison: Comparison) -> str:
-    """Columns of single runs, and of several seeds, where there are such pairs."""
-    columns = _columns(comparison)
-    rows = [_pair(comparison, pair, columns.values()) for pair in comparison.pairs[:MOST_PAIRS]]
-    rest = len(comparison.pairs) - MOST_PAIRS
-    more = f'<p class="note">and {rest} more pairs, in pairs.csv</p>' if rest > 0 else ""
-    return table(["", "", *columns], rows, range(2, len(columns) + 2)) + more
-
-
-def _columns(comparison: Comparison) -> dict[str, Callable[[Pair], str]]:
-    """What a pair's cells say, by heading."""
-    columns: dict[str, Callable[[Pair], str]] = {
-        "points": lambda pair: points(pair.found.points),
-        "95 % interval": lambda pair: point_interval(pair.found.low, pair.found.high),
-        "p (Holm)" if len(comparison.pairs) > 1 else "p": lambda pair: p_value(pair.p_adjusted),
-    }
-    if any(pair.found.bootstrap for pair in comparison.pairs):
-        columns |= {"bootstrap": _bootstrap, "McNemar p": lambda pair: p_value(pair.found.p_mcnemar)}
-    if any(pair.found.from_questions is not None for pair in comparison.pairs):
-        columns |= {
-            "from questions": lambda pair: _error(pair.found.from_questions),
-            "from seeds": lambda pair: _error(pair.found.from_seeds),
-        }
-    return columns | {
-        "flips": lambda pair: sentences.flips(comparison, pair),
-        "could show": lambda pair: sentences.from_points(pair.found.smallest),
-    }
-
-
-def _bootstrap(pair: Pair) -> str:
-    drawn = pair.found.bootstrap
-    return point_interval(drawn.low, drawn.high) if drawn else "–"
-
-
-def _pair(comparison: Comparison, pair: Pair, cells: Iterable[Callable[[Pair], str]]) -> str:
-    labels = f"{comparison.label(pair.after)} against {comparison.label(pair.before)}"
-    name = labels if len(comparison.pairs) == 1 else f"{pair.after + 1} against {pair.before + 1}"
-    numbers = "".join(f'<td class="n">{escape(cell(pair))}</td>' for cell in cells)
-    return f'<tr><td class="label" title="{escape(labels)}">{escape(name)}</td><td>{_reading(pair)}</td>{numbers}</tr>'
-
-
-def _error(share: float | None) -> str:
-    """A standard error in points."""
-    return "–" if share is None or share != share else f"± {100 * share:.1f}"
-
-
-def _reading(pair: Pair) -> str:
-    if not pair.apart:
-        return '<span class="pill">within noise</span>'
-    way = "up" if pair.found.points > 0 else "down"
-    return f'<span class="pill {way}">more than noise</span>'
-
-
-# --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-def _figures(drawn: Mapping[str, str], comparison: Comparison) -> str:
-    shown = "".join(_figure(name, svg, comparison) for name, svg in drawn.items())
-    return f'<div class="figures">{shown}</div>' if shown else ""
-
-
-def _figure(name: str, svg: str, comparison: Comparison) -> str:
+def _caption(name: str, comparison: Comparison) -> tuple[str, str]:
     kind, _, number = name.partition("_")
-    title, meaning = CAPTIONS[kind][0], _meaning(kind, comparison)
-    title = f"{title}, {number}" if number else title
-    return f"<figure><figcaption>{title} <span>{meaning}</span></figcaption>{_inline(svg, name)}</figure>"
-
-
-def _meaning(kind: str, comparison: Comparison) -> str:
+    title, explanation = CAPTIONS[kind]
     if kind == "margins" and comparison.several_seeds(comparison.with_first[0]):
-        return MARGINS_OVER_SEEDS
-    seeds = any(len(found.seeds) > 1 for found in comparison.accuracies)
-    of = f"; by acc (summed scores){', of the first seed' if seeds else ''}" if kind in OF_ONE_RUN else ""
-    return CAPTIONS[kind][1] + of
+        explanation = MARGINS_OVER_SEEDS
+    if kind in OF_ONE_RUN:
+        seeds = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
+        explanation += f"; by acc (summed scores){', of the first seed' if seeds else ''}"
+    return f"{title}, {number}" if number else title, explanation
 
 
 def _inline(svg: str, name: str) -> str:
-    """An SVG file as a part of the page: ids of its own, the page's colours and letters."""
+    """Make an SVG file a part of the page: ids of its own, the page's colours and fonts."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(
         r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{name}">', svg, count=1
@@ -197,44 +128,50 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r"\b(id=\"|href=\"#|url\(#)", rf"\g<1>{name}-", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
     svg = re.sub(r"font: ([\d.]+px) inherit", r"font-size: \1", svg)
-    svg = re.sub(r"#[0-9a-f]{6}", lambda found: _THEMED.get(found[0], found[0]), svg)
+    svg = re.sub(r"#[0-9a-f]{6}", lambda colour: _COLOURS.get(colour[0], colour[0]), svg)
     return svg.replace("<text ", '<text fill="currentColor" ')
 
 
-# --- what differs -----------------------------------------------------------------------------------------------------
+# --- questions --------------------------------------------------------------------------------------------------------
 
 
-def _differing(compared: Compared) -> str:
-    numbers = [str(i + 1) for i in range(len(compared.configurations))]
-    parts = []
-    if compared.differing:
-        parts.append(_keys(numbers, dict(list(compared.differing.items())[:MOST_KEYS])))
-    else:
-        parts.append("<p>No key of the configuration but what is measured.</p>")
-    if compared.speed_only:
-        parts.append("<h3>Speed and extra measurements only</h3>" + _keys(numbers, compared.speed_only))
-    return "".join(parts)
+def _flip_list(comparison: Comparison, pair: Pair, most: int) -> FlipList:
+    listed, seeds = _listed(pair, most), comparison.several_seeds(pair)
+    counts = {kind: (sum(flip.kind == kind for flip in listed), pair.counts.by_kind[kind]) for kind in KINDS}
+    del counts["always right"]  # of which none is listed
+    return FlipList(
+        pair,
+        names=(comparison.label(pair.before), comparison.label(pair.after)),
+        net=sentences.net(pair.counts.net, seeds) if seeds else "",
+        by_subject=tables.subjects(comparison, pair, KINDS),
+        flips=listed,
+        subjects=sorted({comparison.questions[flip.index].subject for flip in listed} - {""}),
+        omitted=[f"the {n} most confident of {total} {kind}" for kind, (n, total) in counts.items() if n < total],
+    )
 
 
-def _keys(numbers: Sequence[str], keys: Mapping[str, tuple[str, ...]]) -> str:
-    rows = [
-        f'<tr><td class="key">{escape(key)}</td>'
-        + "".join(f'<td class="key">{escape(_cut(value))}</td>' for value in values)
-        + "</tr>"
-        for key, values in keys.items()
+def _listed(pair: Pair, most: int) -> list[Flip]:
+    """The most confident of each kind; newly right and newly wrong share the room that always wrong leaves."""
+    always = most_confident(pair.flips, "always wrong")[: int(most * ALWAYS_WRONG)]
+    right, wrong = most_confident(pair.flips, "newly right"), most_confident(pair.flips, "newly wrong")
+    room = most - len(always)
+    room_for_right = max(room // 2, room - len(wrong))
+    return right[:room_for_right] + wrong[: room - min(len(right), room_for_right)] + always
+
+
+def _margin(answer: Answer) -> str:
+    return "–" if answer.margin is None else f"{answer.margin:+.2f}".replace("-", "−")
+
+
+def _answered_by(choice: int, flip: Flip, names: tuple[str, str]) -> str:
+    by = [name for name, answer in zip(names, (flip.before, flip.after), strict=True) if answer.choice == choice]
+    return f"← {' and '.join(by)}" if by else ""
+
+
+def _about(question: Question, flip: Flip, names: tuple[str, str]) -> str:
+    """The question's id and subject, and where seeds disagree, how many are right."""
+    answers = zip(names, (flip.before, flip.after), strict=True)
+    shares = [
+        f"{name}: right in {percent(answer.right)} of its seeds" for name, answer in answers if 0 < answer.right < 1
     ]
-    return table(["", *numbers], rows, [])
-
-
-def _cut(value: str) -> str:
-    return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 1]}…"
-
-
-def _runs(compared: Compared) -> str:
-    rows = [
-        f'<tr><td class="n">{number}</td><td class="key">{escape(run.shown)}</td><td>{escape(str(run.seed))}</td>'
-        f'<td class="key">{escape(str(run.environment.get("git_commit") or "–")[:8])}</td></tr>'
-        for number, configuration in enumerate(compared.configurations, 1)
-        for run in configuration.runs
-    ]
-    return table(["", "run", "seed", "commit"], rows, [0])
+    return cut(" · ".join(filter(None, [question.id, question.subject, *shares])), LONGEST_TEXT)

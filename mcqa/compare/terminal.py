@@ -2,125 +2,91 @@
 
 from pathlib import Path
 
+from rich import table as rich_table
 from rich.console import Console
-from rich.table import Table
 
-from mcqa.compare import sentences
-from mcqa.compare.analysis import Comparison, Pair
+from mcqa.compare import sentences, tables
+from mcqa.compare.analysis import Comparison
 from mcqa.compare.configurations import Compared
-from mcqa.compare.flips import by_subject
+from mcqa.compare.flips import KINDS
 from mcqa.compare.options import Options
-from mcqa.evaluation.report.formatting import bare, p_value, percent, point_interval, points
+from mcqa.evaluation.report.formatting import count
 from mcqa.runs import run_folder
 
-SUBJECTS, PAIRS, KEYS = 12, 30, 20  # lines in the terminal; the files have all
+SUBJECTS, PAIRS, KEYS = 12, 30, 20  # rows in the terminal; the files have all
+MDD = "MDD: minimum detectable difference in points (80 % power)"
+TESTS = {
+    "exact McNemar": "exact McNemar test",
+    "clustered": "paired test with cluster-robust variance",
+    "pooled over seeds": "pooled over seeds",
+}
 
 
 def show(console: Console, comparison: Comparison) -> None:
-    """Tables, then what to keep in mind, then the verdict, which is what should stay on the screen."""
-    say = _sayer(console)
-    say(sentences.measured(comparison), differing(comparison.compared), accuracies(comparison), pairs(comparison))
-    for pair in comparison.with_first if len(comparison.with_first) == 1 else ():
-        say(subjects(comparison, pair))
-    for note in sentences.notes(comparison):
-        say(f"Note: {note}")
-    say("", sentences.verdict(comparison))
-
-
-def _sayer(console: Console):  # type: ignore[no-untyped-def]
-    def say(*parts: str | Table | None) -> None:
-        for part in parts:
-            if part is not None:
-                console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
-
-    return say
+    """Print the tables, then the notes, and the verdict last, which should stay on the screen."""
+    _say(console, sentences.measured(comparison))
+    _keys(console, comparison.compared)
+    _print(console, "Accuracy", tables.accuracies(comparison))
+    _differences(console, comparison)
+    if len(comparison.with_first) == 1:
+        _subjects(console, comparison)
+    _say(console, *(f"Note: {note}" for note in sentences.notes(comparison)), "", sentences.verdict(comparison))
 
 
 def preview(console: Console, compared: Compared, options: Options) -> None:
-    say = _sayer(console)
-    say(f"Would compare {options.metric} on {compared.split}, {sentences.questions(len(compared.questions))}:")
+    questions = count(len(compared.questions), "question")
+    _say(console, f"Would compare {options.metric} on {compared.split}, {questions}:")
     for number, configuration in enumerate(compared.configurations, 1):
         seeds = ", ".join(str(run.seed) for run in configuration.runs)
-        say(f"  {number} {configuration.label} (seed {seeds}): {', '.join(run.shown for run in configuration.runs)}")
-    say(differing(compared))
-    for remark in sentences.remarks(compared):
-        say(f"Note: {remark}")
-    say(f"It would be written to {run_folder.shown(options.out)}" + (" and to MLflow." if options.track else "."))
+        runs = ", ".join(run.shown for run in configuration.runs)
+        _say(console, f"  {number} {configuration.label} (seed {seeds}): {runs}")
+    _keys(console, compared)
+    _say(console, *(f"Note: {remark}" for remark in sentences.remarks(compared)))
+    mlflow = " and to MLflow" if options.track else ""
+    _say(console, f"It would be written to {run_folder.shown(options.out)}{mlflow}.")
 
 
-def places(console: Console, folder: Path, tracked: str | None) -> None:
-    say = _sayer(console)
-    say("", f"Page: {run_folder.shown(folder / 'comparison.html')}", f"Tables: {run_folder.shown(folder)}")
-    say(tracked)
+def show_files(console: Console, folder: Path, tracked: str | None) -> None:
+    page = run_folder.shown(folder / "comparison.html")
+    _say(console, "", f"Page: {page}", f"Tables: {run_folder.shown(folder)}", *([tracked] if tracked else []))
 
 
-def accuracies(comparison: Comparison) -> Table:
-    several = any(len(found.seeds) > 1 for found in comparison.accuracies)
-    table = _table("Accuracy", ["", "", *(["seeds"] if several else []), "accuracy", "95 % interval", "group"], left=2)
-    for number, found in enumerate(comparison.accuracies, 1):
-        seeds = [str(len(found.seeds))] if several else []
-        interval = f"{bare(found.low)} – {percent(found.high)}"
-        name = comparison.label(number - 1)
-        table.add_row(str(number), name, *seeds, percent(found.mean), interval, found.group)
-    return table
-
-
-def pairs(comparison: Comparison) -> Table:
-    many = len(comparison.pairs) > 1
-    headings = ["", "points (95 %)", "p (Holm)" if many else "p", "flips", "could show"]
-    table = _table("Differences", headings)
-    for pair in comparison.pairs[:PAIRS]:
-        table.add_row(
-            f"{pair.after + 1} against {pair.before + 1}",
-            f"{points(pair.found.points)} ({point_interval(pair.found.low, pair.found.high)})",
-            p_value(pair.p_adjusted) + (" *" if pair.apart else "  "),
-            sentences.flips(comparison, pair),
-            sentences.from_points(pair.found.smallest),
-        )
+def _differences(console: Console, comparison: Comparison) -> None:
+    tests = [TESTS[test] for test in dict.fromkeys(pair.difference.test for pair in comparison.pairs)]
     rest = f"; and {len(comparison.pairs) - PAIRS} more in pairs.csv" if len(comparison.pairs) > PAIRS else ""
-    table.caption = f"{', '.join(tests(comparison))}; * more than noise{rest}"
-    return table
+    caption = f"{', '.join(tests)}; * significant at 5 %{rest}\n{MDD}"
+    _print(console, "Differences", tables.differences(comparison, PAIRS, detailed=False), caption)
 
 
-def tests(comparison: Comparison) -> list[str]:
-    """The tests that gave the p-values, in words."""
-    names = {
-        "exact McNemar": "exact McNemar test",
-        "clustered": "paired test with clustered questions",
-        "pooled over seeds": "pooled over seeds",
-    }
-    return [names[test] for test in dict.fromkeys(pair.found.test for pair in comparison.pairs)]
+def _subjects(console: Console, comparison: Comparison) -> None:
+    columns, rows = tables.subjects(comparison, comparison.with_first[0], KINDS[:2])
+    caption = f"and {len(rows) - SUBJECTS} more on the page" if len(rows) > SUBJECTS else None
+    if rows:
+        _print(console, "By subject", tables.Table(columns, rows[:SUBJECTS]), caption)
 
 
-def subjects(comparison: Comparison, pair: Pair) -> Table | None:
-    found = by_subject(comparison.questions, pair.flips)
-    if not found:
-        return None
-    seeds = comparison.several_seeds(pair)
-    table = _table("By subject", ["", "questions", "newly right", "newly wrong", "net"])
-    for subject in found[:SUBJECTS]:
-        right, wrong = subject.counts["newly right"], subject.counts["newly wrong"]
-        table.add_row(subject.name, str(subject.questions), str(right), str(wrong), sentences.net(subject.net, seeds))
-    if len(found) > SUBJECTS:
-        table.caption = f"and {len(found) - SUBJECTS} more on the page"
-    return table
-
-
-def differing(compared: Compared) -> Table | None:
+def _keys(console: Console, compared: Compared) -> None:
     """The keys of the configuration that differ; those of speed and of extra measurements below."""
     if not compared.differing and not any(len(set(values)) > 1 for values in compared.speed_only.values()):
-        return None
-    table = _table("What differs", ["", *(str(number + 1) for number in range(len(compared.configurations)))])
-    for key, values in list(compared.differing.items())[:KEYS]:
-        table.add_row(key, *values)
-    hidden = [f"and {len(compared.differing) - KEYS} more on the page"] if len(compared.differing) > KEYS else []
+        return
+    columns, rows = tables.keys(compared.differing, len(compared.configurations))
+    hidden = [f"and {len(rows) - KEYS} more on the page"] if len(rows) > KEYS else []
     speed = [f"speed only: {', '.join(compared.speed_only)}"] if compared.speed_only else []
-    table.caption = "; ".join(hidden + speed) or None
-    return table
+    _print(console, "What differs", tables.Table(columns, rows[:KEYS]), "; ".join(hidden + speed) or None)
 
 
-def _table(title: str, headings: list[str], left: int = 1) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place < left else "right", no_wrap=place >= left)
-    return table
+def _print(console: Console, title: str, table: tables.Table, caption: str | None = None) -> None:
+    shown = rich_table.Table(
+        title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left"
+    )
+    for heading, kind in table.columns:
+        right = kind == tables.NUMBER
+        shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown, highlight=False, markup=False)
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -126,7 +126,7 @@ def test_a_run_named_by_its_folder_and_by_its_id_is_one_run(tmp_path):
     assert len(configurations(untracked, chosen).configurations) == 2
 
 
-def test_a_model_measured_as_it_was_is_not_taken_for_the_trained_one(tmp_path):
+def test_a_model_measured_without_training_is_not_taken_for_the_trained_one(tmp_path):
     """mcqa.evaluate on a saved run keeps that run's configuration; on a model it has run: null."""
     trained = make_run(tmp_path, "a", RIGHT)
     again = make_run(tmp_path, "b", RIGHT, run="outputs/runs/mine/a", splits=["test"])
@@ -136,7 +136,7 @@ def test_a_model_measured_as_it_was_is_not_taken_for_the_trained_one(tmp_path):
     assert dict(found.differing) == {"trained": ("true", "false")}
     assert [one.label for one in found.configurations] == ["trained", "untrained"]
     assert [one.trained for one in found.configurations] == [True, False]
-    assert "measured as it was" in " ".join(sentences.remarks(found))
+    assert "measured without training" in " ".join(sentences.remarks(found))
 
 
 def test_another_prompt_or_model_is_remarked_on(tmp_path):

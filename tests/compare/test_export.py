@@ -31,12 +31,12 @@ def test_every_number_is_in_comparison_json(tmp_path):
     comparison, folder = written(tmp_path, *two(tmp_path, [False, True, True], [True, True, False]))
     found = json.loads((folder / "comparison.json").read_text())
     assert found["verdict"] == sentences.verdict(comparison)
-    assert [one["label"] for one in found["configurations"]] == ["r=1", "r=2"]
+    assert [one["label"] for one in found["configurations"]] == ["rank=1", "rank=2"]
     assert found["configurations"][0]["mean"] == pytest.approx(2 / 3)
     [pair] = found["pairs"]
     assert pair["flips"] == {"newly right": 1, "newly wrong": 1, "always right": 1, "always wrong": 0}
     assert pair["net"] == 0
-    assert (pair["difference"], pair["apart"], pair["p_mcnemar"]) == (0, False, 1)
+    assert (pair["difference"], pair["significant"], pair["p_mcnemar"]) == (0, False, 1)
 
 
 def test_numbers_that_are_none_are_null_in_json(tmp_path):
@@ -48,7 +48,7 @@ def test_numbers_that_are_none_are_null_in_json(tmp_path):
     _, folder = written(tmp_path, *runs)
     text = (folder / "comparison.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
-    assert json.loads(text)["pairs"][0]["from_questions"] is None
+    assert json.loads(text)["pairs"][0]["standard_error_questions"] is None
     assert rows(folder / "questions.csv")[0]["answer_1"] == ""
 
 
@@ -67,9 +67,9 @@ def test_pairs_csv_has_every_pair(tmp_path):
     runs = [make_run(tmp_path, f"r{i}", [True, bool(i)], peft__rank=i) for i in range(3)]
     _, folder = written(tmp_path, *runs)
     assert [(row["before"], row["after"]) for row in rows(folder / "pairs.csv")] == [
-        ("r=0", "r=1"),
-        ("r=0", "r=2"),
-        ("r=1", "r=2"),
+        ("rank=0", "rank=1"),
+        ("rank=0", "rank=2"),
+        ("rank=1", "rank=2"),
     ]
 
 
@@ -93,13 +93,13 @@ def test_over_seeds_every_file_has_the_net_that_is_the_difference(tmp_path):
     assert [dict(zip(table["columns"], row, strict=True))["net"] for row in table["data"]] == [pytest.approx(2 / 3)]
 
 
-def test_a_picture_that_fails_costs_a_warning_and_no_number(tmp_path, monkeypatch, caplog):
+def test_a_chart_that_fails_costs_a_warning_and_no_number(tmp_path, monkeypatch, caplog):
     def broken(_):
         raise RuntimeError("no fonts")
 
     monkeypatch.setattr(export, "charts", broken)
     _, folder = written(tmp_path, *two(tmp_path, [False], [True]))
-    assert "Drawing the pictures failed and was left out: RuntimeError: no fonts" in caplog.text
+    assert "Drawing the charts failed; the comparison has none: RuntimeError: no fonts" in caplog.text
     assert "<figure>" not in (folder / "comparison.html").read_text()
 
 

@@ -59,7 +59,10 @@ def test_every_question_is_of_one_kind_and_the_net_is_the_difference(pairs):
 @given(st.lists(st.tuples(*[st.booleans()] * 5), min_size=1, max_size=30))
 def test_over_seeds_the_net_is_the_difference_of_the_mean_accuracies(rows):
     """Two seeds before, three after; flips by the majority need not even have the sign of the difference."""
-    before, after = answers(*([row[s] for row in rows] for s in (0, 1))), answers(*([row[s] for row in rows] for s in (2, 3, 4)))
+    before, after = (
+        answers(*([row[s] for row in rows] for s in (0, 1))),
+        answers(*([row[s] for row in rows] for s in (2, 3, 4))),
+    )
     subjects = by_subject([question(i, subject="ab"[i % 2]) for i in range(len(rows))], flips(before, after))
     expected = sum((c + d + e) / 3 - (a + b) / 2 for a, b, c, d, e in rows)
     assert count(flips(before, after)).net == pytest.approx(expected, abs=1e-8)
@@ -94,7 +97,9 @@ def test_the_most_confident_flip_comes_first():
 
 def test_subjects_are_ordered_by_their_net_change_either_way():
     questions = [question(i, subject=subject) for i, subject in enumerate(["a", "b", "b", "c", ""])]
-    found = by_subject(questions, flips(answers([False, True, True, True, True]), answers([True, False, False, True, True])))
+    found = by_subject(
+        questions, flips(answers([False, True, True, True, True]), answers([True, False, False, True, True]))
+    )
     assert [(subject.name, subject.net, subject.questions) for subject in found] == [
         ("b", -2, 2),
         ("a", 1, 1),

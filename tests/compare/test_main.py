@@ -27,7 +27,8 @@ def test_two_runs_from_the_command_line_to_the_page(tmp_path):
     make_run(tmp_path, "b", [True] * 60, peft__rank=16)
     done = command("outputs/runs/mine/a", "outputs/runs/mine/b", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "r=16 against r=8: +50.0 points (" in done.stdout and "): more than noise." in done.stdout
+    assert "rank=16 against rank=8: +50.0 points (95 % confidence interval " in done.stdout
+    assert "), statistically significant at 5 %." in done.stdout
     [folder] = (tmp_path / "outputs" / "compare").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         "comparison.html",
@@ -72,6 +73,6 @@ def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(tmp_path, caps
     __main__.main([str(one), str(other), "dry_run=true", "track=true"])
     told = capsys.readouterr().out
     assert "Would compare acc on test, 1 question:" in told
-    assert "2 r=16 (seed 0): outputs/runs/mine/b" in told
+    assert "2 rank=16 (seed 0): outputs/runs/mine/b" in told
     assert "and to MLflow" in told
     assert not (tmp_path / "outputs" / "compare").exists()

@@ -86,7 +86,8 @@ def test_a_long_list_is_cut_and_says_so(tmp_path):
     tags = Tags(drawn(found))
     assert tags.count["details"] == page.MOST_LISTED
     assert any(
-        "Listed are the 540 most confident of 1200 newly right, the 60 most confident of 600 always wrong" in one for one in tags.texts
+        "Listed are the 540 most confident of 1200 newly right, the 60 most confident of 600 always wrong" in one
+        for one in tags.texts
     )
 
 
@@ -110,7 +111,7 @@ def test_fourteen_thousand_questions_stay_a_page(tmp_path):
 def test_every_question_of_a_flip_shows_the_right_choice_and_both_answers(tmp_path):
     tags = Tags(drawn(two(tmp_path, [False], [True])))
     assert "elm" in tags.texts and "✓" in tags.texts
-    assert [text for text in tags.texts if text.startswith("← ")] == ["← r=1", "← r=2"]
+    assert [text for text in tags.texts if text.startswith("← ")] == ["← rank=1", "← rank=2"]
 
 
 def captions(texts):

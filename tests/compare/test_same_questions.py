@@ -14,7 +14,9 @@ def refused(*runs):
 
 def test_another_order_of_the_same_questions_is_put_right(tmp_path):
     rows = answered([True, False, True])
-    found = grouped(make_run(tmp_path, "a", rows, peft__rank=1), make_run(tmp_path, "b", list(reversed(rows)), peft__rank=2))
+    found = grouped(
+        make_run(tmp_path, "a", rows, peft__rank=1), make_run(tmp_path, "b", list(reversed(rows)), peft__rank=2)
+    )
     orders = [[row.question.id for row in one.predictions[0]] for one in found.configurations]
     assert orders == [["q0", "q1", "q2"]] * 2
 

@@ -30,7 +30,7 @@ def test_a_net_change_is_whole_for_single_runs_and_has_a_decimal_over_seeds(ques
     assert sentences.net(questions, seeds) == text
 
 
-def test_over_seeds_flips_are_told_with_the_net_that_is_the_difference(tmp_path):
+def test_over_seeds_flips_are_shown_with_the_net_that_is_the_difference(tmp_path):
     """One question is newly right in two of three seeds; three lose a seed each: 2/3 - 1 of 4 questions."""
     after = [[True, False, True, True], [True, True, False, True], [False, True, True, False]]
     runs = [make_run(tmp_path, f"a{i}", [False, True, True, True], seed=i, peft__rank=1) for i in range(3)]
@@ -40,31 +40,35 @@ def test_over_seeds_flips_are_told_with_the_net_that_is_the_difference(tmp_path)
     assert found.pairs[0].counts.net / 4 == pytest.approx(found.pairs[0].difference.estimate)
 
 
-def test_a_real_difference_and_one_within_noise_have_their_sentences(tmp_path):
+def test_a_significant_difference_and_one_that_is_not_have_their_sentences(tmp_path):
     bad = make_run(tmp_path, "a", [False] * 60 + [True] * 60, peft__rank=1)
     good = make_run(tmp_path, "b", [True] * 100 + [False] * 20, peft__rank=2)
     same = make_run(tmp_path, "c", [False] * 59 + [True] * 61, peft__rank=3)
     clear, noise = compared(bad, good), compared(bad, same)
     low, high = clear.pairs[0].difference.low, clear.pairs[0].difference.high
-    assert (
-        sentences.verdict(clear)
-        == f"r=2 against r=1: +33.3 points ({100 * low:.1f} to {100 * high:.1f}): more than noise."
+    assert sentences.verdict(clear) == (
+        f"rank=2 against rank=1: +33.3 points (95 % confidence interval {100 * low:.1f} to {100 * high:.1f}), "
+        "statistically significant at 5 %."
     )
     smallest = noise.pairs[0].difference.minimum_detectable_difference
-    assert sentences.verdict(noise).startswith("r=3 against r=1: +0.8 points (−")
+    assert sentences.verdict(noise).startswith("rank=3 against rank=1: +0.8 points (95 % confidence interval −")
     assert sentences.verdict(noise).endswith(
-        f"): not told apart from noise; this set could show differences from {100 * smallest:.1f} points."
+        "), not significant at 5 %; the smallest difference this test set can detect is "
+        f"{100 * smallest:.1f} points (80 % power)."
     )
 
 
-def test_scores_that_are_no_number_are_told(tmp_path):
+def test_scores_that_are_no_number_are_in_the_notes(tmp_path):
     rows = answered([True, True])
     broken = [rows[0], type(rows[1])(rows[1].question, (float("nan"),) * 4, (1,) * 4)]
     found = compared(make_run(tmp_path, "a", rows, peft__rank=1), make_run(tmp_path, "b", broken, peft__rank=2))
-    assert "r=2: scores of 1 question are not a number; they count as wrong." in sentences.notes(found)
+    assert "rank=2: scores of 1 question are not a number; they count as wrong." in sentences.notes(found)
 
 
 def test_what_was_measured_names_clusters_where_there_are(tmp_path):
     rows = answered([True, False], context="shared")
     found = compared(make_run(tmp_path, "a", rows, base=rows), metric="acc_norm")
-    assert sentences.measured(found) == "acc_norm on test, 2 questions in 1 cluster; guessing gives 25.0 %"
+    assert (
+        sentences.measured(found)
+        == "acc_norm on test, 2 questions in 1 cluster of related questions; guessing gives 25.0 %"
+    )

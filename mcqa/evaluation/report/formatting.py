@@ -1,11 +1,13 @@
-"""Numbers as texts, the same wherever a measurement is shown: percentages, points, p-values, values of keys."""
+"""Numbers as text, the same in the terminal, on the pages and in sentences. Shares and differences are 0 to 1."""
 
 import json
 from typing import Any
 
+FEW_CLUSTERS = 10  # below, intervals are so wide that the reader should know why
+
 
 def config_value(value: Any) -> str:
-    """A value of the configuration as the user writes it."""
+    """Return a value of the configuration as the user writes it."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
@@ -13,44 +15,67 @@ def config_value(value: Any) -> str:
     return str(value) if isinstance(value, (int, str)) else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def points(share: float) -> str:
-    """Percentage points with their sign; a rounded 0 has none."""
-    text = f"{abs(100 * share):.1f}"
-    if text == "0.0":
-        return text
-    return ("+" if share > 0 else "−") + text
+def cut(text: str, longest: int) -> str:
+    """Return at most this many characters, the last being an ellipsis where some are left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def bare(share: float) -> str:
-    """Percentage points without a plus, as an end of an interval."""
-    return points(share).lstrip("+")
-
-
-def point_interval(low: float, high: float) -> str:
-    return f"{bare(low)} to {bare(high)}"
-
-
-FEW_CLUSTERS = 10  # below, an interval is so wide that the reader should know why
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def percent_interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f} – {percent(high)}"
+
+
+def points(difference: float) -> str:
+    """Return percentage points with their sign; what rounds to 0 has none."""
+    text = f"{abs(100 * difference):.1f}"
+    if text == "0.0":
+        return text
+    return ("+" if difference > 0 else "−") + text
+
+
+def point_interval(low: float, high: float) -> str:
+    """Return the ends of a difference's interval in percentage points, without a plus."""
+    return f"{points(low).lstrip('+')} to {points(high).lstrip('+')}"
+
+
 def p_value(p: float | None) -> str:
-    """Of a test; a dash where there was none."""
+    """Return a test's p-value; a dash where there was no test."""
     if p is None:
         return "–"
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def few_clusters(count: int, key: str) -> str | None:
-    """Why intervals are as wide as they are, and the key that makes them narrower; None where clusters are many."""
-    alone = f"{key}=none takes questions as independent, which is then true of questions from these groups only."
-    if count == 1:
+def difference(estimate: float, low: float, high: float) -> str:
+    return f"{points(estimate)} points (95 % confidence interval {point_interval(low, high)})"
+
+
+def significance(significant: bool) -> str:
+    return "statistically significant at 5 %" if significant else "not significant at 5 %"
+
+
+def detectable_difference(minimum: float) -> str:
+    """Say what the minimum detectable difference means; 1 or more: no difference can be detected."""
+    if minimum >= 1:
+        return "this test set is too small to detect any difference"
+    return f"the smallest difference this test set can detect is {100 * minimum:.1f} points (80 % power)"
+
+
+def few_clusters(clusters: int, key: str) -> str | None:
+    """Say why intervals are wide, and which key makes them narrower; None where there are many clusters."""
+    caveat = (
+        f"{key}=none treats questions as independent; the result then holds for questions from these clusters only."
+    )
+    if clusters == 1:
         return (
-            "All questions go together in one group, and one group says nothing about others: intervals are 0 to 100 % "
-            f"and no difference can be shown. {alone}"
+            "All questions are one cluster of related questions, which says nothing about other clusters: intervals "
+            f"are 0 to 100 % and no difference can be significant. {caveat}"
         )
-    few = f"{count} groups of questions that go together say little about others, so intervals are wide. {alone}"
-    return few if count < FEW_CLUSTERS else None
+    few = f"{clusters} clusters of related questions say little about other clusters, so intervals are wide. {caveat}"
+    return few if clusters < FEW_CLUSTERS else None

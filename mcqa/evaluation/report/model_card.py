@@ -11,7 +11,7 @@ from mcqa.evaluation.report.tables import interval
 
 
 def write_model_card(measurements: Measurements, examples: int) -> None:
-    """README.md beside the weights, with the hub's metadata in front: what it is, from what, and how good."""
+    """Write README.md beside the weights: the hub's metadata, origin, accuracy and configuration."""
     record = measurements.record
     config, metrics = record.config, record.metrics
     base = config.model.path or f"random weights ({config.model.name})"
@@ -25,14 +25,14 @@ def write_model_card(measurements: Measurements, examples: int) -> None:
         for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
         if f"{split}/acc" in metrics
     )
-    moved = "all weights" if config.peft.trainable == "full" else config.peft.name
+    trained = "all weights" if config.peft.trainable == "full" else config.peft.name
     text = f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
 ---
 
 # {config.name}
 
-{base} after {config.objective.name} ({moved}) on {examples} training examples of {config.data.name}, prompted in
+{base} after {config.objective.name} ({trained}) on {examples} training examples of {config.data.name}, prompted in
 {config.prompt.style} style.
 
 | | accuracy | 95 % interval | questions |
@@ -57,6 +57,6 @@ dev chose the checkpoint; test was measured once.
 def _kind_of_interval(measurements: Measurements) -> str:
     cluster = measurements.record.config.evaluation.cluster
     questions = [[row.question for row in measurements.predictions[name]] for name in ("test", "dev")]
-    if all(cluster_names(of, cluster) is None for of in questions):
+    if all(cluster_names(split, cluster) is None for split in questions):
         return "interval: Wilson's"
-    return "interval: Wilson's at the effective number of questions, for some go together"
+    return "interval: Wilson's at the effective number of questions, which accounts for clusters of related ones"

@@ -1,4 +1,4 @@
-"""What a run says at its end: the table in the terminal, the questions it got wrong, the model card."""
+"""What a run shows in the terminal and writes at its end: tables, wrong answers, charts and the model card."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
-from mcqa.evaluation.report.formatting import percent
+from mcqa.evaluation.report.formatting import count, percent
 from mcqa.evaluation.report.model_card import write_model_card
-from mcqa.evaluation.report.tables import details, interval, subjects, table, verdict, wrong
+from mcqa.evaluation.report.tables import accuracy_table, details, interval, subjects, verdict, wrong_answers
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
@@ -29,7 +29,7 @@ SHOWN = 10  # bad rows in the terminal
 
 
 def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
-    """Before the model loads: what will be read, and what will not."""
+    """Say before the model loads which questions are read, and which are left out."""
     sizes = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
     record.say(f"Questions: {sizes} ({record.config.data.name}; {record.config.data.licence})")
     for note in data.notes:
@@ -40,36 +40,33 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
     if len(data.bad_rows) > SHOWN:
         record.say(f"  and {len(data.bad_rows) - SHOWN} more; left_out.json lists all")
     if training and training.too_long:
-        count = len(training.too_long)
-        what = "training example is" if count == 1 else "training examples are"
-        record.say(f"  {count} {what} too long and left out; left_out.json has the list")
+        too_long = count(len(training.too_long), "training example")
+        record.say(f"  left out as too long: {too_long}; left_out.json lists all")
 
 
 def base(record: Record, parameters: int) -> None:
-    steering = record.config.evaluation.best_metric
-    record.say(
-        f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; "
-        f"{steering} {record.metrics[f'base/{steering}']:.3f}"
-    )
+    metric = record.config.evaluation.best_metric
+    value = record.metrics[f"base/{metric}"]
+    record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {metric} {value:.3f}")
 
 
 def measured(measurements: Measurements, names: Sequence[str]) -> None:
-    """The table of an evaluation, what else was found, and the questions answered wrong."""
+    """Show the table and details of an evaluation; write the wrong answers and the charts."""
     record = measurements.record
-    record.say("", table(record.metrics, {name: name for name in names}, "Accuracy"))
+    record.say("", accuracy_table(record.metrics, {name: name for name in names}, "Accuracy"))
     for name in names:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
         record.say(f"{name}:", *(f"  {line}" for line in [guessing, *details(record.metrics, name)]))
         _keep_rows(measurements, name)
-        optional("Drawing the pictures", partial(_draw_answers, measurements, name))
-    _keep_pictures(record)
+        optional("Drawing the charts", partial(_draw, measurements, name))
+    _keep_charts(record)
 
 
 def summary(evaluations: Sequence[Measurements]) -> None:
-    """One table over several evaluations: what each measured with what, and how well; below it their folders, uncut."""
+    """Show one table over several evaluations: model, questions and accuracy of each; below it their folders."""
     records = [measurements.record for measurements in evaluations]
-    shown = Table(title="All of them", title_justify="left", title_style="bold")
+    shown = Table(title="All evaluations", title_justify="left", title_style="bold")
     shown.add_column("run", justify="right", no_wrap=True)
     for heading in ("model", "questions", "differs by"):
         shown.add_column(heading, overflow="fold")
@@ -86,10 +83,10 @@ def summary(evaluations: Sequence[Measurements]) -> None:
 
 
 def _differing(records: Sequence[Record]) -> list[list[str]]:
-    """The overrides of each run that not all of them have, without the backslashes that lists of values get."""
+    """The overrides of each run that the runs do not share, without the backslashes that lists of values get."""
     stored = [read_yaml(record.folder / "overrides.yaml") for record in records]
-    overrides = [[re.sub(r"\\(.)", r"\1", one) for one in own] for own in stored]
-    return [[one for one in own if not all(one in other for other in overrides)] for own in overrides]
+    overrides = [[re.sub(r"\\(.)", r"\1", override) for override in own] for own in stored]
+    return [[override for override in own if not all(override in other for other in overrides)] for own in overrides]
 
 
 def _model(config: Config) -> str:
@@ -100,38 +97,40 @@ def _model(config: Config) -> str:
 
 
 def _questions(config: Config, name: str) -> str:
-    one = _set(config, name)
-    return f"{one.name} {one.split}" if name in SPLITS else name
+    questions = _set(config, name)
+    return f"{questions.name} {questions.split}" if name in SPLITS else name
 
 
 def _set(config: Config, name: str) -> SetConfig:
-    """What a split or set of a run is a split of."""
-    further = {one.name: one for one in config.evaluation.sets}
+    """The question set that a split, or a further set, of a run belongs to."""
+    further = {further.name: further for further in config.evaluation.sets}
     if config.evaluation.dev is not None:
         further["dev"] = config.evaluation.dev
     return further.get(name) or SetConfig(config.data.name, cast(Split, name), config.data)
 
 
 def write(measurements: Measurements, examples: int, history: Sequence[Mapping[str, float]]) -> None:
-    """At the end: the table and the verdict, the model card, the wrong answers and the pictures."""
+    """Show the table and the verdict at the end of training; write model card, wrong answers and charts."""
     record = measurements.record
     before, after = measurements.predictions["base/test"], measurements.predictions["test"]
     names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
     record.metrics |= gain(paired)
     record.log(gain(paired), step=int(history[-1]["step"]))
-    record.say("", table(record.metrics, _before_and_after(record), "Accuracy on test"))
+    record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test"))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
     record.say(*details(record.metrics, "test"), "")
     write_model_card(measurements, examples)
     record.keep(record.folder / "model")
     _keep_rows(measurements, "test")
-    optional("Drawing the pictures", lambda: _draw(measurements, history))
+    optional("Drawing the charts", partial(_draw, measurements, "test", history))
+    _keep_charts(record)
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
 
 
 def gain(paired: PairedDifference) -> dict[str, float]:
-    """What training brought on test. acc_gain_p is the p that the verdict goes by: it knows of clusters, if any."""
+    """Return the metrics of the difference on test. acc_gain_p is the p-value of the verdict, which accounts for
+    clusters."""
     return {
         "test/acc_gain": paired.difference,
         "test/acc_gain_ci_low": paired.low,
@@ -142,71 +141,54 @@ def gain(paired: PairedDifference) -> dict[str, float]:
 
 
 def _before_and_after(record: Record) -> dict[str, str]:
-    """Test first, then the further sets: the prefix of each in the metrics, and what to call it."""
+    """Test and the further sets: the prefix of each in the metrics, and what to call it."""
     rows = {"base/test": "base", "test": "fine-tuned"}
-    for one in record.config.evaluation.sets:
-        rows |= {f"base/{one.name}": f"base on {one.name}", one.name: f"fine-tuned on {one.name}"}
+    for name in (questions.name for questions in record.config.evaluation.sets):
+        rows |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
     return rows
 
 
 def harness(measurements: Measurements, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots) -> None:
-    """The files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
+    """Write the files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
     record = measurements.record
     task = record.config.evaluation.harness_task
     if task is None:
         return
-    from mcqa.evaluation.lm_eval_files import Measurement
-    from mcqa.evaluation.lm_eval_files import write as write_files
+    from mcqa.evaluation import lm_eval_files
 
-    what = record.config.model.path or record.config.model.name
+    model_name = record.config.model.path or record.config.model.name
     for name in names:
-        of = _set(record.config, name)
-        about = Measurement(what, model, tokenizer, record.config, of, shots, record.environment, record.began)
-        write_files(
-            record.folder / "harness",
-            task if len(names) == 1 else f"{task}_{name}",
-            measurements.predictions[name],
-            about,
+        questions = _set(record.config, name)
+        about = lm_eval_files.Measurement(
+            model_name, model, tokenizer, record.config, questions, shots, record.environment, record.began
         )
+        named = task if len(names) == 1 else f"{task}_{name}"
+        lm_eval_files.write(record.folder / "harness", named, measurements.predictions[name], about)
     record.keep(record.folder / "harness")
 
 
 def _keep_rows(measurements: Measurements, name: str) -> None:
     """The questions answered wrong, and accuracy by subject where there are subjects."""
-    record = measurements.record
+    record, predictions = measurements.record, measurements.predictions[name]
     path = record.folder / f"wrong_{name}.json"
-    write_json(path, wrong(measurements.predictions[name]))
+    write_json(path, wrong_answers(predictions))
     record.tracker.table(path)
-    if rows := subjects(measurements.predictions[name], record.config.evaluation.cluster):
+    if rows := subjects(predictions, record.config.evaluation.cluster):
         path = record.folder / f"subjects_{name}.csv"
         write_csv(path, rows)
         record.keep(path)
 
 
-def _draw(measurements: Measurements, history: Sequence[Mapping[str, float]]) -> None:
-    record = measurements.record
-    folder = record.folder / "pictures"
-    charts.curves(folder, history, record.metrics)
-    charts.subjects(folder, measurements.predictions["base/test"], measurements.predictions["test"])
-    _draw_answers(measurements, "test")
-    both = {"base": measurements.predictions["base/test"], "fine-tuned": measurements.predictions["test"]}
-    charts.risk_coverage(folder, "test", both)
-    _keep_pictures(record)
+def _draw(measurements: Measurements, name: str, history: Sequence[Mapping[str, float]] = ()) -> None:
+    """history: what a training logged; then its charts are drawn too."""
+    folder, metrics = measurements.record.folder / "pictures", measurements.record.metrics
+    rows, base = measurements.predictions[name], measurements.predictions.get(f"base/{name}", [])
+    charts.save_evaluation_charts(folder, name, rows, metrics.get(f"{name}/temperature"), base)
+    if history:
+        charts.save_training_charts(folder, history, metrics, base, rows)
 
 
-def _draw_answers(measurements: Measurements, name: str) -> None:
-    """How sure the answers are, and what depends on the order of the options or needs no question."""
-    record = measurements.record
-    folder, rows = record.folder / "pictures", measurements.predictions[name]
-    charts.reliability(folder, name, rows, record.metrics.get(f"{name}/temperature"))
-    charts.risk_coverage(folder, name, {name: rows})
-    charts.choices_only(folder, name, rows)
-    if any(row.orders for row in rows):
-        charts.letters(folder, name, rows)
-        charts.orders(folder, name, rows)
-
-
-def _keep_pictures(record: Record) -> None:
+def _keep_charts(record: Record) -> None:
     if (folder := record.folder / "pictures").is_dir():
         record.keep(folder)
 

@@ -1,126 +1,124 @@
-"""What measurements say, in tables and sentences."""
+"""What a run measured, in tables and sentences.
+
+`metrics` are those of a run by their full name, such as test/acc; `split` and `name` are what they begin with.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from mcqa.evaluation.metrics import ClusterBy, by_subject, choice_scores, compute_metrics
+from mcqa.evaluation.metrics import ClusterBy, by_subject, compute_metrics
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report.formatting import few_clusters, p_value, percent
+from mcqa.evaluation.report.formatting import (
+    detectable_difference,
+    difference,
+    few_clusters,
+    p_value,
+    percent,
+    percent_interval,
+    significance,
+)
 from mcqa.evaluation.statistics import ALPHA, PairedDifference
 
 
-def interval(values: Mapping[str, float], name: str) -> str:
-    """The 95 % interval of an accuracy such as test/acc."""
-    return f"{100 * values[f'{name}_ci_low']:.1f} – {percent(values[f'{name}_ci_high'])}"
+def interval(metrics: Mapping[str, float], name: str) -> str:
+    """Return the 95 % interval of an accuracy such as test/acc."""
+    return percent_interval(metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"])
 
 
-def table(values: Mapping[str, float], rows: Mapping[str, str], title: str) -> Table:
-    """One line per split in `rows` (its prefix in the metrics, and what to call it)."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+def accuracy_table(metrics: Mapping[str, float], names: Mapping[str, str], title: str) -> Table:
+    """Return a table with a row for each split in `names`, which says what to call it."""
+    table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("", "accuracy", "95 % interval", "acc_norm", "questions"):
-        shown.add_column(heading, justify="left" if not heading else "right")
-    for split, name in rows.items():
-        shown.add_row(
-            name,
-            percent(values[f"{split}/acc"]),
-            interval(values, f"{split}/acc"),
-            percent(values[f"{split}/acc_norm"]),
-            f"{values[f'{split}/n']:.0f}",
-        )
-    return shown
+        table.add_column(heading, justify="left" if not heading else "right")
+    for split, name in names.items():
+        accuracy, normalised = (percent(metrics[f"{split}/{metric}"]) for metric in ("acc", "acc_norm"))
+        table.add_row(name, accuracy, interval(metrics, f"{split}/acc"), normalised, f"{metrics[f'{split}/n']:.0f}")
+    return table
 
 
 def verdict(paired: PairedDifference, chance: float) -> str:
-    """The paired difference in a sentence that says whether it is noise."""
-    clustered = paired.p_clustered is not None
-    p = paired.p_clustered if paired.p_clustered is not None else paired.p
-    shown = p_value(p) if p < 1e-4 else f"= {p_value(p)}"
-    test = "test on clusters" if clustered else "exact McNemar test"
-    reading = "more than noise" if p < ALPHA else "not told apart from noise"
+    """Return the difference that training made in a sentence that says whether it is significant."""
+    test, p = "exact McNemar test", paired.p
+    if paired.p_clustered is not None:
+        test, p = "cluster-robust test", paired.p_clustered
     return (
-        f"{100 * paired.difference:+.1f} points ({100 * paired.low:+.1f} to {100 * paired.high:+.1f}) on the same "
-        f"questions: {paired.newly_right} newly right, {paired.newly_wrong} newly wrong; {test} p {shown}, {reading}. "
-        f"Guessing gives {percent(chance)}."
+        f"{difference(paired.difference, paired.low, paired.high)} on the same questions, {significance(p < ALPHA)} "
+        f"({test}, p {'' if p < 1e-4 else '= '}{p_value(p)}): {paired.newly_right} newly right, {paired.newly_wrong} "
+        f"newly wrong. Guessing gives {percent(chance)}."
     )
 
 
-def details(values: Mapping[str, float], split: str) -> Iterator[str]:
-    """What else the metrics of a split say, a sentence each; nothing of what was not measured."""
+def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
+    """Yield what else was measured on a split, a sentence each."""
+    found = {name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")}
 
-    def has(name: str) -> bool:
-        return f"{split}/{name}" in values
+    def accuracy(name: str) -> str:
+        return f"{percent(found[name])} ({interval(found, name)})"
 
-    def of(name: str) -> float:
-        return values[f"{split}/{name}"]
-
-    def share(name: str) -> str:
-        return f"{percent(of(name))} ({interval(values, f'{split}/{name}')})"
-
-    if has("clusters"):
-        count = round(of("clusters"))
-        yield few_clusters(count, "evaluation.cluster") or (
-            f"The interval knows that the questions come in {count} groups that go together."
+    if "clusters" in found:
+        clusters = round(found["clusters"])
+        yield few_clusters(clusters, "evaluation.cluster") or (
+            f"95 % intervals account for {clusters} clusters of related questions."
         )
-    smallest = of("minimum_detectable_difference")
-    yield (
-        f"The questions could show a difference from {100 * smallest:.1f} points."
-        if smallest < 1
-        else "The questions are too few to show any difference."
-    )
-    scaled = f" ({of('ece_scaled'):.3f} at the temperature {of('temperature'):.2f} of dev)" if has("ece_scaled") else ""
-    yield f"Expected calibration error {of('ece'):.3f}{scaled}, Brier score {of('brier'):.3f}."
-    if has("acc_mutual_info"):
-        yield f"Corrected for how probable each choice is by itself: {share('acc_mutual_info')}."
-    if has("acc_choices_only"):
-        yield f"With the question removed: {share('acc_choices_only')}."
-    if has("acc_worst"):
+    detectable = detectable_difference(found["minimum_detectable_difference"])
+    yield f"{detectable[0].upper()}{detectable[1:]}."
+    scaled = ""
+    if "ece_scaled" in found:
+        scaled = f" ({found['ece_scaled']:.3f} at temperature {found['temperature']:.2f}, fitted on dev)"
+    yield f"Expected calibration error {found['ece']:.3f}{scaled}, Brier score {found['brier']:.3f}."
+    if "acc_mutual_info" in found:
+        yield f"Corrected for each choice's probability without the question: {accuracy('acc_mutual_info')}."
+    if "acc_choices_only" in found:
+        yield f"With the question removed: {accuracy('acc_choices_only')}."
+    if "acc_worst" in found:
         yield (
-            f"Over the orders of the options: {percent(of('acc_orders'))}; right under every order "
-            f"{share('acc_worst')}; the same choice under every order {percent(of('consistency'))}; recall differs by "
-            f"{100 * of('recall_std'):.1f} points (standard deviation) between letters."
+            f"Over the orders of the options: {percent(found['acc_orders'])}; right under every order "
+            f"{accuracy('acc_worst')}; the same choice under every order {percent(found['consistency'])}; standard "
+            f"deviation of recall between letters {100 * found['recall_std']:.1f} points."
         )
-        yield f"With the letters' prior removed {share('acc_debiased')}, averaged over orders {share('acc_averaged')}."
-    for name, what in (("ties", "two best choices with the same score"), ("nan", "a score that is not a number")):
-        if of(name):
-            yield f"{of(name):.0f} questions have {what}."
-    if of("truncated"):
-        yield f"{of('truncated'):.0f} questions are longer than the model's context and lost their beginning."
+        debiased, averaged = accuracy("acc_debiased"), accuracy("acc_averaged")
+        yield f"With the letters' prior removed {debiased}, averaged over orders {averaged}."
+    for name, meaning in (
+        ("ties", "whose highest score two choices share"),
+        ("nan", "with a score that is not a number, counted as wrong"),
+        ("truncated", "longer than the model's context, which lost their beginning"),
+    ):
+        if found[name]:
+            yield f"Questions {meaning}: {found[name]:.0f}."
 
 
 def subjects(rows: Sequence[Prediction], cluster: ClusterBy) -> list[dict[str, Any]]:
-    """One row a subject: subject, n, acc, its standard error and interval, acc_norm; none of one without any score."""
-    names = ("n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm")
-    within: ClusterBy = "none" if cluster == "none" else "passage"  # of one subject all are of that subject
-    groups = {name: of for name, of in by_subject(rows).items() if any(row.prediction is not None for row in of)}
-    measured = {name: compute_metrics(of, within) for name, of in groups.items()}
-    return [{"subject": name} | {key: found[key] for key in names} for name, found in measured.items()]
+    """Return a row for each subject: subject, n, acc, its standard error and interval, acc_norm.
+
+    A subject of which no question has a score is left out.
+    """
+    columns = ("n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm")
+    within: ClusterBy = "none" if cluster == "none" else "passage"  # the subject itself would be a single cluster
+    table = []
+    for name, predictions in by_subject(rows).items():
+        if any(row.prediction is not None for row in predictions):
+            metrics = compute_metrics(predictions, within)
+            table.append({"subject": name} | {column: metrics[column] for column in columns})
+    return table
 
 
-def wrong(rows: Sequence[Prediction]) -> dict[str, Any]:
-    """The questions that were answered wrong, the surest mistakes first, as MLflow shows a table."""
-    found = sorted((row for row in rows if not row.correct), key=_margin, reverse=True)
+def wrong_answers(rows: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the questions that were answered wrong, the most confident mistakes first, as MLflow shows a table."""
+    wrong = sorted((row for row in rows if not row.correct), key=_margin, reverse=True)
     columns = ["id", "subject", "question", "right", "answered", "margin", "scores"]
-    return {"columns": columns, "data": [_wrong_row(row) for row in found]}
+    return {"columns": columns, "data": [_wrong_row(row) for row in wrong]}
 
 
 def _margin(row: Prediction) -> float:
-    """By how many nats the chosen answer beat the right one; infinite where a score is no number."""
-    return float("inf") if row.prediction is None else max(choice_scores(row, "acc")) - row.scores[row.question.answer]
+    """By how many nats the chosen answer beats the right one; infinite where a score is not a number."""
+    return float("inf") if row.prediction is None else max(row.scores) - row.scores[row.question.answer]
 
 
 def _wrong_row(row: Prediction) -> list[Any]:
-    question = row.question
-    shown = "; ".join(f"{text}: {score:.2f}" for text, score in zip(question.choices, row.scores, strict=True))
-    answered = "" if row.prediction is None else question.choices[row.prediction]
-    margin = None if row.prediction is None else round(_margin(row), 3)
-    return [
-        question.id,
-        question.subject,
-        question.question,
-        question.choices[question.answer],
-        answered,
-        margin,
-        shown,
-    ]
+    question, choices = row.question, row.question.choices
+    scores = "; ".join(f"{text}: {score:.2f}" for text, score in zip(choices, row.scores, strict=True))
+    answered, margin = ("", None) if row.prediction is None else (choices[row.prediction], round(_margin(row), 3))
+    right = choices[question.answer]
+    return [question.id, question.subject, question.question, right, answered, margin, scores]

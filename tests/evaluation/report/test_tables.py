@@ -1,4 +1,4 @@
-"""What measurements say in tables and sentences, and that nothing is said of what was not measured."""
+"""What a run measured in tables and sentences, and that nothing is said of what was not measured."""
 
 import json
 import math
@@ -10,8 +10,8 @@ from rich.console import Console
 from mcqa.data.question import Question
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction
-from mcqa.evaluation.report.formatting import p_value, percent
-from mcqa.evaluation.report.tables import details, interval, subjects, table, verdict, wrong
+from mcqa.evaluation.report.formatting import p_value, percent, point_interval
+from mcqa.evaluation.report.tables import accuracy_table, details, interval, subjects, verdict, wrong_answers
 from mcqa.evaluation.statistics import mcnemar
 
 
@@ -55,7 +55,7 @@ def test_the_table_has_a_line_for_each_split_under_its_own_name():
         for split in ("base/test", "test")
         for name, value in compute_metrics(PLAIN if split == "test" else PLAIN[:2]).items()
     }
-    lines = shown(table(values, {"base/test": "base", "test": "fine-tuned"}, "Accuracy")).splitlines()
+    lines = shown(accuracy_table(values, {"base/test": "base", "test": "fine-tuned"}, "Accuracy")).splitlines()
     (base,), (tuned,) = ([line for line in lines if name in line] for name in ("base", "fine-tuned"))
     assert "50.0 %" in base and tuned.count("75.0 %") == 2
     assert re.search(r"\b4\b", tuned) and re.search(r"\b2\b", base)
@@ -65,26 +65,27 @@ def test_the_table_has_a_line_for_each_split_under_its_own_name():
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def test_a_difference_is_told_with_its_interval_its_questions_and_its_test():
+def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
     paired = mcnemar([False] * 12 + [True] * 8, [True] * 12 + [True] * 7 + [False])
     told = verdict(paired, chance=0.25)
-    low, high = (f"{100 * bound:+.1f}" for bound in (paired.low, paired.high))
     assert told == (
-        f"+55.0 points ({low} to {high}) on the same questions: 12 newly right, 1 newly wrong; "
-        f"exact McNemar test p = {paired.p:.4f}, more than noise. Guessing gives 25.0 %."
+        f"+55.0 points (95 % confidence interval {point_interval(paired.low, paired.high)}) on the same questions, "
+        f"statistically significant at 5 % (exact McNemar test, p = {paired.p:.4f}): 12 newly right, 1 newly wrong. "
+        "Guessing gives 25.0 %."
     )
 
 
-def test_what_chance_brings_about_is_called_noise():
+def test_what_chance_brings_about_is_not_significant():
     told = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
     assert "1 newly right, 1 newly wrong" in told
-    assert "p = 1.0000, not told apart from noise" in told
-    assert told.startswith("+0.0 points (")
+    assert "not significant at 5 % (exact McNemar test, p = 1.0000)" in told
+    assert told.startswith("0.0 points (")
 
 
 def test_a_loss_has_its_sign_and_a_tiny_p_no_zeros():
     told = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
-    assert told.startswith("-100.0 points (") and "p < 0.0001, more than noise" in told
+    assert told.startswith("−100.0 points (")
+    assert "statistically significant at 5 % (exact McNemar test, p < 0.0001)" in told
 
 
 def test_with_clusters_the_test_is_the_one_on_clusters():
@@ -92,79 +93,82 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
     before, after = [False] * 10 + [True] * 10, [True] * 20
     names = ["a"] * 5 + ["b"] * 5 + [str(n) for n in range(10)]
     alone, together = mcnemar(before, after), mcnemar(before, after, names)
-    assert "exact McNemar test" in verdict(alone, 0.5) and "more than noise" in verdict(alone, 0.5)
+    assert "exact McNemar test" in verdict(alone, 0.5) and "statistically significant" in verdict(alone, 0.5)
     told = verdict(together, 0.5)
-    assert f"test on clusters p = {together.p_clustered:.4f}, not told apart from noise" in told
+    assert f"not significant at 5 % (cluster-robust test, p = {together.p_clustered:.4f})" in told
     assert "McNemar" not in told
 
 
 # --- the sentences ---------------------------------------------------------------------------------------------------
 
 
-def test_of_plain_scores_there_is_what_they_could_show_and_how_calibrated_they_are():
+def test_plain_scores_have_a_detectable_difference_and_a_calibration():
     found = compute_metrics(PLAIN)
     assert said(PLAIN) == [
-        "The questions are too few to show any difference.",
+        "This test set is too small to detect any difference.",
         f"Expected calibration error {found['ece']:.3f}, Brier score {found['brier']:.3f}.",
     ]
 
 
-def test_what_many_questions_could_show_is_told_in_points():
+def test_what_many_questions_can_detect_is_shown_in_points():
     found = compute_metrics(PLAIN * 25)
     assert found["minimum_detectable_difference"] < 1
     assert said(PLAIN * 25)[0] == (
-        f"The questions could show a difference from {100 * found['minimum_detectable_difference']:.1f} points."
+        "The smallest difference this test set can detect is "
+        f"{100 * found['minimum_detectable_difference']:.1f} points (80 % power)."
     )
 
 
 def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
     found = compute_metrics(PLAIN, temperature=2.0)
     (told,) = about("calibration", said(PLAIN, temperature=2.0))
-    assert f"({found['ece_scaled']:.3f} at the temperature 2.00 of dev)" in told
+    assert f"({found['ece_scaled']:.3f} at temperature 2.00, fitted on dev)" in told
 
 
-def test_questions_that_go_together_are_told():
+def test_clusters_of_related_questions_are_mentioned():
     rows = [prediction(answer=n % 2, cluster="abcdefghij"[n // 2]) for n in range(20)]
-    assert "The interval knows that the questions come in 10 groups that go together." in said(rows, cluster="auto")
-    assert about("groups", said(rows, cluster="none")) == []
+    assert "95 % intervals account for 10 clusters of related questions." in said(rows, cluster="auto")
+    assert about("clusters", said(rows, cluster="none")) == []
 
 
-def test_an_interval_of_one_group_or_a_few_says_why_it_is_so_wide():
+def test_an_interval_of_one_cluster_or_a_few_says_why_it_is_so_wide():
     rows = [prediction(answer=n % 2, subject="law") for n in range(8)]
     told, nothing = said(rows, cluster="subject")[:2]
-    assert told.startswith("All questions go together in one group, and one group says nothing about others")
+    assert told.startswith(
+        "All questions are one cluster of related questions, which says nothing about other clusters"
+    )
     assert "intervals are 0 to 100 %" in told and "evaluation.cluster=none" in told
-    assert nothing == "The questions are too few to show any difference."
-    assert about("group", said(rows, cluster="auto")) == []
+    assert nothing == "This test set is too small to detect any difference."
+    assert about("cluster", said(rows, cluster="auto")) == []
     few = [prediction(answer=n % 2, subject="ab"[n % 2]) for n in range(8)]
-    assert said(few, cluster="subject")[0].startswith("2 groups of questions that go together say little about others")
+    assert said(few, cluster="subject")[0].startswith("2 clusters of related questions say little about other clusters")
 
 
-def test_each_further_accuracy_is_told_with_its_interval():
+def test_each_further_accuracy_is_shown_with_its_interval():
     rows = [prediction(extra={"unconditional": (-3.0, -2.0), "choices_only": (-2.0, -1.0)})] * 2
     found = compute_metrics(rows)
-    (mutual,) = about("by itself", said(rows))
+    (mutual,) = about("without the question", said(rows))
     assert mutual.endswith(f"100.0 % ({100 * found['acc_mutual_info_ci_low']:.1f} – 100.0 %).")
     (alone,) = about("question removed", said(rows))
     assert alone.endswith(f"0.0 % (0.0 – {percent(found['acc_choices_only_ci_high'])}).")
 
 
-def test_orders_are_told_with_what_they_change():
+def test_orders_are_shown_with_what_they_change():
     """A model that always says A, where A is right at first."""
     orders = (OptionOrder((0, 1), (-1.0, -2.0)), OptionOrder((1, 0), (-1.0, -2.0)))
     rows = [prediction(extra={"letters": True, "orders": orders})] * 3
     swayed, corrected = said(rows)[-2:]
     assert "Over the orders of the options: 50.0 %; right under every order 0.0 %" in swayed
-    assert "same choice under every order 0.0 %; recall differs by 50.0 points" in swayed
+    assert "same choice under every order 0.0 %; standard deviation of recall between letters 50.0 points" in swayed
     assert corrected.startswith("With the letters' prior removed ") and ", averaged over orders " in corrected
 
 
-def test_ties_missing_numbers_and_cut_questions_are_told_where_there_are_any():
+def test_ties_missing_numbers_and_cut_questions_are_counted_where_there_are_any():
     rows = [prediction((-1.0, -1.0)), prediction((math.nan, -1.0)), prediction(extra={"truncated": True})]
     assert said(rows)[-3:] == [
-        "1 questions have two best choices with the same score.",
-        "1 questions have a score that is not a number.",
-        "1 questions are longer than the model's context and lost their beginning.",
+        "Questions whose highest score two choices share: 1.",
+        "Questions with a score that is not a number, counted as wrong: 1.",
+        "Questions longer than the model's context, which lost their beginning: 1.",
     ]
 
 
@@ -181,7 +185,7 @@ def test_every_subject_has_a_row_with_its_accuracy():
     assert subjects([prediction()], "auto") == []
 
 
-def test_within_a_subject_passages_still_go_together_unless_nothing_is_to():
+def test_within_a_subject_passages_are_still_clusters_unless_there_are_to_be_none():
     rows = [prediction(subject="law", context="pq"[n // 4], answer=n // 4) for n in range(8)]
     (together,), (alone,) = subjects(rows, "auto"), subjects(rows, "none")
     assert together["acc_ci_high"] - together["acc_ci_low"] > alone["acc_ci_high"] - alone["acc_ci_low"]
@@ -194,14 +198,14 @@ def test_a_score_that_is_no_number_is_wrong_in_its_subject_too():
     assert (law["n"], law["acc"]) == (2, 0.5)
 
 
-def test_wrong_answers_are_listed_the_surest_first_and_those_without_a_number_before_all():
+def test_wrong_answers_are_listed_the_most_confident_first_and_those_without_a_number_before_all():
     rows = [
         prediction((-1.0, -2.0), 1, id="unsure"),
         prediction((-1.0, -2.0), 0, id="right"),
         prediction((-1.0, -9.5), 1, id="sure", subject="law"),
         prediction((math.nan, -9.0), 1, id="broken"),
     ]
-    found = wrong(rows)
+    found = wrong_answers(rows)
     listed = [dict(zip(found["columns"], row, strict=True)) for row in found["data"]]
     assert [row["id"] for row in listed] == ["broken", "sure", "unsure"]
     assert listed[1] == {
@@ -219,4 +223,4 @@ def test_wrong_answers_are_listed_the_surest_first_and_those_without_a_number_be
 
 @pytest.mark.parametrize("rows", [[], [prediction()]])
 def test_where_nothing_is_wrong_the_list_is_empty(rows):
-    assert wrong(rows)["data"] == []
+    assert wrong_answers(rows)["data"] == []

@@ -1,37 +1,47 @@
-"""Pictures of a run. Each is built by a function that returns a matplotlib Figure and saved under its own name by
-another; `svg` turns a figure into text for an HTML page."""
+"""Charts of a run: functions that return matplotlib figures, and what a run draws of what it measured."""
 
-from mcqa.evaluation.report.charts.confidence import (
-    reliability,
-    reliability_figure,
-    risk_coverage,
-    risk_coverage_figure,
-)
-from mcqa.evaluation.report.charts.option_order import letters, letters_figure, orders, orders_figure
-from mcqa.evaluation.report.charts.style import svg
-from mcqa.evaluation.report.charts.training import (
-    choices_only,
-    choices_only_figure,
-    curve_figures,
-    curves,
-    subjects,
-    subjects_figure,
-)
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-__all__ = [
-    "choices_only",
-    "choices_only_figure",
-    "curve_figures",
-    "curves",
-    "letters",
-    "letters_figure",
-    "orders",
-    "orders_figure",
-    "reliability",
-    "reliability_figure",
-    "risk_coverage",
-    "risk_coverage_figure",
-    "subjects",
-    "subjects_figure",
-    "svg",
-]
+from mcqa.evaluation.metrics import by_subject
+from mcqa.evaluation.option_order import order_accuracies
+from mcqa.evaluation.predictions import Prediction
+from mcqa.evaluation.report.charts.confidence import reliability_figure, risk_coverage_figure
+from mcqa.evaluation.report.charts.option_order import letters_figure, orders_figure
+from mcqa.evaluation.report.charts.style import save
+from mcqa.evaluation.report.charts.training import choices_only_figure, curve_figures, subjects_figure
+
+
+def save_evaluation_charts(
+    folder: Path, name: str, rows: Sequence[Prediction], temperature: float | None, base: Sequence[Prediction] = ()
+) -> None:
+    """Write the charts of one evaluation as <chart>_<name>.png, of what was measured.
+
+    temperature: of the calibration, if one was fitted; base: the same questions before training.
+    """
+    lines = {"base": base, "fine-tuned": rows} if base else {name: rows}
+    figures = {"reliability": reliability_figure(rows, temperature), "risk_coverage": risk_coverage_figure(lines)}
+    if all(row.choices_only is not None for row in rows):
+        figures["choices_only"] = choices_only_figure(rows)
+    if any(row.orders for row in rows):
+        figures["letters"] = letters_figure(rows)
+    if len(order_accuracies(rows)) > 1:  # all questions were measured under the same orders
+        figures["orders"] = orders_figure(rows)
+    for chart, figure in figures.items():
+        save(figure, folder / f"{chart}_{name}.png")
+
+
+def save_training_charts(
+    folder: Path,
+    history: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, float],
+    before: Sequence[Prediction],
+    after: Sequence[Prediction],
+) -> None:
+    """Write loss.png, accuracy.png and, where the questions have subjects, subjects.png."""
+    figures: dict[str, Any] = curve_figures(history, metrics)
+    if by_subject(after):
+        figures["subjects"] = subjects_figure(before, after)
+    for chart, figure in figures.items():
+        save(figure, folder / f"{chart}.png")

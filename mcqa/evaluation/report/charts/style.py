@@ -1,47 +1,66 @@
-"""What all pictures share. Colours are Okabe and Ito's, which people with any colour vision can tell apart; legends
-stand outside the axes, where no data can be."""
+"""The one style of all charts. Colours are Okabe and Ito's, which people with any colour vision can distinguish.
 
-import io
-import re
-from collections.abc import Iterable
+Legends stand outside the axes, where they cover no data.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-)
+P = ParamSpec("P")
+T = TypeVar("T")
 
-
-GREY = "#999999"
-
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY, GRID, WHITE = "#999999", "#B0B0B0", "#FFFFFF"
 
 WIDTH = 7.0  # inches
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 120,
+    "grid.alpha": 0.3,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "mcqa",  # figures of the same numbers give the same file
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+}
 
 
-def blank(height: float, rows: int = 1, columns: int = 1, **layout: Any) -> tuple[Any, Any]:
-    """A figure of this height in inches and its axes: one, or an array as matplotlib's `subplots` gives it."""
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that draws or saves: what it creates has this style."""
+
+    @functools.wraps(draw)
+    def in_style(*args: P.args, **kwargs: P.kwargs) -> T:
+        from matplotlib import rc_context
+
+        with rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def new_figure(height: float, rows: int = 1, columns: int = 1, width: float = WIDTH, **layout: Any) -> tuple[Any, Any]:
+    """Return a figure of this size in inches and its axes: one, or an array as matplotlib's `subplots` returns it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, columns, **layout)
-    for one in figure.axes:
-        one.grid(alpha=0.3)
-        one.set_axisbelow(True)
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, **layout)
 
 
 def legend(figure: Any, axes: Any, columns: int) -> None:
-    """One for the whole figure, above it, of what these axes show."""
+    """Add a legend for the whole figure above it, of what these axes show."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def interval(axes: Any, x: float, low: float, high: float, colour: str, upright: bool) -> None:
@@ -49,29 +68,17 @@ def interval(axes: Any, x: float, low: float, high: float, colour: str, upright:
     axes.plot(*ends, color=colour, linewidth=2)
 
 
-def counted(questions: int) -> str:
-    return f"{questions} question{'' if questions == 1 else 's'}"
-
-
+@styled
 def save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path)
 
 
+@styled
 def svg(figure: Any) -> str:
-    """An <svg> element for an HTML page, with words as words; figures of the same numbers give the same text.
-
-    Ids that nothing refers to are dropped, for a page may hold several pictures.
-    """
-    import matplotlib
-
-    drawn = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mcqa", "svg.fonttype": "none"}):
-        figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = drawn.getvalue()
-    element = text[text.index("<svg") :].strip()
-    return _without_ids(element, set(re.findall(r"#([\w-]+)", element)))
-
-
-def _without_ids(element: str, used: Iterable[str]) -> str:
-    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", element)
+    """Return an SVG file with a transparent background; what is drawn as an image within it has 200 dots an inch."""
+    with StringIO() as text, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of letters that matplotlib's font lacks; the browser has them
+        metadata = {"Date": None, "Creator": None}
+        figure.savefig(text, format="svg", metadata=metadata, transparent=True, dpi=200)
+        return text.getvalue()

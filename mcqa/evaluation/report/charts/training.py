@@ -1,24 +1,20 @@
-"""What training did: curves of loss and accuracy, accuracy by subject, and accuracy without the question."""
+"""What training changed: curves of loss and accuracy, accuracy by subject, and accuracy without the question."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mcqa.evaluation.metrics import by_subject, chance_accuracy, compute_metrics
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, blank, counted, interval, legend, save
+from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, interval, legend, new_figure, styled
+from mcqa.evaluation.report.formatting import count
 
 Points = Sequence[tuple[int, float]]
 
 
-def curves(folder: Path, history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> None:
-    """loss.png and accuracy.png, from what the training loop logged."""
-    for name, figure in curve_figures(history, base).items():
-        save(figure, folder / f"{name}.png")
-
-
+@styled
 def curve_figures(history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> dict[str, Any]:
+    """Draw loss and accuracy by update. history: what the training loop logged; base: metrics before training."""
     loss = {"train": _points(history, "loss"), "dev": _points(history, "eval_dev/loss")}
     accuracy = {"dev": _points(history, "eval_dev/acc")}
     return {
@@ -32,7 +28,7 @@ def _points(history: Sequence[Mapping[str, float]], name: str) -> Points:
 
 
 def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
-    figure, axes = blank(height=3.4)
+    figure, axes = new_figure(3.4)
     for (name, points), colour in zip(lines.items(), (ORANGE, BLUE) if len(lines) > 1 else (BLUE,), strict=True):
         axes.plot([x for x, _ in points], [y for _, y in points], "o-", markersize=3, color=colour, label=name)
     axes.axhline(base, color=GREY, linestyle="--", label="base on dev")
@@ -42,17 +38,12 @@ def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
     return figure
 
 
-def subjects(folder: Path, before: Sequence[Prediction], after: Sequence[Prediction]) -> None:
-    """subjects.png; nothing where there are no subjects."""
-    if by_subject(after):
-        save(subjects_figure(before, after), folder / "subjects.png")
-
-
+@styled
 def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -> Any:
-    """Accuracy with 95 % interval by subject, before and after."""
+    """Draw accuracy with 95 % interval by subject, before and after training."""
     groups, earlier = by_subject(after), by_subject(before)
     names = sorted(groups, key=lambda name: compute_metrics(groups[name])["acc"])
-    figure, axes = blank(height=1.4 + 0.34 * len(names))
+    figure, axes = new_figure(1.4 + 0.34 * len(names))
     for offset, colour, marker, label, of in (
         (-0.14, GREY, "s", "base", earlier),
         (0.14, BLUE, "o", "fine-tuned", groups),
@@ -66,23 +57,18 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
     return figure
 
 
-def choices_only(folder: Path, name: str, rows: Sequence[Prediction]) -> None:
-    """choices_only_<name>.png; nothing unless every question was also asked without its text."""
-    if rows and all(row.choices_only is not None for row in rows):
-        save(choices_only_figure(rows), folder / f"choices_only_{name}.png")
-
-
+@styled
 def choices_only_figure(rows: Sequence[Prediction]) -> Any:
-    """Accuracy with the question and with the choices alone, with 95 % intervals, and that of guessing."""
+    """Draw accuracy with the question, with the choices alone, and of guessing."""
     alone = [dataclasses.replace(row, scores=row.choices_only or row.scores) for row in rows]
-    figure, axes = blank(height=2.0)
+    figure, axes = new_figure(2.0)
     _accuracy(axes, 1, rows, BLUE, "o", None)
     _accuracy(axes, 0, alone, ORANGE, "s", None)
     axes.axvline(chance_accuracy([row.question for row in rows]), color=GREY, linestyle="--", label="guessing")
     axes.set_yticks([1, 0], ["question and choices", "choices only"])
     axes.set_ylim(-0.6, 1.6)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel(f"accuracy on {counted(len(rows))}, with 95 % interval")
+    axes.set_xlabel(f"accuracy on {count(len(rows), 'question')}, with 95 % interval")
     legend(figure, axes, columns=1)
     return figure
 

@@ -1,0 +1,94 @@
+"""The tables of a comparison, as the terminal and the page show them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from mcqa.compare import sentences
+from mcqa.compare.analysis import Comparison, Difference, Pair
+from mcqa.compare.flips import Kind, by_subject
+from mcqa.evaluation.report.formatting import p_value, percent, percent_interval, point_interval, points
+
+NUMBER, LABEL, KEY = "n", "label", "key"
+
+
+class Table(NamedTuple):
+    """columns: heading and kind of each (a class of the style sheet); rows: the texts of the cells."""
+
+    columns: list[tuple[str, str]]
+    rows: list[list[str]]
+
+
+def accuracies(comparison: Comparison) -> Table:
+    several = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
+    headings = [*(["seeds"] if several else []), "accuracy", "95 % interval", "group"]
+    rows = [
+        [
+            *(str(i + 1), comparison.label(i)),
+            *([str(len(accuracy.seeds))] if several else []),
+            *(percent(accuracy.mean), percent_interval(accuracy.low, accuracy.high), accuracy.group),
+        ]
+        for i, accuracy in enumerate(comparison.accuracies)
+    ]
+    return Table([("", NUMBER), ("", LABEL), *((heading, NUMBER) for heading in headings)], rows)
+
+
+def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
+    """The first `most` pairs. detailed: with the bootstrap and McNemar's p, where there are pairs of single runs, and
+    with the standard errors, where there are several seeds; else significance is marked with a star."""
+    found = [pair.difference for pair in comparison.pairs]
+    columns: dict[str, Callable[[Pair, Difference], str]] = {
+        "points (95 %)": lambda _, its: f"{points(its.estimate)} ({point_interval(its.low, its.high)})",
+        "p (Holm)" if len(found) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + _star(pair, detailed),
+    }
+    if detailed and any(difference.bootstrap for difference in found):
+        columns |= {"bootstrap": _bootstrap, "McNemar p": lambda _, its: p_value(its.p_mcnemar)}
+    if detailed and any(difference.standard_error_questions is not None for difference in found):
+        columns |= {
+            "SE (questions)": lambda _, its: _standard_error(its.standard_error_questions),
+            "SE (seeds)": lambda _, its: _standard_error(its.standard_error_seeds),
+        }
+    columns |= {
+        "flips": lambda pair, _: sentences.flips(comparison, pair),
+        "MDD": lambda _, its: _detectable(its.minimum_detectable_difference),
+    }
+    rows = [
+        [f"{pair.after + 1} vs {pair.before + 1}", *(cell(pair, pair.difference) for cell in columns.values())]
+        for pair in comparison.pairs[:most]
+    ]
+    return Table([("", LABEL), *((heading, NUMBER) for heading in columns)], rows)
+
+
+def _star(pair: Pair, detailed: bool) -> str:
+    return "" if detailed else " *" if pair.significant else "  "
+
+
+def _bootstrap(_: Pair, difference: Difference) -> str:
+    return point_interval(difference.bootstrap.low, difference.bootstrap.high) if difference.bootstrap else "–"
+
+
+def _standard_error(share: float | None) -> str:
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}"
+
+
+def _detectable(share: float) -> str:
+    return "–" if share >= 1 else f"{100 * share:.1f}"
+
+
+def subjects(comparison: Comparison, pair: Pair, kinds: Sequence[Kind]) -> Table:
+    seeds = comparison.several_seeds(pair)
+    rows = [
+        [
+            *(subject.name, str(subject.questions)),
+            *(str(subject.by_kind[kind]) for kind in kinds),
+            sentences.net(subject.net, seeds),
+        ]
+        for subject in by_subject(comparison.questions, pair.flips)
+    ]
+    return Table([("", ""), *((heading, NUMBER) for heading in ("questions", *kinds, "net"))], rows)
+
+
+def keys(values: Mapping[str, Sequence[str]], configurations: int) -> Table:
+    """Keys of the configuration with their value in each configuration."""
+    columns = [("", KEY), *((str(number + 1), KEY) for number in range(configurations))]
+    return Table(columns, [[key, *own] for key, own in values.items()])
