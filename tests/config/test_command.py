@@ -211,13 +211,13 @@ def test_a_missing_plus_is_told(argument):
 
 
 def test_every_misspelled_option_and_key_is_told_and_every_wrong_value():
-    told = diagnosed("model=qwen", "data=arc_eazy", "peft.rank=3", "seed=x", "optimizer.learning_rate=-1")
+    told = diagnosed("model=qwen", "data=arc_eazy", "peft.rnak=3", "seed=x", "optimizer.learning_rate=-1")
     assert [problem.split(":")[0] for problem in told] == [
         "model=qwen",
         "data=arc_eazy",
         "seed",
         "optimizer.learning_rate",
-        "peft.rank",
+        "peft.rnak",
     ]
 
 
@@ -227,8 +227,8 @@ def test_a_right_option_beside_a_wrong_one_is_composed():
 
 
 def test_an_experiment_counts_while_the_rest_is_looked_through():
-    (told,) = diagnosed("+experiment=pretrain_starter", "peft.rank=3")
-    assert told.startswith("peft.rank: unknown key.")
+    (told,) = diagnosed("+experiment=pretrain_starter", "peft.rnak=3")
+    assert told.startswith("peft.rnak: unknown key.")
 
 
 def test_in_a_multirun_the_first_value_stands_for_all():

@@ -261,13 +261,13 @@ BROKEN = [
         "objective.trainer_args.disable_tqdm: cannot be changed",
     ),
     ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
-    ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: goes together with model.architecture"),
+    ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
     ("_data", ["data.splits.train=null"], "data.splits.train: must name"),
-    ("_objective", ["model=scratch"], "model.architecture: random weights know nothing"),
+    ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
     ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
-    ("_objective", ["objective=pretrain"], "peft: objective=pretrain moves all weights, got peft=lora; take peft="),
+    ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
     ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
     ("_length_of_training", ["objective.epochs=null"], "objective.epochs: give epochs or objective.max_steps"),
     (
@@ -307,13 +307,13 @@ BROKEN = [
     (
         "_processes",
         ["peft=qlora", "hardware=cpu_processes", "hardware.strategy=zero3"],
-        "hardware.strategy: zero3 parts weights among the devices, which packed 4-bit weights cannot be",
+        "hardware.strategy: zero3 shards the weights over the devices, which is impossible with packed 4-bit weights",
     ),
     ("_processes", ["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the 8-bit state"),
     ("_processes", ["hardware.cpu_offload=true"], "hardware.cpu_offload: ddp keeps everything on every device"),
     ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
     ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
-    ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantised weights cannot be trained"),
+    ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantized weights cannot be trained"),
     ("_hardware", ["hardware.precision=fp16"], "hardware.precision: fp16 trains only on a GPU"),
     (
         "_hardware",
@@ -388,7 +388,7 @@ def test_every_sentence_of_every_rule_is_broken_by_an_example(rule):
     assert len({told for name, _, told in BROKEN if name == rule.__name__}) == sentences(rule)
 
 
-@pytest.mark.parametrize("key", ["r", "alpha", "dropout", "target_modules"])
+@pytest.mark.parametrize("key", ["rank", "alpha", "dropout", "target_modules"])
 def test_an_adapter_needs_each_of_its_values(key):
     assert problems(**{f"peft__{key}": None}) == [f"peft.{key}: peft=lora needs a value."]
 
