@@ -1,9 +1,7 @@
 """Render the HTML reports. `templates/` has the frame (base.html), the style sheet and the macros that they share."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,22 +47,3 @@ class Scale:
 
     def width(self, low: float, high: float) -> str:
         return f"{100 * (high - low) / (self.high - self.low or 1):.2f}%"
-
-
-def look() -> str:
-    """The style sheet."""
-    return Path(__file__).with_name("templates").joinpath("page.css").read_text("utf-8").strip()
-
-
-def section(title: str, body: str) -> str:
-    """body is HTML already, title is not."""
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def notes(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
-    return f'<ul class="notes">{lines}</ul>' if lines else ""
-
-
-def definitions(items: Mapping[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in items.items()) + "</dl>"
