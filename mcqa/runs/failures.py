@@ -1,4 +1,4 @@
-"""Which of the failures of a run's processes is the one to tell."""
+"""The failures of a run's processes: each records its own, and the first process raises the one that came first."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from mcqa.runs.processes import FAILURE_WAIT_S, STARTED, Group, join
 
 @dataclass(frozen=True)
 class Failure:
-    """What one process told before it ended.
+    """What one process recorded before it ended.
 
-    seconds: since the epoch. of_another: it only noticed that another process was gone, or late.
+    seconds: since the epoch. of_another: all that it noticed is that another process was gone, or late.
     """
 
     rank: int
@@ -30,18 +30,18 @@ class Failure:
 
 
 def failure_message(failures: Sequence[Failure], hosts: Sequence[str], timeout_s: float) -> str:
-    """The first failure that has a cause of its own; else who is missing.
+    """Return the message of the first failure that has a cause of its own; if there is none, who is missing.
 
     hosts: of every process, by rank. Clocks of several machines may differ by more than two failures do, so the
-    first is only the likeliest.
+    first is only the most likely cause.
     """
     own = sorted((failure for failure in failures if not failure.of_another), key=lambda failure: failure.seconds)
     if len(own) == len(hosts) and len({failure.text for failure in own}) == 1:
-        return own[0].text  # nothing that one of them had to itself
+        return own[0].text  # the same everywhere, as in a run of one process
     if own:
         return f"rank {own[0].rank} of {len(hosts)} on {own[0].host} failed:\n{own[0].text}"
-    heard = {failure.rank for failure in failures}
-    missing = [f"rank {rank} on {host}" for rank, host in enumerate(hosts) if rank not in heard]
+    recorded = {failure.rank for failure in failures}
+    missing = [f"rank {rank} on {host}" for rank, host in enumerate(hosts) if rank not in recorded]
     if missing and failures:
         return (
             f"{', '.join(missing)} did not arrive where the others waited, for up to hardware.timeout_s={timeout_s:g} "
@@ -55,17 +55,14 @@ def _last_line(text: str) -> str:
     return text.strip().rsplit("\n", 1)[-1]
 
 
-# --- whose error it was -----------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
-    """Run the block in every process of the run. An error in any of them is the one that the first one raises.
+    """Run the block in every process of the run; the first process raises the error of whichever failed first.
 
-    Where that one was killed in a job, the job ends without a result, as if it had been killed as a whole.
+    Where a process of a job was killed, the job ends without a result, as if all of it had been killed.
 
     Raises:
-        ProcessError: in the first process, with the rank and host of the one that failed. The others end quietly.
+        ProcessError: in the first process, with the rank and host of the one that failed. The others end silently.
     """
     group = join(config)
     if group is None:
@@ -79,13 +76,13 @@ def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
 
         if isinstance(error, Pruned | Preempted):
             raise
-        watch().over()  # SLURM, which now ends the others, does not ask this one to go on later
+        watch().over()  # a signal of SLURM, which now ends the other processes, must not requeue this one
         record_failure(group.store, _failure(group, error))
         if group.rank:
             sys.exit(1)
         if isinstance(error, McqaError):
-            raise  # it would be as true in a run of one process
-        failed = _of_all(group)
+            raise  # the same as in a run of one process
+        failed = _error_of_run(group)
         if _was_killed(group, error):
             print(f"{failed}\nThis job ends without a result.", file=sys.stderr, flush=True)
             os._exit(1)
@@ -113,28 +110,31 @@ def _is_of_another(error: BaseException | None) -> bool:
 
 
 def _was_killed(group: Group, error: Exception) -> bool:
-    """Whether another process of a job is gone and left no word: it was killed, or its machine was lost. A controller
-    submits such a job again, as it does where all its processes die at once; a result would be final."""
+    """Whether another process of a job is gone without a record: it was killed, or its machine was lost.
+
+    The controller of a study submits such a job again, as where all processes die at once; a result would be final.
+    """
     from mcqa.runs.trial import VARIABLE
 
-    unsaid = all(failure.of_another for failure in recorded_failures(group.store, group.size))
-    return VARIABLE in os.environ and STARTED not in os.environ and unsaid and "Timed out" not in str(error)
+    unrecorded = all(failure.of_another for failure in recorded_failures(group.store, group.size))
+    return VARIABLE in os.environ and STARTED not in os.environ and unrecorded and "Timed out" not in str(error)
 
 
 def record_failure(store: Any, failure: Failure) -> None:
+    """Write a failure to the store through which the processes met."""
     with suppress(RuntimeError):  # the store is gone with the first process
         store.set(f"failure/{failure.rank}", json.dumps(failure.__dict__))
         store.set("failed", "")
 
 
 def recorded_failures(store: Any, size: int) -> list[Failure]:
-    """What the processes have told of their failures so far."""
+    """Return the failures that processes have recorded so far, by rank."""
     keys = [f"failure/{number}" for number in range(size)]
     return [Failure(**json.loads(store.get(key))) for key in keys if store.check([key])]
 
 
-def _of_all(group: Group) -> ProcessError:
-    """The error to report; waits a little for the process that failed first to tell its own."""
+def _error_of_run(group: Group) -> ProcessError:
+    """Wait a little for a failure that has a cause of its own, and return the error to raise."""
     until = time.monotonic() + FAILURE_WAIT_S
     while (
         all(failure.of_another for failure in recorded_failures(group.store, group.size)) and time.monotonic() < until

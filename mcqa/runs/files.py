@@ -1,4 +1,4 @@
-"""A shared file system that stalls: what to wait for, and for how long."""
+"""Read and write files so that a reader finds each complete or not at all, also where a shared file system stalls."""
 
 import csv
 import errno
@@ -21,21 +21,24 @@ STALLS = frozenset(
 """What a network file system raises while its server is away, and when a file was replaced from another machine."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No room: waiting would not help."""
+"""What a file system raises that has no room; waiting does not help."""
 
 WAITS_S = (0.05, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0)
 """Pauses between two attempts: six minutes in all."""
 
 
 def is_stall(error: OSError) -> bool:
+    """Whether another attempt may succeed."""
     return error.errno in STALLS
 
 
 def retry_stalled_io(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) -> T:
-    """Do it; where the file system stalls, again after each pause. `do` must bear being done twice.
+    """Call `do` and return its result; where the file system stalls, call it again after each pause.
+
+    `do` must be safe to call twice.
 
     Raises:
-        OSError: of the last attempt, or at once where it is no stall.
+        OSError: of the last attempt, or of the first one that is no stall.
     """
     for wait in waits_s:
         try:
@@ -48,20 +51,23 @@ def retry_stalled_io(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) ->
 
 
 def write_yaml(path: Path, value: Any) -> None:
+    """Write a value as YAML, in the order of its keys."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
     write_text(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> Any:
+    """Return the value in a YAML file, of plain types only."""
     return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # 80 times as fast
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The keys of the first row are the header."""
+    """Write rows as CSV; the keys of the first row are the header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
@@ -70,19 +76,20 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Return the value in a JSON file."""
     return json.loads(path.read_text("utf-8"))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Written to the side and moved into place: a file is there complete or not at all."""
+    """Write a text beside the file and move it into place."""
     aside = path.with_name(path.name + ".partial")
     retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every leaf of a configuration under its dotted name."""
+def flat(config_dict: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every leaf of a configuration under its dotted name, such as optimizer.learning_rate."""
     leaves: dict[str, Any] = {}
-    for key, value in tree.items():
+    for key, value in config_dict.items():
         if isinstance(value, Mapping) and value:
             leaves |= flat(value, f"{prefix}{key}.")
         else:

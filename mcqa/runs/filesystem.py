@@ -1,30 +1,27 @@
-"""Folders that only one machine sees."""
+"""Whether a folder is on a file system that other machines see too."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-OF_ONE_MACHINE = ("tmpfs", "ramfs", "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs")
-
-
-# ---- what the nodes must see
+LOCAL_FILE_SYSTEMS = ("tmpfs", "ramfs", "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs")
 
 
 def unseen(paths: Mapping[str, Path]) -> list[str]:
-    """A warning for each path that lies on a file system of this machine alone, by what it is."""
-    found = []
+    """Return a warning for each path, by what it is, that is on a file system of this machine alone."""
+    warnings = []
     for what, path in paths.items():
         point, kind = _mounted(path)
-        if kind in OF_ONE_MACHINE:
-            found.append(
-                f"{what} lies on this machine's own disk or memory ({path}: {kind} at {point}). The nodes must see it "
+        if kind in LOCAL_FILE_SYSTEMS:
+            warnings.append(
+                f"{what} is on this machine's own disk or memory ({path}: {kind} at {point}). The nodes must see it "
                 "under the same path."
             )
-    return found
+    return warnings
 
 
 def _mounted(path: Path, mounts: Path = Path("/proc/mounts")) -> tuple[str, str]:
-    """Where the file system of a path is mounted, and its kind."""
+    """Return where the file system of a path is mounted, and its kind; empty where the system does not say."""
     real = os.path.realpath(path)
     best = ("", "")
     try:

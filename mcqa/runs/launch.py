@@ -25,14 +25,8 @@ from mcqa.runs.files import read_json, write_json
 from mcqa.runs.trial import Preempted
 
 GRACE_S = 15.0  # for the others to notice a failure by themselves and to end in order
-
-
 STOPPING_S = 120.0  # for what a run still writes when the user or a scheduler stops it
-
-
 POLL_S = 0.1
-
-
 STOPPED = 130  # the exit status of a process that was told to stop
 
 Process = subprocess.Popen[bytes]
@@ -55,7 +49,7 @@ def start(module: str, config: HardwareConfig, folder: Path) -> None:
     started: list[Process] = []
     with signals.Watch() as watch:
         try:
-            with suppress(Preempted), signals.defer_signals(patient=False):
+            with suppress(Preempted), signals.defer_signals(deferring=False):
                 for rank in range(config.devices):
                     started.append(_process(rank, config.devices, store.port))
                     _send(started[-1], job)

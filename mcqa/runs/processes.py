@@ -27,17 +27,11 @@ from mcqa.config.errors import ConfigError, ProcessError
 from mcqa.config.schema import HardwareConfig
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
 OF_A_STEP = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
-
-
 PORTS = (20000, 60000)
-
 
 STARTED = "MCQA_STARTED"
 """Set for processes that starting.py started: their parent has the store and reports what went wrong."""
-
 
 FAILURE_WAIT_S = 5.0  # for the error of another process, when all that this one knows is that it is gone
 

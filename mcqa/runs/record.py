@@ -138,7 +138,7 @@ def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterat
             with _recorded(config, folder, trial, watch) as record:
                 yield record
         else:
-            with _listened(watch), signals.defer_signals(patient=False):
+            with _listened(watch), signals.defer_signals(deferring=False):
                 yield NullRecord(config, folder, trial)
 
 
@@ -166,7 +166,7 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
         )  # of an earlier start: it holds no longer
     record = Record(config, folder, console, trial)
     try:
-        with signals.defer_signals(patient=False):
+        with signals.defer_signals(deferring=False):
             yield record
         ending = ("complete", "FINISHED", None)
     except Pruned:

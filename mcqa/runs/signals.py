@@ -1,8 +1,8 @@
-"""Signals that ask a run to stop: it saves at the end of the update that it is at, and goes on later from there.
+"""Signals that ask a run to stop: it saves at the end of the current update, and can be resumed from there.
 
 SIGTERM and submitit's own signal (SIGUSR2 unless SUBMITIT_PREEMPT_SIGNAL names another) count. A second one stops at
 once. submitit has a handler that requeues the job and ends the process wherever it is; it is called here when
-everything is saved. Before a watch begins it stands as it was, for then nothing can be lost.
+everything is saved. Before a watch begins, that handler is left in place, since there is nothing to save.
 """
 
 import os
@@ -20,14 +20,15 @@ WAIT_FOR_FIRST_RANK_S = 30.0
 
 
 class Watch:
-    """Notices signals from `with` on. Only the main thread can; elsewhere nothing is ever noticed.
+    """Note signals from `with` on. Only the main thread can; in another one nothing is ever noted.
 
-    patient: between two updates somebody looks at `asked`; where nobody does, a signal raises Preempted at once.
+    asked: the name of the signal that asked the run to stop. deferring: somebody looks at `asked` between two updates;
+    otherwise a signal raises Preempted at once.
     """
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        self.patient = True
+        self.deferring = True
         self._over = False
         self._before: dict[int, object] = {}
         self._requeue: Callable[[], object] | None = None
@@ -57,11 +58,11 @@ class Watch:
             raise Preempted(f"Stopped by {self.asked}.")
 
     def over(self) -> None:
-        """The run is at its end: what it writes now must not be disturbed."""
+        """Ignore signals from here on: the run is at its end, and what it writes must not be disturbed."""
         self._over = True
 
     def requeue(self, rank: int = 0) -> None:
-        """Hand over to submitit where its signal came: the same job starts again, and this process ends here."""
+        """Call submitit's handler if its signal came: it requeues the job and ends this process."""
         if self.asked is not None and rank:
             time.sleep(WAIT_FOR_FIRST_RANK_S)
         if self._requeue is not None:
@@ -72,7 +73,7 @@ class Watch:
         theirs = self._before[number]
         if number == _of_submitit() and callable(theirs):
             self._requeue = lambda: theirs(number, frame)
-        if not self._over and (again or not self.patient):
+        if not self._over and (again or not self.deferring):
             self.check()
 
 
@@ -80,21 +81,21 @@ _watch = Watch()
 
 
 def watch() -> Watch:
-    """The one of this process, for signals are the process's too; outside of a run one that notices nothing."""
+    """Return the watch of this process; outside of a run, one that notes nothing."""
     return _watch
 
 
 @contextmanager
-def defer_signals(patient: bool = True) -> Iterator[Watch]:
-    """Within, signals wait until somebody looks; or, patient=False, stop what is going on at once."""
+def defer_signals(deferring: bool = True) -> Iterator[Watch]:
+    """Within, signals wait until somebody looks; with deferring=False they stop what is running at once."""
     here = watch()
-    before, here.patient = here.patient, patient
+    before, here.deferring = here.deferring, deferring
     try:
-        if not patient:
+        if not deferring:
             here.check()
         yield here
     finally:
-        here.patient = before
+        here.deferring = before
 
 
 def _of_submitit() -> int:

@@ -21,7 +21,6 @@ from mcqa.training.updates import evaluation_points, questions_seen
 
 BASE = ("model", "data", "prompt", "peft.quantization", "peft.double_quantization", "hardware.device")
 
-
 BASE_TOO = ("hardware.precision", "evaluation")
 """What the answers of the base depend on."""
 

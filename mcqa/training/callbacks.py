@@ -14,7 +14,6 @@ from mcqa.runs import processes, signals
 Measure = Callable[[], dict[str, float]]
 """Measures the model as it is on dev and returns metrics under their names."""
 
-
 Report = Callable[[dict[str, float], int], None]
 """Takes metrics under their names and the number of updates so far."""
 

@@ -18,8 +18,6 @@ from mcqa.runs.run_folder import shown
 log = logging.getLogger(__name__)
 
 LIST, STATE = "complete.json", "trainer_state.json"
-
-
 ASIDE, REMOVED = ".writing", ".removed"
 
 

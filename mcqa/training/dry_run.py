@@ -16,8 +16,6 @@ from mcqa.data.prompts import Shots
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
 
 PERCENTILES = (0, 50, 90, 99, 100)
-
-
 OPEN, CLOSE, LEARNED = "⟦", "⟧", "bold green"  # brackets too, for eyes and terminals without green
 
 

@@ -108,7 +108,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
             if self.schedule.stopping:
                 signals.watch().check()
                 raise Preempted("Stopped by a signal to another process of the run.")
-            with signals.defer_signals(patient=self.args.world_size > 1):
+            with signals.defer_signals(deferring=self.args.world_size > 1):
                 metrics: dict[str, float] = self.measured()
         except Preempted:
             self.schedule.stopping = True

@@ -29,10 +29,7 @@ from mcqa.training.callbacks import RunAtStart
 from mcqa.training.trainer import sft_config
 
 UPDATES, PER_EPOCH, STOP = 6, 4, 3
-
-
 DEV_QUESTIONS = 16
-
 
 TOLERANCE = 1e-3
 """Of a resumed training: the largest difference of a loss or weight, relative to the largest of them. The order of sums

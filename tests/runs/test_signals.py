@@ -34,7 +34,7 @@ def test_a_second_signal_stops_at_once():
 
 
 def test_where_nobody_looks_the_first_one_stops_at_once_too():
-    with Watch(), signals.defer_signals(patient=False):
+    with Watch(), signals.defer_signals(deferring=False):
         with signals.defer_signals():
             pass
         with pytest.raises(Preempted):
@@ -44,12 +44,12 @@ def test_where_nobody_looks_the_first_one_stops_at_once_too():
 def test_who_was_asked_before_is_stopped_where_nobody_looks():
     with Watch():
         send(signal.SIGTERM)
-        with pytest.raises(Preempted), signals.defer_signals(patient=False):
+        with pytest.raises(Preempted), signals.defer_signals(deferring=False):
             pytest.fail("went on")
 
 
 def test_the_end_of_a_run_is_not_disturbed():
-    with Watch() as watch, signals.defer_signals(patient=False):
+    with Watch() as watch, signals.defer_signals(deferring=False):
         watch.over()
         send(signal.SIGTERM)
         send(signal.SIGTERM)

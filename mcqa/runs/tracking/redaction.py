@@ -14,18 +14,10 @@ _NAME = (
     r"|(?<!pad_)(?<!eos_)(?<!bos_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!per_)(?<!mask_)token(?![\w-]))"
 )
 
-
 _SECRET_KEY = re.compile(_NAME, re.IGNORECASE)
-
-
 _ASSIGNED = re.compile(rf"""({_NAME}[\w-]*["']?\s*[=:]\s*["']?)([^\s"',;&)\]}}]+)""", re.IGNORECASE)
-
-
 _BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
-
-
 _USER_IN_URL = re.compile(r"(://)[^\s/@:]*:[^\s/]*@")
-
 
 _KNOWN_TOKEN = re.compile(
     r"\b(?:(?:hf|api_org|gh[pousr])_[A-Za-z0-9]{16,}|github_pat_\w{20,}|sk-[\w-]{20,}|AKIA[A-Z0-9]{16})\b"

@@ -28,22 +28,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUEST_S = 4.0  # a server that takes longer to answer counts as away
-
-
 CREATE_S = 60.0  # a fresh SQLite file, made by this process or waited for
-
-
 UPLOAD_S = 60.0  # a file, and a second more per megabyte
 
 MAX_METRICS, MAX_PARAMS = 1000, 25  # per request; MLflow takes 100 parameters but no more than 1 MB
-
-
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
-
-
 CUT = " … [cut]"
-
-
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
 
 _ONE_AT_A_TIME = threading.Lock()

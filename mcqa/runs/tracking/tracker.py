@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEND_EVERY_S = 2.0
-
-
 PAUSE_S, LONGEST_PAUSE_S = 30.0, 600.0  # after a failure, doubled by each further one
-
-
 TIMEOUT_S = 5.0  # longest that start and finish wait for an MLflow that does not answer
 
 
