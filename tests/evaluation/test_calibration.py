@@ -227,14 +227,14 @@ def test_another_order_of_choices_or_questions_changes_nothing(rows, temperature
     assert negative_log_likelihood(rows, fit_temperature(moved)) == pytest.approx(fitted, abs=1e-9)
 
 
-def test_risk_grows_with_coverage_where_the_unsure_answers_are_wrong():
+def test_risk_grows_with_coverage_where_the_answers_of_low_confidence_are_wrong():
     rows = [sure([0.6, 0.4], 1), sure([0.9, 0.1]), sure([0.8, 0.2]), sure([0.7, 0.3], 1)]
     assert [coverage for coverage, _ in risk_coverage(rows)] == [0.25, 0.5, 0.75, 1]
     assert [risk for _, risk in risk_coverage(rows)] == pytest.approx([0, 0, 1 / 3, 0.5])
     assert area_under_risk_coverage(rows) == pytest.approx((1 / 3 + 1 / 2) / 4)
 
 
-def test_equally_sure_questions_share_their_errors():
+def test_equally_confident_questions_share_their_errors():
     rows = [sure([0.9, 0.1]), sure([0.6, 0.4], 1), sure([0.6, 0.4])]
     assert [risk for _, risk in risk_coverage(rows)] == pytest.approx([0, 0.25, 1 / 3])
 

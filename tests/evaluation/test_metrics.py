@@ -100,7 +100,7 @@ def test_acc_tokens_divides_by_the_tokens_that_were_scored():
     assert (found["acc"], found["acc_norm"], found["acc_tokens"]) == (0, 0, 1)
 
 
-def test_acc_mutual_info_takes_away_how_probable_a_choice_is_by_itself():
+def test_acc_mutual_info_subtracts_the_log_probability_of_a_choice_by_itself():
     """The second choice is likelier after the question, but gains less by it."""
     row = prediction([-3, -2], extra={"unconditional": (-9.0, -3.0)})
     found = compute_metrics([row])
@@ -245,14 +245,14 @@ NAMES = ["a", "a", "b", "b", "c", "c", ""]
 CORRECT = [row.correct for row in TWINS]
 
 
-def test_where_all_questions_stand_alone_the_interval_is_wilsons():
+def test_without_related_questions_the_interval_is_wilsons():
     found = compute_metrics(TWINS, "none")
     assert (found["acc_ci_low"], found["acc_ci_high"]) == wilson_interval(4, 7)
     assert "clusters" not in found and "acc_stderr_clustered" not in found
 
 
 @pytest.mark.parametrize("cluster", ["auto", "passage"])
-def test_where_questions_go_together_the_interval_knows_it(cluster):
+def test_the_interval_accounts_for_clusters_of_related_questions(cluster):
     found, expected = compute_metrics(TWINS, cluster), clustered_accuracy(CORRECT, NAMES)
     assert (found["acc_ci_low"], found["acc_ci_high"]) == (expected.low, expected.high)
     assert (found["acc_stderr_clustered"], found["clusters"]) == (expected.standard_error, 4)
@@ -260,7 +260,7 @@ def test_where_questions_go_together_the_interval_knows_it(cluster):
     assert found["acc_stderr"] == compute_metrics(TWINS)["acc_stderr"], "as lm-evaluation-harness gives it"
 
 
-def test_clusters_make_the_smallest_difference_larger():
+def test_clusters_make_the_minimum_detectable_difference_larger():
     effect = design_effect(np.asarray(CORRECT, float), cluster_ids(NAMES, 7))
     many, disagreement = TWINS * 40, 4 / 7 * 3 / 7
     assert compute_metrics(many, "none")["minimum_detectable_difference"] == minimum_detectable_difference(
@@ -305,7 +305,7 @@ def questions(**columns):
     ]
 
 
-def test_what_the_data_says_belongs_together_goes_before_the_passage_and_that_before_the_subject():
+def test_clusters_in_the_data_go_before_passages_and_those_before_subjects():
     facts, passages, subjects = ["f", "f", *[""] * 9], ["p"] * 11, [*"abcdefghij", "a"]
     assert cluster_names(questions(cluster=facts, context=passages, subject=subjects), "auto") == ["f", "f", *["p"] * 9]
     assert cluster_names(questions(context=passages, subject=subjects), "auto") == passages
@@ -333,7 +333,7 @@ def test_names_that_no_two_questions_share_are_passed_over():
     assert cluster_names(questions(context=["", ""], subject=["s", "t"]), "auto") is None
 
 
-def test_the_configuration_says_what_goes_together():
+def test_the_configuration_chooses_which_questions_are_related():
     asked = questions(context=["p", "p", "q"], subject=["s", "t", "s"])
     assert cluster_names(asked, "subject") == ["s", "t", "s"]
     assert cluster_names(asked, "passage") == ["p", "p", "q"]

@@ -156,7 +156,7 @@ def test_recall_std_is_numpys_population_deviation_of_scikit_learns_recalls():
 
 
 @pytest.mark.parametrize("orders", ["cyclic", "all"])
-def test_the_prior_that_letters_were_swayed_by_is_recovered(orders):
+def test_the_prior_of_letters_with_a_known_preference_is_recovered(orders):
     rows = questions(20, SWAYED, orders=orders) + questions(20, (0.2, 0.3, 0.5), orders=orders)
     found = letter_priors(rows)
     assert found[4] == pytest.approx(SWAYED)
@@ -177,7 +177,7 @@ def test_the_prior_is_the_mean_over_questions_of_softmaxed_mean_log_probabilitie
     assert order_metrics(rows)["acc_debiased"] == pytest.approx(right.mean())
 
 
-def test_without_the_prior_a_swayed_model_is_as_accurate_as_one_that_is_not():
+def test_without_the_prior_a_model_that_prefers_letters_is_as_accurate_as_one_that_does_not():
     swayed_rows, unswayed = questions(300, SWAYED), questions(300, (0.25,) * 4)
     right = np.mean([row.correct for row in unswayed])
     found = order_metrics(swayed_rows)
