@@ -134,7 +134,7 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     assert params
     space = parse(params, [], compose("config", [f"+sweeps={name}"]), dict.fromkeys(GROUPS, ""), None)
     for dimension in space.dimensions:
-        ends = list(dimension.params()) or [dimension.low, dimension.high]
+        ends = list(dimension.values()) or [dimension.distribution.low, dimension.distribution.high]
         for value in (ends[0], ends[-1]):
             config(f"+sweeps={name}", f"{dimension.key}={text_of(value) if not isinstance(value, str) else value}")
 

@@ -143,7 +143,7 @@ def opened(folder, sampler):
         folder,
         name="scale",
         space=parse(PARAMS, [], BASE, {}, None),
-        directions=["maximize"],
+        direction="maximize",
         sampler={"name": sampler},
         pruner={"name": "median"},
         seed=0,

@@ -22,7 +22,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from mcqa.config.errors import ConfigError
 from mcqa.runs.files import write_yaml
 from mcqa.sweep.hooks import Hooks
-from mcqa.sweep.optuna_study import storage
 
 KEPT = 64  # choices of groups, about a megabyte each
 
@@ -176,7 +175,6 @@ class HydraSweep:
         """
         target = folder / "trials" / str(number)
         config, tree = self.of_job(folder, number, overrides)
-        storage.hide(config.hydra)
         if problems := self.problems(tree, overrides):
             raise ConfigError("\n".join(problems))
         target.mkdir(parents=True, exist_ok=True)

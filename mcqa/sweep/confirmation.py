@@ -34,11 +34,9 @@ class Configuration:
     overrides: tuple[str, ...]
 
 
-def problems(base: Mapping[str, Any], swept: Collection[str], directions: Sequence[str]) -> list[str]:
+def problems(base: Mapping[str, Any], swept: Collection[str]) -> list[str]:
     """Why a study could not be confirmed, to be told before it begins."""
     told = []
-    if len(directions) > 1:
-        told.append("with several directions there is no single best trial to confirm.")
     if "seed" in swept:
         told.append("the seed is swept itself, so no seed is a new one.")
     elif not isinstance(base.get("seed"), int) or isinstance(base["seed"], bool):

@@ -19,7 +19,6 @@ from mcqa.sweep.backends import kind_of, slurm_commands
 from mcqa.sweep.compose import HydraSweep, app_config, hydra_errors_as_config_errors
 from mcqa.sweep.hooks import ConfigDict
 from mcqa.sweep.options import Options
-from mcqa.sweep.space.dimension import Choice
 
 if TYPE_CHECKING:
     from mcqa.sweep.space.space import Space
@@ -112,7 +111,7 @@ def trees_of(given: HydraSweep, space: "Space", every: bool = True) -> Iterator[
     """
     searched = {dimension.name for dimension in space.dimensions}
     fixed = [text for text in given.arguments if text.partition("=")[0].lstrip("+") not in searched]
-    lists = [[f"{one.key}={text}" for text in one.texts] for one in space.dimensions if isinstance(one, Choice)]
+    lists = [[f"{one.key}={text}" for text in one.texts] for one in space.dimensions if one.options]
     first = [lines[0] for lines in lists]
     points = [[*first[:place], line, *first[place + 1 :]] for place, lines in enumerate(lists) for line in lines]
     for point in [first, *(point for point in points if every and point != first)][:MOST_LOOKED_AT]:

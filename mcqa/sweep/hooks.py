@@ -20,9 +20,7 @@ class Hooks(Protocol):
     def complete(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
         """Fill in what the app resolves itself; returns what is wrong with a configuration before it is submitted."""
 
-    def check(
-        self, tree: ConfigDict, space: "Space", metric: str | None, directions: Sequence[Direction], pruned: bool
-    ) -> list[str]:
+    def check(self, tree: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
         """What is wrong with studying this space from this base configuration."""
 
     def direction(self, tree: ConfigDict) -> Direction:

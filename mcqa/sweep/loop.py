@@ -243,7 +243,7 @@ class Loop:
 
     def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)
-        if aside := set_aside(folder, self.study.drawn(number)):
+        if aside := set_aside(folder, self.study.own_overrides(number)):
             self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
         slot = min(set(range(len(self.running) + 1)) - {running.slot for running in self.running.values()})
         try:

@@ -36,10 +36,10 @@ def lines(folder: Path, description: Mapping[str, Any], space: Space) -> Iterato
 
 def _default(space: Space) -> str:
     try:
-        moved = "; ".join(space.moved(space.default()))
+        differences = "; ".join(space.differences(space.default()))
     except DefaultOutsideSpace as why:
         return f"  the default configuration is no trial: {why}"
-    return f"  trial 0 is the default configuration{moved and f', but {moved}'}"
+    return f"  trial 0 is the default configuration{differences and f', but {differences}'}"
 
 
 def state(known: Sequence[RecoveredTrial], n_trials: int | None) -> str:

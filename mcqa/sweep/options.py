@@ -8,11 +8,10 @@ from mcqa.config.validation import members
 
 Direction = Literal["maximize", "minimize"]
 
+PositiveInt = Annotated[int, "at least 1"]
+NonNegativeInt = Annotated[int, "at least 0"]
 
-Count = Annotated[int, "at least 1"]
-
-
-NotNegativeCount = Annotated[int, "at least 0"]
+PASSWORD_KEYS = ("password", "passwd", "pwd")  # of a URL's query, in any case
 
 
 @dataclass(frozen=True)
@@ -23,32 +22,54 @@ class Options:
     pruner: dict[str, Any]
     params: dict[str, Any]
     function: str | None
-    n_trials: Count | None
-    n_jobs: Count
+    n_trials: PositiveInt | None
+    n_jobs: PositiveInt
     study_name: str | None
-    direction: Direction | list[Direction] | None
+    direction: Direction | None
     metric: str | None
     storage: str | None
     seed: int | None
     timeout_s: Annotated[float, "above 0"] | None
-    max_failures: NotNegativeCount | None
-    max_resubmits: NotNegativeCount
+    max_failures: NonNegativeInt | None
+    max_resubmits: NonNegativeInt
     allow_changes: bool
     poll_s: Annotated[float, "above 0"]
-    confirm: NotNegativeCount
+    confirm: NonNegativeInt
 
     @property
     def is_study(self) -> bool:
         return self.n_trials is not None or self.sampler.get("name") == "grid"
 
 
-def options_of(tree: dict[str, Any]) -> Options:
-    """
+def options_of(config_dict: dict[str, Any]) -> Options:
+    """Read hydra.sweeper.
+
     Raises:
-        ConfigError: with everything wrong with hydra.sweeper.
+        ConfigError: with everything wrong with it.
     """
     problems: list[str] = []
-    values = members(Options, {k: v for k, v in tree.items() if k != "_target_"}, "hydra.sweeper.", problems)
+    keys = {key: value for key, value in config_dict.items() if key != "_target_"}
+    if isinstance(direction := keys.get("direction"), list):
+        problems.append(f"hydra.sweeper.direction={direction}: a study has one objective; give minimize or maximize.")
+        keys["direction"] = None
+    if isinstance(keys.get("storage"), str) and _has_password(keys["storage"]):
+        problems.append(
+            "hydra.sweeper.storage: its URL has a password, which would be written into the study's files. Leave it "
+            "out of the URL: PostgreSQL reads PGPASSWORD or ~/.pgpass, MySQL an option file "
+            "(mysql+pymysql://user@host/db?read_default_file=~/.my.cnf)."
+        )
+    values = members(Options, keys, "hydra.sweeper.", problems)
     if problems:
         raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
     return Options(**values)
+
+
+def _has_password(url: str) -> bool:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):  # none of SQLAlchemy's: Optuna says whether it knows it
+        return False
+    return bool(parts.password) or any(key.lower() in PASSWORD_KEYS for key in parts.query)

@@ -10,6 +10,7 @@ from typing import Any
 from mcqa.config.errors import SweepError
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
+from mcqa.runs.files import flat
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
@@ -19,9 +20,8 @@ from mcqa.sweep.hooks import ConfigDict
 from mcqa.sweep.messages import SAME_COMMAND, unfinished
 from mcqa.sweep.options import Options
 from mcqa.sweep.recovery import begun, ended_for_good
-from mcqa.sweep.space import space
 from mcqa.sweep.space.override_text import text_of
-from mcqa.sweep.space.parsing import leaves
+from mcqa.sweep.space.parsing import product
 from mcqa.sweep.start import say
 from mcqa.sweep.trial_source import JobList
 
@@ -66,13 +66,13 @@ def _asked_for(given: HydraSweep, options: Options) -> Product:
 
 def jobs(given: HydraSweep, options: Options) -> list[list[str]]:
     """The overrides of each."""
-    return space.product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
+    return product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
 
 
 def _lines(params: Mapping[str, Any], arguments: Sequence[str]) -> list[str]:
     """hydra.sweeper.params as on a command line, without what that says otherwise."""
     named = {text.partition("=")[0].lstrip("+") for text in arguments}
-    return [f"{key}={_values(value)}" for key, value in leaves(params).items() if key.lstrip("+") not in named]
+    return [f"{key}={_values(value)}" for key, value in flat(params).items() if key.lstrip("+") not in named]
 
 
 def _values(value: Any) -> str:

@@ -19,7 +19,6 @@ from mcqa.sweep.hooks import ConfigDict, Observer
 from mcqa.sweep.messages import unfinished
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
-from mcqa.sweep.optuna_study.storage import absolute, remembered
 from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.recovery import begun, recover
 from mcqa.sweep.space.space import Space, parse
@@ -35,7 +34,7 @@ class StudyRequest:
     options: Options
     tree: ConfigDict
     space: Space
-    directions: list[Direction]
+    direction: Direction
     folder: Path
 
 
@@ -47,36 +46,30 @@ def study_request(given: HydraSweep, options: Options) -> StudyRequest:
     tree = given.base
     problems = given.problems(tree, given.fixed)
     space = space_of(given, options, tree)
-    directions = _directions(given, options, tree)
+    direction: Direction = options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")
     if given.hooks and not problems:
-        problems += given.hooks.check(tree, space, options.metric, directions, options.pruner.get("name") != "none")
-    start.refuse([*problems, *_unconfirmable(options, space, tree, directions)])
-    _check_search(options, space, directions)
+        problems += given.hooks.check(tree, space, options.metric, options.pruner.get("name") != "none")
+    start.refuse([*problems, *_unconfirmable(options, space, tree)])
+    _check_search(options, space)
     folder = given.named(options.study_name or given.usual_name, found_again=True)
-    return StudyRequest(given, options, tree, space, directions, folder)
+    return StudyRequest(given, options, tree, space, direction, folder)
 
 
 def space_of(given: HydraSweep, options: Options, tree: ConfigDict) -> Space:
     return parse(options.params, given.arguments, tree, given.choices, options.function, given.context.config_loader)
 
 
-def _directions(given: HydraSweep, options: Options, tree: ConfigDict) -> list[Direction]:
-    if isinstance(options.direction, list):
-        return options.direction
-    return [options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")]
-
-
-def _unconfirmable(options: Options, space: Space, tree: ConfigDict, directions: Sequence[Direction]) -> list[str]:
+def _unconfirmable(options: Options, space: Space, tree: ConfigDict) -> list[str]:
     if not options.confirm:
         return []
     from mcqa.sweep import confirmation
 
-    return confirmation.problems(tree, [dimension.name for dimension in space.dimensions], directions)
+    return confirmation.problems(tree, [dimension.name for dimension in space.dimensions])
 
 
-def _check_search(options: Options, space: Space, directions: Sequence[Direction]) -> None:
+def _check_search(options: Options, space: Space) -> None:
     """What Optuna would refuse, before the study's folder says that this is what it searches."""
-    storage.check(space, directions, options.sampler, options.pruner)
+    storage.check(space, options.sampler)
     if options.sampler.get("name") != samplers.GRID:
         samplers.make_sampler(options.sampler, options.seed)
     samplers.make_pruner(options.pruner)
@@ -90,12 +83,12 @@ def description_of(asked: StudyRequest) -> dict[str, Any]:
         "sweep": given.choices.get("sweeps"),
         "created": time.time(),
         "commit": commit_of(folder_of(given.task)),
-        "directions": asked.directions,
+        "directions": [asked.direction],  # a list, as of earlier versions with several objectives
         "metric": options.metric,
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": remembered(url) if (url := storage_of(options)) else None,
+        "storage": storage_of(options),
         "space": asked.space.grammar(),
         "base": asked.tree,
         "interpolations": study_folder.interpolations(given.config),
@@ -106,7 +99,7 @@ def description_of(asked: StudyRequest) -> dict[str, Any]:
 
 
 def storage_of(options: Options) -> str | None:
-    return absolute(options.storage) if options.storage else None
+    return storage.absolute(options.storage) if options.storage else None
 
 
 MAX_ALIKE = 3  # failures at the start, after which it is hardly the values' fault
@@ -163,7 +156,7 @@ def _searched(asked: StudyRequest, wanted: Mapping[str, Any]) -> tuple[str, Cont
     limits = Limits(
         options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s, MAX_ALIKE
     )
-    return start.run(given, options, study, limits, known, folder, observers, asked.directions)
+    return start.run(given, options, study, limits, known, folder, observers, asked.direction)
 
 
 def _opened(asked: StudyRequest, name: str) -> OptunaStudy:
@@ -173,7 +166,7 @@ def _opened(asked: StudyRequest, name: str) -> OptunaStudy:
         asked.folder,
         name=name,
         space=asked.space,
-        directions=asked.directions,
+        direction=asked.direction,
         sampler=options.sampler,
         pruner=options.pruner,
         seed=options.seed,
@@ -185,7 +178,7 @@ def _opened(asked: StudyRequest, name: str) -> OptunaStudy:
 def _make_way(folder: Path, study: OptunaStudy) -> None:
     """Where folders are not of its trials."""
     for known in study.known():
-        if aside := study_folder.set_aside(folder / "trials" / str(known.trial), study.drawn(known.trial)):
+        if aside := study_folder.set_aside(folder / "trials" / str(known.trial), study.own_overrides(known.trial)):
             say(study_folder.moved(known.trial, aside))
 
 

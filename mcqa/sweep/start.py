@@ -22,7 +22,6 @@ from mcqa.sweep.hooks import ConfigDict, Observer
 from mcqa.sweep.loop import Loop
 from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.options import Direction, Options
-from mcqa.sweep.optuna_study import storage
 from mcqa.sweep.trial_source import Study
 
 TIMEOUT_S = 40.0  # with a cluster that refuses what it took before
@@ -36,21 +35,21 @@ def run(
     known: Sequence[RecoveredTrial],
     folder: Path,
     observers: Sequence[Observer] = (),
-    directions: Sequence[Direction] = (),
+    direction: Direction | None = None,
     again: str = SAME_COMMAND,
 ) -> tuple[str, Controller]:
     """Returns the controller's reason to end, and the controller as it was then.
 
-    directions: of a study; a job of anything else needs no value. again: the command that goes on with it.
+    direction: of a study; a job of anything else needs no value. again: the command that goes on with it.
     """
     backend = _backend(given, options)
     controller = Controller(limits, known, time.time())
-    maximize = directions[0] == "maximize" if len(directions) == 1 else None
-    noun = "trial" if directions else "job"
+    maximize = None if direction is None else direction == "maximize"
+    noun = "job" if direction is None else "trial"
     on_slurm = backend.name == "slurm"
     live = LiveDisplay(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
     compose = partial(given.write_trial, folder)
-    loop = Loop(controller, study, backend, compose, folder, live, observers, bool(directions), again)
+    loop = Loop(controller, study, backend, compose, folder, live, observers, direction is not None, again)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)
@@ -87,8 +86,7 @@ def refuse_what_cannot_run(
 
 
 def write_multirun(given: HydraSweep, folder: Path) -> None:
-    """multirun.yaml, as Hydra's own sweeper leaves it, but for the password of a storage."""
-    storage.hide(given.hydra)
+    """multirun.yaml, as Hydra's own sweeper leaves it."""
     OmegaConf.save(given.config, folder / "multirun.yaml")
 
 

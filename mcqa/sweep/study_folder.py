@@ -107,7 +107,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _place(tree: Mapping[str, Any]) -> dict[str, Any]:
     url = tree.get(PLACE)
-    return {} if url is None else {PLACE: storage.shown(url)}
+    return {} if url is None else {PLACE: storage.without_mask(url)}
 
 
 def interpolations(config: DictConfig) -> dict[str, Any]:

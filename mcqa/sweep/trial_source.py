@@ -26,7 +26,7 @@ class Study(Protocol):
             ConfigError: there is none, with the reason; that trial has failed.
         """
 
-    def drawn(self, number: int) -> list[str]:
+    def own_overrides(self, number: int) -> list[str]:
         """Those of the overrides that make it this trial and no other."""
 
     def report(self, number: int, point: int, value: float) -> bool:
@@ -61,7 +61,7 @@ class JobList:
     def overrides(self, number: int) -> list[str]:
         return list(self._jobs[number])
 
-    def drawn(self, number: int) -> list[str]:
+    def own_overrides(self, number: int) -> list[str]:
         return self.overrides(number)
 
     def report(self, number: int, point: int, value: float) -> bool:

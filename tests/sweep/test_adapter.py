@@ -46,7 +46,7 @@ def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tr
     ],
 )
 def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(tree, every, swept, refused):
-    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), None, ["maximize"], pruned=True)
+    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), None, pruned=True)
     assert bool(told) == refused
     assert not told or (swept[0] in told[0] and "2/epoch" in told[0])
 
@@ -55,7 +55,7 @@ def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(t
     ("swept", "pruned", "refused"), [("data.limit", True, True), ("data", True, True), ("data.limit", False, False)]
 )
 def test_trials_with_epochs_of_different_lengths_are_not_pruned(tree, swept, pruned, refused):
-    told = hooks().check(changed(tree, evaluation={"every": "2/epoch"}), space(swept), None, ["maximize"], pruned)
+    told = hooks().check(changed(tree, evaluation={"every": "2/epoch"}), space(swept), None, pruned)
     assert bool(told) == refused
     assert not told or (told[0].startswith(swept) and "pruner=none" in told[0])
 
@@ -63,7 +63,7 @@ def test_trials_with_epochs_of_different_lengths_are_not_pruned(tree, swept, pru
 def test_what_a_function_suggests_must_be_comparable_too(tree):
     ours = hooks()
     base = changed(tree, evaluation={"every": 50})
-    assert ours.check(base, space("optimizer.learning_rate"), None, ["maximize"], pruned=True) == []
+    assert ours.check(base, space("optimizer.learning_rate"), None, pruned=True) == []
     assert ours.complete(changed(base, optimizer={"learning_rate": 0.5}), []) == []
     (told,) = ours.complete(changed(base, optimizer={"batch_size": 8}), [])
     assert "optimizer.batch_size" in told
@@ -71,14 +71,9 @@ def test_what_a_function_suggests_must_be_comparable_too(tree):
     assert "data.limit" in told
 
 
-def test_several_objectives_are_refused_before_a_trial_trains(tree):
-    (told,) = hooks().check(tree, space("seed"), None, ["maximize", "minimize"], pruned=False)
-    assert "hydra.sweeper.direction" in told and "dev/acc" in told
-
-
 def test_a_study_judges_by_what_steers_its_trials(tree):
-    assert hooks().check(tree, space("seed"), "dev/acc", ["maximize"], pruned=False) == []
-    (told,) = hooks().check(tree, space("seed"), "dev/loss", ["maximize"], pruned=False)
+    assert hooks().check(tree, space("seed"), "dev/acc", pruned=False) == []
+    (told,) = hooks().check(tree, space("seed"), "dev/loss", pruned=False)
     assert "hydra.sweeper.metric=dev/loss" in told and "evaluation.best_metric" in told
 
 

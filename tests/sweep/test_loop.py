@@ -235,7 +235,7 @@ def test_a_trial_for_which_the_study_finds_no_overrides_fails_with_the_reason(tm
                 raise ConfigError("function=f: no")
             return super().overrides(number)
 
-        def drawn(self, number):
+        def own_overrides(self, number):
             return []
 
     study = Undrawn(3)

@@ -113,17 +113,16 @@ def test_a_change_that_something_else_refuses_later_is_not_written(tmp_path):
     assert written(tmp_path) == STUDY
 
 
-@pytest.mark.parametrize("before", [None, "sqlite:////a/x.db", "postgresql://me:secret@host/db"])
-def test_another_storage_is_another_study_and_no_password_is_told(tmp_path, before):
+@pytest.mark.parametrize("before", [None, "sqlite:////a/x.db", "postgresql://me@host/db"])
+def test_another_storage_is_another_study(tmp_path, before):
     started(tmp_path, changed(storage=before), allow_changes=False)
-    with pytest.raises(ConfigError, match='-> "postgresql://me:\\*\\*\\*@other/db"') as error:
-        check_same(tmp_path, changed(storage="postgresql://me:secret@other/db"), allow_changes=False)
-    assert "secret" not in str(error.value)
+    with pytest.raises(ConfigError, match='-> "postgresql://me@other/db"'):
+        check_same(tmp_path, changed(storage="postgresql://me@other/db"), allow_changes=False)
 
 
-def test_a_storage_with_another_password_is_the_same(tmp_path):
+def test_a_study_whose_storage_was_written_with_a_masked_password_resumes_without_one(tmp_path):
     started(tmp_path, changed(storage="postgresql://me:***@host/db"), allow_changes=False)
-    check_same(tmp_path, changed(storage="postgresql://me:new@host/db"), allow_changes=False)
+    check_same(tmp_path, changed(storage="postgresql://me@host/db"), allow_changes=False)
 
 
 def resolved(stamp, path, seed=0):

@@ -1,12 +1,12 @@
-"""Optuna's journal with one controller as its only writer: one write for each question to the study.
+"""Optuna's journal with one controller as its only writer: one write for each transaction.
 
 Optuna's own backend writes and flushes to the disk for every parameter, attribute and state: eight times a trial
-of five dimensions, 24 of 27 ms where a flush takes 3. Here whatever happens inside `together()` is one write and one
-flush, under Optuna's lock, so that another process can neither read half of it nor number a trial in between. The
-format is Optuna's: its own backend and its dashboard read the file.
+of five dimensions, 24 of 27 ms where a flush takes 3. Here a `transaction()` is one write and one flush, under
+Optuna's lock, so that another process can neither read half of it nor number a trial in between. The format is
+Optuna's: its own backend and its dashboard read the file.
 
-Outside of `together()` a write is handed to the operating system at once but not flushed: it survives the death
-of the process, and what the death of the machine takes (a report, a result) is found again in the trial's folder.
+Outside of a transaction a write is handed to the operating system at once but not flushed: it survives the death
+of the process, and what the death of the machine takes (a report, a result) is read again from the trial's folder.
 """
 
 import json
@@ -32,17 +32,18 @@ class Journal(BaseJournalBackend):
         self._lock = JournalFileSymlinkLock(str(path.absolute()))
         self._read = 0  # logs taken from the file
         self._offset = 0  # bytes that they take there
-        self._held: list[dict[str, Any]] | None = None
+        self._pending: list[dict[str, Any]] | None = None  # logs of the transaction
+        self._pending_text = ""  # the same as they were: Optuna changes the dictionaries that it reads back
         path.touch()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Those from a number on. Optuna only ever asks for what it has not seen yet, or for everything."""
+        """Yield those from a number on. Optuna only ever asks for what it has not seen yet, or for everything."""
         if log_number_from < self._read:
             self._read = self._offset = 0
         for log in self._from_file():
             if self._read > log_number_from:
                 yield log
-        yield from (self._held or [])[max(0, log_number_from - self._read) :]
+        yield from (self._pending or [])[max(0, log_number_from - self._read) :]
 
     def _from_file(self) -> Iterator[dict[str, Any]]:
         """What the file has beyond what was read. An unfinished last line is left for later."""
@@ -68,30 +69,32 @@ class Journal(BaseJournalBackend):
             ) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        if self._held is not None:
-            self._held += logs
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        if self._pending is not None:
+            self._pending += logs
+            self._pending_text += text
             return
         self._lock.acquire()
         try:
-            self._write(logs, durable=False)
+            self._write(text, durable=False)
         finally:
             self._release()
 
     @contextmanager
-    def together(self, durable: bool) -> Iterator[None]:
-        """One write for everything that is appended inside, also when something is raised.
+    def transaction(self, durable: bool) -> Iterator[None]:
+        """Make one write of everything that is appended inside, also when something is raised.
 
         Args:
             durable: it is on the disk afterwards, not only with the operating system.
         """
         self._lock.acquire()
-        self._held = []
+        self._pending = []
         try:
             yield
         finally:
-            held, self._held = self._held, None
+            text, self._pending, self._pending_text = self._pending_text, None, ""
             try:
-                self._write(held, durable)
+                self._write(text, durable)
             finally:
                 self._release()
 
@@ -99,8 +102,7 @@ class Journal(BaseJournalBackend):
         with suppress(RuntimeError):  # another process took a lock that it thought stale, after 30 s of a slow sampler
             self._lock.release()
 
-    def _write(self, logs: list[dict[str, Any]], durable: bool) -> None:
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+    def _write(self, text: str, durable: bool) -> None:
         with self._path.open("ab") as file:
             file.write(text.encode())
             file.flush()

@@ -1,192 +1,191 @@
-"""One swept key: what it may be, how Optuna is asked for it, and how a value becomes the text of an override.
+"""One swept key: its distribution in Optuna, and how its values are written in Hydra's override grammar.
 
-    choice(a,b)   a,b   [lists]    -> Choice     any values; what Optuna cannot hold stands there as its text
-    range(1,9,2)  range(0,1,0.25)  -> Range      a grid of numbers, the end excluded
-    interval(a,b)                  -> Interval   floats, both ends included; int(interval(a,b)) whole numbers
-    tag(log,interval(a,b))                       on a log scale
+The kinds of dimensions:
 
-Optuna is only used through the trial that a caller hands in, so nothing here imports it.
+    choice(a,b)   a,b   [lists]    CategoricalDistribution; what Optuna cannot hold stands there as its text
+    range(1,9,2)  range(0,1,0.25)  IntDistribution, or FloatDistribution with a step; the end is excluded
+    interval(a,b)                  FloatDistribution, both ends included; int(interval(a,b)) IntDistribution
+    tag(log,interval(a,b))         the same on a log scale
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import BaseTrial
 
 from mcqa.sweep.space.override_text import text_of
 
+Number = int | float
+Distribution = CategoricalDistribution | IntDistribution | FloatDistribution
 
-class Dimension(Protocol):
-    """`key` is written as the override writes it (`+peft.rank`); Optuna and the tables call it `name` (`peft.rank`)."""
+TOLERANCE = 1e-8  # of a step, within which a number of the configuration is one of a range
 
-    @property
-    def key(self) -> str: ...
-    @property
-    def shuffled(self) -> bool: ...
-    @property
-    def name(self) -> str: ...
-
-    def grammar(self) -> str:
-        """In Hydra's grammar, the same text however it was spelt."""
-
-    def suggest(self, trial: Any) -> str:
-        """The text of what an Optuna trial suggests."""
-
-    def param(self, value: Any) -> Any:
-        """What Optuna holds for a value of the configuration.
-
-        Raises:
-            ValueError: when the value lies outside.
-        """
-
-    def size(self) -> int | None:
-        """How many values there are; None of an interval."""
-
-    def params(self) -> Iterator[Any]:
-        """Every value as Optuna holds it, in order. An interval has none."""
+NO_VALUES = "there is nothing to choose from."
 
 
-class _Named:
+@dataclass(frozen=True)
+class Dimension:
+    """A swept key.
+
+    Args:
+        key: as the override writes it (`+peft.rank`); Optuna and the tables call it `name` (`peft.rank`).
+        grammar: its values in Hydra's grammar, the same text however they were spelt.
+        options: of a choice, what each of Optuna's choices stands for.
+        enumerable: the values of a choice and of a range can be listed, those of an interval cannot.
+        descending, shuffled: the order in which a grid takes the values.
+    """
+
     key: str
+    distribution: Distribution
+    grammar: str
+    options: tuple[Any, ...] = ()
+    enumerable: bool = True
+    descending: bool = False
+    shuffled: bool = False
 
     @property
     def name(self) -> str:
         return self.key.lstrip("+")
 
-
-@dataclass(frozen=True)
-class Choice(_Named):
-    key: str
-    options: tuple[Any, ...]
-    shuffled: bool
-
     @cached_property
     def texts(self) -> tuple[str, ...]:
+        """The options of a choice as overrides write them."""
         return tuple(map(text_of, self.options))
 
-    @cached_property
-    def labels(self) -> tuple[Any, ...]:
-        """What Optuna holds: the values, or their texts where two are equal in Python (1 and true) or NaN."""
-        labels = tuple(
-            text if isinstance(option, list | dict) else option
-            for option, text in zip(self.options, self.texts, strict=True)
-        )
-        return labels if len(set(labels)) == len(labels) and all(one == one for one in labels) else self.texts
+    def text(self, value: Any) -> str:
+        """Return how an override writes a value that Optuna holds."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return self.texts[int(self.distribution.to_internal_repr(value))]
+        return repr(_nearest(self.distribution, value))
 
-    def grammar(self) -> str:
-        text = f"choice({','.join(self.texts)})"
-        return f"shuffle({text})" if self.shuffled else text
-
-    def suggest(self, trial: Any) -> str:
-        return self.texts[self.labels.index(trial.suggest_categorical(self.name, self.labels))]
-
-    def param(self, value: Any) -> Any:
-        for option, label in zip(self.options, self.labels, strict=True):
-            if option == value and isinstance(option, bool) == isinstance(value, bool):
-                return label
-        raise ValueError("is none of the choices")
-
-    def size(self) -> int:
-        return len(self.options)
-
-    def params(self) -> Iterator[Any]:
-        return iter(self.labels)
-
-
-@dataclass(frozen=True)
-class Range(_Named):
-    """start, start + step, … before stop, reckoned in decimals: range(0,0.9,0.3) has no fourth value by rounding."""
-
-    key: str
-    start: int | float
-    stop: int | float
-    step: int | float
-    shuffled: bool
-
-    @property
-    def whole(self) -> bool:
-        return all(isinstance(number, int) for number in (self.start, self.stop, self.step))
-
-    def size(self) -> int:
-        return max(0, math.ceil((_decimal(self.stop) - _decimal(self.start)) / _decimal(self.step)))
-
-    def value(self, index: int) -> int | float:
-        number = _decimal(self.start) + index * _decimal(self.step)
-        return int(number) if self.whole else float(number)
-
-    def grammar(self) -> str:
-        text = f"range({self.start!r},{self.stop!r},{self.step!r})"
-        return f"shuffle({text})" if self.shuffled else text
-
-    def suggest(self, trial: Any) -> str:
-        low, high = sorted((self.value(0), self.value(self.size() - 1)))
-        if self.whole:
-            return repr(trial.suggest_int(self.name, low, high, step=abs(self.step)))
-        return repr(self.value(self._place(trial.suggest_float(self.name, low, high, step=abs(self.step)))[0]))
+    def suggest(self, trial: BaseTrial) -> Any:
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return trial.suggest_categorical(self.name, choices)
+            case IntDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_int(self.name, low, high, step=step, log=log)
+            case FloatDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_float(self.name, low, high, step=step, log=log)
 
     def param(self, value: Any) -> Any:
-        index, off = self._place(_number(value))
-        if off > Decimal("1e-8") or not 0 <= index < self.size():
-            raise ValueError("is not in the range")
-        return self.value(index)
+        """Return what Optuna holds for a value of the configuration.
 
-    def _place(self, number: int | float) -> tuple[int, Decimal]:
-        """The index of the nearest value, and how many steps it is away: Optuna's 0.1 + 2 * 0.1 is not 0.3."""
-        place = (_decimal(number) - _decimal(self.start)) / _decimal(self.step)
-        return round(place), abs(place - round(place))
+        Raises:
+            ValueError: the value lies outside.
+        """
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            for option, choice in zip(self.options, distribution.choices, strict=True):
+                if option == value and isinstance(option, bool) == isinstance(value, bool):
+                    return choice
+        elif not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            nearest = _nearest(distribution, value)
+            near = abs(nearest - value) <= TOLERANCE * (distribution.step or 1)
+            if near and distribution.low <= nearest <= distribution.high:
+                return nearest
+        raise ValueError(f"is not in {self.grammar}")
 
-    def params(self) -> Iterator[Any]:
-        return map(self.value, range(self.size()))
+    def size(self) -> int | None:
+        """Return how many values there are; None for an interval."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return len(self.options)
+        if not self.enumerable:
+            return None
+        low, step = _low_and_step(self.distribution)
+        return int((_decimal(self.distribution.high) - low) / step) + 1
 
-
-@dataclass(frozen=True)
-class Interval(_Named):
-    """Both ends belong to it. Whole numbers where both ends are whole, as after int(...)."""
-
-    key: str
-    low: int | float
-    high: int | float
-    log: bool
-
-    shuffled = False
-
-    @property
-    def whole(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def grammar(self) -> str:
-        text = f"interval({self.low!r},{self.high!r})"
-        text = f"int({text})" if self.whole else text
-        return f"tag(log,{text})" if self.log else text
-
-    def suggest(self, trial: Any) -> str:
-        ask = trial.suggest_int if self.whole else trial.suggest_float
-        return repr(ask(self.name, self.low, self.high, log=self.log))
-
-    def param(self, value: Any) -> Any:
-        number = _number(value)
-        if not self.low <= number <= self.high or (self.whole and number != int(number)):
-            raise ValueError("is not in the interval")
-        return int(number) if self.whole else float(number)
-
-    def size(self) -> None:
-        return None
-
-    def params(self) -> Iterator[Any]:
-        return iter(())
+    def values(self) -> Sequence[Any]:
+        """Return every value as Optuna holds it, in the order in which they were written; of an interval none."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return self.distribution.choices
+        low, step = _low_and_step(self.distribution)
+        values = [_nearest(self.distribution, low + index * step) for index in range(self.size() or 0)]
+        return values[::-1] if self.descending else values
 
 
-def _decimal(number: int | float) -> Decimal:
-    return Decimal(repr(number))
+def choice(key: str, options: Sequence[Any], shuffled: bool = False) -> Dimension:
+    """Return a choice. Optuna holds the values, or their texts where two are equal in Python (1 and true) or NaN.
 
-
-def _number(value: Any) -> int | float:
-    """
     Raises:
-        ValueError: when it is no finite number.
+        ValueError: there are none, or one that no override can say.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("is no number")
-    return value
+    if not options:
+        raise ValueError(NO_VALUES)
+    texts = list(map(text_of, options))
+    choices = [text if isinstance(option, list | dict) else option for option, text in zip(options, texts, strict=True)]
+    if len(set(choices)) < len(choices) or any(option != option for option in choices):
+        choices = texts
+    return Dimension(
+        key,
+        CategoricalDistribution(choices),
+        _shuffle(f"choice({','.join(texts)})", shuffled),
+        tuple(options),
+        shuffled=shuffled,
+    )
+
+
+def number_range(key: str, start: Number, stop: Number, step: Number, shuffled: bool = False) -> Dimension:
+    """Return start, start + step, … before stop, in decimals: range(0,0.9,0.3) has no fourth value by rounding.
+
+    Raises:
+        ValueError: it is empty or infinite.
+    """
+    if not all(map(math.isfinite, (start, stop, step))) or step == 0:
+        raise ValueError("a range needs finite ends and a step other than 0.")
+    count = math.ceil((_decimal(stop) - _decimal(start)) / _decimal(step))
+    if count < 1:
+        raise ValueError("there is nothing in this range; the end does not belong to it.")
+    whole = all(isinstance(number, int) for number in (start, stop, step))
+    low, high = sorted((_decimal(start), _decimal(start) + (count - 1) * _decimal(step)))
+    distribution = (
+        IntDistribution(int(low), int(high), step=abs(int(step)))
+        if whole
+        else FloatDistribution(float(low), float(high), step=abs(step))
+    )
+    grammar = _shuffle(f"range({start!r},{stop!r},{step!r})", shuffled)
+    return Dimension(key, distribution, grammar, descending=step < 0, shuffled=shuffled)
+
+
+def interval(key: str, low: Number, high: Number, log: bool = False) -> Dimension:
+    """Return an interval with both ends; of whole numbers where both ends are whole, as after int(...).
+
+    Raises:
+        ValueError: it is empty or infinite, or begins at 0 or below on a log scale.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("an interval needs two finite ends.")
+    if low > high:
+        raise ValueError(f"the lower end {low} is above the upper end {high}.")
+    if log and low <= 0:
+        raise ValueError(f"a log scale cannot begin at {low}; give a lower end above 0.")
+    grammar = f"interval({low!r},{high!r})"
+    distribution: Distribution = FloatDistribution(low, high, log=log)
+    if isinstance(low, int) and isinstance(high, int):
+        grammar, distribution = f"int({grammar})", IntDistribution(low, high, log=log)
+    return Dimension(key, distribution, f"tag(log,{grammar})" if log else grammar, enumerable=False)
+
+
+def _shuffle(grammar: str, shuffled: bool) -> str:
+    return f"shuffle({grammar})" if shuffled else grammar
+
+
+def _nearest(distribution: IntDistribution | FloatDistribution, number: Number | Decimal) -> Number:
+    """The number of a range that is nearest: as a sum of floats Optuna's 0.1 + 2 * 0.1 is not 0.3."""
+    if distribution.step is None:
+        return float(number)
+    low, step = _low_and_step(distribution)
+    nearest = low + round((_decimal(number) - low) / step) * step
+    return int(nearest) if isinstance(distribution, IntDistribution) else float(nearest)
+
+
+def _low_and_step(distribution: IntDistribution | FloatDistribution) -> tuple[Decimal, Decimal]:
+    return _decimal(distribution.low), _decimal(distribution.step or 1)
+
+
+def _decimal(number: Number | Decimal) -> Decimal:
+    return Decimal(str(number))

@@ -7,20 +7,16 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 
-BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # strings that Hydra reads back as they stand, but for KEYWORDS
-
-
+BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # strings that Hydra reads back without quotes, except KEYWORDS
 KEYWORDS = {"true", "false", "null", "nan", "inf"}
-
-
 ESCAPED = re.compile(r"([\\()\[\]{}:=, \t])")  # what a key of a dict escapes: it cannot be quoted
 
 
 def text_of(value: Any) -> str:
-    """A value as the part after `=` of an override that Hydra's parser reads back as the same value.
+    """Return a value as the part after `=` of an override that Hydra's parser reads back as the same value.
 
     Raises:
-        ValueError: when the grammar has no text for it, such as a dict with the key "1" or an object.
+        ValueError: the grammar has no text for it, such as a dict with the key "1" or an object.
     """
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
@@ -57,23 +53,12 @@ def _key_text(key: Any) -> str:
 
 
 def read_back(text: str) -> Any:
-    """What Hydra makes of the part after `=`.
+    """Return the value that Hydra reads from the part after `=`.
 
     Raises:
-        ValueError: when it makes nothing of it.
+        ValueError: it is not in Hydra's grammar.
     """
     try:
         return OverridesParser.create().parse_override(f"x={text}").value()
     except Exception as error:  # the parser has several kinds
         raise ValueError(str(error)) from error
-
-
-def plain(element: Any) -> Any:
-    """A parsed element without the notes of its quotes."""
-    if isinstance(element, QuotedString):
-        return element.text
-    if isinstance(element, list):
-        return [plain(item) for item in element]
-    if isinstance(element, dict):
-        return {plain(key): plain(item) for key, item in element.items()}
-    return element

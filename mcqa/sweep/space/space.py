@@ -27,11 +27,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.utils import get_method
+from optuna.distributions import BaseDistribution
+from optuna.trial import BaseTrial, FixedTrial
 
 from mcqa.config.errors import ConfigError
-from mcqa.sweep.space import parsing
+from mcqa.runs.files import flat
 from mcqa.sweep.space.dimension import Dimension
 from mcqa.sweep.space.override_text import read_back, text_of
+from mcqa.sweep.space.parsing import BaseConfig, parsed_keys
 
 
 class DefaultOutsideSpace(ValueError):
@@ -40,16 +43,22 @@ class DefaultOutsideSpace(ValueError):
 
 @dataclass(frozen=True)
 class Point:
-    """One trial settled beforehand: Optuna's values and distributions by name, and the overrides they become."""
+    """One trial known beforehand: Optuna's values by name, and the overrides they become."""
 
     params: dict[str, Any]
-    distributions: dict[str, Any]
     overrides: list[str]
 
 
 @dataclass(frozen=True)
 class Space:
-    """`fixed` are the overrides that every trial has; `groups` says which option each Hydra group stands at."""
+    """What a study varies.
+
+    Args:
+        fixed: the overrides that every trial has.
+        function: the path of a function that adds conditional dimensions.
+        base: the base configuration.
+        groups: the option that each Hydra group has in it.
+    """
 
     dimensions: tuple[Dimension, ...]
     fixed: tuple[str, ...]
@@ -57,109 +66,120 @@ class Space:
     base: Mapping[str, Any]
     groups: Mapping[str, Any]
 
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Of the keys that every trial has, by their names in Optuna."""
+        return {dimension.name: dimension.distribution for dimension in self.dimensions}
+
     def grammar(self) -> dict[str, str]:
-        """Text by key, the same however it was spelt, to tell whether a space has changed."""
-        texts = {dimension.key: dimension.grammar() for dimension in self.dimensions}
+        """Return the text of each key, the same however it was spelt, to see whether a space has changed."""
+        texts = {dimension.key: dimension.grammar for dimension in self.dimensions}
         return texts | ({"function": self.function} if self.function else {})
 
-    def draw(self, trial: Any) -> list[str]:
-        """The overrides of one Optuna trial, which is asked for every dimension.
+    def overrides(self, trial: BaseTrial) -> list[str]:
+        """Return the overrides of a trial, which is asked for the keys that it has no value for yet.
 
         Raises:
-            ConfigError: when the function fails or suggests what no override can say.
+            ConfigError: the function fails or suggests what no override can say.
         """
-        texts = {dimension.key: dimension.suggest(trial) for dimension in self.dimensions}
+        params, texts = trial.params, dict[str, str]()
+        for dimension in self.dimensions:
+            value = params[dimension.name] if dimension.name in params else dimension.suggest(trial)
+            texts[dimension.key] = dimension.text(value)
         if self.function:
             texts |= self._conditional(trial, self.function)
         return [f"{key}={text}" for key, text in texts.items()]
 
-    def _conditional(self, trial: Any, path: str) -> dict[str, str]:
-        names = {dimension.name for dimension in self.dimensions}
+    def _conditional(self, trial: BaseTrial, path: str) -> dict[str, str]:
         try:
             returned = get_method(path)(trial, copy.deepcopy(dict(self.base))) or {}
-            suggested = {name: value for name, value in trial.params.items() if name not in names}
+            suggested = {name: value for name, value in trial.params.items() if name not in self.distributions}
             return {key: text_of(value) for key, value in (suggested | dict(returned)).items()}
         except Exception as error:
             hint = " A key has the same choices in every trial." if "dynamic value space" in str(error) else ""
             raise ConfigError(f"hydra.sweeper.function={path}: {type(error).__name__}: {error}{hint}") from error
 
-    def point(self, params: Mapping[str, Any]) -> Point:
-        """The trial with these values, without asking a study."""
-        from optuna.trial import FixedTrial
-
-        trial = FixedTrial(dict(params))
-        overrides = self.draw(trial)
-        return Point(dict(trial.params), dict(trial.distributions), overrides)
-
     def default(self) -> Point:
-        """The base configuration as a trial.
+        """Return the base configuration as a trial.
 
         Raises:
-            Outside: when a swept key has no value there, or one that Optuna could not suggest.
+            DefaultOutsideSpace: a swept key has no value there, or one that Optuna could not suggest.
         """
-        params, problems = self._standing()
+        params, problems = self._base_params()
         if problems:
             raise DefaultOutsideSpace("; ".join(problems))
+        trial = FixedTrial(self._suggestable() | params if self.function else params)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how Optuna says that a value lies outside
             try:
-                return self.point(self._leaves() | params if self.function else params)
+                overrides = self.overrides(trial)
             except ConfigError as error:
                 raise DefaultOutsideSpace(str(error)) from error
+        return Point(dict(trial.params), overrides)
 
-    def moved(self, default: Point) -> Iterator[str]:
-        """What the function makes of the default that the base configuration is not."""
+    def differences(self, default: Point) -> Iterator[str]:
+        """Yield what the function makes of the default configuration that the base configuration is not."""
         swept = {dimension.key for dimension in self.dimensions}
         for key, text in (line.split("=", 1) for line in default.overrides):
             if key in swept:
                 continue
             try:
-                standing, made = self._value(key.lstrip("+")), read_back(text)
+                base, made = self._value(key.lstrip("+")), read_back(text)
             except (KeyError, ValueError):
-                standing, made = None, text
-            if standing != made or isinstance(standing, bool) != isinstance(made, bool):
+                base, made = None, text
+            if base != made or isinstance(base, bool) != isinstance(made, bool):
                 yield f"function={self.function} gives {key}={text}"
 
-    def _standing(self) -> tuple[dict[str, Any], list[str]]:
-        """What the base has for each dimension, and what it has not."""
+    def _base_params(self) -> tuple[dict[str, Any], list[str]]:
+        """Optuna's value of each dimension in the base configuration, and what has none."""
         params: dict[str, Any] = {}
         problems = []
         for dimension in self.dimensions:
             try:
-                params[dimension.name] = dimension.param(self._value(dimension.name))
+                value = self._value(dimension.name)
+                params[dimension.name] = dimension.param(value)
             except KeyError:
                 problems.append(f"{dimension.name} is not in the base configuration")
             except ValueError as error:
-                problems.append(f"{dimension.name}={self._value(dimension.name)} {error}")
+                problems.append(f"{dimension.name}={value} {error}")
         return params, problems
 
     def _value(self, name: str) -> Any:
-        return self.groups[name] if name in self.groups else parsing.value_at(self.base, name)
+        """
+        Raises:
+            KeyError: there is no such key.
+        """
+        if name in self.groups:
+            return self.groups[name]
+        value: Any = self.base
+        for part in name.split("."):
+            if not isinstance(value, Mapping):
+                raise KeyError(name)
+            value = value[part]
+        return value
 
-    def _leaves(self) -> dict[str, Any]:
-        """Every value of the base under the names that a function may suggest it by."""
-        leaves = parsing.leaves(self.base)
-        return {prefix + name: value for prefix in ("", "+", "++") for name, value in leaves.items()}
+    def _suggestable(self) -> dict[str, Any]:
+        """Every value of the base configuration under the names that a function may suggest it by."""
+        return {prefix + name: value for prefix in ("", "+", "++") for name, value in flat(self.base).items()}
 
     def size(self) -> int | None:
-        """How many combinations there are; None where they cannot be counted."""
+        """Return how many combinations there are; None where they cannot be counted."""
         sizes = [dimension.size() for dimension in self.dimensions]
         counted = [size for size in sizes if size is not None]
         return None if self.function or len(counted) < len(sizes) else math.prod(counted)
 
-    def uncountable(self) -> list[str]:
-        """What keeps a grid from being enumerated."""
-        keys = [dimension.name for dimension in self.dimensions if dimension.size() is None]
+    def not_enumerable(self) -> list[str]:
+        """Return what keeps a grid from being enumerated."""
+        keys = [dimension.name for dimension in self.dimensions if not dimension.enumerable]
         return keys + ([f"function={self.function}"] if self.function else [])
 
     def combinations(self, seed: int | None) -> Iterator[dict[str, Any]]:
-        """Every combination by name, the last key fastest; shuffle(...) is drawn from the seed, the same each time."""
+        """Yield every combination by name, the last key fastest. The seed decides the order of shuffle(...)."""
         columns = [self._column(dimension, seed) for dimension in self.dimensions]
-        names = [dimension.name for dimension in self.dimensions]
-        return (dict(zip(names, row, strict=True)) for row in itertools.product(*columns))
+        return (dict(zip(self.distributions, row, strict=True)) for row in itertools.product(*columns))
 
     def _column(self, dimension: Dimension, seed: int | None) -> list[Any]:
-        values = list(dimension.params())
+        values = list(dimension.values())
         if dimension.shuffled:
             random.Random(f"{seed}:{dimension.name}").shuffle(values)
         return values
@@ -173,7 +193,7 @@ def parse(
     function: str | None,
     loader: Any = None,
 ) -> Space:
-    """The space of a sweep.
+    """Read the space of a sweep.
 
     Args:
         params: `hydra.sweeper.params`, plain containers; a nested mapping is the same as dotted keys.
@@ -185,13 +205,13 @@ def parse(
     Raises:
         ConfigError: with every problem found.
     """
-    found, problems = parsing.entries(params, overrides, parsing.Known(base, groups, loader))
+    keys, problems = parsed_keys(params, overrides, BaseConfig(base, groups, loader))
     if function:
         problems += _problem_of_function(function)
     if problems:
         raise ConfigError("The search space cannot be read:\n  " + "\n  ".join(problems))
-    dimensions = tuple(entry.dimension for entry in found if entry.dimension is not None)
-    fixed = tuple(entry.line for entry in found if entry.dimension is None)
+    dimensions = tuple(key.dimension for key in keys if key.dimension is not None)
+    fixed = tuple(key.line for key in keys if key.dimension is None)
     return Space(dimensions, fixed, function, base, groups)
 
 
@@ -202,23 +222,3 @@ def _problem_of_function(path: str) -> list[str]:
         reason = str(error).splitlines()[0]
         return [f"function={path}: no function is found there ({reason}). It wants package.module.name."]
     return []
-
-
-def product(overrides: Sequence[str], loader: Any = None) -> list[list[str]]:
-    """The jobs of a --multirun without a study: every combination of the lists, the last key fastest.
-
-    A value that stands twice in a list runs twice, as with Hydra's own sweeper.
-
-    Raises:
-        ConfigError: with every problem found.
-    """
-    columns: list[list[str]] = []
-    problems = []
-    for line in overrides:
-        try:
-            columns.append(parsing.jobs(line, loader))
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("These overrides cannot be swept:\n  " + "\n  ".join(problems))
-    return [list(row) for row in itertools.product(*columns)]

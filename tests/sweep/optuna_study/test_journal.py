@@ -41,7 +41,7 @@ def test_reading_begins_where_it_is_told_to_however_much_was_read_before(path, s
 def test_what_is_appended_together_is_read_at_once_but_in_the_file_only_at_the_end(path):
     journal = Journal(path)
     journal.append_logs(LOGS[:1])
-    with journal.together(durable=True):
+    with journal.transaction(durable=True):
         journal.append_logs(LOGS[1:2])
         journal.append_logs(LOGS[2:4])
         assert list(journal.read_logs(2)) == LOGS[2:4]
@@ -55,7 +55,7 @@ def test_what_is_appended_together_is_read_at_once_but_in_the_file_only_at_the_e
 
 def test_an_error_loses_nothing_that_was_appended_before_it(path):
     journal = Journal(path)
-    with pytest.raises(RuntimeError), journal.together(durable=False):
+    with pytest.raises(RuntimeError), journal.transaction(durable=False):
         journal.append_logs(LOGS)
         raise RuntimeError
     assert list(Journal(path).read_logs(0)) == LOGS
@@ -75,7 +75,7 @@ def test_trials_of_two_processes_keep_their_numbers_and_values(path):
     ours = optuna.create_study(storage=JournalStorage(journal := Journal(path)), study_name="s")
     theirs = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="s")
     for value in range(3):
-        with journal.together(durable=False):
+        with journal.transaction(durable=False):
             told(ours, value)
         told(theirs, 10 + value)
     again = optuna.load_study(storage=JournalStorage(Journal(path)), study_name="s")

@@ -1,0 +1,64 @@
+"""The keys of hydra.sweeper: what is refused before a study begins."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mcqa.config.errors import ConfigError
+from mcqa.sweep.options import options_of
+
+CONF = Path(__file__).parents[2] / "hydra_plugins/mcqa_sweeper/conf/hydra/sweeper/mcqa.yaml"
+
+
+def options(**changes):
+    defaults = OmegaConf.to_container(OmegaConf.load(CONF))
+    del defaults["defaults"]
+    return options_of(defaults | {"sampler": {"name": "tpe"}, "pruner": {"name": "none"}} | changes)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host:5432/db",
+        "postgresql://host/db?user=me&password=secret&x=1",
+        "postgresql://host/db?PASSWORD=secret",
+        "mysql+pymysql://me@host/db?passwd=secret",
+        "mysql+pymysql://me@host/db?Pwd=secret",
+        "redis://:secret@host/0",
+    ],
+)
+def test_a_storage_url_with_a_password_is_refused_with_the_ways_to_give_it(url):
+    with pytest.raises(ConfigError, match=r"PGPASSWORD or ~/\.pgpass, MySQL an option file") as error:
+        options(storage=url)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "sqlite:///study.db",
+        "postgresql://me@host:5432/db",
+        "postgresql:///db?host=/run/postgresql",
+        "mysql+pymysql://me@host/db?read_default_file=~/.my.cnf",
+        "no url at all",
+    ],
+)
+def test_a_storage_without_a_password_is_taken(url):
+    assert options(storage=url).storage == url
+
+
+def test_several_objectives_are_refused():
+    with pytest.raises(ConfigError, match=r"direction=\['maximize', 'minimize'\]: a study has one objective"):
+        options(direction=["maximize", "minimize"])
+
+
+def test_a_misspelt_direction_is_refused_with_the_nearest_one():
+    with pytest.raises(ConfigError, match="Did you mean 'maximize'"):
+        options(direction="maximise")
+
+
+def test_n_trials_or_a_grid_make_a_study():
+    assert not options().is_study
+    assert options(n_trials=3).is_study and options(sampler={"name": "grid"}).is_study
