@@ -21,7 +21,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.config.schema import Config, PromptConfig, SetConfig
+from mcqa.config.schema import Config, SetConfig
 from mcqa.data import prompts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
@@ -131,6 +131,7 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
         error = statistics.stdev(outcome) / math.sqrt(len(outcome)) if len(outcome) > 1 else "N/A"
         values |= {f"{name},none": statistics.fmean(outcome), f"{name}_stderr,none": error}
     prompt = measurement.config.prompt
+    template = measurement.tokenizer.chat_template if prompt.chat_template else None
     version = measurement.environment["packages"].get("mcqa")
     return {
         "results": {task: {"name": task, "alias": task, "sample_len": len(samples), **values}},
@@ -150,7 +151,11 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
         "model_source": "mcqa",
         "model_name": measurement.model_name,
         "model_name_sanitized": sanitized(measurement.model_name),
-        **_chat(prompt, measurement.tokenizer),
+        "system_instruction": None,
+        "system_instruction_sha": None,
+        "fewshot_as_multiturn": False,
+        "chat_template": template,
+        "chat_template_sha": _sha256(template) if template else None,
         "total_evaluation_time_seconds": str(time.time() - measurement.began),
     }
 
@@ -216,14 +221,3 @@ def _tokenizer(measurement: Measurement) -> dict[str, Any]:
     }
     length = getattr(measurement.model.config.get_text_config(), "max_position_embeddings", None)
     return tokens | {"eot_token_id": tokenizer.eos_token_id, "max_length": length}
-
-
-def _chat(prompt: PromptConfig, tokenizer: Any) -> dict[str, Any]:
-    template = tokenizer.chat_template if prompt.chat_template else None
-    return {
-        "system_instruction": None,
-        "system_instruction_sha": None,
-        "fewshot_as_multiturn": False,
-        "chat_template": template,
-        "chat_template_sha": _sha256(template) if template else None,
-    }

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import accumulate, combinations, islice
 from typing import Any
 
 import torch
@@ -80,13 +80,9 @@ def score(
 
 def _paths(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> tuple[list[list[Path]], list[bool]]:
     context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    questions, truncated, first = [], [], 0
-    for choices in encoded:
-        paths, cut = tree.paths(choices, first, context_length)
-        questions.append(paths)
-        truncated.append(cut)
-        first += len(choices)
-    return questions, truncated
+    firsts = accumulate(map(len, encoded), initial=0)
+    pairs = [tree.paths(choices, first, context_length) for choices, first in zip(encoded, firsts, strict=False)]
+    return [paths for paths, _ in pairs], [truncated for _, truncated in pairs]
 
 
 def _choose_method(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[Forward, list[Row], str]:
