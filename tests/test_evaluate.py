@@ -26,7 +26,7 @@ from tests.small_runs import configured, smaller, trained
 
 
 def measured_again(overrides):
-    return evaluate.main(compose("evaluate", overrides), overrides)
+    return evaluate.main(compose("evaluate", overrides), overrides).record
 
 
 def newest(outputs, name="evaluate"):
@@ -34,30 +34,22 @@ def newest(outputs, name="evaluate"):
 
 
 @pytest.mark.parametrize("peft", ["none", "lora", "qlora"])
-def test_measuring_a_saved_run_again_gives_the_same_numbers(peft, small, tmp_path):
+def test_a_saved_run_measured_again_by_run_folder_and_by_path_has_the_same_numbers(peft, small, tmp_path):
     folder, result = trained([*small, f"peft={peft}", "optimizer.learning_rate=0.01"])
-    measured_again([f"run={folder}", f"outputs={tmp_path}/again"])
-    again = read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+    again = measured_again([f"run={folder}", f"outputs={tmp_path}/again"]).metrics
     for name, value in again.items():
         assert value == pytest.approx(result["metrics"][name], abs=1e-6), name
     assert {"dev/acc", "test/acc"} <= again.keys()
+    overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
+    by_path = measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"]).metrics
+    assert by_path["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
 
 
-def test_a_saved_model_is_measured_on_other_questions(small, tmp_path):
-    folder, _ = trained(small)
-    measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"])
-    again = read_json(newest(tmp_path / "again") / "result.json")["metrics"]
+def test_a_saved_model_is_measured_on_other_questions(finished_run, tmp_path):
+    folder, _ = finished_run
+    again = measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"]).metrics
     assert again["dev/n"] > 100
     assert "test/acc" not in again
-
-
-@pytest.mark.parametrize("peft", ["none", "qlora"])
-def test_a_saved_model_is_measured_by_its_path(peft, small, tmp_path):
-    overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
-    folder, result = trained([*small, f"peft={peft}"])
-    measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"])
-    again = read_json(newest(tmp_path / "outputs") / "result.json")["metrics"]
-    assert again["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
 
 
 def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):

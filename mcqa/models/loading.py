@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,8 +21,10 @@ EMBEDDED = "embedded:"
 ASSETS = Path(__file__).with_name("assets")
 
 
-def location(path: str) -> str:
+def location(path: str, key: str = "model.path") -> str:
     """Return a path or hub id that transformers can load; `embedded:<name>` is a model inside this package.
+
+    key: of the configuration, for messages.
 
     Raises:
         ModelError: it is the path of a local folder that does not exist.
@@ -29,12 +32,12 @@ def location(path: str) -> str:
     if path.startswith(EMBEDDED):
         folder = ASSETS / path.removeprefix(EMBEDDED)
         if not folder.is_dir():
-            raise ModelError(f"model.path={path}: no such model is embedded, only {EMBEDDED}starter.")
+            raise ModelError(f"{key}={path}: no such model is embedded, only {EMBEDDED}starter.")
         return str(folder)
     if hub.is_hub_id(path):
         return path
     if not Path(path).expanduser().is_dir():
-        raise ModelError(f"model.path={path}: there is no such folder here. A hub id has the form owner/name.")
+        raise ModelError(f"{key}={path}: there is no such folder here. A hub id has the form owner/name.")
     return str(Path(path).expanduser())
 
 
@@ -50,15 +53,7 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
 
     if config.vocabulary_size is not None:
         return new_tokenizer(config.vocabulary_size, texts)
-    path = config.tokenizer or config.path
-    assert path is not None, "a rule of the configuration"
-    tokenizer = _load(
-        path,
-        "tokenizer",
-        lambda where: AutoTokenizer.from_pretrained(
-            where, revision=config.revision, trust_remote_code=config.trust_remote_code
-        ),
-    )
+    tokenizer = _from_pretrained(AutoTokenizer, config, "tokenizer")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -72,14 +67,7 @@ def transformers_config(config: ModelConfig) -> Any:
     """
     from transformers import AutoConfig
 
-    assert config.path is not None, "a rule of the configuration"
-    return _load(
-        config.path,
-        "configuration",
-        lambda where: AutoConfig.from_pretrained(
-            where, revision=config.revision, trust_remote_code=config.trust_remote_code
-        ),
-    )
+    return _from_pretrained(AutoConfig, config, "configuration")
 
 
 def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int) -> Any:
@@ -103,20 +91,16 @@ def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, 
     adapter = Path(location(config.path)) / "adapter_config.json"
     if adapter.exists():
         return _with_adapter(config, peft, hardware, tokenizer, seed, adapter)
-    model, info = _load(
-        config.path,
+    model, info = _from_pretrained(
+        AutoModelForCausalLM,
+        config,
         "model",
-        lambda path: AutoModelForCausalLM.from_pretrained(
-            path,
-            revision=config.revision,
-            trust_remote_code=config.trust_remote_code,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=devices.DTYPES[hardware.precision] if peft.trainable == "adapter" else torch.float32,
-            attn_implementation=devices.attention(hardware),
-            quantization_config=quantization_config(peft, hardware),
-            device_map=sharding.device_map(hardware),
-        ),
+        use_safetensors=True,
+        output_loading_info=True,
+        dtype=devices.DTYPES[hardware.precision] if peft.trainable == "adapter" else torch.float32,
+        attn_implementation=devices.attention(hardware),
+        quantization_config=quantization_config(peft, hardware),
+        device_map=sharding.device_map(hardware),
     )
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
@@ -178,8 +162,6 @@ def fingerprint(tokenizer: Any) -> str:
 def _with_adapter(
     config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
 ) -> Any:
-    from dataclasses import replace
-
     from peft import PeftModel
 
     path = json.loads(adapter.read_text())["base_model_name_or_path"]
@@ -196,18 +178,26 @@ def _with_adapter(
     return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=on_meta)
 
 
-def _load(path: str, what: str, load: Callable[[str], Any]) -> Any:
-    """Return `load` of the location of `path`; an error names the usual cause."""
+def _from_pretrained(
+    auto_class: Any, config: ModelConfig, part: Literal["tokenizer", "configuration", "model"], **options: Any
+) -> Any:
+    """Load a part of the model with transformers; an error names the usual cause."""
     from safetensors import SafetensorError
 
-    where = location(path)
+    key, path = "model.path", config.path
+    if part == "tokenizer" and config.tokenizer is not None:
+        key, path = "model.tokenizer", config.tokenizer
+    assert path is not None, "a rule of the configuration"
+    where = location(path, key)
     if not Path(where).is_dir():
         hub.go_offline_if_unreachable()
     try:
-        return load(where)
+        return auto_class.from_pretrained(
+            where, revision=config.revision, trust_remote_code=config.trust_remote_code, **options
+        )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         advice = f"{hub.first_line(error)} {_advice(error, path)}".strip()
-        raise ModelError(f"model.path={path}: the {what} cannot be loaded: {advice}") from error
+        raise ModelError(f"{key}={path}: the {part} cannot be loaded: {advice}") from error
 
 
 def _advice(error: Exception, path: str) -> str:

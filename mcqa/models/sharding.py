@@ -1,7 +1,7 @@
-"""How several devices share weights, gradients and optimizer state: hardware.strategy in the libraries' words.
+"""Sharding of weights, gradients and optimizer state over devices: hardware.strategy as settings of the libraries.
 
-ddp: a copy of everything on each. zero2 (DeepSpeed): gradients and optimizer state parted. zero3 (DeepSpeed) and fsdp2
-(PyTorch): weights parted too, and gathered layer by layer where a forward or backward pass needs them.
+ddp: a full copy on each device. zero2 (DeepSpeed): gradients and optimizer state sharded. zero3 (DeepSpeed) and fsdp2
+(PyTorch): weights sharded too, and gathered layer by layer when a forward or backward pass needs them.
 """
 
 import os
@@ -19,26 +19,27 @@ from mcqa.models import devices
 from mcqa.runs import processes
 
 
-def shards_weights(machine: HardwareConfig) -> bool:
-    """Whether no device has all weights. They are then parted when the training begins, not when they are loaded."""
-    return machine.strategy in ("zero3", "fsdp2")
+def shards_weights(hardware: HardwareConfig) -> bool:
+    """Whether each device holds only a part of the weights; they are sharded when training starts, not when loaded."""
+    return hardware.strategy in ("zero3", "fsdp2")
 
 
-def device_map(machine: HardwareConfig) -> dict[str, Any] | None:
-    """Where weights go when they are read; None: on the CPU, or where DeepSpeed wants them.
+def device_map(hardware: HardwareConfig) -> dict[str, Any] | None:
+    """Return the device_map of from_pretrained; None means the CPU, or wherever DeepSpeed puts weights.
 
-    With FSDP the first process of a machine reads them, and the others get their parts from the first one of all.
+    With FSDP only the first process of each node reads weights; the others have them on the meta device until rank 0
+    sends them their shards.
     """
-    if not shards_weights(machine):
-        return {"": devices.device(machine)}
-    reads = machine.strategy != "fsdp2" or os.environ.get("LOCAL_RANK", "0") == "0"
+    if not shards_weights(hardware):
+        return {"": devices.device(hardware)}
+    reads = hardware.strategy != "fsdp2" or os.environ.get("LOCAL_RANK", "0") == "0"
     return None if reads else {"": "meta"}
 
 
 def materialise_meta_weights(model: Any) -> Any:
-    """The model to train, with memory for weights that this process did not read; nothing is written there.
+    """Allocate uninitialised memory for weights on the meta device, and return the model.
 
-    accelerate finds the weights of an optimizer again by their addresses, of which weights on meta have none.
+    accelerate matches the weights of the optimizer by their addresses, which weights on meta do not have.
     """
     if not any(weight.is_meta for weight in model.parameters()):
         return model
@@ -51,23 +52,24 @@ def materialise_meta_weights(model: Any) -> Any:
 
 
 def strategy_arguments(config: Config) -> dict[str, Any]:
-    """Of the training loop."""
-    machine = config.hardware
-    _keep_deepspeed_out(unless=machine.strategy.startswith("zero"))
-    if machine.strategy == "ddp":
+    """Return the arguments of transformers' TrainingArguments that set up hardware.strategy."""
+    hardware = config.hardware
+    _keep_deepspeed_out(unless=hardware.strategy.startswith("zero"))
+    if hardware.strategy == "ddp":
         return {"ddp_find_unused_parameters": False}
-    if machine.device == "cpu":
+    if hardware.device == "cpu":
         _let_accelerate_shard_on_a_cpu()
-    if machine.strategy == "fsdp2":
+    if hardware.strategy == "fsdp2":
         os.environ["ACCELERATE_USE_FSDP"] = os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"
-        at_once = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}  # else every device has whole gradients
-        return {"fsdp": True, "fsdp_config": _fsdp(config), "accelerator_config": at_once}
+        # Without this, every device would accumulate unsharded gradients.
+        accelerator = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+        return {"fsdp": True, "fsdp_config": _fsdp(config), "accelerator_config": accelerator}
     return {"deepspeed": _deepspeed(config)}
 
 
 @contextmanager
 def unsharded() -> Iterator[None]:
-    """Have models within made whole, for weights that are changed before ZeRO-3 shards them."""
+    """Keep ZeRO-3 from sharding models while they are made in this context, so that weights can be changed first."""
     from transformers.integrations import deepspeed
 
     before = deepspeed._hf_deepspeed_config_weak_ref  # set as long as the trainer's arguments live
@@ -79,32 +81,32 @@ def unsharded() -> Iterator[None]:
 
 
 def _fsdp(config: Config) -> dict[str, Any]:
-    """Checkpoints are written in parts, but for adapters: these are small, and parts of them are loaded wrongly."""
+    """Checkpoints are sharded, except for adapters: these are small, and their sharded checkpoints load wrongly."""
     return {
         "version": 2,
         "cpu_offload": config.hardware.cpu_offload,
         "reshard_after_forward": True,
         "state_dict_type": "FULL_STATE_DICT" if config.peft.trainable == "adapter" else "SHARDED_STATE_DICT",
-        "cpu_ram_efficient_loading": True,  # the first process of a machine reads the weights and hands them on
+        "cpu_ram_efficient_loading": True,  # only the first process of each node reads the weights
     }
 
 
 def _deepspeed(config: Config) -> dict[str, Any]:
-    machine, stage = config.hardware, int(config.hardware.strategy[-1])
+    hardware, stage = config.hardware, int(config.hardware.strategy[-1])
     zero: dict[str, Any] = {"stage": stage}
-    if machine.cpu_offload:
+    if hardware.cpu_offload:
         zero["offload_optimizer"] = {"device": "cpu"}
     if stage == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
-        if machine.cpu_offload:
+        if hardware.cpu_offload:
             zero["offload_param"] = {"device": "cpu"}
     return {
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,  # the optimizer is torch's under every strategy, so results are equal
-        "bf16": {"enabled": machine.precision == "bf16"},
-        "fp16": {"enabled": machine.precision == "fp16"},
-        "data_types": {"grad_accum_dtype": "fp32"},  # else accumulation in 16 bits would change what is learned
+        "zero_force_ds_cpu_optimizer": False,  # the same optimizer (PyTorch's) under every strategy
+        "bf16": {"enabled": hardware.precision == "bf16"},
+        "fp16": {"enabled": hardware.precision == "fp16"},
+        "data_types": {"grad_accum_dtype": "fp32"},  # accumulating in 16 bits would change what is learned
         "gradient_clipping": config.optimizer.max_grad_norm,
         "gradient_accumulation_steps": "auto",
         "train_micro_batch_size_per_gpu": "auto",
@@ -113,17 +115,17 @@ def _deepspeed(config: Config) -> dict[str, Any]:
 
 
 def _keep_deepspeed_out(unless: bool) -> None:
-    """accelerate imports DeepSpeed wherever it is installed, to see whether a model is one of its: 2 to 5 seconds."""
+    """Keep accelerate from importing DeepSpeed (2 to 5 s) only to see whether a model is a DeepSpeed engine."""
     from accelerate.utils import other
 
     other.is_deepspeed_available = lambda: unless
 
 
 def _let_accelerate_shard_on_a_cpu() -> None:
-    """Have accelerate take processes on a CPU for as many devices.
+    """Make accelerate treat processes on a CPU as devices to shard over.
 
-    It ignores DeepSpeed and FSDP where it is told to use the CPU. So it is not told, but finds a group over gloo and
-    a device that happens to be the CPU. This serves trying a configuration; nothing else depends on it.
+    accelerate ignores DeepSpeed and FSDP when it is told to use the CPU. So it is not told; it finds a gloo process
+    group and a device that happens to be the CPU. Only hardware=cpu_processes, for trying configurations, needs this.
     """
     from accelerate.state import PartialState
     from accelerate.utils import DistributedType
@@ -135,66 +137,66 @@ def _let_accelerate_shard_on_a_cpu() -> None:
 
 
 def _without_compiled_communication() -> None:
-    """DeepSpeed would compile an all-reduce over shared memory first, for half a minute to two."""
+    """Skip DeepSpeed's all-reduce over shared memory, which takes half a minute to two minutes to compile."""
     import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
 
 
 # --- without training -------------------------------------------------------------------------------------------------
 
 
-def evaluation_hardware(machine: HardwareConfig) -> HardwareConfig:
-    """What is left of the strategy where nothing is trained: a copy on each device (ddp), or parted weights (fsdp2).
+def evaluation_hardware(hardware: HardwareConfig) -> HardwareConfig:
+    """Return the hardware configuration for evaluation: a full copy on each device (ddp), or sharded weights (fsdp2).
 
-    There are no gradients and no optimizer state to part. DeepSpeed parts weights only for training, so FSDP does it
-    for zero3 too. They stay on the devices: cpu_offload is for the optimizer state first, and slow.
+    Without training there are no gradients and no optimizer state to shard. DeepSpeed shards weights only for training,
+    so FSDP does it for zero3 too. Weights stay on the devices, because cpu_offload would slow every forward pass down.
     """
-    parts = shards_weights(machine) and processes.process_count(machine) > 1
-    return replace(machine, strategy="fsdp2" if parts else "ddp", cpu_offload=False)
+    sharded = shards_weights(hardware) and processes.process_count(hardware) > 1
+    return replace(hardware, strategy="fsdp2" if sharded else "ddp", cpu_offload=False)
 
 
-def load_sharded(load: Callable[[], Any], machine: HardwareConfig) -> Any:
-    """The model that `load` reads, of which each process has its part of every weight. All must ask.
+def load_sharded(load: Callable[[], Any], hardware: HardwareConfig) -> Any:
+    """Return the model that `load` loads, with every weight sharded over all processes, which must all call this.
 
-    As in training the first process of a machine reads the weights, the others have none until they get their parts.
+    As in training only the first process of each node reads the weights.
     """
     from accelerate import Accelerator
     from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_prepare_model
 
     _keep_deepspeed_out(unless=False)
-    if machine.device == "cpu":
+    if hardware.device == "cpu":
         _let_accelerate_shard_on_a_cpu()
     plugin = FullyShardedDataParallelPlugin(
         fsdp_version=2,
         reshard_after_forward=True,
         auto_wrap_policy="TRANSFORMER_BASED_WRAP",
-        cpu_ram_efficient_loading=True,  # transformers reads it where it loads
+        cpu_ram_efficient_loading=True,  # sets a variable that transformers reads when it loads
     )
-    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin)  # the scorer chooses the precision
+    accelerator = Accelerator(mixed_precision="no", fsdp_plugin=plugin)  # the scorer sets autocast itself
     return fsdp2_prepare_model(accelerator, load())
 
 
-# --- whole again ------------------------------------------------------------------------------------------------------
+# --- gathering -------------------------------------------------------------------------------------------------------
 
 
 def full_state_dict(model: Any, trained_only: bool) -> dict[str, torch.Tensor]:
-    """The model's state with every weight whole, on the CPU; empty in all processes but the first. All must ask.
+    """Return the full state dict of a sharded model, on the CPU of rank 0; empty in the other processes.
 
-    trained_only: without frozen weights.
+    All processes must call this. trained_only: leave frozen weights out. Of tied weights only one name is kept.
     """
-    state, tied = {}, getattr(model, "all_tied_weights_keys", None) or {}  # the same weights under a second name
+    state, tied = {}, getattr(model, "all_tied_weights_keys", None) or {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name in tied or (trained_only and not tensor.requires_grad):
             continue
-        whole = _whole(tensor)
+        full = _gathered(tensor)
         if processes.is_first():
-            state[name] = whole
+            state[name] = full
     return state
 
 
-def _whole(tensor: Any) -> torch.Tensor:
-    if hasattr(tensor, "full_tensor"):
+def _gathered(tensor: Any) -> torch.Tensor:
+    if hasattr(tensor, "full_tensor"):  # FSDP
         return tensor.detach().full_tensor().cpu()
-    if hasattr(tensor, "ds_id"):
+    if hasattr(tensor, "ds_id"):  # ZeRO-3
         import deepspeed
 
         with deepspeed.zero.GatheredParameters([tensor]):
@@ -203,6 +205,6 @@ def _whole(tensor: Any) -> torch.Tensor:
 
 
 def parameter_count(model: Any) -> int:
-    """Weights of the whole model, of which ZeRO-3 shows none that is parted."""
-    parted = [parameter.ds_numel for parameter in model.parameters() if hasattr(parameter, "ds_numel")]
-    return sum(parted) if parted else int(model.num_parameters())
+    """Return the number of parameters of the whole model; under ZeRO-3, sharded parameters report a size of 0."""
+    sharded = [parameter.ds_numel for parameter in model.parameters() if hasattr(parameter, "ds_numel")]
+    return sum(sharded) if sharded else int(model.num_parameters())

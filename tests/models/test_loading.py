@@ -95,6 +95,15 @@ def test_a_folder_that_is_not_there_is_named():
         loaded("model=local", "model.path=no/such/folder")
 
 
+def test_a_tokenizer_that_is_not_there_is_named_by_its_own_key(tmp_path):
+    for path, cause in (
+        ("no/such/folder", "there is no such folder here"),
+        (tmp_path, "the tokenizer cannot be loaded"),
+    ):
+        with pytest.raises(ModelError, match=rf"^model\.tokenizer={path}: {cause}"):
+            loaded(f"model.tokenizer={path}")
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded"):
         loaded("model=local", f"model.path={tmp_path}")

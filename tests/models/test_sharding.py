@@ -5,6 +5,7 @@ questions in updates of 8 leave 5 for the last one of an epoch, in micro batches
 """
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,12 +54,13 @@ def folders(questions_folder, tmp_path_factory):
     for name, wanted in CASES.items():
         overrides = [*common, "hardware=cpu_processes", *(f"{key}={value}" for key, value in wanted.items())]
         config, _ = prepared(folder / name, overrides)
-    for name, of in MEASURED.items():
-        stored = read_yaml(folder / of / "config.yaml")
-        machine = read_yaml(folder / name.split()[0] / "config.yaml")["hardware"] | {"strategy": name.split()[0]}
-        asked = {"run": str(folder / of), "splits": ["dev", "test"], "hardware": machine}
+    shutil.copy(folder / name / "config.yaml", folder)  # that each process reads before it runs the cases
+    for name, measured in MEASURED.items():
+        stored = read_yaml(folder / measured / "config.yaml")
+        hardware = read_yaml(folder / name.split()[0] / "config.yaml")["hardware"] | {"strategy": name.split()[0]}
+        changes = {"run": str(folder / measured), "splits": ["dev", "test"], "hardware": hardware}
         (folder / name).mkdir()
-        write_yaml(folder / name / "config.yaml", stored | asked)
+        write_yaml(folder / name / "config.yaml", stored | changes)
         write_yaml(folder / name / "overrides.yaml", [])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", ":".join([str(Path(__file__).parents[2]), *sys.path]))
@@ -67,7 +69,7 @@ def folders(questions_folder, tmp_path_factory):
 
 
 def logged(folder, name):
-    """Values of a metric by update, as they reached the tracker; a resumed run tells the later ones."""
+    """Values of a metric by update, as they reached the tracker; for a resumed run the later ones."""
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     return {
         event["step"]: event["values"][name]
@@ -114,7 +116,7 @@ def test_a_finished_run_is_measured_as_by_one_process(folders, name):
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_while_measuring_each_process_has_its_part_of_the_weights_and_one_alone_reads_them(folders, name):
+def test_while_measuring_each_process_has_its_shard_of_the_weights_and_one_alone_reads_them(folders, name):
     first, second = (read_json(folders / name / f"numbers{rank}.json") for rank in range(2))
     if name == "zero2 measures":
         assert first == second == dict.fromkeys(first, first["whole"])
@@ -145,7 +147,7 @@ def test_a_run_resumed_in_the_middle_ends_as_the_undisturbed_one(folders, name):
     assert began[0].stat().st_mtime_ns == began[1].stat().st_mtime_ns, "it was written again"
 
 
-def test_speeds_are_told_for_every_update(folders):
+def test_speeds_are_logged_for_every_update(folders):
     for name in ("alone full", "ddp"):
         assert set(logged(folders / name, "questions_per_second")) == {1, 2, 3, 4}
 
@@ -157,9 +159,9 @@ def test_the_first_process_alone_writes(folders):
     assert sum(json.loads(line)["event"] == "start" for line in lines) == 1
 
 
-def test_one_process_alone_parts_nothing_to_measure():
-    machine = configured(["hardware.strategy=zero3"])[0].hardware
-    assert not processes.must_start_processes(sharding.evaluation_hardware(machine))
+def test_one_process_alone_shards_nothing_for_evaluation():
+    hardware = configured(["hardware.strategy=zero3"])[0].hardware
+    assert not processes.must_start_processes(sharding.evaluation_hardware(hardware))
 
 
 def test_a_run_in_one_process_does_not_import_deepspeed(folders):
