@@ -38,20 +38,20 @@ class _Ran:
     options: Mapping[str, Any]  # the chosen option of each group
 
 
-def experiment(study: StudyRecord, trial: TrialRecord, value: str) -> str:
-    """Return the text of best.yaml. value: the trial's value in words, for the comment at its head."""
+def experiment(study: StudyRecord, trial: TrialRecord, reached: str) -> str:
+    """Return the text of best.yaml. reached: metric and value of the trial, for the comment at its head."""
     ran = _ran(study, trial)
     base = chosen_option(study.overrides, EXPERIMENT)
     defaults: list[Any] = [] if base is None else [base]
     keys: dict[str, Any] = {}
-    for override, given in dict(_overrides(study, trial)).items():
+    for override, value in dict(_overrides(study, trial)).items():
         key = override.lstrip("+")
         if key in ran.options:
-            defaults.append({f"/{key}" if override.startswith("+") else f"override /{key}": given})
+            defaults.append({f"/{key}" if override.startswith("+") else f"override /{key}": value})
         else:
-            keys[key] = _at(ran.config, key, given)  # which knows what the override meant
+            keys[key] = _at(ran.config, key, value)  # which knows what the override meant
     remark, missing = _missing_keys(defaults, keys, ran)
-    head = f"Trial {trial.number} of {study.name}: {value}\n#\n#   {command(study)}\n#\n# {' '.join(remark.split())}"
+    head = f"Trial {trial.number} of {study.name}: {reached}\n#\n#   {command(study)}\n#\n# {' '.join(remark.split())}"
     return f"{_PACKAGE}\n#\n# {head}\n{_dump(defaults, keys | missing)}"
 
 

@@ -42,7 +42,7 @@ _STATUS_OF_STATE: dict[str, Status] = {
 
 _REQUIRED = ("name", "space", "base", "overrides")  # in study.yaml
 
-_REPORTED_WITHIN_S = 60.0  # from a trial's end until the controller has told the storage of it
+_REPORTED_WITHIN_S = 60.0  # from a trial's end until the storage has it
 
 
 def read_study(folder: Path, now: float) -> StudyRecord:
@@ -97,8 +97,8 @@ def _check_is_study(folder: Path) -> None:
 
 def _objective(description: Mapping[str, Any], storage: Any, problems: list[str]) -> tuple[str, Direction]:
     """Return metric and direction. Both are one text or, in older files, a list."""
-    given = description.get("directions") or description.get("direction") or "maximize"
-    directions = [given] if isinstance(given, str) else list(given)
+    directions = description.get("directions") or description.get("direction") or "maximize"
+    directions = [directions] if isinstance(directions, str) else list(directions)
     if storage is not None:
         directions = [direction.name.lower() for direction in storage.directions]
     metric = description.get("metric") or "value"
@@ -161,7 +161,9 @@ def _open_storage(folder: Path, url: str | None) -> Any:
 
 def _swept(stored: Mapping[int, Any], space: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Iterator[SweptKey]:
     """The keys of the space in its order, then conditional keys, which only some trials have."""
-    distributions = {key: one for trial in stored.values() for key, one in trial.distributions.items()}
+    distributions: dict[str, Any] = {}
+    for trial in stored.values():
+        distributions |= trial.distributions
     for key in dict.fromkeys([*space, *(key for trial in trials for key in trial.params)]):
         values = [trial.params[key] for trial in trials if key in trial.params]
         log = bool(getattr(distributions.get(key), "log", "tag(log" in str(space.get(key, "")).replace(" ", "")))

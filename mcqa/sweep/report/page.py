@@ -145,9 +145,9 @@ def _ties(result: StudyResult) -> dict[str, Any]:
 def _confirmation(confirmation: Confirmation | None) -> dict[str, Any]:
     if confirmation is None:
         return {}
-    default = next((one.mean.value for one in confirmation.configurations if one.default and one.values), None)
+    default = next((run.mean.value for run in confirmation.configurations if run.default and run.values), None)
     margin = 0.01 if sentences.is_share(confirmation.metric) else 0.0
-    means = [configuration.mean for configuration in confirmation.configurations]
+    means = [run.mean for run in confirmation.configurations]
     return {"mean_scale": _scale(means, margin), "default_mean": default}
 
 

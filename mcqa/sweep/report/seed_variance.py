@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class SeedVariance:
 
     study: str
     values: tuple[float, ...]
-    differing_keys: tuple[str, ...]  # whose values the study in question does not share
+    differing_keys: tuple[str, ...] = ()  # whose values the study in question does not share
 
     @property
     def mean(self) -> float:
@@ -50,7 +50,7 @@ def seed_variance(study: StudyRecord) -> SeedVariance | None:
     """Return what a study of seeds measured; None for another study, or below two complete trials."""
     if not varies_only_seed(study) or len(study.complete) < 2:
         return None
-    return SeedVariance(study.name, tuple(trial.value for trial in study.complete if trial.value is not None), ())
+    return SeedVariance(study.name, tuple(trial.value for trial in study.complete if trial.value is not None))
 
 
 def find_seed_variance(study: StudyRecord, problems: list[str]) -> SeedVariance | None:
@@ -79,8 +79,8 @@ def _measured_in(folder: Path, study: StudyRecord, problems: list[str]) -> SeedV
     other = read_study(folder, study.now)
     problems += [f"In the study {folder.name} beside this one: {problem}" for problem in other.problems]
     same_experiment = chosen_option(study.overrides, "experiment") == chosen_option(other.overrides, "experiment")
-    found = seed_variance(other) if same_experiment and other.metric == study.metric else None
-    return found and SeedVariance(found.study, found.values, _differing_keys(study, other.base))
+    seeds = seed_variance(other) if same_experiment and other.metric == study.metric else None
+    return seeds and replace(seeds, differing_keys=_differing_keys(study, other.base))
 
 
 def _differing_keys(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:

@@ -53,8 +53,8 @@ def difference(estimate: Estimate, metric: str) -> str:
     return f"{estimate.value:+.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
 
 
-def parameter(given: Any) -> str:
-    return cut(f"{given:.4g}" if isinstance(given, float) else config_value(given), LONGEST_VALUE)
+def parameter(setting: Any) -> str:
+    return cut(f"{setting:.4g}" if isinstance(setting, float) else config_value(setting), LONGEST_VALUE)
 
 
 def short(key: str, keys: Sequence[str]) -> str:
@@ -136,18 +136,15 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
 
 def _confirmed(confirmation: Confirmation) -> Iterator[str]:
     """The new seeds come first: they alone are free of selection bias."""
-    measured = [configuration for configuration in confirmation.configurations if configuration.values]
+    measured = [run for run in confirmation.configurations if run.values]
     if not measured:
         return
     where = "On test" if confirmation.metric.startswith("test/") else "Run again"
-    means = ", ".join(f"{one.name} {value(one.mean.value, confirmation.metric)}" for one in measured)
-    differences = ", ".join(
-        f"{one.name} {difference(one.difference, confirmation.metric)}" for one in measured if one.difference
-    )
-    yield (
-        f"{where}, with {count(max(one.planned for one in measured), 'new seed')}: {means}"
-        f"{'; difference from the default: ' if differences else ''}{differences}."
-    )
+    metric, seeds = confirmation.metric, count(max(run.planned for run in measured), "new seed")
+    means = ", ".join(f"{run.name} {value(run.mean.value, metric)}" for run in measured)
+    differences = ", ".join(f"{run.name} {difference(run.difference, metric)}" for run in measured if run.difference)
+    compared = f"; difference from the default: {differences}" if differences else ""
+    yield f"{where}, with {seeds}: {means}{compared}."
 
 
 def _commits(study: StudyRecord) -> Iterator[str]:
