@@ -15,7 +15,7 @@ import pytest
 from mcqa import jobs
 from mcqa.config.errors import ConfigError
 from mcqa.runs.mailbox import Mailbox, Submission
-from mcqa.sweep.backends.job_status import NOT_THE_JOB_S
+from mcqa.sweep.backends.job_status import NOT_BY_THE_JOB
 from mcqa.sweep.backends.local import TOKEN
 from tests.sweep.backends.fake_slurm import FakeSlurm
 
@@ -191,7 +191,7 @@ def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_told_for_it_nor_canc
     cluster.queue(f"17|RUNNING|None|{'1' * 16}|n1|N/A|N/A")
     assert "no longer known to SLURM" in told(capsys, "s")[0][3]
     assert told(capsys, "s", "cancel=0") == [
-        ["trial 0: cancelled; SLURM has forgotten its job, and another one is 17 now"]
+        ["trial 0: cancelled; SLURM no longer knows its job, and 17 is the id of another one now"]
     ]
     assert not cluster.asked("scancel")
 
@@ -207,12 +207,12 @@ def test_what_scancel_complains_about_is_told(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["s", "cancel=1,x", "--all", "y=2"], ["'x' is no trial's number", "--all: unknown", "y=2: unknown"]),
+        (["s", "cancel=1,x", "--all", "y=2"], ["'x' is not a trial's number", "--all: unknown", "y=2: unknown"]),
         (["nowhere"], ["nowhere: there is no such folder"]),
         (["s", "t"], ["one folder at a time"]),
         (["."], []),
         ([".", "cancel=1"], ["needs the folder of one study"]),
-        (["empty", "cancel=all"], ["no jobs were sent from here"]),
+        (["empty", "cancel=all"], ["no jobs were submitted from here"]),
     ],
 )
 def test_mistakes_on_the_command_line_are_told_at_once(
@@ -285,21 +285,20 @@ def beat(mailbox: Mailbox, seconds_ago: float) -> None:
 
 
 def test_while_slurm_does_not_answer_one_line_says_so_and_no_job_is_called_gone(
-    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one", "two"):
         submitted(tmp_path / "outputs" / name, 0, "17")
-    monkeypatch.setattr("mcqa.sweep.backends.job_status.TIMEOUT_S", 0.2)
     cluster.answers("squeue", "exec sleep 5")  # and then it would know of no job
-    jobs.main([])
+    jobs.main([], timeout_s=0.2)
     said = capsys.readouterr()
     assert [line.split("\t")[3] for line in said.out.splitlines()[1:]] == ["unknown", "unknown"]
-    assert said.err == "SLURM does not answer; what it would say of the jobs is missing.\n"
+    assert said.err == "SLURM does not answer, so what it knows of the jobs is missing.\n"
     assert len(cluster.asked("squeue")) == 1 and not cluster.asked("sacct")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(12.2, "12 s"), (119.2, "119 s"), (300, "5 min"), (7000, "117 min"), (8000, "2 h")]
+    ("seconds", "words"), [(12.2, "12 s"), (119.2, "1 min 59 s"), (300, "5 min"), (8000, "2 h 13 min")]
 )
 def test_where_there_is_no_squeue_it_says_so_and_when_each_job_was_last_heard_of(
     tmp_path: Path,
@@ -315,7 +314,7 @@ def test_where_there_is_no_squeue_it_says_so_and_when_each_job_was_last_heard_of
     jobs.main(["s"])
     said = capsys.readouterr()
     assert [line.split("\t")[3] for line in said.out.splitlines()[1:]] == [
-        f"unknown (last heard of {words} ago)", "unknown"
+        f"unknown (last heartbeat {words} ago)", "unknown"
     ]  # fmt: skip
     assert said.err.count("There is no squeue on this machine") == 1
 
@@ -388,7 +387,7 @@ def test_what_submitit_writes_here_is_known_for_its_own(tmp_path: Path) -> None:
     ) as process:
         assert process.wait(60) == 0
     lines = {log.suffix: log.read_text().splitlines() for log in tmp_path.glob("*_0_log.*")}
-    own = {end: [line for line in found if not NOT_THE_JOB_S.match(line)] for end, found in lines.items()}
+    own = {end: [line for line in found if not NOT_BY_THE_JOB.match(line)] for end, found in lines.items()}
     assert own == {".out": ["mine"], ".err": []} and all(len(found) > 2 for found in lines.values())
 
 

@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from printed import table
@@ -71,10 +72,8 @@ class World:
         self.ends, self.coming = {}, []
         self.random = random.Random(seed)
 
-    def time(self):
+    def clock(self):
         return self.now
-
-    monotonic = time
 
     def sleep(self, seconds):
         began = both_clocks()
@@ -155,19 +154,19 @@ def whole(folder: Path, trials: int, slots: int, sampler: str, terminal: bool, p
     """A study from its first to its last trial."""
     from rich.console import Console
 
-    from mcqa.sweep import display
-    from mcqa.sweep import loop as loops
     from mcqa.sweep.controller.controller import Controller
     from mcqa.sweep.controller.events import Limits
+    from mcqa.sweep.display import LiveDisplay
+    from mcqa.sweep.loop import Loop
 
     world = World()
-    loops.time = display.time = world
     study = opened(folder, sampler)
     controller = Controller(Limits(trials, slots, None, 2, None), [], world.now)
     with open(os.devnull, "w") as nowhere:
         console = Console(file=nowhere, force_terminal=terminal, width=160)
-        live = display.LiveDisplay(console, controller, True, folder)
-        loop = loops.Loop(controller, study, world, lambda *what: composed_by(folder, *what), folder, live)
+        display = LiveDisplay(console, controller, "maximize", folder, clock=world.clock)
+        compose = partial(composed_by, folder)
+        loop = Loop(controller, study, world, compose, folder, display, clock=world.clock, sleep=world.sleep)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, both_clocks()
         with profile(profiled):
             reason = loop.run(0.2)
@@ -214,7 +213,6 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
     """A study of the main job from its command line on; only the processes of its trials are not real."""
     from mcqa.config.command import hydra_command
     from mcqa.config.schema import Config
-    from mcqa.sweep import loop as loops
     from mcqa.sweep import start
     from mcqa.sweep.adapter import RunHooks
 
@@ -230,11 +228,10 @@ def composing(folder: Path, trials: int, profiled: bool) -> dict:
 
         return composed
 
-    start.for_launcher = lambda *_: world
+    start.make_backend = lambda *_: world
     start.Loop = lambda controller, study, backend, compose, *rest, **more: loop(
-        controller, study, backend, timed(compose), *rest, **more
+        controller, study, backend, timed(compose), *rest, clock=world.clock, sleep=world.sleep, **more
     )
-    loops.time = world
     sizes = [f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=8"]
     main = ["+experiment=lora_mcqa", "+sweeps=core", "tracking=none", f"outputs={folder}"]
     sys.argv = ["scale", "--multirun", *main, *sizes]

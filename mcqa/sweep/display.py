@@ -3,55 +3,60 @@
 import math
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console, Group
-from rich.live import Live as RichLive
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mcqa.runs.duration import duration
 from mcqa.sweep.controller.controller import Controller, TrialState
+from mcqa.sweep.options import Direction
 
-SHOWN = 12  # trials in the table; of running ones all that the terminal has lines for
-
-
-AROUND = 9  # lines that the table's frame and the summary take
-
-
-REDRAWN_S = 0.5
-
-
-LONG = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
+ROWS = 12  # of trials in the table; of running ones all that the terminal has lines for
+FRAME_LINES = 9  # that the table's frame and the summary take
+REDRAW_S = 0.5
+LONG_FLOAT = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
 
 class LiveDisplay:
-    """Call `show` after every round; it draws at most every REDRAWN_S, and says every change of a trial once."""
+    """Call `update` after every round; it draws at most every REDRAW_S, and prints every change of a trial once."""
 
     def __init__(
         self,
         console: Console,
         controller: Controller,
-        maximize: bool | None,
+        direction: Direction | None,
         folder: Path,
         fixed: Collection[str] = (),
-        noun: str = "trial",
         on_slurm: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """maximize None: several objectives, which have no best. fixed: overrides that need not be shown.
-        noun: what one of them is called. on_slurm: a job may wait long in the queue before it starts."""
-        self.console, self.controller, self.maximize, self.folder = console, controller, maximize, folder
-        self.fixed, self.noun, self.on_slurm = fixed, noun, on_slurm
-        self.params: dict[int, str] = {}
-        self.ended_before = sum(trial.outcome is not None for trial in controller.trials)
-        self.taken_up = [trial for trial in controller.trials if trial.outcome is None]
-        self.said = {trial.number: _changing(trial) for trial in controller.trials}
-        self.asked = 0  # trials that were looked at
-        self.open = list[TrialState]()  # those of them that had not ended
-        self.leader = None if maximize is None else best(controller.trials, maximize)
-        self.drawn = -math.inf
-        self.live = RichLive(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        """
+        Args:
+            console: to print to.
+            controller: of the study.
+            direction: of the study; None: a product, which has jobs instead of trials and no best one.
+            folder: of the study.
+            fixed: overrides that need not be shown, since all trials have them.
+            on_slurm: a job may wait long in the queue before it starts.
+            clock: in seconds.
+        """
+        self.console, self.controller, self.direction, self.folder = console, controller, direction, folder
+        self.fixed, self.on_slurm, self.clock = fixed, on_slurm, clock
+        self.noun = "job" if direction is None else "trial"
+        self.labels: dict[int, str] = {}
+        self.ended_before = sum(trial.outcome is not None for trial in controller.trials)  # before the pace counts
+        self.recovered = [trial for trial in controller.trials if trial.outcome is None]
+        self.printed = {trial.number: _progress(trial) for trial in controller.trials}
+        self.seen = 0  # trials that were looked at
+        self.unfinished = list[TrialState]()  # those of them that had not ended
+        self.best = best(controller.trials, direction) if direction else None
+        self.drawn_at = -math.inf
+        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "LiveDisplay":
         if self.live:
@@ -64,127 +69,119 @@ class LiveDisplay:
         if self.live:
             self.live.stop()
 
-    def name(self, number: int, overrides: Sequence[str]) -> None:
-        """What to call a trial: its overrides, floats to four digits."""
-        own = [text for text in overrides if text not in self.fixed]
-        self.params[number] = " ".join(LONG.sub(lambda number: f"{float(number[0]):.4g}", text) for text in own)
+    def print(self, text: str) -> None:
+        """Print a line above the table, as it is."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def show(self) -> None:
+    def set_label(self, number: int, overrides: Sequence[str]) -> None:
+        """Label a trial by its own overrides, with floats of four significant digits."""
+        own = [text for text in overrides if text not in self.fixed]
+        self.labels[number] = " ".join(LONG_FLOAT.sub(lambda match: f"{float(match[0]):.4g}", text) for text in own)
+
+    def update(self) -> None:
+        """Print what changed and, in a terminal, redraw the table."""
         trials = self.controller.trials
-        if self.taken_up:  # what ended while nobody watched tells nothing of the pace
-            self.ended_before += sum(trial.outcome is not None for trial in self.taken_up)
-            self.taken_up = []
-        self.open, self.asked = [*self.open, *trials[self.asked :]], len(trials)
-        changed = [trial for trial in self.open if self.said.get(trial.number) != _changing(trial)]
-        self.open = [trial for trial in self.open if trial.outcome is None]
+        if self.recovered:  # what ended while nobody watched tells nothing about the pace
+            self.ended_before += sum(trial.outcome is not None for trial in self.recovered)
+            self.recovered = []
+        self.unfinished, self.seen = [*self.unfinished, *trials[self.seen :]], len(trials)
+        changed = [trial for trial in self.unfinished if self.printed.get(trial.number) != _progress(trial)]
+        self.unfinished = [trial for trial in self.unfinished if trial.outcome is None]
         for trial in changed:
-            self.said[trial.number] = _changing(trial)
-            if self.maximize is not None:
-                self.leader = best([*([self.leader] if self.leader else []), trial], self.maximize)
+            self.printed[trial.number] = _progress(trial)
+            if self.direction:
+                self.best = best([*([self.best] if self.best else []), trial], self.direction)
             if line := self._line(trial):
-                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                self.print(line)
         if not self.live and any(trial.outcome is not None for trial in changed):
-            self.console.print(f"  {self.summary()}", highlight=False, markup=False, soft_wrap=True)
-        if self.live and time.monotonic() - self.drawn >= REDRAWN_S:
+            self.print(f"  {self.summary()}")
+        if self.live and self.clock() - self.drawn_at >= REDRAW_S:
             self.live.update(Group(self._table(), Text(self.summary())), refresh=True)
-            self.drawn = time.monotonic()
+            self.drawn_at = self.clock()
 
     def summary(self) -> str:
-        """How far the study is."""
-        counts, limits = self.controller.counts, self.controller.limits
+        """Return how far the study is, in one line."""
+        counts, limits, elapsed = self.controller.counts, self.controller.limits, self.controller.elapsed
         done = counts["complete"] + counts["pruned"] + counts["failed"]
-        of = f" of {limits.n_trials}" if limits.n_trials is not None else ""
+        ended = f"{done} of {limits.n_trials}" if limits.n_trials is not None else f"{done}"
         parts = [
-            f"{done}{of} ended ({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed)",
+            f"{ended} ended ({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed)",
             f"{counts['running'] + counts['submitting']} of {limits.n_jobs} slots busy",
         ]
-        if self.leader:
-            parts.append(f"best {values(self.leader)} ({self.noun} {self.leader.number})")
+        if self.best:
+            parts.append(f"best {_value(self.best)} ({self.noun} {self.best.number})")
         if limits.n_trials is not None and done > self.ended_before:
-            pace = self.controller.elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
+            pace = elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
             parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")
         backoff = self.controller.backoff
         if backoff.message is not None:
-            pause = duration(max(0.0, backoff.retry_at - self.controller.elapsed))
-            parts.append(f"the scheduler refuses, tried again in {pause}")
+            parts.append(f"the scheduler refuses, retry in {duration(max(0.0, backoff.retry_at - elapsed))}")
         return "; ".join(parts)
 
     def _line(self, trial: TrialState) -> str | None:
-        """What to say of a trial that changed; in a terminal the table shows what runs."""
-        name, params = f"{self.noun} {trial.number}", self.params.get(trial.number, "")
-        if trial.outcome is None and trial.state == "waiting" and self._refusals(trial):
-            words = one_line(self.controller.backoff.message or "")
-            return f"{name}: refused: {words}" if words else None
-        if trial.outcome is None:
-            again = f" again (start {self._start(trial)})" if self._start(trial) > 1 else ""
-            why = ", for it had died without a result" if again and trial.vanished else ""
-            told_here = trial.state == "running" and (again or not self.live)  # a first start is in the table
-            sent = f"submitted{again}{why}, SLURM job {trial.job}" if self.on_slurm else f"started{again}{why}"
-            return f"{name}: {sent}  {params}" if told_here else None
-        return f"{name}: {told(trial)}  {params}".rstrip()
-
-    def _refusals(self, trial: TrialState) -> int:
-        return self.controller.backoff.refusals[trial.number]
+        """What to print of a trial that changed; in a terminal the table shows what runs."""
+        name, label, start = f"{self.noun} {trial.number}", self.labels.get(trial.number, ""), self._start(trial)
+        if trial.outcome is not None:
+            reason = _first_line(trial.outcome.error or "")
+            end = f"{trial.state} {_value(trial)}".rstrip() + (f": {reason}" if reason else "")
+            return f"{name}: {end}  {label}".rstrip()
+        if trial.state == "waiting" and self.controller.backoff.refusals[trial.number]:
+            message = _first_line(self.controller.backoff.message or "")
+            return f"{name}: refused: {message}" if message else None
+        if trial.state != "running" or (start == 1 and self.live):  # a first start is in the table
+            return None
+        again = f" again (start {start})" if start > 1 else ""
+        why = ", because its job ended without a result" if again and trial.vanished else ""
+        action = f"submitted{again}{why}, SLURM job {trial.job}" if self.on_slurm else f"started{again}{why}"
+        return f"{name}: {action}  {label}"
 
     def _start(self, trial: TrialState) -> int:
-        """Which one it is, from 1; a refused one was none."""
-        return 1 + trial.attempt - self._refusals(trial)
+        """Which start it is, from 1; a refused submission was none."""
+        return 1 + trial.attempt - self.controller.backoff.refusals[trial.number]
 
     def _table(self) -> Table:
         table = Table(title=Text(self.folder.name), title_justify="left", title_style="bold", expand=True)
         for heading in (self.noun, "state", "value", "for"):
             table.add_column(heading, no_wrap=True)
-        table.add_column("what", overflow="ellipsis", no_wrap=True, ratio=1)  # what a narrow terminal cuts
+        table.add_column("overrides", overflow="ellipsis", no_wrap=True, ratio=1)  # what a narrow terminal cuts
         rows = shown(self.controller.trials)
-        fits = max(3, self.console.height - AROUND)  # the rest would be cut off, and is slow to draw for hundreds
+        fits = max(3, self.console.height - FRAME_LINES)  # the rest would be cut off, and is slow to draw for hundreds
         if len(rows) > fits:
             table.caption = f"and {len(rows) - fits} more"
         for trial in rows[:fits]:
-            since = duration(self.controller.elapsed - trial.since) if trial.outcome is None else ""
-            value = "" if trial.last is None else f"{trial.last[1]:.4g}"
-            value = values(trial) or value
+            elapsed = duration(self.controller.elapsed - trial.since) if trial.outcome is None else ""
+            value = _value(trial) or ("" if trial.last is None else f"{trial.last[1]:.4g}")
             again = f" ({self._start(trial)})" if self._start(trial) > 1 else ""
-            what = Text(self.params.get(trial.number, ""))  # no markup: [q_proj,v_proj] is a value
-            table.add_row(str(trial.number), trial.state + again, value, since, what)
+            label = Text(self.labels.get(trial.number, ""))  # no markup: [q_proj,v_proj] is a value
+            table.add_row(str(trial.number), trial.state + again, value, elapsed, label)
         return table
 
 
-def _changing(trial: TrialState) -> tuple[str, int]:
-    return trial.state, trial.attempt
-
-
 def shown(trials: Sequence[TrialState]) -> list[TrialState]:
-    """What runs, and of the others those with the highest numbers."""
+    """Return what runs, and of the other trials those with the highest numbers."""
     running = [trial for trial in trials if trial.outcome is None]
     ended = [trial for trial in trials if trial.outcome is not None]
-    return sorted([*running, *ended[-max(0, SHOWN - len(running)) or len(ended) :]], key=lambda trial: trial.number)
+    return sorted([*running, *ended[-max(0, ROWS - len(running)) or len(ended) :]], key=lambda trial: trial.number)
 
 
-def told(trial: TrialState) -> str:
-    assert trial.outcome is not None
-    reason = one_line(trial.outcome.error or "")
-    return f"{trial.state} {values(trial)}".rstrip() + (f": {reason}" if reason else "")
-
-
-def one_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "")[:200]
-
-
-def values(trial: TrialState) -> str:
-    return f"{trial.outcome.value:.4g}" if trial.outcome and trial.outcome.value is not None else ""
-
-
-def best(trials: Sequence[TrialState], maximize: bool) -> TrialState | None:
-    """The first of those with the best value."""
-    scored = [
+def best(trials: Sequence[TrialState], direction: Direction) -> TrialState | None:
+    """Return the first of the complete trials with the best value."""
+    values = [
         (trial.outcome.value, trial)
         for trial in trials
         if trial.state == "complete" and trial.outcome and trial.outcome.value is not None
     ]
-    return (max if maximize else min)(scored, key=lambda pair: pair[0])[1] if scored else None
+    return (max if direction == "maximize" else min)(values, key=lambda pair: pair[0])[1] if values else None
 
 
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _progress(trial: TrialState) -> tuple[str, int]:
+    """What is printed when it changes."""
+    return trial.state, trial.attempt
+
+
+def _value(trial: TrialState) -> str:
+    return f"{trial.outcome.value:.4g}" if trial.outcome and trial.outcome.value is not None else ""
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")[:200]

@@ -1,10 +1,11 @@
-"""The event loop of a study: one thread, which carries out what the controller decides and tells it what happens.
+"""The event loop of a study: one thread, which carries out what the controller decides and reports what happens.
 
-Everything that can be lost lies on disk before it is acted on: a trial's configuration and its submission in its
-folder, what was told in the study. So the loop may die anywhere, and the next one goes on from there.
+Everything that can be lost is on disk before it is acted on: a trial's configuration and its submissions in its
+folder, its outcome in the study. So the loop may die anywhere, and the next one resumes from there.
 """
 
 import logging
+import math
 import os
 import signal
 import time
@@ -45,37 +46,35 @@ from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer
 from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.recovery import outcome
-from mcqa.sweep.study_folder import moved, set_aside
+from mcqa.sweep.study_folder import describe_moved_folder, set_aside
 from mcqa.sweep.trial_source import Study
 
 log = logging.getLogger(__name__)
 
-SECOND_S = 5.0  # in which a second Ctrl-C cancels the jobs that the first one left running
+CANCEL_WITHIN_S = 5.0
+"""How long after the first Ctrl-C, which leaves jobs running, a second one cancels them."""
 
 
 @dataclass
-class Running:
-    box: Mailbox
+class Watched:
+    """A job that the loop watches."""
+
+    mailbox: Mailbox
     attempt: int
     slot: int
     job: str
-    lines: int = 0  # of its reports that were read
-    size: int = 0  # in bytes, of the file of reports when it was read
-    over: float | None = None  # since when its job is over without a result, by time.monotonic
-    counted: bool = False  # its end is in job.json already
+    lines_read: int = 0  # of its reports
+    bytes_read: int = 0  # size of the file of reports when it was last read
+    over_since: float | None = None  # since when its job is over without a result
+    end_recorded: bool = False  # its end is in job.json already
 
     def __post_init__(self) -> None:
         """Paths as plain text: they are looked at in every round, and pathlib would take three times as long."""
-        self.reports, self.result = (os.path.join(self.box.folder, name) for name in ("reports.jsonl", "result.json"))
+        folder = self.mailbox.folder
+        self.reports, self.result = (os.path.join(folder, name) for name in ("reports.jsonl", "result.json"))
 
 
 class Loop:
-    """compose writes a trial's configuration into its folder and returns the folder; it is called once a trial.
-
-    needs_value: a complete trial without one finite value has failed.
-    again: the command that takes up what this one leaves, for the user.
-    """
-
     def __init__(
         self,
         controller: Controller,
@@ -83,151 +82,182 @@ class Loop:
         backend: Backend,
         compose: Callable[[int, list[str]], Path],
         folder: Path,
-        live: LiveDisplay,
+        display: LiveDisplay,
         observers: Sequence[Observer] = (),
         needs_value: bool = False,
-        again: str = SAME_COMMAND,
+        resume_command: str = SAME_COMMAND,
+        cancel_within_s: float = CANCEL_WITHIN_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """
+        Args:
+            controller: decides.
+            study: suggests trials and is told their outcomes.
+            backend: runs them.
+            compose: writes a trial's configuration into its folder and returns the folder; called once per trial.
+            folder: of the study.
+            display: shows the controller's trials.
+            observers: hear of what runs and what ended.
+            needs_value: a complete trial without one finite value has failed.
+            resume_command: what resumes the study after Ctrl-C, for the user.
+            cancel_within_s: how long after the first Ctrl-C a second one cancels what runs.
+            clock: in seconds.
+            sleep: waits so many seconds.
+        """
         self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
-        self.folder, self.live, self.observers, self.needs_value = folder, live, observers, needs_value
-        self.again = again
-        self.running: dict[int, Running] = {}
-        self.leaving: set[str] = set()  # jobs that have written their results
-        self.interrupts = 0
-        self.inside = False
+        self.folder, self.display, self.observers, self.needs_value = folder, display, observers, needs_value
+        self.resume_command, self.cancel_within_s, self.clock, self.sleep = (
+            resume_command,
+            cancel_within_s,
+            clock,
+            sleep,
+        )
+        self.running: dict[int, Watched] = {}
+        self.leaving: set[str] = set()  # jobs that have written their results and are not over yet
+        self.interrupts = 0  # not yet dealt with
+        self.in_process = False  # a trial runs in this process
         self.cancelled = False
 
     def run(self, poll_s: float) -> str:
-        """Until the controller finishes; returns its reason."""
-        with _interrupts(self), self.live:
-            self._do(self.controller.start(time.time()))
+        """Run until the controller finishes and return its reason. poll_s: seconds between two rounds."""
+        with _count_interrupts(self), self.display:
+            self._carry_out(self.controller.start(self.clock()))
             while not self.controller.done:
                 self._round()
-                self.live.show()
+                self.display.update()
                 if not self.controller.done:
-                    time.sleep(poll_s)
+                    self.sleep(poll_s)
             if self.controller.reason == LEFT_RUNNING and self.running:
                 self._leave()
-            self.live.show()
+            self.display.update()
         assert self.controller.reason is not None
         return self.controller.reason
 
     def attach(self, number: int) -> bool:
-        """Watch what an earlier controller submitted. False: nothing was submitted, so the trial must be."""
-        box = Mailbox(self._folder(number))
-        if not (entries := box.submissions()):
+        """Watch what an earlier controller submitted. Return whether anything was; otherwise the trial must be."""
+        mailbox = Mailbox(self._folder(number))
+        if not (last := mailbox.last_submission()):
             return False
-        entry = entries[-1]
-        job = self.backend.attach(box.folder, entry)
-        over, counted = None if job else 0.0, entry.end is not None
-        self.running[number] = Running(box, entry.attempt, entry.slot, job or "", over=over, counted=counted)
-        self.live.name(number, self.study.overrides(number))
+        job = self.backend.attach(mailbox.folder, last)
+        self.running[number] = Watched(
+            mailbox,
+            last.attempt,
+            last.slot,
+            job or "",
+            over_since=None if job else -math.inf,  # nobody needs to wait for its result
+            end_recorded=last.end is not None,
+        )
+        self.display.set_label(number, self.study.overrides(number))
         return True
 
     def _round(self) -> None:
-        seen, self.interrupts = self.interrupts, 0
-        events: list[Event] = [Interrupted()] * seen or [*self._happened(), Tick()]
+        interrupts, self.interrupts = self.interrupts, 0
+        events: list[Event] = [Interrupted()] * interrupts or [*self._events(), Tick()]
         for event in events:
-            self._do(self.controller.on(event, time.time()))
-        self._observe(lambda observer: observer.tick([running.box.folder for running in self.running.values()]))
+            self._carry_out(self.controller.on(event, self.clock()))
+        self._notify(lambda observer: observer.tick([watched.mailbox.folder for watched in self.running.values()]))
 
     def _leave(self) -> None:
-        """Ctrl-C: the jobs go on; a second one within some seconds cancels them."""
+        """After Ctrl-C the jobs keep running; a second one within some seconds cancels them."""
         if self.cancelled:
-            self._say(self._cancelled())
+            return self._announce_cancelled()
+        count = sum(
+            watched.over_since is None and self.backend.state(watched.job) == "running"
+            for watched in self.running.values()
+        )
+        if not count:
             return
-        left = sum(one.over is None and self.backend.state(one.job) == "running" for one in self.running.values())
-        if not left:
-            return
-        run = f"{left} jobs run" if left > 1 else "1 job runs"
-        again = f"Ctrl-C again within {SECOND_S:.0f} s cancels them"
-        self._say(f"Stopped asking. {run} on; {self.again} goes on with them. {again}.")
-        until = time.monotonic() + SECOND_S
-        while time.monotonic() < until and not self.interrupts:
-            time.sleep(0.1)
+        jobs, them = ("1 job keeps", "it") if count == 1 else (f"{count} jobs keep", "them")
+        again = f"Ctrl-C again within {self.cancel_within_s:.0f} s cancels {them}"
+        self.display.print(f"Stopped. {jobs} running; {self.resume_command} resumes the sweep. {again}.")
+        until = self.clock() + self.cancel_within_s
+        while self.clock() < until and not self.interrupts:
+            self.sleep(0.1)
         if self.interrupts:
-            self._do(self.controller.on(Interrupted(), time.time()))
-            self._say(self._cancelled())
+            self._carry_out(self.controller.on(Interrupted(), self.clock()))
+            self._announce_cancelled()
 
-    def _cancelled(self) -> str:
-        return f"Cancelled the jobs; {self.again} submits them again."
-
-    def _say(self, text: str) -> None:
-        self.live.console.print(text, highlight=False, markup=False, soft_wrap=True)
+    def _announce_cancelled(self) -> None:
+        self.display.print(f"Cancelled the jobs; {self.resume_command} submits them again.")
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def _happened(self) -> Iterator[Event]:
+    def _events(self) -> Iterator[Event]:
         self.leaving = {job for job in self.leaving if self.backend.state(job) != "over"}
-        for number, running in list(self.running.items()):
-            over = running.over is not None or self.backend.state(running.job) == "over"  # before its result is read
-            yield from self._reports(number, running)
-            yield from self._ending(number, running, over)
+        for number, watched in list(self.running.items()):
+            # before its result is read: one that appears in between must not be missed
+            over = watched.over_since is not None or self.backend.state(watched.job) == "over"
+            yield from self._new_reports(number, watched)
+            yield from self._ending(number, watched, over)
 
-    def _reports(self, number: int, running: Running, at_the_end: bool = False) -> Iterator[Event]:
-        """Those that are new. Files that did not grow are not read, but for the last time."""
-        size = _size(running.reports)
-        if size == running.size and not at_the_end:
+    def _new_reports(self, number: int, watched: Watched, at_the_end: bool = False) -> Iterator[Event]:
+        """A file of reports that did not grow is not read, except for the last time."""
+        size = _size(watched.reports)
+        if size == watched.bytes_read and not at_the_end:
             return
-        running.size = size
-        for report in running.box.reports(running.lines):
-            running.lines = report.line + 1
+        watched.bytes_read = size
+        for report in watched.mailbox.reports(watched.lines_read):
+            watched.lines_read = report.line + 1
             yield Reported(number, report.point, report.value)
 
-    def _ending(self, number: int, running: Running, over: bool) -> Iterator[Event]:
-        result = running.box.result() if os.path.exists(running.result) else None
+    def _ending(self, number: int, watched: Watched, over: bool) -> Iterator[Event]:
+        result = watched.mailbox.result() if os.path.exists(watched.result) else None
         if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
-            yield from self._reports(number, running, at_the_end=True)  # what it told just before its result
-            self._forget(number)
+            yield from self._new_reports(number, watched, at_the_end=True)  # what it reported just before its result
+            self._unwatch(number)
             yield Ended(number, outcome(result, self.needs_value))
         elif over and result is not None:
-            self._forget(number)
-            yield self._preempted(number, running, result.get("error"))
+            self._unwatch(number)
+            yield self._preempted(number, watched, result.get("error"))
         elif over:
-            now = time.monotonic()
-            running.over = now if running.over is None else running.over
-            os.listdir(running.box.folder)  # a network file system may remember for long that a file was not there
-            if now - running.over >= self.backend.grace_s:
-                self._forget(number)
-                yield self._vanished(number, running)
+            now = self.clock()
+            watched.over_since = now if watched.over_since is None else watched.over_since
+            os.listdir(watched.mailbox.folder)  # a network file system may cache for long that a file was not there
+            if now - watched.over_since >= self.backend.grace_s:
+                self._unwatch(number)
+                yield self._vanished(number, watched)
 
-    def _preempted(self, number: int, running: Running, words: str | None) -> Event:
-        """A job that was stopped before it saved anything is counted as lost, or it might go on like that for ever."""
-        submitted = next((entry.submitted for entry in reversed(running.box.submissions())), 0.0)
-        if running.box.saved_since(submitted):
-            return JobPreempted(number, running.attempt)
-        return self._vanished(number, running, f"{(words or 'Stopped').rstrip('.')} before it had saved anything new.")
+    def _preempted(self, number: int, watched: Watched, message: str | None) -> Event:
+        """A job that was stopped before it saved anything counts as vanished, or it might repeat that for ever."""
+        last = watched.mailbox.last_submission()
+        if watched.mailbox.saved_since(last.submitted if last else 0.0):
+            return JobPreempted(number, watched.attempt)
+        reason = f"{(message or 'Stopped').rstrip('.')} before it had saved anything new."
+        return self._vanished(number, watched, reason)
 
-    def _vanished(self, number: int, running: Running, words: str | None = None) -> Event:
-        """Noted in job.json, so that a restart knows how often it has happened."""
-        if running.counted:
-            return JobPreempted(number, running.attempt)
-        running.box.end_submission("vanished")
-        reason = words or (self.backend.reason(running.job) if running.job else "it ended while nobody watched")
-        return Vanished(number, running.attempt, reason)
+    def _vanished(self, number: int, watched: Watched, reason: str | None = None) -> Event:
+        """Recorded in job.json, so that a restart knows how often it has happened."""
+        if watched.end_recorded:
+            return JobPreempted(number, watched.attempt)
+        watched.mailbox.end_submission("vanished")
+        reason = reason or (self.backend.reason(watched.job) if watched.job else "it ended while nobody watched")
+        return Vanished(number, watched.attempt, reason)
 
-    def _forget(self, number: int) -> None:
-        running = self.running.pop(number)
-        if running.job and running.over is None:
-            self.leaving.add(running.job)
+    def _unwatch(self, number: int) -> None:
+        watched = self.running.pop(number)
+        if watched.job and watched.over_since is None:
+            self.leaving.add(watched.job)
 
     # --- what to do ---------------------------------------------------------------------------------------------------
 
-    def _do(self, actions: Sequence[Action]) -> None:
-        waiting = deque(actions)
-        while waiting:
-            for event in self._carried_out(waiting.popleft()):
-                waiting.extend(self.controller.on(event, time.time()))
+    def _carry_out(self, actions: Sequence[Action]) -> None:
+        pending = deque(actions)
+        while pending:
+            for event in self._answers(pending.popleft()):
+                pending.extend(self.controller.on(event, self.clock()))
 
-    def _carried_out(self, action: Action) -> Iterator[Event]:
+    def _answers(self, action: Action) -> Iterator[Event]:
+        """Carry out an action, and yield the events that answer it."""
         match action:
             case Ask():
-                yield from self._ask()
+                suggestion = self.study.ask()
+                yield Exhausted() if suggestion is None else Asked(suggestion.number)
             case Submit(number, attempt):
                 yield self._submit(number, attempt)
-            case Tell(number, told):
-                self.study.tell(number, told)
-                self._observe(lambda observer: observer.told(self._folder(number), told))
+            case Tell(number, result):
+                self.study.tell(number, result)
+                self._notify(lambda observer: observer.told(self._folder(number), result))
             case Judge(number, point, value):
                 yield Judged(number, self.study.report(number, point, value))
             case Prune(number):
@@ -235,53 +265,49 @@ class Loop:
             case Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
-                self.running[number].box.end_submission("cancelled")
-
-    def _ask(self) -> Iterator[Event]:
-        suggestion = self.study.ask()
-        yield Exhausted() if suggestion is None else Asked(suggestion.number)
+                self.running[number].mailbox.end_submission("cancelled")
 
     def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)
+        mailbox = Mailbox(folder)
         if aside := set_aside(folder, self.study.own_overrides(number)):
-            self.live.console.print(moved(number, aside), soft_wrap=True, highlight=False, markup=False)
-        slot = min(set(range(len(self.running) + 1)) - {running.slot for running in self.running.values()})
+            self.display.print(describe_moved_folder(number, aside))
+        slot = min(set(range(len(self.running) + 1)) - {watched.slot for watched in self.running.values()})
         try:
             overrides = self.study.overrides(number)
-            self.live.name(number, overrides)
+            self.display.set_label(number, overrides)
             if not (folder / "config.yaml").exists():
                 self.compose(number, overrides)
-            job = self._accepted_after_all(folder) if attempt else None
-            job = job or self._submitted(folder, attempt, slot)
+            job = self._find_refused(mailbox) if attempt else None
+            job = job or self._submit_to_backend(folder, attempt, slot)
         except SubmissionError as error:
-            box = Mailbox(folder)
-            if (entries := box.submissions()) and entries[-1].attempt == attempt:
-                box.end_submission("refused")
+            if (last := mailbox.last_submission()) and last.attempt == attempt:
+                mailbox.end_submission("refused")
             return Refused(number, attempt, str(error))
         except ConfigError as error:
             return Impossible(number, attempt, str(error))
-        self.running[number] = Running(Mailbox(folder), attempt, slot, job)
+        self.running[number] = Watched(mailbox, attempt, slot, job)
         return Submitted(number, attempt, job)
 
-    def _submitted(self, folder: Path, attempt: int, slot: int) -> str:
-        self.inside = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is the job's
+    def _submit_to_backend(self, folder: Path, attempt: int, slot: int) -> str:
+        self.in_process = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is for the job
         try:
             return self.backend.submit(folder, attempt, slot)
         finally:
-            self.inside = False
+            self.in_process = False
 
-    def _accepted_after_all(self, folder: Path) -> str | None:
-        """The job of a submission that seemed to be refused: a busy scheduler may take one and fail to say so."""
-        entries = Mailbox(folder).submissions()
-        return self.backend.attach(folder, entries[-1]) if entries and entries[-1].end == "refused" else None
+    def _find_refused(self, mailbox: Mailbox) -> str | None:
+        """The job of a submission that seemed to be refused: a busy scheduler may accept one and fail to say so."""
+        last = mailbox.last_submission()
+        return self.backend.attach(mailbox.folder, last) if last and last.end == "refused" else None
 
     def _folder(self, number: int) -> Path:
         return self.folder / "trials" / str(number)
 
-    def _observe(self, tell: Callable[[Observer], None]) -> None:
+    def _notify(self, call: Callable[[Observer], None]) -> None:
         for observer in self.observers:
             try:
-                tell(observer)
+                call(observer)
             except Exception as error:
                 log.warning("%s failed: %s: %s", type(observer).__name__, type(error).__name__, error)
 
@@ -294,11 +320,11 @@ def _size(path: str) -> int:
 
 
 @contextmanager
-def _interrupts(loop: Loop) -> Iterator[None]:
-    """Ctrl-C is counted, and dealt with between two rounds."""
+def _count_interrupts(loop: Loop) -> Iterator[None]:
+    """Count Ctrl-C, to be dealt with between two rounds."""
 
     def count(*_: object) -> None:
-        if loop.inside:
+        if loop.in_process:
             raise KeyboardInterrupt
         loop.interrupts += 1
 

@@ -10,25 +10,28 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs.files import read_yaml
 from mcqa.sweep import dry_run
-from mcqa.sweep.backends import Backend, for_launcher
+from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job
+from mcqa.sweep.backends.launcher import make_backend
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, RecoveredTrial
 from mcqa.sweep.display import LiveDisplay
-from mcqa.sweep.hooks import ConfigDict, Observer
+from mcqa.sweep.hooks import Observer
 from mcqa.sweep.loop import Loop
 from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.trial_source import Study
 
-TIMEOUT_S = 40.0  # with a cluster that refuses what it took before
+TIMEOUT_S = 40.0
+"""How long a study that resumes waits for a cluster that refuses what it accepted before."""
 
 
 def run(
-    given: HydraSweep,
+    sweep: HydraSweep,
     options: Options,
     study: Study,
     limits: Limits,
@@ -36,20 +39,40 @@ def run(
     folder: Path,
     observers: Sequence[Observer] = (),
     direction: Direction | None = None,
-    again: str = SAME_COMMAND,
+    resume_command: str = SAME_COMMAND,
 ) -> tuple[str, Controller]:
-    """Returns the controller's reason to end, and the controller as it was then.
+    """Run until the controller finishes.
 
-    direction: of a study; a job of anything else needs no value. again: the command that goes on with it.
+    Args:
+        sweep: what Hydra gave us.
+        options: hydra.sweeper.
+        study: suggests the trials.
+        limits: of the controller.
+        known: trials that an earlier command left.
+        folder: of the study or product.
+        observers: hear of what runs and what ended.
+        direction: of a study; None: a product, whose jobs need no value.
+        resume_command: what resumes it, for the user.
+
+    Returns:
+        The controller's reason to end, and the controller as it was then.
     """
-    backend = _backend(given, options)
-    controller = Controller(limits, known, time.time())
-    maximize = None if direction is None else direction == "maximize"
-    noun = "job" if direction is None else "trial"
-    on_slurm = backend.name == "slurm"
-    live = LiveDisplay(Console(), controller, maximize, folder, fixed=given.arguments, noun=noun, on_slurm=on_slurm)
-    compose = partial(given.write_trial, folder)
-    loop = Loop(controller, study, backend, compose, folder, live, observers, direction is not None, again)
+    backend = _backend(sweep, options)
+    controller = Controller(limits, known, time.monotonic())
+    display = LiveDisplay(
+        Console(), controller, direction, folder, fixed=sweep.arguments, on_slurm=backend.name == "slurm"
+    )
+    loop = Loop(
+        controller,
+        study,
+        backend,
+        partial(sweep.write_trial, folder),
+        folder,
+        display,
+        observers,
+        needs_value=direction is not None,
+        resume_command=resume_command,
+    )
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)
@@ -59,38 +82,45 @@ def run(
         backend.close()
 
 
-def _backend(given: HydraSweep, options: Options) -> Backend:
-    launcher = cast(ConfigDict, OmegaConf.to_container(given.hydra.launcher, resolve=True))
+def _backend(sweep: HydraSweep, options: Options) -> Backend:
+    launcher = cast(ConfigDict, OmegaConf.to_container(sweep.hydra.launcher, resolve=True))
 
     def make_job(folder: Path, *, token: str) -> Job:
-        return Job(folder, given.task, given.context, token)
+        return Job(folder, sweep.task, sweep.context, token)
 
     def launcher_of(folder: Path) -> ConfigDict:
-        return dry_run.launcher_of(given, read_yaml(folder / "config.yaml"))
+        return dry_run.launcher_of(sweep, read_yaml(folder / "config.yaml"))
 
-    return for_launcher(launcher, make_job, options.n_jobs, launcher_of)
+    return make_backend(launcher, make_job, launcher_of, options.n_jobs)
 
 
 def refuse_what_cannot_run(
-    given: HydraSweep, trees: Callable[[], Iterable[ConfigDict]], folder: Path, goes_on: bool
+    sweep: HydraSweep,
+    config_dicts: Callable[[], Iterable[ConfigDict]],
+    folder: Path,
+    resumes: bool,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Of what goes on it is asked again for a while: SLURM may be away, or a node, at the very moment.
+    """Check jobs before anything is submitted.
+
+    A study that resumes is checked again for a while: SLURM or a node may be away at the very moment.
 
     Raises:
         ConfigError: with what keeps jobs with these configurations from running.
     """
-    until = time.monotonic() + (TIMEOUT_S if goes_on else 0.0)
-    while (problems := dry_run.check(given, trees(), folder)) and time.monotonic() < until:
-        time.sleep(TIMEOUT_S / 10)
+    until = time.monotonic() + (TIMEOUT_S if resumes else 0.0)
+    while (problems := dry_run.check(sweep, config_dicts(), folder)) and time.monotonic() < until:
+        sleep(TIMEOUT_S / 10)
     refuse(problems)
 
 
-def write_multirun(given: HydraSweep, folder: Path) -> None:
-    """multirun.yaml, as Hydra's own sweeper leaves it."""
-    OmegaConf.save(given.config, folder / "multirun.yaml")
+def write_multirun(sweep: HydraSweep, folder: Path) -> None:
+    """Write multirun.yaml, as Hydra's own sweeper does."""
+    OmegaConf.save(sweep.config, folder / "multirun.yaml")
 
 
 def refuse(problems: Collection[str]) -> None:
+    """Raise a ConfigError if there are problems."""
     if problems:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 

@@ -23,7 +23,7 @@ def config_of(study, number):
     return read_yaml(study / "trials" / str(number) / "config.yaml")
 
 
-def start(folder, *overrides):
+def start_study(folder, *overrides):
     """The controller of a study of small_app.py."""
     with (folder / "said.txt").open("a") as said:
         return subprocess.Popen(

@@ -1,7 +1,9 @@
 """What is shown of a study while it runs: lines without a terminal, one table in it."""
 
 import io
+import itertools
 import re
+from functools import partial
 
 import pytest
 from rich.console import Console
@@ -19,17 +21,18 @@ from mcqa.sweep.controller.events import (
     Tick,
     Vanished,
 )
-from mcqa.sweep.display import LiveDisplay, best, duration, shown
+from mcqa.sweep.display import REDRAW_S, LiveDisplay, best, shown
 
 
 class Study:
     """A controller with events as they come, and what is shown of it."""
 
-    def __init__(self, tmp_path, terminal=False, maximize=True, n_trials=4, n_jobs=2, known=(), **live):
+    def __init__(self, tmp_path, terminal=False, direction="maximize", n_trials=4, n_jobs=2, known=(), **options):
         self.text = io.StringIO()
+        clock = partial(next, itertools.count(0.0, REDRAW_S))  # so that every update draws
         console = Console(file=self.text, force_terminal=terminal, width=120)
         self.controller = Controller(Limits(n_trials, n_jobs, None, 2, None), known, 0.0)
-        self.live = LiveDisplay(console, self.controller, maximize, tmp_path / "core", **live)
+        self.display = LiveDisplay(console, self.controller, direction, tmp_path / "core", clock=clock, **options)
         self.now = 0.0
         self.controller.start(0.0)
 
@@ -37,12 +40,11 @@ class Study:
         self.now += seconds
         for event in events:
             self.controller.on(event, self.now)
-        self.live.drawn = float("-inf")  # however little time has passed for the test
-        self.live.show()
+        self.display.update()
 
     def starts(self, *numbers):
         for number in numbers:
-            self.live.name(number, [f"x={number}"])
+            self.display.set_label(number, [f"x={number}"])
             self.after(0, Asked(number), Submitted(number, 0, f"job{number}"))
 
     @property
@@ -61,17 +63,17 @@ def ended(number, status="complete", value=0.5, error=None):
 def test_without_a_terminal_every_start_and_end_is_a_line_of_its_own(tmp_path):
     study = Study(tmp_path)
     study.starts(0, 1)
-    study.after(30, ended(0, value=0.61234))
-    study.after(30, ended(1, "failed", None, "ValueError: no such luck\nmore of it"))
+    study.after(20, ended(0, value=0.61234))
+    study.after(40, ended(1, "failed", None, "ValueError: no such luck\nmore of it"))
     study.starts(2)
     study.after(1)
     assert study.lines == [
         "trial 0: started  x=0",
         "trial 1: started  x=1",
         "trial 0: complete 0.6123  x=0",
-        "  1 of 4 ended (1 complete, 0 pruned, 0 failed); 1 of 2 slots busy; best 0.6123 (trial 0); about 1:30 left",
+        "  1 of 4 ended (1 complete, 0 pruned, 0 failed); 1 of 2 slots busy; best 0.6123 (trial 0); about 1 min left",
         "trial 1: failed: ValueError: no such luck  x=1",
-        "  2 of 4 ended (1 complete, 0 pruned, 1 failed); 0 of 2 slots busy; best 0.6123 (trial 0); about 1:00 left",
+        "  2 of 4 ended (1 complete, 0 pruned, 1 failed); 0 of 2 slots busy; best 0.6123 (trial 0); about 1 min left",
         "trial 2: started  x=2",
     ]
 
@@ -81,38 +83,38 @@ def test_a_trial_that_starts_again_says_so(tmp_path):
     study.starts(0)
     study.after(1, Vanished(0, 0, "killed"))
     study.after(1, Submitted(0, 1, "again"))
-    assert study.lines[-1] == "trial 0: started again (start 2), for it had died without a result  x=0"
+    assert study.lines[-1] == "trial 0: started again (start 2), because its job ended without a result  x=0"
 
 
 def test_on_slurm_a_job_is_submitted_for_it_may_wait_and_is_called_by_its_id(tmp_path):
-    study = Study(tmp_path, noun="job", on_slurm=True)
-    study.live.name(0, ["x=0"])
+    study = Study(tmp_path, direction=None, on_slurm=True)
+    study.display.set_label(0, ["x=0"])
     study.after(0, Asked(0), Submitted(0, 0, "17"))
     study.after(1, Vanished(0, 0, "killed"))
     study.after(1, Submitted(0, 1, "18"))
     assert study.lines == [
         "job 0: submitted, SLURM job 17  x=0",
-        "job 0: submitted again (start 2), for it had died without a result, SLURM job 18  x=0",
+        "job 0: submitted again (start 2), because its job ended without a result, SLURM job 18  x=0",
     ]
 
 
 def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
-    study.live.name(1, ["x=1"])
+    study.display.set_label(1, ["x=1"])
     study.after(0, Asked(1), Refused(1, 0, "slurmctld is away\nmore of it"))
     assert study.lines[-1] == "trial 1: refused: slurmctld is away"
-    assert study.live.summary().endswith("; the scheduler refuses, tried again in 0:05")
+    assert study.display.summary().endswith("; the scheduler refuses, retry in 5 s")
     study.after(5, Tick())
     study.after(0, Submitted(1, 1, "job"))
-    assert study.lines[-1] == "trial 1: started  x=1" and "refuses" not in study.live.summary()
+    assert study.lines[-1] == "trial 1: started  x=1" and "refuses" not in study.display.summary()
 
 
-def test_a_job_of_a_product_is_called_one(tmp_path):
-    study = Study(tmp_path, noun="job")
+def test_a_job_of_a_product_is_called_one_and_none_is_the_best(tmp_path):
+    study = Study(tmp_path, direction=None)
     study.starts(0)
     study.after(0, ended(0, value=1.0))
-    assert study.lines[1] == "job 0: complete 1  x=0" and "best 1 (job 0)" in study.lines[2]
+    assert study.lines[1] == "job 0: complete 1  x=0" and "best" not in study.lines[2]
 
 
 def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
@@ -120,30 +122,30 @@ def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken
     study = Study(tmp_path, known=known)
     study.after(5)
     assert study.lines == []
-    assert study.live.summary() == (
+    assert study.display.summary() == (
         "3 of 4 ended (3 complete, 0 pruned, 0 failed); 0 of 2 slots busy; best 0.2 (trial 2)"
     )
     study.starts(3)
     study.after(95, ended(3))
-    assert study.live.summary().endswith("about 0:00 left")
+    assert study.display.summary().endswith("about 0 s left")
 
 
 def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
     study = Study(tmp_path, known=[RecoveredTrial(n, None, 1, f"job{n}") for n in range(2)])
     study.after(5, ended(0))
-    assert study.live.summary().endswith("best 0.5 (trial 0)")
+    assert study.display.summary().endswith("best 0.5 (trial 0)")
     study.after(55, ended(1))
-    assert study.live.summary().endswith("about 2:00 left")
+    assert study.display.summary().endswith("about 2 min left")
 
 
 @pytest.mark.parametrize(
-    ("maximize", "told"), [(True, "best 0.9 (trial 1)"), (False, "best 0.2 (trial 0)"), (None, "")]
+    ("direction", "best"), [("maximize", "best 0.9 (trial 1)"), ("minimize", "best 0.2 (trial 0)")]
 )
-def test_the_best_is_that_of_the_direction_and_none_of_several_objectives(tmp_path, maximize, told):
-    study = Study(tmp_path, maximize=maximize)
+def test_the_best_is_that_of_the_direction(tmp_path, direction, best):
+    study = Study(tmp_path, direction=direction)
     study.starts(0, 1)
     study.after(1, ended(0, value=0.2), ended(1, value=0.9))
-    assert (told in study.live.summary()) and (bool(told) == ("best" in study.live.summary()))
+    assert best in study.display.summary()
 
 
 def test_pruned_and_failed_trials_are_never_the_best():
@@ -153,34 +155,36 @@ def test_pruned_and_failed_trials_are_never_the_best():
         TrialState(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
         TrialState(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
     ]
-    found = best(trials, maximize=True)
+    found = best(trials, "maximize")
     assert found is not None and found.number == 2
-    assert best(trials[:2], maximize=True) is None
+    assert best(trials[:2], "maximize") is None
 
 
 def test_a_trial_is_called_by_what_was_swept_with_floats_of_four_digits(tmp_path):
     study = Study(tmp_path, fixed=["+experiment=smoke"])
-    study.live.name(0, ["+experiment=smoke", "lr=0.00012345678", "decay=1.23456789e-05", "name=run.123456", "r=16"])
-    assert study.live.params[0] == "lr=0.0001235 decay=1.235e-05 name=run.123456 r=16"
+    study.display.set_label(
+        0, ["+experiment=smoke", "lr=0.00012345678", "decay=1.23456789e-05", "name=run.123456", "r=16"]
+    )
+    assert study.display.labels[0] == "lr=0.0001235 decay=1.235e-05 name=run.123456 r=16"
 
 
 def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(tmp_path):
     study = Study(tmp_path, terminal=True)
-    with study.live:
+    with study.display:
         study.starts(0, 1)
         study.after(65, ended(0, value=0.25), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
         drawn = study.said.rpartition("core")[2]
     rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
     assert "complete" in rows["0"] and "0.25" in rows["0"]
-    assert "running" in rows["1"] and "0.6125" in rows["1"] and "1:05" in rows["1"] and "x=1" in rows["1"]
+    assert "running" in rows["1"] and "0.6125" in rows["1"] and "1 min 5 s" in rows["1"] and "x=1" in rows["1"]
     assert "1 of 4 ended" in drawn
     assert "trial 1: started" not in study.said and "trial 0: complete 0.25  x=0" in study.said
 
 
 def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
     study = Study(tmp_path, terminal=True)
-    with study.live:
-        study.live.name(0, ["targets=[q_proj,v_proj]"])
+    with study.display:
+        study.display.set_label(0, ["targets=[q_proj,v_proj]"])
         study.after(0, Asked(0), Submitted(0, 0, "job"))
         assert "targets=[q_proj,v_proj]" in study.said
         study.after(1, ended(0, "failed", None, "KeyError: [/bold]"))
@@ -197,8 +201,3 @@ def test_the_table_has_all_that_runs_and_the_latest_of_the_others(running):
     trials = [a_trial(n, "complete") for n in range(30)] + [a_trial(30 + n, "running") for n in range(running)]
     numbers = [trial.number for trial in shown(trials)]
     assert numbers == list(range(30 - max(0, 12 - running), 30 + running))
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "1:00:00")])
-def test_durations_are_minutes_and_seconds_and_hours_where_there_are_any(seconds, text):
-    assert duration(seconds) == text

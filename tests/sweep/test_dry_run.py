@@ -64,9 +64,9 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
 ) -> None:
     shown = multirun("hydra.launcher.account=mine", "hydra.launcher.timeout_min=90")
     assert lines(shown, "1 job on SLURM, 1 at a time")
-    assert lines(shown, "1 x 1 node, 1 process, at most 1:30:00 hours a start")
-    assert lines(shown, "At most 1.5 node hours for one start of each job, 16.5 if each comes to its time limit")
-    assert "further submissions come on top" in shown
+    assert lines(shown, "1 x 1 node, 1 process, at most 1 h 30 min per start")
+    assert lines(shown, "At most 1.5 node hours for one start of each job, 16.5 if each reaches its time limit")
+    assert "resubmissions come on top" in shown
     for line in ("--account=mine", "--time=90", "--nodes=1", "--ntasks-per-node=1"):
         assert f"#SBATCH {line}\n" in shown
     assert "gpus" not in shown
@@ -214,7 +214,7 @@ def test_a_limit_that_earlier_runs_would_have_met_is_warned_of(multirun: Callabl
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps({"status": status, "seconds": seconds}))
     shown = multirun("hydra.launcher.timeout_min=120")
-    assert lines(shown, "2 earlier ones took 1:11:40 (median) to 2:13:20 hours")
+    assert lines(shown, "2 earlier jobs took 1 h 12 min (median) to 2 h 13 min")
     assert lines(shown, "Warning: timeout_min=120 is shorter")
     assert not lines(multirun("hydra.launcher.timeout_min=140"), "Warning: timeout_min")
 
@@ -223,7 +223,7 @@ def test_without_slurm_there_is_one_clear_error_and_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(slurm_commands, "is_here", lambda: False)
+    monkeypatch.setattr(slurm_commands, "is_available", lambda: False)
     for more in ([], ["dry_run=true"]):
         monkeypatch.setattr(sys, "argv", ["mcqa.train", "--multirun", *SMALL, *more])
         with pytest.raises(SystemExit, match="hydra/launcher=slurm: there is no sbatch on this machine"):
@@ -317,7 +317,7 @@ def test_a_machine_without_gpus_leaves_it_to_the_job_to_say_so(
     ],
 )  # fmt: skip
 def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
-    assert slurm_commands.minutes(text) == minutes
+    assert slurm_commands.parse_minutes(text) == minutes
 
 
 def test_partitions_are_read_with_limits_and_gpus(slurm: FakeSlurm) -> None:

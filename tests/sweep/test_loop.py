@@ -116,9 +116,22 @@ class Studied(JobList):
         return {number: outcome.status for number, outcome in self.told}
 
 
-def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=False, **limits):
+class FakeTime:
+    """A clock that goes on only while something sleeps."""
+
+    now = 0.0
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=False, sleep=None, **limits):
     every = {"n_trials": 4, "n_jobs": 2, "max_failures": None, "max_resubmits": 2, "timeout_s": None} | limits
-    controller = Controller(Limits(**every), known, time.time())
+    fake = FakeTime()
+    controller = Controller(Limits(**every), known, fake.now)
 
     def written(number, overrides):
         target = folder / "trials" / str(number)
@@ -127,8 +140,11 @@ def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=
         return target
 
     console = Console(file=(folder / "said.txt").open("a"), width=300)
-    live = LiveDisplay(console, controller, True, folder)
-    return Loop(controller, study, jobs, compose or written, folder, live, observers, needs_value)
+    display = LiveDisplay(console, controller, "maximize", folder)
+    return Loop(
+        controller, study, jobs, compose or written, folder, display, observers, needs_value,
+        clock=fake.clock, sleep=sleep or fake.sleep,
+    )  # fmt: skip
 
 
 def said(folder):
@@ -152,15 +168,14 @@ def test_a_job_that_vanishes_is_submitted_again_and_fails_in_the_end_with_its_re
     assert study.ends[1] == "complete"
 
 
-def test_a_result_that_appears_shortly_after_its_job_is_over_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(Jobs, "grace_s", 30.0)
+def test_a_result_that_appears_shortly_after_its_job_is_over_counts(tmp_path):
     study, jobs = Studied(1), Jobs(t0=vanishes)
+    jobs.grace_s = 30.0
 
     def slept(seconds):  # once the job is known to be over
         completes(Mailbox(tmp_path / "trials" / "0"), 0)
 
-    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", slept)
-    loop(tmp_path, study, jobs, n_trials=1).run(0.0)
+    loop(tmp_path, study, jobs, sleep=slept, n_trials=1).run(0.0)
     assert jobs.submitted == [(0, 0, 0)] and study.ends == {0: "complete"}
 
 
@@ -278,25 +293,18 @@ class Away(Jobs):
         return super().attach(folder, entry)
 
 
-@pytest.fixture
-def hurried(monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.controller.backoff.FIRST_PAUSE_S", 0.01)
-
-
-@pytest.mark.usefixtures("hurried")
 def test_a_scheduler_that_is_away_for_a_moment_costs_no_trial(tmp_path):
     study, jobs = Studied(6), Away({2, 3, 4})
-    assert loop(tmp_path, study, jobs, n_trials=6).run(0.001) == COMPLETE
+    assert loop(tmp_path, study, jobs, n_trials=6).run(1.0) == COMPLETE
     assert study.ends == dict.fromkeys(range(6), "complete")
     assert "trial 2: refused: slurmctld is restarting" in said(tmp_path)
     assert len({number for number, _, _ in jobs.submitted}) == len(jobs.submitted) == 6
 
 
-@pytest.mark.usefixtures("hurried")
 def test_a_job_that_the_scheduler_took_although_it_said_no_is_not_submitted_again(tmp_path):
     study, jobs = Studied(2), Away({1})
     jobs.lost = "lost"
-    assert loop(tmp_path, study, jobs, n_trials=2, n_jobs=1).run(0.001) == COMPLETE
+    assert loop(tmp_path, study, jobs, n_trials=2, n_jobs=1).run(1.0) == COMPLETE
     assert study.ends == {0: "complete", 1: "complete"} and [number for number, _, _ in jobs.submitted] == [0]
     (entry,) = Mailbox(tmp_path / "trials" / "1").submissions()
     assert (entry.job, entry.end) == ("lost", None)
@@ -397,17 +405,16 @@ def interrupting(*moments):
     return deed
 
 
-def test_the_first_ctrl_c_leaves_jobs_running_and_tells_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
+def test_the_first_ctrl_c_leaves_jobs_running_and_tells_nothing(tmp_path):
     study, jobs = Studied(4), Jobs(t0=interrupting(2), t1=runs)
     before = signal.getsignal(signal.SIGINT)
     assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
     assert (study.told, jobs.cancelled, len(jobs.submitted)) == ([], [], 2)
-    assert "2 jobs run on" in said(tmp_path)
+    assert "2 jobs keep running" in said(tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_shortly_after_cancels_the_jobs(tmp_path, monkeypatch):
+def test_a_second_ctrl_c_shortly_after_cancels_the_jobs(tmp_path):
     slept = []
 
     def sleep(seconds):
@@ -415,9 +422,8 @@ def test_a_second_ctrl_c_shortly_after_cancels_the_jobs(tmp_path, monkeypatch):
         if seconds == 0.1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
     study, jobs = Studied(4), Jobs(t0=interrupting(2), t1=runs)
-    assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
+    assert loop(tmp_path, study, jobs, sleep=sleep).run(0.0) == LEFT_RUNNING
     assert sorted(jobs.cancelled) == ["0.0", "1.0"] and study.told == []
     assert slept.count(0.1) == 1
 
@@ -426,7 +432,7 @@ def test_ctrl_c_twice_at_once_cancels_without_waiting_for_another(tmp_path):
     study, jobs = Studied(4), Jobs(t0=interrupting(2, 2), t1=runs)
     assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
     assert sorted(jobs.cancelled) == ["0.0", "1.0"]
-    assert "run on" not in said(tmp_path)
+    assert "running" not in said(tmp_path)
 
 
 def test_ctrl_c_reaches_a_trial_that_runs_within_this_process(tmp_path):
@@ -445,14 +451,13 @@ def test_ctrl_c_reaches_a_trial_that_runs_within_this_process(tmp_path):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_after_ctrl_c_only_jobs_that_still_run_are_said_to_run_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
+def test_after_ctrl_c_only_jobs_that_still_run_are_said_to_keep_running(tmp_path, monkeypatch):
     jobs = Jobs(t0=interrupting(2), t1=interrupting())
     watched = loop(tmp_path, Studied(4), jobs)
     monkeypatch.setattr(jobs, "state", lambda job: "running" if job == "1.0" or not watched.controller.done else "over")
     watched.interrupts = 1
     assert watched.run(0.0) == LEFT_RUNNING
-    assert "1 job runs on; the same command goes on with them" in said(tmp_path)
+    assert "1 job keeps running; the same command resumes the sweep" in said(tmp_path)
 
 
 # After a restart
@@ -499,9 +504,8 @@ def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(t
     assert (tmp_path / "trials" / "2" / "config.yaml").read_text() == "as it was"
 
 
-def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path, monkeypatch):
+def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path):
     """Each start sees one death and is stopped; the second one is stopped twice, which cancels the job."""
-    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
     deaths, told = [], []
     for stops in (1, 2, 1, 1):
         entries = Mailbox(tmp_path / "trials" / "0").submissions()

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -21,8 +22,10 @@ from mcqa.runs import trial
 from mcqa.runs.environment import commit_of
 from mcqa.runs.files import read_json, read_yaml
 from mcqa.runs.mailbox import Mailbox
+from mcqa.sweep import dry_run, start
+from mcqa.sweep.loop import Loop
 from mcqa.sweep.study_folder import only_controller
-from tests.sweep.commands import APP, config_of, ended, kill, result, start, until
+from tests.sweep.commands import APP, config_of, ended, kill, result, start_study, until
 
 
 def value_of_x(cfg):
@@ -77,8 +80,9 @@ def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeate
 def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_every_one_that_begins(app, monkeypatch):
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
     answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
-    monkeypatch.setattr("mcqa.sweep.dry_run.check", lambda *_: answers.pop(0))
-    monkeypatch.setattr("mcqa.sweep.start.TIMEOUT_S", 5.0)
+    monkeypatch.setattr(dry_run, "check", lambda *_: answers.pop(0))
+    retry_at_once = partial(start.refuse_what_cannot_run, sleep=lambda seconds: None)
+    monkeypatch.setattr(start, "refuse_what_cannot_run", retry_at_once)
     with pytest.raises(ConfigError, match="no node answers"):
         app(value_of_x, *arguments)
     app(value_of_x, *arguments)
@@ -150,8 +154,8 @@ def test_a_study_whose_first_trials_fail_alike_is_ended_and_goes_on_once_that_is
     with pytest.raises(SweepError) as told:
         app(task, *arguments)
     assert str(told.value).startswith(
-        "The first ones all failed in the same words, so no more were begun. Ended after 3 of 9 trials; see "
-        "studies/app. The same command goes on.\n  3 of 3 trials failed:\n  trial 0: OSError: no GPU on node0\n"
+        "The first ones all failed with the same error, so no more were started. Ended after 3 of 9 trials; see "
+        "studies/app. The same command resumes.\n  3 of 3 trials failed:\n  trial 0: OSError: no GPU on node0\n"
     )
     states = [one.state.name for one in stored(app(value_of_x, *arguments) / "app")]
     assert states == ["FAIL"] * 3 + ["COMPLETE"] * 6
@@ -162,17 +166,17 @@ def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_co
     with pytest.raises(SweepError) as told:
         app(value_of_x, *arguments)
     assert str(told.value) == (
-        "Out of time (hydra.sweeper.timeout_s=1e-09) after 0 of 3 trials; see studies/app. The same command goes on."
+        "Timeout (hydra.sweeper.timeout_s=1e-09) after 0 of 3 trials; see studies/app. The same command resumes."
     )
 
 
 @pytest.mark.parametrize(
     ("study", "told"),
     [
-        (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command goes on\.$"),
+        (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command resumes\.$"),
         (
             (),
-            r"^Stopped by Ctrl-C after 1 of 3 jobs; see studies/(\S+)\. .* hydra\.sweeper\.study_name=\1 goes on\.$",
+            r"^Stopped by Ctrl-C after 1 of 3 jobs; see studies/(\S+)\. .* hydra\.sweeper\.study_name=\1 resumes\.$",
         ),
     ],
 )
@@ -182,11 +186,11 @@ def test_ctrl_c_between_two_trials_is_an_error_and_says_of_none_that_it_runs_on(
     def sleep(seconds, really=time.sleep):
         os.kill(os.getpid(), signal.SIGINT) if seconds == 0.123 else really(seconds)  # the loop between two rounds
 
-    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
+    monkeypatch.setattr(start, "Loop", partial(Loop, sleep=sleep))
     with pytest.raises(SweepError, match=told):
         app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", "hydra.sweeper.poll_s=0.123", *study)
     assert seen == [0.1, 0.2]  # of which the second is told by the next start
-    assert not re.search(r"\bruns? on\b", capsys.readouterr().out)
+    assert not re.search(r"\bkeeps? running\b", capsys.readouterr().out)
 
 
 def test_a_combination_that_cannot_be_composed_fails_alone_even_if_it_comes_first(app):
@@ -414,7 +418,7 @@ def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_re
         monkeypatch.setattr("mcqa.sweep.backends.job.commit_of", lambda folder, commit=commit: commit)
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
     said = capsys.readouterr().out
-    assert "the study began on commit aaaaaaa and goes on with bbbbbbb+dirty" in said
+    assert "the study began on commit aaaaaaa and resumes on bbbbbbb+dirty" in said
     assert "The code changed during the study: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
     assert "2–3 on bbbbbbb+dirty" in (study / "report.html").read_text()
 
@@ -465,7 +469,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
     assert seen == [1.0, 0.4]
     assert hooks.told_of == [(0, "complete"), (1, "complete"), (2, "failed")]
     summary, complete = hooks.summary
-    assert complete and (summary.best, summary.values) == (1, (0.2,))
+    assert complete and (summary.best, summary.value) == (1, 0.2)
     assert hooks.params["sampler.name"] == "grid" and "base" not in hooks.params
     assert stored(study)[2].user_attrs["error"] == "x: too large"
 
@@ -613,19 +617,19 @@ def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_kil
         path = trace / str(number)
         return [int(pid) for pid in path.read_text().split()] if path.exists() else []
 
-    first = start(tmp_path, *command)
+    first = start_study(tmp_path, *command)
     until(lambda: starts(0) and starts(1), "two trials", tmp_path)
     kill(first.pid)
     first.wait()
     (trace / "go-0").touch()  # one trial ends while nobody watches, the other runs on
     until(lambda: result(study, 0), "the result of trial 0", tmp_path)
-    second = start(tmp_path, *command)
+    second = start_study(tmp_path, *command)
     until(lambda: starts(2), "trial 2 in the slot of trial 0", tmp_path)
     kill(second.pid, *starts(1), *starts(2))
     second.wait()
     for number in range(1, 5):
         (trace / f"go-{number}").touch()
-    ended(start(tmp_path, *command), tmp_path)
+    ended(start_study(tmp_path, *command), tmp_path)
     assert [len(starts(number)) for number in range(5)] == [1, 2, 2, 1, 1] and not starts(5)
     assert [len(Mailbox(study / "trials" / str(n)).submissions()) for n in range(5)] == [1, 2, 2, 1, 1]
     found = stored(study)
@@ -637,7 +641,7 @@ def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_kil
 def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     (tmp_path / "trace").mkdir()
     ended(
-        start(
+        start_study(
             tmp_path, "hydra/sweeper/sampler=grid", "do=return,die,learn", f"trace={tmp_path / 'trace'}", "x=0.1",
             "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.2", "hydra.sweeper.n_jobs=3",
             "hydra.sweeper.max_resubmits=1", "hydra.sweep.dir=here",

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from mcqa.config.errors import ConfigError, SweepError
 from mcqa.runs import trial
 from mcqa.runs.mailbox import Mailbox
-from mcqa.sweep.backends.job_status import cancel, look
+from mcqa.sweep import start
+from mcqa.sweep.backends.job_status import cancel, read_jobs
+from mcqa.sweep.loop import Loop
 from mcqa.sweep.study_folder import only_controller
 from tests.sweep.backends.fake_slurm import FakeSlurm
-from tests.sweep.commands import config_of, ended, kill, result, start, until
+from tests.sweep.commands import config_of, ended, kill, result, start_study, until
 
 
 def test_multirun_alone_is_one_job_that_is_no_trial_of_a_study(app):
@@ -100,7 +103,6 @@ NAME = "hydra.sweeper.study_name=p"
 @pytest.fixture
 def rounds(monkeypatch):
     """What happens between the rounds of the next loop, one deed after each; a loop with poll_s=0.123."""
-    monkeypatch.setattr("mcqa.sweep.loop.SECOND_S", 0.0)
     deeds = []
 
     def sleep(seconds, really=time.sleep):
@@ -108,7 +110,7 @@ def rounds(monkeypatch):
             deeds.pop(0)()
         really(0.0 if seconds == 0.123 else seconds)
 
-    monkeypatch.setattr("mcqa.sweep.loop.time.sleep", sleep)
+    monkeypatch.setattr(start, "Loop", partial(Loop, sleep=sleep, cancel_within_s=0.0))
     return deeds
 
 
@@ -189,7 +191,7 @@ def test_too_many_failures_end_the_jobs_early_and_the_next_command_counts_anew(a
             raise ValueError("no luck")
 
     arguments = ("x=0.1,0.2", NAME, "hydra.sweeper.max_failures=0")
-    with pytest.raises(SweepError, match=r"Too many failures \(.*The same command goes on\.\n"):
+    with pytest.raises(SweepError, match=r"Too many failures \(.*The same command resumes\.\n"):
         app(task, *arguments)
     app(task, *arguments)
     assert seen == [0.1, 0.1, 0.2]
@@ -249,13 +251,13 @@ def test_the_jobs_of_a_command_that_is_killed_are_kept_attached_and_begun(tmp_pa
     trace.mkdir()
     command = ("x=0.1,0.2,0.3", "do=wait", f"trace={trace}", "hydra.sweeper.n_jobs=2", NAME, "hydra.sweep.dir=p")
     jobs = [trace / str(number) for number in range(3)]
-    first = start(tmp_path, *command)
+    first = start_study(tmp_path, *command)
     until(lambda: jobs[0].exists() and jobs[1].exists(), "two jobs", tmp_path)
     kill(first.pid)
     first.wait()
     (trace / "go-0").touch()  # one ends while nobody watches, the other runs on
     until(lambda: result(tmp_path / "p", 0), "the result of job 0", tmp_path)
-    second = start(tmp_path, *command)
+    second = start_study(tmp_path, *command)
     until(jobs[2].exists, "job 2 in the slot of job 0", tmp_path)
     for number in (1, 2):
         (trace / f"go-{number}").touch()
@@ -298,7 +300,7 @@ def completes(number):
 def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(app, rounds, slurm, capsys):
     rounds.append(ctrl_c)
     assert stopped(app, pytest.fail, "x=0.1,0.2,0.3", *SLURM) is None  # no other override: the same command
-    assert "2 jobs run on; the same command goes on with them" in capsys.readouterr().out
+    assert "2 jobs keep running; the same command resumes the sweep" in capsys.readouterr().out
     assert submitted(slurm) == 2
     completes(0)()
     rounds += [completes(1), completes(2), *[lambda: None] * 20, ctrl_c]
@@ -315,7 +317,7 @@ def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(a
 def test_a_job_that_a_user_cancelled_is_not_sent_again(app, rounds, slurm):
     rounds.append(ctrl_c)
     stopped(app, pytest.fail, "x=0.1,0.2", *SLURM)
-    ((first, _),) = look([Path("studies/p")], ended=False)[0].values()
+    ((first, _),) = read_jobs([Path("studies/p")], ended=False)[0].values()
     cancel(first)
     completes(1)()
     rounds.append(ctrl_c)  # should it be sent, it would run for ever

@@ -1,22 +1,21 @@
-"""Where trials run: the small interface that the controller's loop drives, and which launcher gets which backend."""
+"""Where trials run: the small interface that the controller's loop drives."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from mcqa.config.errors import ConfigError, McqaError
+from mcqa.config.errors import McqaError
 from mcqa.runs.mailbox import Submission
 from mcqa.sweep.backends.job import Job
 
 State = Literal["running", "over"]
-
 
 LauncherOf = Callable[[Path], Mapping[str, Any]]
 """hydra.launcher for the trial in a folder, whose own configuration may decide how much it asks for."""
 
 
 class SubmissionError(McqaError):
-    """A trial that could not be submitted, in the scheduler's own words."""
+    """A trial could not be submitted, in the scheduler's own words."""
 
 
 class MakeJob(Protocol):
@@ -24,19 +23,19 @@ class MakeJob(Protocol):
 
 
 class Backend(Protocol):
-    """Nothing here waits for a trial, save for debugging, and none of it needs a thread."""
+    """Nothing here waits for a trial, except in-process for debugging, and none of it needs a thread."""
 
     name: str
     grace_s: float
-    """For the result of a job that is over to appear on the file system."""
+    """How long the result of a job that is over may take to appear on the file system."""
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
-        """The job of the trial in `folder`, which is written down in its job.json too.
+        """Submit the trial in `folder`, record that in its job.json, and return the job.
 
-        slot: from 0, free of other trials of this study.
+        slot: from 0, not used by another trial of this study.
 
         Raises:
-            SubmissionError: it was refused, or could not be.
+            SubmissionError: it was refused, or cannot be submitted.
         """
         ...
 
@@ -45,52 +44,20 @@ class Backend(Protocol):
         ...
 
     def reason(self, job: str) -> str:
-        """How a job ended that is over: for the user, where the trial left no result."""
+        """Return how a job that is over ended: for the user, where the trial left no result."""
         ...
 
     def cancel(self, job: str) -> None:
-        """End it soon, with everything that it started. It leaves no result."""
+        """End the job soon, with every process that it started. It leaves no result."""
         ...
 
-    def attach(self, folder: Path, entry: Submission) -> str | None:
-        """Watch again what an earlier controller submitted: its job where that may still run, else None.
+    def attach(self, folder: Path, submission: Submission) -> str | None:
+        """Watch what an earlier controller submitted: return its job where that may still run, else None.
 
-        Finds a job too whose id was never written down. What is left of a trial that ended is cleared away.
+        A job whose id was never recorded is found too. What is left of a trial that ended is cleared away.
         """
         ...
 
     def close(self) -> None:
-        """The controller ends; its jobs go on."""
+        """The controller ends; its jobs keep running."""
         ...
-
-
-def kind_of(launcher: Mapping[str, Any]) -> str:
-    """The name of its class: SlurmLauncher, LocalLauncher, BasicLauncher …"""
-    return str(launcher.get("_target_", "")).rpartition(".")[2]
-
-
-def for_launcher(
-    launcher: Mapping[str, Any], make_job: MakeJob, slots: int, launcher_of: LauncherOf | None = None
-) -> Backend:
-    """The backend for the composed and resolved `hydra.launcher`.
-
-    Raises:
-        ConfigError: for a launcher that runs whole batches only.
-    """
-    kind = kind_of(launcher)
-    if kind == "LocalLauncher":
-        from mcqa.sweep.backends.local import Local
-
-        return Local(make_job, launcher, slots, launcher_of=launcher_of)
-    if kind == "SlurmLauncher":
-        from mcqa.sweep.backends.slurm import Slurm
-
-        return Slurm(make_job, launcher, launcher_of=launcher_of)
-    if kind == "BasicLauncher":
-        from mcqa.sweep.backends.in_process import InProcess
-
-        return InProcess(make_job)
-    raise ConfigError(
-        f"hydra/launcher: {kind or 'none'} cannot run one trial at a time; choose submitit_local (processes on this "
-        "machine), submitit_slurm, or basic (within this process, for debugging)."
-    )

@@ -1,4 +1,4 @@
-"""Trials run within the controller's process, one after the other: for breakpoints and for stepping through."""
+"""Trials that run within the controller's process, one after the other: for breakpoints and for stepping through."""
 
 from pathlib import Path
 
@@ -14,33 +14,33 @@ class InProcess:
 
     def __init__(self, make_job: MakeJob) -> None:
         self._make_job = make_job
-        self._elsewhere: dict[str, Remote] = {}
+        self._remote: dict[str, Remote] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
-        """Returns when the trial has ended. Ctrl-C and quitting the debugger leave it without a result."""
-        entry = record_submission(folder, attempt, slot, self.name)
-        Mailbox(folder).set_job_id(entry.token, entry.token)
+        """Run the trial and return when it has ended. Ctrl-C and quitting the debugger leave it without a result."""
+        token = record_submission(folder, attempt, slot, self.name).token
+        Mailbox(folder).set_job_id(token, token)
         try:
-            self._make_job(folder, token=entry.token)(in_process=True)
+            self._make_job(folder, token=token)(in_process=True)
         except BaseException:
             Mailbox(folder).end_submission("cancelled")
             raise
-        return entry.token
+        return token
 
     def state(self, job: str) -> State:
-        return "running" if job in self._elsewhere and self._elsewhere[job].alive() else "over"
+        return "running" if job in self._remote and self._remote[job].alive() else "over"
 
     def reason(self, job: str) -> str:
-        return self._elsewhere[job].reason() if job in self._elsewhere else "interrupted"
+        return self._remote[job].reason() if job in self._remote else "interrupted"
 
     def cancel(self, job: str) -> None:
         """Nothing runs here when the controller could ask for it."""
 
-    def attach(self, folder: Path, entry: Submission) -> str | None:
-        trial = Remote(folder, entry)
+    def attach(self, folder: Path, submission: Submission) -> str | None:
+        trial = Remote(folder, submission)
         if not trial.alive():
             return None
-        self._elsewhere[trial.job] = trial
+        self._remote[trial.job] = trial
         return trial.job
 
     def close(self) -> None:

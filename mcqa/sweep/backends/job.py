@@ -2,7 +2,7 @@
 
 Nothing is composed again: config.yaml and hydra.yaml of the folder are what runs, however long the job waited and
 however often it starts. However it ends, result.json says so, unless the process itself dies or the scheduler stops it
-so that it may go on; then there is no result, and the controller submits the trial again.
+so that it may resume; then there is no result, and the controller submits the trial again.
 """
 
 import bdb
@@ -20,26 +20,36 @@ from typing import Any, NamedTuple
 from hydra.types import HydraContext, TaskFunction
 
 from mcqa.runs.environment import commit_of, folder_of
+from mcqa.runs.files import read_yaml
 from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, result_problem
 from mcqa.runs.trial import VARIABLE, Preempted, Pruned, Trial
 
-Record = dict[str, Any]
+Result = dict[str, Any]
 
 
 class _App(NamedTuple):
-    """What of the controller's process the job needs besides the two YAML files."""
+    """What the job needs from the controller's process besides the two YAML files."""
 
     task_function: TaskFunction
     callbacks: Any
     resolvers: dict[str, Callable[..., Any]]  # those that the app registered itself
-    version_base: Any  # whose defaults hold, as hydra.main was told
+    version_base: Any  # of hydra.main
+
+
+class _Process(NamedTuple):
+    """Which process of the job this is."""
+
+    job: str  # the scheduler's id
+    rank: int = 0
+    node: int = 0
+    local_rank: int = 0
 
 
 class Job:
     """Called in the job's process, once per start; in each process of a job that has several.
 
     The app travels as a pickle inside the pickle: it is unpacked only when the import path is the controller's and the
-    job can tell of a failure, such as a module that is missing on the node.
+    job can report a failure, such as a module that is missing on the node.
     """
 
     def __init__(self, folder: Path, task_function: TaskFunction, hydra_context: HydraContext, token: str = "") -> None:
@@ -48,7 +58,7 @@ class Job:
         self.import_path = list(sys.path)
         self.code = folder_of(task_function)
         self.commit = commit_of(self.code)
-        self._app: _App | None = _App(task_function, hydra_context.callbacks, _own_resolvers(), _version_base())
+        self._app: _App | None = _App(task_function, hydra_context.callbacks, _app_resolvers(), _version_base())
         self._pickled = b""
         self._interrupted = False
 
@@ -59,39 +69,41 @@ class Job:
         return self.__dict__ | {"_app": None, "_pickled": pickled, "_interrupted": False}
 
     def checkpoint(self) -> Any:
-        """Called by submitit when the scheduler stops the job: the same job again, which resumes from its folder."""
+        """Return the job to requeue, this one. submitit calls it when the scheduler stops the job."""
         from submitit.helpers import DelayedSubmission
 
         self._interrupted = True  # what is raised in the app from now on is not the app's failure
         return DelayedSubmission(self)
 
     def __call__(self, in_process: bool = False) -> None:
-        """
-        in_process: run for the controller itself, for debugging: without the thread of the heartbeat and the app's
-            logging, and Ctrl-C or quitting the debugger ends the sweep instead of the trial.
+        """Run the trial, unless it is finished or was submitted again since.
+
+        in_process: within the controller, for debugging: without the heartbeat's thread and the app's logging, and
+            Ctrl-C or quitting the debugger ends the sweep instead of the trial.
         """
         mailbox = Mailbox(self.folder)
         if mailbox.is_finished() or self._is_superseded(mailbox):
             return
-        job_id, rank = ("debug", 0) if in_process else _place()
-        if rank:
-            with _heartbeat(Mailbox(self.folder, _node())) if _is_first_of_node() else nullcontext():
-                self._run(job_id, in_process)
+        process = _Process("debug") if in_process else _this_process()
+        if process.rank:
+            with nullcontext() if process.local_rank else _heartbeat(Mailbox(self.folder, process.node)):
+                self._run(process.job, in_process)
             return
         mailbox.clear_preemption()
         started = time.monotonic()
         with nullcontext() if in_process else _heartbeat(mailbox):
-            record = self._record(job_id, in_process)
-        record |= {"seconds": round(time.monotonic() - started, 3), **self._code()}
-        own = (mailbox.app_result() or {}) | record
+            result = self._result(process.job, in_process)
+        result |= {"seconds": round(time.monotonic() - started, 3), **self._code()}
+        own = (mailbox.app_result() or {}) | result
         mailbox.write_result(_with_finite_value(_merged(mailbox.result(), own)))
 
     def _is_superseded(self, mailbox: Mailbox) -> bool:
-        """Whether the trial was submitted again since: this job was taken for lost and came late."""
-        entries = mailbox.submissions()
-        return bool(self.token and entries and entries[-1].token != self.token)
+        """Whether the trial was submitted again since: this job was taken to be lost and started late."""
+        last = mailbox.last_submission() if self.token else None
+        return last is not None and last.token != self.token
 
-    def _record(self, job_id: str, in_process: bool) -> Record:
+    def _result(self, job_id: str, in_process: bool) -> Result:
+        """Run the app and describe how it ended."""
         try:
             returned = self._run(job_id, in_process)
         except Pruned:
@@ -105,12 +117,12 @@ class Job:
                 return _ended("preempted", error=str(preempted))
             if isinstance(error, SystemExit) and error.code in (None, 0):
                 return _ended("complete")
-            if isinstance(error, SystemExit) and isinstance(error.code, str):  # an app's own words to its user
+            if isinstance(error, SystemExit) and isinstance(error.code, str):  # the app's own message to its user
                 print(error, file=sys.stderr)
                 return _ended("failed", error=error.code if error.code.strip() else f"SystemExit: {error.code!r}")
             traceback.print_exc()
             return _ended("failed", error=f"{type(error).__name__}: {error}".strip(": "))
-        return _returned(returned)
+        return _complete(returned)
 
     def _run(self, job_id: str, in_process: bool) -> Any:
         """What the app returned. Callbacks, logging, environment and working directory are as in any job of Hydra."""
@@ -119,7 +131,7 @@ class Job:
         app = self._unpacked()
         config = _config(self.folder, job_id)
         JobRuntime.instance().set("name", config.hydra.job.name)
-        with _variable(VARIABLE, str(self.folder.absolute())):
+        with _environment_variable(VARIABLE, str(self.folder.absolute())):
             done = run_job(
                 task_function=app.task_function,
                 config=config,
@@ -147,8 +159,8 @@ class Job:
             VersionBase.instance().setbase(app.version_base)
         return app
 
-    def _code(self) -> Record:
-        """The commit that ran, and whether it is another one than was submitted."""
+    def _code(self) -> Result:
+        """The commit that ran, and whether it differs from the one that was submitted."""
         commit = commit_of(self.code)
         changed = self.commit and commit and self.commit != commit
         return {"commit": commit} | ({"code_changed": f"{self.commit} -> {commit}"} if changed else {})
@@ -157,18 +169,18 @@ class Job:
 # ---- what a result says
 
 
-def _ended(status: str, value: float | list[float] | None = None, error: str | None = None) -> Record:
+def _ended(status: str, value: float | list[float] | None = None, error: str | None = None) -> Result:
     return {"status": status, "value": value, "metrics": {}, "seconds": 0.0, "error": error}
 
 
 def _preemption(error: BaseException) -> Preempted | None:
-    """Whether the app stopped in order and can go on, though it may have left by sys.exit with a word to its user."""
-    told = error if isinstance(error, Preempted) else error.__context__
-    return told if isinstance(told, Preempted) else None
+    """The preemption where the app saved and can resume, though it may have left by sys.exit with a message."""
+    cause = error if isinstance(error, Preempted) else error.__context__
+    return cause if isinstance(cause, Preempted) else None
 
 
-def _returned(returned: Any) -> Record:
-    """A number or a sequence of numbers is the trial's value. Apps may return anything else, which is none."""
+def _complete(returned: Any) -> Result:
+    """A number or a sequence of numbers is the trial's value. An app may return anything else, which is none."""
     try:
         if isinstance(returned, Sequence) and not isinstance(returned, str | bytes):
             return _ended("complete", [float(each) for each in returned])
@@ -179,57 +191,44 @@ def _returned(returned: Any) -> Record:
     return _ended("complete") | ({} if returned is None else {"returned": type(returned).__name__})
 
 
-def _merged(own: Record | None, record: Record) -> Record:
-    """What the app wrote itself wins, and gets what it left out. What cannot be read is a failure."""
-    if own is None:
-        return record
-    if problem := result_problem(own):
-        return own | record | {"status": "failed", "value": None, "error": record["error"] or problem}
-    if own["status"] != record["status"]:  # raised after it had written its result, or wrote `pruned` and returned
-        record = record | {"value": None, "error": None}
-    return record | own
+def _merged(written: Result | None, result: Result) -> Result:
+    """What the app wrote itself takes precedence, and gets what it left out. What cannot be read is a failure."""
+    if written is None:
+        return result
+    if problem := result_problem(written):
+        return written | result | {"status": "failed", "value": None, "error": result["error"] or problem}
+    if written["status"] != result["status"]:  # raised after it had written its result, or wrote `pruned` and returned
+        result = result | {"value": None, "error": None}
+    return result | written
 
 
-def _with_finite_value(record: Record) -> Record:
-    value = record["value"]
+def _with_finite_value(result: Result) -> Result:
+    value = result["value"]
     values = value if isinstance(value, list) else [] if value is None else [value]
-    if record["status"] == "failed" or all(math.isfinite(each) for each in values):
-        return record
-    if record["status"] == "pruned":
-        return record | {"value": None}
-    return record | {"status": "failed", "value": None, "error": f"value is {value}"}
+    if result["status"] == "failed" or all(math.isfinite(each) for each in values):
+        return result
+    if result["status"] == "pruned":
+        return result | {"value": None}
+    return result | {"status": "failed", "value": None, "error": f"value is {value}"}
 
 
 # ---- where it runs
 
 
-def _place() -> tuple[str, int]:
-    """The scheduler's id of this job, and which of its processes this is."""
+def _this_process() -> _Process:
     from submitit import JobEnvironment
 
     environment = JobEnvironment()
-    return environment.job_id, environment.global_rank
-
-
-def _node() -> int:
-    from submitit import JobEnvironment
-
-    return int(JobEnvironment().node)
-
-
-def _is_first_of_node() -> bool:
-    from submitit import JobEnvironment
-
-    return not JobEnvironment().local_rank
+    return _Process(environment.job_id, environment.global_rank, environment.node, environment.local_rank)
 
 
 def _config(folder: Path, job_id: str) -> Any:
-    """The configuration in the folder, as Hydra would hand it to the app."""
+    """The configuration in the folder, as Hydra would pass it to the app."""
     from hydra.conf import HydraConf
     from omegaconf import OmegaConf, open_dict
 
-    config, schema = OmegaConf.create(_yaml(folder / "config.yaml") or {}), OmegaConf.structured(HydraConf)
-    stored = _yaml(folder / "hydra.yaml") or {}
+    config, schema = OmegaConf.create(read_yaml(folder / "config.yaml") or {}), OmegaConf.structured(HydraConf)
+    stored = read_yaml(folder / "hydra.yaml") or {}
     with open_dict(schema):
         hydra = OmegaConf.merge(schema, stored.get("hydra", stored))
         hydra.runtime.output_dir = str(folder.absolute())
@@ -241,12 +240,6 @@ def _config(folder: Path, job_id: str) -> Any:
     return config
 
 
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
 def _version_base() -> Any:
     from hydra import version
     from packaging.version import Version
@@ -255,14 +248,14 @@ def _version_base() -> Any:
     return base if isinstance(base, Version) else None
 
 
-def _own_resolvers() -> dict[str, Callable[..., Any]]:
+def _app_resolvers() -> dict[str, Callable[..., Any]]:
+    """OmegaConf's resolvers that neither OmegaConf nor Hydra registered."""
     from omegaconf.basecontainer import BaseContainer
 
-    theirs = ("hydra", "now", "python_version")
     return {
         name: resolver
         for name, resolver in BaseContainer._resolvers.items()
-        if name not in theirs and not name.startswith("oc.")
+        if name not in ("hydra", "now", "python_version") and not name.startswith("oc.")
     }
 
 
@@ -272,7 +265,7 @@ def _heartbeat(mailbox: Mailbox) -> Iterator[None]:
 
     def beat() -> None:
         while not over.wait(HEARTBEAT_S):
-            with suppress(OSError):  # a file system that is away for a moment must not end the signs of life
+            with suppress(OSError):  # a file system that is away for a moment must not end the heartbeat
                 mailbox.heartbeat()
 
     with suppress(OSError):
@@ -285,7 +278,7 @@ def _heartbeat(mailbox: Mailbox) -> Iterator[None]:
 
 
 @contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
+def _environment_variable(name: str, value: str) -> Iterator[None]:
     before = os.environ.get(name)
     os.environ[name] = value
     try:

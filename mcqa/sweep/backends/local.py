@@ -1,7 +1,7 @@
 """Trials as processes on this machine: each in a session of its own, with its share of the GPUs.
 
 A trial survives its controller, and Ctrl-C in the terminal does not reach it. Each of its processes inherits the token
-of the submission in the environment and is known by that: process ids are used again, tokens are not.
+of the submission in the environment and is identified by that: process ids are used again, tokens are not.
 """
 
 import contextlib
@@ -22,11 +22,15 @@ from submitit.local.local import LocalExecutor, LocalJob
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
 from mcqa.sweep.backends.remote import Remote
-from mcqa.sweep.backends.submission import executor, logs_of, record_submission, refusals_told, repair_pickle
+from mcqa.sweep.backends.submission import (
+    log_folder,
+    make_executor,
+    record_submission,
+    repair_pickle,
+    submission_errors,
+)
 
 TOKEN = "MCQA_TOKEN"
-
-
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -35,38 +39,36 @@ class Local:
     grace_s = 1.0
 
     def __init__(
-        self,
-        make_job: MakeJob,
-        launcher: Mapping[str, Any],
-        slots: int,
-        gpus: Sequence[str] | None = None,
-        launcher_of: LauncherOf | None = None,
+        self, make_job: MakeJob, launcher_of: LauncherOf, slots: int, gpus: Sequence[str] | None = None
     ) -> None:
-        """gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use."""
-        self._make_job, self._slots = make_job, slots
-        self._launcher_of = launcher_of or (lambda folder: launcher)
+        """
+        Args:
+            make_job: builds the job of a trial.
+            launcher_of: hydra.launcher for a trial.
+            slots: how many trials run at a time.
+            gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use.
+        """
+        self._make_job, self._launcher_of, self._slots = make_job, launcher_of, slots
         self._gpus = visible_gpus() if gpus is None else gpus
         self._watched: dict[str, _Processes | Remote] = {}
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
-        entry = record_submission(folder, attempt, slot, self.name)
-        with refusals_told():
+        token = record_submission(folder, attempt, slot, self.name).token
+        with submission_errors():
             launcher = self._launcher_of(folder)
-            gpus = gpu_share(self._least_used(), self._slots, launcher.get("gpus_per_node"))
-            options = executor("local", launcher, logs_of(folder, attempt))
-            environment = {TOKEN: entry.token, VISIBLE: ",".join(gpus)}
+            gpus = gpu_share(self._least_used_gpus(), self._slots, launcher.get("gpus_per_node"))
+            environment = {TOKEN: token, VISIBLE: ",".join(gpus)}
             if "OMP_NUM_THREADS" not in os.environ:
-                environment["OMP_NUM_THREADS"] = str(
-                    threads_share(self._slots * launcher.get("tasks_per_node", 1), launcher.get("cpus_per_task"))
-                )
-            starter = _Executor(options, environment)
-            job = str(starter.submit(self._make_job(folder, token=entry.token)).job_id)
-        Mailbox(folder).set_job_id(entry.token, job)
-        self._watched[job] = _Processes(folder, int(job), entry.token, gpus, starter.process)
+                processes = self._slots * launcher.get("tasks_per_node", 1)
+                environment["OMP_NUM_THREADS"] = str(threads_share(processes, launcher.get("cpus_per_task")))
+            executor = _Executor(make_executor("local", launcher, log_folder(folder, attempt)), environment)
+            job = str(executor.submit(self._make_job(folder, token=token)).job_id)
+        Mailbox(folder).set_job_id(token, job)
+        self._watched[job] = _Processes(folder, int(job), token, gpus, executor.process)
         return job
 
-    def _least_used(self) -> list[str]:
-        """The GPUs by how many jobs run on them. A job that has its result leaves them within moments."""
+    def _least_used_gpus(self) -> list[str]:
+        """The GPUs by how many jobs use them. A job that has written its result leaves them within moments."""
         running, leaving = Counter[str](), Counter[str]()
         for watched in self._watched.values():
             if isinstance(watched, _Processes) and watched.alive():
@@ -86,18 +88,20 @@ class Local:
     def cancel(self, job: str) -> None:
         self._watched[job].kill()
 
-    def attach(self, folder: Path, entry: Submission) -> str | None:
-        if (entry.backend, entry.host) != (self.name, socket.gethostname()):
-            trial = Remote(folder, entry)
+    def attach(self, folder: Path, submission: Submission) -> str | None:
+        token = submission.token
+        if (submission.backend, submission.host) != (self.name, socket.gethostname()):
+            trial = Remote(folder, submission)
             return self._watch(trial.job, trial)
-        pid = int(entry.job) if entry.job else _leader(entry.token)
+        pid = int(submission.job) if submission.job else _session_leader(token)
         if pid is None:
-            end(entry.token)
+            end(token)
             return None
-        job = self._watch(str(pid), _Processes(folder, pid, entry.token, given_gpus(pid, entry.token)))
+        gpus = _split(_environment(pid, token).get(VISIBLE, ""))  # given by a controller that may have ended
+        job = self._watch(str(pid), _Processes(folder, pid, token, gpus))
         if job:
-            repair_pickle(logs_of(folder, entry.attempt), job)
-            Mailbox(folder).set_job_id(entry.token, job)
+            repair_pickle(log_folder(folder, submission.attempt), job)
+            Mailbox(folder).set_job_id(token, job)
         return job
 
     def _watch(self, job: str, processes: "_Processes | Remote") -> str | None:
@@ -112,7 +116,7 @@ class Local:
 
 
 class _Processes:
-    """The processes of one trial on this machine. process: known to the controller that started it only."""
+    """The processes of one trial on this machine. process: known only to the controller that started it."""
 
     def __init__(
         self,
@@ -133,7 +137,7 @@ class _Processes:
         return Mailbox(self._folder).is_finished()
 
     def clear(self) -> None:
-        """What outlived the first process, as where that was killed alone."""
+        """End what outlived the first process, as where that was killed alone."""
         try:
             os.killpg(self._pid, 0)
         except OSError:  # nothing did
@@ -153,11 +157,11 @@ class _Processes:
 
 
 class _Executor(LocalExecutor):
-    """submitit's, but what it starts leads a session of its own, says nothing here and has the environment given."""
+    """submitit's, but what it starts leads a session of its own, prints nothing here and has the environment given."""
 
-    def __init__(self, options: LocalExecutor, environment: Mapping[str, str]) -> None:
-        super().__init__(options.folder, options.max_num_timeout)
-        self.parameters = options.parameters
+    def __init__(self, executor: LocalExecutor, environment: Mapping[str, str]) -> None:
+        super().__init__(executor.folder, executor.max_num_timeout)
+        self.parameters = executor.parameters
         self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -167,7 +171,7 @@ class _Executor(LocalExecutor):
         with (self.folder / "starter.log").open("ab") as log:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", " && ".join([*setup, start if setup else f"exec {start}"])],
-                env={**os.environ, **self._for_starter(command, tasks, bool(setup)), **self._environment},
+                env={**os.environ, **self._submitit_variables(command, tasks, bool(setup)), **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -175,8 +179,8 @@ class _Executor(LocalExecutor):
             )
         return LocalJob(self.folder, str(self.process.pid), list(range(tasks)), self.process)
 
-    def _for_starter(self, command: str, tasks: int, in_shell: bool) -> dict[str, str]:
-        """What submitit's own start of a local job tells it."""
+    def _submitit_variables(self, command: str, tasks: int, in_shell: bool) -> dict[str, str]:
+        """As in submitit.local.local.start_controller, which this replaces."""
         return {
             "SUBMITIT_EXECUTOR": "local",
             "SUBMITIT_LOCAL_COMMAND": command,
@@ -193,49 +197,44 @@ class _Executor(LocalExecutor):
 # ---- processes and their token
 
 
-def environment(pid: int, token: str) -> dict[str, str]:
-    """Of this process; nothing where it is none of the submission with this token."""
-    try:
-        found = psutil.Process(pid).environ()
-    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
-        return {}
-    return found if found.get(TOKEN) == token else {}
-
-
-def given_gpus(pid: int, token: str) -> list[str]:
-    """Those that this process was started with, by a controller that may have ended."""
-    return names_of(environment(pid, token).get(VISIBLE, ""))
-
-
 def is_alive(pid: int, token: str) -> bool:
-    """Whether this process is one of the submission with this token."""
-    return bool(environment(pid, token))
-
-
-def _carriers(token: str) -> list[int]:
-    return [pid for pid in psutil.pids() if pid != os.getpid() and is_alive(pid, token)]
-
-
-def _leader(token: str) -> int | None:
-    return next((pid for pid in _carriers(token) if os.getpgid(pid) == pid), None)
+    """Whether this process belongs to the submission with this token."""
+    return bool(_environment(pid, token))
 
 
 def end(token: str) -> None:
-    """Every process of the submission with this token."""
-    for _ in range(5):  # a process may start another one while it is looked for
-        found = _carriers(token)
-        for pid in found:
+    """Kill every process of the submission with this token."""
+    for _ in range(5):  # a process may start another one during the search
+        pids = _pids(token)
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if not found:
+        if not pids:
             return
+
+
+def _environment(pid: int, token: str) -> dict[str, str]:
+    """The environment of a process; empty where the process does not belong to the submission with this token."""
+    try:
+        environment = psutil.Process(pid).environ()
+    except (psutil.Error, OSError):  # gone, a zombie, or somebody else's
+        return {}
+    return environment if environment.get(TOKEN) == token else {}
+
+
+def _pids(token: str) -> list[int]:
+    return [pid for pid in psutil.pids() if pid != os.getpid() and is_alive(pid, token)]
+
+
+def _session_leader(token: str) -> int | None:
+    return next((pid for pid in _pids(token) if os.getpgid(pid) == pid), None)
 
 
 # ---- what this machine has
 
 
 def problems_of(launcher: Mapping[str, Any]) -> Iterator[str]:
-    """What a job asks for and no machine like this gives. Where it has no GPU that we know of, the job says so."""
+    """Yield what a job asks for and this machine cannot give. Where no GPU can be detected, the job reports it."""
     nodes, each, gpus = launcher.get("nodes") or 1, launcher.get("gpus_per_node") or 0, visible_gpus()
     if nodes > 1:
         yield f"nodes={nodes}: processes on several machines need hydra/launcher=slurm (or your site's own launcher)."
@@ -243,37 +242,44 @@ def problems_of(launcher: Mapping[str, Any]) -> Iterator[str]:
         yield f"gpus_per_node={each}: this machine has {len(gpus)} ({', '.join(gpus)})."
 
 
-def threads_share(slots: int, each: int | None) -> int:
-    """The threads of one slot: more than a share would wait for each other. each: how many a trial asks for."""
-    return each or max(1, len(os.sched_getaffinity(0)) // slots)
+def threads_share(processes: int, each: int | None) -> int:
+    """Return the threads of each of so many processes: more than an equal share would wait for each other.
+
+    each: how many a trial asks for, if it does.
+    """
+    return each or max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     listed = os.environ.get(VISIBLE)
     if listed is not None:
-        return names_of(listed)
+        return _split(listed)
     try:
         import pynvml
 
         pynvml.nvmlInit()
         return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except Exception:  # no driver, no GPU, another make
+    except Exception:  # no driver, no GPU, another vendor
         return []
 
 
-def names_of(listed: str) -> list[str]:
+def _split(listed: str) -> list[str]:
     return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
 
 
 def gpu_share(gpus: Sequence[str], slots: int, each: int | None) -> list[str]:
-    """The first of `gpus`, where the least used stand first. each: how many; None: an equal share for each of `slots`,
-    at least one.
+    """Return the GPUs of a trial.
+
+    Args:
+        gpus: those of this machine, least used first.
+        slots: how many trials run at a time.
+        each: how many the trial asks for; None: an equal share for each slot, at least one.
 
     Raises:
-        SubmissionError: a trial asks for more than there are.
+        SubmissionError: the trial asks for more than there are.
     """
-    if not gpus:  # none that we know of: what the user asks for is believed
+    if not gpus:  # none could be detected: what the user asks for is believed
         return [str(index) for index in range(each or 0)]
     each = max(1, len(gpus) // slots) if each is None else each
     if each > len(gpus):

@@ -6,25 +6,26 @@ from pathlib import Path
 from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, Submission
 
 LOST_S = 6 * HEARTBEAT_S
-"""Silent for so long, a trial is taken to be over. Should it only wait to start, it finds itself superseded then."""
+"""Silent for so long, a trial is taken to be over. If it only waited to start, it finds itself superseded then."""
 
 
 class Remote:
-    """Known by its signs of life only, and out of reach of a cancellation."""
+    """A trial known by its heartbeat only; it cannot be cancelled from here."""
 
-    def __init__(self, folder: Path, entry: Submission) -> None:
-        self._mailbox, self._entry = Mailbox(folder), entry
+    def __init__(self, folder: Path, submission: Submission) -> None:
+        self._mailbox, self._submission = Mailbox(folder), submission
 
     @property
     def job(self) -> str:
-        return f"{self._entry.backend}-{self._entry.host}-{self._entry.job or self._entry.token}"
+        submission = self._submission
+        return f"{submission.backend}-{submission.host}-{submission.job or submission.token}"
 
     def alive(self) -> bool:
-        if self._entry.backend == "debug":  # ended with the process that submitted it
+        if self._submission.backend == "debug":  # it ended with the process that submitted it
             return False
         now = time.time()
-        silent = self._mailbox.silent_s(now)
-        return min(now - self._entry.submitted, now if silent is None else silent) < LOST_S
+        silent_s = self._mailbox.silent_s(now)
+        return min(now - self._submission.submitted, now if silent_s is None else silent_s) < LOST_S
 
     def clear(self) -> None:
         """Nothing there is in reach."""
@@ -33,4 +34,4 @@ class Remote:
         """Nothing there is in reach."""
 
     def reason(self) -> str:
-        return f"no sign of life from {self._entry.host} for {LOST_S:.0f} s"
+        return f"no heartbeat from {self._submission.host} for {LOST_S:.0f} s"

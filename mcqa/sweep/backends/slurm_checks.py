@@ -1,6 +1,6 @@
-"""What is wrong with sending a job to this cluster, found without sending one.
+"""What is wrong with submitting a job to this cluster, found without submitting one.
 
-SLURM itself often takes a job that can never start and leaves it in the queue, so its limits are compared here. Where
+SLURM itself often accepts a job that can never start and leaves it in the queue, so its limits are compared here. Where
 nothing is wrong by that, sbatch --test-only has the last word.
 """
 
@@ -9,94 +9,89 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mcqa.config.errors import nearest
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.slurm_commands import Partition
-from mcqa.sweep.backends.submission import executor
+from mcqa.sweep.backends.submission import make_executor
 
 Launcher = Mapping[str, Any]
-
 
 PREEMPTION_SEEN_MIN = 10
 """submitit takes a preemption for a timeout after 80 % of the limit, or in its last ten minutes."""
 
 
-class Findings(NamedTuple):
-    problems: list[str]  # the job would be refused, or wait forever
-    warnings: list[str]
-
-
 def script(launcher: Launcher, folder: Path) -> str:
-    """What sbatch would be given for a job that keeps its logs in this folder.
+    """Return what sbatch would be given for a job that keeps its logs in this folder.
 
     Raises:
-        Exception: submitit's own, of options that it does not know or cannot use.
+        Exception: submitit's own, about options that it does not know or cannot use.
     """
-    made = executor("slurm", launcher, folder)
-    return str(made._make_submission_file_text(made._submitit_command_str, ""))
+    executor = make_executor("slurm", launcher, folder)
+    return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
 
-def look(launcher: Launcher, text: str) -> Findings:
-    """text: the script of a job."""
-    known = slurm_commands.partitions() or []
-    silent = [] if known else ["sinfo does not answer: is SLURM down? Nothing about partitions could be looked up."]
-    doubtful = [*_not_up(launcher, known), *_wrong_account(launcher), *_short(launcher)]
-    return Findings([*silent, *(problems_of(launcher, text, known))], doubtful)
+def problems_of(launcher: Launcher, text: str, partitions: Sequence[Partition]) -> list[str]:
+    """Return why a job would be refused or wait for ever.
+
+    Args:
+        launcher: hydra.launcher of the job.
+        text: the script of the job.
+        partitions: those of the cluster; empty where SLURM does not answer.
+    """
+    return (list(_partition_problems(launcher, partitions)) if partitions else []) or _sbatch_problems(text)
 
 
-def problems_of(launcher: Launcher, text: str, known: Sequence[Partition]) -> list[str]:
-    """What keeps a job from running for ever. known: the partitions, as far as SLURM tells."""
-    return (list(_wrong_place(launcher, known)) if known else []) or refused(text)
+def warnings_of(launcher: Launcher, partitions: Sequence[Partition]) -> list[str]:
+    """Return what may delay a job or cut it short."""
+    return [
+        *_partition_warnings(launcher, partitions),
+        *_account_warnings(launcher),
+        *_time_limit_warnings(launcher),
+    ]
 
 
 # ---- partition, limits, account
 
 
-def nodes_of(launcher: Launcher) -> int:
-    return int(launcher.get("nodes") or 1)
-
-
-def _names(launcher: Launcher, known: Sequence[Partition]) -> list[str]:
-    """Of the partitions that may take it."""
+def _candidates(launcher: Launcher, partitions: Sequence[Partition]) -> list[str]:
+    """The names of the partitions that may take the job."""
     named = launcher.get("partition")
-    return str(named).split(",") if named else [one.name for one in known if one.is_default][:1]
+    return str(named).split(",") if named else [each.name for each in partitions if each.is_default][:1]
 
 
-def _wrong_place(launcher: Launcher, known: Sequence[Partition]) -> Iterator[str]:
-    named = launcher.get("partition")
-    for name in _names(launcher, known):
-        makes = [one for one in known if one.name == name]
-        if makes:
-            yield from _too_much(launcher, name, makes)
+def _partition_problems(launcher: Launcher, partitions: Sequence[Partition]) -> Iterator[str]:
+    known = sorted({each.name for each in partitions})
+    for name in _candidates(launcher, partitions):
+        if name in known:
+            yield from _limit_problems(launcher, name, [each for each in partitions if each.name == name])
         else:
-            names = sorted({one.name for one in known})
-            yield f"partition={name}: there is none; known are {', '.join(names)}.{nearest(name, names)}"
-    if not named and not any(one.is_default for one in known):
-        yield f"partition: this cluster has no default; known are {', '.join(sorted({one.name for one in known}))}."
+            yield f"partition={name}: there is none; known are {', '.join(known)}.{nearest(name, known)}"
+    if not launcher.get("partition") and not any(each.is_default for each in partitions):
+        yield f"partition: this cluster has no default; known are {', '.join(known)}."
 
 
-def _too_much(launcher: Launcher, name: str, makes: Sequence[Partition]) -> Iterator[str]:
-    """What no node of the partition could give."""
-    asked = launcher.get("timeout_min") or 0
-    if makes[0].minutes is not None and asked > makes[0].minutes:
-        yield f"timeout_min={asked}: partition {name} allows {makes[0].minutes:.0f} at most."
-    if nodes_of(launcher) > (there := sum(one.nodes for one in makes)):
-        yield f"nodes={nodes_of(launcher)}: partition {name} has {there}."
+def _limit_problems(launcher: Launcher, name: str, kinds: Sequence[Partition]) -> Iterator[str]:
+    """What no node of the partition could give. kinds: its nodes, by their make."""
+    minutes, nodes = launcher.get("timeout_min") or 0, int(launcher.get("nodes") or 1)
+    if kinds[0].minutes is not None and minutes > kinds[0].minutes:
+        yield f"timeout_min={minutes}: partition {name} allows {kinds[0].minutes:.0f} at most."
+    if nodes > (available := sum(kind.nodes for kind in kinds)):
+        yield f"nodes={nodes}: partition {name} has {available}."
     tasks, cpus = launcher.get("tasks_per_node") or 1, launcher.get("cpus_per_task") or 1
-    wanted = (
-        ("gpus_per_node", launcher.get("gpus_per_node") or 0, max(one.gpus for one in makes), "GPUs"),
-        ("tasks_per_node * cpus_per_task", tasks * cpus, max(one.cpus for one in makes), "CPUs"),
-        ("memory", _memory_mb(launcher), max(one.memory_mb for one in makes), "MB"),
+    per_node = (
+        ("gpus_per_node", launcher.get("gpus_per_node") or 0, max(kind.gpus for kind in kinds), "GPUs"),
+        ("tasks_per_node * cpus_per_task", tasks * cpus, max(kind.cpus for kind in kinds), "CPUs"),
+        ("memory", _memory_mb(launcher), max(kind.memory_mb for kind in kinds), "MB"),
     )
-    for key, value, most, unit in wanted:
+    for key, value, most, unit in per_node:
         if value > most:
             yield f"{key}={value}: a node of partition {name} has {most} {unit} at most."
 
 
 def _memory_mb(launcher: Launcher) -> int:
-    """That a node must give."""
+    """The memory that a node must have."""
     tasks, cpus = launcher.get("tasks_per_node") or 1, launcher.get("cpus_per_task") or 1
     if launcher.get("mem_gb"):
         return int(launcher["mem_gb"] * 1024)
@@ -106,47 +101,47 @@ def _memory_mb(launcher: Launcher) -> int:
 
 
 def _megabytes(text: Any) -> int:
-    """Of 4G, 4000M or 4000, as SLURM reads them."""
-    found = re.match(r"([\d.]+)\s*([KMGT]?)", str(text).upper())
-    if not found:
+    """4G, 4000M or 4000, as SLURM reads them."""
+    match = re.match(r"([\d.]+)\s*([KMGT]?)", str(text).upper())
+    if not match:
         return 0
-    return int(float(found[1]) * {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}[found[2]])
+    return int(float(match[1]) * {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2}[match[2]])
 
 
-def _wrong_account(launcher: Launcher) -> Iterator[str]:
+def _sbatch_problems(text: str) -> list[str]:
+    """What sbatch has against a script, in its words."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.sh"
+        path.write_text(text, "utf-8")
+        output, message = slurm_commands.run("sbatch", "--test-only", str(path))
+    return [] if output is not None else [message or "sbatch --test-only fails without a message."]
+
+
+def _account_warnings(launcher: Launcher) -> Iterator[str]:
     user = getpass.getuser()
     known = slurm_commands.associations(user) if launcher.get("account") or launcher.get("qos") else None
-    if not known:  # no accounting, or one that holds nobody to anything
+    if not known:  # no accounting, or one that does not enforce associations
         return
     accounts = sorted({account for account, _, _ in known})
-    qualities = sorted(frozenset[str]().union(*(qos for _, _, qos in known)))
-    for key, names in (("account", accounts), ("qos", qualities)):
+    qos = sorted(frozenset[str]().union(*(names for _, _, names in known)))
+    for key, names in (("account", accounts), ("qos", qos)):
         value = launcher.get(key)
         if value and names and value not in names:
             yield f"{key}={value}: not one of {user}'s, which are {', '.join(names)}.{nearest(str(value), names)}"
 
 
-def refused(text: str) -> list[str]:
-    """What sbatch has against a script, in its words."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "job.sh"
-        path.write_text(text, "utf-8")
-        out, words = slurm_commands.said("sbatch", "--test-only", str(path))
-    return [] if out is not None else [words or "sbatch --test-only fails and does not say why."]
-
-
-def _not_up(launcher: Launcher, known: Sequence[Partition]) -> Iterator[str]:
-    for name in _names(launcher, known):
-        if not all(one.is_up for one in known if one.name == name):
+def _partition_warnings(launcher: Launcher, partitions: Sequence[Partition]) -> Iterator[str]:
+    for name in _candidates(launcher, partitions):
+        if not all(each.is_up for each in partitions if each.name == name):
             yield f"partition={name}: it is not up; jobs wait until it is."
 
 
-def _short(launcher: Launcher) -> Iterator[str]:
-    asked, times = launcher.get("timeout_min") or 0, launcher.get("max_num_timeout", 0)
-    if asked <= PREEMPTION_SEEN_MIN:
+def _time_limit_warnings(launcher: Launcher) -> Iterator[str]:
+    minutes, timeouts = launcher.get("timeout_min") or 0, launcher.get("max_num_timeout", 0)
+    if minutes <= PREEMPTION_SEEN_MIN:
         yield (
-            f"timeout_min={asked}: up to {PREEMPTION_SEEN_MIN} minutes every preemption counts as a timeout, of which "
-            f"max_num_timeout={times} may happen."
+            f"timeout_min={minutes}: up to {PREEMPTION_SEEN_MIN} minutes every preemption counts as a timeout, of "
+            f"which max_num_timeout={timeouts} may happen."
         )
-    elif not times:
-        yield "max_num_timeout=0: a job that comes to its time limit is not put back into the queue but submitted anew."
+    elif not timeouts:
+        yield "max_num_timeout=0: a job that reaches its time limit is not requeued but submitted anew."

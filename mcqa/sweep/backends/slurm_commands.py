@@ -1,4 +1,4 @@
-"""What SLURM's own commands say. None stands for no answer, which is what a busy or absent SLURM gives."""
+"""What SLURM's own commands print. None stands for no answer, which is what a busy or absent SLURM gives."""
 
 import os
 import re
@@ -7,100 +7,99 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-TIMEOUT_S = 30.0  # with a command
+TIMEOUT_S = 30.0  # of one command
 
+TOKEN = re.compile(r"[0-9a-f]{16}")  # of a submission (mcqa.sweep.backends.submission)
 
-TOKEN = re.compile(r"[0-9a-f]{16}")
-
-
-NOT_HERE = (
-    "there is no sbatch on this machine. Give the command on a login node of the cluster, or take "
+NOT_AVAILABLE = (
+    "there is no sbatch on this machine. Run the command on a login node of the cluster, or take "
     "hydra/launcher=local for processes on this machine."
 )
 
 
 class Queued(NamedTuple):
-    """A job in the queue. nodes: as SLURM writes them; since: when it started, or was submitted, as SLURM writes it."""
+    """A job in the queue, or in the accounting."""
 
-    word: str  # SLURM's name for the state
-    why: str  # its reason for that
-    comment: str
-    nodes: str = ""
-    since: str = ""
+    state: str  # SLURM's name for it
+    why: str = ""  # SLURM's reason for that state
+    comment: str = ""
+    nodes: str = ""  # as SLURM writes them: n[1-2,7]
+    since: str = ""  # when it started, was submitted or ended, as SLURM writes it
 
+    def belongs_to(self, token: str) -> bool:
+        """Whether it is the job that was submitted with this token, as far as its comment tells.
 
-def is_of(queued: Queued, token: str) -> bool:
-    """Whether it is the job that was submitted with this token, as far as its comment tells.
-
-    A SLURM that is killed before it has written a job down gives the job's id to another one.
-    """
-    tokens = list(filter(TOKEN.fullmatch, queued.comment.split()))
-    return not tokens or token in tokens
+        A SLURM that is killed before it has saved a job gives the job's id to another one.
+        """
+        tokens = list(filter(TOKEN.fullmatch, self.comment.split()))
+        return not tokens or token in tokens
 
 
 class Partition(NamedTuple):
-    """Nodes of one make in a partition; None: no limit, or not told. minutes: the longest time a job may ask for."""
+    """Nodes of one kind in a partition."""
 
     name: str
     is_default: bool
     is_up: bool
-    minutes: float | None
+    minutes: float | None  # the longest time a job may ask for; None: no limit, or unknown
     nodes: int
     cpus: int
     memory_mb: int
     gpus: int
 
 
-def is_here() -> bool:
+def is_available() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def lists_jobs() -> bool:
+def has_squeue() -> bool:
     return shutil.which("squeue") is not None
 
 
-def answer(*command: str, patience_s: float = TIMEOUT_S) -> str | None:
-    return said(*command, patience_s=patience_s)[0]
-
-
-def said(*command: str, patience_s: float = TIMEOUT_S) -> tuple[str | None, str]:
-    """What a command prints, None where it fails, and what it complains about."""
+def run(*command: str, timeout_s: float = TIMEOUT_S) -> tuple[str | None, str]:
+    """Return the standard output of a command, None where it fails, and its error message."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience_s)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, str(error)
     return (done.stdout if done.returncode == 0 else None), done.stderr.strip()
 
 
+def _lines(*command: str, timeout_s: float = TIMEOUT_S) -> list[str] | None:
+    output, _ = run(*command, timeout_s=timeout_s)
+    return None if output is None else [line for line in output.splitlines() if line.strip()]
+
+
 # ---- jobs
 
 
-def queue(patience_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
-    """All jobs of this user that SLURM remembers, ended ones for some minutes too."""
-    asked = ("--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%N|%S|%V")
-    told = answer("squeue", *asked, patience_s=patience_s)
-    return None if told is None else dict(map(_queued, filter(str.strip, told.splitlines())))
+def queue(timeout_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
+    """Return all jobs of this user that SLURM remembers by id, ended ones for some minutes too."""
+    options = ("--noheader", f"--user={os.getuid()}", "--states=all", "--format=%i|%T|%r|%k|%N|%S|%V")
+    lines = _lines("squeue", *options, timeout_s=timeout_s)
+    return None if lines is None else dict(map(_queued, lines))
 
 
 def _queued(line: str) -> tuple[str, Queued]:
-    """job|state|reason|comment|nodes|start|submission, of which only the comment may hold a | itself."""
-    job, word, why, rest = [*line.split("|", 3), "", "", ""][:4]
+    """job|state|reason|comment|nodes|start|submission, of which only the comment may contain a | itself."""
+    job, state, why, rest = [*line.split("|", 3), "", "", ""][:4]
     comment, nodes, started, submitted = rest.rsplit("|", 3) if rest.count("|") >= 3 else (rest, "", "", "")
-    since = submitted if word == "PENDING" else started
-    return job.strip(), Queued(_first_word(word), why, comment, nodes, since)
+    since = submitted if state == "PENDING" else started
+    return job.strip(), Queued(_first_word(state), why, comment, nodes, since)
 
 
-def accounting(jobs: Sequence[str], patience_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
+def accounting(jobs: Sequence[str], timeout_s: float = TIMEOUT_S) -> dict[str, Queued] | None:
+    """Return what SLURM's accounting has of these jobs; it remembers them for long."""
     if not jobs:
         return None
-    asked = ("--allocations", "--noheader", "--parsable2", f"--jobs={','.join(jobs)}")
-    told = answer("sacct", *asked, "--format=JobID,State,NodeList,Start,End", patience_s=patience_s)
-    if told is None:
+    options = ("--allocations", "--noheader", "--parsable2", f"--jobs={','.join(jobs)}")
+    lines = _lines("sacct", *options, "--format=JobID,State,NodeList,Start,End", timeout_s=timeout_s)
+    if lines is None:
         return None
-    rows = [[*line.split("|"), "", "", "", ""] for line in told.splitlines() if line.strip()]
+    rows = [[*line.split("|"), "", "", "", ""] for line in lines]
     return {
-        job.strip(): Queued(_first_word(word), "", "", nodes, started if ended in ("", "Unknown") else ended)
-        for job, word, nodes, started, ended, *_ in rows
+        job.strip(): Queued(_first_word(state), "", "", nodes, start if end in ("", "Unknown") else end)
+        for job, state, nodes, start, end, *_ in rows
     }
 
 
@@ -113,14 +112,14 @@ def _first_word(state: str) -> str:
 
 
 def dead_nodes(lists: Iterable[str]) -> set[str]:
-    """Of the nodes in these lists, as SLURM writes them, those that do not answer it or are known to be down."""
-    told = answer("sinfo", "--noheader", "--Node", f"--nodes={','.join(sorted(set(lists)))}", "--format=%N|%T")
-    rows = [line.partition("|") for line in (told or "").splitlines()]
+    """Return the nodes of these lists, each as SLURM writes them, that do not respond or are known to be down."""
+    nodes = ",".join(sorted(set(lists)))
+    rows = [line.partition("|") for line in _lines("sinfo", "-hN", f"--nodes={nodes}", "--format=%N|%T") or []]
     return {name.strip() for name, _, state in rows if "*" in state or state.strip().startswith(("down", "fail"))}
 
 
-def names(nodes: str) -> set[str]:
-    """`n[1-2,7],m3` are n1, n2, n7 and m3."""
+def expand_nodes(nodes: str) -> set[str]:
+    """Expand `n[1-2,7],m3` to n1, n2, n7 and m3."""
     from submitit.slurm.slurm import _parse_node_list
 
     return set(_parse_node_list(nodes))
@@ -130,10 +129,10 @@ def names(nodes: str) -> set[str]:
 
 
 def partitions() -> list[Partition] | None:
-    told = answer("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%D|%c|%m|%G")
-    if told is None:
+    lines = _lines("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%D|%c|%m|%G")
+    if lines is None:
         return None
-    return [_partition(line.split("|")) for line in told.splitlines() if line.count("|") == 6]
+    return [_partition(line.split("|")) for line in lines if line.count("|") == 6]
 
 
 def _partition(row: Sequence[str]) -> Partition:
@@ -142,7 +141,7 @@ def _partition(row: Sequence[str]) -> Partition:
         name.rstrip("*"),
         name.endswith("*"),
         availability.startswith("up"),
-        minutes(limit),
+        parse_minutes(limit),
         _whole(nodes),
         _whole(cpus),
         _whole(memory),
@@ -151,26 +150,27 @@ def _partition(row: Sequence[str]) -> Partition:
 
 
 def _whole(text: str) -> int:
+    """`64+` is 64: some nodes have more."""
     return int(re.sub(r"\D.*", "", text) or 0)
 
 
-def minutes(limit: str) -> float | None:
-    """A time as SLURM writes it: minutes, minutes:seconds, hours:minutes:seconds or days-… before; None: no limit."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit.strip())
-    if not found:
+def parse_minutes(limit: str) -> float | None:
+    """Read a time as SLURM writes it: [days-]hours:minutes:seconds, minutes:seconds or minutes; None: no limit."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit.strip())
+    if not match:
         return None
-    days, *rest = found.groups()
+    days, *rest = match.groups()
     parts = [int(part) for part in rest if part is not None]
     if days is not None or len(parts) == 3:
-        hours, mins, seconds = (*parts, 0, 0)[:3]
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
     else:
-        hours, mins, seconds = 0, *(*parts, 0)[:2]
-    return int(days or 0) * 1440 + hours * 60 + mins + seconds / 60
+        hours, minutes, seconds = 0, *(*parts, 0)[:2]
+    return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
 def associations(user: str) -> list[tuple[str, str, frozenset[str]]] | None:
-    """(account, partition or empty, qualities of service) of a user by the accounting; None: it tells nothing."""
-    asked = ("show", "associations", f"user={user}", "format=Account,Partition,QOS")
-    told = answer("sacctmgr", "--noheader", "--parsable2", *asked)
-    rows = [line.split("|") for line in (told or "").splitlines() if line.count("|") == 2]
+    """Return (account, partition or empty, QOS) of a user by the accounting; None where it has none."""
+    options = ("show", "associations", f"user={user}", "format=Account,Partition,QOS")
+    lines = _lines("sacctmgr", "--noheader", "--parsable2", *options) or []
+    rows = [line.split("|") for line in lines if line.count("|") == 2]
     return [(account, partition, frozenset(filter(None, qos.split(",")))) for account, partition, qos in rows] or None

@@ -16,9 +16,10 @@ import pytest
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.mailbox import Mailbox, Submission
-from mcqa.sweep.backends import Backend, SubmissionError, for_launcher
+from mcqa.sweep.backends import Backend, SubmissionError
 from mcqa.sweep.backends.in_process import InProcess
 from mcqa.sweep.backends.job import Job
+from mcqa.sweep.backends.launcher import make_backend
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from mcqa.sweep.backends.remote import LOST_S
 from mcqa.sweep.backends.slurm import Slurm
@@ -59,7 +60,7 @@ def is_gone(pid: int) -> bool:
 
 
 def local() -> Local:
-    return Local(make_job, LAUNCHER, slots=2, gpus=[])
+    return Local(make_job, lambda folder: LAUNCHER, slots=2, gpus=[])
 
 
 # ---- local
@@ -189,7 +190,11 @@ def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: P
 def test_a_trial_that_runs_elsewhere_is_known_by_its_heartbeat(
     tmp_path: Path, backend: str, submitted_by: str, host: str
 ) -> None:
-    known: dict[str, Backend] = {"local": local(), "slurm": Slurm(make_job, {}), "debug": InProcess(make_job)}
+    known: dict[str, Backend] = {
+        "local": local(),
+        "slurm": Slurm(make_job, lambda folder: {}),
+        "debug": InProcess(make_job),
+    }
     long_ago = time.time() - 2 * LOST_S
     folder = trial_folder(tmp_path)
     entry = Submission(0, "t", "1", submitted_by, os.uname().nodename if host == "this" else host, 0, long_ago)
@@ -198,7 +203,7 @@ def test_a_trial_that_runs_elsewhere_is_known_by_its_heartbeat(
     job = known[backend].attach(folder, entry)
     assert job is not None and known[backend].state(job) == "running"
     os.utime(folder / "heartbeat", (0, long_ago))
-    assert known[backend].state(job) == "over" and "no sign of life" in known[backend].reason(job)
+    assert known[backend].state(job) == "over" and "no heartbeat" in known[backend].reason(job)
 
 
 def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -> None:
@@ -211,7 +216,7 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
         import beside
         from hydra._internal.callbacks import Callbacks
         from hydra.types import HydraContext
-        from mcqa.sweep.backends import for_launcher
+        from mcqa.sweep.backends.launcher import make_backend
         from mcqa.sweep.backends.job import Job
 
         def app(factor):
@@ -224,7 +229,7 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
         if __name__ == "__main__":
             make_job = partial(Job, task_function=app(10), hydra_context=HydraContext(None, Callbacks()))
             launcher = {"_target_": "LocalLauncher", "timeout_min": 5, "setup": ["export FROM_SETUP=1"]}
-            backend = for_launcher(launcher, make_job, slots=1)
+            backend = make_backend(launcher, make_job, lambda folder: launcher, slots=1)
             job = backend.submit(Path(sys.argv[1]), 0, 0)
             while backend.state(job) == "running":
                 time.sleep(0.02)
@@ -237,14 +242,16 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
 
 
 def test_a_launcher_option_that_nobody_knows_is_refused_in_submitit_s_words(tmp_path: Path) -> None:
-    backend = Local(make_job, {**LAUNCHER, "mem_gib": 4}, slots=1, gpus=[])
+    backend = Local(make_job, lambda folder: {**LAUNCHER, "mem_gib": 4}, slots=1, gpus=[])
     with pytest.raises(SubmissionError, match="mem_gib"):
         backend.submit(trial_folder(tmp_path), 0, 0)
 
 
 def test_an_app_that_cannot_be_pickled_is_refused(tmp_path: Path) -> None:
     handle = (tmp_path / "open").open("w")
-    backend = Local(partial(Job, task_function=lambda cfg: handle, hydra_context=CONTEXT), LAUNCHER, slots=1, gpus=[])
+    backend = Local(
+        partial(Job, task_function=lambda cfg: handle, hydra_context=CONTEXT), lambda folder: LAUNCHER, slots=1, gpus=[]
+    )
     with handle, pytest.raises(SubmissionError, match="pickle"):
         backend.submit(trial_folder(tmp_path), 0, 0)
 
@@ -262,7 +269,7 @@ class Sharing:
 
     def restart(self) -> None:
         """The controller. It finds the trials again that run."""
-        self.backend = Local(make_job, {}, self.slots, self.gpus, lambda folder: self.launcher)
+        self.backend = Local(make_job, lambda folder: self.launcher, self.slots, self.gpus)
         for folder in self.study.glob("trials/*"):
             self.backend.attach(folder, Mailbox(folder).submissions()[0])
 
@@ -372,9 +379,9 @@ def test_debugging_runs_the_trial_at_its_submission_in_this_process(tmp_path: Pa
     ("target", "kind"), [("a.LocalLauncher", Local), ("a.SlurmLauncher", Slurm), ("hydra.BasicLauncher", InProcess)]
 )
 def test_the_launcher_decides_where_trials_run(target: str, kind: type) -> None:
-    assert isinstance(for_launcher({"_target_": target}, make_job, slots=2), kind)
+    assert isinstance(make_backend({"_target_": target}, make_job, lambda folder: {}, slots=2), kind)
 
 
 def test_a_launcher_of_whole_batches_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"JoblibLauncher.*submitit_local"):
-        for_launcher({"_target_": "a.JoblibLauncher"}, make_job, slots=2)
+        make_backend({"_target_": "a.JoblibLauncher"}, make_job, lambda folder: {}, slots=2)

@@ -366,9 +366,8 @@ def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:
 def test_a_further_process_leaves_no_result_and_one_of_each_node_a_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_of_its_node: bool, heartbeats: list[str]
 ) -> None:
-    monkeypatch.setattr(job, "_place", lambda: ("7", 3))
-    monkeypatch.setattr(job, "_node", lambda: 1)
-    monkeypatch.setattr(job, "_is_first_of_node", lambda: first_of_its_node)
+    process = job._Process("7", rank=3, node=1, local_rank=0 if first_of_its_node else 1)
+    monkeypatch.setattr(job, "_this_process", lambda: process)
     folder = trial_folder(tmp_path)
     Job(folder, lambda cfg: (folder / "ran").touch(), CONTEXT)()
     assert (folder / "ran").exists() and Mailbox(folder).result() is None

@@ -13,7 +13,7 @@ from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import SubmissionError
 from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.slurm import POLL_S, SILENT_S, TIMEOUT_S, Slurm
-from mcqa.sweep.backends.submission import executor
+from mcqa.sweep.backends.submission import make_executor
 from tests.sweep.backends.fake_slurm import FakeSlurm
 from tests.sweep.submitted import CONTEXT, app, never_named, trial_folder
 
@@ -44,7 +44,7 @@ def clock() -> Clock:
 
 def slurm(clock: Clock, **options: Any) -> Slurm:
     known = {"_target_": "some.where.SlurmLauncher", "submitit_folder": "x", "timeout_min": 5, "max_num_timeout": 3}
-    return Slurm(make_job, known | options, clock)
+    return Slurm(make_job, lambda folder: known | options, clock)
 
 
 def test_a_slurm_trial_is_submitted_with_all_options_and_the_token_beside_the_user_s_comment(
@@ -292,7 +292,7 @@ def test_a_silent_job_on_a_node_that_does_not_answer_is_over_and_cancelled(
     assert backend.state(job) == "running" and not cluster.asked("sinfo")  # it lives: SLURM may be wrong for a while
     silent(folder, "heartbeat")
     clock.later()
-    assert backend.state(job) == "over" and "n7 does not answer" in backend.reason(job)
+    assert backend.state(job) == "over" and "n7 does not respond" in backend.reason(job)
     assert cluster.asked("scancel") == [f"scancel {job}"]
 
 
@@ -319,7 +319,7 @@ def test_a_job_that_lost_one_of_its_nodes_is_over_although_the_first_one_lives(
     Mailbox(folder).heartbeat()
     silent(folder, "heartbeat.1")
     clock.later()
-    assert backend.state(job) == "over" and "n8 does not answer" in backend.reason(job)
+    assert backend.state(job) == "over" and "n8 does not respond" in backend.reason(job)
 
 
 def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
@@ -328,7 +328,7 @@ def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluste
     def launcher_of(folder: Path) -> dict[str, Any]:
         return {"timeout_min": 5, "nodes": 1 + int(folder.name), "gpus_per_node": 2 * int(folder.name)}
 
-    backend = Slurm(make_job, {}, clock, launcher_of)
+    backend = Slurm(make_job, launcher_of, clock)
     scripts = []
     for folder in folders:
         backend.submit(folder, 0, 0)
@@ -338,7 +338,7 @@ def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluste
 
 
 def test_no_further_starts_may_be_said_as_null(tmp_path: Path, cluster: FakeSlurm) -> None:
-    assert executor("slurm", {"timeout_min": 5, "max_num_timeout": None}, tmp_path).max_num_timeout == 0
+    assert make_executor("slurm", {"timeout_min": 5, "max_num_timeout": None}, tmp_path).max_num_timeout == 0
 
 
 def test_a_command_that_starts_python_stands_in_the_script(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
