@@ -1,4 +1,4 @@
-"""Compare finished runs question by question: how much they differ, whether that is noise, and where.
+"""Compare finished runs question by question: how much they differ, whether that is significant, and where.
 
 python -m mcqa.compare RUN [RUN ...] [key=value ...]
 """
@@ -12,7 +12,7 @@ from mcqa.config.plain_command import plain_command
 
 
 def main(arguments: Sequence[str]) -> None:
-    """From the command line to a comparison in the terminal and in its folder, or to a look at it (dry_run)."""
+    """Compare the runs of a command line; show the result in the terminal and write it to its folder."""
     if {"--help", "-h"} & set(arguments):
         return print(options.HELP)
     chosen = options.parse(arguments)
@@ -27,7 +27,7 @@ def run(chosen: Options, downloads: str) -> None:
     from mcqa.compare import analysis, configurations, export, runs, terminal
 
     found = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
-    compared = configurations.configurations(found, chosen)
+    compared = configurations.group_runs(found, chosen)
     console = Console()
     if chosen.dry_run:
         return terminal.preview(console, compared, chosen)

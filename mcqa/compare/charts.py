@@ -23,7 +23,7 @@ MOST_RUNS = 4  # configurations with charts of their own
 MOST_POINTS = 800  # more become a pixel image within the SVG, of some kilobytes
 
 
-def charts(comparison: Comparison) -> dict[str, str]:
+def draw_charts(comparison: Comparison) -> dict[str, str]:
     """Return the charts as SVG by name, those that this comparison has data for."""
     return {name: svg(figure) for name, figure in _figures(comparison)}
 

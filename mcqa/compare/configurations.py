@@ -1,7 +1,7 @@
-"""Runs that differ in nothing but the seed are one configuration; what else differs names the configurations."""
+"""Group runs into configurations: runs that differ only in the seed are one, and the keys that differ name them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -11,34 +11,28 @@ from mcqa.compare.runs import Run, same_questions
 from mcqa.config.errors import ConfigError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report.formatting import config_value
+from mcqa.evaluation.report.formatting import config_value, cut
 
-ConfigDict = Mapping[str, Any]
+ByKey = Mapping[str, tuple[str, ...]]
+"""By key of the configuration its value in each configuration, as text."""
 
 ABSENT = "absent"
 
-
 TRAINED = "trained"
-"""A key of ours: False for a model that mcqa.evaluate measured as it was, so that it is not taken for a trained one."""
+"""A key of our own: False for a model that mcqa.evaluate measured without training, so that it is not taken for a
+trained one."""
 
+_TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
+"""Keys without effect on a model that was not trained; peft.quantization has one, for the model is loaded so."""
 
-_OF_TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
-"""What says nothing of a model that was not trained; peft.quantization does, for it is loaded so."""
-
-_WRITTEN_DOWN = ("name", "outputs", "resume", "from_run", "dry_run", "run", "splits", "model.licence", "data.licence")
-
-
-_WRITTEN_DOWN_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
-
-
-_MEASURED_BESIDE = {
+_NO_EFFECT = ("name", "outputs", "resume", "from_run", "dry_run", "run", "splits", "model.licence", "data.licence")
+_NO_EFFECT_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
+_EXTRA_MEASUREMENTS = {
     f"evaluation.{key}"
     for key in ("cluster", "bootstrap", "unconditional", "choices_only", "permutations", "harness_task", "sets")
 }
-
-
-_MACHINE_THAT_COUNTS = ("hardware.micro_batch_size", "hardware.devices", "hardware.nodes")
-"""They decide the batch size where optimizer.batch_size is null."""
+_BATCH_SIZE = ("hardware.micro_batch_size", "hardware.devices", "hardware.nodes")
+"""Keys that determine the batch size where optimizer.batch_size is null."""
 
 SHOWN_KEYS, LONGEST_VALUE, LONGEST_LABEL = 3, 24, 60
 
@@ -47,7 +41,7 @@ SHOWN_KEYS, LONGEST_VALUE, LONGEST_LABEL = 3, 24, 60
 class Configuration:
     """One configuration with the predictions of each of its seeds, all in the order of Compared.questions.
 
-    trained: its answers hang on a seed. Not so for a base before training, which one set of predictions describes.
+    trained: its answers depend on a seed. Not so for a base before training, which one set of predictions describes.
     """
 
     label: str
@@ -58,78 +52,72 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Compared:
-    """What is going to be compared. `differing` and `speed_only` have one value a configuration, by key."""
+    """What is compared. speed_only: keys that differ and change only speed and extra measurements."""
 
     split: str
-    questions: tuple[Question, ...]
     configurations: tuple[Configuration, ...]
-    differing: Mapping[str, tuple[str, ...]]
-    speed_only: Mapping[str, tuple[str, ...]]
+    differing: ByKey
+    speed_only: ByKey
     runs: tuple[Run, ...]
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        return tuple(row.question for row in self.configurations[0].predictions[0])
 
-def configurations(runs: Sequence[Run], options: Options) -> Compared:
-    """
+
+def group_runs(runs: Sequence[Run], options: Options) -> Compared:
+    """Group the runs and read their predictions, all in the same order of questions.
+
     Raises:
         ConfigError: a run is named twice, lacks the split, or there is nothing to compare it with.
         DataError: the runs were measured on different questions.
     """
-    _no_run_twice(runs)
-    grouped = _grouped(runs)
-    if len(grouped) == 1:
-        return _before_and_after(grouped[0], options)
-    keys = _by_configuration(grouped, _differing(grouped))
-    labels = _labels(grouped, keys)
-    rows = same_questions({run.shown: run.predictions(options.split) for run in runs}, runs, options.split)
+    _check_distinct(runs)
+    groups, split = _grouped(runs), options.split
+    if len(groups) == 1:
+        return _before_and_after(groups[0], split)
+    differing = _values_by_key(groups, _differing(groups))
+    rows = same_questions({run.shown: run.predictions(split) for run in runs}, runs, split)
     found = [
-        _configuration(label, group, [rows[run.shown] for run in group], _is_trained(group[0], options.split))
-        for label, group in zip(labels, grouped, strict=True)
+        _configuration(label, group, [rows[run.shown] for run in group], _is_trained(group[0], split))
+        for label, group in zip(_labels(groups, differing), groups, strict=True)
     ]
-    return Compared(options.split, _questions(found), tuple(found), keys, _speed_only(grouped), tuple(runs))
+    return Compared(split, tuple(found), differing, _speed_only(groups), tuple(runs))
 
 
-def _before_and_after(group: Sequence[Run], options: Options) -> Compared:
+def _before_and_after(group: Sequence[Run], split: str) -> Compared:
     """One configuration, compared with its own base."""
-    after, base = {run.shown: run.predictions(options.split) for run in group}, f"base/{options.split}"
-    if options.split.startswith("base/") or any(base not in run.splits for run in group):
+    after, base = {run.shown: run.predictions(split) for run in group}, f"base/{split}"
+    if split.startswith("base/") or any(base not in run.splits for run in group):
         what = f"{group[0].shown} is" if len(group) == 1 else "These runs are seeds of"
         raise ConfigError(
-            f"{what} one configuration, and there are no predictions from before training to compare "
-            f"split={options.split} with: name a run of another configuration too."
+            f"{what} one configuration, and there are no predictions from before training to compare split={split} "
+            "with: name a run of another configuration too."
         )
-    before = {run.shown: f"{run.shown} before training" for run in group}
-    named = {before[run.shown]: run.predictions(base) for run in group}
-    rows = same_questions(named | after, group, options.split)
-    found = [
-        _configuration("base", group, [rows[name] for name in named], trained=False),
-        _configuration("fine-tuned", group, [rows[run.shown] for run in group], trained=True),
-    ]
-    speed = {key: values * 2 for key, values in _speed_only([group]).items()}
-    return Compared(options.split, _questions(found), tuple(found), {}, speed, tuple(group))
+    before = {f"{run.shown} before training": run.predictions(base) for run in group}
+    rows = same_questions(before | after, group, split)
+    found = (
+        _configuration("base", group, [rows[name] for name in before], trained=False),
+        _configuration("fine-tuned", group, [rows[name] for name in after], trained=True),
+    )
+    return Compared(split, found, {}, {key: values * 2 for key, values in _speed_only([group]).items()}, tuple(group))
 
 
 def _configuration(
     label: str, group: Sequence[Run], rows: Sequence[tuple[Prediction, ...]], trained: bool
 ) -> Configuration:
     """A model that was not trained is one model whatever the seed, unless the seed made its weights."""
-    alike = not trained and all(_scores(one) == _scores(rows[0]) for one in rows)
-    return Configuration(label, tuple(group), tuple(rows[:1] if alike else rows), trained or not alike)
-
-
-def _scores(rows: Sequence[Prediction]) -> str:
-    return repr([row.scores for row in rows])  # in which NaN equals NaN
-
-
-def _questions(found: Sequence[Configuration]) -> tuple[Question, ...]:
-    return tuple(row.question for row in found[0].predictions[0])
+    scores = {repr([row.scores for row in seed]) for seed in rows}  # as text, in which NaN equals NaN
+    identical = not trained and len(scores) == 1
+    return Configuration(label, tuple(group), tuple(rows[:1] if identical else rows), trained or not identical)
 
 
 def _is_trained(run: Run, split: str) -> bool:
-    return not split.startswith("base/") and bool(_tree(run)[TRAINED])
+    return not split.startswith("base/") and bool(_relevant(run)[TRAINED])
 
 
-def _no_run_twice(runs: Sequence[Run]) -> None:
-    """By its folder, and by its id in MLflow, where it is found when its folder lies elsewhere."""
+def _check_distinct(runs: Sequence[Run]) -> None:
+    """By folder, and by MLflow run id, where a run is found by its id when its folder lies elsewhere."""
     pairs = [(one, other) for one, other in combinations(runs, 2) if _is_same_run(one, other)]
     if twice := {run.shown for pair in pairs for run in pair}:
         verb = "are one run, named twice" if len(twice) > 1 else "is named twice"
@@ -142,118 +130,116 @@ def _is_same_run(one: Run, other: Run) -> bool:
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs by configuration, in the order given. The same seed again is no second seed: it starts another group."""
+    """Runs by configuration, in the given order. The same seed again is no second seed: it starts another group."""
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        kept = {key: value for key, value in _tree(run).items() if key != "seed" and not _is_speed(key, _tree(run))}
-        alike, repeat = json.dumps(kept, sort_keys=True, default=str), 0
-        while any(_same(run.seed, other.seed) for other in groups.get((alike, repeat), [])):
+        config = _relevant(run)
+        kept = {key: value for key, value in config.items() if key != "seed" and not _is_speed(key, config)}
+        identity, repeat = _as_text(kept), 0
+        while any(_as_text(run.seed) == _as_text(other.seed) for other in groups.get((identity, repeat), [])):
             repeat += 1
-        groups.setdefault((alike, repeat), []).append(run)
+        groups.setdefault((identity, repeat), []).append(run)
     return list(groups.values())
 
 
-def _same(one: Any, other: Any) -> bool:
-    return json.dumps(one, default=str) == json.dumps(other, default=str)
+def _as_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
-def _tree(run: Run) -> dict[str, Any]:
-    """What decides the answers, and what is only faster or measured beside them."""
-    trained = "splits" not in run.tree or run.tree.get("run") is not None
-    kept = {
+# --- what differs -----------------------------------------------------------------------------------------------------
+
+
+def _relevant(run: Run) -> dict[str, Any]:
+    """The keys that determine the answers, speed or extra measurements."""
+    trained = "splits" not in run.config_dict or run.config_dict.get("run") is not None
+    return {TRAINED: trained} | {
         key: value
-        for key, value in run.tree.items()
-        if key not in _WRITTEN_DOWN and not key.startswith(_WRITTEN_DOWN_GROUPS) and (trained or not _of_training(key))
+        for key, value in run.config_dict.items()
+        if key not in _NO_EFFECT and not key.startswith(_NO_EFFECT_GROUPS) and (trained or not _is_training(key))
     }
-    return {TRAINED: trained} | kept
 
 
-def _of_training(key: str) -> bool:
-    return key.startswith(_OF_TRAINING) and key != "peft.quantization"
+def _is_training(key: str) -> bool:
+    return key.startswith(_TRAINING) and key != "peft.quantization"
 
 
-def _is_speed(key: str, tree: ConfigDict) -> bool:
-    if key in _MACHINE_THAT_COUNTS and tree.get("optimizer.batch_size") is None:
+def _is_speed(key: str, config: Mapping[str, Any]) -> bool:
+    """Whether a key changes only speed, or what is measured besides."""
+    if key in _BATCH_SIZE and config.get("optimizer.batch_size") is None:
         return False
-    return key in _MEASURED_BESIDE or (key.startswith("hardware.") and key != "hardware.precision")
+    return key in _EXTRA_MEASUREMENTS or (key.startswith("hardware.") and key != "hardware.precision")
 
 
-def _differing(grouped: Sequence[Sequence[Run]]) -> list[str]:
-    """Keys, other than speed's, in which the configurations differ; the seed where they have not the same seeds."""
-    keys = _keys([group[0] for group in grouped], lambda key, tree: key != "seed" and not _is_speed(key, tree))
-    seeds = {_values(sorted(group, key=lambda run: str(run.seed)), "seed") for group in grouped}
+def _differing(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Keys, other than speed's, in which the configurations differ; the seed where they have different seeds."""
+    keys = _keys([group[0] for group in groups], lambda key, config: key != "seed" and not _is_speed(key, config))
+    seeds = {_values(sorted(group, key=lambda run: str(run.seed)), "seed") for group in groups}
     return keys + (["seed"] if len(seeds) > 1 else [])
 
 
-def _speed_only(grouped: Sequence[Sequence[Run]]) -> dict[str, tuple[str, ...]]:
-    return _by_configuration(grouped, _keys([run for group in grouped for run in group], _is_speed))
+def _speed_only(groups: Sequence[Sequence[Run]]) -> ByKey:
+    return _values_by_key(groups, _keys([run for group in groups for run in group], _is_speed))
 
 
-def _by_configuration(grouped: Sequence[Sequence[Run]], keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    return {key: tuple(_values(group, key) for group in grouped) for key in keys}
-
-
-def _keys(runs: Sequence[Run], wanted: Callable[[str, ConfigDict], bool]) -> list[str]:
-    """The wanted keys that are not in all runs the same, in the order of the configuration."""
-    trees = [_tree(run) for run in runs]
+def _keys(runs: Sequence[Run], is_wanted: Callable[[str, Mapping[str, Any]], bool]) -> list[str]:
+    """The wanted keys that are not identical in all runs, in the order of the configuration."""
+    configs = [_relevant(run) for run in runs]
     return [
         key
-        for key in dict.fromkeys(key for tree in trees for key in tree)
-        if any(wanted(key, tree) for tree in trees) and not _all_alike(key, trees)
+        for key in dict.fromkeys(key for config in configs for key in config)
+        if any(is_wanted(key, config) for config in configs) and not _is_identical(key, configs)
     ]
 
 
-def _all_alike(key: str, trees: Sequence[ConfigDict]) -> bool:
-    """Among those of which the key says something."""
-    first, *others = [tree for tree in trees if tree[TRAINED] or not _of_training(key)]
-    return all((key in one) == (key in first) and _same(one.get(key), first.get(key)) for one in others)
+def _is_identical(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Among those configurations on which the key has an effect."""
+    affected = [config for config in configs if config[TRAINED] or not _is_training(key)]
+    return len({(key in config, _as_text(config.get(key))) for config in affected}) == 1
+
+
+def _values_by_key(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> ByKey:
+    return {key: tuple(_values(group, key) for group in groups) for key in keys}
 
 
 def _values(group: Sequence[Run], key: str) -> str:
-    return ", ".join(dict.fromkeys(config_value(_tree(run).get(key, ABSENT)) for run in group))
+    return ", ".join(dict.fromkeys(config_value(_relevant(run).get(key, ABSENT)) for run in group))
 
 
-def _labels(grouped: Sequence[Sequence[Run]], keys: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Short names: the keys that differ, else the run's name; told apart by id where that is not enough."""
-    names = [group[0].name for group in grouped]
-    distinct = len(set(names)) == len(names)
-    telling = _telling(keys)
-    if not telling or (len(telling) > SHOWN_KEYS and distinct):
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _labels(groups: Sequence[Sequence[Run]], differing: ByKey) -> list[str]:
+    """Short names: the keys that differ, else the run's name; with the run's id where these are not unique."""
+    names = [group[0].name for group in groups]
+    keys = _naming_keys(differing)
+    if not keys or (len(keys) > SHOWN_KEYS and len(set(names)) == len(names)):
         labels = names
     else:
-        labels = [_label(telling, keys, i) for i in range(len(grouped))]
+        labels = [_label(keys, differing, i) for i in range(len(groups))]
     return [
         label if labels.count(label) == 1 else f"{label} {group[0].id[-32:]}"
-        for label, group in zip(labels, grouped, strict=True)
+        for label, group in zip(labels, groups, strict=True)
     ]
 
 
-def _telling(keys: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _naming_keys(differing: ByKey) -> list[str]:
     """Without `seed`, and of a group whose option differs (`model.name`) only that."""
-    chosen = [key.removesuffix("name") for key in keys if key.endswith(".name")]
-    return [key for key in keys if key != "seed" and not _below(key, chosen)]
+    groups = tuple(key.removesuffix("name") for key in differing if key.endswith(".name"))
+    return [key for key in differing if key != "seed" and (key.endswith(".name") or not key.startswith(groups))]
 
 
-def _below(key: str, groups: Iterable[str]) -> bool:
-    return any(key.startswith(group) and key != f"{group}name" for group in groups)
-
-
-def _label(telling: Sequence[str], keys: Mapping[str, tuple[str, ...]], i: int) -> str:
-    untrained = TRAINED in telling and keys[TRAINED][i] == "false"
-    named = [key for key in telling if key != TRAINED and not (untrained and _of_training(key))]
-    parts = [f"{_short(key, telling)}={_cut(keys[key][i], LONGEST_VALUE)}" for key in named[:SHOWN_KEYS]]
+def _label(keys: Sequence[str], differing: ByKey, i: int) -> str:
+    untrained = TRAINED in keys and differing[TRAINED][i] == "false"
+    named = [key for key in keys if key != TRAINED and not (untrained and _is_training(key))]
+    parts = [f"{_short(key, keys)}={cut(differing[key][i], LONGEST_VALUE)}" for key in named[:SHOWN_KEYS]]
     more = [f"+{len(named) - SHOWN_KEYS}"] if len(named) > SHOWN_KEYS else []
     first = ["untrained"] if untrained else [] if parts else ["trained"]
-    return _cut(" ".join(first + parts + more), LONGEST_LABEL)
+    return cut(" ".join(first + parts + more), LONGEST_LABEL)
 
 
 def _short(key: str, others: Sequence[str]) -> str:
-    """The last part of a key, or the one before where that is `name` or not the only one of its kind."""
+    """The last part of a key, or the one before where that is `name`; the whole key where the part is not unique."""
     *before, last = key.split(".")
     if last == "name" and before:
         return before[-1]
     return key if sum(other.split(".")[-1] == last for other in others) > 1 else last
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -9,12 +9,11 @@ from typing import Any
 
 from mcqa.compare import page, sentences
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.charts import charts
-from mcqa.compare.flips import KINDS, Flip, by_subject, choice_text, most_confident
+from mcqa.compare.charts import draw_charts
+from mcqa.compare.flips import KINDS, by_subject, choice_text, most_confident
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import TrackingConfig
-from mcqa.data.question import Question
 from mcqa.runs import tracking
 from mcqa.runs.files import write_csv, write_json
 
@@ -43,7 +42,7 @@ def write(comparison: Comparison, options: Options) -> Path:
         for name, svg in drawn.items():
             (folder / "pictures").mkdir(exist_ok=True)
             (folder / "pictures" / f"{name}.svg").write_text(svg, "utf-8")
-        (folder / "comparison.html").write_text(page.page(comparison, drawn), "utf-8")
+        (folder / "comparison.html").write_text(page.render_page(comparison, drawn), "utf-8")
     except OSError as error:
         raise ConfigError(
             f"out={folder}: the comparison cannot be written there: {error.strerror or error}."
@@ -54,7 +53,7 @@ def write(comparison: Comparison, options: Options) -> Path:
 def _charts(comparison: Comparison) -> dict[str, str]:
     """The charts; where drawing fails there are none and one warning, for the numbers need none."""
     try:
-        return charts(comparison)
+        return draw_charts(comparison)
     except Exception as error:
         log.warning("Drawing the charts failed; the comparison has none: %s: %s", type(error).__name__, error)
         return {}
@@ -64,7 +63,7 @@ def _charts(comparison: Comparison) -> dict[str, str]:
 
 
 def numbers(comparison: Comparison) -> dict[str, Any]:
-    """Everything but the questions, which questions.csv has."""
+    """Return everything but the questions, which questions.csv has."""
     compared = comparison.compared
     return {
         "verdict": sentences.verdict(comparison),
@@ -83,9 +82,9 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
 
 
 def _configuration(comparison: Comparison, i: int) -> dict[str, Any]:
-    found = comparison.configurations[i]
-    runs = [{"run": run.shown, "seed": run.seed, "mlflow_run_id": run.mlflow_id} for run in found.runs]
-    return {"label": found.label, "runs": runs, "trained": found.trained} | asdict(comparison.accuracies[i])
+    this = comparison.configurations[i]
+    runs = [{"run": run.shown, "seed": run.seed, "mlflow_run_id": run.mlflow_id} for run in this.runs]
+    return {"label": this.label, "runs": runs, "trained": this.trained} | asdict(comparison.accuracies[i])
 
 
 def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
@@ -149,12 +148,12 @@ def _question_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
 
 def track(comparison: Comparison, folder: Path, options: Options) -> str:
-    """Keep it as a run named compare in the experiment of the first run; the sentence to tell.
+    """Log the comparison to MLflow as a run named compare in the experiment of the first run.
 
-    Nothing here is fatal: the files are written already.
+    Return the sentence to show. No failure of MLflow is fatal: the files are written already.
     """
     first = comparison.compared.runs[0]
-    config = _tracking(first.tree, options)
+    config = _tracking(first.config_dict, options)
     outputs = _outputs_of(first.folder) if not first.downloaded else None
     tracker = tracking.open_tracker(config, folder, outputs or options.outputs, "compare")
     tracker.start(_params(comparison), {"mlflow.source.name": "mcqa.compare", "mcqa.kind": "compare"})
@@ -171,12 +170,12 @@ def track(comparison: Comparison, folder: Path, options: Options) -> str:
     return f"In MLflow: run compare ({tracker.run_id}) in experiment {config.experiment}"
 
 
-def _tracking(tree: Mapping[str, Any], options: Options) -> TrackingConfig:
+def _tracking(config_dict: Mapping[str, Any], options: Options) -> TrackingConfig:
     """Where the first run was tracked, unless the user names another place."""
     return TrackingConfig(
         name="mlflow",
-        uri=options.tracking_uri or tree.get("tracking.uri"),
-        experiment=str(tree.get("tracking.experiment") or "mcqa"),
+        uri=options.tracking_uri or config_dict.get("tracking.uri"),
+        experiment=str(config_dict.get("tracking.experiment") or "mcqa"),
         log_every=1,
         system_metrics_every_s=0,
         log_model=False,
@@ -184,11 +183,8 @@ def _tracking(tree: Mapping[str, Any], options: Options) -> TrackingConfig:
 
 
 def _outputs_of(folder: Path) -> Path | None:
-    """The outputs folder that a run folder lies in; the stored one may be relative to who knows where."""
-    for parent in folder.parents:
-        if parent.name in ("runs", "sweeps"):
-            return parent.parent
-    return None
+    """The outputs folder that a run folder lies in; the stored path may be relative to another working directory."""
+    return next((parent.parent for parent in folder.parents if parent.name in ("runs", "sweeps")), None)
 
 
 def _params(comparison: Comparison) -> dict[str, object]:
@@ -198,23 +194,23 @@ def _params(comparison: Comparison) -> dict[str, object]:
         for i, configuration in enumerate(compared.configurations, 1)
         for j, run in enumerate(configuration.runs, 1)
     }
-    labels = {f"configuration.{i}": found.label for i, found in enumerate(compared.configurations, 1)}
-    split = {"split": compared.split, "metric": comparison.metric, "verdict": sentences.verdict(comparison)}
-    return {**split, **labels, **runs}
+    labels = {f"configuration.{i}": configuration.label for i, configuration in enumerate(compared.configurations, 1)}
+    shared = {"split": compared.split, "metric": comparison.metric, "verdict": sentences.verdict(comparison)}
+    return {**shared, **labels, **runs}
 
 
 def _metrics(comparison: Comparison) -> dict[str, float]:
-    """Accuracy of each configuration, and each one's difference from the first."""
-    found = {f"{i}/{comparison.metric}": accuracy.mean for i, accuracy in enumerate(comparison.accuracies, 1)}
+    """The accuracy of each configuration, and its difference from the first."""
+    metrics = {f"{i}/{comparison.metric}": accuracy.mean for i, accuracy in enumerate(comparison.accuracies, 1)}
     for pair in comparison.with_first:
         name = f"{pair.after + 1}_against_{pair.before + 1}"
-        found |= {
+        metrics |= {
             f"{name}/difference": pair.difference.estimate,
             f"{name}/ci_low": pair.difference.low,
             f"{name}/ci_high": pair.difference.high,
             f"{name}/p_holm": pair.p_adjusted,
         }
-    return found
+    return metrics
 
 
 def _flips_table(comparison: Comparison, pair: Pair) -> dict[str, Any]:
@@ -223,11 +219,10 @@ def _flips_table(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     net: 1 gained, -1 lost; over seeds the change in the share of them that is right.
     """
     columns = ["kind", "net", "id", "subject", "question", "right", "before", "after", "margin_before", "margin_after"]
-    flipped = [flip for kind in KINDS[:2] for flip in most_confident(pair.flips, kind)]
-    return {"columns": columns, "data": [_flip_row(comparison.questions[flip.index], flip) for flip in flipped]}
-
-
-def _flip_row(question: Question, flip: Flip) -> list[Any]:
-    texts = [question.choices[question.answer], choice_text(question, flip.before), choice_text(question, flip.after)]
-    margins = [flip.before.margin, flip.after.margin]
-    return [flip.kind, round(flip.change, 9), question.id, question.subject, question.question, *texts, *margins]
+    rows = []
+    for flip in (flip for kind in KINDS[:2] for flip in most_confident(pair.flips, kind)):
+        question, answers = comparison.questions[flip.index], (flip.before, flip.after)
+        texts = [question.choices[question.answer], *(choice_text(question, answer) for answer in answers)]
+        identity = [flip.kind, round(flip.change, 9), question.id, question.subject, question.question]
+        rows.append([*identity, *texts, *(answer.margin for answer in answers)])
+    return {"columns": columns, "data": rows}

@@ -19,7 +19,7 @@ _METRICS = {
 }
 
 
-def methods(comparison: Comparison) -> dict[str, str]:
+def explain_methods(comparison: Comparison) -> dict[str, str]:
     """Return the explanation of each term that the comparison uses."""
     seeds = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
     single = any(pair.difference.bootstrap is not None for pair in comparison.pairs)
@@ -66,12 +66,10 @@ _CLUSTERS = (
     "than questions about three facts. Student's t has the degrees of freedom of Bell & McCaffrey (2002)."
 )
 
-
 _SINGLE = (
     "On the same questions: the exact McNemar test (McNemar 1947) of the questions that only one of the two runs "
     "answers right decides; the interval is that of Bonett & Price (2012)."
 )
-
 
 _CLUSTERED = (
     "On the same questions: mean and cluster-robust variance (CR2) of the differences, with a cluster gained and a "
@@ -81,7 +79,6 @@ _CLUSTERED = (
     "clusters matter."
 )
 
-
 _POOLED = (
     "Means over seeds. Questions and seeds are crossed sources of variance, and the interval includes both: Student's "
     "t with Satterthwaite's (1946) degrees of freedom. SE (questions) and SE (seeds) are their parts of the standard "
@@ -89,11 +86,9 @@ _POOLED = (
     "Gelbach & Miller 2011). A side with one seed adds no seed variance."
 )
 
-
 _SIGNIFICANCE = (
     "p is the probability of a difference at least this large if there were none. Significant at 5 %: p is below 0.05."
 )
-
 
 _FAMILY_WISE = (
     "p-values are adjusted for {pairs} (Holm 1979): the probability that any of them is called significant without a "
@@ -102,7 +97,6 @@ _FAMILY_WISE = (
     "difference (compact letter display; Piepho 2004)."
 )
 
-
 _DETECTABLE = (
     "The smallest true difference, in points, that a test at 5 % finds with a probability of 80 % (its power): from "
     "the share of questions on which the two disagree (Connor 1987), with clusters at their effective number, or from "
@@ -110,13 +104,11 @@ _DETECTABLE = (
     "interval would be found only half of the time."
 )
 
-
 _MARGINS = (
     "A margin is the score of the right choice minus that of the best wrong one, in nats (natural logarithm), "
     "normalised as the metric is; above 0 is right. The most confident answers have the largest margins, for or "
     "against. Flips are changes from the first configuration to each other one."
 )
-
 
 _MARGINS_SEEDS = (
     " Over seeds: the mean margin and the most frequent answer; right means right in more than half of the seeds, or "

@@ -14,21 +14,15 @@ from mcqa.config.schema import EvaluationConfig
 if TYPE_CHECKING:
     from mcqa.evaluation.metrics import ClusterBy
 
-MEANS = ("acc_orders", "consistency")  # neither right nor wrong question by question
-
-
+MEANS = ("acc_orders", "consistency")  # of several orders: no question is right or wrong under them
 METRICS = tuple(name for name in HIGHER_IS_BETTER if name not in MEANS)
-
-
 CLUSTERS: tuple[str, ...] = get_args(get_type_hints(EvaluationConfig)["cluster"])
-
-
-FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 1_000_000  # below, 2.5 % of them are no number to speak of
+FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 1_000_000  # of fewer, the ends of an interval are two or three resamples
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare (`runs` as they were typed), by what, and where it goes."""
+    """What to compare (`runs` as they were typed), by which metric, and where the result is written."""
 
     runs: tuple[str, ...]
     split: str
@@ -81,21 +75,21 @@ KNOWN = {
     "cluster": _Option(
         "auto",
         _one_of(CLUSTERS),
-        "who goes together: auto (fact or passage, else 10 subjects or more), passage, subject, none",
+        "what related questions share: auto (fact or passage, else 10 subjects or more), passage, subject, none",
     ),
     "out": _Option("", _text, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
-    "track": _Option("false", _truth, "also keep it in MLflow, as a run named compare beside the first run"),
-    "resamples": _Option("10000", _resamples, "of the paired bootstrap"),
+    "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
+    "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),
     "outputs": _Option("outputs", _text, "where an MLflow run id is looked up first"),
     "tracking_uri": _Option("", _text, "MLflow's server or database; default sqlite:///<outputs>/mlflow.db"),
     "dry_run": _Option("false", _truth, "say what would be compared and stop"),
 }
 
-HELP = """Compare finished runs question by question: how much they differ, whether that is noise, and where.
+HELP = """Compare finished runs question by question: how much they differ, whether that is significant, and where.
 
   python -m mcqa.compare RUN                       one run before and after training
   python -m mcqa.compare RUN RUN                   two runs on the same questions
-  python -m mcqa.compare outputs/runs/mine/*       many; runs that differ in nothing but the seed are pooled
+  python -m mcqa.compare outputs/runs/mine/*       many; runs that differ only in the seed are pooled
 
 RUN is a run folder (outputs/runs/<name>/<id>, of mcqa.train or mcqa.evaluate) or an MLflow run id.
 
@@ -104,11 +98,12 @@ Options (key=value):
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """
+    """Return the options of a command line.
+
     Raises:
-        ConfigError: with everything wrong on the command line at once.
+        ConfigError: all problems of the command line.
     """
-    runs, given, problems = _sorted_out(arguments)
+    runs, given, problems = _split_up(arguments)
     values: dict[str, Any] = {}
     for name, option in KNOWN.items():
         text = given.get(name, option.default)
@@ -125,8 +120,8 @@ def parse(arguments: Sequence[str]) -> Options:
     return Options(tuple(runs), outputs=outputs, out=out.expanduser().absolute(), **values)
 
 
-def _sorted_out(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """The runs, the options by name, and what is neither. A folder may have `=` in its name."""
+def _split_up(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """The runs, the options by name, and the problems. A folder may have `=` in its name."""
     runs: list[str] = []
     given: dict[str, str] = {}
     problems: list[str] = []
@@ -153,8 +148,12 @@ def _runs_to_try(outputs: Path) -> str:
 
 
 def check_out(options: Options) -> None:
-    """Raises ConfigError where `out` would put its files into a run or cannot be a folder; makes nothing."""
+    """Check the folder of the result without creating it.
+
+    Raises:
+        ConfigError: `out` is a run's folder, or a file.
+    """
     if (options.out / "config.yaml").exists():
-        raise ConfigError(f"out={options.out}: a run lies there; name a folder of its own for the comparison.")
+        raise ConfigError(f"out={options.out}: this is a run's folder; name a separate folder for the comparison.")
     if not options.out.is_dir() and options.out.exists():
-        raise ConfigError(f"out={options.out}: that is a file, not a folder.")
+        raise ConfigError(f"out={options.out}: this is a file, not a folder.")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.flips import KINDS, Answer, Flip, most_confident
-from mcqa.compare.methods import methods
+from mcqa.compare.methods import explain_methods
 from mcqa.data.question import Question
 from mcqa.evaluation.report.charts.style import BLACK, BLUE, GREY, GRID, SKY, VERMILLION, WHITE
 from mcqa.evaluation.report.formatting import cut, percent
@@ -59,7 +59,7 @@ class FlipList(NamedTuple):
     omitted: list[str]
 
 
-def page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
+def render_page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
     """Return the complete page. drawn: the charts as SVG by name."""
     from markupsafe import Markup
 
@@ -83,7 +83,7 @@ def page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
         differing=tables.keys(dict(list(shown.items())[:MOST_KEYS]), configurations),
         speed_only=tables.keys(compared.speed_only, configurations),
         runs=_runs(comparison),
-        methods=methods(comparison),
+        methods=explain_methods(comparison),
         shorten=lambda text: cut(text, LONGEST_TEXT),
         margin=_margin,
         answered_by=_answered_by,

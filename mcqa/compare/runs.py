@@ -1,4 +1,4 @@
-"""Find a finished run, in a folder or in MLflow, and read what it left behind."""
+"""Finished runs, in a folder or in MLflow, and whether they answered the same questions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from mcqa.runs.lookup import read_json_if_any
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `tree` is its configuration by dotted name, `mlflow_id` its run there if it was tracked."""
+    """A finished run. config_dict: its configuration by dotted name; mlflow_id: its id in MLflow if it was tracked."""
 
     shown: str
     folder: Path
-    tree: Mapping[str, Any]
+    config_dict: Mapping[str, Any]
     environment: Mapping[str, Any]
     mlflow_id: str | None
     downloaded: bool
 
     @property
     def name(self) -> str:
-        return str(self.tree.get("name", self.folder.name))
+        return str(self.config_dict.get("name", self.folder.name))
 
     @property
     def id(self) -> str:
@@ -35,16 +35,17 @@ class Run:
 
     @property
     def seed(self) -> Any:
-        return self.tree.get("seed")
+        return self.config_dict.get("seed")
 
     @property
     def splits(self) -> list[str]:
-        """What it has predictions for: `test`, `base/test`, …"""
+        """The splits that it has predictions for: `test`, `base/test`, …"""
         names = sorted(path.stem for path in (self.folder / "predictions").glob("*.jsonl"))
         return [f"base/{name.removeprefix('base_')}" if name.startswith("base_") else name for name in names]
 
     def predictions(self, split: str) -> list[Prediction]:
-        """
+        """Read the predictions for a split.
+
         Raises:
             ConfigError: there are none for this split.
             DataError: the file is damaged.
@@ -56,7 +57,7 @@ class Run:
 
 
 def find(reference: str, options: Options, downloads: str) -> Run:
-    """The run that the user means by a folder or by the 32 digits of an MLflow run id.
+    """Return the run that a folder or the 32 digits of an MLflow run id refer to.
 
     Raises:
         ConfigError: there is no such run, or it is not complete.
@@ -95,19 +96,19 @@ def _no_predictions(run: Run, split: str) -> str:
     return f"{run.shown} has no predictions for split={split}; {known}.{nearest(split, splits)}{study}"
 
 
-EXAMPLES = 3
+# --- the same questions -----------------------------------------------------------------------------------------------
 
-
-_NOT_ABOUT_MEASURING = ("data.limit", "data.licence", "data.recommended.", "data.texts")
+EXAMPLES, MOST_KEYS = 3, 6
+_NOT_MEASURED = ("data.limit", "data.licence", "data.recommended.", "data.texts")
 
 
 def same_questions(
     predictions: Mapping[str, Sequence[Prediction]], runs: Sequence[Run], split: str
 ) -> dict[str, tuple[Prediction, ...]]:
-    """Each run's predictions (by what the run is called) in the order of the first one's.
+    """Return each run's predictions, by the name of the run, in the order of the first one's.
 
     Raises:
-        DataError: ids or contents are not the same set; says how many are shared, which differ and the likely cause.
+        DataError: ids or contents differ; says how many are shared, which differ and the likely cause.
     """
     first, *others = predictions
     order = [row.question for row in predictions[first]]
@@ -118,24 +119,24 @@ def same_questions(
     return {name: tuple(rows[question.id] for question in order) for name, rows in by_id.items()}
 
 
-def _difference(one: Sequence[Question], other: Sequence[Question]) -> str | None:
-    contents, found = ({question.id: question.content for question in side} for side in (one, other))
-    if contents == found:
+def _difference(questions: Sequence[Question], others: Sequence[Question]) -> str | None:
+    first, second = ({question.id: question.content for question in side} for side in (questions, others))
+    if first == second:
         return None
-    shared = [name for name in contents if found.get(name) == contents[name]]
-    changed = [name for name in contents if name in found and found[name] != contents[name]]
+    shared = [name for name in first if second.get(name) == first[name]]
+    changed = [name for name in first if name in second and second[name] != first[name]]
     parts = [
         f"{len(names)} {what} ({_examples(names)})"
         for names, what in (
             (changed, "have the same id and other contents"),
-            ([name for name in contents if name not in found], "are only in the first"),
-            ([name for name in found if name not in contents], "are only in the other"),
+            ([name for name in first if name not in second], "are only in the first"),
+            ([name for name in second if name not in first], "are only in the other"),
         )
         if names
     ]
-    moved = len(set(contents.values()) & set(found.values())) - len(shared)
-    renamed = f" {moved} have equal contents under another id." if moved > 0 else ""
-    return f"{len(shared)} of {len(contents)} and {len(found)} are shared, {', '.join(parts)}.{renamed}"
+    moved = len(set(first.values()) & set(second.values())) - len(shared)
+    renamed = f" {moved} have identical contents under another id." if moved > 0 else ""
+    return f"{len(shared)} of {len(first)} and {len(second)} are shared, {', '.join(parts)}.{renamed}"
 
 
 def _examples(names: Sequence[str]) -> str:
@@ -153,22 +154,26 @@ def _cause(runs: Sequence[Run], split: str) -> str:
 
 def _data_keys(runs: Sequence[Run], split: str) -> list[str]:
     """The keys that differ of what the split is measured on: a set of this name, dev's own set, or data."""
-    sets = [_set(run.tree, split) for run in runs]
+    sets = [_set(run.config_dict, split) for run in runs]
     if not any(sets):
-        return _differing([{key: run.tree[key] for key in run.tree if key.startswith("data.")} for run in runs], "")
+        return _differing([_group(run.config_dict, "data.") for run in runs], "")
     where = "evaluation.dev" if split == "dev" else f"evaluation.sets.{split}"
     return _differing(sets, f"{where}.") if all(sets) else [where]
 
 
-def _differing(trees: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
-    names = dict.fromkeys(key for tree in trees for key in tree if not key.startswith(_NOT_ABOUT_MEASURING))
-    return [f"{prefix}{name}" for name in names if len({str(tree.get(name)) for tree in trees}) > 1][:6]
+def _differing(sets: Sequence[Mapping[str, Any]], prefix: str) -> list[str]:
+    keys = dict.fromkeys(key for entries in sets for key in entries if not key.startswith(_NOT_MEASURED))
+    return [f"{prefix}{key}" for key in keys if len({str(entries.get(key)) for entries in sets}) > 1][:MOST_KEYS]
 
 
-def _set(tree: Mapping[str, Any], split: str) -> dict[str, Any]:
-    """The leaves of the further set that is called split, or that dev is taken from; empty where there is none."""
+def _group(config_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {key: value for key, value in config_dict.items() if key.startswith(prefix)}
+
+
+def _set(config_dict: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """The leaves of the further set of this name, or of the one that dev is taken from; empty where there is none."""
     if split == "dev":
         prefix = "evaluation.dev."
-        return {key.removeprefix(prefix): value for key, value in tree.items() if key.startswith(prefix)}
-    sets = [one for one in tree.get("evaluation.sets") or () if isinstance(one, Mapping)]
-    return next((flat(one) for one in sets if one.get("name") == split), {})
+        return {key.removeprefix(prefix): value for key, value in _group(config_dict, prefix).items()}
+    sets = [entry for entry in config_dict.get("evaluation.sets") or () if isinstance(entry, Mapping)]
+    return next((flat(entry) for entry in sets if entry.get("name") == split), {})

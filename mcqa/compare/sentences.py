@@ -145,4 +145,7 @@ def _run_remarks(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _have_equal(runs: Sequence[Run], group: str) -> bool:
-    return len({repr([(key, value) for key, value in run.tree.items() if key.startswith(group)]) for run in runs}) == 1
+    return (
+        len({repr([(key, value) for key, value in run.config_dict.items() if key.startswith(group)]) for run in runs})
+        == 1
+    )

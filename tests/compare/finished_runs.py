@@ -9,7 +9,7 @@ import yaml
 
 from mcqa.compare import options
 from mcqa.compare.analysis import Comparison, compare
-from mcqa.compare.configurations import Compared, configurations
+from mcqa.compare.configurations import Compared, group_runs
 from mcqa.compare.options import Options
 from mcqa.compare.runs import find
 from mcqa.data.question import Question
@@ -78,7 +78,7 @@ def asked(*runs: Path | str, **given: str) -> Options:
 
 def grouped(*runs: Path, **given: str) -> Compared:
     chosen = asked(*runs, **given)
-    return configurations([find(run, chosen, "nowhere") for run in chosen.runs], chosen)
+    return group_runs([find(run, chosen, "nowhere") for run in chosen.runs], chosen)
 
 
 def compared(*runs: Path, **given: str) -> Comparison:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mcqa.compare import sentences
-from mcqa.compare.configurations import configurations
+from mcqa.compare.configurations import group_runs
 from mcqa.compare.runs import find
 from mcqa.config.errors import ConfigError
 from tests.compare.finished_runs import asked, grouped, make_run
@@ -121,9 +121,9 @@ def test_a_run_named_by_its_folder_and_by_its_id_is_one_run(tmp_path):
     one = find(str(folder), chosen, "nowhere")
     copy = replace(one, folder=other, shown="f" * 32, downloaded=True)
     with pytest.raises(ConfigError, match=f"{'f' * 32} are one run, named twice"):
-        configurations([one, copy], chosen)
+        group_runs([one, copy], chosen)
     untracked = [replace(find(str(path), chosen, "nowhere"), mlflow_id=None) for path in (folder, other)]
-    assert len(configurations(untracked, chosen).configurations) == 2
+    assert len(group_runs(untracked, chosen).configurations) == 2
 
 
 def test_a_model_measured_without_training_is_not_taken_for_the_trained_one(tmp_path):

@@ -97,7 +97,7 @@ def test_a_chart_that_fails_costs_a_warning_and_no_number(tmp_path, monkeypatch,
     def broken(_):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr(export, "charts", broken)
+    monkeypatch.setattr(export, "draw_charts", broken)
     _, folder = written(tmp_path, *two(tmp_path, [False], [True]))
     assert "Drawing the charts failed; the comparison has none: RuntimeError: no fonts" in caplog.text
     assert "<figure>" not in (folder / "comparison.html").read_text()

@@ -82,11 +82,11 @@ def test_help_names_every_option_and_its_default():
 
 def test_a_run_folder_is_no_place_for_a_comparison(tmp_path):
     (tmp_path / "config.yaml").touch()
-    with pytest.raises(ConfigError, match="a run lies there"):
+    with pytest.raises(ConfigError, match="this is a run's folder"):
         options.check_out(options.parse(["a", f"out={tmp_path}"]))
 
 
 def test_a_file_is_no_place_for_a_comparison(tmp_path):
     (tmp_path / "page").touch()
-    with pytest.raises(ConfigError, match="that is a file, not a folder"):
+    with pytest.raises(ConfigError, match="this is a file, not a folder"):
         options.check_out(options.parse(["a", f"out={tmp_path / 'page'}"]))

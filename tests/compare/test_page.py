@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mcqa.compare import page, sentences
-from mcqa.compare.charts import charts
+from mcqa.compare.charts import draw_charts
 from tests.compare.finished_runs import answered, compared, make_run, predicted, question
 
 VOID = {"meta", "input", "br", "img"}
@@ -47,7 +47,7 @@ def two(tmp_path, before, after, **changes):
 
 
 def drawn(comparison):
-    return page.page(comparison, charts(comparison))
+    return page.render_page(comparison, draw_charts(comparison))
 
 
 def test_the_page_is_complete_and_says_the_verdict_once_on_top(tmp_path):

@@ -38,10 +38,10 @@ def test_changed_contents_under_the_same_id_are_other_questions(tmp_path):
     assert "1 of 2 and 2 are shared, 1 have the same id and other contents (q1)." in told
 
 
-def test_renamed_questions_are_told_from_others(tmp_path):
+def test_renamed_questions_are_distinguished_from_others(tmp_path):
     renamed = [predicted(True, question(0, id="zero")), predicted(True, question(1, id="one"))]
     told = refused(make_run(tmp_path, "a", [True, True], peft__rank=1), make_run(tmp_path, "b", renamed, peft__rank=2))
-    assert "2 have equal contents under another id." in told
+    assert "2 have identical contents under another id." in told
 
 
 def test_the_data_keys_that_differ_are_the_likely_cause(tmp_path):
