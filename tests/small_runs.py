@@ -28,6 +28,15 @@ def configured(overrides: list[str]) -> tuple[Config, ConfigDict]:
     return typed(config_dict, Config), config_dict
 
 
+def loaded(*overrides: str) -> tuple[Any, Any]:
+    """The model, as it is trained, and the tokenizer for these overrides."""
+    from mcqa.models import loading
+
+    config, _ = configured(list(overrides))
+    tokenizer = loading.load_tokenizer(config.model, [])
+    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed), tokenizer
+
+
 def trained(overrides: list[str]) -> tuple[Path, dict[str, Any]]:
     """Run it; the folder and its result.json."""
     from mcqa import train

@@ -16,7 +16,7 @@ from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns, DataConfig, Recommended, SetConfig, Splits
 from mcqa.config.validation import members
 from mcqa.data import checks, loading
-from mcqa.data.loading import SPLITS, load, load_run_data
+from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
 from mcqa.data.question import Question, fingerprint
 
 REAL = os.environ.get("MCQA_TEST_DATA")
@@ -82,21 +82,21 @@ def test_a_folder_gives_our_splits_under_the_publishers_names(tmp_path):
     assert (data.bad_rows, data.notes) == ([], [])
 
 
-def test_only_what_is_wanted_is_read(tmp_path):
+def test_files_of_other_splits_are_not_read(tmp_path):
     write(tmp_path / "test.jsonl", [row(1)])
     assert list(load(config(tmp_path), ("test",)).splits) == ["test"]
 
 
-def test_dev_is_cut_from_train_where_the_publisher_has_none(tmp_path):
+def test_dev_is_held_out_from_train_where_the_publisher_has_none(tmp_path):
     cut = config(folder(tmp_path), splits=Splits("train", None, "test"))
     data = load(cut)
     train, dev = data.splits["train"], data.splits["dev"]
     assert sorted(q.id for q in train + dev) == sorted(f"q{n}" for n in range(100))
     assert 1 <= len(dev) <= 25 and f"dev: {len(dev)} questions held out from train" in data.notes
-    assert load(cut, ("train",)).splits["train"] == train, "train is the same whether or not dev is wanted"
+    assert load(cut, ("train",)).splits["train"] == train, "train is the same whether or not dev is loaded"
 
 
-def test_a_single_file_is_cut_into_all_three_splits_and_says_so(tmp_path):
+def test_a_single_file_is_split_into_all_three_splits_with_a_note(tmp_path):
     data = load(config(write(tmp_path / "all.jsonl", map(row, range(1000)))))
     sizes = {split: len(questions) for split, questions in data.splits.items()}
     assert sum(sizes.values()) == 1000
@@ -105,7 +105,7 @@ def test_a_single_file_is_cut_into_all_three_splits_and_says_so(tmp_path):
     assert len(data.notes) == 3
 
 
-def test_a_split_that_is_null_cannot_be_wanted(tmp_path):
+def test_a_split_that_is_null_cannot_be_loaded(tmp_path):
     without = config(folder(tmp_path), splits=Splits("train", "validation", None))
     assert error_of(without) == "data.splits.test is null: data=mine has no such split."
     assert list(load(without, ("train", "dev")).splits) == ["train", "dev"]
@@ -124,13 +124,13 @@ def test_limit_keeps_training_questions_only(tmp_path):
     assert load(config(folder(tmp_path), limit=700)).splits["train"] == load(config(tmp_path)).splits["train"]
 
 
-def test_questions_that_stand_in_two_splits_are_counted(tmp_path):
+def test_questions_that_occur_in_two_splits_are_counted(tmp_path):
     again = row(5, id="other", question="what  IS 5?")
     notes = load(config(folder(tmp_path, test=[again, *range(120, 150)]))).notes
     assert notes == ["test: 1 of 31 questions also occur in train (choices may differ)"]
 
 
-def test_another_format_of_the_same_split_is_left_unread_and_told(tmp_path):
+def test_another_format_of_the_same_split_is_not_read_and_noted(tmp_path):
     folder(tmp_path)
     (tmp_path / "test.csv").write_text("not, read")
     assert load(config(tmp_path)).notes == ["test: read from test.jsonl, and not from test.csv beside it"]
@@ -150,7 +150,7 @@ def test_publishers_mmlu_files_get_their_subjects_from_their_names(tmp_path):
     assert dev[0].choices == ("None", "NA", "nan", "1"), "words that tables often take for a missing value"
 
 
-def test_anyones_csv_is_read_by_its_columns(tmp_path):
+def test_a_csv_file_is_read_by_its_columns(tmp_path):
     columns = Columns("q", ["a", "b"], "key", "letter", context=None, subject=None, cluster=None, id=None)
     (tmp_path / "test.csv").write_text("q,a,b,key\nBigger?,1,2,B\n")
     (found,) = load(config(tmp_path, reader="local", columns=columns), ("test",)).splits["test"]
@@ -172,7 +172,7 @@ def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
 # --- further sets --------------------------------------------------------------------------------------------
 
 
-def asked(dev=None, sets=()):
+def evaluation_of(dev=None, sets=()):
     """What loading looks at of an EvaluationConfig."""
     return SimpleNamespace(dev=dev, sets=list(sets))
 
@@ -183,13 +183,13 @@ def further(path, name="other", split="test", **changes):
 
 def test_without_further_sets_the_splits_are_those_of_the_data(tmp_path):
     own = config(folder(tmp_path))
-    assert load_run_data(own, asked()) == load(own)
+    assert load_run_data(own, evaluation_of()) == load(own)
 
 
 def test_further_sets_come_last_under_their_own_names(tmp_path):
     own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205), test=[300])
     sets = [further(theirs, "b", "dev"), further(theirs, "a", "test")]
-    data = load_run_data(config(own), asked(sets=sets))
+    data = load_run_data(config(own), evaluation_of(sets=sets))
     assert list(data.splits) == ["train", "dev", "test", "b", "a"]
     assert [q.id for q in data.splits["b"]] == [f"q{n}" for n in range(200, 205)]
     assert [q.id for q in data.splits["a"]] == ["q300"]
@@ -199,71 +199,73 @@ def test_further_sets_come_last_under_their_own_names(tmp_path):
 def test_dev_comes_from_another_set_and_the_own_one_is_not_read(tmp_path):
     own, theirs = folder(tmp_path / "own"), folder(tmp_path / "theirs", validation=range(200, 205))
     (own / "validation.jsonl").unlink()
-    data = load_run_data(config(own), asked(dev=further(theirs, split="dev")))
+    data = load_run_data(config(own), evaluation_of(dev=further(theirs, split="dev")))
     assert list(data.splits) == ["train", "dev", "test"]
     assert [q.id for q in data.splits["dev"]] == [f"q{n}" for n in range(200, 205)]
     assert data.notes == ["dev: dev of theirs (CC0)"]
 
 
-def test_another_dev_leaves_train_as_it_is_though_the_own_dev_would_be_cut_from_it(tmp_path):
+def test_another_dev_leaves_train_as_it_is_though_its_own_dev_would_be_held_out_from_it(tmp_path):
     cut = config(folder(tmp_path / "own"), splits=Splits("train", None, "test"))
-    steered = load_run_data(cut, asked(dev=further(folder(tmp_path / "theirs"), split="test")))
+    steered = load_run_data(cut, evaluation_of(dev=further(folder(tmp_path / "theirs"), split="test")))
     assert steered.splits["train"] == load(cut).splits["train"]
     assert len(steered.splits["dev"]) == 30
 
 
-def test_another_dev_is_read_only_where_dev_is_wanted(tmp_path):
-    data = load_run_data(config(folder(tmp_path)), asked(dev=further("/no/such/folder")), ("test",))
+def test_another_dev_is_read_only_where_dev_is_loaded(tmp_path):
+    data = load_run_data(config(folder(tmp_path)), evaluation_of(dev=further("/no/such/folder")), ("test",))
     assert list(data.splits) == ["test"]
 
 
-def test_sets_alone_can_be_wanted(tmp_path):
-    data = load_run_data(config("/no/such/folder"), asked(sets=[further(folder(tmp_path))]), ())
+def test_sets_alone_can_be_loaded(tmp_path):
+    data = load_run_data(config("/no/such/folder"), evaluation_of(sets=[further(folder(tmp_path))]), ())
     assert list(data.splits) == ["other"]
 
 
-def test_questions_of_a_further_set_that_stand_in_train_are_counted(tmp_path):
+def test_questions_of_a_further_set_that_occur_in_train_are_counted(tmp_path):
     theirs = folder(tmp_path / "theirs", test=[row(5, id="x"), 400, 401])
     own = config(folder(tmp_path / "own"))
-    notes = load_run_data(own, asked(sets=[further(theirs)])).notes
+    notes = load_run_data(own, evaluation_of(sets=[further(theirs)])).notes
     assert notes[-1] == "other: 1 of 3 questions also occur in train (choices may differ)"
-    assert load_run_data(own, asked(sets=[further(theirs)]), ("test",)).notes == ["other: test of theirs (CC0)"]
+    assert load_run_data(own, evaluation_of(sets=[further(theirs)]), ("test",)).notes == ["other: test of theirs (CC0)"]
 
 
 def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_the_set(tmp_path):
     theirs = folder(tmp_path / "theirs", test=[300, row(301, answerKey="D")])
     own = config(folder(tmp_path / "own"))
     with pytest.raises(DataError, match=r"theirs/test\.jsonl:2: answer 'D'"):
-        load_run_data(own, asked(sets=[further(theirs)]))
-    data = load_run_data(own, asked(sets=[further(theirs, bad_rows="skip")]))
+        load_run_data(own, evaluation_of(sets=[further(theirs)]))
+    data = load_run_data(own, evaluation_of(sets=[further(theirs, bad_rows="skip")]))
     assert [line.split(" answer")[0] for line in data.bad_rows] == [f"other: {theirs}/test.jsonl:2:"]
     assert data.notes == ["other: test of theirs (CC0)", "other: test: 1 of 2 rows skipped as bad"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
         ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
         ({"path": "train.jsonl"}, "{where}: test: no question is left after splitting; see {where}.dev_fraction and "),
     ],
 )
-def test_what_is_wrong_with_a_further_set_is_told_by_its_own_keys(tmp_path, monkeypatch, changes, told):
+def test_what_is_wrong_with_a_further_set_is_reported_by_its_own_keys(tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(folder(tmp_path, train=[1]))
     wrong = replace(further(tmp_path), data=config(**{"path": tmp_path, "name": "theirs"} | changes))
     for where, evaluation in (
-        ("evaluation.dev", asked(dev=wrong)),
-        ("evaluation.sets[1]", asked(sets=[further(tmp_path), wrong])),
+        ("evaluation.dev", evaluation_of(dev=wrong)),
+        ("evaluation.sets[1]", evaluation_of(sets=[further(tmp_path), wrong])),
     ):
         with pytest.raises(DataError) as error:
             load_run_data(config(tmp_path), evaluation)
-        assert str(error.value).startswith(told.format(where=where))
+        assert str(error.value).startswith(message.format(where=where))
 
 
 def test_a_message_about_a_further_set_leaves_paths_as_they_are(tmp_path):
     theirs = folder(tmp_path / "data.path", test=[row(1, answerKey="D")])
     with pytest.raises(DataError) as error:
-        load_run_data(config(folder(tmp_path / "own")), asked(sets=[further(theirs), further("/nowhere", name="b")]))
+        load_run_data(
+            config(folder(tmp_path / "own")), evaluation_of(sets=[further(theirs), further("/nowhere", name="b")])
+        )
     first, *_, last = str(error.value).splitlines()
     assert first == f"evaluation.sets[0]: {theirs}[test]: 1 of 1 rows cannot be used:"
     assert f"{theirs}/test.jsonl:1" in str(error.value), last
@@ -271,8 +273,28 @@ def test_a_message_about_a_further_set_leaves_paths_as_they_are(tmp_path):
 
 def test_the_limit_of_a_further_set_is_its_own(tmp_path):
     limited = further(folder(tmp_path), split="train", limit=7)
-    notes = load_run_data(config(tmp_path), asked(sets=[limited]), ()).notes
+    notes = load_run_data(config(tmp_path), evaluation_of(sets=[limited]), ()).notes
     assert notes[1] == "other: train: 7 of 100 questions sampled (evaluation.sets[0].limit)"
+
+
+# --- sentences -------------------------------------------------------------------------------------------------
+
+
+def test_sentences_are_the_lines_of_a_text_file_or_those_of_the_facts(tmp_path):
+    (tmp_path / "texts.txt").write_text(" Whales are mammals. \n\nTrouts are fish.\n")
+    assert load_texts(config(texts=str(tmp_path / "texts.txt"))) == ["Whales are mammals.", "Trouts are fish."]
+    assert load_texts(config(texts="facts"))[0].endswith(".")
+    assert load_texts(config(texts=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"), [(None, "No such file"), (b" \n", "no text in it"), (b"a\xff", "not UTF-8 text")]
+)
+def test_sentences_that_cannot_be_read_are_an_error(tmp_path, content, cause):
+    if content is not None:
+        (tmp_path / "texts.txt").write_bytes(content)
+    with pytest.raises(DataError, match=cause):
+        load_texts(config(texts=str(tmp_path / "texts.txt")))
 
 
 # --- bad rows --------------------------------------------------------------------------------------------------
@@ -315,7 +337,7 @@ def test_skipped_rows_are_counted_once_though_two_splits_are_cut_from_them(tmp_p
 
 
 @pytest.mark.parametrize("bad_rows", ["error", "skip"])
-def test_a_split_without_any_answer_is_taken_for_the_unpublished_one(tmp_path, bad_rows):
+def test_a_split_without_any_answer_is_taken_for_one_with_unpublished_answers(tmp_path, bad_rows):
     folder(tmp_path, test=[row(n, **WITHOUT_ANSWER) for n in range(120, 150)])
     message = error_of(config(tmp_path, bad_rows=bad_rows))
     assert message.endswith("Is this the test split without public answers?")
@@ -334,13 +356,13 @@ def test_an_id_that_names_two_questions_is_a_bad_row(tmp_path):
     )
 
 
-def test_a_row_that_stands_there_again_is_kept_counted_and_given_an_id_of_its_own(tmp_path):
+def test_a_duplicate_row_is_kept_counted_and_given_its_own_id(tmp_path):
     data = load(config(folder(tmp_path, train=[row(0), row(1), row(0), row(0), row(3, id="q0#2")])))
     assert [q.id for q in data.splits["train"]] == ["q0", "q1", "q0#3", "q0#4", "q0#2"]
     assert data.notes == ["train: 2 of 5 questions are duplicates, and are kept"]
 
 
-def test_without_ids_a_question_is_named_by_its_content_wherever_it_stands(tmp_path):
+def test_without_ids_a_question_is_named_by_its_content_wherever_it_is(tmp_path):
     forwards = [row(n, id=None) for n in range(9)]
     ids = [
         {q.question: q.id for q in load(config(folder(tmp_path, train=rows))).splits["train"]}

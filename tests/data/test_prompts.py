@@ -83,7 +83,7 @@ def test_shots_stand_between_the_instruction_and_the_question_each_with_its_answ
 
 
 @given(draws, st.integers(1, 5), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_what_is_drawn_depends_on_neither_order_nor_ids_nor_repeats_in_the_pool(draw, shots, seed, chance):
+def test_the_selection_depends_on_neither_order_nor_ids_nor_duplicates_in_the_pool(draw, shots, seed, chance):
     wanted = prompt(shots=shots, shots_draw=draw, shots_seed=seed)
     others = [question(id=f"other {shot.id}", question=shot.question, choices=shot.choices, answer=shot.answer)
               for shot in chance.choices(POOL, k=30) + POOL]  # fmt: skip
@@ -94,7 +94,7 @@ def test_what_is_drawn_depends_on_neither_order_nor_ids_nor_repeats_in_the_pool(
 
 
 @given(draws, st.integers(1, 19), st.integers(0, 3), st.sampled_from(POOL))
-def test_a_question_is_never_its_own_example_and_no_example_stands_there_twice(draw, shots, seed, asked):
+def test_a_question_is_never_its_own_example_and_no_example_is_used_twice(draw, shots, seed, asked):
     drawn = Shots(prompt(shots=shots, shots_draw=draw, shots_seed=seed), POOL).before(asked)
     assert len({shot.content for shot in drawn} - {asked.content}) == shots == len(drawn)
 
@@ -125,14 +125,14 @@ def test_shots_per_question_differ_and_use_the_whole_pool_evenly():
 
 
 @pytest.mark.parametrize("draw", ["fixed", "per_question"])
-def test_another_seed_draws_others(draw):
+def test_another_seed_selects_others(draw):
     first, second = (
         Shots(prompt(shots=5, shots_draw=draw, shots_seed=seed), POOL).before(question()) for seed in (0, 1)
     )
     assert first != second
 
 
-def test_too_few_questions_to_draw_from_are_told():
+def test_too_few_questions_to_draw_from_are_an_error():
     with pytest.raises(DataError, match=r"prompt\.shots=5: there are 4 training questions .* besides question '2'"):
         Shots(prompt(shots=5), POOL[:5]).before(POOL[2])
     assert len(Shots(prompt(shots=5), POOL[:5]).before(question())) == 5
@@ -165,7 +165,7 @@ def test_a_chat_template_makes_the_whole_prompt_the_users_turn_and_the_choice_fo
     assert continuations(talking, question()) == ["the trout", "the whale"]
 
 
-def test_a_template_that_can_think_is_told_not_to():
+def test_thinking_is_turned_off_in_templates_that_support_it():
     thinks = TURNS + ANSWERED + "{% if not (enable_thinking is defined and enable_thinking is false) %}Hm{% endif %}"
     assert apply_chat_template(chat(thinks), prompt(chat_template=True), "Answer:").endswith("[assistant]")
 
@@ -175,7 +175,7 @@ def test_the_end_of_a_turn_is_what_the_template_writes_after_the_assistants_word
 
 
 @pytest.mark.parametrize("tokenizer", [chat(None), SimpleNamespace()], ids=["none set", "none known"])
-def test_a_tokenizer_without_a_template_is_refused_only_where_one_is_wanted(tokenizer):
+def test_a_tokenizer_without_a_template_is_refused_only_where_one_is_needed(tokenizer):
     with pytest.raises(ModelError, match=r"no chat template; base models have none\. Take prompt\.chat_template=false"):
         apply_chat_template(tokenizer, prompt(chat_template=True), "Answer:")
     assert apply_chat_template(tokenizer, prompt(), "Answer:") == "Answer:"

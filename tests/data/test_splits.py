@@ -1,4 +1,4 @@
-"""Cuts and draws go by what is asked: nothing else moves a question from one split to another."""
+"""Splits and samples depend on what is asked: nothing else moves a question from one split to another."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ def test_reordering_appending_and_renaming_move_no_question(first, more, seed, r
 
 
 @given(numbers, seeds)
-def test_every_question_lands_on_one_side_and_keeps_its_order(asked, seed):
+def test_every_question_is_in_one_split_and_keeps_its_order(asked, seed):
     questions = [question(n, id=f"{at:03}") for at, n in enumerate(asked)]
     parts = splits.split_by_hash(questions, seed, {"dev": 0.5})
     assert sorted(q.id for part in parts.values() for q in part) == [q.id for q in questions]
@@ -38,7 +38,7 @@ def test_every_question_lands_on_one_side_and_keeps_its_order(asked, seed):
 
 
 @given(numbers, seeds, st.integers(1, 60), st.integers(1, 60))
-def test_a_smaller_limit_draws_a_part_of_what_a_larger_one_draws(asked, seed, one, other):
+def test_a_smaller_limit_samples_a_subset_of_a_larger_one(asked, seed, one, other):
     questions = [question(n, id=f"{at:03}") for at, n in enumerate(asked)]
     small, large = (splits.subsample(questions, seed, limit) for limit in sorted([one, other]))
     assert {q.id for q in small} <= {q.id for q in large} and len(small) == min(one, other, len(questions))
@@ -46,7 +46,7 @@ def test_a_smaller_limit_draws_a_part_of_what_a_larger_one_draws(asked, seed, on
 
 
 @given(numbers, seeds, st.integers(1, 60), st.randoms())
-def test_the_draw_depends_on_what_is_asked_and_not_on_its_place(asked, seed, limit, random):
+def test_the_sample_depends_on_what_is_asked_and_not_on_its_position(asked, seed, limit, random):
     drawn = splits.subsample([question(n) for n in asked], seed, limit)
     random.shuffle(asked)
     assert sorted(q.content for q in drawn) == (
@@ -54,7 +54,7 @@ def test_the_draw_depends_on_what_is_asked_and_not_on_its_place(asked, seed, lim
     )
 
 
-def test_shares_are_kept_seeds_differ_and_the_draw_does_not_follow_the_cut():
+def test_shares_are_kept_seeds_differ_and_the_sample_is_independent_of_the_split():
     questions = [question(n) for n in range(4000)]
     parts = splits.split_by_hash(questions, 0, {"dev": 0.1, "test": 0.1})
     assert 340 < len(parts["dev"]) < 460 and 340 < len(parts["test"]) < 460
@@ -63,6 +63,6 @@ def test_shares_are_kept_seeds_differ_and_the_draw_does_not_follow_the_cut():
     assert 60 < len(in_dev) < 140
 
 
-def test_the_cut_is_the_same_on_every_machine():
+def test_the_split_is_the_same_on_every_machine():
     dev = splits.split_by_hash([question(n) for n in range(30)], 0, {"dev": 0.2})["dev"]
     assert dev == [question(n) for n in (0, 7, 8, 16, 21, 23, 27)]

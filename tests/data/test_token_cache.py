@@ -22,7 +22,7 @@ class Counting:
 
 
 @given(st.lists(st.text(max_size=5), max_size=8), st.booleans())
-def test_tokens_are_those_of_the_tokenizer_and_no_text_is_read_twice(tmp_path_factory, texts, special):
+def test_tokens_are_those_of_the_tokenizer_and_no_text_is_tokenised_twice(tmp_path_factory, texts, special):
     path = tmp_path_factory.mktemp("study") / "shared" / "tokens.npz"
     wanted = Counting()(texts, add_special_tokens=special)
     for asked in (len(set(texts)), 0):

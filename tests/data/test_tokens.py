@@ -192,7 +192,7 @@ def test_choices_that_begin_alike_or_are_the_same_keep_their_own_tokens(tokenize
 
 @settings(deadline=None)
 @given(prompt=prompts, asked=st.lists(questions(), max_size=4), chosen=st.randoms(use_true_random=False))
-def test_a_question_has_the_same_tokens_in_any_company(tokenizer, prompt, asked, chosen):
+def test_a_question_has_the_same_tokens_whatever_it_is_encoded_with(tokenizer, prompt, asked, chosen):
     alone = [encode(tokenizer, prompt, [one])[0] for one in asked]
     assert encode(tokenizer, prompt, asked) == alone
     order = chosen.sample(range(len(asked)), len(asked))
@@ -395,7 +395,7 @@ def test_an_example_ends_with_one_end_of_text_where_the_tokenizer_adds_one_itsel
     loss_on=st.sampled_from(["answer", "all"]),
     data=st.data(),
 )
-def test_examples_that_are_too_long_are_left_out_whole_and_counted_by_id(tokenizer, asked, loss_on, data):
+def test_examples_that_are_too_long_are_dropped_whole_and_listed_by_id(tokenizer, asked, loss_on, data):
     uncut = training_set(tokenizer, CLOZE, objective(loss_on=loss_on), asked, []).examples
     lengths = [len(example.input_ids) for example in uncut]
     longest = data.draw(st.sampled_from(lengths))
@@ -404,7 +404,7 @@ def test_examples_that_are_too_long_are_left_out_whole_and_counted_by_id(tokeniz
     assert training.too_long == {one.id: length for one, length in zip(asked, lengths, strict=True) if length > longest}
 
 
-def test_where_no_example_is_short_enough_the_shortest_is_told(tokenizer):
+def test_where_no_example_is_short_enough_the_error_names_the_shortest(tokenizer):
     asked = [question(id="a"), question(id="b", question="Which is a mammal " * 9)]
     (example,) = training_set(tokenizer, CLOZE, objective(), asked[:1], []).examples
     length = len(example.input_ids)
@@ -438,7 +438,7 @@ def test_pretraining_learns_every_token_of_a_text_and_its_end(tokenizer, texts):
         assert example.input_ids == example.labels == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
 
 
-def test_texts_that_are_too_long_are_left_out_and_named_by_number(tokenizer):
+def test_texts_that_are_too_long_are_dropped_and_named_by_number(tokenizer):
     texts = ["The whale.", "The whale is a mammal and the trout is a fish."]
     short, long = (len(ids) + 1 for ids in tokenizer(texts)["input_ids"])
     training = training_set(tokenizer, CLOZE, objective(name="pretrain", max_length=short), [], texts)

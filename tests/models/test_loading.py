@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
@@ -8,24 +7,9 @@ from mcqa.config.errors import ModelError
 from mcqa.models import loading
 from mcqa.models.adapters import adapter_config
 from mcqa.models.from_scratch import new_tokenizer
-from tests.small_runs import configured
+from tests.small_runs import configured, loaded
 
 STARTER = loading.ASSETS / "starter"
-
-
-def loaded(*overrides):
-    config, _ = configured(list(overrides))
-    tokenizer = loading.load_tokenizer(config.model, [])
-    return loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed), tokenizer
-
-
-def gradient(learner, tokenizer):
-    """The gradient of the adapter's parameters for one sentence."""
-    ids = torch.tensor([tokenizer(["The capital of France is Paris."])["input_ids"][0]])
-    learner.train()
-    learner.zero_grad()
-    learner(input_ids=ids, labels=ids).loss.backward()
-    return torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None])
 
 
 def test_the_embedded_base_is_small_and_made_of_safetensors():
@@ -34,31 +18,6 @@ def test_the_embedded_base_is_small_and_made_of_safetensors():
     base, tokenizer = loaded("peft=none")
     assert base.num_parameters() < 5e6
     assert tokenizer.decode(tokenizer(["naïve Ω 漢字"])["input_ids"][0]) == "naïve Ω 漢字"
-
-
-def test_measuring_a_4_bit_base_leaves_the_gradients_of_training_alone():
-    """bitsandbytes on CPUs with AVX512-BF16: without our guard the cosine falls to about 0.1 (only seen there)."""
-    from peft import get_peft_model
-
-    config, _ = configured(["peft=qlora", "peft.dropout=0"])
-    gradients = []
-    for measured_before in (False, True):
-        base, tokenizer = loaded("peft=qlora", "peft.dropout=0")
-        guarded = [one for one in base.modules() if hasattr(one, "support_avx512bf16_for_cpu")]
-        assert guarded
-        assert not any(one.support_avx512bf16_for_cpu for one in guarded)
-        if measured_before:
-            base.eval()
-            with torch.no_grad():
-                base(input_ids=torch.tensor([[5, 6, 7]]))
-        torch.manual_seed(0)
-        learner = get_peft_model(base, adapter_config(config.peft))
-        with torch.no_grad():
-            for name, parameter in learner.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(std=0.02)
-        gradients.append(gradient(learner, tokenizer))
-    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
 
 
 def test_a_quantised_base_takes_less_memory_and_answers_alike():
@@ -156,25 +115,6 @@ def test_an_adapter_over_4_bit_weights_is_not_sharded(tmp_path):
             "model.tokenizer=embedded:starter",
             "hardware.strategy=fsdp2",
         )
-
-
-def test_an_architecture_that_transformers_does_not_know_is_an_error_for_the_user():
-    config, _ = configured(["+experiment=pretrain_starter"])
-    tokenizer = loading.load_tokenizer(config.model, ["some text"])
-    odd = replace(config.model, architecture={"model_type": "no_such_model"})
-    with pytest.raises(ModelError, match="model.architecture cannot be built"):
-        loading.load_model(odd, config.peft, config.hardware, tokenizer, 0)
-
-
-def test_random_weights_follow_the_seed():
-    config, _ = configured(["+experiment=pretrain_starter"])
-    tokenizer = loading.load_tokenizer(config.model, ["some text"])
-    first, same, other = (
-        loading.load_model(config.model, config.peft, config.hardware, tokenizer, seed).get_input_embeddings().weight
-        for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, same)
-    assert not torch.equal(first, other)
 
 
 def test_the_fingerprint_of_a_tokenizer_changes_with_what_it_does():
