@@ -3,12 +3,13 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from mcqa.data import facts
-from tests.small_runs import smaller
+from tests.small_runs import smaller, trained
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands set it
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test needs a network
@@ -39,3 +40,13 @@ def questions_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(questions_folder: Path, tmp_path: Path) -> list[str]:
     """Overrides that make any run small: 40 questions, two updates, everything under tmp_path."""
     return smaller(questions_folder, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_run(questions_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder and result of a run that is complete and in MLflow, for tests that only read it.
+
+    Some training examples were too long for it; the database is outputs/mlflow.db above its folder.
+    """
+    overrides = [*smaller(questions_folder, tmp_path_factory.mktemp("finished")), "+experiment=smoke", "seed=3"]
+    return trained([*overrides, "tracking=mlflow", "data.licence=CC BY-SA 4.0", "objective.max_length=28"])

@@ -284,9 +284,9 @@ def test_the_p_that_decides_is_that_of_clusters_where_there_are_any():
     before, after = [False] * 8, [True] * 6 + [False] * 2
     alone, together = mcnemar(before, after), mcnemar(before, after, list("aaabbbcc"))
     assert alone.p == together.p != together.p_clustered
-    assert run_report.gain(alone)["test/acc_gain_p"] == alone.p
-    assert run_report.gain(together)["test/acc_gain_p"] == together.p_clustered
-    assert run_report.gain(together)["test/mcnemar_p"] == alone.p
+    assert run_report.gain_metrics(alone)["test/acc_gain_p"] == alone.p
+    assert run_report.gain_metrics(together)["test/acc_gain_p"] == together.p_clustered
+    assert run_report.gain_metrics(together)["test/mcnemar_p"] == alone.p
 
 
 def test_the_model_card_says_that_questions_go_together(everything):
@@ -424,7 +424,7 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
     own = [key for key in small if not key.startswith(("optimizer", "objective"))]
     records = [measured_again([*own, "splits=[test]", f"prompt={style}"]) for style in ("cloze", "letters")]
     capsys.readouterr()
-    run_report.summary(records)
+    run_report.show_summary(records)
     told = capsys.readouterr().out
     table, folders = told.split("Run folders:\n")
     assert max(map(len, table.splitlines())) <= 80 and "…" not in table
