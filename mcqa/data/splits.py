@@ -5,26 +5,20 @@ occurs twice lands in one split only.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from mcqa.data.question import Question
 
 
 def split_by_hash(questions: Sequence[Question], seed: int, shares: Mapping[str, float]) -> dict[str, list[Question]]:
     """Return splits of about these shares (fractions of all questions), and "train" with the rest."""
-    parts: dict[str, list[Question]] = {"train": [], **{name: [] for name in shares}}
+    names, ends = [*shares, "train"], list(accumulate(shares.values()))
+    parts: dict[str, list[Question]] = {name: [] for name in ("train", *shares)}
     for question in questions:
-        parts[_split_at(_uniform("cut", seed, question), shares)].append(question)
+        parts[names[bisect_right(ends, _uniform("cut", seed, question))]].append(question)
     return parts
-
-
-def _split_at(position: float, shares: Mapping[str, float]) -> str:
-    end = 0.0
-    for name, share in shares.items():
-        end += share
-        if position < end:
-            return name
-    return "train"
 
 
 def subsample(questions: Sequence[Question], seed: int, limit: int) -> list[Question]:

@@ -1,12 +1,21 @@
 """Read the user's own questions by the names of their columns (data.columns)."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns
 from mcqa.data.checks import describe_value, field, validated_question
 from mcqa.data.question import Question
-from mcqa.data.readers import answer_keys
+from mcqa.data.readers.answer_keys import from_index, from_letter, from_text
+
+ANSWERS: dict[str, Callable[[object, Sequence[object]], int]] = {
+    "index": from_index,
+    "index_from_one": partial(from_index, first=1),
+    "letter": from_letter,
+    "text": from_text,
+}
 
 
 def read(row: dict[str, Any], columns: Columns | None) -> Question:
@@ -21,7 +30,7 @@ def read(row: dict[str, Any], columns: Columns | None) -> Question:
         id=field(row, columns.id) if columns.id else None,
         question=field(row, columns.question),
         choices=choices,
-        answer=_answer(field(row, columns.answer), choices, columns),
+        answer=ANSWERS[columns.answer_as](field(row, columns.answer), choices),
         context=field(row, columns.context) if columns.context else None,
         # Without a column, files.split_rows has added the subject in the file's name, if there is one.
         subject=field(row, columns.subject) if columns.subject else row.get("subject"),
@@ -46,15 +55,3 @@ def _choices(row: dict[str, Any], columns: Columns) -> list[Any]:
                 "choices as a list in one column (JSON Lines, Parquet)."
             )
     return choices
-
-
-def _answer(answer: object, choices: list[Any], columns: Columns) -> int:
-    match columns.answer_as:
-        case "index":
-            return answer_keys.from_index(answer, choices)
-        case "index_from_one":
-            return answer_keys.from_index(answer, choices, first=1)
-        case "letter":
-            return answer_keys.from_letter(answer, choices)
-        case "text":
-            return answer_keys.from_text(answer, choices)

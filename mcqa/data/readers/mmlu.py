@@ -27,10 +27,8 @@ def read(row: dict[str, Any]) -> Question:
     answer = row.get("answer")
     if "choices" in row:
         choices = row["choices"]
-    elif NUMBERED[0] in row:
-        choices = [field(row, name) for name in NUMBERED]
     else:
-        choices = [field(row, name) for name in LETTERS]
+        choices = [field(row, name) for name in (NUMBERED if NUMBERED[0] in row else LETTERS)]
     if not isinstance(choices, list):
         raise DataError(f"choices are {describe_value(choices)}, not a list.")
     return validated_question(
