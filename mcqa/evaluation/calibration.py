@@ -105,8 +105,8 @@ def expected_calibration_error(rows: Sequence[Prediction], temperature: float = 
 
     It is never negative, so chance alone keeps it above 0 where questions are few.
     """
-    found = reliability_bins(rows, temperature, bins)
-    return math.fsum(bin.n * abs(bin.accuracy - bin.confidence) for bin in found) / len(rows)
+    filled = reliability_bins(rows, temperature, bins)
+    return math.fsum(bin.n * abs(bin.accuracy - bin.confidence) for bin in filled) / len(rows)
 
 
 def fit_temperature(rows: Sequence[Prediction]) -> float:
