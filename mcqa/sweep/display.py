@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,7 +22,10 @@ LONG_FLOAT = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
 
 class LiveDisplay:
-    """Call `update` after every round; it draws at most every REDRAW_S, and prints every change of a trial once."""
+    """Call `update` after every round; it draws at most every REDRAW_S, and prints every change of a trial once.
+
+    The table is there within `with display.live or nullcontext():`.
+    """
 
     def __init__(
         self,
@@ -57,17 +59,6 @@ class LiveDisplay:
         self.best = best(controller.trials, direction) if direction else None
         self.drawn_at = -math.inf
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> "LiveDisplay":
-        if self.live:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live:
-            self.live.stop()
 
     def print(self, text: str) -> None:
         """Print a line above the table, as it is."""

@@ -11,37 +11,16 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.mailbox import FINAL, PREEMPTED, Mailbox
 from mcqa.sweep.backends import Backend, SubmissionError
+from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import (
-    LEFT_RUNNING,
-    Action,
-    Ask,
-    Asked,
-    Cancel,
-    Ended,
-    Event,
-    Exhausted,
-    Impossible,
-    Interrupted,
-    JobPreempted,
-    Judge,
-    Judged,
-    Prune,
-    Refused,
-    Reported,
-    Submit,
-    Submitted,
-    Tell,
-    Tick,
-    Vanished,
-)
+from mcqa.sweep.controller.events import Action, Event
 from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer
 from mcqa.sweep.messages import SAME_COMMAND
@@ -121,14 +100,14 @@ class Loop:
 
     def run(self, poll_s: float) -> str:
         """Run until the controller finishes and return its reason. poll_s: seconds between two rounds."""
-        with _count_interrupts(self), self.display:
+        with _count_interrupts(self), self.display.live or nullcontext():
             self._carry_out(self.controller.start(self.clock()))
             while not self.controller.done:
                 self._round()
                 self.display.update()
                 if not self.controller.done:
                     self.sleep(poll_s)
-            if self.controller.reason == LEFT_RUNNING and self.running:
+            if self.controller.reason == events.LEFT_RUNNING and self.running:
                 self._leave()
             self.display.update()
         assert self.controller.reason is not None
@@ -153,8 +132,8 @@ class Loop:
 
     def _round(self) -> None:
         interrupts, self.interrupts = self.interrupts, 0
-        events: list[Event] = [Interrupted()] * interrupts or [*self._events(), Tick()]
-        for event in events:
+        happened: list[Event] = [events.Interrupted()] * interrupts or [*self._happened(), events.Tick()]
+        for event in happened:
             self._carry_out(self.controller.on(event, self.clock()))
         self._notify(lambda observer: observer.tick([watched.mailbox.folder for watched in self.running.values()]))
 
@@ -175,7 +154,7 @@ class Loop:
         while self.clock() < until and not self.interrupts:
             self.sleep(0.1)
         if self.interrupts:
-            self._carry_out(self.controller.on(Interrupted(), self.clock()))
+            self._carry_out(self.controller.on(events.Interrupted(), self.clock()))
             self._announce_cancelled()
 
     def _announce_cancelled(self) -> None:
@@ -183,7 +162,7 @@ class Loop:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def _events(self) -> Iterator[Event]:
+    def _happened(self) -> Iterator[Event]:
         self.leaving = {job for job in self.leaving if self.backend.state(job) != "over"}
         for number, watched in list(self.running.items()):
             # before its result is read: one that appears in between must not be missed
@@ -199,14 +178,14 @@ class Loop:
         watched.bytes_read = size
         for report in watched.mailbox.reports(watched.lines_read):
             watched.lines_read = report.line + 1
-            yield Reported(number, report.point, report.value)
+            yield events.Reported(number, report.point, report.value)
 
     def _ending(self, number: int, watched: Watched, over: bool) -> Iterator[Event]:
         result = watched.mailbox.result() if os.path.exists(watched.result) else None
         if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
             yield from self._new_reports(number, watched, at_the_end=True)  # what it reported just before its result
             self._unwatch(number)
-            yield Ended(number, outcome(result, self.needs_value))
+            yield events.Ended(number, outcome(result, self.needs_value))
         elif over and result is not None:
             self._unwatch(number)
             yield self._preempted(number, watched, result.get("error"))
@@ -222,17 +201,17 @@ class Loop:
         """A job that was stopped before it saved anything counts as vanished, or it might repeat that for ever."""
         last = watched.mailbox.last_submission()
         if watched.mailbox.saved_since(last.submitted if last else 0.0):
-            return JobPreempted(number, watched.attempt)
+            return events.JobPreempted(number, watched.attempt)
         reason = f"{(message or 'Stopped').rstrip('.')} before it had saved anything new."
         return self._vanished(number, watched, reason)
 
     def _vanished(self, number: int, watched: Watched, reason: str | None = None) -> Event:
         """Recorded in job.json, so that a restart knows how often it has happened."""
         if watched.end_recorded:
-            return JobPreempted(number, watched.attempt)
+            return events.JobPreempted(number, watched.attempt)
         watched.mailbox.end_submission("vanished")
         reason = reason or (self.backend.reason(watched.job) if watched.job else "it ended while nobody watched")
-        return Vanished(number, watched.attempt, reason)
+        return events.Vanished(number, watched.attempt, reason)
 
     def _unwatch(self, number: int) -> None:
         watched = self.running.pop(number)
@@ -250,19 +229,19 @@ class Loop:
     def _answers(self, action: Action) -> Iterator[Event]:
         """Carry out an action, and yield the events that answer it."""
         match action:
-            case Ask():
+            case events.Ask():
                 suggestion = self.study.ask()
-                yield Exhausted() if suggestion is None else Asked(suggestion.number)
-            case Submit(number, attempt):
+                yield events.Exhausted() if suggestion is None else events.Asked(suggestion.number)
+            case events.Submit(number, attempt):
                 yield self._submit(number, attempt)
-            case Tell(number, result):
+            case events.Tell(number, result):
                 self.study.tell(number, result)
-                self._notify(lambda observer: observer.told(self._folder(number), result))
-            case Judge(number, point, value):
-                yield Judged(number, self.study.report(number, point, value))
-            case Prune(number):
+                self._notify(lambda observer: observer.trial_ended(self._folder(number), result))
+            case events.Judge(number, point, value):
+                yield events.Judged(number, self.study.report(number, point, value))
+            case events.Prune(number):
                 Mailbox(self._folder(number)).request_prune()
-            case Cancel(number) if number in self.running:
+            case events.Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
                 self.running[number].mailbox.end_submission("cancelled")
@@ -283,11 +262,11 @@ class Loop:
         except SubmissionError as error:
             if (last := mailbox.last_submission()) and last.attempt == attempt:
                 mailbox.end_submission("refused")
-            return Refused(number, attempt, str(error))
+            return events.Refused(number, attempt, str(error))
         except ConfigError as error:
-            return Impossible(number, attempt, str(error))
+            return events.Impossible(number, attempt, str(error))
         self.running[number] = Watched(mailbox, attempt, slot, job)
-        return Submitted(number, attempt, job)
+        return events.Submitted(number, attempt, job)
 
     def _submit_to_backend(self, folder: Path, attempt: int, slot: int) -> str:
         self.in_process = self.backend.name == "debug"  # where a job runs at once, and Ctrl-C is for the job

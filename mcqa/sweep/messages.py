@@ -5,16 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.runs import run_folder
+from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import (
-    COMPLETE,
-    EXHAUSTED,
-    FAILURES,
-    IDENTICAL_FAILURES,
-    LEFT_RUNNING,
-    TIMEOUT,
-    RecoveredTrial,
-)
+from mcqa.sweep.controller.events import RecoveredTrial
 from mcqa.sweep.recovery import is_final
 from mcqa.sweep.report.study_data import short_commit
 from mcqa.sweep.space.space import DefaultOutsideSpace, Space
@@ -74,12 +67,12 @@ def unfinished(reason: str, controller: Controller, folder: Path, noun: str, res
         if trial.state == "failed" and trial.outcome
     ]
     count, where = f"{len(failed)} of {len(ended)} {noun}s failed", f"see {run_folder.shown(folder)}"
-    if reason in (COMPLETE, EXHAUSTED):
+    if reason in (events.COMPLETE, events.EXHAUSTED):
         rerun = "" if all(is_final(trial.outcome) for trial in ended) else f"\n{again} runs what failed again."
         return "\n  ".join([f"{count}; {where}:", *failed]) + rerun
     done = f"{len(ended)} of {wanted} {noun}s" if wanted is not None else f"{len(ended)} {noun}s"
     # the failed jobs of a product run again; a study has learned from its failed trials
-    more = ", given a higher max_failures" if reason == FAILURES and noun == "trial" else ""
+    more = ", given a higher max_failures" if reason == events.FAILURES and noun == "trial" else ""
     first = f"{_why_early(reason, controller)} after {done}; {where}. {again} resumes{more}."
     return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
 
@@ -87,9 +80,9 @@ def unfinished(reason: str, controller: Controller, folder: Path, noun: str, res
 def _why_early(reason: str, controller: Controller) -> str:
     limits = controller.limits
     known = {
-        LEFT_RUNNING: "Stopped by Ctrl-C",
-        TIMEOUT: f"Timeout (hydra.sweeper.timeout_s={limits.timeout_s})",
-        IDENTICAL_FAILURES: "The first ones all failed with the same error, so no more were started. Ended",
-        FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
+        events.LEFT_RUNNING: "Stopped by Ctrl-C",
+        events.TIMEOUT: f"Timeout (hydra.sweeper.timeout_s={limits.timeout_s})",
+        events.IDENTICAL_FAILURES: "The first ones all failed with the same error, so no more were started. Ended",
+        events.FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
     }
     return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")

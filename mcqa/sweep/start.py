@@ -83,15 +83,12 @@ def run(
 
 
 def _backend(sweep: HydraSweep, options: Options) -> Backend:
-    launcher = cast(ConfigDict, OmegaConf.to_container(sweep.hydra.launcher, resolve=True))
-
-    def make_job(folder: Path, *, token: str) -> Job:
-        return Job(folder, sweep.task, sweep.context, token)
-
-    def launcher_of(folder: Path) -> ConfigDict:
-        return dry_run.launcher_of(sweep, read_yaml(folder / "config.yaml"))
-
-    return make_backend(launcher, make_job, launcher_of, options.n_jobs)
+    return make_backend(
+        cast(ConfigDict, OmegaConf.to_container(sweep.hydra.launcher, resolve=True)),
+        partial(Job, task_function=sweep.task, hydra_context=sweep.context),
+        lambda folder: dry_run.launcher_of(sweep, read_yaml(folder / "config.yaml")),
+        options.n_jobs,
+    )
 
 
 def refuse_what_cannot_run(

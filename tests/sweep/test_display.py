@@ -170,7 +170,7 @@ def test_a_trial_is_called_by_what_was_swept_with_floats_of_four_digits(tmp_path
 
 def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(tmp_path):
     study = Study(tmp_path, terminal=True)
-    with study.display:
+    with study.display.live:
         study.starts(0, 1)
         study.after(65, ended(0, value=0.25), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
         drawn = study.said.rpartition("core")[2]
@@ -183,7 +183,7 @@ def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(
 
 def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
     study = Study(tmp_path, terminal=True)
-    with study.display:
+    with study.display.live:
         study.display.set_label(0, ["targets=[q_proj,v_proj]"])
         study.after(0, Asked(0), Submitted(0, 0, "job"))
         assert "targets=[q_proj,v_proj]" in study.said

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcqa import train
-from mcqa.runs import filesystem
 from mcqa.sweep.backends import slurm_commands
-from mcqa.sweep.backends.slurm_commands import Partition
 from tests.sweep.backends.fake_slurm import FakeSlurm
 
 SINFO = (
@@ -304,41 +302,3 @@ def test_a_machine_without_gpus_leaves_it_to_the_job_to_say_so(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "No job would run" not in multirun("hydra/launcher=local", "hardware=gpu")
-
-
-# ---- parts
-
-
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [
-        ("30:00", 30), ("90", 90), ("2:00:00", 120), ("1-00:00:00", 1440), ("2-12", 3600), ("1-01:30", 1530),
-        ("0:30", 0.5), ("infinite", None), ("n/a", None),
-    ],
-)  # fmt: skip
-def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -> None:
-    assert slurm_commands.parse_minutes(text) == minutes
-
-
-def test_partitions_are_read_with_limits_and_gpus(slurm: FakeSlurm) -> None:
-    assert (slurm_commands.partitions() or [])[:2] == [
-        Partition("main", True, True, 1440, 10, 64, 512000, 4),
-        Partition("main", True, True, 1440, 2, 32, 256000, 0),
-    ]
-
-
-def test_a_file_system_of_one_machine_is_found_by_where_it_is_mounted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text("a / ext4 rw\nb /tmp tmpfs rw\nc /proj lustre rw\nd /proj\\040here nfs4 rw\n")
-    kinds = {
-        path: filesystem._mounted(Path(path), mounts)
-        for path in ("/usr", "/tmp/x", "/proj/a", "/proj here/a", "/projx")
-    }
-    assert {path: kind for path, (_, kind) in kinds.items()} == {
-        "/usr": "ext4", "/tmp/x": "tmpfs", "/proj/a": "lustre", "/proj here/a": "nfs4", "/projx": "ext4",
-    }  # fmt: skip
-    monkeypatch.setattr(filesystem, "_mounted", lambda path: kinds[str(path)])
-    (warning,) = filesystem.unseen({"The cache": Path("/tmp/x"), "Python": Path("/proj/a")})
-    assert warning.startswith("The cache lies on this machine's own disk or memory (/tmp/x: tmpfs at /tmp)")

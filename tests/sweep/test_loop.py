@@ -554,7 +554,7 @@ def test_an_observer_hears_of_every_trial_and_its_failure_stops_nothing(tmp_path
         def tick(self, running: list[Path]):
             self.ran |= {folder.name for folder in running}
 
-        def told(self, folder: Path, outcome: Outcome):
+        def trial_ended(self, folder: Path, outcome: Outcome):
             self.ended.append((folder.name, outcome.status))
 
     class Broken:

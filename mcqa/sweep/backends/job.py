@@ -7,7 +7,6 @@ so that it may resume; then there is no result, and the controller submits the t
 
 import bdb
 import math
-import os
 import sys
 import threading
 import time
@@ -126,12 +125,12 @@ class Job:
 
     def _run(self, job_id: str, in_process: bool) -> Any:
         """What the app returned. Callbacks, logging, environment and working directory are as in any job of Hydra."""
-        from hydra.core.utils import JobRuntime, run_job
+        from hydra.core.utils import JobRuntime, env_override, run_job
 
         app = self._unpacked()
         config = _config(self.folder, job_id)
         JobRuntime.instance().set("name", config.hydra.job.name)
-        with _environment_variable(VARIABLE, str(self.folder.absolute())):
+        with env_override({VARIABLE: str(self.folder.absolute())}):
             done = run_job(
                 task_function=app.task_function,
                 config=config,
@@ -275,15 +274,3 @@ def _heartbeat(mailbox: Mailbox) -> Iterator[None]:
         yield
     finally:
         over.set()
-
-
-@contextmanager
-def _environment_variable(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before

@@ -14,40 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mcqa.sweep.controller import events
 from mcqa.sweep.controller.backoff import MAX_REFUSALS, Backoff
-from mcqa.sweep.controller.events import (
-    CANCELLED,
-    COMPLETE,
-    EXHAUSTED,
-    FAILURES,
-    IDENTICAL_FAILURES,
-    LEFT_RUNNING,
-    TIMEOUT,
-    Action,
-    Ask,
-    Asked,
-    Cancel,
-    Ended,
-    Event,
-    Exhausted,
-    Finish,
-    Impossible,
-    Interrupted,
-    JobPreempted,
-    Judge,
-    Judged,
-    Limits,
-    Outcome,
-    Prune,
-    RecoveredTrial,
-    Refused,
-    Reported,
-    Submit,
-    Submitted,
-    Tell,
-    Tick,
-    Vanished,
-)
+from mcqa.sweep.controller.events import Action, Event, Limits, Outcome, RecoveredTrial
 
 SUSPECT_REFUSALS = 3
 """After so many refusals of the only trial that waits, another one is asked for and submitted instead."""
@@ -119,7 +88,7 @@ class Controller:
         return self.asking + len(self._unfinished) - len(self._waiting)
 
     def start(self, now: float) -> list[Action]:
-        return self.on(Tick(), now)
+        return self.on(events.Tick(), now)
 
     def on(self, event: Event, now: float) -> list[Action]:
         """Return what to do after an event."""
@@ -132,47 +101,47 @@ class Controller:
     def _react(self, event: Event) -> list[Action]:
         """The table of rules. An event that fits no line is late, a duplicate, of an unknown trial, or a Tick."""
         match event:
-            case Asked(number) if number not in self._trials:
+            case events.Asked(number) if number not in self._trials:
                 self._add_trial(number)
-            case Exhausted():
+            case events.Exhausted():
                 self.asking, self._exhausted = max(0, self.asking - 1), True
-            case Submitted(number, attempt, job) if self._is_current(number, attempt, "submitting"):
+            case events.Submitted(number, attempt, job) if self._is_current(number, attempt, "submitting"):
                 self._set_running(self._trials[number], job)
                 return self._fail_refused_trials(number)
-            case Refused(number, attempt, reason) if self._is_current(number, attempt, "submitting"):
+            case events.Refused(number, attempt, reason) if self._is_current(number, attempt, "submitting"):
                 self.backoff.refused(number, reason, self._trials[number].since, self.elapsed)
                 self._set_waiting(self._trials[number])
-            case Impossible(number, attempt, reason) if self._is_current(number, attempt, "submitting"):
+            case events.Impossible(number, attempt, reason) if self._is_current(number, attempt, "submitting"):
                 return self._end(number, Outcome("failed", None, reason))
-            case JobPreempted(number, attempt) if self._is_current(number, attempt, "submitting", "running"):
+            case events.JobPreempted(number, attempt) if self._is_current(number, attempt, "submitting", "running"):
                 self._job_ended()
                 self._set_waiting(self._trials[number])
-            case Vanished(number, attempt, reason) if self._is_current(number, attempt, "submitting", "running"):
+            case events.Vanished(number, attempt, reason) if self._is_current(number, attempt, "submitting", "running"):
                 return self._resubmit_or_fail(self._trials[number], reason)
-            case Reported(number, point, value) if self._is_new_point(number, point):
+            case events.Reported(number, point, value) if self._is_new_point(number, point):
                 self._add_report(self._trials[number], point, value)
-                return [Judge(number, point, value)]
-            case Judged(number, True) if number in self._unfinished and not self._trials[number].pruning:
+                return [events.Judge(number, point, value)]
+            case events.Judged(number, True) if number in self._unfinished and not self._trials[number].pruning:
                 self._trials[number].pruning = True
-                return [Prune(number)]
-            case Ended(number, outcome) if number in self._unfinished:
+                return [events.Prune(number)]
+            case events.Ended(number, outcome) if number in self._unfinished:
                 self._job_ended()
                 return self._end(number, outcome)
-            case Interrupted():
-                return self._finish(LEFT_RUNNING)
+            case events.Interrupted():
+                return self._finish(events.LEFT_RUNNING)
         return []
 
     def _react_when_done(self, event: Event) -> list[Action]:
         """Nothing is submitted any more; a second Ctrl-C cancels what runs and what is just being submitted."""
         match event:
-            case Asked(number) if number not in self._trials:
+            case events.Asked(number) if number not in self._trials:
                 self._add_trial(number)  # for the display; a restart submits it
-            case Submitted(number, attempt, job) if self._is_current(number, attempt, "submitting"):
+            case events.Submitted(number, attempt, job) if self._is_current(number, attempt, "submitting"):
                 self._set_running(self._trials[number], job)
-                return [Cancel(number)] if self._cancelling else []
-            case Interrupted() if not self._cancelling:
+                return [events.Cancel(number)] if self._cancelling else []
+            case events.Interrupted() if not self._cancelling:
                 self._cancelling = True
-                return [Cancel(n) for n, trial in self._unfinished.items() if trial.state == "running"]
+                return [events.Cancel(n) for n, trial in self._unfinished.items() if trial.state == "running"]
         return []
 
     # ---- what to submit next
@@ -224,11 +193,11 @@ class Controller:
         """Return why no further trial is asked for, if so."""
         limits = self.limits
         reasons = (
-            (COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
-            (EXHAUSTED, self._exhausted),
-            (FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
-            (IDENTICAL_FAILURES, self._has_identical_failures()),
-            (TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
+            (events.COMPLETE, limits.n_trials is not None and len(self._trials) + self.asking >= limits.n_trials),
+            (events.EXHAUSTED, self._exhausted),
+            (events.FAILURES, limits.max_failures is not None and self._failed > limits.max_failures),
+            (events.IDENTICAL_FAILURES, self._has_identical_failures()),
+            (events.TIMEOUT, limits.timeout_s is not None and self.elapsed >= limits.timeout_s),
         )
         return next((reason for reason, holds in reasons if holds), None)
 
@@ -248,20 +217,20 @@ class Controller:
 
     # ---- transitions
 
-    def _ask(self) -> Ask:
+    def _ask(self) -> events.Ask:
         self.asking += 1
-        return Ask()
+        return events.Ask()
 
     def _add_trial(self, number: int) -> None:
         self.asking = max(0, self.asking - 1)
         trial = TrialState(number, "waiting", 0, 0, self.elapsed)
         self._trials[number] = self._unfinished[number] = self._waiting[number] = trial
 
-    def _submit(self, number: int) -> Submit:
+    def _submit(self, number: int) -> events.Submit:
         trial = self._waiting.pop(number)
         trial.state, trial.since = "submitting", self.elapsed
         self._submitted.add(number)
-        return Submit(trial.number, trial.attempt)
+        return events.Submit(trial.number, trial.attempt)
 
     def _set_running(self, trial: TrialState, job: str) -> None:
         trial.state, trial.since, trial.job, self._any_accepted = "running", self.elapsed, job, True
@@ -299,10 +268,10 @@ class Controller:
         trial.state, trial.since, trial.outcome = outcome.status, self.elapsed, outcome
         self._failed += outcome.status == "failed"
         self._any_success = self._any_success or outcome.status != "failed"
-        if number in self._submitted and not trial.points and outcome.error not in (None, CANCELLED):
+        if number in self._submitted and not trial.points and outcome.error not in (None, events.CANCELLED):
             self._errors.append(re.sub(r"\d+", "", outcome.error))  # nodes and devices have numbers
-        return [Tell(number, outcome)]
+        return [events.Tell(number, outcome)]
 
     def _finish(self, reason: str) -> list[Action]:
         self.reason = reason
-        return [Finish(reason)]
+        return [events.Finish(reason)]

@@ -1,5 +1,3 @@
-"""Processes on this machine and in this process; SLURM has tests of its own."""
-
 import os
 import signal
 import subprocess
@@ -14,15 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from mcqa.config.errors import ConfigError
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import Backend, SubmissionError
-from mcqa.sweep.backends.in_process import InProcess
 from mcqa.sweep.backends.job import Job
-from mcqa.sweep.backends.launcher import make_backend
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
-from mcqa.sweep.backends.remote import LOST_S
-from mcqa.sweep.backends.slurm import Slurm
 from tests.sweep.submitted import CONTEXT, app, never_named, trial_folder
 
 LAUNCHER = {"_target_": "some.where.LocalLauncher", "submitit_folder": "x/%j", "timeout_min": 5, "name": "app"}
@@ -183,29 +176,6 @@ def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: P
         other.kill()
 
 
-@pytest.mark.parametrize(
-    ("backend", "submitted_by", "host"),
-    [("local", "local", "another"), ("local", "slurm", "this"), ("slurm", "local", "this"), ("debug", "local", "this")],
-)
-def test_a_trial_that_runs_elsewhere_is_known_by_its_heartbeat(
-    tmp_path: Path, backend: str, submitted_by: str, host: str
-) -> None:
-    known: dict[str, Backend] = {
-        "local": local(),
-        "slurm": Slurm(make_job, lambda folder: {}),
-        "debug": InProcess(make_job),
-    }
-    long_ago = time.time() - 2 * LOST_S
-    folder = trial_folder(tmp_path)
-    entry = Submission(0, "t", "1", submitted_by, os.uname().nodename if host == "this" else host, 0, long_ago)
-    assert known[backend].attach(folder, entry) is None
-    Mailbox(folder).heartbeat()
-    job = known[backend].attach(folder, entry)
-    assert job is not None and known[backend].state(job) == "running"
-    os.utime(folder / "heartbeat", (0, long_ago))
-    assert known[backend].state(job) == "over" and "no heartbeat" in known[backend].reason(job)
-
-
 def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -> None:
     """`python app.py` with the task a closure in __main__, started from another folder."""
     (tmp_path / "beside.py").write_text("def double(x): return 2 * x\n")
@@ -360,28 +330,3 @@ def test_the_trials_share_the_processors() -> None:
 def test_a_trial_cannot_have_more_gpus_than_there_are() -> None:
     with pytest.raises(SubmissionError, match="2 at most"):
         gpu_share(["0", "1"], 1, 4)
-
-
-# ---- debug, and the choice
-
-
-def test_debugging_runs_the_trial_at_its_submission_in_this_process(tmp_path: Path) -> None:
-    folder, seen = trial_folder(tmp_path), []
-    backend = InProcess(partial(Job, task_function=lambda cfg: seen.append(os.getpid()), hydra_context=CONTEXT))
-    job = backend.submit(folder, 0, 0)
-    assert seen == [os.getpid()] and backend.state(job) == "over"
-    assert (result(folder) or {})["status"] == "complete"
-    (entry,) = Mailbox(folder).submissions()
-    assert (entry.backend, entry.job) == ("debug", job) and backend.attach(folder, entry) is None
-
-
-@pytest.mark.parametrize(
-    ("target", "kind"), [("a.LocalLauncher", Local), ("a.SlurmLauncher", Slurm), ("hydra.BasicLauncher", InProcess)]
-)
-def test_the_launcher_decides_where_trials_run(target: str, kind: type) -> None:
-    assert isinstance(make_backend({"_target_": target}, make_job, lambda folder: {}, slots=2), kind)
-
-
-def test_a_launcher_of_whole_batches_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"JoblibLauncher.*submitit_local"):
-        make_backend({"_target_": "a.JoblibLauncher"}, make_job, lambda folder: {}, slots=2)
