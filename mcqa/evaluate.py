@@ -116,7 +116,7 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
         data, names, shots = inputs(config)
         tokenizer = load_tokenizer(config.model, [])
         record_inputs(record, data, fingerprint(tokenizer))
-        run_report.inputs(record, data)
+        run_report.show_inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
         load = partial(load_model, config.model, config.peft, hardware, tokenizer, config.seed)
         scored = sharding.load_sharded(load, hardware) if sharding.shards_weights(hardware) else load()
@@ -124,8 +124,8 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
             measurements.add(questions.split, partial(measure, scored, questions, hardware), step=0)
         if not processes.is_first():
             return None
-        run_report.harness(measurements, names, scored, tokenizer, shots)
-        run_report.measured(measurements, names)
+        run_report.write_harness_files(measurements, names, scored, tokenizer, shots)
+        run_report.report_evaluation(measurements, names)
     return measurements
 
 
@@ -143,9 +143,9 @@ def command() -> None:
         complete = True
     finally:
         if len(measured) > 1 or (measured and not complete):
-            from mcqa.evaluation.report.run_report import summary
+            from mcqa.evaluation.report.run_report import show_summary
 
-            summary(measured)
+            show_summary(measured)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def tokenize_questions(record: Record) -> Tokens:
         sets = question_sets({name: data.splits[name] for name in names}, config, reader, shots)
         steering = _steering(config, data.splits["dev"], reader, shots)
     record_inputs(record, data, fingerprint)
-    run_report.inputs(record, data, training)
+    run_report.show_inputs(record, data, training)
     return Tokens(tokenizer, shots, training, sets, steering, arguments)
 
 
@@ -98,7 +98,7 @@ def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, ba
         if record.trial is not None:
             score = partial(as_trial.base_predictions, record.trial, record.config_dict, score)
         measurements.add(f"base/{questions.split}", score, step=0)
-    run_report.base(record, parameters)
+    run_report.show_base(record, parameters)
 
 
 def train(
@@ -143,5 +143,5 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
 
 def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringTrainer) -> None:
     """Show and write what training changed on test: tables, files and charts."""
-    run_report.harness(measurements, ["test"], trained.model, tokens.tokenizer, tokens.shots)
-    run_report.write(measurements, len(tokens.training.examples), trained.state.log_history)
+    run_report.write_harness_files(measurements, ["test"], trained.model, tokens.tokenizer, tokens.shots)
+    run_report.report_training(measurements, len(tokens.training.examples), trained.state.log_history)

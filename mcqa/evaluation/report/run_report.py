@@ -28,7 +28,7 @@ from mcqa.runs.record import Record, optional
 SHOWN = 10  # bad rows in the terminal
 
 
-def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
+def show_inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
     """Say before the model loads which questions are read, and which are left out."""
     sizes = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
     record.say(f"Questions: {sizes} ({record.config.data.name}; {record.config.data.licence})")
@@ -44,13 +44,13 @@ def inputs(record: Record, data: Data, training: TrainingSet | None = None) -> N
         record.say(f"  left out as too long: {too_long}; left_out.json lists all")
 
 
-def base(record: Record, parameters: int) -> None:
+def show_base(record: Record, parameters: int) -> None:
     metric = record.config.evaluation.best_metric
     value = record.metrics[f"base/{metric}"]
     record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {metric} {value:.3f}")
 
 
-def measured(measurements: Measurements, names: Sequence[str]) -> None:
+def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
     """Show the table and details of an evaluation; write the wrong answers and the charts."""
     record = measurements.record
     record.say("", accuracy_table(record.metrics, {name: name for name in names}, "Accuracy"))
@@ -63,7 +63,7 @@ def measured(measurements: Measurements, names: Sequence[str]) -> None:
     _keep_charts(record)
 
 
-def summary(evaluations: Sequence[Measurements]) -> None:
+def show_summary(evaluations: Sequence[Measurements]) -> None:
     """Show one table over several evaluations: model, questions and accuracy of each; below it their folders."""
     records = [measurements.record for measurements in evaluations]
     shown = Table(title="All evaluations", title_justify="left", title_style="bold")
@@ -109,14 +109,14 @@ def _set(config: Config, name: str) -> SetConfig:
     return further.get(name) or SetConfig(config.data.name, cast(Split, name), config.data)
 
 
-def write(measurements: Measurements, examples: int, history: Sequence[Mapping[str, float]]) -> None:
+def report_training(measurements: Measurements, examples: int, history: Sequence[Mapping[str, float]]) -> None:
     """Show the table and the verdict at the end of training; write model card, wrong answers and charts."""
     record = measurements.record
     before, after = measurements.predictions["base/test"], measurements.predictions["test"]
     names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
-    record.metrics |= gain(paired)
-    record.log(gain(paired), step=int(history[-1]["step"]))
+    record.metrics |= gain_metrics(paired)
+    record.log(gain_metrics(paired), step=int(history[-1]["step"]))
     record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test"))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
     record.say(*details(record.metrics, "test"), "")
@@ -128,7 +128,7 @@ def write(measurements: Measurements, examples: int, history: Sequence[Mapping[s
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
 
 
-def gain(paired: PairedDifference) -> dict[str, float]:
+def gain_metrics(paired: PairedDifference) -> dict[str, float]:
     """Return the metrics of the difference on test. acc_gain_p is the p-value of the verdict, which accounts for
     clusters."""
     return {
@@ -148,7 +148,9 @@ def _before_and_after(record: Record) -> dict[str, str]:
     return rows
 
 
-def harness(measurements: Measurements, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots) -> None:
+def write_harness_files(
+    measurements: Measurements, names: Sequence[str], model: Any, tokenizer: Any, shots: Shots
+) -> None:
     """Write the files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
     record = measurements.record
     task = record.config.evaluation.harness_task
