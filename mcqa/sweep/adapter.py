@@ -1,15 +1,15 @@
-"""What this application adds to a study of its runs: values checked before a job starts, and MLflow."""
+"""The hooks of mcqa's own commands for a study: values are checked before a job starts, and MLflow follows it."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import greater_is_better
-from mcqa.config.schema import Config, EvaluateConfig
+from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.validation import problems_of, typed
 from mcqa.models import hub_cache
 from mcqa.runs import run_folder
@@ -17,56 +17,151 @@ from mcqa.runs.files import flat
 
 if TYPE_CHECKING:
     from mcqa.sweep.mlflow import StudyTracker
+    from mcqa.sweep.options import Direction
     from mcqa.sweep.report.write import Summary
     from mcqa.sweep.space.space import Space
 
-ConfigDict = dict[str, Any]
+BATCH_KEYS = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "hardware.micro_batch_size")
 
-
-BATCH = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "hardware.micro_batch_size")
-
-
-LENGTH = ("data.name", "data.path", "data.limit", "data.dev_fraction", "data.splits.train")
-"""What changes how many questions an epoch has, and with it the points of `k/epoch`."""
+# What changes how many questions an epoch has, and with it the points of `k/epoch`.
+LENGTH_KEYS = ("data.name", "data.path", "data.limit", "data.dev_fraction", "data.splits.train")
 
 
 class RunHooks:
-    """Of mcqa.sweep.compose, which documents each."""
+    """Implements mcqa.sweep.hooks.Hooks, which documents each method.
+
+    Args:
+        config_name: of the command, such as `config` or `evaluate`.
+        kind: the dataclass of its configuration.
+    """
 
     def __init__(self, config_name: str, kind: type[Config]) -> None:
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
-        self.studied: tuple[ConfigDict, bool] | None = (
-            None  # the base configuration of a study, and whether it is pruned
-        )
+        self.base: ConfigDict | None = None  # of a study
+        self.pruned = False  # whether that prunes
 
-    def missing(self, trees: Sequence[ConfigDict]) -> list[str]:
+    def __getstate__(self) -> dict[str, Any]:
+        """What only the controller needs stays there; the rest travels with every job."""
+        return self.__dict__ | {"tracker": None, "base": None}
+
+    def complete(self, config_dict: ConfigDict, overrides: Sequence[str]) -> list[str]:
         try:
-            configs = [hub_cache.effective_config(tree, self.kind) for tree in trees]
+            self._read_stored_run(config_dict, overrides)
         except ConfigError as error:
             return [str(error)]
-        absent = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_local_paths(config)))
-        if not hub_cache.jobs_are_offline():
-            return absent
-        lacking = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_from_cache(config)))
-        word = ["evaluate"] if self.kind is EvaluateConfig else []
-        return [*absent, *lacking, *([hub_cache.prefetch_command([*word, *sys.argv[1:]])] if lacking else [])]
+        problems = question_sets.expand(config_dict, self.config_name, overrides)
+        keys = {problem.split(": ")[0] for problem in problems}
+        problems += [text for text in problems_of(config_dict, self.kind)[1] if text.split(": ")[0] not in keys]
+        if self.base is not None and not problems:
+            config, base = flat(config_dict), flat(self.base)
+            differing = [key for key in (*BATCH_KEYS, *LENGTH_KEYS) if config.get(key) != base.get(key)]
+            problems += self._not_comparable(differing, config_dict)
+        return problems
 
-    def variables(self, tree: ConfigDict) -> Mapping[str, str]:
+    def _read_stored_run(self, config_dict: ConfigDict, overrides: Sequence[str]) -> None:
+        """Read what from_run or run names here, once, and not in the job: what is written for it is what runs.
+
+        A run that is resumed is read by the job, but the devices that the job asks for are those of the run.
+        """
+        own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+        if config_dict.get("from_run") is not None:
+            from mcqa.runs.repeat import repeated_config
+
+            stored = repeated_config(config_dict, own) | {"from_run": None}
+        elif config_dict.get("run") is not None:
+            from mcqa.runs.repeat import config_of_evaluated_run
+
+            stored = config_of_evaluated_run(config_dict, own)
+        elif config_dict.get("resume") is not None:
+            from mcqa.runs.lookup import unfinished
+
+            hardware = run_folder.config_of(unfinished(config_dict["resume"]))["hardware"]
+            stored = config_dict | {"hardware": hardware}
+        else:
+            return
+        config_dict.clear()
+        config_dict.update(stored)
+
+    def check(self, base: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
+        """What a function of the space suggests is checked by `complete`, trial by trial."""
+        self.base, self.pruned = deepcopy(base), pruned
+        problems = self._not_comparable(list(space.distributions), base)
+        best_metric = base["evaluation"]["best_metric"]
+        if metric not in (None, best_metric):
+            problems.append(
+                f"hydra.sweeper.metric={metric}: trials are compared by the metric that chooses their best "
+                f"checkpoint, evaluation.best_metric={best_metric}; set that key instead."
+            )
+        return problems
+
+    def _not_comparable(self, varied: Sequence[str], config_dict: ConfigDict) -> list[str]:
+        """Trials are compared at equal numbers of questions, which updates are not where the batch size varies."""
+        problems = []
+        every = config_dict["evaluation"]["every"]
+        batch = ", ".join(key for key in varied if key in BATCH_KEYS)
+        length = ", ".join(key for key in varied if key in (*LENGTH_KEYS, "data"))
+        if batch and isinstance(every, int):
+            problems.append(
+                f"evaluation.every={every}: with {batch} swept, updates of different trials are not comparable; "
+                "give times per epoch, such as 2/epoch."
+            )
+        if length and self.pruned:
+            problems.append(
+                f"{length}: swept, so that trials have epochs of different lengths and are measured at different "
+                "points; pruning compares them at equal ones. Use hydra/sweeper/pruner=none."
+            )
+        return problems
+
+    def direction(self, base: ConfigDict) -> "Direction":
+        return "maximize" if greater_is_better(base["evaluation"]["best_metric"]) else "minimize"
+
+    def observers(self, base: ConfigDict, folder: Path, params: Mapping[str, Any]) -> "Sequence[StudyTracker]":
+        if base["tracking"]["name"] == "none":
+            return []
+        from mcqa.sweep.mlflow import StudyTracker
+
+        config = typed(base, self.kind)
+        self.tracker = StudyTracker(config.tracking, folder, Path(config.outputs).absolute(), params)
+        return [self.tracker]
+
+    def finished(self, summary: "Summary", complete: bool) -> None:
+        if self.tracker is None:
+            return
+        best = {"best": summary.value, "best_trial": float(summary.best or 0)} if summary.value is not None else {}
+        counts = {f"trials/{status}": float(number) for status, number in summary.counts.items()}
+        importances = {f"importance/{key}": importance for key, importance in summary.importances.items()}
+        tags = {"verdict": summary.verdict, "mlflow.note.content": "\n\n".join([summary.verdict, *summary.notes])}
+        self.tracker.finish(complete, best | counts | importances, tags)
+
+    def missing(self, config_dicts: Sequence[ConfigDict]) -> list[str]:
+        try:
+            configs = [hub_cache.effective_config(config_dict, self.kind) for config_dict in config_dicts]
+        except ConfigError as error:
+            return [str(error)]
+        paths = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_local_paths(config)))
+        if not hub_cache.jobs_are_offline():
+            return paths
+        cached = list(dict.fromkeys(line for config in configs for line in hub_cache.missing_from_cache(config)))
+        command = ["evaluate"] if self.kind is EvaluateConfig else []
+        return [*paths, *cached, *([hub_cache.prefetch_command([*command, *sys.argv[1:]])] if cached else [])]
+
+    def variables(self, config_dict: ConfigDict) -> Mapping[str, str]:
         return hub_cache.offline_variables()
 
-    def memory(self, trees: Sequence[ConfigDict]) -> tuple[list[str], list[str]]:
-        """Of trainings on GPUs, once for all that need the same."""
+    def memory(self, config_dicts: Sequence[ConfigDict]) -> tuple[list[str], list[str]]:
+        """Only of trainings on GPUs. The size of a model is computed once for all that share it."""
         from mcqa.models import memory
 
-        shapes: dict[str, memory.ModelSize] = {}
+        sizes: dict[str, memory.ModelSize] = {}
         lines, problems = dict[str, None](), dict[str, None]()
-        for config in (hub_cache.effective_config(tree, self.kind) for tree in trees if self.kind is Config):
+        for config_dict in config_dicts if self.kind is Config else []:
+            config = hub_cache.effective_config(config_dict, self.kind)
             if config.hardware.device != "cuda" or config.model.vocabulary_size is not None:
                 continue
             key = repr((config.model, config.peft))
-            shapes[key] = shapes.get(key) or memory.model_size(config.model, config.peft)
-            needed = memory.estimate(config, shapes[key])
+            sizes[key] = sizes.get(key) or memory.model_size(config.model, config.peft)
+            needed = memory.estimate(config, sizes[key])
             lines[memory.describe(config, needed)] = None
             try:
                 memory.check(config, needed)
@@ -74,109 +169,7 @@ class RunHooks:
                 problems[str(error)] = None
         return list(lines), list(problems)
 
-    def seconds(self, tree: ConfigDict) -> list[float]:
+    def seconds(self, config_dict: ConfigDict) -> list[float]:
         from mcqa.runs.lookup import seconds_of
 
-        return seconds_of(Path(tree["outputs"]).glob(f"runs/{tree['name']}/*/result.json"))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What only the controller needs stays there; the rest goes with every job."""
-        return self.__dict__ | {"tracker": None, "studied": None}
-
-    def complete(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
-        try:
-            self._repeat(tree, overrides)
-        except ConfigError as error:
-            return [str(error)]
-        problems = question_sets.expand(tree, self.config_name, overrides)
-        told = {problem.split(": ")[0] for problem in problems}
-        problems += [text for text in problems_of(tree, self.kind)[1] if text.split(": ")[0] not in told]
-        if self.studied is not None and not problems:
-            base, pruned = self.studied
-            problems += _not_comparable(_differing(BATCH, tree, base), tree)
-            problems += _other_points(_differing(LENGTH, tree, base)) if pruned else []
-        return problems
-
-    def _repeat(self, tree: ConfigDict, overrides: Sequence[str]) -> None:
-        """from_run and run are read here, once, and not by the job: what is written for it is what runs.
-
-        A run that is resumed is read by the job, but what it computes on says what the job asks for.
-        """
-        own = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
-        if tree.get("from_run") is not None:
-            from mcqa.runs.repeat import repeated_config
-
-            again = repeated_config(tree, own) | {"from_run": None}
-        elif tree.get("run") is not None:
-            from mcqa.runs.repeat import config_of_evaluated_run
-
-            again = config_of_evaluated_run(tree, own)
-        elif tree.get("resume") is not None:
-            from mcqa.runs.lookup import unfinished
-
-            again = tree | {"hardware": run_folder.config_of(unfinished(tree["resume"]))["hardware"]}
-        else:
-            return
-        tree.clear()
-        tree.update(again)
-
-    def check(self, tree: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
-        """Trials are compared at equal numbers of questions, which updates are not where the batch size varies.
-
-        What a function suggests is checked when its trial is complete.
-        """
-        self.studied = deepcopy(tree), pruned
-        swept = [dimension.name for dimension in space.dimensions]
-        problems = _not_comparable([name for name in swept if name in BATCH], tree)
-        problems += _other_points([name for name in swept if name in (*LENGTH, "data")]) if pruned else []
-        steers = tree["evaluation"]["best_metric"]
-        if metric not in (None, steers):
-            problems.append(
-                f"hydra.sweeper.metric={metric}: trials are judged by what steers them, "
-                f"evaluation.best_metric={steers}; set that key instead."
-            )
-        return problems
-
-    def direction(self, tree: ConfigDict) -> Literal["maximize", "minimize"]:
-        return "maximize" if greater_is_better(tree["evaluation"]["best_metric"]) else "minimize"
-
-    def observers(self, tree: ConfigDict, folder: Path, params: Mapping[str, Any]) -> Sequence[Any]:
-        if tree["tracking"]["name"] == "none":
-            return []
-        from mcqa.sweep.mlflow import StudyTracker
-
-        config = typed(tree, self.kind)
-        self.tracker = StudyTracker(config.tracking, folder, Path(config.outputs).absolute(), params)
-        return [self.tracker]
-
-    def finished(self, summary: "Summary", complete: bool) -> None:
-        if self.tracker is None:
-            return
-        values = {"best": summary.value, "best_trial": float(summary.best or 0)} if summary.value is not None else {}
-        counts = {f"trials/{status}": float(number) for status, number in summary.counts.items()}
-        weights = {f"importance/{key}": weight for key, weight in summary.importances.items()}
-        told = {"verdict": summary.verdict, "mlflow.note.content": "\n\n".join([summary.verdict, *summary.notes])}
-        self.tracker.finish(complete, values | counts | weights, told)
-
-
-def _not_comparable(varied: Sequence[str], tree: ConfigDict) -> list[str]:
-    if not varied or not isinstance(tree["evaluation"]["every"], int):
-        return []
-    return [
-        f"evaluation.every={tree['evaluation']['every']}: with {', '.join(varied)} swept, updates of different "
-        "trials are not comparable; give times per epoch, such as 2/epoch."
-    ]
-
-
-def _other_points(varied: Sequence[str]) -> list[str]:
-    if not varied:
-        return []
-    return [
-        f"{', '.join(varied)}: swept, so that trials have epochs of different lengths and are measured at different "
-        "points; pruning compares them at equal ones. Take hydra/sweeper/pruner=none."
-    ]
-
-
-def _differing(keys: Sequence[str], tree: ConfigDict, base: ConfigDict) -> list[str]:
-    one, other = flat(tree), flat(base)
-    return [key for key in keys if one.get(key) != other.get(key)]
+        return seconds_of(Path(config_dict["outputs"]).glob(f"runs/{config_dict['name']}/*/result.json"))

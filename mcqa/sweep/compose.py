@@ -1,7 +1,4 @@
-"""What Hydra gave the sweeper, what an app may add, and a trial's configuration written down.
-
-An app may say more about its trials by an attribute `hooks` of its task function; none of it is needed.
-"""
+"""What Hydra hands to the sweeper, and the configuration of a trial: composed, resolved and written."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -20,29 +17,35 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs.files import write_yaml
 from mcqa.sweep.hooks import Hooks
 
-KEPT = 64  # choices of groups, about a megabyte each
+CACHE_SIZE = 64  # combinations of group options, about a megabyte each
 
 
 class Composer:
+    """Composes the configurations of trials. An override that sets a value is applied to a cached composition.
+
+    Args:
+        config: what Hydra handed to the sweeper, whose resolved times and the like hold for every trial.
+    """
+
     def __init__(self, config: DictConfig, context: HydraContext) -> None:
-        """config: what Hydra gave the sweeper, whose resolved times and the like hold for every trial."""
         self._config, self._loader = config, context.config_loader
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._cache: dict[tuple[str, ...], DictConfig] = {}
         self._groups: dict[str, bool] = {}
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
-        """As Hydra's loader would compose it for a job of --multirun with these overrides.
+        """Compose what Hydra's loader would for a job of --multirun with these overrides.
 
         Raises:
-            HydraException, OmegaConfBaseException: it cannot be.
+            HydraException, OmegaConfBaseException: it cannot be composed.
         """
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         values = [override for override in parsed if self._is_value(override)]
         rest = tuple(override.input_line for override in parsed if not self._is_value(override))
-        config = copy.deepcopy(self._with(rest))
+        config = copy.deepcopy(self._cached(rest))
         for override in values:
             try:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
@@ -51,18 +54,21 @@ class Composer:
         with read_write(config.hydra), open_dict(config.hydra):
             own = [override for override in parsed if not override.is_hydra_override()]
             config.hydra.overrides.task = [override.input_line for override in own]
-            config.hydra.job.override_dirname = get_overrides_dirname(own, **_style(config))
+            style = config.hydra.job.config.override_dirname
+            config.hydra.job.override_dirname = get_overrides_dirname(
+                own, kv_sep=style.kv_sep, item_sep=style.item_sep, exclude_keys=style.exclude_keys
+            )
         return config
 
-    def _with(self, rest: tuple[str, ...]) -> DictConfig:
-        if rest not in self._composed:
-            if len(self._composed) >= KEPT:
-                self._composed.pop(next(iter(self._composed)))
-            self._composed[rest] = self._loader.load_sweep_config(self._config, list(rest))
-        return self._composed[rest]
+    def _cached(self, overrides: tuple[str, ...]) -> DictConfig:
+        if overrides not in self._cache:
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[overrides] = self._loader.load_sweep_config(self._config, list(overrides))
+        return self._cache[overrides]
 
     def _is_value(self, override: Any) -> bool:
-        """`key=value`, which changes nothing of what is composed."""
+        """Whether it is `key=value`, which leaves the choice of groups as it is."""
         added = override.is_add() or override.is_force_add() or override.is_delete()
         if added or override.package is not None or override.is_hydra_override():
             return False
@@ -72,17 +78,15 @@ class Composer:
         return not self._groups[name]
 
 
-def _style(config: DictConfig) -> dict[str, Any]:
-    style = config.hydra.job.config.override_dirname
-    return {"kv_sep": style.kv_sep, "item_sep": style.item_sep, "exclude_keys": style.exclude_keys}
-
-
-ConfigDict = dict[str, Any]
-
-
 @dataclass
 class HydraSweep:
-    """What Hydra gave us."""
+    """What Hydra hands to the sweeper.
+
+    Args:
+        config: composed without what is swept.
+        task: the app's function; its attribute `hooks`, where it has one, says more about its trials (see hooks.py).
+        arguments: the overrides as typed.
+    """
 
     config: DictConfig
     context: HydraContext
@@ -95,53 +99,55 @@ class HydraSweep:
 
     @property
     def base(self) -> ConfigDict:
-        """The configuration without what is swept; what only a job can resolve stays as it is written."""
+        """The app's configuration without what is swept; what only a job can resolve stays as it is written."""
         return app_config(self.config, lenient=True)
 
     @property
     def is_dry_run(self) -> bool:
-        """Asked to show what would run, by a key of that name in the app's configuration."""
+        """Whether to show what would run, by a key of that name in the app's configuration."""
         return bool(self.config.get("dry_run"))
 
     @property
     def fixed(self) -> list[str]:
         """The arguments that sweep over nothing."""
         parsed = OverridesParser.create().parse_overrides(self.arguments)
-        return [text for text, one in zip(self.arguments, parsed, strict=True) if not one.is_sweep_override()]
+        pairs = zip(self.arguments, parsed, strict=True)
+        return [text for text, override in pairs if not override.is_sweep_override()]
 
     @property
     def hydra(self) -> Any:
         return self.config.hydra
 
     @cached_property
-    def composed(self) -> Composer:
+    def composer(self) -> Composer:
         return Composer(self.config, self.context)
 
-    def problems(self, tree: ConfigDict, overrides: Sequence[str]) -> list[str]:
-        """What is wrong with a configuration, after the app has filled in what it resolves itself."""
-        theirs = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
-        return self.hooks.complete(tree, [*theirs, *overrides]) if self.hooks else []
+    def problems(self, config_dict: ConfigDict, overrides: Sequence[str]) -> list[str]:
+        """Let the app fill in what it resolves itself, and return what is wrong with the configuration then."""
+        of_hydra = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
+        return self.hooks.complete(config_dict, [*of_hydra, *overrides]) if self.hooks else []
 
     @property
     def choices(self) -> ConfigDict:
-        """The option that stands for every group."""
+        """The option that is chosen in each group."""
         return cast(ConfigDict, OmegaConf.to_container(self.hydra.runtime.choices))
 
     @property
-    def usual_name(self) -> str:
-        """Of a study: <sweeps>-<experiment> where these are groups that were chosen, else the job's name."""
-        named = [self.choices.get("sweeps"), self.choices.get("experiment")]
-        return "-".join(str(name) for name in named if name) or str(self.hydra.job.name)
+    def default_name(self) -> str:
+        """The name of a study: <sweeps>-<experiment> where these groups were chosen, else the job's name."""
+        names = [self.choices.get("sweeps"), self.choices.get("experiment")]
+        return "-".join(str(name) for name in names if name) or str(self.hydra.job.name)
 
-    def named(self, name: str, found_again: bool = False) -> Path:
-        """hydra.sweep.dir, which may say ${hydra.sweeper.study_name}.
+    def folder_for(self, name: str, resumable: bool = False) -> Path:
+        """Return hydra.sweep.dir for a study of this name, and set both in the configuration.
 
-        found_again: the name stands in the place of the time in it, as of Hydra's default multirun/${now:…}.
+        Args:
+            resumable: the name takes the place of a time in it, as in Hydra's default multirun/${now:…}.
         """
         with read_write(self.config), open_dict(self.config):
             self.config.hydra.sweeper.study_name = name
             above, timed, _ = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"].partition("${now:")
-            if found_again and timed:
+            if resumable and timed:
                 self.config.hydra.sweep.dir = f"{above}{name}"
         return Path(str(self.hydra.sweep.dir)).absolute()
 
@@ -151,16 +157,16 @@ class HydraSweep:
         text = OmegaConf.to_container(self.hydra.sweep, resolve=False)["dir"]
         return "${hydra.sweeper.study_name}" in text and "${now:" not in text
 
-    def of_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, ConfigDict]:
-        """What is composed for a trial of the study in `folder`, and the app's part of it resolved.
+    def compose_job(self, folder: Path, number: int, overrides: Sequence[str]) -> tuple[DictConfig, ConfigDict]:
+        """Return what is composed for a trial of the study in `folder`, and the app's part of it resolved.
 
-        As with any job of Hydra, a value that cannot be resolved is the app's affair, unless it checks its values.
+        A value that cannot be resolved stays as it is written, as with any job of Hydra, unless the app has hooks.
 
         Raises:
             ConfigError: Hydra cannot compose it.
         """
         with hydra_errors_as_config_errors(overrides):
-            config = self.composed(overrides)
+            config = self.composer(overrides)
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.sweep.dir, config.hydra.sweep.subdir = str(folder), f"trials/{number}"
                 config.hydra.runtime.output_dir = str(folder / "trials" / str(number))
@@ -168,37 +174,38 @@ class HydraSweep:
             return config, app_config(config, lenient=self.hooks is None)
 
     def write_trial(self, folder: Path, number: int, overrides: Sequence[str]) -> Path:
-        """Compose a trial and write what runs into its folder, config.yaml last: with it the trial can be submitted.
+        """Compose a trial and write its configuration into its folder, config.yaml last.
 
         Raises:
             ConfigError: with what is wrong with it.
         """
         target = folder / "trials" / str(number)
-        config, tree = self.of_job(folder, number, overrides)
-        if problems := self.problems(tree, overrides):
+        config, config_dict = self.compose_job(folder, number, overrides)
+        if problems := self.problems(config_dict, overrides):
             raise ConfigError("\n".join(problems))
         target.mkdir(parents=True, exist_ok=True)
         node = OmegaConf.masked_copy(config, ["hydra"])
         write_yaml(target / "hydra.yaml", OmegaConf.to_container(node, enum_to_str=True))
         write_yaml(target / "overrides.yaml", list(overrides))
-        write_yaml(target / "config.yaml", tree)
+        write_yaml(target / "config.yaml", config_dict)
         return target
 
 
 @contextmanager
 def hydra_errors_as_config_errors(overrides: Sequence[str]) -> Iterator[None]:
-    """What Hydra cannot compose fails its trial and not the study."""
+    """A trial that Hydra cannot compose fails, and not the study."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {said}") from error
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{' '.join(overrides)}: no configuration can be composed: {message}") from error
 
 
 def app_config(config: DictConfig, lenient: bool = False) -> ConfigDict:
-    """The app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
+    """Return the app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
 
-    lenient: values that cannot be resolved stay as they are written.
+    Args:
+        lenient: values that cannot be resolved stay as they are written.
     """
     names = [str(key) for key in config if key != "hydra"]
     own = OmegaConf.masked_copy(config, cast(Any, names))
@@ -211,7 +218,7 @@ def app_config(config: DictConfig, lenient: bool = False) -> ConfigDict:
 
 @contextmanager
 def _as_in_a_job(config: DictConfig) -> Iterator[None]:
-    """HydraConfig, one a process, is what a job of this configuration would see."""
+    """Make HydraConfig, of which a process has one, what a job of this configuration would see."""
     hydra_config = HydraConfig.instance()
     before = hydra_config.cfg
     try:
@@ -225,7 +232,7 @@ def _resolved(node: Any, as_written: Any) -> Any:
     if isinstance(node, DictConfig):
         return {key: _value(node, key, as_written[key]) for key in as_written}
     if isinstance(node, ListConfig):
-        return [_value(node, place, one) for place, one in enumerate(as_written)]
+        return [_value(node, index, value) for index, value in enumerate(as_written)]
     return node
 
 
@@ -233,7 +240,7 @@ def _value(node: Any, key: Any, as_written: Any) -> Any:
     if OmegaConf.is_missing(node, key):
         return as_written
     try:
-        found = node[key]
-        return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+        value = node[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException:
         return as_written if isinstance(as_written, str) else _resolved(node._get_node(key), as_written)

@@ -1,6 +1,6 @@
 """What an earlier command left of its trials, read from their folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,31 +9,32 @@ from mcqa.runs.mailbox import Mailbox, result_problem
 from mcqa.sweep.controller.events import CANCELLED, Outcome, RecoveredTrial
 
 
-def begun(folder: Path, count: int) -> list[RecoveredTrial]:
-    """Of a list of `count` jobs those that were submitted; how they ended, their results alone say."""
-    started = []
+def submitted_jobs(folder: Path, count: int) -> list[RecoveredTrial]:
+    """Return those of `count` jobs that were submitted. Only their results say how they ended."""
+    jobs = []
     for number in range(count):
-        box = Mailbox(folder / "trials" / str(number))
-        if box.submissions():
-            result = box.result()
-            started.append(recover(folder, number, outcome(result) if result and box.is_finished() else None))
-    return started
+        mailbox = Mailbox(folder / "trials" / str(number))
+        if mailbox.submissions():
+            result = mailbox.result() if mailbox.is_finished() else None
+            jobs.append(recover(folder, number, outcome(result) if result else None))
+    return jobs
 
 
-def ended_for_good(told: Outcome | None) -> bool:
-    """Of a job of a product: it ended well, or a user ended it. Any other that failed may run again."""
-    return told is not None and (told.status != "failed" or told.error == CANCELLED)
+def is_final(outcome: Outcome | None) -> bool:
+    """Whether a job of a product has ended well or a user cancelled it. Any other that failed may run again."""
+    return outcome is not None and (outcome.status != "failed" or outcome.error == CANCELLED)
 
 
-def recover(folder: Path, number: int, told: Outcome | None) -> RecoveredTrial:
-    """With what its job.json says of its submissions. told: how it ended, as far as is known."""
-    entries = Mailbox(folder / "trials" / str(number)).submissions()
-    last = entries[-1] if entries else None
+def recover(folder: Path, number: int, outcome: Outcome | None) -> RecoveredTrial:
+    """Return a trial with what its job.json says of its submissions. outcome: how it ended, as far as is known."""
+    submissions = Mailbox(folder / "trials" / str(number)).submissions()
+    last = submissions[-1] if submissions else None
     job = None if last is None or last.end == "refused" else last.job or last.token
-    return RecoveredTrial(number, told, len(entries), job, sum(entry.end == "vanished" for entry in entries))
+    vanished = sum(submission.end == "vanished" for submission in submissions)
+    return RecoveredTrial(number, outcome, len(submissions), job, vanished)
 
 
-def outcome(result: dict[str, Any], needs_value: bool = False) -> Outcome:
+def outcome(result: Mapping[str, Any], needs_value: bool = False) -> Outcome:
     """Return what a result.json says. One that cannot be read is a failure.
 
     Args:
@@ -43,14 +44,14 @@ def outcome(result: dict[str, Any], needs_value: bool = False) -> Outcome:
     values = value if isinstance(value, list) else [] if value is None else [value]
     problem = result_problem(result)
     if problem is None and needs_value and result["status"] == "complete":
-        problem = _problem_of_value(values)
+        problem = _value_problem(values)
     if problem is not None:
         return Outcome("failed", None, problem)
     value = float(values[0]) if len(values) == 1 else None
     return Outcome(result["status"], value, None if error is None else str(error))
 
 
-def _problem_of_value(values: Sequence[float]) -> str | None:
+def _value_problem(values: Sequence[float]) -> str | None:
     if not values:
         return "the trial returned no value; a study needs one number"
     if len(values) > 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import SweepError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flat
@@ -16,10 +17,9 @@ from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
-from mcqa.sweep.hooks import ConfigDict
-from mcqa.sweep.messages import SAME_COMMAND, unfinished
+from mcqa.sweep.messages import SAME_COMMAND
 from mcqa.sweep.options import Options
-from mcqa.sweep.recovery import begun, ended_for_good
+from mcqa.sweep.recovery import is_final, submitted_jobs
 from mcqa.sweep.space.override_text import text_of
 from mcqa.sweep.space.parsing import product
 from mcqa.sweep.start import say
@@ -27,52 +27,57 @@ from mcqa.sweep.trial_source import JobList
 
 
 @dataclass(frozen=True)
-class Product:
-    """jobs: the overrides of each. again: the command that goes on with them, for the user."""
+class ProductRequest:
+    """What a command asks for. jobs: the overrides of each. resume_command: for the user."""
 
-    given: HydraSweep
+    sweep: HydraSweep
     options: Options
     jobs: list[list[str]]
     folder: Path
-    again: str
+    resume_command: str
 
 
-def run(given: HydraSweep, options: Options) -> list[Any]:
-    """Every combination once. It ends with an error where one of them failed."""
-    product = _asked_for(given, options)
-    trees = configurations(given, product.folder, product.jobs)
-    if given.is_dry_run:
-        return _look(product, trees)
-    goes_on = (product.folder / study_folder.PRODUCT).exists()
-    start.refuse_what_cannot_run(given, lambda: trees, product.folder, goes_on)
-    run_folder.make(product.folder, exist_ok=True)
-    with study_folder.only_controller(product.folder):
-        reason, controller = _run(product)
-    return _ended(product, reason, controller)
+def run(sweep: HydraSweep, options: Options) -> list[Any]:
+    """Run every combination once, or show them where dry_run is set.
+
+    Returns:
+        The values of the jobs by number.
+
+    Raises:
+        ConfigError: before anything is submitted.
+        SweepError: it ended early, or jobs failed.
+    """
+    request = _request(sweep, options)
+    config_dicts = configurations(sweep, request.folder, request.jobs)
+    if sweep.is_dry_run:
+        return _dry_run(request, config_dicts)
+    resumes = (request.folder / study_folder.PRODUCT).exists()
+    start.refuse_what_cannot_run(sweep, lambda: config_dicts, request.folder, resumes)
+    run_folder.make(request.folder, exist_ok=True)
+    with study_folder.only_controller(request.folder):
+        reason, controller = _run_jobs(request)
+    return _finish(request, reason, controller)
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
-
-
-def _asked_for(given: HydraSweep, options: Options) -> Product:
-    todo = jobs(given, options)
+def _request(sweep: HydraSweep, options: Options) -> ProductRequest:
+    overrides = jobs(sweep, options)
     if options.study_name is not None:
-        return Product(given, options, todo, given.named(options.study_name, found_again=True), SAME_COMMAND)
-    folder = given.named(f"{given.usual_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
-    found_by = f"study_name={folder.name}" if given.is_placed_by_name else f"sweep.dir={run_folder.shown(folder)}"
-    key = "hydra.sweeper" if given.is_placed_by_name else "hydra"
-    return Product(given, options, todo, folder, f"{SAME_COMMAND} with {key}.{found_by}")
+        folder = sweep.folder_for(options.study_name, resumable=True)
+        return ProductRequest(sweep, options, overrides, folder, SAME_COMMAND)
+    folder = sweep.folder_for(f"{sweep.default_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+    place = (
+        f"hydra.sweeper.study_name={folder.name}"
+        if sweep.is_placed_by_name
+        else f"hydra.sweep.dir={run_folder.shown(folder)}"
+    )
+    return ProductRequest(sweep, options, overrides, folder, f"{SAME_COMMAND} with {place}")
 
 
-def jobs(given: HydraSweep, options: Options) -> list[list[str]]:
-    """The overrides of each."""
-    return product([*_lines(options.params, given.arguments), *given.arguments], given.context.config_loader)
-
-
-def _lines(params: Mapping[str, Any], arguments: Sequence[str]) -> list[str]:
-    """hydra.sweeper.params as on a command line, without what that says otherwise."""
-    named = {text.partition("=")[0].lstrip("+") for text in arguments}
-    return [f"{key}={_values(value)}" for key, value in flat(params).items() if key.lstrip("+") not in named]
+def jobs(sweep: HydraSweep, options: Options) -> list[list[str]]:
+    """Return the overrides of each job. For a key that both name, the command line wins over hydra.sweeper.params."""
+    typed = {text.partition("=")[0].lstrip("+") for text in sweep.arguments}
+    params = [f"{key}={_values(value)}" for key, value in flat(options.params).items() if key.lstrip("+") not in typed]
+    return product([*params, *sweep.arguments], sweep.context.config_loader)
 
 
 def _values(value: Any) -> str:
@@ -81,96 +86,100 @@ def _values(value: Any) -> str:
     return value if isinstance(value, str) else text_of(value)
 
 
-def configurations(given: HydraSweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[ConfigDict]:
-    """Of every job. A mistake in the last one is told before the first one starts."""
+def configurations(sweep: HydraSweep, folder: Path, jobs: Sequence[Sequence[str]]) -> list[ConfigDict]:
+    """Compose every job, so that a mistake in the last one is reported before the first one starts.
+
+    Raises:
+        ConfigError: with everything that is wrong with any of them.
+    """
     problems: dict[str, None] = {}
-    trees = []
+    config_dicts = []
     for number, job in enumerate(jobs):
-        _, tree = given.of_job(folder, number, job)
-        problems |= dict.fromkeys(given.problems(tree, job))
-        trees.append(tree)
+        _, config_dict = sweep.compose_job(folder, number, job)
+        problems |= dict.fromkeys(sweep.problems(config_dict, job))
+        config_dicts.append(config_dict)
     start.refuse(problems)
-    return trees
+    return config_dicts
 
 
-def _description(product: Product) -> dict[str, Any]:
-    """Of one that begins now, for product.yaml."""
-    given = product.given
-    asks_to_run = {"dry_run": False} if given.is_dry_run else {}
+def _description(request: ProductRequest) -> dict[str, Any]:
+    """What product.yaml says of a product that begins now."""
+    sweep = request.sweep
     return {
-        "name": product.folder.name,
+        "name": request.folder.name,
         "created": time.time(),
-        "commit": commit_of(folder_of(given.task)),
-        "jobs": {str(number): _told(job) for number, job in enumerate(product.jobs)},
-        "base": given.base | asks_to_run,
-        "interpolations": study_folder.interpolations(given.config),
+        "commit": commit_of(folder_of(sweep.task)),
+        "jobs": {str(number): _job_text(job) for number, job in enumerate(request.jobs)},
+        "base": sweep.base | ({"dry_run": False} if sweep.is_dry_run else {}),
+        "interpolations": study_folder.interpolations(sweep.config),
     }
 
 
-def _told(job: Sequence[str]) -> str:
+def _job_text(job: Sequence[str]) -> str:
     return " ".join(text for text in job if text.partition("=")[0] != "dry_run")
 
 
-def _look(product: Product, trees: Sequence[ConfigDict]) -> list[Any]:
-    """dry_run: what would run."""
-    options, folder = product.options, product.folder
-    study_folder.check_same(folder, _description(product), options.allow_changes, study_folder.PRODUCT)
-    kept = {one.trial for one in begun(folder, len(product.jobs)) if ended_for_good(one.outcome)}
-    say(_summary(product))
-    say(*(f"  {number}: {_told(job)}{' (has ended)' * (number in kept)}" for number, job in enumerate(product.jobs)))
-    left = [tree for number, tree in enumerate(trees) if number not in kept]
-    return dry_run.show(product.given, folder, left, len(left), options)
+def _dry_run(request: ProductRequest, config_dicts: Sequence[ConfigDict]) -> list[Any]:
+    """Show what would run."""
+    options, folder = request.options, request.folder
+    _check_same(request)
+    ended = {job.trial for job in submitted_jobs(folder, len(request.jobs)) if is_final(job.outcome)}
+    say(_summary(request))
+    for number, job in enumerate(request.jobs):
+        say(f"  {number}: {_job_text(job)}{' (has ended)' if number in ended else ''}")
+    left = [config_dict for number, config_dict in enumerate(config_dicts) if number not in ended]
+    return dry_run.show(request.sweep, folder, left, len(left), options)
 
 
-def _summary(product: Product) -> str:
-    count, where = len(product.jobs), run_folder.shown(product.folder)
-    return f"{count} job{'s' * (count != 1)}, {product.options.n_jobs} at a time, in {where}"
+def _check_same(request: ProductRequest) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return what product.yaml is to say, and what it would say of a product that begins now."""
+    description = _description(request)
+    allowed = request.options.allow_changes
+    return study_folder.check_same(request.folder, description, allowed, study_folder.PRODUCT), description
 
 
-# --- the jobs ---------------------------------------------------------------------------------------------------------
+def _summary(request: ProductRequest) -> str:
+    count, where = len(request.jobs), run_folder.shown(request.folder)
+    return f"{count} job{'s' * (count != 1)}, {request.options.n_jobs} at a time, in {where}"
 
 
-def _run(product: Product) -> tuple[str, Controller]:
-    """The jobs, from where an earlier command left them. The caller holds the folder."""
-    given, options, folder = product.given, product.options, product.folder
-    _describe(product)
-    start.write_multirun(given, folder)
-    known = begun(folder, len(product.jobs))
-    say(_summary(product), _state(product, known))
-    known = [one if one.outcome is None or ended_for_good(one.outcome) else _anew(folder, one) for one in known]
-    count = len(product.jobs)
-    limits = Limits(count, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
-    return start.run(given, options, JobList(product.jobs, known), limits, known, folder, again=product.again)
+def _run_jobs(request: ProductRequest) -> tuple[str, Controller]:
+    """Run the jobs, from where an earlier command left them. The caller holds the folder."""
+    sweep, options, folder = request.sweep, request.options, request.folder
+    stored, description = _check_same(request)
+    study_folder.write_description(folder, stored, study_folder.PRODUCT)
+    if stored["commit"] != description["commit"]:
+        say(messages.code_changed("these jobs", stored["commit"], description["commit"]))
+    start.write_multirun(sweep, folder)
+    known = submitted_jobs(folder, len(request.jobs))
+    say(_summary(request), _progress(request, known))
+    known = [job if job.outcome is None or is_final(job.outcome) else _reset(folder, job) for job in known]
+    limits = Limits(len(request.jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
+    job_list = JobList(request.jobs, known)
+    return start.run(sweep, options, job_list, limits, known, folder, resume_command=request.resume_command)
 
 
-def _describe(product: Product) -> None:
-    wanted = _description(product)
-    described = study_folder.check_same(product.folder, wanted, product.options.allow_changes, study_folder.PRODUCT)
-    study_folder.write_description(product.folder, described, study_folder.PRODUCT)
-    if described["commit"] != wanted["commit"]:
-        say(messages.other_code("these jobs", described["commit"], wanted["commit"]))
-
-
-def _state(product: Product, known: Sequence[RecoveredTrial]) -> str:
-    """Where it is as its command begins."""
+def _progress(request: ProductRequest, known: Sequence[RecoveredTrial]) -> str:
     if not known:
-        return f"  should this command end early, {product.again} goes on"
-    kept = sum(ended_for_good(one.outcome) for one in known)
-    failed = sum(one.outcome is not None for one in known) - kept
+        return f"  if this command ends early, {request.resume_command} resumes"
+    ended = sum(is_final(job.outcome) for job in known)
+    failed = sum(job.outcome is not None for job in known) - ended
     again = f", {failed} failed and run again" if failed else ""
-    return f"  goes on: {kept} have ended{again}, {len(known) - kept - failed} had begun"
+    return f"  resumes: {ended} have ended{again}, {len(known) - ended - failed} had started"
 
 
-def _anew(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
-    """As one that was submitted before and waits."""
+def _reset(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
+    """A job that failed as one that was submitted before and waits."""
     Mailbox(folder / "trials" / str(failed.trial)).delete_result()
     return replace(failed, outcome=None, job=None)
 
 
-def _ended(product: Product, reason: str, controller: Controller) -> list[Any]:
+def _finish(request: ProductRequest, reason: str, controller: Controller) -> list[Any]:
     if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
-        raise SweepError(unfinished(reason, controller, product.folder, "job", product.again))
-    jobs = sorted(controller.trials, key=lambda job: job.number)
-    results = [Mailbox(product.folder / "trials" / str(job.number)).result() or {} for job in jobs]
-    say(*(f"job {number}: {one['folder']}" for number, one in enumerate(results) if "folder" in one))
-    return [job.outcome.value if job.outcome else None for job in jobs]
+        raise SweepError(messages.unfinished(reason, controller, request.folder, "job", request.resume_command))
+    ended = sorted(controller.trials, key=lambda job: job.number)
+    for job in ended:
+        result = Mailbox(request.folder / "trials" / str(job.number)).result() or {}
+        if "folder" in result:
+            say(f"job {job.number}: {result['folder']}")
+    return [job.outcome.value if job.outcome else None for job in ended]

@@ -1,4 +1,4 @@
-"""A study, from what is asked for to its report."""
+"""A study, from the command to its report."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import SweepError
+from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flat
@@ -15,220 +16,207 @@ from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits
-from mcqa.sweep.hooks import ConfigDict, Observer
-from mcqa.sweep.messages import unfinished
+from mcqa.sweep.hooks import Observer
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
 from mcqa.sweep.optuna_study.study import OptunaStudy
-from mcqa.sweep.recovery import begun, recover
+from mcqa.sweep.recovery import recover, submitted_jobs
 from mcqa.sweep.space.space import Space, parse
 from mcqa.sweep.start import say
 from mcqa.sweep.trial_source import JobList
 
+MAX_IDENTICAL_FAILURES = 3  # at the start, after which the values are hardly the cause
+
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A study that goes together. tree: its base configuration, which the app has completed."""
+    """What a command asks for. base: the base configuration, completed by the app."""
 
-    given: HydraSweep
+    sweep: HydraSweep
     options: Options
-    tree: ConfigDict
+    base: ConfigDict
     space: Space
     direction: Direction
     folder: Path
 
 
-def study_request(given: HydraSweep, options: Options) -> StudyRequest:
-    """
+def run(sweep: HydraSweep, options: Options) -> list[Any]:
+    """Run a study, resume it, or show it where dry_run is set.
+
+    Returns:
+        The values of the trials by number.
+
     Raises:
-        ConfigError: with what does not go together.
+        ConfigError: before anything is submitted.
+        SweepError: it ended early.
     """
-    tree = given.base
-    problems = given.problems(tree, given.fixed)
-    space = space_of(given, options, tree)
-    direction: Direction = options.direction or (given.hooks.direction(tree) if given.hooks else "maximize")
-    if given.hooks and not problems:
-        problems += given.hooks.check(tree, space, options.metric, options.pruner.get("name") != "none")
-    start.refuse([*problems, *_unconfirmable(options, space, tree)])
-    _check_search(options, space)
-    folder = given.named(options.study_name or given.usual_name, found_again=True)
-    return StudyRequest(given, options, tree, space, direction, folder)
+    request = study_request(sweep, options)
+    description = _description(request)
+    if sweep.is_dry_run:
+        return _dry_run(request, description)
+    config_dicts = partial(dry_run.sampled_configs, sweep, request.space)
+    resumes = (request.folder / study_folder.STUDY).exists()
+    start.refuse_what_cannot_run(sweep, config_dicts, request.folder, resumes)
+    run_folder.make(request.folder, exist_ok=True)
+    with study_folder.only_controller(request.folder):
+        reason, controller = _search(request, description)
+        if options.confirm and reason in (COMPLETE, EXHAUSTED):
+            reason = _confirm(request) or reason
+    return _finish(request, reason, controller)
 
 
-def space_of(given: HydraSweep, options: Options, tree: ConfigDict) -> Space:
-    return parse(options.params, given.arguments, tree, given.choices, options.function, given.context.config_loader)
+def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
+    """Check the whole request.
 
+    Raises:
+        ConfigError: with everything that does not go together.
+    """
+    base = sweep.base
+    problems = sweep.problems(base, sweep.fixed)
+    space = space_of(sweep, options, base)
+    direction: Direction = options.direction or (sweep.hooks.direction(base) if sweep.hooks else "maximize")
+    if sweep.hooks and not problems:
+        problems += sweep.hooks.check(base, space, options.metric, options.pruner.get("name") != "none")
+    if options.confirm:
+        from mcqa.sweep import confirmation
 
-def _unconfirmable(options: Options, space: Space, tree: ConfigDict) -> list[str]:
-    if not options.confirm:
-        return []
-    from mcqa.sweep import confirmation
-
-    return confirmation.problems(tree, [dimension.name for dimension in space.dimensions])
-
-
-def _check_search(options: Options, space: Space) -> None:
-    """What Optuna would refuse, before the study's folder says that this is what it searches."""
+        problems += confirmation.problems(base, list(space.distributions))
+    start.refuse(problems)
     storage.check(space, options.sampler)
     if options.sampler.get("name") != samplers.GRID:
         samplers.make_sampler(options.sampler, options.seed)
     samplers.make_pruner(options.pruner)
+    folder = sweep.folder_for(options.study_name or sweep.default_name, resumable=True)
+    return StudyRequest(sweep, options, base, space, direction, folder)
 
 
-def description_of(asked: StudyRequest) -> dict[str, Any]:
-    """Of a study that begins now, for study.yaml."""
-    given, options = asked.given, asked.options
+def space_of(sweep: HydraSweep, options: Options, base: ConfigDict) -> Space:
+    return parse(options.params, sweep.arguments, base, sweep.choices, options.function, sweep.context.config_loader)
+
+
+def _description(request: StudyRequest) -> dict[str, Any]:
+    """What study.yaml says of a study that begins now."""
+    sweep, options = request.sweep, request.options
     return {
-        "name": asked.folder.name,
-        "sweep": given.choices.get("sweeps"),
+        "name": request.folder.name,
+        "sweep": sweep.choices.get("sweeps"),
         "created": time.time(),
-        "commit": commit_of(folder_of(given.task)),
-        "directions": [asked.direction],  # a list, as of earlier versions with several objectives
+        "commit": commit_of(folder_of(sweep.task)),
+        "directions": [request.direction],  # a list: earlier versions could have several objectives
         "metric": options.metric,
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": storage_of(options),
-        "space": asked.space.grammar(),
-        "base": asked.tree,
-        "interpolations": study_folder.interpolations(given.config),
-        "overrides": list(given.arguments),
+        "storage": _storage_url(options),
+        "space": request.space.grammar(),
+        "base": request.base,
+        "interpolations": study_folder.interpolations(sweep.config),
+        "overrides": list(sweep.arguments),
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
     }
 
 
-def storage_of(options: Options) -> str | None:
+def _storage_url(options: Options) -> str | None:
     return storage.absolute(options.storage) if options.storage else None
 
 
-MAX_ALIKE = 3  # failures at the start, after which it is hardly the values' fault
-
-
-def run(given: HydraSweep, options: Options) -> list[Any]:
-    """
-    Raises:
-        SweepError: it ended before all that was asked for.
-    """
-    asked = study_request(given, options)
-    description = description_of(asked)
-    if given.is_dry_run:
-        return _look(asked, description)
-    trees = partial(dry_run.trees_of, given, asked.space)
-    start.refuse_what_cannot_run(given, trees, asked.folder, goes_on=(asked.folder / study_folder.STUDY).exists())
-    run_folder.make(asked.folder, exist_ok=True)
-    with study_folder.only_controller(asked.folder):
-        reason, controller = _searched(asked, description)
-        if options.confirm and reason in (COMPLETE, EXHAUSTED):
-            reason = _confirm(asked) or reason
-    return _ended(asked, reason, controller)
-
-
-def _look(asked: StudyRequest, description: Mapping[str, Any]) -> list[Any]:
-    """dry_run: what would be studied."""
-    given, options, folder, space = asked.given, asked.options, asked.folder, asked.space
-    real = {**description, "base": asked.tree | {"dry_run": False}}
-    study_folder.check_same(folder, real, allow_changes=options.allow_changes)
-    say(*messages.lines(folder, description, space))
+def _dry_run(request: StudyRequest, description: Mapping[str, Any]) -> list[Any]:
+    """Show what would be studied."""
+    sweep, options, folder, space = request.sweep, request.options, request.folder, request.space
+    run_description = {**description, "base": request.base | {"dry_run": False}}
+    study_folder.check_same(folder, run_description, allow_changes=options.allow_changes)
+    say(*messages.describe_study(folder, description, space))
     if ended := len(list(folder.glob("trials/*/result.json"))):
         say(f"  {ended} of them have ended")
-    trees = list(dry_run.trees_of(given, space, every=dry_run.sends_jobs(given)))
+    config_dicts = list(dry_run.sampled_configs(sweep, space, every=dry_run.sends_jobs(sweep)))
     left = max(0, (options.n_trials or space.size() or 1) - ended)
-    return dry_run.show(given, folder, trees, left, options)
+    return dry_run.show(sweep, folder, config_dicts, left, options)
 
 
-# --- the search -------------------------------------------------------------------------------------------------------
-
-
-def _searched(asked: StudyRequest, wanted: Mapping[str, Any]) -> tuple[str, Controller]:
-    """The trials, from where an earlier command left them. The caller holds the study."""
-    given, options, folder = asked.given, asked.options, asked.folder
-    description = study_folder.check_same(folder, wanted, allow_changes=options.allow_changes)
-    study = _opened(asked, description["name"])
-    study_folder.write_description(folder, description)
-    start.write_multirun(given, folder)
-    if description["commit"] != wanted["commit"]:
-        say(messages.other_code("the study", description["commit"], wanted["commit"]))
-    _make_way(folder, study)
-    known = [recover(folder, trial.trial, trial.outcome) for trial in study.known()]
-    observers = _observers(asked, description)
-    say(*messages.lines(folder, description, asked.space), messages.state(known, options.n_trials))
-    limits = Limits(
-        options.n_trials, options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s, MAX_ALIKE
-    )
-    return start.run(given, options, study, limits, known, folder, observers, asked.direction)
-
-
-def _opened(asked: StudyRequest, name: str) -> OptunaStudy:
-    """name: its first one; the folder may have been renamed since."""
-    options = asked.options
-    return OptunaStudy(
-        asked.folder,
-        name=name,
-        space=asked.space,
-        direction=asked.direction,
+def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str, Controller]:
+    """Run the trials, from where an earlier command left them. The caller holds the folder."""
+    sweep, options, folder = request.sweep, request.options, request.folder
+    stored = study_folder.check_same(folder, description, allow_changes=options.allow_changes)
+    study = OptunaStudy(
+        folder,
+        name=stored["name"],  # the first one; the folder may have been renamed since
+        space=request.space,
+        direction=request.direction,
         sampler=options.sampler,
         pruner=options.pruner,
         seed=options.seed,
-        storage=storage_of(options),
+        storage=_storage_url(options),
         take_over=options.allow_changes,
     )
+    study_folder.write_description(folder, stored)
+    start.write_multirun(sweep, folder)
+    if stored["commit"] != description["commit"]:
+        say(messages.code_changed("the study", stored["commit"], description["commit"]))
+    for trial in study.known():
+        if aside := study_folder.set_aside(folder / "trials" / str(trial.trial), study.own_overrides(trial.trial)):
+            say(study_folder.describe_moved_folder(trial.trial, aside))
+    known = [recover(folder, trial.trial, trial.outcome) for trial in study.known()]
+    observers = _observers(request, stored)
+    say(*messages.describe_study(folder, stored, request.space), messages.describe_progress(known, options.n_trials))
+    limits = Limits(
+        options.n_trials,
+        options.n_jobs,
+        options.max_failures,
+        options.max_resubmits,
+        options.timeout_s,
+        MAX_IDENTICAL_FAILURES,
+    )
+    return start.run(sweep, options, study, limits, known, folder, observers, request.direction)
 
 
-def _make_way(folder: Path, study: OptunaStudy) -> None:
-    """Where folders are not of its trials."""
-    for known in study.known():
-        if aside := study_folder.set_aside(folder / "trials" / str(known.trial), study.own_overrides(known.trial)):
-            say(study_folder.moved(known.trial, aside))
-
-
-def _observers(asked: StudyRequest, description: Mapping[str, Any]) -> Sequence[Observer]:
+def _observers(request: StudyRequest, description: Mapping[str, Any]) -> Sequence[Observer]:
     params = {key: value for key, value in description.items() if key not in ("base", "created")}
-    hooks = asked.given.hooks
-    return hooks.observers(asked.tree, asked.folder, flat(params)) if hooks else []
+    hooks = request.sweep.hooks
+    return hooks.observers(request.base, request.folder, flat(params)) if hooks else []
 
 
-# --- after it ---------------------------------------------------------------------------------------------------------
+def _confirm(request: StudyRequest) -> str | None:
+    """Run the best few and the default with new seeds, as whole runs.
 
-
-def _confirm(asked: StudyRequest) -> str | None:
-    """The best few and the default with new seeds, as whole runs; what is left out by Ctrl-C goes on next time, and
-    the reason is then LEFT_RUNNING. The study's own report is written first, whatever becomes of them."""
+    The study's own report is written first, whatever becomes of them. Ctrl-C leaves them running for the next command;
+    the reason returned is then LEFT_RUNNING.
+    """
     from mcqa.sweep import confirmation
     from mcqa.sweep.report import load, write
 
-    options, space, study = asked.options, asked.space, asked.folder
+    options, space, study = request.options, request.space, request.folder
     write.write_report(study)
-    recorded, folder = load.read_study(study, time.time()), study / "confirm"
-    seed = confirmation.seed_of(recorded.base, space.fixed)
-    jobs = confirmation.planned(
-        folder, confirmation.jobs(confirmation.chosen(recorded, space.fixed), seed, options.confirm)
-    )
+    record, folder = load.read_study(study, time.time()), study / "confirm"
+    configurations = confirmation.select_configurations(record, space.fixed)
+    seed = confirmation.seed_of(record.base, space.fixed)
+    jobs = confirmation.update_plan(folder, confirmation.jobs(configurations, seed, options.confirm))
     if not jobs:
         say("No trial is complete, so there is nothing to confirm.")
         return None
-    known = begun(folder, len(jobs))
+    known = submitted_jobs(folder, len(jobs))
     say("Confirming, each a whole run measured on test:")
-    say(*(f"  job {number}: {confirmation.named(job)}" for number, job in enumerate(jobs)))
-    plan = JobList([job["overrides"] for job in jobs], known)
+    say(*(f"  job {number}: {confirmation.describe_job(job)}" for number, job in enumerate(jobs)))
+    job_list = JobList([job["overrides"] for job in jobs], known)
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     try:
-        reason, _ = start.run(asked.given, options, plan, limits, known, folder)
+        reason, _ = start.run(request.sweep, options, job_list, limits, known, folder)
     finally:
         confirmation.write(study, folder, jobs, options.metric)
     return reason if reason == LEFT_RUNNING else None
 
 
-def _ended(asked: StudyRequest, reason: str, controller: Controller) -> list[Any]:
-    from mcqa.sweep.report import write as report
+def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[Any]:
+    """Write the report, and say what the study found or why it ended early."""
+    from mcqa.sweep.report import write
 
-    given, folder, complete = asked.given, asked.folder, reason in (COMPLETE, EXHAUSTED)
-    summary = report.write_report(folder)
+    folder, complete = request.folder, reason in (COMPLETE, EXHAUSTED)
+    summary = write.write_report(folder)
     if reason != LEFT_RUNNING:
         say(summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems))
     say(f"Report: {run_folder.shown(folder / 'report.html')}")
-    if given.hooks:
-        given.hooks.finished(summary, complete)
+    if request.sweep.hooks:
+        request.sweep.hooks.finished(summary, complete)
     if not complete:
-        raise SweepError(unfinished(reason, controller, folder, "trial"))
+        raise SweepError(messages.unfinished(reason, controller, folder, "trial"))
     return [trial.outcome.value if trial.outcome else None for trial in controller.trials]

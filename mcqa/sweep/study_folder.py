@@ -1,4 +1,4 @@
-"""What makes a study or a product the same one, a folder a trial's own, and that there is one controller at a time."""
+"""The folder of a study or product: whether it is the same one, which trial a folder belongs to, one controller."""
 
 import itertools
 import json
@@ -19,37 +19,30 @@ from mcqa.sweep.optuna_study import storage
 
 STUDY, PRODUCT = "study.yaml", "product.yaml"  # in its folder: what it is
 
+COMPARED = ("metric", "direction", "directions", "sampler", "space", "jobs", "base")  # else results mean another thing
+STORAGE = "storage"  # where the trials are; elsewhere there would be none, or those of another study
+KEPT = ("name", "created", "commit")  # of the beginning
 
-SAME = ("metric", "direction", "directions", "sampler", "space", "jobs", "base")  # else a result means something else
-
-
-PLACE = "storage"  # where the trials are; elsewhere there would be none, or those of something else
-
-
-FIRST = ("name", "created", "commit")  # said once, of the beginning
-
-
-SHOWN = 12  # changed keys in a message
-
+MAX_LINES = 12  # changed keys in a message
 
 ASIDE = "set_aside"  # folder of a study, for the folders of trials that it does not have
 
 
 def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool, file: str = STUDY) -> dict[str, Any]:
-    """What the file is to say from now on: the beginning as it was, what may change freely as it is now.
+    """Return what the file is to say from now on: its beginning as it was, what may change freely as it is now.
 
-    Nothing is written before everything else of the study could be opened too: see `write_description`.
+    It is written later, by `write_description`, once everything else of the study could be opened.
 
     Args:
-        description: plain values; metric, direction or directions, sampler, space, jobs, base and storage must stay
-            the same. Where the base differs only in what the same interpolation resolves to, such as a time, it is
-            the same; `interpolations` has their texts by key.
-        allow_changes: take the new ones, but for the jobs, which have their numbers; `changes` then says what they
-            were.
+        description: metric, directions, sampler, space, jobs, base and storage must stay the same. A base that differs
+            only in what the same interpolation resolves to, such as a time, is the same; `interpolations` has their
+            texts by key.
+        allow_changes: accept the new ones, except for the jobs, which have their numbers; `changes` then says what
+            they were.
         file: STUDY or PRODUCT.
 
     Raises:
-        ConfigError: saying what changed; the folder is of the other kind.
+        ConfigError: what changed; the folder is of the other kind.
     """
     _check_kind(folder, file)
     path = folder / file
@@ -60,16 +53,16 @@ def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool
     changed = changes(stored, wanted)
     if changed and (not allow_changes or _has_other_jobs(changed)):
         raise ConfigError(_refusal(folder, changed, file))
-    kept = {key: stored[key] for key in FIRST if key in stored}
+    kept = {key: stored[key] for key in KEPT if key in stored}
     history = [*stored.get("changes", []), *changed]
     return wanted | kept | ({"changes": history} if history else {})
 
 
 def _check_kind(folder: Path, file: str) -> None:
     if (folder / (PRODUCT if file == STUDY else STUDY)).exists():
-        there, wanted = ("jobs without a study", "a study") if file == STUDY else ("a study", "jobs without one")
+        stored, wanted = ("jobs without a study", "a study") if file == STUDY else ("a study", "jobs without one")
         raise ConfigError(
-            f"{folder} has {there}, and this is {wanted} (by hydra.sweeper.n_trials or sampler=grid). "
+            f"{folder} has {stored}, and this is {wanted} (by hydra.sweeper.n_trials or sampler=grid). "
             "Give another hydra.sweeper.study_name."
         )
 
@@ -95,8 +88,8 @@ def _stored(path: Path) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`key: before -> now` for whatever may not change."""
-    old, new = (flat({key: tree[key] for key in SAME if key in tree}) | _place(tree) for tree in (before, now))
+    """Return `key: before -> now` for whatever may not change."""
+    old, new = _compared(before), _compared(now)
     keys = [*old, *(key for key in new if key not in old)]
     return [
         f"{key}: {_text(old, key)} -> {_text(new, key)}"
@@ -105,13 +98,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _place(tree: Mapping[str, Any]) -> dict[str, Any]:
-    url = tree.get(PLACE)
-    return {} if url is None else {PLACE: storage.without_mask(url)}
+def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
+    leaves = flat({key: description[key] for key in COMPARED if key in description})
+    url = description.get(STORAGE)
+    return leaves if url is None else leaves | {STORAGE: storage.without_mask(url)}
 
 
 def interpolations(config: DictConfig) -> dict[str, Any]:
-    """The leaves of an app's configuration that are interpolations, unresolved, by their names."""
+    """Return the leaves of an app's configuration that are interpolations, unresolved, by their names."""
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     leaves = flat(cast(dict[str, Any], OmegaConf.to_container(own, resolve=False)))
     return {name: value for name, value in leaves.items() if "${" in str(value)}
@@ -124,8 +118,8 @@ def _is_resolved_anew(key: str, before: Mapping[str, Any], now: Mapping[str, Any
         return False
     old, new = before.get("interpolations") or {}, now.get("interpolations") or {}
     parts = name.split(".")
-    above = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-    return any(one in old and old[one] == new.get(one) for one in above)
+    names = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return any(name in old and old[name] == new.get(name) for name in names)
 
 
 def _text(leaves: Mapping[str, Any], key: str) -> str:
@@ -133,63 +127,64 @@ def _text(leaves: Mapping[str, Any], key: str) -> str:
 
 
 def _refusal(folder: Path, changed: list[str], file: str) -> str:
-    what = "is a study of something else; its trials could not be compared with new ones"
+    what = "is a study of another kind; its trials could not be compared with new ones"
     if file == PRODUCT:
         what = "has other jobs" if _has_other_jobs(changed) else "has jobs of another configuration"
-    allowed = "" if _has_other_jobs(changed) else ", or take them with hydra.sweeper.allow_changes=true"
-    more = [f"… and {len(changed) - SHOWN} more"] if len(changed) > SHOWN else []
-    lines = "\n  ".join([*changed[:SHOWN], *more])
+    allowed = "" if _has_other_jobs(changed) else ", or accept them by hydra.sweeper.allow_changes=true"
+    more = [f"… and {len(changed) - MAX_LINES} more"] if len(changed) > MAX_LINES else []
+    lines = "\n  ".join([*changed[:MAX_LINES], *more])
     return f"{folder} {what}:\n  {lines}\nRestore these, or give another hydra.sweeper.study_name{allowed}."
 
 
-def set_aside(folder: Path, drawn: Sequence[str]) -> Path | None:
-    """Make way for a trial where its folder is another one's: of an earlier storage, a journal that was cut short.
+def set_aside(folder: Path, own_overrides: Sequence[str]) -> Path | None:
+    """Move a trial's folder away if it is another trial's: of an earlier storage, of a journal that was cut short.
 
     Args:
-        drawn: the overrides that make the trial this one.
+        own_overrides: those that make the trial this one.
 
-    Returns where the folder lies now; None where there is none or it is the trial's own.
+    Returns:
+        Where the folder lies now; None where there was none or it is the trial's own.
 
     Raises:
         ConfigError: a job of that other trial may still run and write there.
     """
-    if _is_own(folder, drawn):
+    if _is_own(folder, own_overrides):
         return None
     mailbox = Mailbox(folder)
     if mailbox.submissions() and not mailbox.is_finished():
-        entry = mailbox.submissions()[-1]
+        last = mailbox.submissions()[-1]
         raise ConfigError(
-            f"{folder} has other overrides than the study's trial {folder.name} ({' '.join(drawn)}), and a job that "
-            f"has not ended ({entry.backend} {entry.job or entry.token} on {entry.host}). "
+            f"{folder} has other overrides than the study's trial {folder.name} ({' '.join(own_overrides)}), and a job "
+            f"that has not ended ({last.backend} {last.job or last.token} on {last.host}). "
             "End that job and move the folder away."
         )
-    above = folder.parents[1] / ASIDE
-    above.mkdir(exist_ok=True)
-    number = next(number for number in itertools.count() if not (above / f"{folder.name}-{number}").exists())
-    return folder.rename(above / f"{folder.name}-{number}")
+    parent = folder.parents[1] / ASIDE
+    parent.mkdir(exist_ok=True)
+    free = next(path for n in itertools.count() if not (path := parent / f"{folder.name}-{n}").exists())
+    return folder.rename(free)
 
 
-def moved(number: int, aside: Path) -> str:
-    return f"Note: the folder of trial {number} was another trial's, with other overrides; that lies in {aside} now."
+def describe_moved_folder(number: int, aside: Path) -> str:
+    return f"Note: the folder of trial {number} was another trial's, with other overrides; it is in {aside} now."
 
 
-def _is_own(folder: Path, drawn: Sequence[str]) -> bool:
+def _is_own(folder: Path, own_overrides: Sequence[str]) -> bool:
     path = folder / "overrides.yaml"
     if not path.exists():
         return True
     try:
-        found = read_yaml(path)
+        overrides = read_yaml(path)
     except yaml.YAMLError:
         return False
-    return isinstance(found, list) and set(drawn) <= set(found)
+    return isinstance(overrides, list) and set(own_overrides) <= set(overrides)
 
 
 @contextmanager
 def only_controller(folder: Path) -> Iterator[None]:
-    """Hold the folder while it is controlled. The lock goes with the process, however that ends.
+    """Lock the folder while it is controlled. The operating system frees the lock however the process ends.
 
     Raises:
-        ConfigError: when another process controls it, with its host and pid.
+        ConfigError: another process controls it, with its host and pid.
     """
     from filelock import FileLock, Timeout
 
@@ -211,7 +206,7 @@ def only_controller(folder: Path) -> Iterator[None]:
 
 def _holder(folder: Path) -> str:
     try:
-        who = read_json(folder / "controller.json")
-        return f" by process {who['pid']} on {who['host']}"
+        holder = read_json(folder / "controller.json")
+        return f" by process {holder['pid']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
         return ""

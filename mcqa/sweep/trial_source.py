@@ -9,7 +9,7 @@ from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A trial to run; `params` are Optuna's values by name, without what is fixed."""
+    """A trial to run. params: Optuna's values by name, without what is fixed."""
 
     number: int
     params: Mapping[str, Any]
@@ -17,30 +17,31 @@ class Suggestion:
 
 class Study(Protocol):
     def ask(self) -> Suggestion | None:
-        """The next trial; None when there are no more."""
+        """Return the next trial; None when there are no more."""
 
     def overrides(self, number: int) -> list[str]:
-        """Everything on the trial's command line.
+        """Return all overrides of a trial.
 
         Raises:
-            ConfigError: there is none, with the reason; that trial has failed.
+            ConfigError: there are none, with the reason; the trial has failed.
         """
 
     def own_overrides(self, number: int) -> list[str]:
-        """Those of the overrides that make it this trial and no other."""
+        """Return those of the overrides that make it this trial and no other."""
 
     def report(self, number: int, point: int, value: float) -> bool:
-        """Note a value on the way, and whether the trial should stop. The first report of a point counts."""
+        """Record an intermediate value; return whether to prune. The first report of a point counts."""
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """How the trial ended. Told again, nothing happens."""
+        """Record how a trial ended; only the first time counts."""
 
     def known(self) -> list[RecoveredTrial]:
-        """Every trial so far by number. Attempts and jobs are not known here: 0 and None."""
+        """Return every trial so far by number, without attempts and jobs, which its folder knows: 0 and None."""
 
 
 class JobList:
-    """
+    """A fixed list of jobs in memory, such as the plain product of --multirun.
+
     Args:
         jobs: the overrides of each.
         known: those that an earlier controller started.
@@ -48,7 +49,7 @@ class JobList:
 
     def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[RecoveredTrial] = ()) -> None:
         self._jobs = [list(job) for job in jobs]
-        self._outcomes: dict[int, Outcome | None] = {one.trial: one.outcome for one in known}
+        self._outcomes: dict[int, Outcome | None] = {job.trial: job.outcome for job in known}
         self._left = (number for number in range(len(self._jobs)) if number not in self._outcomes)
 
     def ask(self) -> Suggestion | None:

@@ -26,7 +26,7 @@ def hooks():
 
 
 def space(*names):
-    return SimpleNamespace(dimensions=[SimpleNamespace(name=name) for name in names])
+    return SimpleNamespace(distributions=dict.fromkeys(names))
 
 
 def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tree):

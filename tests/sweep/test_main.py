@@ -449,7 +449,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
 
         def tick(self, running): ...
 
-        def told(self, folder, outcome):
+        def trial_ended(self, folder, outcome):
             self.told_of.append((int(folder.name), outcome.status))
 
         def finished(self, summary, complete):

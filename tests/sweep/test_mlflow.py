@@ -69,7 +69,7 @@ def test_a_study_is_a_run_with_its_trials_below_it_and_what_it_found(outputs):
         ]
     ):
         says(trial(outputs, number), outputs, 1.5, 1, status)
-        tracker.told(trial(outputs, number), outcome)
+        tracker.trial_ended(trial(outputs, number), outcome)
     for name in ("report.html", "trials.csv", "best.yaml", "journal.log"):
         (tracker.folder / name).write_text("x")
     tracker.finish(True, {"best": 0.5, "importance/peft.rank": 0.75}, {"verdict": "Trial 0 is the best."})
@@ -96,8 +96,8 @@ def test_a_study_is_a_run_with_its_trials_below_it_and_what_it_found(outputs):
 def test_a_trial_that_died_before_it_could_say_anything_has_a_run_with_its_parameters(outputs):
     tracker, folder = controller(outputs), trial(outputs, 0)
     (folder / "config.yaml").write_text(yaml.safe_dump({"optimizer": {"learning_rate": 0.01}, "hub_token": "abc"}))
-    tracker.told(folder, Outcome("failed", None, "sbatch: error: invalid partition"))
-    tracker.told(trial(outputs, 1), Outcome("failed", None, "x=1: cannot be composed"))
+    tracker.trial_ended(folder, Outcome("failed", None, "sbatch: error: invalid partition"))
+    tracker.trial_ended(trial(outputs, 1), Outcome("failed", None, "x=1: cannot be composed"))
     tracker.finish(False, {}, {})
     found = runs(outputs)
     assert found["0"].info.status == found["1"].info.status == "FAILED"
@@ -116,7 +116,7 @@ def test_a_study_and_a_trial_that_are_resumed_go_on_in_their_own_runs(outputs, m
     assert [status for _, status in before.values()] == ["RUNNING", "RUNNING"]
     says(folder, outputs, 1.25, 2, "FINISHED")  # the controller is killed, and the trial with it; both start again
     second = controller(outputs)
-    second.told(folder, COMPLETE)
+    second.trial_ended(folder, COMPLETE)
     second.finish(True, {}, {})
     found = runs(outputs)
     assert {run.info.run_id for run in found.values()} == {run_id for run_id, _ in before.values()}
@@ -130,7 +130,7 @@ def test_running_trials_are_shown_now_and_then_and_not_in_every_round(outputs):
     says(folder, outputs, 1.5, 1)
     tracker.tick([folder])
     assert len(all_runs(outputs)) == 1
-    tracker.sent -= mlflow.SEND_EVERY_S
+    tracker.last_sent -= mlflow.SEND_EVERY_S
     tracker.tick([folder])
     assert len(all_runs(outputs)) == 2
     tracker.finish(True, {}, {})
@@ -142,7 +142,7 @@ def test_what_was_told_while_mlflow_was_away_is_sent_at_the_end_of_the_study(out
         away.setattr(Sender, "_connect", lambda self, start: 1 / 0)
         for number in range(2):
             says(trial(outputs, number), outputs, 1.5, 1, "FINISHED")
-            tracker.told(trial(outputs, number), COMPLETE)
+            tracker.trial_ended(trial(outputs, number), COMPLETE)
     assert "Nothing is lost" in "".join(warnings_in(caplog)) and len(all_runs(outputs)) == 1
     tracker.finish(True, {}, {})
     assert {name: run.info.status for name, run in runs(outputs).items()} == dict.fromkeys(
@@ -154,9 +154,9 @@ def test_a_server_that_is_away_stops_nothing_and_the_next_controller_brings_it_w
     away = "http://127.0.0.1:1"
     tracker, folder = controller(outputs, uri=away), trial(outputs, 0)
     says(folder, outputs, 1.5, 1, "FINISHED", uri=away)
-    tracker.told(folder, COMPLETE)
+    tracker.trial_ended(folder, COMPLETE)
     tracker.finish(True, {"best": 0.5}, {})
-    assert "is away" in "".join(warnings_in(caplog))
+    assert "could not be updated" in "".join(warnings_in(caplog))
     assert [event["event"] for _, event in Spool(tracker.folder).read()] == ["start", "metrics", "tags", "finish"]
     controller(outputs).finish(True, {}, {})  # by SQLite, whose runs are those of another server
     assert {name: run.info.status for name, run in runs(outputs).items()} == {"core": "FINISHED", "0": "FINISHED"}
@@ -165,6 +165,6 @@ def test_a_server_that_is_away_stops_nothing_and_the_next_controller_brings_it_w
 
 def test_tracking_by_none_sends_nothing(outputs):
     tracker = controller(outputs, name="none")
-    tracker.told(trial(outputs, 0), COMPLETE)
+    tracker.trial_ended(trial(outputs, 0), COMPLETE)
     tracker.finish(True, {}, {})
     assert client(outputs).get_experiment_by_name("mcqa") is None

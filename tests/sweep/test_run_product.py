@@ -141,12 +141,12 @@ def test_jobs_that_were_stopped_go_on_by_what_the_error_says_and_none_runs_twice
     task = lambda cfg: seen.append(cfg.x) or trial.write_result({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
     rounds.append(ctrl_c)
     found_by = stopped(app, task, "x=0.1,0.2,0.3", f"hydra.sweep.dir='{where}'")
-    assert f"should this command end early, the same command with {found_by} goes on" in capsys.readouterr().out
+    assert f"if this command ends early, the same command with {found_by} resumes" in capsys.readouterr().out
     assert seen == [0.1, 0.2]
     app(task, "x=0.1,0.2,0.3", f"hydra.sweep.dir='{where}'", found_by)
     assert seen == [0.1, 0.2, 0.3]
     said = capsys.readouterr().out
-    assert "goes on: 2 have ended, 0 had begun" in said
+    assert "resumes: 2 have ended, 0 had started" in said
     assert [line for line in said.splitlines() if ": f0" in line] == ["job 0: f0.1", "job 1: f0.2", "job 2: f0.3"]
     assert len(list(Path(where.split("/")[0]).iterdir())) == 1
 
@@ -305,7 +305,7 @@ def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(a
     completes(0)()
     rounds += [completes(1), completes(2), *[lambda: None] * 20, ctrl_c]
     app(pytest.fail, "x=0.1,0.2,0.3", *SLURM, SLOWLY)
-    assert "goes on: 1 have ended, 1 had begun" in capsys.readouterr().out
+    assert "resumes: 1 have ended, 1 had started" in capsys.readouterr().out
     assert submitted(slurm) == 3 and not slurm.asked("scancel")
     assert [Mailbox(Path(f"studies/p/trials/{number}")).submissions()[0].job for number in range(3)] == [
         "17",
