@@ -26,7 +26,8 @@ from tests.small_runs import configured, smaller, trained
 
 
 def measured_again(overrides):
-    return evaluate.main(compose("evaluate", overrides), overrides).record
+    measurements = evaluate.main(compose("evaluate", overrides), overrides)
+    return measurements and measurements.record
 
 
 def newest(outputs, name="evaluate"):
@@ -422,9 +423,10 @@ def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder
 def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_terminal(small, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     own = [key for key in small if not key.startswith(("optimizer", "objective"))]
-    records = [measured_again([*own, "splits=[test]", f"prompt={style}"]) for style in ("cloze", "letters")]
+    chosen = [[*own, "splits=[test]", f"prompt={style}"] for style in ("cloze", "letters")]
+    evaluations = [evaluate.main(compose("evaluate", overrides), overrides) for overrides in chosen]
     capsys.readouterr()
-    run_report.show_summary(records)
+    run_report.show_summary(evaluations)
     told = capsys.readouterr().out
     table, folders = told.split("Run folders:\n")
     assert max(map(len, table.splitlines())) <= 80 and "…" not in table
@@ -433,7 +435,7 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
         assert f"prompt={style}" in line
         for text in own:
             assert text.split("=")[0] not in line
-    assert folders.splitlines() == [f"  {number}  {record.folder}" for number, record in enumerate(records, 1)]
+    assert folders.splitlines() == [f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)]
 
 
 def test_one_model_has_no_table_of_all(small, tmp_path, monkeypatch):
