@@ -30,7 +30,6 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     config = typed(config_dict, Config)
     from mcqa.models import devices
     from mcqa.runs import processes, run_folder, trial
-    from mcqa.runs.files import read_json
     from mcqa.runs.lookup import unfinished
 
     if (this_trial := trial.current()) is not None:
@@ -50,7 +49,7 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     if not run_folder.is_complete(folder):  # or an earlier start of this job has finished it
         run(config, folder)
     if processes.is_first():
-        trial.write_result(read_json(folder / "result.json") | {"folder": run_folder.shown(folder)})
+        trial.write_result(run_folder.read_result(folder) | {"folder": run_folder.shown(folder)})
 
 
 def preview(config: Config, config_dict: ConfigDict) -> None:

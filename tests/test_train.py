@@ -201,7 +201,7 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     _, told = first.communicate()
     (folder,) = runs.iterdir()
     assert first.returncode == 1
-    assert told.splitlines()[-1] == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
+    assert told.splitlines()[-1] == f"Stopped by SIGTERM. Resume it with: python -m mcqa.train resume={folder}"
     assert "Traceback" not in told
     result = read_json(folder / "result.json")
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")

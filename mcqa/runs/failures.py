@@ -56,7 +56,7 @@ def _last_line(text: str) -> str:
 
 
 @contextmanager
-def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
+def raise_first_failure(hardware: HardwareConfig) -> Iterator[None]:
     """Run the block in every process of the run; the first process raises the error of whichever failed first.
 
     Where a process of a job was killed, the job ends without a result, as if all of it had been killed.
@@ -64,7 +64,7 @@ def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
     Raises:
         ProcessError: in the first process, with the rank and host of the one that failed. The others end silently.
     """
-    group = join(config)
+    group = join(hardware)
     if group is None:
         yield
         return
@@ -77,7 +77,9 @@ def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
         if isinstance(error, Pruned | Preempted):
             raise
         watch().over()  # a signal of SLURM, which now ends the other processes, must not requeue this one
-        record_failure(group.store, _failure(group, error))
+        host = group.hosts[group.rank]
+        failure = Failure(group.rank, host, time.time(), _is_of_another(error), error_text(error))
+        record_failure(group.store, failure)
         if group.rank:
             sys.exit(1)
         if isinstance(error, McqaError):
@@ -89,9 +91,9 @@ def raise_first_failure(config: HardwareConfig) -> Iterator[None]:
         raise failed from error
 
 
-def _failure(group: Group, error: Exception) -> Failure:
-    text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
-    return Failure(group.rank, group.hosts[group.rank], time.time(), _is_of_another(error), text)
+def error_text(error: BaseException) -> str:
+    """Return what a user needs of the error that is being handled: its message, or the traceback of a bug."""
+    return str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
 
 
 def _is_of_another(error: BaseException | None) -> bool:

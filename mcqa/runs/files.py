@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -81,8 +82,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text beside the file and move it into place."""
-    aside = path.with_name(path.name + ".partial")
+    """Write a text beside the file and move it into place; several processes may write the same file."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
 
 

@@ -12,7 +12,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder, tracking
 from mcqa.runs.files import read_json
-from mcqa.runs.tracking import redact
+from mcqa.runs.tracking.redaction import error_reason, redact
 
 FILES = ("config.yaml", "result.json", "predictions")
 OPTIONAL_FILES = ("environment.json",)
@@ -140,7 +140,7 @@ def download(
     except Exception as error:  # MLflow's errors have no common kind: its own, requests', SQLAlchemy's, OSError
         raise ConfigError(
             f"{run_id}: no run folder below {outputs} has this MLflow run id, and MLflow at {redact(uri)} "
-            f"does not give it: {_reason(error)}. Name the run's folder, or the right server with tracking_uri=."
+            f"does not give it: {error_reason(error)}. Name the run's folder, or the right server with tracking_uri=."
         ) from error
     return target
 
@@ -161,11 +161,4 @@ def _client(uri: str, run_id: str, outputs: Path) -> Any:
     try:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
-        raise ConfigError(f"tracking_uri={redact(uri)}: MLflow cannot use it: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error; of a failed connection its cause, without the addresses around it."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    cause = text.partition("Caused by ")[2].rpartition(": ")[2].strip("()\"' ")
-    return redact((cause or text)[:300]).rstrip(".")
+        raise ConfigError(f"tracking_uri={redact(uri)}: MLflow cannot use it: {error_reason(error)}.") from error

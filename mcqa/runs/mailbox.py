@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mcqa.runs.files import retry_stalled_io
+from mcqa.runs.files import retry_stalled_io, write_json
 
 FINAL = ("complete", "failed", "pruned")
 """Statuses of a result after which nobody runs the trial again."""
@@ -108,13 +108,13 @@ class Mailbox:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result. A cancelled trial keeps its first one: its job still reports how it was stopped."""
         if not os.path.exists(self.folder / "cancelled"):
-            _write(self.folder / "result.json", result)
+            write_json(self.folder / "result.json", result)
 
     def cancel(self, result: Mapping[str, Any]) -> None:
         """End the trial with this result, whatever its job writes later."""
         self.write_result(result)
         retry_stalled_io((self.folder / "cancelled").touch)
-        _write(self.folder / "result.json", result)  # again, in case the job wrote its own in between
+        write_json(self.folder / "result.json", result)  # again, in case the job wrote its own in between
 
     def is_finished(self) -> bool:
         """Whether the trial has its final result: nobody may run it again."""
@@ -186,7 +186,7 @@ class Mailbox:
             self._write_submissions([*submissions[:-1], replace(submissions[-1], end=end)])
 
     def _write_submissions(self, submissions: list[Submission]) -> None:
-        _write(self.folder / "job.json", [asdict(submission) for submission in submissions])
+        write_json(self.folder / "job.json", [asdict(submission) for submission in submissions])
 
 
 def result_problem(result: Mapping[str, Any]) -> str | None:
@@ -219,10 +219,3 @@ def _read(path: Path) -> Any:
         return json.loads(retry_stalled_io(path.read_bytes))
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _write(path: Path, value: Any) -> None:
-    """Replaced as a whole. mcqa.runs.files uses one name for the file aside; two starts of one trial must not."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))

@@ -6,26 +6,23 @@ import os
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
-from mcqa.config.errors import DataError, McqaError
+from mcqa.config.errors import DataError
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
-from mcqa.runs.files import flat, read_json, retry_stalled_io, write_json
+from mcqa.runs.failures import error_text
+from mcqa.runs.files import flat, read_json, write_json
+from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Preempted, Pruned, Trial
 
 log = logging.getLogger(__name__)
-
-Ending = tuple[
-    Literal["complete", "failed", "pruned", "preempted"], Literal["FINISHED", "FAILED", "KILLED"], str | None
-]
 
 
 class Record:
@@ -78,7 +75,7 @@ class Record:
             )
         write_json(earlier, environment)
         self.keep(earlier)
-        sets = {one.name: one for one in self.config.evaluation.sets}
+        sets = {each.name: each for each in self.config.evaluation.sets}
         if self.config.evaluation.dev is not None:
             sets["dev"] = self.config.evaluation.dev
         for name, count in counts.items():
@@ -109,48 +106,33 @@ class NullRecord(Record):
         self.config, self.folder, self.console, self.trial = config, folder, Console(quiet=True), trial
         self.metrics = {}
 
-    def keep(self, path: Path) -> None:
+    def _nothing(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def inputs(self, fingerprints: Mapping[str, str], counts: Mapping[str, int], tokenizer: str) -> None:
-        pass
-
-    def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
-        pass
-
-    def log(self, values: Mapping[str, float], step: int, of: str = "training") -> None:
-        pass
-
-    def flush(self) -> None:
-        pass
+    keep = inputs = left_out = log = flush = _nothing
 
 
 @contextmanager
 def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterator[Record]:
     """Run the block; then write result.json, atomically and last, and end the tracker's run, whatever happened.
 
-    A signal of preemption stops the block with Preempted, in a training between two updates, and after the result is
-    written submitit's own handling of the signal follows. Errors go on to the caller after they were recorded. Of
-    several processes the first one alone records (processes.py), and every error is raised there.
+    A signal stops the block with Preempted, during training between two updates; after the result is written,
+    submitit's own handler of the signal is called. Errors are recorded and raised again. Of several processes only the
+    first one records (processes.py); errors are raised in all of them.
     """
     with signals.Watch() as watch:
         if processes.is_first():
             with _recorded(config, folder, trial, watch) as record:
                 yield record
         else:
-            with _listened(watch), signals.defer_signals(deferring=False):
-                yield NullRecord(config, folder, trial)
-
-
-@contextmanager
-def _listened(watch: signals.Watch) -> Iterator[None]:
-    try:
-        yield
-    except Pruned:
-        pass
-    except Preempted:
-        watch.requeue(processes.rank())
-        raise
+            try:
+                with signals.defer_signals(deferring=False):
+                    yield NullRecord(config, folder, trial)
+            except Pruned:
+                pass
+            except Preempted:
+                watch.requeue(processes.rank())
+                raise
 
 
 @contextmanager
@@ -159,67 +141,55 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
         tracking.send_unsent(config.tracking, _outputs(config))
-    ending: Ending = ("failed", "FAILED", None)
-    if trial is None:
-        retry_stalled_io(
-            lambda: (folder / "result.json").unlink(missing_ok=True)
-        )  # of an earlier start: it holds no longer
+        Mailbox(folder).delete_result()  # of an earlier start; the controller deletes a trial's
     record = Record(config, folder, console, trial)
+    status, error = "failed", None
+    tracker_status: tracking.Status = "FAILED"
     try:
         with signals.defer_signals(deferring=False):
             yield record
-        ending = ("complete", "FINISHED", None)
+        status, tracker_status = "complete", "FINISHED"
     except Pruned:
-        ending = ("pruned", "KILLED", None)
+        status, tracker_status = "pruned", "KILLED"
     except Preempted as stop:
-        ending = ("preempted", "KILLED", str(stop))
-        raise type(stop)(f"{stop}{_how_to_resume(config, folder, trial)}") from None
+        status, tracker_status, error = "preempted", "KILLED", str(stop)
+        # A trial is resumed by its study, and a run of mcqa.evaluate simply starts again.
+        hint = "" if trial or isinstance(config, EvaluateConfig) else f" {run_folder.how_to_resume(folder)}"
+        raise type(stop)(f"{stop}{hint}") from None
     except (KeyboardInterrupt, SystemExit) as stop:
-        ending = ("preempted" if trial else "failed", "KILLED", f"stopped by {type(stop).__name__}")
+        status, tracker_status = "preempted" if trial else "failed", "KILLED"
+        error = f"stopped by {type(stop).__name__}"
         raise
-    except BaseException as error:
-        ending = ("failed", "FAILED", str(error) if isinstance(error, McqaError) else traceback.format_exc())
+    except BaseException as raised:
+        error = error_text(raised)
         raise
     finally:
         watch.over()
-        _finish(record, ending)
-        if ending[0] == "preempted":
+        _finish(record, status, error)
+        record.tracker.finish(tracker_status)
+        if status == "preempted":
             watch.requeue()
 
 
-def _how_to_resume(config: Config, folder: Path, trial: Trial | None) -> str:
-    """Trials start again by themselves, and a measurement is simply done again."""
-    if trial is not None or isinstance(config, EvaluateConfig):
-        return ""
-    return f" It goes on with: python -m mcqa.train resume={run_folder.shown(folder)}"
-
-
-def _finish(record: Record, ending: Ending) -> None:
-    status, ended, error = ending
-    last = record.trial.last_reported() if record.trial else None
+def _finish(record: Record, status: str, error: str | None) -> None:
+    trial, folder = record.trial, record.folder
+    value = record.metrics.get(record.config.evaluation.best_metric)
+    if trial and status in ("complete", "pruned"):  # to have its weights, the best trial is trained again
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     result = {
         "status": status,
-        "value": last if status == "pruned" else record.metrics.get(record.config.evaluation.best_metric),
+        "value": trial.last_reported() if trial and status == "pruned" else value,
         "metrics": record.metrics,
         "seconds": round(time.time() - record.began, 1),
         "peak_memory_bytes": peak_memory_bytes(record.config.hardware.device),
         "error": error,
     }
-    if record.trial and status in (
-        "complete",
-        "pruned",
-    ):  # the best trial is trained again where its weights are wanted
-        shutil.rmtree(record.folder / "checkpoints", ignore_errors=True)
-    if record.trial:
-        record.trial.end(result)
-    else:
-        write_json(record.folder / "result.json", result)
-    record.keep(record.folder / "result.json")
-    record.tracker.finish(ended)
+    run_folder.write_result(folder, result)
+    record.keep(folder / "result.json")
 
 
 def optional(what: str, do: Callable[[], None]) -> None:
-    """Do something that no result depends on; where it fails, one warning."""
+    """Do something that no result depends on; where it fails, log one warning."""
     try:
         do()
     except Preempted:
@@ -229,12 +199,12 @@ def optional(what: str, do: Callable[[], None]) -> None:
 
 
 def _tags(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The environment, and what MLflow's own columns show."""
-    known = {name: str(value) for name, value in flat(environment).items() if value is not None}
-    shown = {"mlflow.user": _user(), "mlflow.source.name": sys.argv[0] or "mcqa"}
+    """Return the environment as tags, and those that MLflow's own columns show."""
+    tags = {name: str(value) for name, value in flat(environment).items() if value is not None}
+    tags |= {"mlflow.user": _user(), "mlflow.source.name": sys.argv[0] or "mcqa"}
     if environment["git_commit"]:
-        shown["mlflow.source.git.commit"] = environment["git_commit"]
-    return known | shown
+        tags["mlflow.source.git.commit"] = environment["git_commit"]
+    return tags
 
 
 def _user() -> str:

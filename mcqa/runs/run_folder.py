@@ -1,4 +1,4 @@
-"""The run folder: where one run keeps everything, and the environment that it ran in."""
+"""The run folder: where one run keeps everything."""
 
 import secrets
 import time
@@ -11,35 +11,45 @@ import yaml
 from mcqa.config.errors import ConfigError
 from mcqa.config.renamed_keys import with_current_names
 from mcqa.config.schema import ConfigDict
-from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.runs.files import read_yaml, write_yaml
+from mcqa.runs.mailbox import Mailbox
+
+NO_RESULT: Mapping[str, Any] = {
+    "status": None,
+    "value": None,
+    "metrics": {},
+    "seconds": 0.0,
+    "peak_memory_bytes": 0,
+    "error": None,
+}
+"""The keys of result.json. status: complete, failed, pruned or preempted. value: of the metric a study optimises."""
 
 
-def create(outputs: str, name: str, tree: Mapping[str, Any], overrides: Sequence[str]) -> Path:
-    """A new folder outputs/runs/<name>/<time>-<random> with the configuration that is going to run.
-
-    Two runs that start in the same second do not meet.
-    """
+def create(outputs: str, name: str, config_dict: Mapping[str, Any], overrides: Sequence[str]) -> Path:
+    """Create and return outputs/runs/<name>/<time>-<random>, and write the configuration and its overrides there."""
     folder = Path(outputs).absolute() / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     make(folder)
     write_yaml(folder / "overrides.yaml", list(overrides))
-    write_yaml(folder / "config.yaml", dict(tree))
+    write_yaml(folder / "config.yaml", dict(config_dict))
     return folder
 
 
 def make(folder: Path, exist_ok: bool = False) -> None:
-    """
+    """Make a folder.
+
     Raises:
         ConfigError: it cannot be made, or, exist_ok=False, is there already.
     """
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"{folder}: no folder can be made there: {why}. outputs= says where runs go.") from error
+        reason = error.strerror or error
+        raise ConfigError(f"{folder}: no folder can be made there: {reason}. outputs= says where runs go.") from error
 
 
 def open_existing(path: str) -> Path:
-    """
+    """Return the folder of a run.
+
     Raises:
         ConfigError: when there is no run in it, or none that can be read.
     """
@@ -58,7 +68,7 @@ def open_existing(path: str) -> Path:
 
 
 def _no_run(path: str, folder: Path) -> str:
-    near = sorted(str(found.parent) for found in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
+    near = sorted(str(file.parent) for file in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
     hint = f" Runs below it: {', '.join(near)}." if near else ""
     return f"{path} is no run folder: there is no config.yaml in it.{hint}"
 
@@ -68,14 +78,28 @@ def config_of(folder: Path) -> ConfigDict:
     return with_current_names(read_yaml(folder / "config.yaml"))
 
 
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write result.json, with the keys of NO_RESULT; a trial that was cancelled keeps the one it has."""
+    Mailbox(folder).write_result({**NO_RESULT, **result})
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Return what result.json holds; nothing where the run has not ended."""
+    return Mailbox(folder).result() or {}
+
+
 def is_complete(folder: Path) -> bool:
-    """A run is complete only if its result.json says so."""
-    result = folder / "result.json"
-    return result.exists() and read_json(result)["status"] == "complete"
+    """Whether the run has ended well: only its result.json says so."""
+    return read_result(folder).get("status") == "complete"
+
+
+def how_to_resume(folder: Path) -> str:
+    """Return a sentence with the command that resumes the run."""
+    return f"Resume it with: python -m mcqa.train resume={shown(folder)}"
 
 
 def shown(folder: Path) -> str:
-    """The folder as the user would type it from where the command runs."""
+    """Return the folder as the user would type it from where the command runs."""
     try:
         return str(folder.relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""One process of a run that launch.py started: it reads what to do from its parent and ends with it."""
+"""One process of a run that launch.py started: it reads what to run from its parent, and ends with it."""
 
 import json
 import os
@@ -7,24 +7,23 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from importlib import import_module
 from pathlib import Path
 
 from mcqa.config.composition import calm_libraries
-from mcqa.config.errors import McqaError
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs import launch, run_folder, trial
-from mcqa.runs.failures import Failure, record_failure
+from mcqa.runs.failures import Failure, error_text, record_failure
 from mcqa.runs.trial import Preempted
 
 
 def main() -> None:
+    """Call `run` of the module that the parent names, with the configuration in the run folder."""
     job = json.loads(sys.stdin.buffer.readline() or sys.exit(1))
     threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
-    for name in (signal.SIGUSR1, signal.SIGUSR2):  # a scheduler's warnings, which the parent takes for all
-        signal.signal(name, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # warnings of a scheduler, which the parent handles for all
+        signal.signal(number, signal.SIG_IGN)
     calm_libraries()
     folder = Path(job["folder"])
     config = typed(run_folder.config_of(folder), EvaluateConfig if job["module"] == "mcqa.evaluate" else Config)
@@ -34,25 +33,24 @@ def main() -> None:
     except (KeyboardInterrupt, Preempted):
         sys.exit(launch.STOPPED)
     except Exception as error:
-        _tell(error)
+        _record(error)
         sys.exit(1)
 
 
 def _end_with_parent() -> None:
-    while os.read(0, 1):
+    while os.read(0, 1):  # the pipe's end: the parent has died
         pass
     os._exit(1)
 
 
-def _tell(error: Exception) -> None:
-    """What went wrong before or after the block in which failures are told (processes.together)."""
+def _record(error: Exception) -> None:
+    """Record an error from outside the block in which failures.raise_first_failure does."""
     from torch.distributed import TCPStore
 
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), wait_for_workers=False)
     rank = int(os.environ["RANK"])
     if not store.check([f"failure/{rank}"]):
-        text = str(error) if isinstance(error, McqaError) else traceback.format_exc().strip()
-        record_failure(store, Failure(rank, socket.gethostname(), time.time(), False, text))
+        record_failure(store, Failure(rank, socket.gethostname(), time.time(), False, error_text(error)))
 
 
 if __name__ == "__main__":

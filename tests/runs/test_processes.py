@@ -1,4 +1,4 @@
-"""How the processes of a run find each other, and what is left of them when one fails: an error with its rank."""
+"""How the processes of a run find each other, and whose error is raised when one fails."""
 
 import json
 import os
@@ -46,11 +46,11 @@ STEP = {
 HOST = socket.gethostname()
 
 
-def machine(*overrides):
+def hardware(*overrides):
     return configured(list(overrides))[0].hardware
 
 
-# --- who is who -------------------------------------------------------------------------------------------------------
+# --- which process this is --------------------------------------------------------------------------------------------
 
 
 def test_what_torchrun_set_is_taken_before_slurm():
@@ -103,7 +103,7 @@ def test_all_tasks_of_a_step_find_the_same_port_and_other_steps_another():
         return int(processes.launcher_variables(STEP | changes)["MASTER_PORT"])
 
     found = {port(), port(SLURM_STEP_ID="1"), port(SLURM_JOB_ID="18")}
-    assert len(found) == 3 and all(20000 <= one <= 60000 for one in found)
+    assert len(found) == 3 and all(20000 <= each <= 60000 for each in found)
     assert port() == port(SLURM_PROCID="0", SLURM_LOCALID="0")
 
 
@@ -123,31 +123,31 @@ def test_a_task_that_sees_only_its_own_gpu_is_not_taken_for_a_machine_with_too_f
     for name, value in {"is_available": True, "device_count": 1, "is_bf16_supported": True}.items():
         monkeypatch.setattr(f"torch.cuda.{name}", lambda value=value: value)
     with pytest.raises(ConfigError, match="hardware.devices=2: torch sees 1 here"):
-        devices.check(machine("hardware=gpus"))
+        devices.check(hardware("hardware=gpus"))
     for name, value in STEP.items():
         monkeypatch.setenv(name, value)
-    devices.check(machine("hardware=gpus"))
+    devices.check(hardware("hardware=gpus"))
 
 
-def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_parts(monkeypatch):
-    assert not processes.must_start_processes(machine())
-    assert processes.must_start_processes(machine("hardware=cpu_processes"))
-    assert processes.must_start_processes(machine("hardware.strategy=zero2"))
+def test_a_run_starts_processes_where_it_needs_several_or_a_strategy_that_shards(monkeypatch):
+    assert not processes.must_start_processes(hardware())
+    assert processes.must_start_processes(hardware("hardware=cpu_processes"))
+    assert processes.must_start_processes(hardware("hardware.strategy=zero2"))
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert not processes.must_start_processes(machine("hardware=cpu_processes"))
+    assert not processes.must_start_processes(hardware("hardware=cpu_processes"))
     with pytest.raises(ConfigError, match="a run of 3 processes, but 2 were started"):
         processes.must_start_processes(
-            machine("hardware=cpu_processes", "hardware.devices=3", "optimizer.batch_size=6")
+            hardware("hardware=cpu_processes", "hardware.devices=3", "optimizer.batch_size=6")
         )
 
 
 def test_several_nodes_need_slurm_or_torchrun():
     with pytest.raises(ConfigError, match="hydra/launcher=slurm, with nodes=2 and tasks_per_node=4"):
-        processes.must_start_processes(machine("hardware=nodes"))
+        processes.must_start_processes(hardware("hardware=nodes"))
 
 
-# --- whose error it was -----------------------------------------------------------------------------------------------
+# --- whose error is raised --------------------------------------------------------------------------------------------
 
 
 def failure(rank, seconds, of_another=False, text="why"):
@@ -157,12 +157,12 @@ def failure(rank, seconds, of_another=False, text="why"):
 HOSTS = ["host0", "host1", "host2"]
 
 
-def test_the_first_failure_with_a_cause_of_its_own_is_told():
-    told = [failure(0, 1.0, of_another=True), failure(1, 3.0, text="later"), failure(2, 2.0, text="first")]
-    assert failure_message(told, HOSTS, 60) == "rank 2 of 3 on host2 failed:\nfirst"
+def test_the_first_failure_with_a_cause_of_its_own_is_reported():
+    failures = [failure(0, 1.0, of_another=True), failure(1, 3.0, text="later"), failure(2, 2.0, text="first")]
+    assert failure_message(failures, HOSTS, 60) == "rank 2 of 3 on host2 failed:\nfirst"
 
 
-def test_what_all_found_alike_is_told_without_a_rank():
+def test_an_error_that_all_have_is_reported_without_a_rank():
     assert failure_message([failure(rank, rank, text="no such file") for rank in range(3)], HOSTS, 60) == "no such file"
 
 
@@ -182,7 +182,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def ended(folder):
-    """None of the processes lives."""
+    """Whether both processes have ended."""
     pids = [int((folder / f"pid{rank}").read_text()) for rank in range(2)]
     return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
@@ -191,7 +191,7 @@ def ended(folder):
     ("what", "message"),
     [
         ("raises", rf"^rank 1 of 2 on {HOST} failed:\nTraceback(.|\n)*ValueError: the dog ate it$"),
-        ("told to the user", rf"^rank 1 of 2 on {HOST} failed:\nrows.csv:3: no answer.$"),
+        ("user error", rf"^rank 1 of 2 on {HOST} failed:\nrows.csv:3: no answer.$"),
         ("all raise", r"^rows.csv:3: no answer.$"),
         ("is killed", rf"^rank 1 of 2 on {HOST} failed:\nkilled by SIGKILL. The machine's memory may have run out.$"),
         ("hangs", rf"^rank 1 on {HOST} did not arrive where the others waited, .*hardware.timeout_s=6 "),
@@ -223,8 +223,8 @@ def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_i
         )
         for rank in ("0", "1")
     ]  # fmt: skip
-    said = [one.communicate(timeout=120)[1] for one in both]
-    assert [one.returncode for one in both] == [1, -signal.SIGKILL]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [1, -signal.SIGKILL]
     assert "rank 1" in said[0] and ("This job ends without a result." in said[0]) == in_job
 
 
@@ -233,8 +233,8 @@ def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
         import os, tempfile
         from mcqa.runs import processes
         from tests.small_runs import configured
-        machine = configured(["hardware=cpu_processes"])[0].hardware
-        folder = processes.folder_of_first(machine, tempfile.mkdtemp)
+        hardware = configured(["hardware=cpu_processes"])[0].hardware
+        folder = processes.folder_of_first(hardware, tempfile.mkdtemp)
         print(folder, processes.all_reduce_sum([processes.rank() + 1.0]), os.environ["LOCAL_WORLD_SIZE"])
     """
     step = {**os.environ, **STEP, "SLURM_JOB_ID": str(os.getpid())}
@@ -245,7 +245,7 @@ def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
         )
         for rank in ("0", "1")
     ]  # fmt: skip
-    first, second = (one.communicate(timeout=120)[0].split(maxsplit=1) for one in both)
+    first, second = (process.communicate(timeout=120)[0].split(maxsplit=1) for process in both)
     Path(first[0]).rmdir()
     assert first == second and first[1] == "[3.0] 2\n"
 
@@ -253,14 +253,14 @@ def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
     (tmp_path / "what").write_text("waits")
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs are deaf to
+    take_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore it
     command = [sys.executable, "-m", "tests.runs.two_failing", str(tmp_path)]
-    started = subprocess.Popen(command, cwd=ROOT, preexec_fn=heard, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(command, cwd=ROOT, preexec_fn=take_ctrl_c, stderr=subprocess.PIPE, text=True)
     try:
         wait(lambda: all((tmp_path / f"waiting{rank}").exists() for rank in range(2)))
         started.send_signal(how)
         said = started.communicate(timeout=30)[1]
-        assert started.returncode and ("It goes on with" in said) == (how == signal.SIGTERM)
+        assert started.returncode and ("Resume it with" in said) == (how == signal.SIGTERM)
         wait(lambda: ended(tmp_path))
     finally:
         started.kill()

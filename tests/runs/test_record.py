@@ -1,4 +1,4 @@
-"""How a run ends when it is asked to stop, at any stage of it."""
+"""How a run ends when a signal asks it to stop, at any stage."""
 
 import os
 import signal
@@ -18,50 +18,50 @@ def stop(number=signal.SIGTERM):
 
 
 def begun(small):
-    config, tree = configured(small)
-    return config, tree, run_folder.create(config.outputs, config.name, tree, small)
+    config, config_dict = configured(small)
+    return config, run_folder.create(config.outputs, config.name, config_dict, small)
 
 
-def test_outside_of_the_training_a_signal_stops_a_run_at_once_and_says_how_it_goes_on(small):
-    config, tree, folder = begun(small)
+def test_outside_of_training_a_signal_stops_a_run_at_once_and_the_error_says_how_to_resume_it(small):
+    config, folder = begun(small)
     with pytest.raises(Preempted) as stopped, record.open_run(config, folder):
         stop()
-        pytest.fail("went on")
-    assert str(stopped.value) == f"Stopped by SIGTERM. It goes on with: python -m mcqa.train resume={folder}"
+        pytest.fail("continued")
+    assert str(stopped.value) == f"Stopped by SIGTERM. Resume it with: python -m mcqa.train resume={folder}"
     result = files.read_json(folder / "result.json")
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
 
 
 def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
-    config, tree, folder = begun(small)
+    config, folder = begun(small)
     monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
     with pytest.raises(Preempted), record.open_run(config, folder):
-        pytest.fail("went on")
+        pytest.fail("continued")
     assert files.read_json(folder / "result.json")["status"] == "preempted"
 
 
-def test_a_result_of_an_earlier_start_holds_no_longer_once_the_run_goes_on(small):
-    config, tree, folder = begun(small)
+def test_the_result_of_an_earlier_start_is_deleted_when_the_run_resumes(small):
+    config, folder = begun(small)
     files.write_json(folder / "result.json", {"status": "preempted"})
     with record.open_run(config, folder):
         assert not (folder / "result.json").exists()
 
 
 def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypatch):
-    config, tree, folder = begun(small)
-    write = files.write_json
-    monkeypatch.setattr(files, "write_json", lambda *args: (stop(), stop(), write(*args)))
+    config, folder = begun(small)
+    write = run_folder.write_result
+    monkeypatch.setattr(run_folder, "write_result", lambda *args: (stop(), stop(), write(*args)))
     with record.open_run(config, folder):
         pass
     assert files.read_json(folder / "result.json")["status"] == "complete"
 
 
 def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
-    """Its handler ends the process; the trial asks to go on, and says no words about a command."""
+    """Its handler ends the process; the trial counts as preempted, and its error names no command to resume it."""
     trial = trial_in(tmp_path)
-    config, tree = configured(small)
+    config, config_dict = configured(small)
     for name in ("config", "overrides"):
-        files.write_yaml(trial.folder / f"{name}.yaml", tree)
+        files.write_yaml(trial.folder / f"{name}.yaml", config_dict)
     seen = []
 
     def requeue(number, frame):

@@ -32,7 +32,7 @@ def run(config: Config, folder: Path) -> None:
 def fail(what: str) -> None:
     if what == "raises":
         raise ValueError("the dog ate it")
-    if what in ("told to the user", "all raise"):
+    if what in ("user error", "all raise"):
         raise DataError("rows.csv:3: no answer.")
     if what == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What each of two processes does in test_sharding.py: one run after the other, as starting.py would start each."""
+"""What each of two processes does in test_sharding.py: one run after the other, as launch.py starts each."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """Keep secrets out of parameters, tags and messages.
 
-A key decides (`hub_token`, `db.password`), else the value does (`hf_…`, `https://user:password@host`). Words
-about text tokens (`pad_token`, `max_tokens`, `loss_per_token`) are no secrets.
+What is hidden: the value of a key that names a secret (`hub_token`, `db.password`), and what looks like one (`hf_…`,
+`https://user:password@host`). Keys about tokens of text (`pad_token`, `max_tokens`, `loss_per_token`) name none.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 HIDDEN = "[redacted]"
 
-_NAME = (
+_NAME = (  # of a secret
     r"(?:passwd|password|passphrase|secret|credential|(?:api|access|private)[_-]?key"
     r"|(?<!pad_)(?<!eos_)(?<!bos_)(?<!unk_)(?<!sep_)(?<!cls_)(?<!per_)(?<!mask_)token(?![\w-]))"
 )
@@ -25,7 +25,7 @@ _KNOWN_TOKEN = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text with whatever looks like a secret replaced; the rest, such as a URL's host, stays readable."""
+    """Return the text with whatever looks like a secret replaced; the rest, such as a URL's host, stays."""
     text = _USER_IN_URL.sub(rf"\1{HIDDEN}@", text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _KNOWN_TOKEN.sub(HIDDEN, text)
@@ -33,7 +33,7 @@ def redact(text: str) -> str:
 
 
 def without_secrets(value: Any, key: str = "") -> Any:
-    """A tree that JSON can hold, without its secrets; None, booleans and "" give nothing away and stay."""
+    """Return a value as JSON can hold it, without its secrets; None, booleans and "" are never secret."""
     if value is None or value == "" or isinstance(value, bool):
         return value
     if _SECRET_KEY.search(key):
@@ -43,3 +43,10 @@ def without_secrets(value: Any, key: str = "") -> Any:
     if isinstance(value, (list, tuple)):
         return [without_secrets(member) for member in value]
     return value if isinstance(value, (int, float)) else redact(str(value))
+
+
+def error_reason(error: Exception) -> str:
+    """Return the first line of an error without secrets; of a failed connection only the cause."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    cause = text.partition("Caused by ")[2].partition(": ")[2].removesuffix("))").rstrip("\"'")
+    return redact((cause or text)[:300]).rstrip(".")

@@ -1,8 +1,8 @@
-"""Bring a spool to MLflow, from wherever the last attempt got to.
+"""Send a spool to MLflow, from where the last attempt ended.
 
-tracking.json in the run folder keeps where to and how far. Sending anything twice is harmless: MLflow knows
-an equal metric, parameter or dataset again, files are replaced, and the run carries the tag `mcqa.run`.
-The run is ours: only MlflowClient, never MLflow's global run, its MLFLOW_RUN_ID or its own threads.
+tracking.json in the run folder holds the destination and the position. Sending anything twice is harmless: MLflow
+recognises an equal metric, parameter or dataset, files are replaced, and the run has the tag `mcqa.run`. Only
+MlflowClient is used, never MLflow's global run, its MLFLOW_RUN_ID or its own threads.
 """
 
 import json
@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcqa.runs.tracking.redaction import redact
+from mcqa.runs.files import write_json
+from mcqa.runs.tracking.redaction import error_reason, redact
 from mcqa.runs.tracking.spool import Event, Spool
 
 if TYPE_CHECKING:
@@ -28,20 +29,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REQUEST_S = 4.0  # a server that takes longer to answer counts as away
-CREATE_S = 60.0  # a fresh SQLite file, made by this process or waited for
-UPLOAD_S = 60.0  # a file, and a second more per megabyte
+CREATE_S = 60.0  # for a new SQLite file, made by this process or waited for
+UPLOAD_S = 60.0  # for a file, and a second more per megabyte
 
 MAX_METRICS, MAX_PARAMS = 1000, 25  # per request; MLflow takes 100 parameters but no more than 1 MB
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
 CUT = " … [cut]"
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()  # MLflow reads the timeout of a request from the environment of the process
 
 
 @dataclass
 class Position:
-    """How far a spool was sent: `sent` bytes of it, up to a run in the state `status`."""
+    """How far a spool was sent, as tracking.json holds it. sent: bytes. status: of the run in MLflow by then."""
 
     uri: str | None
     experiment: str
@@ -57,64 +58,62 @@ class Position:
             return None
 
     def save(self, folder: Path) -> None:
-        fresh = folder / f".tracking.{os.getpid()}.json"
-        fresh.write_text(json.dumps(asdict(self), indent=2))
-        fresh.replace(folder / "tracking.json")
+        write_json(folder / "tracking.json", asdict(self))
 
-    def is_towards(self, config: "TrackingConfig") -> bool:
+    def is_for(self, config: "TrackingConfig") -> bool:
         return (self.uri, self.experiment) == (config.uri and redact(config.uri), config.experiment)
 
 
 class Sender:
-    """Sends one spool, in one thread; `deadline` (monotonic seconds) tells others how long to wait for it."""
+    """Send one spool, in one thread. deadline: monotonic seconds until which the current request may take."""
 
     def __init__(self, config: "TrackingConfig", folder: Path, outputs: Path) -> None:
         self.spool = Spool(folder)
         self.uri = config.uri or f"sqlite:///{outputs.resolve()}/mlflow.db"
         self.experiment = config.experiment
         self.log_model = config.log_model
-        known = Position.read(folder)
-        if known is None or not known.is_towards(config):
-            known = Position(config.uri and redact(config.uri), config.experiment)
-        self.position = known
+        position = Position.read(folder)
+        if position is None or not position.is_for(config):
+            position = Position(config.uri and redact(config.uri), config.experiment)
+        self.position = position
         self.deadline = 0.0
         self._client: Any = None
         self._warned = False
         self._send = {
             "start": self._start,
+            "tags": self._tags,
             "artifact": self._artifact,
             "table": self._table,
             "dataset": self._dataset,
             "finish": self._finish,
-            "tags": self._tags,
         }
 
     def send(self) -> bool:
-        """Send what is unsent. False, with one warning in all, if MLflow is away."""
+        """Send what is unsent; return False, and warn once, if MLflow does not take it."""
         if self._client and self.spool.size() == self.position.sent:
             return True
         try:
             with _calm_mlflow():
                 self._send_all()
-        except Exception as error:  # whatever it is, training goes on
+        except Exception as error:  # whatever it is, training continues
             self._client = None
             self.warn_away(error)
             return False
         return True
 
     def warn_away(self, error: Exception) -> None:
-        """Once loudly, whichever thread finds it out."""
+        """Warn once, whichever thread notices first."""
         first, self._warned = not self._warned, True
         hint = " A server that is reached by name needs --allowed-hosts." if "403" in str(error) else ""
         log.log(
             logging.WARNING if first else logging.DEBUG,
-            "MLflow at %s is away: %s.%s Nothing is lost: %s keeps it all and is sent later, "
+            "MLflow at %s could not be updated: %s.%s Nothing is lost: %s holds everything and is sent later, "
             "at the latest when the next run starts.",
-            *(redact(self.uri), _reason(error), hint, self.spool.path),
+            *(redact(self.uri), error_reason(error), hint, self.spool.path),
         )
 
     def _allow(self, seconds: float) -> None:
-        """What comes next may take that long."""
+        """Let the next request take that long."""
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(seconds))
         self.deadline = time.monotonic() + seconds + 1
 
@@ -144,15 +143,15 @@ class Sender:
             self._allow(REQUEST_S)
             self._client.get_run(self.position.run_id)  # raises if MLflow is away, and all is tried again
             what = f"{kind} {events[0].get('path', '')}".strip()
-            log.warning("MLflow at %s refuses %s: %s", redact(self.uri), what, _reason(error))
+            log.warning("MLflow at %s refuses %s: %s", redact(self.uri), what, error_reason(error))
 
     def _connect(self, start: Event) -> None:
-        self._allow(CREATE_S)  # the import alone takes seconds on a busy machine
+        self._allow(CREATE_S)  # the import alone takes seconds
         from mlflow import MlflowClient
 
         database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
         self._allow(CREATE_S if database else REQUEST_S)
-        with _creating(database) if database else nullcontext():
+        with _locked(database) if database else nullcontext():
             self._allow(CREATE_S if database and not database.exists() else REQUEST_S)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             experiment_id = _experiment(client, self.experiment, database)
@@ -163,7 +162,7 @@ class Sender:
         self._client = client
 
     def _known_run(self, client: Any) -> str | None:
-        """The run of tracking.json, unless it is gone, as from a new database under the old name."""
+        """Return the run id in tracking.json, unless the run is gone, as from a new database under the old name."""
         from mlflow.exceptions import MlflowException
 
         self._allow(REQUEST_S)
@@ -176,7 +175,7 @@ class Sender:
         return str(run.info.run_id) if run and run.info.lifecycle_stage == "active" else None
 
     def _start(self, event: Event) -> None:
-        """Parameters cannot change in MLflow: of a run that is resumed only new ones are sent."""
+        """Send parameters and tags. Parameters cannot change in MLflow: a resumed run sends only new ones."""
         from mlflow.entities import Param, RunTag
 
         run = self._client.get_run(self.position.run_id)
@@ -255,12 +254,12 @@ class Sender:
 
 
 def is_file(uri: str | None) -> bool:
-    """Whether runs go to an SQLite file, which takes one writer at a time, and not to a server."""
+    """Whether runs go to an SQLite file, which has one writer at a time, and not to a server."""
     return uri is None or uri.startswith("sqlite:")
 
 
 def load_mlflow() -> None:
-    """Import it now, in seconds, rather than beside the imports of another thread."""
+    """Import MLflow, which takes seconds, before another thread imports something at the same time."""
     if "mlflow" not in sys.modules:
         with _calm_mlflow():
             import mlflow  # noqa: F401
@@ -268,7 +267,7 @@ def load_mlflow() -> None:
 
 @contextmanager
 def _calm_mlflow() -> Iterator[None]:
-    """No retries, progress bars, telemetry or log lines of MLflow's own; the settings before are put back."""
+    """Run the block without retries, progress bars, telemetry and log lines of MLflow; then restore its settings."""
     settings = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(REQUEST_S)),
@@ -291,8 +290,8 @@ def _calm_mlflow() -> Iterator[None]:
 
 
 @contextmanager
-def _creating(database: Path) -> Iterator[None]:
-    """One process at a time: of several that meet a fresh file in its migration all but one would fail."""
+def _locked(database: Path) -> Iterator[None]:
+    """Let one process at a time open a database: of several that migrate a new file, all but one would fail."""
     from filelock import FileLock
 
     database.parent.mkdir(parents=True, exist_ok=True)
@@ -301,31 +300,28 @@ def _creating(database: Path) -> Iterator[None]:
 
 
 def _experiment(client: Any, name: str, database: Path | None) -> str:
-    """The experiment's id. Of an SQLite file the artifacts lie beside it, not in the current folder."""
+    """Return the experiment's id. The artifacts of an SQLite file lie beside it, not in the working folder."""
     from mlflow.exceptions import MlflowException
 
-    place = (database.parent / "mlartifacts").resolve().as_uri() if database else None
-    if (found := client.get_experiment_by_name(name)) is None:
+    location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
+    if (experiment := client.get_experiment_by_name(name)) is None:
         try:
-            return str(client.create_experiment(name, artifact_location=place, tags=MODEL_TRAINING))
+            return str(client.create_experiment(name, artifact_location=location, tags=MODEL_TRAINING))
         except MlflowException:  # another process was faster
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            if (experiment := client.get_experiment_by_name(name)) is None:
                 raise
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _run_of(client: Any, experiment_id: str, start: Event) -> str:
-    """The run of an earlier attempt, or a new one."""
-    found = client.search_runs([experiment_id], f"tags.`mcqa.run` = '{start['run']}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
-    run = client.create_run(experiment_id, start["ms"], {"mcqa.run": start["run"]}, start["name"])
+    """Return the id of the run that an earlier attempt created, or of a new one."""
+    runs = client.search_runs([experiment_id], f"tags.`mcqa.run` = '{start['run']}'", max_results=1)
+    run = runs[0] if runs else client.create_run(experiment_id, start["ms"], {"mcqa.run": start["run"]}, start["name"])
     return str(run.info.run_id)
 
 
 def _batches(events: Iterable[tuple[int, Event]]) -> Iterator[tuple[int, list[Event]]]:
-    """Neighbouring metrics together, everything else alone, each with the position behind it."""
+    """Yield neighbouring metrics together and everything else alone, each with the position behind it."""
     batch: list[Event] = []
     values = last = 0
     for end, event in events:
@@ -348,7 +344,7 @@ def _parts(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _name(key: str) -> str:
-    """A key as MLflow takes it: letters, digits and `_-. :/`, and no path that means another one."""
+    """Return a key as MLflow takes it: letters, digits and `_-. :/`, and a path in its simplest form."""
     plain = posixpath.normpath(re.sub(r"[^\w.\- :/]", "_", key)).lstrip("./")
     return plain[:MAX_KEY] or "_"
 
@@ -356,10 +352,3 @@ def _name(key: str) -> str:
 def _cut(value: object, limit: int) -> str:
     text = str(value)
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
-
-
-def _reason(error: Exception) -> str:
-    """The first line, or of a failed connection only what urllib3 names as its cause."""
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
-    cause = text.partition("Caused by ")[2].partition(": ")[2].removesuffix("))").rstrip("\"'")
-    return redact(_cut(cause or text, 300)).rstrip(".")

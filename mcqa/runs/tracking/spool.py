@@ -2,8 +2,9 @@
 
 Every event has `ms` (milliseconds since 1970) and `event`:
 
-    start     run, name, owner, params, tags    once per process that worked on the run
+    start     run, name, owner, params, tags, parent    once per process that worked on the run
     metrics   step, values, of                  NaN and Infinity are written by those names; of: Tracker.metrics
+    tags      values
     artifact  path                              a file or folder, relative to the run folder
     table     path                              a JSON file with `columns` and `data`
     dataset   name, digest, source, split, questions
@@ -32,40 +33,40 @@ log = logging.getLogger(__name__)
 
 
 class Spool:
-    """Appends from any thread of one process; reads what any process has written.
+    """Append events from any thread of one process; read what any process has written.
 
     A process that is killed can leave half a line. The next append ends that line, and reading skips it. What the file
-    system does not take waits for the next append, and a run goes on meanwhile.
+    system does not take is kept in memory until the next append, and the run continues.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "events.jsonl"
         self._lock = threading.Lock()
-        self._healed = self._warned = False
+        self._checked = self._warned = False
         self._waiting: list[bytes] = []
 
     def append(self, event: str, **fields: object) -> None:
-        """One line, now unless `ms` is among the fields."""
+        """Append an event of this moment, unless `ms` is among the fields."""
         line = json.dumps({"ms": int(time.time() * 1000), "event": event} | fields, ensure_ascii=False)
         with self._lock:
             self._waiting.append(f"{line}\n".encode())
             try:
                 self._write()
             except OSError as error:
-                self._healed = False  # half a line may stand there
+                self._checked = False  # it may have taken half a line
                 log.log(
                     logging.DEBUG if self._warned else logging.WARNING,
-                    "%s cannot be written: %s. The run goes on; what it tells is kept and written later.",
+                    "%s cannot be written: %s. The run continues; its events are kept in memory and written later.",
                     *(self.path, error.strerror or error),
                 )
                 self._warned = True
 
     def flush(self) -> None:
-        """Everything that was appended is on the disk for sure.
+        """Write everything that was appended to the disk (fsync).
 
         Raises:
-            OSError: it is not.
+            OSError: the disk does not take it.
         """
         with self._lock:
             retry_stalled_io(self._write)
@@ -75,26 +76,26 @@ class Spool:
     def _write(self) -> None:
         with self.path.open("ab", buffering=0) as file:
             while self._waiting:
-                line = b"\n" * (not self._healed and self._is_torn()) + self._waiting[0]
+                line = b"\n" * (not self._checked and self._is_torn()) + self._waiting[0]
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                self._healed = True
+                self._checked = True
                 self._waiting.pop(0)
 
     def start(self, name: str, params: object, tags: object, parent: Path | None = None) -> None:
-        """Begin the run or, where the spool has one already, continue it under the same identity.
+        """Begin the run or, where the spool has one already, resume it under the same identity.
 
-        parent: the folder of the run that this one stands below in MLflow's list.
+        parent: the folder of the run that this one is nested in, in MLflow's list.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         first = self.first_start()
         identity = first["run"] if first else f"{self.folder.name}-{uuid4().hex[:8]}"
         owner = this_process()._asdict()
-        below = {"parent": str(parent)} if parent else {}
-        self.append("start", run=identity, name=name, owner=owner, params=params, tags=tags, **below)
+        nested = {"parent": str(parent)} if parent else {}
+        self.append("start", run=identity, name=name, owner=owner, params=params, tags=tags, **nested)
 
     def read(self, start: int = 0) -> Iterator[tuple[int, Event]]:
-        """Events from a byte position on, each with the position behind it; an unfinished line is left."""
+        """Yield events from a byte position on, each with the position behind it, up to an unfinished line."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -115,7 +116,7 @@ class Spool:
         return next((event for _, event in self.read() if event["event"] == "start"), None)
 
     def work(self) -> "Work":
-        """The last work on the run."""
+        """Return who worked on the run last."""
         work = Work(None, False, 0)
         for _, event in self.read():
             if event["event"] == "start":
@@ -133,7 +134,7 @@ class Spool:
 
 
 class Process(NamedTuple):
-    """A process, told from a later one with the same number by the time it began (seconds since 1970)."""
+    """A process. created: seconds since 1970, which tells it from a later one with the same pid."""
 
     host: str
     pid: int
@@ -143,17 +144,17 @@ class Process(NamedTuple):
         return self.host == socket.gethostname()
 
     def is_alive(self) -> bool:
-        """Only for a process of this host. The clock may have been set by a second since."""
+        """Whether a process of this host still runs."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 2
+            same = abs(process.create_time() - self.created) < 2  # seconds: the clock may have been set meanwhile
             return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
 
 
 class Work(NamedTuple):
-    """Who worked on a run, whether it came to its end, and its last sign of life."""
+    """Who worked on a run, whether it ended, and the time of its last event (milliseconds since 1970)."""
 
     owner: Process | None
     finished: bool

@@ -1,8 +1,8 @@
-"""How busy the machine is: CPU, memory and the GPUs of this run.
+"""Use of the machine: CPU, memory and the GPUs that this run sees.
 
-Names are those of MLflow's own monitors and carry their unit (`system/gpu_0_memory_usage_megabytes`), so its System
-metrics page shows them; its monitors would bring all of MLflow into a trial that leaves MLflow to the controller.
-gpu_0 is the first visible GPU, as in torch.
+Names are those of MLflow's own monitors and include the unit (`system/gpu_0_memory_usage_megabytes`), so MLflow shows
+them on its page System metrics. Its monitors would import all of MLflow, even in a trial that leaves MLflow to the
+controller. gpu_0 is the first visible GPU, as in torch.
 """
 
 import os
@@ -33,7 +33,7 @@ class SystemMetrics:
 
 
 def _visible_gpus() -> list[Any]:
-    """NVML's handles; none without NVML or without a GPU that it knows."""
+    """Return NVML's handles; none where it or a GPU is missing."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     try:
         import pynvml
@@ -50,7 +50,7 @@ def _visible_gpus() -> list[Any]:
 
 
 def _use(gpu: Any) -> Iterator[tuple[str, float]]:
-    """Without what the GPU does not measure, such as the use of a MIG slice."""
+    """Yield what the GPU measures; a MIG slice, for example, does not measure its utilization."""
     import pynvml
 
     with suppress(pynvml.NVMLError):

@@ -1,6 +1,6 @@
-"""What earlier runs had to leave behind: spools that were not sent, and runs that were killed.
+"""Send what earlier runs could not: because MLflow was away, or because they were killed.
 
-MLflow cannot tell a killed run from one that still runs; whoever comes next can, and says so in its name.
+MLflow shows a killed run as running; the next run on this machine sees that its process is gone, and corrects that.
 """
 
 import logging
@@ -21,21 +21,21 @@ TIMEOUT_S = 10.0
 
 
 def send_run(config: "TrackingConfig", folder: Path, outputs: Path) -> bool:
-    """Send a run's spool, or what is new in it, wherever the run was tracked itself. False if MLflow is away.
+    """Send a run's spool, or what is new in it; return False if MLflow does not take it.
 
-    Also for a run that is still at work and not tracked itself, as a study's controller does with its trials.
+    The run may still be running, if it does not send its spool itself.
     """
     return Sender(config, folder, outputs).send()
 
 
 def send_unsent(config: "TrackingConfig", outputs: Path) -> None:
-    """Send what the runs in outputs/runs still owe this same tracker; one that was killed is marked KILLED.
+    """Send what the runs in outputs/runs have not sent to this tracker; mark those that were killed as KILLED.
 
-    Left alone: runs whose process lives, unfinished runs of another host, and runs that were tracked
-    elsewhere or nowhere. Stops at the first failure. What takes longer than PATIENCE_S goes on in the
-    background, and if another process is at it already, nothing happens.
+    Left alone: runs whose process lives, unfinished runs of another host, and runs that were tracked elsewhere or
+    nowhere. Stops at the first failure. What takes longer than TIMEOUT_S continues in the background. Nothing happens
+    while another process does the same.
     """
-    folders = [folder for folder in sorted(outputs.glob("runs/*/*")) if _owes(config, folder)]
+    folders = [folder for folder in sorted(outputs.glob("runs/*/*")) if _is_unsent(config, folder)]
     if config.name == "mlflow" and folders:
         load_mlflow()
         worker = threading.Thread(target=_send_all, args=(config, folders, outputs), daemon=True)
@@ -43,9 +43,9 @@ def send_unsent(config: "TrackingConfig", outputs: Path) -> None:
         worker.join(TIMEOUT_S)
 
 
-def _owes(config: "TrackingConfig", folder: Path) -> bool:
+def _is_unsent(config: "TrackingConfig", folder: Path) -> bool:
     position = Position.read(folder)
-    if position is None or not position.is_towards(config):
+    if position is None or not position.is_for(config):
         return False
     return position.status == "RUNNING" or position.sent != Spool(folder).size()
 
@@ -58,7 +58,7 @@ def _send_all(config: "TrackingConfig", folders: list[Path], outputs: Path) -> N
             for folder in folders:
                 if _is_over(folder) and not send_run(config, folder, outputs):
                     return
-                time.sleep(0.01)  # lets a run that starts meanwhile send its own
+                time.sleep(0.01)  # let the run that is starting send its own events
     except (Timeout, OSError) as error:
         log.debug("unsent runs are left to another process: %s", error)
 
@@ -70,7 +70,7 @@ def is_running(folder: Path) -> bool:
 
 
 def _is_over(folder: Path) -> bool:
-    """Whether nobody works on the run any more; one that was killed gets the end that it could not write."""
+    """Whether the run has ended; one that was killed gets the `finish` event that it could not write."""
     spool = Spool(folder)
     owner, finished, ms = spool.work()
     if owner is None or (owner.is_here() and owner.is_alive()):

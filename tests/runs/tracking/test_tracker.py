@@ -1,4 +1,4 @@
-"""MLflow keeps what a run says, and no failure of MLflow's ever reaches the run."""
+"""MLflow has what a run logs, and no failure of MLflow reaches the run."""
 
 import errno
 import json
@@ -88,7 +88,7 @@ def warnings_in(caplog):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def short_timeouts(monkeypatch):
     monkeypatch.setattr(sender, "REQUEST_S", 1.0)
     monkeypatch.setattr(tracking, "TIMEOUT_S", 1.0)
 
@@ -275,14 +275,14 @@ def test_what_the_file_system_does_not_take_is_kept_and_written_later(tmp_path, 
     monkeypatch.setattr(Spool, "_write", away)
     for step in (2, 3):
         spool.append("metrics", step=step, values={})
-    assert len(caplog.messages) == 1 and "The run goes on" in caplog.text
+    assert len(caplog.messages) == 1 and "The run continues" in caplog.text
     monkeypatch.setattr(Spool, "_write", write)
     spool.flush()
     spool.append("metrics", step=4, values={})
     assert [event["step"] for _, event in Spool(tmp_path).read()] == [1, 2, 3, 4]
 
 
-def test_what_a_resumed_run_does_again_is_not_told_again(tmp_path):
+def test_what_a_resumed_run_repeats_is_logged_once(tmp_path):
     def begun():
         tracker = tracking.Tracker(Spool(tmp_path), None, "a run", 0)
         tracker.start({}, {})
@@ -297,8 +297,8 @@ def test_what_a_resumed_run_does_again_is_not_told_again(tmp_path):
     second.metrics({"dev/acc": 0.6}, 2, of="dev")  # the measurement at the end, of the best state
     second.metrics({"train/loss": 0.9}, 3, of="training")
     second.metrics({"best": 0.6}, 0)
-    told = [event["values"] for _, event in Spool(tmp_path).read() if event["event"] == "metrics"]
-    assert told[3:] == [{"new": 7.0}, {"dev/acc": 0.6}, {"train/loss": 0.9}, {"best": 0.6}]
+    logged = [event["values"] for _, event in Spool(tmp_path).read() if event["event"] == "metrics"]
+    assert logged[3:] == [{"new": 7.0}, {"dev/acc": 0.6}, {"train/loss": 0.9}, {"best": 0.6}]
 
 
 def test_threads_write_whole_lines(tmp_path):
@@ -334,7 +334,7 @@ def test_a_new_database_under_the_old_name_gets_the_whole_run(tmp_path):
     assert all_runs(moved)[0].data.params == {"optimizer.learning_rate": "0.0002"}
 
 
-def test_a_resumed_run_goes_on_as_the_same_run(outputs):
+def test_a_resumed_run_stays_the_same_run_in_mlflow(outputs):
     first = a_whole_run(outputs)
     again = tracker_in(outputs)
     again.start({"optimizer.learning_rate": 3e-4, "new": 1}, {})
@@ -353,7 +353,7 @@ def test_runs_in_folders_of_one_name_stay_apart(tmp_path):
     assert len(runs) == 2
 
 
-# A tracker that is away
+# A server that does not answer
 
 
 @contextmanager
@@ -396,7 +396,7 @@ def answering(status):
     ],
     ids=["refused", "hanging", "503", "403"],
 )
-def test_a_server_that_is_away_costs_one_warning(server, reason, tmp_path, caplog, impatient):
+def test_a_server_that_does_not_answer_costs_one_warning(server, reason, tmp_path, caplog, short_timeouts):
     with server as uri:
         begin = time.monotonic()
         a_whole_run(tmp_path, uri=uri)
@@ -408,14 +408,14 @@ def test_a_server_that_is_away_costs_one_warning(server, reason, tmp_path, caplo
     assert len(events(tmp_path)) == 3
 
 
-def test_a_broken_database_costs_one_warning(tmp_path, caplog, impatient):
+def test_a_broken_database_costs_one_warning(tmp_path, caplog, short_timeouts):
     (tmp_path / "mlflow.db").write_bytes(b"no database " * 1000)
     a_whole_run(tmp_path)
     (warning,) = warnings_in(caplog)
     assert "not a database" in warning
 
 
-def test_a_locked_database_delays_a_run_by_its_patience_only(outputs, caplog, impatient):
+def test_a_locked_database_delays_a_run_by_the_timeout_only(outputs, caplog, short_timeouts):
     a_whole_run(outputs, run="arc/first")
     other = sqlite3.connect(outputs / "mlflow.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -644,6 +644,6 @@ def test_secrets_reach_neither_spool_nor_mlflow(outputs):
     assert not any(secret in text for secret in ('"abc"', "1234,", "xyz"))
 
 
-def test_nothing_and_yes_or_no_are_no_secrets():
-    tree = {"token": None, "use_api_key": True, "secrets": ""}
-    assert without_secrets(tree) == tree
+def test_none_and_booleans_are_no_secrets():
+    values = {"token": None, "use_api_key": True, "secrets": ""}
+    assert without_secrets(values) == values
