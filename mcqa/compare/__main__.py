@@ -26,8 +26,8 @@ def run(chosen: Options, downloads: str) -> None:
 
     from mcqa.compare import analysis, configurations, export, runs, terminal
 
-    found = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
-    compared = configurations.group_runs(found, chosen)
+    named = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
+    compared = configurations.group_runs(named, chosen)
     console = Console()
     if chosen.dry_run:
         return terminal.preview(console, compared, chosen)

@@ -125,7 +125,10 @@ def compare(compared: Compared, options: Options) -> Comparison:
     """
     _check_measured(compared, options.metric)
     questions, names = compared.questions, cluster_names(compared.questions, options.cluster)
-    decided = [[decide(rows, options.metric) for rows in one.predictions] for one in compared.configurations]
+    decided = [
+        [decide(rows, options.metric) for rows in configuration.predictions]
+        for configuration in compared.configurations
+    ]
     correct = [[[decision.right for decision in seed] for seed in seeds] for seeds in decided]
     answers = tuple(tuple(over_seeds(seeds)) for seeds in decided)
     indices = list(combinations(range(len(correct)), 2))

@@ -30,61 +30,64 @@ def draw_charts(comparison: Comparison) -> dict[str, str]:
 
 @styled
 def _figures(comparison: Comparison) -> list[tuple[str, Any]]:
-    figures = [("accuracy", accuracy(comparison)), ("differences", differences(comparison))]
+    figures = [("accuracy", accuracy_figure(comparison)), ("differences", differences_figure(comparison))]
     pair = comparison.with_first[0]
     if by_subject(comparison.questions, pair.flips):
-        figures.append(("subjects", subjects(comparison)))
+        figures.append(("subjects", subjects_figure(comparison)))
     if any(flip.before.margin is not None and flip.after.margin is not None for flip in pair.flips):
-        figures.append(("margins", margins(comparison)))
+        figures.append(("margins", margins_figure(comparison)))
     return figures + list(_of_runs(comparison))
 
 
 def _of_runs(comparison: Comparison) -> Iterator[tuple[str, Any]]:
     """Confidence and the effect of the order of the options, for the first seed of each configuration."""
-    rows = {_label(comparison, i): found.predictions[0] for i, found in enumerate(comparison.configurations)}
-    shown = dict(list(rows.items())[:MOST_RUNS])
-    yield "confidence", risk_coverage_figure(shown)
-    for i, predictions in enumerate(shown.values(), start=1):
+    shown = comparison.configurations[:MOST_RUNS]
+    rows = {_label(comparison, i): configuration.predictions[0] for i, configuration in enumerate(shown)}
+    yield "confidence", risk_coverage_figure(rows)
+    for i, predictions in enumerate(rows.values(), start=1):
         yield f"reliability_{i}", reliability_figure(predictions, None)
         if any(len(row.orders) > 1 for row in predictions):
             yield f"letters_{i}", letters_figure(predictions)
 
 
-def accuracy(comparison: Comparison) -> Any:
+def accuracy_figure(comparison: Comparison) -> Any:
     """Draw the accuracy of each configuration with its 95 % interval; small marks for single seeds."""
-    figure, axes = _rows([f"{_label(comparison, i)}  {found.group}" for i, found in enumerate(comparison.accuracies)])
-    for i, found in enumerate(comparison.accuracies):
-        interval(axes, i, 100 * found.low, 100 * found.high, BLUE, upright=False)
-        if len(found.seeds) > 1:
-            axes.plot([100 * seed for seed in found.seeds], [i] * len(found.seeds), "|", color=VERMILLION, markersize=9)
-        axes.plot(100 * found.mean, i, "o", color=BLUE, markersize=7)
+    accuracies = comparison.accuracies
+    figure, axes = _rows([f"{_label(comparison, i)}  {accuracy.group}" for i, accuracy in enumerate(accuracies)])
+    for i, accuracy in enumerate(accuracies):
+        interval(axes, i, 100 * accuracy.low, 100 * accuracy.high, BLUE, upright=False)
+        if len(accuracy.seeds) > 1:
+            seeds = [100 * seed for seed in accuracy.seeds]
+            axes.plot(seeds, [i] * len(seeds), "|", color=VERMILLION, markersize=9)
+        axes.plot(100 * accuracy.mean, i, "o", color=BLUE, markersize=7)
     axes.axvline(100 * comparison.chance, color=GREY, linestyle=":")
     axes.set_xlabel("accuracy (%)")
     return figure
 
 
-def differences(comparison: Comparison) -> Any:
+def differences_figure(comparison: Comparison) -> Any:
     """Draw a forest plot: every pair's difference with its 95 % interval, filled where it is significant."""
     pairs = comparison.pairs[:MOST_PAIRS]
     figure, axes = _rows([f"{pair.after + 1} vs {pair.before + 1}" for pair in pairs])
     axes.axvline(0, color=GREY)
     for i, pair in enumerate(pairs):
-        found = pair.difference
-        colour = GREY if not pair.significant else BLUE if found.estimate >= 0 else VERMILLION
-        interval(axes, i, 100 * found.low, 100 * found.high, colour, upright=False)
+        difference = pair.difference
+        colour = GREY if not pair.significant else BLUE if difference.estimate >= 0 else VERMILLION
+        interval(axes, i, 100 * difference.low, 100 * difference.high, colour, upright=False)
         face = colour if pair.significant else WHITE
-        axes.plot(100 * found.estimate, i, "o", color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.8)
+        marker = {"markersize": 7, "markeredgewidth": 1.8, "markerfacecolor": face}
+        axes.plot(100 * difference.estimate, i, "o", color=colour, **marker)
     rest = f"; the first {MOST_PAIRS} pairs" if len(comparison.pairs) > MOST_PAIRS else ""
     axes.set_xlabel(f"difference (points){rest}")
     return figure
 
 
-def subjects(comparison: Comparison) -> Any:
+def subjects_figure(comparison: Comparison) -> Any:
     """Draw questions gained to the right, lost to the left, by subject, the largest net change on top."""
     pair = comparison.with_first[0]
     counts, seeds = by_subject(comparison.questions, pair.flips), comparison.several_seeds(pair)
     gained, lost = ("gained", "lost") if seeds else ("newly right", "newly wrong")
-    figure, axes = _rows([f"{_printable(one.name)} ({one.questions})" for one in counts[:MOST_SUBJECTS]])
+    figure, axes = _rows([f"{_printable(subject.name)} ({subject.questions})" for subject in counts[:MOST_SUBJECTS]])
     for i, subject in enumerate(counts[:MOST_SUBJECTS]):
         axes.barh(i, subject.gained, color=BLUE, height=0.62, label=gained if i == 0 else None)
         axes.barh(i, -subject.lost, color=VERMILLION, height=0.62, label=lost if i == 0 else None)
@@ -100,7 +103,7 @@ def subjects(comparison: Comparison) -> Any:
     return figure
 
 
-def margins(comparison: Comparison) -> Any:
+def margins_figure(comparison: Comparison) -> Any:
     """Draw the margin of every question before and after. For single runs, a question that crosses an axis flips; over
     seeds margins are means, and the majority of seeds decides."""
     pair = comparison.with_first[0]

@@ -78,11 +78,11 @@ def group_runs(runs: Sequence[Run], options: Options) -> Compared:
         return _before_and_after(groups[0], split)
     differing = _values_by_key(groups, _differing(groups))
     rows = same_questions({run.shown: run.predictions(split) for run in runs}, runs, split)
-    found = [
+    configured = [
         _configuration(label, group, [rows[run.shown] for run in group], _is_trained(group[0], split))
         for label, group in zip(_labels(groups, differing), groups, strict=True)
     ]
-    return Compared(split, tuple(found), differing, _speed_only(groups), tuple(runs))
+    return Compared(split, tuple(configured), differing, _speed_only(groups), tuple(runs))
 
 
 def _before_and_after(group: Sequence[Run], split: str) -> Compared:
@@ -96,11 +96,12 @@ def _before_and_after(group: Sequence[Run], split: str) -> Compared:
         )
     before = {f"{run.shown} before training": run.predictions(base) for run in group}
     rows = same_questions(before | after, group, split)
-    found = (
+    configured = (
         _configuration("base", group, [rows[name] for name in before], trained=False),
         _configuration("fine-tuned", group, [rows[name] for name in after], trained=True),
     )
-    return Compared(split, found, {}, {key: values * 2 for key, values in _speed_only([group]).items()}, tuple(group))
+    speed_only = {key: values * 2 for key, values in _speed_only([group]).items()}
+    return Compared(split, configured, {}, speed_only, tuple(group))
 
 
 def _configuration(

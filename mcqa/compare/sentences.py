@@ -35,10 +35,12 @@ def flips(comparison: Comparison, pair: Pair) -> str:
 def verdict(comparison: Comparison) -> str:
     """Return the whole comparison in one sentence."""
     if len(comparison.pairs) == 1:
-        pair, found = comparison.pairs[0], comparison.pairs[0].difference
+        [pair] = comparison.pairs
+        result = pair.difference
         names = f"{comparison.label(pair.after)} against {comparison.label(pair.before)}"
-        limit = "" if pair.significant else f"; {detectable_difference(found.minimum_detectable_difference)}"
-        return f"{names}: {difference(found.estimate, found.low, found.high)}, {significance(pair.significant)}{limit}."
+        limit = "" if pair.significant else f"; {detectable_difference(result.minimum_detectable_difference)}"
+        points = difference(result.estimate, result.low, result.high)
+        return f"{names}: {points}, {significance(pair.significant)}{limit}."
     top, *others = sorted(range(len(comparison.accuracies)), key=lambda i: -comparison.accuracies[i].mean)
     significant = {i for i in others if _pair(comparison, top, i).significant}
     worse, tied = [i for i in others if i in significant], [i for i in others if i not in significant]
@@ -140,7 +142,7 @@ def _run_remarks(runs: Sequence[Run]) -> Iterator[str]:
         yield "Some runs were made with uncommitted changes, so an equal commit may hide different code."
     packages = dict.fromkeys(key for entries in environments for key in entries if key.startswith("packages."))
     versions = {key.removeprefix("packages."): sorted(values(key)) for key in packages}
-    if changed := [f"{name} {', '.join(found)}" for name, found in versions.items() if len(found) > 1]:
+    if changed := [f"{name} {', '.join(several)}" for name, several in versions.items() if len(several) > 1]:
         yield f"Package versions differ: {'; '.join(changed)}."
 
 

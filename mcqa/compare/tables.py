@@ -36,14 +36,14 @@ def accuracies(comparison: Comparison) -> Table:
 def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
     """The first `most` pairs. detailed: with the bootstrap and McNemar's p, where there are pairs of single runs, and
     with the standard errors, where there are several seeds; else significance is marked with a star."""
-    found = [pair.difference for pair in comparison.pairs]
+    results = [pair.difference for pair in comparison.pairs]
     columns: dict[str, Callable[[Pair, Difference], str]] = {
         "points (95 %)": lambda _, its: f"{points(its.estimate)} ({point_interval(its.low, its.high)})",
-        "p (Holm)" if len(found) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + _star(pair, detailed),
+        "p (Holm)" if len(results) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + _star(pair, detailed),
     }
-    if detailed and any(difference.bootstrap for difference in found):
+    if detailed and any(difference.bootstrap for difference in results):
         columns |= {"bootstrap": _bootstrap, "McNemar p": lambda _, its: p_value(its.p_mcnemar)}
-    if detailed and any(difference.standard_error_questions is not None for difference in found):
+    if detailed and any(difference.standard_error_questions is not None for difference in results):
         columns |= {
             "SE (questions)": lambda _, its: _standard_error(its.standard_error_questions),
             "SE (seeds)": lambda _, its: _standard_error(its.standard_error_seeds),

@@ -52,31 +52,31 @@ def verdict(paired: PairedDifference, chance: float) -> str:
 
 def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
     """Yield what else was measured on a split, a sentence each."""
-    found = {name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")}
+    values = {name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")}
 
     def accuracy(name: str) -> str:
-        return f"{percent(found[name])} ({interval(found, name)})"
+        return f"{percent(values[name])} ({interval(values, name)})"
 
-    if "clusters" in found:
-        clusters = round(found["clusters"])
+    if "clusters" in values:
+        clusters = round(values["clusters"])
         yield few_clusters(clusters, "evaluation.cluster") or (
             f"95 % intervals account for {clusters} clusters of related questions."
         )
-    detectable = detectable_difference(found["minimum_detectable_difference"])
+    detectable = detectable_difference(values["minimum_detectable_difference"])
     yield f"{detectable[0].upper()}{detectable[1:]}."
     scaled = ""
-    if "ece_scaled" in found:
-        scaled = f" ({found['ece_scaled']:.3f} at temperature {found['temperature']:.2f}, fitted on dev)"
-    yield f"Expected calibration error {found['ece']:.3f}{scaled}, Brier score {found['brier']:.3f}."
-    if "acc_mutual_info" in found:
+    if "ece_scaled" in values:
+        scaled = f" ({values['ece_scaled']:.3f} at temperature {values['temperature']:.2f}, fitted on dev)"
+    yield f"Expected calibration error {values['ece']:.3f}{scaled}, Brier score {values['brier']:.3f}."
+    if "acc_mutual_info" in values:
         yield f"Corrected for each choice's probability without the question: {accuracy('acc_mutual_info')}."
-    if "acc_choices_only" in found:
+    if "acc_choices_only" in values:
         yield f"With the question removed: {accuracy('acc_choices_only')}."
-    if "acc_worst" in found:
+    if "acc_worst" in values:
         yield (
-            f"Over the orders of the options: {percent(found['acc_orders'])}; right under every order "
-            f"{accuracy('acc_worst')}; the same choice under every order {percent(found['consistency'])}; standard "
-            f"deviation of recall between letters {100 * found['recall_std']:.1f} points."
+            f"Over the orders of the options: {percent(values['acc_orders'])}; right under every order "
+            f"{accuracy('acc_worst')}; the same choice under every order {percent(values['consistency'])}; standard "
+            f"deviation of recall between letters {100 * values['recall_std']:.1f} points."
         )
         debiased, averaged = accuracy("acc_debiased"), accuracy("acc_averaged")
         yield f"With the letters' prior removed {debiased}, averaged over orders {averaged}."
@@ -85,8 +85,8 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
         ("nan", "with a score that is not a number, counted as wrong"),
         ("truncated", "longer than the model's context, which lost their beginning"),
     ):
-        if found[name]:
-            yield f"Questions {meaning}: {found[name]:.0f}."
+        if values[name]:
+            yield f"Questions {meaning}: {values[name]:.0f}."
 
 
 def subjects(rows: Sequence[Prediction], cluster: ClusterBy) -> list[dict[str, Any]]:

@@ -52,14 +52,14 @@ def reliability_figure(rows: Sequence[Prediction], temperature: float | None) ->
 def _reliability_panel(above: Any, below: Any, rows: Sequence[Prediction], temperature: float) -> None:
     bins = reliability_bins(rows, temperature)
     above.plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
-    for one in bins:
-        interval(above, one.confidence, one.ci_low, one.ci_high, BLUE, upright=True)
+    for bar in bins:
+        interval(above, bar.confidence, bar.ci_low, bar.ci_high, BLUE, upright=True)
     label = "accuracy in a bin of confidence, 95 % interval"
-    above.plot([one.confidence for one in bins], [one.accuracy for one in bins], "o", color=BLUE, label=label)
+    above.plot([bar.confidence for bar in bins], [bar.accuracy for bar in bins], "o", color=BLUE, label=label)
     above.set_xlim(0, 1.02)
     above.set_ylim(-0.04, 1.04)
-    widths = [one.high - one.low for one in bins]
-    below.bar([one.low for one in bins], [one.n for one in bins], widths, align="edge", color=SKY, edgecolor=WHITE)
+    widths = [bar.high - bar.low for bar in bins]
+    below.bar([bar.low for bar in bins], [bar.n for bar in bins], widths, align="edge", color=SKY, edgecolor=WHITE)
 
 
 @styled

@@ -44,12 +44,12 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
     groups, earlier = by_subject(after), by_subject(before)
     names = sorted(groups, key=lambda name: compute_metrics(groups[name])["acc"])
     figure, axes = new_figure(1.4 + 0.34 * len(names))
-    for offset, colour, marker, label, of in (
+    for offset, colour, marker, label, rows in (
         (-0.14, GREY, "s", "base", earlier),
         (0.14, BLUE, "o", "fine-tuned", groups),
     ):
         for i, name in enumerate(names):
-            _accuracy(axes, i + offset, of[name], colour, marker, label if i == 0 else None)
+            _accuracy(axes, i + offset, rows[name], colour, marker, label if i == 0 else None)
     axes.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("accuracy on test, with 95 % interval (questions)")
@@ -74,6 +74,6 @@ def choices_only_figure(rows: Sequence[Prediction]) -> Any:
 
 
 def _accuracy(axes: Any, y: float, rows: Sequence[Prediction], colour: str, marker: str, label: str | None) -> None:
-    found = compute_metrics(rows)
-    interval(axes, y, found["acc_ci_low"], found["acc_ci_high"], colour, upright=False)
-    axes.plot(found["acc"], y, marker, color=colour, label=label)
+    metrics = compute_metrics(rows)
+    interval(axes, y, metrics["acc_ci_low"], metrics["acc_ci_high"], colour, upright=False)
+    axes.plot(metrics["acc"], y, marker, color=colour, label=label)
