@@ -23,7 +23,6 @@ from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect, t_qu
 from mcqa.evaluation.statistics.paired import POWER, add_pseudo_flips
 
 BOOTSTRAP_SEED = 0
-
 ClusterNames = Sequence[str] | None
 """For each question the name of its cluster; None where all questions are independent."""
 

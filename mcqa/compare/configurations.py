@@ -7,7 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from mcqa.compare.options import Options
-from mcqa.compare.runs import Run, same_questions
+from mcqa.compare.runs import Run
+from mcqa.compare.same_questions import same_questions
 from mcqa.config.errors import ConfigError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
@@ -17,7 +18,6 @@ ByKey = Mapping[str, tuple[str, ...]]
 """By key of the configuration its value in each configuration, as text."""
 
 ABSENT = "absent"
-
 TRAINED = "trained"
 """A key of our own: False for a model that mcqa.evaluate measured without training, so that it is not taken for a
 trained one."""

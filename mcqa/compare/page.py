@@ -27,7 +27,6 @@ CAPTIONS = {
 }
 MARGINS_OVER_SEEDS = "mean margins over seeds"
 OF_ONE_RUN = ("confidence", "reliability", "letters")  # by summed scores, whatever metric the comparison is about
-
 MOST_PAIRS, MOST_KEYS, LONGEST_VALUE = 100, 150, 120
 MOST_LISTS = 4  # pairs whose questions are listed
 MOST_LISTED = 600  # questions on the page, so that a browser can hold it; questions.csv has all

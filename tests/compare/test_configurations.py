@@ -157,11 +157,11 @@ def test_other_training_questions_code_and_packages_are_remarked_on(tmp_path):
         }
 
     runs = [make_run(tmp_path, f"r{i}", RIGHT, peft__rank=i, environment=environment(i)) for i in (1, 2)]
-    told = "\n".join(sentences.remarks(grouped(*runs)))
-    assert "The training questions differ though the data keys do not" in told
-    assert "The tokenizers differ" in told
-    assert "commits 11111111, 22222222" in told
-    assert "Package versions differ: torch 2.1, 2.2." in told
+    message = "\n".join(sentences.remarks(grouped(*runs)))
+    assert "The training questions differ though the data keys do not" in message
+    assert "The tokenizers differ" in message
+    assert "commits 11111111, 22222222" in message
+    assert "Package versions differ: torch 2.1, 2.2." in message
 
 
 def test_equal_environments_need_no_remark(tmp_path):

@@ -159,10 +159,10 @@ def test_a_tracked_comparison_is_a_run_beside_the_first_one(mlflow_client, tmp_p
     client, root, run_id = mlflow_client
     runs = (root / "outputs/runs/mine/7",)
     comparison, folder = written(tmp_path, *runs)
-    told = export.track(comparison, folder, asked(*runs, outputs=str(tmp_path)))
+    message = export.track(comparison, folder, asked(*runs, outputs=str(tmp_path)))
     experiment = client.get_experiment_by_name("mine").experiment_id
     [run] = client.search_runs([experiment], "attributes.run_name = 'compare'")
-    assert run.info.run_id in told and "experiment mine" in told
+    assert run.info.run_id in message and "experiment mine" in message
     assert run.info.status == "FINISHED"
     assert run.data.metrics["2_against_1/difference"] == 0.5
     assert run.data.params["verdict"] == sentences.verdict(comparison)
@@ -176,13 +176,13 @@ def test_tracking_an_own_run_again_replaces_it(mlflow_client, tmp_path):
     client, root, _ = mlflow_client
     runs = (root / "outputs/runs/mine/7",)
     comparison, folder = written(tmp_path, *runs)
-    told = [export.track(comparison, folder, asked(*runs)) for _ in range(2)]
-    assert told[0] == told[1]
+    message = [export.track(comparison, folder, asked(*runs)) for _ in range(2)]
+    assert message[0] == message[1]
 
 
 def test_a_server_that_is_away_costs_a_warning_and_no_file(tmp_path, caplog):
     runs = two(tmp_path, [False], [True])
     comparison, folder = written(tmp_path, *runs)
-    told = export.track(comparison, folder, asked(*runs, tracking_uri="http://127.0.0.1:9"))
-    assert told.startswith("MLflow was not reached; the files above are complete")
+    message = export.track(comparison, folder, asked(*runs, tracking_uri="http://127.0.0.1:9"))
+    assert message.startswith("MLflow was not reached; the files above are complete")
     assert "could not be updated" in caplog.text

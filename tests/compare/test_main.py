@@ -71,8 +71,8 @@ def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(tmp_path, caps
     monkeypatch.chdir(tmp_path)
     one, other = make_run(tmp_path, "a", [False], peft__rank=8), make_run(tmp_path, "b", [True], peft__rank=16)
     __main__.main([str(one), str(other), "dry_run=true", "track=true"])
-    told = capsys.readouterr().out
-    assert "Would compare acc on test, 1 question:" in told
-    assert "2 rank=16 (seed 0): outputs/runs/mine/b" in told
-    assert "and to MLflow" in told
+    message = capsys.readouterr().out
+    assert "Would compare acc on test, 1 question:" in message
+    assert "2 rank=16 (seed 0): outputs/runs/mine/b" in message
+    assert "and to MLflow" in message
     assert not (tmp_path / "outputs" / "compare").exists()

@@ -14,9 +14,9 @@ from mcqa.evaluation.predictions import OptionOrder, Prediction
 
 
 def refused(*arguments):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         options.parse(arguments)
-    return str(told.value)
+    return str(error.value)
 
 
 def test_without_options_test_is_compared_by_accuracy_and_goes_to_a_folder_of_its_own(tmp_path, monkeypatch):
@@ -28,14 +28,14 @@ def test_without_options_test_is_compared_by_accuracy_and_goes_to_a_folder_of_it
     assert chosen.out != options.parse(["a", "b"]).out
 
 
-def test_everything_wrong_is_told_at_once_with_the_nearest_known_name():
-    told = refused("a", "metrc=acc", "resamples=3", "track=perhaps", "--json", "split=")
-    assert told.splitlines()[0] == "The configuration has 5 problems:"
-    assert "metrc: unknown option" in told and "Did you mean 'metric'?" in told
-    assert "resamples=3: must be a whole number from 100 to 1000000." in told
-    assert "track=perhaps: must be true or false." in told
-    assert "--json: unknown" in told
-    assert "split=: needs a value." in told
+def test_every_problem_is_reported_at_once_with_the_nearest_known_name():
+    message = refused("a", "metrc=acc", "resamples=3", "track=perhaps", "--json", "split=")
+    assert message.splitlines()[0] == "The configuration has 5 problems:"
+    assert "metrc: unknown option" in message and "Did you mean 'metric'?" in message
+    assert "resamples=3: must be a whole number from 100 to 1000000." in message
+    assert "track=perhaps: must be true or false." in message
+    assert "--json: unknown" in message
+    assert "split=: needs a value." in message
 
 
 @pytest.mark.parametrize("name", ["accuracy", "ACC", "acc_nrm"])

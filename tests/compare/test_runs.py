@@ -12,9 +12,9 @@ ID = "0123456789abcdef0123456789abcdef"
 
 
 def refused(run, split="test"):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         find(str(run), asked(run), "nowhere").predictions(split)
-    return str(told.value)
+    return str(error.value)
 
 
 def test_a_run_is_what_its_folder_says(tmp_path):
@@ -34,9 +34,9 @@ def test_an_mlflow_id_finds_the_folder_that_was_tracked_under_it(tmp_path):
 
 
 def test_an_unknown_mlflow_id_is_refused_and_no_database_is_made_for_it(tmp_path):
-    with pytest.raises(ConfigError, match="no tracking database at") as told:
+    with pytest.raises(ConfigError, match="no tracking database at") as error:
         find(ID, asked(ID, outputs=str(tmp_path / "outputs")), str(tmp_path))
-    assert "tracking_uri=" in str(told.value)
+    assert "tracking_uri=" in str(error.value)
     assert not (tmp_path / "outputs").exists()
 
 
@@ -63,9 +63,9 @@ def test_a_run_that_is_not_complete_is_refused(tmp_path, result):
 
 def test_a_missing_split_names_those_that_there_are(tmp_path):
     folder = make_run(tmp_path, "7", [True])
-    told = refused(folder, split="tset")
-    assert "no predictions for split=tset; it has test." in told
-    assert "Did you mean 'test'?" in told
+    message = refused(folder, split="tset")
+    assert "no predictions for split=tset; it has test." in message
+    assert "Did you mean 'test'?" in message
 
 
 def test_a_run_without_predictions_says_so(tmp_path):

@@ -7,9 +7,9 @@ from tests.compare.finished_runs import answered, grouped, make_run, predicted, 
 
 
 def refused(*runs):
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as error:
         grouped(*runs)
-    return str(told.value)
+    return str(error.value)
 
 
 def test_another_order_of_the_same_questions_is_put_right(tmp_path):
@@ -22,34 +22,36 @@ def test_another_order_of_the_same_questions_is_put_right(tmp_path):
 
 
 def test_missing_questions_are_counted_and_named(tmp_path):
-    told = refused(
+    message = refused(
         make_run(tmp_path, "a", [True] * 3, peft__rank=1),
         make_run(tmp_path, "b", [*answered([True] * 3)[1:], predicted(True, question(9))], peft__rank=2),
     )
-    assert "2 of 3 and 3 are shared, 1 are only in the first (q0), 1 are only in the other (q9)." in told
-    assert "Likely cause: the question file was changed" in told
+    assert "2 of 3 and 3 are shared, 1 are only in the first (q0), 1 are only in the other (q9)." in message
+    assert "Likely cause: the question file was changed" in message
 
 
 def test_changed_contents_under_the_same_id_are_other_questions(tmp_path):
-    told = refused(
+    message = refused(
         make_run(tmp_path, "a", [True, True], peft__rank=1),
         make_run(tmp_path, "b", [*answered([True]), predicted(True, question(1, answer=0))], peft__rank=2),
     )
-    assert "1 of 2 and 2 are shared, 1 have the same id and other contents (q1)." in told
+    assert "1 of 2 and 2 are shared, 1 have the same id and other contents (q1)." in message
 
 
 def test_renamed_questions_are_distinguished_from_others(tmp_path):
     renamed = [predicted(True, question(0, id="zero")), predicted(True, question(1, id="one"))]
-    told = refused(make_run(tmp_path, "a", [True, True], peft__rank=1), make_run(tmp_path, "b", renamed, peft__rank=2))
-    assert "2 have identical contents under another id." in told
+    message = refused(
+        make_run(tmp_path, "a", [True, True], peft__rank=1), make_run(tmp_path, "b", renamed, peft__rank=2)
+    )
+    assert "2 have identical contents under another id." in message
 
 
 def test_the_data_keys_that_differ_are_the_likely_cause(tmp_path):
-    told = refused(
+    message = refused(
         make_run(tmp_path, "a", [True, True], data__path="one.csv", data__limit=8),
         make_run(tmp_path, "b", [True], data__path="other.csv", data__limit=9),
     )
-    assert "Likely cause: data.path differs." in told
+    assert "Likely cause: data.path differs." in message
 
 
 def test_of_a_further_set_its_own_keys_are_the_cause_and_not_those_of_data(tmp_path):
@@ -70,8 +72,8 @@ def test_of_a_further_set_its_own_keys_are_the_cause_and_not_those_of_data(tmp_p
 def test_a_set_that_only_one_run_has_is_the_cause(tmp_path):
     sets = [{"name": "test", "split": "test", "data": {"path": "x.csv"}}]
     one = make_run(tmp_path, "a", [True, True], evaluation__sets=sets, data__path="y.csv")
-    told = refused(one, make_run(tmp_path, "b", [True], data__path="z.csv"))
-    assert "Likely cause: evaluation.sets.test differs." in told
+    message = refused(one, make_run(tmp_path, "b", [True], data__path="z.csv"))
+    assert "Likely cause: evaluation.sets.test differs." in message
 
 
 def test_the_set_that_dev_is_taken_from_is_the_cause_for_dev_alone(tmp_path):

@@ -3,16 +3,7 @@
 import pytest
 
 from mcqa.compare import sentences
-from mcqa.evaluation.report.formatting import points
 from tests.compare.finished_runs import answered, compared, make_run
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.031, "+3.1"), (-0.0205, "−2.1"), (0.0, "0.0"), (-0.0004, "0.0"), (0.0004, "0.0"), (1, "+100.0")],
-)
-def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
-    assert points(share) == text
 
 
 @pytest.mark.parametrize(

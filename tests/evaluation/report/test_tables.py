@@ -10,7 +10,7 @@ from rich.console import Console
 from mcqa.data.question import Question
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction
-from mcqa.evaluation.report.formatting import p_value, percent, point_interval
+from mcqa.evaluation.report.formatting import percent, point_interval
 from mcqa.evaluation.report.tables import accuracy_table, details, interval, subjects, verdict, wrong_answers
 from mcqa.evaluation.statistics import mcnemar
 
@@ -43,9 +43,7 @@ PLAIN = [prediction(), prediction(answer=1), prediction(), prediction()]
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def test_shares_are_per_cent_with_a_decimal():
-    assert (percent(0.12345), percent(1), percent(0)) == ("12.3 %", "100.0 %", "0.0 %")
-    assert (p_value(0.04321), p_value(0.00009), p_value(None)) == ("0.0432", "< 0.0001", "–")
+def test_the_interval_of_an_accuracy_is_among_the_metrics():
     assert interval({"x/acc_ci_low": 0.1, "x/acc_ci_high": 0.256}, "x/acc") == "10.0 – 25.6 %"
 
 
@@ -67,8 +65,8 @@ def test_the_table_has_a_line_for_each_split_under_its_own_name():
 
 def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
     paired = mcnemar([False] * 12 + [True] * 8, [True] * 12 + [True] * 7 + [False])
-    told = verdict(paired, chance=0.25)
-    assert told == (
+    message = verdict(paired, chance=0.25)
+    assert message == (
         f"+55.0 points (95 % confidence interval {point_interval(paired.low, paired.high)}) on the same questions, "
         f"statistically significant at 5 % (exact McNemar test, p = {paired.p:.4f}): 12 newly right, 1 newly wrong. "
         "Guessing gives 25.0 %."
@@ -76,16 +74,16 @@ def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
 
 
 def test_what_chance_brings_about_is_not_significant():
-    told = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
-    assert "1 newly right, 1 newly wrong" in told
-    assert "not significant at 5 % (exact McNemar test, p = 1.0000)" in told
-    assert told.startswith("0.0 points (")
+    message = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
+    assert "1 newly right, 1 newly wrong" in message
+    assert "not significant at 5 % (exact McNemar test, p = 1.0000)" in message
+    assert message.startswith("0.0 points (")
 
 
 def test_a_loss_has_its_sign_and_a_tiny_p_no_zeros():
-    told = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
-    assert told.startswith("−100.0 points (")
-    assert "statistically significant at 5 % (exact McNemar test, p < 0.0001)" in told
+    message = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
+    assert message.startswith("−100.0 points (")
+    assert "statistically significant at 5 % (exact McNemar test, p < 0.0001)" in message
 
 
 def test_with_clusters_the_test_is_the_one_on_clusters():
@@ -94,9 +92,9 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
     names = ["a"] * 5 + ["b"] * 5 + [str(n) for n in range(10)]
     alone, together = mcnemar(before, after), mcnemar(before, after, names)
     assert "exact McNemar test" in verdict(alone, 0.5) and "statistically significant" in verdict(alone, 0.5)
-    told = verdict(together, 0.5)
-    assert f"not significant at 5 % (cluster-robust test, p = {together.p_clustered:.4f})" in told
-    assert "McNemar" not in told
+    message = verdict(together, 0.5)
+    assert f"not significant at 5 % (cluster-robust test, p = {together.p_clustered:.4f})" in message
+    assert "McNemar" not in message
 
 
 # --- the sentences ---------------------------------------------------------------------------------------------------
@@ -121,8 +119,8 @@ def test_what_many_questions_can_detect_is_shown_in_points():
 
 def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
     found = compute_metrics(PLAIN, temperature=2.0)
-    (told,) = about("calibration", said(PLAIN, temperature=2.0))
-    assert f"({found['ece_scaled']:.3f} at temperature 2.00, fitted on dev)" in told
+    (message,) = about("calibration", said(PLAIN, temperature=2.0))
+    assert f"({found['ece_scaled']:.3f} at temperature 2.00, fitted on dev)" in message
 
 
 def test_clusters_of_related_questions_are_mentioned():
@@ -133,11 +131,11 @@ def test_clusters_of_related_questions_are_mentioned():
 
 def test_an_interval_of_one_cluster_or_a_few_says_why_it_is_so_wide():
     rows = [prediction(answer=n % 2, subject="law") for n in range(8)]
-    told, nothing = said(rows, cluster="subject")[:2]
-    assert told.startswith(
+    message, nothing = said(rows, cluster="subject")[:2]
+    assert message.startswith(
         "All questions are one cluster of related questions, which says nothing about other clusters"
     )
-    assert "intervals are 0 to 100 %" in told and "evaluation.cluster=none" in told
+    assert "intervals are 0 to 100 %" in message and "evaluation.cluster=none" in message
     assert nothing == "This test set is too small to detect any difference."
     assert about("cluster", said(rows, cluster="auto")) == []
     few = [prediction(answer=n % 2, subject="ab"[n % 2]) for n in range(8)]

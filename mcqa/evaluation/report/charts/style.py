@@ -12,11 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, GRID, WHITE = "#999999", "#B0B0B0", "#FFFFFF"
-
 WIDTH = 7.0  # inches
 STYLE = {
     "axes.axisbelow": True,
