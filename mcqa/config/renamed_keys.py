@@ -8,6 +8,11 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 """Names before and now, both as `group.key` of the same group."""
 
 
+def current_name(key: str) -> str:
+    """Return the name that a dotted key has now."""
+    return RENAMED.get(key, key)
+
+
 def with_current_names(config_dict: ConfigDict) -> ConfigDict:
     """Return a stored configuration under the names that keys have now."""
     renamed = deepcopy(config_dict)
