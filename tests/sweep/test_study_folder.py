@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.mailbox import Mailbox, Submission
-from mcqa.sweep.study_folder import STUDY, check_same, interpolations, only_controller, set_aside, write_description
+from mcqa.sweep.study_folder import check_same, interpolations, only_controller, set_aside, write_description
 
 STUDY = {
     "name": "core",
@@ -210,6 +210,6 @@ def test_the_lock_is_given_back_also_after_an_error(tmp_path):
 
 
 def test_a_study_stored_under_old_names_of_keys_is_the_same_study(tmp_path):
-    (tmp_path / STUDY).write_text("base: {peft: {r: 8, trains: adapter}}\nspace: {peft.r: 'choice(4,8)'}\n")
+    (tmp_path / "study.yaml").write_text("base: {peft: {r: 8, trains: adapter}}\nspace: {peft.r: 'choice(4,8)'}\n")
     now = {"base": {"peft": {"rank": 8, "trainable": "adapter"}}, "space": {"peft.rank": "choice(4,8)"}}
     assert check_same(tmp_path, now, allow_changes=False) == now
