@@ -51,6 +51,7 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
         for i, name in enumerate(names):
             _accuracy(axes, i + offset, rows[name], colour, marker, label if i == 0 else None)
     axes.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("accuracy on test, with 95 % interval (questions)")
     legend(figure, axes, columns=2)
