@@ -241,7 +241,7 @@ def min_over_ranks(value: int) -> int:
 
 def _over_ranks(values: Sequence[float], collective: Callable[[Any, Any], Any]) -> list[float]:
     """Apply a collective of torch.distributed, over gloo on the CPU, whatever the process trains on."""
-    if not has_others():
+    if world_size() == 1:
         return list(values)
     import torch
     import torch.distributed as dist
@@ -251,10 +251,10 @@ def _over_ranks(values: Sequence[float], collective: Callable[[Any, Any], Any]) 
     return [float(value) for value in tensor]
 
 
-def has_others() -> bool:
-    """Whether this process has met others; torch is not imported for it."""
+def world_size() -> int:
+    """Return how many processes have met; torch is not imported for it."""
     dist = sys.modules.get("torch.distributed")
-    return bool(dist and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
+    return dist.get_world_size() if dist and dist.is_available() and dist.is_initialized() else 1
 
 
 def folder_of_first(hardware: HardwareConfig, make: Callable[[], Path]) -> Path:

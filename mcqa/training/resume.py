@@ -87,7 +87,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
     def _newest(self, folder: Path) -> Path | None:
         """One process looks, removes what is damaged and warns; the others hear of the result."""
         newest = [checkpoints.newest(folder) if self.args.process_index == 0 and folder.is_dir() else None]
-        if processes.has_others():
+        if processes.world_size() > 1:
             dist.broadcast_object_list(newest, device=self.args.device)
         return newest[0]
 
@@ -268,8 +268,8 @@ def _reason_of_all(problem: Exception | None) -> tuple[str, bool]:
     """Return the first reason by rank, and whether another attempt may help all processes that have one."""
     own = None if problem is None else (str(problem), isinstance(problem, OSError) and is_stall(problem))
     reasons: list[tuple[str, bool] | None] = [own]
-    if processes.has_others():
-        reasons = [None] * dist.get_world_size()
+    if processes.world_size() > 1:
+        reasons = [None] * processes.world_size()
         dist.all_gather_object(reasons, own)
     failed = [(f"rank {rank}: " if rank else "", *reason) for rank, reason in enumerate(reasons) if reason is not None]
     return "".join(failed[0][:2]), all(may_pass for *_, may_pass in failed)

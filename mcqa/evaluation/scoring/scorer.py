@@ -28,6 +28,7 @@ from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation.scoring import tree
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import Path, Row
+from mcqa.runs import processes
 
 # Tokens of a forward pass. On a CPU more are no faster, except behind a prefix, whose keys and values every pass reads.
 CPU_TOKENS, CPU_TOKENS_WITH_PREFIX = 512, 2048
@@ -69,7 +70,7 @@ def score(
         forward, rows, method = _choose_method(model, questions, tokens_per_forward)
         sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=forward.device)
         _add_scores(forward, rows, _Budget(forward, tokens_per_forward), sums)
-    if _world_size() > 1:
+    if processes.world_size() > 1:
         dist.all_reduce(sums)
     values = iter(sums.tolist())
     return ScoredChoices([[next(values) for _ in choices] for choices in encoded], truncated, method)
@@ -153,7 +154,7 @@ def _checked_forward(
         )
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):  # not made for such a mask
         equal = False
-    return forward if _min_over_ranks(int(equal), linear.device) else None
+    return forward if processes.min_over_ranks(int(equal)) else None
 
 
 def _probe_scores(forward: Forward, rows: list[Row], tokens: int | None) -> dict[int, float]:
@@ -176,15 +177,15 @@ def _add_scores(forward: Forward, rows: list[Row], budget: "_Budget", sums: torc
     remaining = _by_length(rows)
     while remaining:
         before = list(remaining)
-        batches = [batch for _ in range(_world_size()) if (batch := _next_batch(remaining, budget))]
-        rank = _rank()
+        batches = [batch for _ in range(processes.world_size()) if (batch := _next_batch(remaining, budget))]
+        rank = dist.get_rank() if processes.world_size() > 1 else 0
         own = batches[rank] if rank < len(batches) else batches[0]  # the last round may have fewer batches
         try:
             choices_S, scores_S = forward.log_probabilities(own)
             fits = True
         except torch.OutOfMemoryError:
             fits = False
-        if not _min_over_ranks(int(fits), forward.device):
+        if not processes.min_over_ranks(int(fits)):
             remaining = before
             budget.halve(max(batches, key=len))
             continue
@@ -235,7 +236,7 @@ class _Budget:
             used = torch.cuda.max_memory_allocated(self.device)
             roomy = used < torch.cuda.get_device_properties(self.device).total_memory / 2
             tokens = min(2 * self.tokens, MOST_GPU_TOKENS) if roomy else self.tokens
-            self.tokens = _min_over_ranks(tokens, self.device)
+            self.tokens = processes.min_over_ranks(tokens)
 
     def halve(self, batch: Sequence[Row]) -> None:
         """Allow half of this batch.
@@ -254,29 +255,12 @@ class _Budget:
         torch.cuda.empty_cache()
 
 
-# --- processes --------------------------------------------------------------------------------------------------------
-
-
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _rank() -> int:
-    return dist.get_rank() if _world_size() > 1 else 0
+# --- model ------------------------------------------------------------------------------------------------------------
 
 
 def _unwrapped(model: Any) -> Any:
     """Return the model in DistributedDataParallel, which has none of its attributes and no use without gradients."""
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
-
-
-def _min_over_ranks(value: int, device: torch.device) -> int:
-    """Return the same value in all processes, so that they decide alike."""
-    if _world_size() == 1:
-        return value
-    smallest = torch.tensor(value, device=device)
-    dist.all_reduce(smallest, dist.ReduceOp.MIN)
-    return int(smallest)
 
 
 @contextmanager
