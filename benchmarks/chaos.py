@@ -118,7 +118,7 @@ class Chaos:
 
 def undisturbed(study: RealStudy) -> float:
     began = time.monotonic()
-    study.start().succeeds(patience_s=3600)
+    study.start().succeeds(timeout_s=3600)
     return time.monotonic() - began
 
 

@@ -5,7 +5,7 @@
 On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster). In every round
 one run of lora_mcqa on the embedded model is sent to it and suffers one death of each kind, in an order drawn by the
 seed; each comes some updates after a checkpoint. Times are from the command, the acceptance by SLURM, or the death to
-the first update that was told after it.
+the first update that was logged after it.
 """
 
 import argparse
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent / "sweep"))
 from printed import table
 
 from tests.cluster.machine import Command, Folder, NoSlurm, Slurm, running
-from tests.cluster.runs import EVERY, LONGER, OF_ALL, WHOLE_NODES, events, multirun, sent, told, trains
+from tests.cluster.runs import EVERY, LONGER, OF_ALL, WHOLE_NODES, events, logged_updates, multirun, sent, trains
 
 Times = dict[str, list[float]]
 
@@ -39,11 +39,11 @@ def killers(slurm: Slurm, jobs: Folder) -> dict[str, Callable[[], object]]:
 
 
 def first_update(command: Command, run: Path, since: float, starts: int = 0) -> float:
-    """Seconds from `since`, by the clock on the wall, to the first update that was told after so many starts."""
+    """Seconds from `since`, by the clock on the wall, to the first update that was logged after so many starts."""
 
     def found() -> float | None:
         began = [event["ms"] for event in events(run) if event["event"] == "start"][starts:]
-        return next((event["ms"] / 1000 for event in told(run) if began and event["ms"] > began[0]), None)
+        return next((event["ms"] / 1000 for event in logged_updates(run) if began and event["ms"] > began[0]), None)
 
     return command.until(found, "an update") - since
 
@@ -63,12 +63,12 @@ def one_round(slurm: Slurm, folder: Path, draw: random.Random, times: Times) -> 
             kinds[kind]()
             times[kind].append(first_update(command, run, death, starts))
             print(f"{kind}: {times[kind][-1]:.1f} s", file=sys.stderr, flush=True)
-            reached = told(run)[-1]["step"]
-            command.until(lambda reached=reached: told(run)[-1]["step"] > reached + 2 * EVERY, "a checkpoint")
+            reached = logged_updates(run)[-1]["step"]
+            command.until(lambda reached=reached: logged_updates(run)[-1]["step"] > reached + 2 * EVERY, "a checkpoint")
             assert (problem := slurm.up()) is None, problem
     finally:
         command.kill()
-        slurm.settle()
+        slurm.reset()
 
 
 def main() -> None:

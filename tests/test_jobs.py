@@ -42,7 +42,7 @@ def ended(mailbox: Mailbox, status: str = "complete", error: str | None = None) 
     mailbox.write_result({"status": status, "value": 1.0, "metrics": {}, "seconds": 1.0, "error": error})
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str]]:
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str]]:
     """What it prints, without the names of the columns."""
     jobs.main(arguments)
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
@@ -64,7 +64,7 @@ def logs(mailbox: Mailbox, out: str, err: str, newer: str) -> None:
         os.utime(folder / f"{job}_0_log.{end}", (0, 10 if end == newer else 5))
 
 
-def test_each_trial_of_a_study_is_told_with_its_job_state_node_time_last_words_and_log(
+def test_each_trial_of_a_study_is_listed_with_its_job_state_node_time_last_line_and_log(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = tmp_path / "outputs" / "sweeps" / "s"
@@ -75,7 +75,7 @@ def test_each_trial_of_a_study_is_told_with_its_job_state_node_time_last_words_a
         "17|RUNNING|None|a|b|n[3-4]|2026-01-02T03:04:05|2026-01-02T03:00:00",
         "18|PENDING|Priority|c||N/A|2026-01-02T03:00:00",
     )
-    first, second, third = told(capsys, str(study))
+    first, second, third = printed(capsys, str(study))
     log = study / "trials" / "0" / ".submitit" / "0" / "17_0_log.out"
     assert first == [
         "outputs/sweeps/s", "0", "17", "RUNNING", "n[3-4]", "01-02 03:04:05", "last words of 0", str(log)
@@ -85,14 +85,14 @@ def test_each_trial_of_a_study_is_told_with_its_job_state_node_time_last_words_a
     assert len(cluster.asked("squeue")) == 1
 
 
-def test_of_a_folder_with_several_studies_only_what_has_not_ended_is_told(
+def test_of_a_folder_with_several_studies_only_what_has_not_ended_is_listed(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("one", "two"):
         ended(submitted(tmp_path / "outputs" / "sweeps" / name, 0, "17"))
         submitted(tmp_path / "outputs" / "sweeps" / name, 1, "18")
     cluster.queue("18|RUNNING|None|c|n1|N/A|N/A")
-    assert [row[:4] for row in told(capsys)] == [
+    assert [row[:4] for row in printed(capsys)] == [
         ["outputs/sweeps/one", "1", "18", "RUNNING"],
         ["outputs/sweeps/two", "1", "18", "RUNNING"],
     ]
@@ -100,7 +100,7 @@ def test_of_a_folder_with_several_studies_only_what_has_not_ended_is_told(
 
 def test_where_nothing_runs_it_says_so(tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "outputs").mkdir()
-    assert told(capsys) == [["Nothing runs or waits."]]
+    assert printed(capsys) == [["Nothing runs or waits."]]
     assert not cluster.asked("squeue")
 
 
@@ -108,19 +108,19 @@ def test_a_job_that_slurm_forgot_is_looked_up_in_its_accounting(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submitted(tmp_path / "s", 0, "17")
-    assert told(capsys, "s")[0][3] == "no longer known to SLURM; its study's command submits it again"
+    assert printed(capsys, "s")[0][3] == "no longer known to SLURM; its study's command submits it again"
     cluster.answers("sacct", "echo '17|CANCELLED by 0|n1|2026-01-02T03:04:05|2026-01-02T03:05:00'")
-    assert told(capsys, "s")[0][3:6] == [
+    assert printed(capsys, "s")[0][3:6] == [
         "CANCELLED; its study's command submits it again", "n1", "01-02 03:05:00"
     ]  # fmt: skip
 
 
-def test_a_folder_of_one_trial_is_told_alone(
+def test_the_folder_of_one_trial_lists_it_alone(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(2):
         submitted(tmp_path / "s", number, str(17 + number))
-    assert [row[1] for row in told(capsys, "s/trials/1")] == ["1"]
+    assert [row[1] for row in printed(capsys, "s/trials/1")] == ["1"]
 
 
 def test_the_folder_of_a_run_means_its_job(
@@ -131,8 +131,8 @@ def test_the_folder_of_a_run_means_its_job(
     for number in range(2):
         submitted(tmp_path / "outputs" / "sweeps" / "s", number, str(17 + number))
     (tmp_path / "outputs" / "sweeps" / "s" / "trials" / "1" / "run_folder").write_text(f"{run}\n")
-    assert [row[2] for row in told(capsys, str(run))] == ["18"]
-    assert told(capsys, str(run), "cancel=all") == [["trial 1: cancelled, job 18"]]
+    assert [row[2] for row in printed(capsys, str(run))] == ["18"]
+    assert printed(capsys, str(run), "cancel=all") == [["trial 1: cancelled, job 18"]]
 
 
 @pytest.fixture
@@ -142,23 +142,23 @@ def sleeping() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_process_on_this_machine_is_told_by_its_id_and_cancelled_with_a_result(
+def test_a_process_on_this_machine_is_listed_by_its_id_and_cancelled_with_a_result(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], sleeping: subprocess.Popen[bytes]
 ) -> None:
     mailbox = submitted(tmp_path / "s", 0, str(sleeping.pid), "local", "mine")
-    (row,) = told(capsys, "s")
+    (row,) = printed(capsys, "s")
     assert row[3:5] == ["RUNNING", f"{socket.gethostname()}, pid {sleeping.pid}"]
-    assert told(capsys, "s", "cancel=0") == [[f"trial 0: cancelled, process {sleeping.pid}"]]
+    assert printed(capsys, "s", "cancel=0") == [[f"trial 0: cancelled, process {sleeping.pid}"]]
     assert sleeping.wait(10) < 0
     assert (mailbox.result() or {})["status"] == "failed" and mailbox.is_finished()
-    assert told(capsys, "s")[0][6] == "cancelled by mcqa.jobs"
+    assert printed(capsys, "s")[0][6] == "cancelled by mcqa.jobs"
 
 
-def test_a_process_that_is_gone_is_told_so(
+def test_a_process_that_is_gone_is_listed_as_such(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submitted(tmp_path / "s", 0, "999999", "local")
-    assert told(capsys, "s")[0][3] == "its process is gone; its study's command submits it again"
+    assert printed(capsys, "s")[0][3] == "its process is gone; its study's command submits it again"
 
 
 def test_the_trials_named_are_cancelled_and_have_their_results_before_their_jobs_end(
@@ -167,7 +167,7 @@ def test_the_trials_named_are_cancelled_and_have_their_results_before_their_jobs
     boxes = [submitted(tmp_path / "s", number, str(17 + number)) for number in range(3)]
     ended(boxes[2])
     cluster.answers("scancel", f"test -e {boxes[1].folder}/result.json")
-    assert told(capsys, "s", "cancel=1,2") == [
+    assert printed(capsys, "s", "cancel=1,2") == [
         ["trial 1: cancelled, job 18"],
         ["trial 2: has ended already (complete)"],
     ]
@@ -179,29 +179,29 @@ def test_all_means_all_that_have_not_ended(
 ) -> None:
     boxes = [submitted(tmp_path / "s", number, str(17 + number)) for number in range(3)]
     ended(boxes[1])
-    told(capsys, "s", "cancel=all")
+    printed(capsys, "s", "cancel=all")
     assert cluster.asked("scancel") == ["scancel 17", "scancel 19"]
     assert json.loads((boxes[1].folder / "result.json").read_text())["status"] == "complete"
 
 
-def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_told_for_it_nor_cancelled(
+def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_listed_for_it_nor_cancelled(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submitted(tmp_path / "s", 0, "17", token="0" * 16)
     cluster.queue(f"17|RUNNING|None|{'1' * 16}|n1|N/A|N/A")
-    assert "no longer known to SLURM" in told(capsys, "s")[0][3]
-    assert told(capsys, "s", "cancel=0") == [
+    assert "no longer known to SLURM" in printed(capsys, "s")[0][3]
+    assert printed(capsys, "s", "cancel=0") == [
         ["trial 0: cancelled; SLURM no longer knows its job, and 17 is the id of another one now"]
     ]
     assert not cluster.asked("scancel")
 
 
-def test_what_scancel_complains_about_is_told(
+def test_the_message_of_scancel_is_printed(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submitted(tmp_path / "s", 0, "17")
     cluster.answers("scancel", "echo 'scancel: error: no controller' >&2; exit 1")
-    assert "scancel: error: no controller" in told(capsys, "s", "cancel=all")[0][0]
+    assert "scancel: error: no controller" in printed(capsys, "s", "cancel=all")[0][0]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_what_scancel_complains_about_is_told(
         (["empty", "cancel=all"], ["no jobs were submitted from here"]),
     ],
 )
-def test_mistakes_on_the_command_line_are_told_at_once(
+def test_all_mistakes_on_the_command_line_are_reported_at_once(
     tmp_path: Path, cluster: FakeSlurm, arguments: list[str], words: list[str]
 ) -> None:
     for name in ("s", "t"):
@@ -239,8 +239,8 @@ def test_in_a_terminal_it_is_a_table(
 ) -> None:
     submitted(tmp_path / "s", 0, "17")
     cluster.queue("17|RUNNING|None|c|n1|N/A|N/A")
-    said = "\n".join(in_a_terminal(150, capsys, monkeypatch))
-    assert "last line of its log" in said and "last words of 0" in said and "trials/<trial>/.submitit" in said
+    output = "\n".join(in_a_terminal(150, capsys, monkeypatch))
+    assert "last line of its log" in output and "last words of 0" in output and "trials/<trial>/.submitit" in output
 
 
 def test_in_80_columns_only_the_last_line_of_the_log_is_cut(
@@ -261,9 +261,9 @@ def test_a_state_that_is_too_long_for_80_columns_takes_a_second_line_and_another
 ) -> None:
     submitted(tmp_path / "s", 0, "12345678")
     cluster.queue("12345678|CANCELLED|None|c|gpu-node-[0123-0124]|2026-01-02T03:04:05|N/A")
-    said = " ".join(" ".join(in_a_terminal(80, capsys, monkeypatch)).split())
+    output = " ".join(" ".join(in_a_terminal(80, capsys, monkeypatch)).split())
     for part in ("12345678", "CANCELLED; its study's ", "command submits it again", "gpu-node-[0123-0124]", "Jan 02"):
-        assert part in said
+        assert part in output
 
 
 def test_help_is_what_the_module_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,16 +291,16 @@ def test_while_slurm_does_not_answer_one_line_says_so_and_no_job_is_called_gone(
         submitted(tmp_path / "outputs" / name, 0, "17")
     cluster.answers("squeue", "exec sleep 5")  # and then it would know of no job
     jobs.main([], timeout_s=0.2)
-    said = capsys.readouterr()
-    assert [line.split("\t")[3] for line in said.out.splitlines()[1:]] == ["unknown", "unknown"]
-    assert said.err == "SLURM does not answer, so what it knows of the jobs is missing.\n"
+    output = capsys.readouterr()
+    assert [line.split("\t")[3] for line in output.out.splitlines()[1:]] == ["unknown", "unknown"]
+    assert output.err == "SLURM does not answer, so what it knows of the jobs is missing.\n"
     assert len(cluster.asked("squeue")) == 1 and not cluster.asked("sacct")
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"), [(12.2, "12 s"), (119.2, "1 min 59 s"), (300, "5 min"), (8000, "2 h 13 min")]
 )
-def test_where_there_is_no_squeue_it_says_so_and_when_each_job_was_last_heard_of(
+def test_where_there_is_no_squeue_it_says_so_and_when_each_job_had_its_last_heartbeat(
     tmp_path: Path,
     cluster: FakeSlurm,
     capsys: pytest.CaptureFixture[str],
@@ -312,11 +312,11 @@ def test_where_there_is_no_squeue_it_says_so_and_when_each_job_was_last_heard_of
     submitted(tmp_path / "s", 1, "18")
     monkeypatch.setenv("PATH", str(tmp_path))
     jobs.main(["s"])
-    said = capsys.readouterr()
-    assert [line.split("\t")[3] for line in said.out.splitlines()[1:]] == [
+    output = capsys.readouterr()
+    assert [line.split("\t")[3] for line in output.out.splitlines()[1:]] == [
         f"unknown (last heartbeat {words} ago)", "unknown"
     ]  # fmt: skip
-    assert said.err.count("There is no squeue on this machine") == 1
+    assert output.err.count("There is no squeue on this machine") == 1
 
 
 def test_slurm_is_not_missed_where_all_has_ended(
@@ -369,7 +369,7 @@ def test_the_last_line_is_the_job_s_own_where_it_has_said_anything(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], out: str, err: str, newer: str, shown: str
 ) -> None:
     logs(submitted(tmp_path / "s", 0, "17"), out, err, newer)
-    assert told(capsys, "s")[0][6] == shown
+    assert printed(capsys, "s")[0][6] == shown
 
 
 def test_of_what_ended_well_the_output_counts_though_submitit_wrote_to_the_errors_last(
@@ -378,7 +378,7 @@ def test_of_what_ended_well_the_output_counts_though_submitit_wrote_to_the_error
     mailbox = submitted(tmp_path / "s", 0, "17")
     logs(mailbox, "update 6/6\n", "INFO: Scoring\nINFO: Exiting after successful completion\n", "err")
     ended(mailbox)
-    assert told(capsys, "s")[0][6] == "update 6/6"
+    assert printed(capsys, "s")[0][6] == "update 6/6"
 
 
 def test_what_submitit_writes_here_is_known_for_its_own(tmp_path: Path) -> None:
@@ -387,8 +387,8 @@ def test_what_submitit_writes_here_is_known_for_its_own(tmp_path: Path) -> None:
     ) as process:
         assert process.wait(60) == 0
     lines = {log.suffix: log.read_text().splitlines() for log in tmp_path.glob("*_0_log.*")}
-    own = {end: [line for line in found if not NOT_BY_THE_JOB.match(line)] for end, found in lines.items()}
-    assert own == {".out": ["mine"], ".err": []} and all(len(found) > 2 for found in lines.values())
+    own = {end: [line for line in log if not NOT_BY_THE_JOB.match(line)] for end, log in lines.items()}
+    assert own == {".out": ["mine"], ".err": []} and all(len(log) > 2 for log in lines.values())
 
 
 SUBMITS = """
@@ -410,11 +410,11 @@ def test_a_cancelled_trial_is_not_listed_again_whatever_its_job_writes_while_it_
 ) -> None:
     mailbox = submitted(tmp_path / "outputs" / "sweeps" / "s", 0, "17")
     cluster.queue("17|RUNNING|None|c|n1|N/A|N/A")
-    told(capsys, "outputs/sweeps/s", "cancel=0")
+    printed(capsys, "outputs/sweeps/s", "cancel=0")
     ended(mailbox, "preempted", "Stopped by SIGTERM")
     cluster.queue("17|CANCELLED|None|c|n1|N/A|N/A")
-    assert told(capsys) == [["Nothing runs or waits."]]
-    assert told(capsys, "outputs/sweeps/s")[0][3] == "failed"
+    assert printed(capsys) == [["Nothing runs or waits."]]
+    assert printed(capsys, "outputs/sweeps/s")[0][3] == "failed"
 
 
 @pytest.mark.parametrize("word", ["CANCELLED", "FAILED", "TIMEOUT"])
@@ -424,4 +424,4 @@ def test_a_job_that_ended_without_a_result_waits_for_its_study_s_command(
     mailbox = submitted(tmp_path / "outputs" / "sweeps" / "s", 0, "17")
     ended(mailbox, "preempted", "Stopped by SIGTERM")
     cluster.queue(f"17|{word}|None|c|n1|N/A|N/A")
-    assert told(capsys)[0][3] == f"{word}; its study's command submits it again"
+    assert printed(capsys)[0][3] == f"{word}; its study's command submits it again"

@@ -36,4 +36,4 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     yield cluster
     for command in started:
         command.kill()
-    cluster.settle()
+    cluster.reset()

@@ -21,7 +21,7 @@ from mcqa.runs.mailbox import Mailbox, Submission
 
 SCRIPTS = Path(__file__).parent / "slurm"
 APP = Path(__file__).parents[1] / "sweep" / "small_app.py"
-PATIENCE_S = 240
+TIMEOUT_S = 240
 
 
 class NoSlurm(Exception):
@@ -59,8 +59,8 @@ def _free_ports() -> int:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) != 0
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 class Slurm:
@@ -155,12 +155,12 @@ class Slurm:
         options = ("--duplicates", "--allocations", "--noheader", "--parsable2", "--format=State")
 
         def ends() -> list[str]:
-            told = [line.partition(" ")[0] for line in self.ask("sacct", *options, f"--jobs={job}")]
-            return told if not {"PENDING", "RUNNING"} & set(told) else []
+            states = [line.partition(" ")[0] for line in self.ask("sacct", *options, f"--jobs={job}")]
+            return states if not {"PENDING", "RUNNING"} & set(states) else []
 
         return until(ends, f"the end of job {job}")
 
-    def settle(self) -> None:
+    def reset(self) -> None:
         """No jobs, and all nodes back."""
         assert self.up() is None
         subprocess.run(["scancel", "--full", "--signal=KILL", f"--user={os.getuid()}"], check=False)
@@ -191,12 +191,12 @@ class Command:
     def _gone(self) -> None:
         assert self.process.poll() in (None, -signal.SIGKILL), self.said.read_text()
 
-    def succeeds(self, patience_s: float = PATIENCE_S) -> None:
-        assert self.ends(patience_s) == 0, self.said.read_text()
+    def succeeds(self, timeout_s: float = TIMEOUT_S) -> None:
+        assert self.ends(timeout_s) == 0, self.said.read_text()
 
-    def ends(self, patience_s: float = PATIENCE_S) -> int:
+    def ends(self, timeout_s: float = TIMEOUT_S) -> int:
         try:
-            return self.process.wait(patience_s)
+            return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end:\n{self.said.read_text()}") from None
 
@@ -207,11 +207,11 @@ class Command:
 
 def until(happened: Callable[[], Any], what: str, said: Path | None = None) -> Any:
     """What `happened` returns once that is true."""
-    end = time.monotonic() + PATIENCE_S
-    while not (found := happened()):
+    end = time.monotonic() + TIMEOUT_S
+    while not (result := happened()):
         assert time.monotonic() < end, f"still waiting for {what}:\n{said.read_text() if said else ''}"
         time.sleep(0.05)
-    return found
+    return result
 
 
 class Folder:

@@ -35,41 +35,41 @@ def sent(folder: Path, overrides: Sequence[str]) -> Command:
 
 
 def multirun(folder: Path) -> Folder:
-    (found,) = (folder / "outputs" / "sweeps").iterdir()
-    return Folder(found)
+    (study,) = (folder / "outputs" / "sweeps").iterdir()
+    return Folder(study)
 
 
 def trains(command: Command, folder: Path, number: int = 0) -> Path:
     """The run folder of a job, as soon as it has a checkpoint and some updates after it."""
 
-    def found() -> Path | None:
+    def run_folder() -> Path | None:
         if not list(folder.glob(f"outputs/sweeps/*/trials/{number}/run_folder")):
             return None
         run = multirun(folder).run(number)
         return run if list(run.glob("checkpoints/checkpoint-*")) and updates(run)[-1] > EVERY + 1 else None
 
-    return command.until(found, f"updates of job {number}")
+    return command.until(run_folder, f"updates of job {number}")
 
 
 def events(run: Path) -> list[dict[str, Any]]:
-    """What it told, oldest first. A line that is being written does not count."""
+    """Its events, oldest first. A line that is being written does not count."""
     if not (run / "events.jsonl").exists():
         return []
     lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def told(run: Path) -> list[dict[str, Any]]:
-    """Of its updates."""
+def logged_updates(run: Path) -> list[dict[str, Any]]:
+    """The events of its updates."""
     return [event for event in events(run) if "train/loss" in event.get("values", ())]
 
 
 def updates(run: Path) -> list[int]:
-    return [event["step"] for event in told(run)]
+    return [event["step"] for event in logged_updates(run)]
 
 
 def losses(run: Path) -> list[float]:
-    return [event["values"]["train/loss"] for event in told(run)]
+    return [event["values"]["train/loss"] for event in logged_updates(run)]
 
 
 def weights(run: Path) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ def overrides(questions_folder):
 
 
 def assert_same_end(run: Path, undisturbed: Path) -> None:
-    """Complete, every update told once and alike, the same weights to the last bit."""
+    """Complete, every update logged once with the same loss, the same weights to the last bit."""
     mine, theirs = result(run), result(undisturbed)
     assert mine["status"] == "complete" and mine["metrics"] == theirs["metrics"]
     assert updates(run) == list(range(1, UPDATES + 1)) and losses(run) == losses(undisturbed)
@@ -60,7 +60,7 @@ def on_two_nodes(cluster, overrides, tmp_path_factory):
     return {strategy: jobs.run(number) for number, strategy in enumerate(STRATEGIES)}
 
 
-def test_a_partition_that_there_is_not_is_told_before_anything_is_written(slurm, overrides, tmp_path):
+def test_an_unknown_partition_is_reported_before_anything_is_written(slurm, overrides, tmp_path):
     command = sent(tmp_path, [*overrides(tmp_path), "hydra.launcher.partition=nowhere"])
     assert command.ends() == 1
     assert "partition=nowhere: there is none; known are high, main." in command.said.read_text()
@@ -84,8 +84,8 @@ def test_eight_trials_over_four_slots_have_their_values_in_study_table_and_mlflo
 
     wanted = ("hydra.sweeper.study_name=eight", "hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=4")
     rate = "optimizer.learning_rate=tag(log,interval(1e-4,1e-2))"
-    told = ("tracking=mlflow", "tracking.system_metrics_every_s=0")
-    sent(tmp_path, [*overrides(tmp_path), *told, *wanted, rate]).succeeds()
+    tracking = ("tracking=mlflow", "tracking.system_metrics_every_s=0")
+    sent(tmp_path, [*overrides(tmp_path), *tracking, *wanted, rate]).succeeds()
     study = Folder(tmp_path / "outputs" / "sweeps" / "eight")
     values = [study.result(number)["value"] for number in range(8)]
     submissions = [study.submissions(number) for number in range(8)]
@@ -107,10 +107,10 @@ def test_two_nodes_find_what_one_process_finds(slurm, alone, request, strategy):
     one, two = multirun(alone).run(0), request.getfixturevalue("on_two_nodes")[strategy]
     assert result(two)["metrics"] == pytest.approx(result(one)["metrics"], abs=2e-3)
     assert losses(two) == pytest.approx(losses(one), rel=2e-4)
-    assert all(torch.allclose(weights(one)[name], found, atol=2e-4) for name, found in weights(two).items())
+    assert all(torch.allclose(weights(one)[name], weight, atol=2e-4) for name, weight in weights(two).items())
 
 
-def test_at_the_time_limit_the_same_job_goes_on_and_ends_as_if_nothing_had_been(slurm, alone, overrides, tmp_path):
+def test_at_the_time_limit_the_same_job_resumes_and_ends_like_an_undisturbed_one(slurm, alone, overrides, tmp_path):
     """A minute is the shortest limit that SLURM knows; it sends its signal up to half a minute early."""
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=5")
     command = sent(tmp_path, [*overrides(tmp_path), *FORTY, *limit])
@@ -122,7 +122,7 @@ def test_at_the_time_limit_the_same_job_goes_on_and_ends_as_if_nothing_had_been(
     assert_same_end(run, multirun(alone).run(0))
 
 
-def test_a_preempted_run_goes_on_when_the_others_have_gone(slurm, alone, overrides, tmp_path):
+def test_a_preempted_run_resumes_when_the_others_have_gone(slurm, alone, overrides, tmp_path):
     command = sent(tmp_path, [*overrides(tmp_path), *FORTY, "hydra.launcher.timeout_min=60"])
     run = trains(command, tmp_path)
     jobs = multirun(tmp_path)
@@ -135,7 +135,7 @@ def test_a_preempted_run_goes_on_when_the_others_have_gone(slurm, alone, overrid
     assert_same_end(run, multirun(alone).run(0))
 
 
-def test_a_cancelled_run_is_submitted_again_and_ends_as_if_nothing_had_been(slurm, alone, overrides, tmp_path):
+def test_a_cancelled_run_is_submitted_again_and_ends_like_an_undisturbed_one(slurm, alone, overrides, tmp_path):
     """It gets SIGTERM, saves and says that it can go on."""
     command = sent(tmp_path, [*overrides(tmp_path), *FORTY])
     run, jobs = trains(command, tmp_path), multirun(tmp_path)
@@ -145,7 +145,7 @@ def test_a_cancelled_run_is_submitted_again_and_ends_as_if_nothing_had_been(slur
     assert_same_end(run, multirun(alone).run(0))
 
 
-def test_runs_on_one_node_and_on_two_go_on_elsewhere_when_a_node_loses_its_power(
+def test_runs_on_one_node_and_on_two_resume_elsewhere_when_a_node_loses_its_power(
     slurm, alone, on_two_nodes, overrides, tmp_path
 ):
     folders = [tmp_path / name for name in ("one", "two")]

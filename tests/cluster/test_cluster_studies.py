@@ -15,7 +15,7 @@ def study(slurm, tmp_path):
     return SmallStudy(tmp_path)
 
 
-def test_what_slurm_would_not_take_is_told_in_its_words_before_anything_is_written(slurm, study):
+def test_what_slurm_would_refuse_is_reported_in_its_words_before_anything_is_written(slurm, study):
     command = study.start("hydra.launcher.constraint=nowhere", "hydra.sweeper.n_trials=2")
     assert command.ends() == 1
     assert "Invalid feature specification" in command.said.read_text()

@@ -78,7 +78,7 @@ def test_points_that_no_study_can_take_are_left_out(box: Mailbox, point: str) ->
     assert points(box) == [(8, 0.5)]
 
 
-def test_what_an_app_wrote_for_itself_is_no_result_and_stays_when_the_trial_goes_on(box: Mailbox) -> None:
+def test_what_an_app_wrote_for_itself_is_no_result_and_stays_when_the_trial_resumes(box: Mailbox) -> None:
     (box.folder / "result.json").write_text('{"acc": 0.9}')
     box.clear_preemption()
     assert (box.result(), box.app_result()) == (None, {"acc": 0.9})
@@ -92,7 +92,7 @@ def test_the_end_of_the_last_submission_is_noted_and_taken_back_when_its_job_is_
     box.add_submission(entry())
     box.add_submission(entry(attempt=1, token="t1"))
     box.end_submission("refused")
-    assert [one.end for one in box.submissions()] == [None, "refused"]
+    assert [each.end for each in box.submissions()] == [None, "refused"]
     box.set_job_id("t1", "18")
     assert box.submissions()[1] == entry(attempt=1, token="t1", job="18")
 
@@ -121,7 +121,7 @@ def test_what_a_cancelled_trial_says_later_does_not_count(box: Mailbox) -> None:
     assert box.is_finished() and box.result() == {"status": "failed", "error": "cancelled"}
 
 
-def test_a_preempted_result_is_forgotten_before_the_trial_goes_on(box: Mailbox) -> None:
+def test_a_preempted_result_is_deleted_before_the_trial_resumes(box: Mailbox) -> None:
     box.write_result({"status": "preempted"})
     assert not box.is_finished()
     box.clear_preemption()
@@ -182,7 +182,7 @@ def test_a_stall_delays_reports_and_results_and_loses_none(box: Mailbox, monkeyp
             assert stalling.left == 0
 
 
-def test_a_trial_goes_on_without_a_report_that_cannot_be_written(
+def test_a_trial_continues_without_a_report_that_cannot_be_written(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     Stalling(monkeypatch, "open", times=1000)

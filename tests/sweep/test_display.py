@@ -48,12 +48,12 @@ class Study:
             self.after(0, Asked(number), Submitted(number, 0, f"job{number}"))
 
     @property
-    def said(self):
+    def printed(self):
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text.getvalue())
 
     @property
     def lines(self):
-        return self.said.splitlines()
+        return self.printed.splitlines()
 
 
 def ended(number, status="complete", value=0.5, error=None):
@@ -98,7 +98,7 @@ def test_on_slurm_a_job_is_submitted_for_it_may_wait_and_is_called_by_its_id(tmp
     ]
 
 
-def test_a_refusal_is_said_with_the_scheduler_s_words_and_is_no_start(tmp_path):
+def test_a_refusal_is_printed_with_the_scheduler_s_message_and_is_no_start(tmp_path):
     study = Study(tmp_path)
     study.starts(0)
     study.display.set_label(1, ["x=1"])
@@ -117,7 +117,7 @@ def test_a_job_of_a_product_is_called_one_and_none_is_the_best(tmp_path):
     assert study.lines[1] == "job 0: complete 1  x=0" and "best" not in study.lines[2]
 
 
-def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken_for_speed(tmp_path):
+def test_what_ended_before_a_restart_is_counted_and_neither_printed_again_nor_taken_for_speed(tmp_path):
     known = [RecoveredTrial(n, Outcome("complete", 0.1 * n, None), 1, "job") for n in range(3)]
     study = Study(tmp_path, known=known)
     study.after(5)
@@ -130,7 +130,7 @@ def test_what_ended_before_a_restart_is_counted_and_neither_said_again_nor_taken
     assert study.display.summary().endswith("about 0 s left")
 
 
-def test_what_ended_while_nobody_watched_tells_nothing_of_the_pace(tmp_path):
+def test_what_ended_while_nobody_watched_does_not_count_for_the_pace(tmp_path):
     study = Study(tmp_path, known=[RecoveredTrial(n, None, 1, f"job{n}") for n in range(2)])
     study.after(5, ended(0))
     assert study.display.summary().endswith("best 0.5 (trial 0)")
@@ -155,8 +155,8 @@ def test_pruned_and_failed_trials_are_never_the_best():
         TrialState(2, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
         TrialState(3, "complete", 0, 0, 0.0, outcome=Outcome("complete", 0.3, None)),
     ]
-    found = best(trials, "maximize")
-    assert found is not None and found.number == 2
+    leader = best(trials, "maximize")
+    assert leader is not None and leader.number == 2
     assert best(trials[:2], "maximize") is None
 
 
@@ -173,12 +173,12 @@ def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(
     with study.display.live:
         study.starts(0, 1)
         study.after(65, ended(0, value=0.25), Reported(1, 800, 0.6125), Reported(1, 400, 0.5))
-        drawn = study.said.rpartition("core")[2]
+        drawn = study.printed.rpartition("core")[2]
     rows = {line.split("│")[1].strip(): line for line in drawn.splitlines() if line.count("│") > 3}
     assert "complete" in rows["0"] and "0.25" in rows["0"]
     assert "running" in rows["1"] and "0.6125" in rows["1"] and "1 min 5 s" in rows["1"] and "x=1" in rows["1"]
     assert "1 of 4 ended" in drawn
-    assert "trial 1: started" not in study.said and "trial 0: complete 0.25  x=0" in study.said
+    assert "trial 1: started" not in study.printed and "trial 0: complete 0.25  x=0" in study.printed
 
 
 def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
@@ -186,9 +186,9 @@ def test_brackets_in_values_and_errors_are_shown_as_they_are(tmp_path):
     with study.display.live:
         study.display.set_label(0, ["targets=[q_proj,v_proj]"])
         study.after(0, Asked(0), Submitted(0, 0, "job"))
-        assert "targets=[q_proj,v_proj]" in study.said
+        assert "targets=[q_proj,v_proj]" in study.printed
         study.after(1, ended(0, "failed", None, "KeyError: [/bold]"))
-    assert "KeyError: [/bold]" in study.said
+    assert "KeyError: [/bold]" in study.printed
 
 
 def a_trial(number, state):

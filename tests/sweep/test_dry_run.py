@@ -92,13 +92,13 @@ def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., s
         (["mem_per_cpu=null", "mem_per_gpu=60G"], "--mem-per-gpu=60G"),
     ],
 )
-def test_memory_is_asked_for_in_one_way(multirun: Callable[..., str], asked: list[str], line: str) -> None:
+def test_memory_is_requested_in_one_way(multirun: Callable[..., str], asked: list[str], line: str) -> None:
     shown = multirun("hardware=gpu", *(f"hydra.launcher.{text}" for text in asked))
     assert re.findall("#SBATCH (--mem.*)", shown) == [line]
 
 
 @pytest.mark.parametrize("asked", [["mem_gb=100", "mem_per_cpu=4G"], ["mem_per_cpu=4G", "mem_per_gpu=60G"]])
-def test_memory_that_is_asked_for_in_two_ways_is_refused(multirun: Callable[..., str], asked: list[str]) -> None:
+def test_memory_that_is_requested_in_two_ways_is_refused(multirun: Callable[..., str], asked: list[str]) -> None:
     shown = multirun("hardware=cpu,gpu", *(f"hydra.launcher.{text}" for text in asked))
     assert shown.count(f"hydra.launcher: {' and '.join(asked)}: SLURM takes one of them; set the others to null.") == 1
 
@@ -121,7 +121,7 @@ def test_a_study_is_shown_with_what_its_dearest_trials_may_cost(multirun: Callab
     assert lines(shown, "At most 9 node hours (18 GPU hours)")
 
 
-def test_everything_that_keeps_a_job_from_running_is_told_at_once(multirun: Callable[..., str]) -> None:
+def test_everything_that_keeps_a_job_from_running_is_reported_at_once(multirun: Callable[..., str]) -> None:
     wrong = {"partition": "mian", "account": "mien", "qos": "logn"}
     shown = multirun(*(f"hydra.launcher.{key}={value}" for key, value in wrong.items()), "model=qwen3_0_6b")
     assert "partition=mian: there is none; known are dev, main, off. Did you mean 'main'?" in shown
@@ -141,7 +141,7 @@ def test_everything_that_keeps_a_job_from_running_is_told_at_once(multirun: Call
         (["mem_gb=600", "mem_per_cpu=null"], "memory=614400: a node of partition main has 512000 MB at most."),
     ],
 )
-def test_more_than_the_partition_has_is_a_problem_that_slurm_would_not_tell(
+def test_more_than_the_partition_has_is_a_problem_that_slurm_would_not_report(
     multirun: Callable[..., str], overrides: list[str], words: str
 ) -> None:
     shown = multirun(*(f"hydra.launcher.{text}" for text in overrides))
@@ -168,14 +168,14 @@ def test_what_each_gpu_needs_is_shown_and_what_it_cannot_have_is_refused(
     assert "No job" not in multirun(*big, "peft=qlora")
 
 
-def test_what_sbatch_itself_has_against_a_job_is_told_in_its_words(
+def test_what_sbatch_itself_has_against_a_job_is_reported_in_its_words(
     multirun: Callable[..., str], slurm: FakeSlurm
 ) -> None:
     slurm.answers("sbatch", "echo 'allocation failure: Invalid qos specification' >&2; exit 1")
     assert "\n  allocation failure: Invalid qos specification" in multirun()
 
 
-def test_a_study_that_sbatch_would_not_take_is_refused_before_a_trial_is_asked_for(
+def test_a_study_that_sbatch_would_refuse_is_refused_before_a_trial_is_asked_for(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     slurm.answers("sbatch", "echo 'Invalid account or account/partition combination specified' >&2; exit 1")
@@ -194,7 +194,7 @@ def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
     assert not (tmp_path / "outputs").exists()
 
 
-def test_an_option_that_nobody_knows_is_told_in_submitit_s_words(multirun: Callable[..., str]) -> None:
+def test_an_unknown_option_is_reported_in_submitit_s_words(multirun: Callable[..., str]) -> None:
     assert "No job would run" in (shown := multirun("+hydra.launcher.walltime=3")) and "walltime" in shown
 
 

@@ -19,7 +19,7 @@ from mcqa.sweep.loop import Loop
 from mcqa.sweep.recovery import recover
 from mcqa.sweep.trial_source import JobList
 
-Deed = Callable[[Mailbox, int], str]
+Behaviour = Callable[[Mailbox, int], str]
 """What a job has done when it is looked at, given its mailbox and its attempt: `running` or `over` after that."""
 
 
@@ -50,13 +50,13 @@ def runs(box, attempt):
 
 
 class Jobs:
-    """A backend. deeds: by trial; the others complete."""
+    """A backend. behaviours: by trial; the others complete."""
 
     name = "fake"
     grace_s = 0.0
 
-    def __init__(self, **deeds: Deed) -> None:
-        self.deeds = {int(name.removeprefix("t")): deed for name, deed in deeds.items()}
+    def __init__(self, **behaviours: Behaviour) -> None:
+        self.behaviours = {int(name.removeprefix("t")): behaviour for name, behaviour in behaviours.items()}
         self.submitted: list[tuple[int, int, int]] = []  # trial, attempt, slot
         self.cancelled: list[str] = []
         self.boxes: dict[str, tuple[Mailbox, int]] = {}
@@ -72,14 +72,14 @@ class Jobs:
         box.add_submission(Submission(attempt, f"token-{job}", job, self.name, "here", slot, time.time()))
         self.submitted.append((number, attempt, slot))
         self.boxes[job] = box, attempt
-        self.most = max(self.most, sum(not one.is_finished() for one, _ in self.boxes.values()))
+        self.most = max(self.most, sum(not box.is_finished() for box, _ in self.boxes.values()))
         return job
 
     def state(self, job):
         if job in self.cancelled:
             return "over"
         box, attempt = self.boxes[job]
-        return self.deeds.get(int(box.folder.name), completes)(box, attempt)
+        return self.behaviours.get(int(box.folder.name), completes)(box, attempt)
 
     def reason(self, job):
         return "killed by SIGKILL"
@@ -139,7 +139,7 @@ def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=
         (target / "config.yaml").write_text(" ".join(overrides))
         return target
 
-    console = Console(file=(folder / "said.txt").open("a"), width=300)
+    console = Console(file=(folder / "printed.txt").open("a"), width=300)
     display = LiveDisplay(console, controller, "maximize", folder)
     return Loop(
         controller, study, jobs, compose or written, folder, display, observers, needs_value,
@@ -147,8 +147,8 @@ def loop(folder, study, jobs, known=(), compose=None, observers=(), needs_value=
     )  # fmt: skip
 
 
-def said(folder):
-    return (folder / "said.txt").read_text()
+def printed(folder):
+    return (folder / "printed.txt").read_text()
 
 
 def test_every_slot_is_busy_until_all_trials_have_ended_and_each_is_told_once(tmp_path):
@@ -179,7 +179,7 @@ def test_a_result_that_appears_shortly_after_its_job_is_over_counts(tmp_path):
     assert jobs.submitted == [(0, 0, 0)] and study.ends == {0: "complete"}
 
 
-def test_a_trial_that_is_preempted_goes_on_as_often_as_it_takes(tmp_path):
+def test_a_preempted_trial_resumes_as_often_as_it_takes(tmp_path):
     study, jobs = Studied(1), Jobs(t0=preempted_twice)
     loop(tmp_path, study, jobs, n_trials=1, max_resubmits=0).run(0.0)
     assert [attempt for _, attempt, _ in jobs.submitted] == [0, 1, 2]
@@ -193,7 +193,7 @@ def test_a_trial_that_is_always_stopped_before_it_saves_fails_in_the_end(tmp_pat
     assert study.told == [(0, Outcome("failed", None, "Stopped by SIGTERM before it had saved anything new."))]
 
 
-def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_path):
+def test_reports_are_judged_once_and_a_trial_that_should_be_pruned_is_asked_to_stop(tmp_path):
     def learns(box, attempt):
         if box.prune_requested():
             box.write_result({"status": "pruned", "value": 0.1})
@@ -208,7 +208,7 @@ def test_reports_are_judged_once_and_a_trial_that_is_given_up_hears_of_it(tmp_pa
     assert study.told == [(0, Outcome("pruned", 0.1, None))]
 
 
-def test_what_a_trial_reported_last_is_known_before_its_end_is_told(tmp_path):
+def test_the_last_report_reaches_the_study_before_the_outcome(tmp_path):
     def ends_at_once(box, attempt):
         box.report(10, 0.9)
         return completes(box, attempt)
@@ -228,13 +228,13 @@ def another_trial(folder, number):
     return box
 
 
-def test_the_folder_of_another_trial_makes_way_and_its_result_is_nobody_s(tmp_path):
+def test_the_folder_of_another_trial_is_set_aside_and_its_result_ignored(tmp_path):
     another_trial(tmp_path, 1).write_result({"status": "complete", "value": 99.0})
     study, jobs = Studied(2), Jobs()
     loop(tmp_path, study, jobs, n_trials=2).run(0.0)
     assert dict(study.told)[1] == Outcome("complete", 0.5, None)
     assert Mailbox(tmp_path / "set_aside" / "1-0").result()["value"] == 99.0
-    assert "the folder of trial 1 was another trial's" in said(tmp_path)
+    assert "the folder of trial 1 was another trial's" in printed(tmp_path)
 
 
 def test_a_folder_with_a_job_of_another_trial_that_has_not_ended_stops_the_study(tmp_path):
@@ -259,7 +259,7 @@ def test_a_trial_for_which_the_study_finds_no_overrides_fails_with_the_reason(tm
     assert dict(study.told)[1].error == "function=f: no"
 
 
-def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_path):
+def test_a_refused_first_submission_ends_the_study_with_the_scheduler_s_message(tmp_path):
     study, jobs = Studied(4), Jobs()
     jobs.refuses = "sbatch: error: invalid partition"
     assert loop(tmp_path, study, jobs).run(0.0) == jobs.refuses
@@ -269,8 +269,8 @@ def test_a_refused_first_submission_ends_the_study_in_the_scheduler_s_words(tmp_
 class Away(Jobs):
     """Refuses while it is away, as SLURM does: after the submission was announced in job.json."""
 
-    def __init__(self, away, **deeds):
-        super().__init__(**deeds)
+    def __init__(self, away, **behaviours):
+        super().__init__(**behaviours)
         self.away = away  # attempts at submitting, counted from 0
         self.tried = 0
         self.lost: str | None = None  # the job of a refused submission that was accepted after all
@@ -297,7 +297,7 @@ def test_a_scheduler_that_is_away_for_a_moment_costs_no_trial(tmp_path):
     study, jobs = Studied(6), Away({2, 3, 4})
     assert loop(tmp_path, study, jobs, n_trials=6).run(1.0) == COMPLETE
     assert study.ends == dict.fromkeys(range(6), "complete")
-    assert "trial 2: refused: slurmctld is restarting" in said(tmp_path)
+    assert "trial 2: refused: slurmctld is restarting" in printed(tmp_path)
     assert len({number for number, _, _ in jobs.submitted}) == len(jobs.submitted) == 6
 
 
@@ -331,7 +331,7 @@ def test_a_trial_that_was_refused_to_the_end_is_submitted_by_the_next_start(tmp_
         ({"status": "complete", "value": 1, "metrics": [1]}, "metrics"),
     ],
 )
-def test_a_result_that_is_none_of_ours_fails_its_trial_with_words_and_is_not_run_again(tmp_path, result, error):
+def test_an_unreadable_result_fails_its_trial_with_a_reason_and_is_not_run_again(tmp_path, result, error):
     def writes(box, attempt):
         box.write_result(result)
         return "over"
@@ -368,7 +368,7 @@ def test_a_trial_whose_configuration_cannot_be_composed_fails_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "outcome"),
     [
         (None, Outcome("failed", None, "the trial returned no value; a study needs one number")),
         ([0.5, 1.0], Outcome("failed", None, "the trial returned 2 values; a study needs one number")),
@@ -376,7 +376,7 @@ def test_a_trial_whose_configuration_cannot_be_composed_fails_alone(tmp_path):
         ([0.5], Outcome("complete", 0.5, None)),
     ],
 )
-def test_a_complete_trial_of_a_study_has_one_finite_value(tmp_path, value, told):
+def test_a_complete_trial_of_a_study_has_one_finite_value(tmp_path, value, outcome):
     def gives(box, attempt):
         box.write_result({"status": "complete", "value": value})
         return "over"
@@ -384,33 +384,33 @@ def test_a_complete_trial_of_a_study_has_one_finite_value(tmp_path, value, told)
     study = Studied(1)
     watched = loop(tmp_path, study, Jobs(t0=gives), needs_value=True, n_trials=1)
     watched.run(0.0)
-    assert study.told == [(0, told)]
-    assert watched.controller.trials[0].state == told.status
+    assert study.told == [(0, outcome)]
+    assert watched.controller.trials[0].state == outcome.status
 
 
 # Ctrl-C
 
 
 def interrupting(*moments):
-    """A deed: Ctrl-C at these looks (from 1), once for each time that a look is named."""
+    """A behaviour: Ctrl-C at these looks (from 1), once for each time that a look is named."""
     looks = 0
 
-    def deed(box, attempt):
+    def behaviour(box, attempt):
         nonlocal looks
         looks += 1
         for _ in range(moments.count(looks)):
             os.kill(os.getpid(), signal.SIGINT)
         return "running"
 
-    return deed
+    return behaviour
 
 
-def test_the_first_ctrl_c_leaves_jobs_running_and_tells_nothing(tmp_path):
+def test_the_first_ctrl_c_leaves_jobs_running_and_ends_no_trial(tmp_path):
     study, jobs = Studied(4), Jobs(t0=interrupting(2), t1=runs)
     before = signal.getsignal(signal.SIGINT)
     assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
     assert (study.told, jobs.cancelled, len(jobs.submitted)) == ([], [], 2)
-    assert "2 jobs keep running" in said(tmp_path)
+    assert "2 jobs keep running" in printed(tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -432,7 +432,7 @@ def test_ctrl_c_twice_at_once_cancels_without_waiting_for_another(tmp_path):
     study, jobs = Studied(4), Jobs(t0=interrupting(2, 2), t1=runs)
     assert loop(tmp_path, study, jobs).run(0.0) == LEFT_RUNNING
     assert sorted(jobs.cancelled) == ["0.0", "1.0"]
-    assert "running" not in said(tmp_path)
+    assert "running" not in printed(tmp_path)
 
 
 def test_ctrl_c_reaches_a_trial_that_runs_within_this_process(tmp_path):
@@ -457,7 +457,7 @@ def test_after_ctrl_c_only_jobs_that_still_run_are_said_to_keep_running(tmp_path
     monkeypatch.setattr(jobs, "state", lambda job: "running" if job == "1.0" or not watched.controller.done else "over")
     watched.interrupts = 1
     assert watched.run(0.0) == LEFT_RUNNING
-    assert "1 job keeps running; the same command resumes the sweep" in said(tmp_path)
+    assert "1 job keeps running; the same command resumes the sweep" in printed(tmp_path)
 
 
 # After a restart
@@ -506,7 +506,7 @@ def test_a_restart_harvests_what_ended_watches_what_runs_and_submits_what_died(t
 
 def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path):
     """Each start sees one death and is stopped; the second one is stopped twice, which cancels the job."""
-    deaths, told = [], []
+    deaths, ends = [], []
     for stops in (1, 2, 1, 1):
         entries = Mailbox(tmp_path / "trials" / "0").submissions()
         known = [recover(tmp_path, 0, None)] if entries else []
@@ -521,12 +521,12 @@ def test_deaths_are_counted_over_restarts_and_cancelled_jobs_are_none(tmp_path):
         if known:
             watched.attach(0)
         reason = watched.run(0.0)
-        told.append((reason, study.ends))
+        ends.append((reason, study.ends))
     assert deaths == [0, 1, 2, 2]
-    assert told == [(LEFT_RUNNING, {})] * 3 + [(COMPLETE, {0: "failed"})]
+    assert ends == [(LEFT_RUNNING, {})] * 3 + [(COMPLETE, {0: "failed"})]
 
 
-def test_reports_from_before_the_restart_are_told_again_and_judged(tmp_path):
+def test_reports_from_before_the_restart_are_judged_again(tmp_path):
     known = [left_behind(tmp_path, 0)]
     box = Mailbox(tmp_path / "trials" / "0")
     box.report(10, 0.1)
@@ -543,10 +543,10 @@ def test_reports_from_before_the_restart_are_told_again_and_judged(tmp_path):
     assert study.ends == {0: "pruned"}
 
 
-# Who is told
+# Who is notified
 
 
-def test_an_observer_hears_of_every_trial_and_its_failure_stops_nothing(tmp_path, caplog):
+def test_an_observer_is_notified_of_every_trial_and_its_failure_stops_nothing(tmp_path, caplog):
     class Watcher:
         def __init__(self):
             self.ended, self.ran = [], set()

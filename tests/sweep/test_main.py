@@ -49,20 +49,20 @@ def test_a_study_runs_its_trials_from_the_default_on_and_leaves_its_answer(app, 
     assert config_of(study, 0) == {
         "x": 0.5, "y": 1, "do": "return", "seed": 5, "dry_run": False, "kind": {"name": "plain"}
     }  # fmt: skip
-    found = stored(study)
-    assert [one.value for one in found] == [result(study, n)["value"] for n in range(4)]
-    assert [one.params["x"] for one in found] == [config_of(study, n)["x"] for n in range(4)]
+    trials = stored(study)
+    assert [each.value for each in trials] == [result(study, n)["value"] for n in range(4)]
+    assert [each.params["x"] for each in trials] == [config_of(study, n)["x"] for n in range(4)]
     description = read_yaml(study / "study.yaml")
     assert description["space"] == {"x": "interval(0.0,1.0)", "y": "choice(1,2)"}
     assert (description["metric"], description["directions"]) == ("m", ["maximize"])
-    best = max(found, key=lambda one: one.value)
+    best = max(trials, key=lambda each: each.value)
     answer = read_yaml(study / "optimization_results.yaml")
     assert (answer["best_value"], answer["best_params"]) == (best.value, best.params)
     assert (study / "report.html").stat().st_size > 10_000
     assert yaml.safe_load((study / "best.yaml").read_text())["x"] == best.params["x"]
-    said = capsys.readouterr().out
-    assert f"best {best.value:.4g} (trial {best.number})" in said
-    assert "Report: studies/s/report.html" in said
+    printed = capsys.readouterr().out
+    assert f"best {best.value:.4g} (trial {best.number})" in printed
+    assert "Report: studies/s/report.html" in printed
 
 
 def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeated(app):
@@ -77,7 +77,7 @@ def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeate
     assert len(stored(study)) == 3
 
 
-def test_a_cluster_that_refuses_for_a_moment_ends_no_study_that_goes_on_and_every_one_that_begins(app, monkeypatch):
+def test_a_cluster_that_refuses_for_a_moment_ends_a_new_study_but_none_that_resumes(app, monkeypatch):
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s", "hydra.sweeper.n_trials=2")
     answers = [["no node answers"], [], ["no node answers"], ["no node answers"], []]
     monkeypatch.setattr(dry_run, "check", lambda *_: answers.pop(0))
@@ -108,7 +108,7 @@ def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
         return cfg.x
 
     study = app(task, "hydra/sweeper/sampler=grid", "do=raise,exit,memory,no number,none,two,return") / "app"
-    told = {
+    errors = {
         "raise": "ValueError: no such luck",
         "exit": "bad option",
         "memory": "MemoryError",
@@ -116,10 +116,10 @@ def test_every_kind_of_failure_is_a_failed_trial_with_its_reason(app):
         "none": "the trial returned no value; a study needs one number",
         "two": "the trial returned 2 values; a study needs one number",
     }
-    found = stored(study)
-    assert {one.params["do"]: one.user_attrs.get("error") for one in found} == told | {"return": None}
-    assert [one.state.name for one in found] == ["FAIL"] * 6 + ["COMPLETE"]
-    assert {row["do"]: row["error"] for row in table(study)} == told | {"return": ""}
+    trials = stored(study)
+    assert {each.params["do"]: each.user_attrs.get("error") for each in trials} == errors | {"return": None}
+    assert [each.state.name for each in trials] == ["FAIL"] * 6 + ["COMPLETE"]
+    assert {row["do"]: row["error"] for row in table(study)} == errors | {"return": ""}
 
 
 def conditional(trial, config):
@@ -129,9 +129,9 @@ def conditional(trial, config):
 def test_a_trial_that_cannot_be_composed_fails_alone(app):
     function = f"hydra.sweeper.function={__name__}.conditional"
     study = app(value_of_x, "x=0.1,0.2,0.3", function, "hydra.sweeper.n_trials=4", "hydra.sweeper.seed=1") / "app"
-    states = [(one.params["x"], one.state.name) for one in stored(study)]
+    states = [(each.params["x"], each.state.name) for each in stored(study)]
     assert set(states) <= {(0.1, "COMPLETE"), (0.2, "FAIL"), (0.3, "COMPLETE")} and (0.2, "FAIL") in states
-    assert "nowhere" in next(one.user_attrs["error"] for one in stored(study) if one.params["x"] == 0.2)
+    assert "nowhere" in next(each.user_attrs["error"] for each in stored(study) if each.params["x"] == 0.2)
 
 
 def test_too_many_failures_end_the_study_early(app):
@@ -146,32 +146,32 @@ def test_too_many_failures_end_the_study_early(app):
     assert len(list(Path("studies/app/trials").iterdir())) == 2
 
 
-def test_a_study_whose_first_trials_fail_alike_is_ended_and_goes_on_once_that_is_mended(app):
+def test_a_study_whose_first_trials_fail_identically_is_ended_and_resumes_once_that_is_fixed(app):
     def task(cfg):
         raise OSError(f"no GPU on node{trial.current().folder.name}")
 
     arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=9")
-    with pytest.raises(SweepError) as told:
+    with pytest.raises(SweepError) as raised:
         app(task, *arguments)
-    assert str(told.value).startswith(
+    assert str(raised.value).startswith(
         "The first ones all failed with the same error, so no more were started. Ended after 3 of 9 trials; see "
         "studies/app. The same command resumes.\n  3 of 3 trials failed:\n  trial 0: OSError: no GPU on node0\n"
     )
-    states = [one.state.name for one in stored(app(value_of_x, *arguments) / "app")]
+    states = [each.state.name for each in stored(app(value_of_x, *arguments) / "app")]
     assert states == ["FAIL"] * 3 + ["COMPLETE"] * 6
 
 
-def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_command_goes_on(app):
+def test_a_study_that_times_out_says_how_far_it_came_and_that_the_same_command_resumes(app):
     arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=3", "hydra.sweeper.timeout_s=1e-9")
-    with pytest.raises(SweepError) as told:
+    with pytest.raises(SweepError) as raised:
         app(value_of_x, *arguments)
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "Timeout (hydra.sweeper.timeout_s=1e-09) after 0 of 3 trials; see studies/app. The same command resumes."
     )
 
 
 @pytest.mark.parametrize(
-    ("study", "told"),
+    ("study", "message"),
     [
         (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command resumes\.$"),
         (
@@ -180,16 +180,18 @@ def test_a_study_that_runs_out_of_time_says_how_far_it_came_and_that_the_same_co
         ),
     ],
 )
-def test_ctrl_c_between_two_trials_is_an_error_and_says_of_none_that_it_runs_on(app, monkeypatch, capsys, study, told):
+def test_ctrl_c_between_two_trials_is_an_error_and_claims_of_none_that_it_keeps_running(
+    app, monkeypatch, capsys, study, message
+):
     seen = []
 
     def sleep(seconds, really=time.sleep):
         os.kill(os.getpid(), signal.SIGINT) if seconds == 0.123 else really(seconds)  # the loop between two rounds
 
     monkeypatch.setattr(start, "Loop", partial(Loop, sleep=sleep))
-    with pytest.raises(SweepError, match=told):
+    with pytest.raises(SweepError, match=message):
         app(lambda cfg: seen.append(cfg.x) or cfg.x, "x=0.1,0.2,0.3", "hydra.sweeper.poll_s=0.123", *study)
-    assert seen == [0.1, 0.2]  # of which the second is told by the next start
+    assert seen == [0.1, 0.2]  # of which the second is message by the next start
     assert not re.search(r"\bkeeps? running\b", capsys.readouterr().out)
 
 
@@ -197,17 +199,17 @@ def test_a_combination_that_cannot_be_composed_fails_alone_even_if_it_comes_firs
     bad = Path("conf/kind/odd.yaml")
     bad.write_text("other: odd\n")
     study = app(value_of_x, "hydra/sweeper/sampler=grid", "kind=odd,plain", "kind.name=a,b") / "app"
-    assert [one.state.name for one in stored(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [each.state.name for each in stored(study)] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_a_result_json_of_the_app_s_own_is_kept_or_fails_the_trial_with_words_and_never_the_study(app):
+def test_a_result_json_of_the_app_s_own_is_kept_or_fails_the_trial_with_a_reason_and_never_the_study(app):
     def task(cfg):
         file = Path(HydraConfig.get().runtime.output_dir) / "result.json"
         file.write_text(json.dumps({"plain": {"acc": 0.9}, "odd": {"status": "ok"}}[cfg.kind.name]))
         return cfg.x
 
     study = app(task, "hydra/sweeper/sampler=grid", "kind=plain,odd") / "app"
-    assert [one.state.name for one in stored(study)] == ["COMPLETE", "FAIL"]
+    assert [each.state.name for each in stored(study)] == ["COMPLETE", "FAIL"]
     assert "status 'ok'" in stored(study)[1].user_attrs["error"]
     assert result(study, 0).items() >= {"acc": 0.9, "status": "complete", "value": 0.5}.items()
 
@@ -218,16 +220,16 @@ def test_a_point_below_0_fails_its_trial_and_not_the_study(app):
         return cfg.x
 
     study = app(task, "hydra/sweeper/sampler=grid", "hydra/sweeper/pruner=median", "x=0.1,0.2") / "app"
-    assert [one.state.name for one in stored(study)] == ["FAIL", "COMPLETE"]
+    assert [each.state.name for each in stored(study)] == ["FAIL", "COMPLETE"]
     assert "point=-1" in stored(study)[0].user_attrs["error"]
 
 
-def test_a_mistake_is_told_by_hydra_without_a_traceback_too(app, monkeypatch, capsys):
+def test_hydra_reports_a_mistake_without_a_traceback_too(app, monkeypatch, capsys):
     monkeypatch.delenv("HYDRA_FULL_ERROR")
     with pytest.raises(SystemExit):
         app(value_of_x, "nope=interval(0,1)", "hydra.sweeper.n_trials=2")
-    said = capsys.readouterr().err
-    assert "the configuration has no nope" in said and "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert "the configuration has no nope" in printed and "Traceback" not in printed
 
 
 def test_several_objectives_are_refused_before_anything_is_written(app, tmp_path):
@@ -238,14 +240,14 @@ def test_several_objectives_are_refused_before_anything_is_written(app, tmp_path
 
 def test_a_dry_run_says_what_would_be_studied_and_writes_nothing(app, capsys):
     studies = app(value_of_x, "dry_run=true", "x=interval(0,1)", "hydra.sweeper.n_trials=9", "y=2,3")
-    said = capsys.readouterr().out
-    assert "9 trials, 1 at a time; tpe sampler, none pruner; maximize" in said
-    assert "x: interval(0.0,1.0)" in said and "y=1" in said
+    printed = capsys.readouterr().out
+    assert "9 trials, 1 at a time; tpe sampler, none pruner; maximize" in printed
+    assert "x: interval(0.0,1.0)" in printed and "y=1" in printed
     assert not studies.exists()
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["+hydra.sweeper.n_trails=3"], r"hydra\.sweeper\.n_trails: unknown key. Did you mean 'n_trials'"),
         (["hydra.sweeper.n_jobs=0"], r"hydra\.sweeper\.n_jobs: must be at least 1"),
@@ -257,8 +259,8 @@ def test_a_dry_run_says_what_would_be_studied_and_writes_nothing(app, capsys):
         (["hydra/launcher=joblib_like"], "joblib_like"),
     ],
 )
-def test_a_mistake_is_told_before_the_study_is_begun_and_does_not_spoil_it(app, overrides, told):
-    with pytest.raises(Exception, match=told):
+def test_a_mistake_is_reported_before_the_study_starts_and_does_not_spoil_it(app, overrides, message):
+    with pytest.raises(Exception, match=message):
         app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2", *overrides)
     assert not list(Path.cwd().glob("studies/*/study.yaml"))
 
@@ -310,7 +312,7 @@ def test_a_shuffled_list_does_not_refuse_its_own_restart(app):
     assert sorted(config_of(study, number)["y"] for number in range(8)) == list(range(1, 9))
 
 
-def test_other_choices_are_refused_before_anything_is_written_and_the_study_goes_on_without_them(app):
+def test_other_choices_are_refused_before_anything_is_written_and_the_study_resumes_without_them(app):
     arguments = ("hydra.sweeper.study_name=s", "hydra.sweeper.allow_changes=true")
     study = app(value_of_x, "y=1,2", "hydra.sweeper.n_trials=1", *arguments) / "s"
     before = (study / "study.yaml").read_text()
@@ -328,8 +330,8 @@ def test_a_renamed_folder_is_still_the_same_study(app, tmp_path):
     study = study.rename(study.with_name("two"))
     app(value_of_x, *arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.study_name=two")
     trials = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path}/study.db").trials
-    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
-    assert [one.value for one in trials[:2]] == first
+    assert [each.value for each in trials] == [config_of(study, number)["x"] for number in range(3)]
+    assert [each.value for each in trials[:2]] == first
 
 
 def test_one_storage_is_not_controlled_from_two_folders(app):
@@ -348,7 +350,7 @@ def test_another_storage_is_refused_and_where_allowed_no_trial_takes_the_result_
         app(value_of_x, *arguments)
     app(value_of_x, *arguments, "hydra.sweeper.allow_changes=true")
     trials = optuna.load_study(study_name="app", storage=f"sqlite:///{tmp_path}/study.db").trials
-    assert [one.value for one in trials] == [config_of(study, number)["x"] for number in range(3)]
+    assert [each.value for each in trials] == [config_of(study, number)["x"] for number in range(3)]
     aside = [read_yaml(study / "set_aside" / f"{number}-0" / "config.yaml")["x"] for number in (1, 2)]
     assert aside == before[1:] and trials[0].value == before[0]  # the default is the same in both
     assert "the folder of trial 1 was another trial's" in capsys.readouterr().out.replace("\n", " ")
@@ -359,7 +361,7 @@ def test_a_time_in_the_configuration_does_not_refuse_the_restart(app, tmp_path):
     config.write_text(config.read_text() + "stamp: ${now:%H%M%S%f}\nhome: ${oc.env:SOME_HOME,a}\n")
     app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1")
     study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=2") / "app"
-    assert [one.state.name for one in stored(study)] == ["COMPLETE"] * 2
+    assert [each.state.name for each in stored(study)] == ["COMPLETE"] * 2
     with pytest.raises(ConfigError, match="base.stamp"):
         app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=3", "stamp=typed")
 
@@ -369,7 +371,7 @@ def test_a_function_that_fails_costs_one_trial(app):
         value_of_x, "y=1,2", "hydra.sweeper.n_trials=6", "hydra.sweeper.seed=3",
         f"hydra.sweeper.function={__name__}.only_with_1",
     ) / "app"  # fmt: skip
-    states = {one.params["y"]: one.state.name for one in stored(study)}
+    states = {each.params["y"]: each.state.name for each in stored(study)}
     assert states == {1: "COMPLETE", 2: "FAIL"}
     assert {row["error"] for row in table(study) if row["status"] == "failed"} == {
         f"hydra.sweeper.function={__name__}.only_with_1: RuntimeError: not with 2"
@@ -410,25 +412,25 @@ def test_multirun_yaml_is_that_of_hydra_s_own_sweeper(app, tmp_path):
     assert (ours["x"], ours["kind"]) == (theirs["x"], theirs["kind"]) == (0.5, {"name": "plain"})
 
 
-def test_code_that_changed_between_two_starts_is_told_at_the_start_and_in_the_report(app, monkeypatch, capsys):
+def test_code_that_changed_between_two_starts_is_noted_at_the_start_and_in_the_report(app, monkeypatch, capsys):
     commits = iter(["a" * 40, "b" * 40 + "+dirty"])
     for number in (2, 4):
         commit = next(commits)
         monkeypatch.setattr("mcqa.sweep.run_study.commit_of", lambda folder, commit=commit: commit)
         monkeypatch.setattr("mcqa.sweep.backends.job.commit_of", lambda folder, commit=commit: commit)
         study = app(value_of_x, "x=interval(0,1)", f"hydra.sweeper.n_trials={number}") / "app"
-    said = capsys.readouterr().out
-    assert "the study began on commit aaaaaaa and resumes on bbbbbbb+dirty" in said
-    assert "The code changed during the study: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in said
+    printed = capsys.readouterr().out
+    assert "the study began on commit aaaaaaa and resumes on bbbbbbb+dirty" in printed
+    assert "The code changed during the study: trials 0–1 on aaaaaaa, 2–3 on bbbbbbb+dirty." in printed
     assert "2–3 on bbbbbbb+dirty" in (study / "report.html").read_text()
 
 
-def test_a_second_controller_is_refused_and_told_who_the_first_one_is(app, tmp_path):
+def test_a_second_controller_is_refused_with_the_process_of_the_first_one(app, tmp_path):
     with only_controller(tmp_path / "studies" / "s"), pytest.raises(ConfigError, match=f"process {os.getpid()} on"):
         app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s")
 
 
-def test_an_app_s_hooks_check_complete_steer_and_are_told(app):
+def test_an_app_s_hooks_check_complete_steer_and_are_notified(app):
     class Hooks:
         def __init__(self):
             self.told_of, self.summary, self.params = [], None, None
@@ -490,13 +492,14 @@ def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_run
     app(task, *arguments)
     assert seen == [(True, 0.7, 0), (True, 0.6, 0)] + [(False, x, seed) for x in (0.7, 0.5) for seed in (1, 2)]
     confirmed = read_json(study / "confirm.json")
-    said = capsys.readouterr().out
-    assert "Confirming" in said and "On test, with 2 new seeds: " in said and "most likely be worse" not in said
+    printed = capsys.readouterr().out
+    assert "most likely be worse" not in printed
+    assert "Confirming" in printed and "On test, with 2 new seeds: " in printed
     assert confirmed["metric"] == "test/acc"
-    found = {
+    values = {
         (row["trial"], row["default"]): [run["value"] for run in row["runs"]] for row in confirmed["configurations"]
     }
-    assert found == {
+    assert values == {
         (0, False): [pytest.approx(0.71), pytest.approx(0.72)],
         (None, True): [pytest.approx(0.51), pytest.approx(0.52)],
     }
@@ -528,9 +531,9 @@ def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
     values = {0.5: 0.5, 0.6: 0.2}
     again = lambda cfg: with_a_test_split(cfg) and values[cfg.x]  # noqa: E731
     app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=2")
-    found = confirmed(study)
-    assert found[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
-    assert found[(None, True)] == [pytest.approx(0.51)] and found[(1, True)] == [pytest.approx(0.52)]
+    runs = confirmed(study)
+    assert runs[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
+    assert runs[(None, True)] == [pytest.approx(0.51)] and runs[(1, True)] == [pytest.approx(0.52)]
     assert len(read_yaml(study / "confirm" / "jobs.yaml")) == 4
 
 
@@ -544,14 +547,14 @@ def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["seed=null"], "whole number `seed`"),
         (["seed=1,2"], "no seed is a new one"),
     ],
 )
-def test_what_cannot_be_confirmed_is_told_before_the_study(app, overrides, told):
-    with pytest.raises(ConfigError, match=f"hydra.sweeper.confirm: .*{told}"):
+def test_what_cannot_be_confirmed_is_refused_before_the_study(app, overrides, message):
+    with pytest.raises(ConfigError, match=f"hydra.sweeper.confirm: .*{message}"):
         app(lambda cfg: pytest.fail("it ran"), "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1", *overrides)
 
 
@@ -569,7 +572,7 @@ def test_an_app_that_measures_nothing_on_test_is_confirmed_by_what_it_returns(ap
     assert "Confirmed with new seeds" in page and "measured as the trials were" in page and "test/" not in page
 
 
-def test_a_confirming_run_that_fails_is_told(app):
+def test_a_confirming_run_that_fails_is_reported(app):
     def task(cfg):
         if trial.current() is None and cfg.seed == 2:
             raise ValueError("bad luck")
@@ -632,10 +635,10 @@ def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_kil
     ended(start_study(tmp_path, *command), tmp_path)
     assert [len(starts(number)) for number in range(5)] == [1, 2, 2, 1, 1] and not starts(5)
     assert [len(Mailbox(study / "trials" / str(n)).submissions()) for n in range(5)] == [1, 2, 2, 1, 1]
-    found = stored(study)
-    assert [one.state.name for one in found] == ["COMPLETE"] * 5
-    assert [one.value for one in found] == [config_of(study, number)["x"] for number in range(5)]
-    assert len({one.value for one in found}) == 5
+    trials = stored(study)
+    assert [each.state.name for each in trials] == ["COMPLETE"] * 5
+    assert [each.value for each in trials] == [config_of(study, number)["x"] for number in range(5)]
+    assert len({each.value for each in trials}) == 5
 
 
 def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
@@ -649,12 +652,12 @@ def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
         tmp_path,
     )  # fmt: skip
     study = tmp_path / "here"
-    found = stored(study)
-    assert [(one.params["do"], one.state.name) for one in found] == [
+    trials = stored(study)
+    assert [(each.params["do"], each.state.name) for each in trials] == [
         ("return", "COMPLETE"), ("die", "FAIL"), ("learn", "PRUNED"),
     ]  # fmt: skip
     assert (
-        len(Mailbox(study / "trials" / "1").submissions()) == 2 and "without a result" in found[1].user_attrs["error"]
+        len(Mailbox(study / "trials" / "1").submissions()) == 2 and "without a result" in trials[1].user_attrs["error"]
     )
     assert result(study, 2)["value"] == 0.1
     assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}

@@ -48,7 +48,7 @@ def test_a_number_or_several_are_the_value_of_the_trial(tmp_path: Path, returned
 
 
 @pytest.mark.parametrize("returned", [None, "0.5", {"loss": 1.0}, ["a"]])
-def test_what_is_no_number_is_no_value(tmp_path: Path, returned: Any) -> None:
+def test_a_returned_value_that_is_not_a_number_is_none(tmp_path: Path, returned: Any) -> None:
     result = run(trial_folder(tmp_path), lambda cfg: returned)
     assert (result["status"], result["value"]) == ("complete", None)
     assert result.get("returned") == (None if returned is None else type(returned).__name__)
@@ -61,7 +61,7 @@ def test_a_value_that_is_not_finite_is_a_failure(tmp_path: Path, value: float | 
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ValueError("no such luck"), "ValueError: no such luck"),
         (OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
@@ -70,14 +70,14 @@ def test_a_value_that_is_not_finite_is_a_failure(tmp_path: Path, value: float | 
     ],
 )
 def test_a_failure_has_its_reason_and_its_traceback_in_the_log(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: BaseException, message: str
 ) -> None:
     result = run(trial_folder(tmp_path), raising(error))
-    assert (result["status"], result["value"], result["error"]) == ("failed", None, told)
+    assert (result["status"], result["value"], result["error"]) == ("failed", None, message)
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_the_words_of_an_exit_are_the_reason_and_need_no_traceback(
+def test_the_message_of_an_exit_is_the_reason_and_needs_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = run(trial_folder(tmp_path), raising(SystemExit("bad option")))
@@ -85,7 +85,7 @@ def test_the_words_of_an_exit_are_the_reason_and_need_no_traceback(
     assert capsys.readouterr().err == "bad option\n"
 
 
-def test_an_exit_that_says_all_is_well_is_none(tmp_path: Path) -> None:
+def test_an_exit_with_status_0_is_no_failure(tmp_path: Path) -> None:
     assert run(trial_folder(tmp_path), raising(SystemExit(0)))["status"] == "complete"
 
 
@@ -132,7 +132,7 @@ def test_a_result_that_cannot_be_read_is_a_failure_and_what_it_said_is_kept(tmp_
     assert "result.json has" in result["error"]
 
 
-def test_a_failure_of_the_app_is_told_rather_than_what_it_wrote(tmp_path: Path) -> None:
+def test_the_error_of_the_app_takes_precedence_over_an_unreadable_result(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
 
     def task(cfg: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_failure_of_the_app_is_told_rather_than_what_it_wrote(tmp_path: Path) 
     assert run(folder, task)["error"] == "ValueError: no such luck"
 
 
-def test_an_exit_without_words_has_a_reason_all_the_same(tmp_path: Path) -> None:
+def test_an_exit_with_a_blank_message_still_has_a_reason(tmp_path: Path) -> None:
     assert run(trial_folder(tmp_path), raising(SystemExit(" ")))["error"] == "SystemExit: ' '"
 
 
@@ -254,7 +254,7 @@ def test_a_preempted_trial_runs_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("leaves", ["raises", "exits with a word"])
-def test_an_app_that_stopped_in_order_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str) -> None:
+def test_an_app_that_was_preempted_can_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str) -> None:
     def task(cfg: Any) -> None:
         try:
             raise trial.Preempted("Stopped by SIGTERM.")
@@ -268,8 +268,8 @@ def test_an_app_that_stopped_in_order_can_go_on(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "17")
     monkeypatch.setenv("SUBMITIT_LOCAL_GLOBALID", "0")
     Job(folder, task, CONTEXT)()
-    told = Mailbox(folder).result()
-    assert told is not None and (told["status"], told["error"]) == ("preempted", "Stopped by SIGTERM.")
+    preempted = Mailbox(folder).result()
+    assert preempted is not None and (preempted["status"], preempted["error"]) == ("preempted", "Stopped by SIGTERM.")
     assert not Mailbox(folder).is_finished()
 
 
@@ -342,7 +342,7 @@ def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
     assert result["commit"] == git("rev-parse", "HEAD") != job.commit
 
 
-def test_edits_that_were_not_committed_are_told_with_the_commit(tmp_path: Path) -> None:
+def test_uncommitted_changes_are_marked_in_the_commit(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -63,16 +63,16 @@ def local() -> Local:
 def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
     """Trials that ended as named, two at a time: their folders, and why they say they did."""
     backend, study = local(), tmp_path_factory.mktemp("study")
-    found = {}
+    ended_trials = {}
     for pair in (("return", "raise"), ("exit", "die")):
         jobs = {}
         for slot, do in enumerate(pair):
-            folder = trial_folder(study, len(found) + slot, do=do, x=0.5)
+            folder = trial_folder(study, len(ended_trials) + slot, do=do, x=0.5)
             jobs[do] = folder, backend.submit(folder, 0, slot)
         for do, (folder, job) in jobs.items():
             ended(backend, job)
-            found[do] = folder, backend.reason(job)
-    return found
+            ended_trials[do] = folder, backend.reason(job)
+    return ended_trials
 
 
 def test_a_local_trial_completes_with_its_value(ends: dict[str, tuple[Path, str]]) -> None:
@@ -122,7 +122,7 @@ def test_a_cancelled_trial_is_gone_with_all_its_processes_and_leaves_no_result(t
     assert result(folder) is None and backend.reason(job) == "killed by SIGKILL"
 
 
-def test_a_trial_goes_on_without_its_controller_and_another_one_takes_it_over(tmp_path: Path) -> None:
+def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path, do="hang")
     first = local()
     job = first.submit(folder, 0, 0)
@@ -211,7 +211,7 @@ def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -
     assert (result(folder) or {})["value"] == 30.0
 
 
-def test_a_launcher_option_that_nobody_knows_is_refused_in_submitit_s_words(tmp_path: Path) -> None:
+def test_an_unknown_launcher_option_is_refused_with_submitit_s_message(tmp_path: Path) -> None:
     backend = Local(make_job, lambda folder: {**LAUNCHER, "mem_gib": 4}, slots=1, gpus=[])
     with pytest.raises(SubmissionError, match="mem_gib"):
         backend.submit(trial_folder(tmp_path), 0, 0)
@@ -269,9 +269,9 @@ def sharing(tmp_path: Path) -> Iterator[Callable[[str, int], Sharing]]:
         return made[-1]
 
     yield make
-    for one in made:
-        for number in range(len(one.jobs)):
-            one.end(number)
+    for machine in made:
+        for number in range(len(machine.jobs)):
+            machine.end(number)
 
 
 @pytest.mark.parametrize(
@@ -291,17 +291,17 @@ def test_trials_share_gpus_only_where_there_are_too_few(
     sharing: Callable[[str, int], Sharing], gpus: str, slots: int, each: list[int | None], shares: list[str]
 ) -> None:
     machine = sharing(gpus, slots)
-    assert [machine.share(one) for one in each] == shares
+    assert [machine.share(gpus) for gpus in each] == shares
 
 
-def test_the_gpus_of_a_trial_that_ended_are_given_again(sharing: Callable[[str, int], Sharing]) -> None:
+def test_the_gpus_of_a_trial_that_ended_are_used_again(sharing: Callable[[str, int], Sharing]) -> None:
     machine = sharing("012", 3)
-    assert [machine.share(one) for one in (1, 1, 1)] == ["0", "1", "2"]
+    assert [machine.share(gpus) for gpus in (1, 1, 1)] == ["0", "1", "2"]
     machine.end(1)
     assert machine.share(1) == "1"
 
 
-def test_the_gpus_of_a_trial_that_has_its_result_are_given_again_before_those_of_one_that_runs(
+def test_the_gpus_of_a_trial_that_has_its_result_are_used_again_before_those_of_one_that_runs(
     sharing: Callable[[str, int], Sharing],
 ) -> None:
     machine = sharing("012", 3)
@@ -315,7 +315,7 @@ def test_a_controller_that_was_restarted_knows_the_gpus_of_the_trials_that_run(
     sharing: Callable[[str, int], Sharing],
 ) -> None:
     machine = sharing("0123", 3)
-    assert [machine.share(one) for one in (1, 2)] == ["0", "12"]
+    assert [machine.share(gpus) for gpus in (1, 2)] == ["0", "12"]
     machine.restart()
     assert machine.share(1) == "3"
 

@@ -61,7 +61,7 @@ def test_a_slurm_trial_is_submitted_with_all_options_and_the_token_beside_the_us
     assert (folder / ".submitit" / "2" / "17_submitted.pkl").exists()
 
 
-def test_what_slurm_says_against_a_submission_is_told(
+def test_sbatch_s_message_is_the_error_of_a_submission(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.answers("sbatch", "echo 'sbatch: error: invalid partition specified: nope' >&2; exit 1")
@@ -182,7 +182,7 @@ def test_while_slurm_does_not_answer_no_job_is_lost(tmp_path: Path, cluster: Fak
     assert backend.state(job) == "over"
 
 
-def test_slurm_is_asked_once_for_all_jobs_and_not_more_than_every_few_seconds(
+def test_squeue_runs_once_for_all_jobs_and_not_more_than_every_few_seconds(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
     backend, jobs = slurm(clock), [str(number) for number in range(5)]
@@ -265,7 +265,7 @@ def test_of_two_trials_with_one_id_a_restart_takes_up_that_whose_job_it_is(
     assert [Mailbox(folder).submissions()[0].job for folder in folders] == ["17"] * 3
 
 
-def test_a_lost_job_whose_id_is_given_out_before_anybody_looked_is_over(
+def test_a_lost_job_whose_id_was_reused_before_the_queue_was_read_is_over(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
     folders, backend = [trial_folder(tmp_path, number) for number in range(2)], slurm(clock)
@@ -296,14 +296,14 @@ def test_a_silent_job_on_a_node_that_does_not_answer_is_over_and_cancelled(
     assert cluster.asked("scancel") == [f"scancel {job}"]
 
 
-@pytest.mark.parametrize("told", ["echo 'n7|mixed'", "exit 1"])
+@pytest.mark.parametrize("answer", ["echo 'n7|mixed'", "exit 1"])
 def test_a_silent_job_on_a_node_that_answers_is_running(
-    tmp_path: Path, cluster: FakeSlurm, clock: Clock, told: str
+    tmp_path: Path, cluster: FakeSlurm, clock: Clock, answer: str
 ) -> None:
     folder, backend = trial_folder(tmp_path), slurm(clock)
     job = backend.submit(folder, 0, 0)
     cluster.queue(f"{job}|RUNNING|None|c|n7|N/A|N/A")
-    cluster.answers("sinfo", told)
+    cluster.answers("sinfo", answer)
     silent(folder, "heartbeat")
     clock.later()
     assert backend.state(job) == "running" and not cluster.asked("scancel")

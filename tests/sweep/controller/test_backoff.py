@@ -9,7 +9,7 @@ from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from tests.sweep.controller.timelines import COMPLETE, OUTCOMES, event, limits, play
 
 
-def test_a_refused_first_submission_ends_the_sweep_with_the_schedulers_words_and_leaves_its_trial_to_a_restart():
+def test_a_refused_first_submission_ends_the_sweep_with_the_scheduler_s_message_and_a_restart_submits_it():
     controller = play("""
         start                -> ask
         asked 0              -> submit 0/0
@@ -126,7 +126,7 @@ def refused_until_something_else_happens(controller, now, words):
     raise AssertionError("it tries for ever")
 
 
-def test_too_many_refusals_in_a_row_end_the_sweep_with_the_last_words_and_leave_trials_to_a_restart():
+def test_too_many_consecutive_refusals_end_the_sweep_with_the_last_message_and_a_restart_submits_the_trials():
     controller = play(
         """
         start                -> ask

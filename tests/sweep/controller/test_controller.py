@@ -17,7 +17,7 @@ def test_one_slot_asks_runs_and_tells_one_trial_after_the_other():
     assert controller.done and controller.counts == {"complete": 2}
 
 
-def test_a_slot_that_gets_free_is_filled_while_the_slow_trial_runs_on():
+def test_a_free_slot_is_filled_while_a_slow_trial_keeps_running():
     play(
         """
         start                -> ask, ask
@@ -210,7 +210,7 @@ def test_a_trial_judged_twice_is_asked_to_stop_once_and_may_still_end_complete()
     """)
 
 
-def test_more_failures_than_allowed_end_asking_and_what_runs_goes_on():
+def test_after_too_many_failures_no_trial_is_asked_for_and_what_runs_keeps_running():
     play(
         """
         start                -> ask, ask
@@ -232,7 +232,7 @@ def test_more_failures_than_allowed_end_asking_and_what_runs_goes_on():
     )
 
 
-def test_where_all_trials_fail_in_the_same_words_no_more_are_asked():
+def test_after_identical_failures_no_more_trials_are_asked_for():
     play(
         """
         start                -> ask, ask
@@ -255,7 +255,7 @@ def test_where_all_trials_fail_in_the_same_words_no_more_are_asked():
     )
 
 
-def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_asked():
+def test_where_one_trial_succeeds_or_fails_with_another_error_more_are_asked_for():
     script = """
         start                -> ask, ask
         asked 0              -> submit 0/0
@@ -281,7 +281,7 @@ def test_where_one_trial_ends_well_after_all_or_fails_in_other_words_more_are_as
     )
 
 
-def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_that_follow():
+def test_failures_of_trials_from_before_a_restart_do_not_count_as_identical():
     known = [RecoveredTrial(number, OUTCOMES["failed"], 1, "1") for number in range(3)]
     known += [RecoveredTrial(number, None, 1, "1") for number in range(3, 6)]
     play(
@@ -297,7 +297,7 @@ def test_what_failed_or_was_begun_before_a_restart_says_nothing_of_the_trials_th
     )
 
 
-def test_trials_that_fail_after_a_report_or_by_the_user_s_hand_are_not_counted_as_alike():
+def test_failures_after_a_report_or_by_cancellation_do_not_count_as_identical():
     begun = """
         asked {n}              -> submit {n}/0
         submitted {n}/0        ->
@@ -312,7 +312,7 @@ def test_trials_that_fail_after_a_report_or_by_the_user_s_hand_are_not_counted_a
     play("start -> ask" + "".join(begun.format(n=n) for n in range(4)), n_trials=9, max_identical_failures=3)
 
 
-def test_after_the_timeout_nothing_is_asked_and_what_runs_goes_on():
+def test_after_the_timeout_nothing_is_asked_for_and_what_runs_keeps_running():
     play(
         """
         start                   -> ask
@@ -426,7 +426,7 @@ def test_a_restart_takes_up_what_it_finds_and_asks_only_for_the_rest():
     )
 
 
-def test_a_restart_in_fewer_slots_lets_jobs_run_on_and_submits_none_before_they_are_few_enough():
+def test_a_restart_in_fewer_slots_keeps_jobs_running_and_submits_none_before_they_are_few_enough():
     play(
         """
         start                ->
