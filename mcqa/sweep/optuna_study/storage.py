@@ -39,9 +39,6 @@ def without_mask(stored: str) -> str:
     return re.sub(r"([?&])password=\*\*\*&?", r"\1", stored.replace(":***@", "@")).rstrip("?&")
 
 
-usable = without_mask
-
-
 def check(space: Space, sampler: Mapping[str, Any]) -> None:
     """
     Raises:
