@@ -80,7 +80,9 @@ def _params(draw: np.random.Generator, number: int) -> dict[str, object]:
 
 def _skill(params: dict[str, object]) -> float:
     distance = log10(float(str(params["optimizer.learning_rate"]))) + 2.8
-    return 0.45 - 0.35 * distance**2 + 0.05 * (params["scheduler"] == "cosine") + 0.02 * int(str(params["peft.rank"])) / 16
+    return (
+        0.45 - 0.35 * distance**2 + 0.05 * (params["scheduler"] == "cosine") + 0.02 * int(str(params["peft.rank"])) / 16
+    )
 
 
 def write(root: Path, count: int, slots: int) -> Path:

@@ -11,7 +11,6 @@ from mcqa.config.errors import ConfigError
 from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.space.space import parse
-from mcqa.sweep.trial_source import JobList
 
 BASE = {"rate": 0.01, "steps": 4, "name": "a", "deep": {"share": 0.5, "other": 1}}
 PARAMS = {
@@ -560,25 +559,3 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_with_its_line(tmp_pa
     journal.write_text("".join([*lines[:3], "what\n", *lines[3:]]))
     with pytest.raises(ConfigError, match=r"journal.log:4: the study's journal is damaged"):
         open_study(tmp_path)
-
-
-def test_a_plan_hands_out_what_an_earlier_controller_did_not_start_also_from_the_middle():
-    plan = JobList([["a=1"], ["a=2"], ["a=3"]], [RecoveredTrial(1, complete(1.0), 1, "j")])
-    assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 2, None]
-
-
-def test_a_plan_hands_out_its_jobs_in_order_and_remembers_their_ends():
-    plan = JobList([["a=1"], ["a=2"]])
-    assert [plan.ask().number, plan.ask().number, plan.ask()] == [0, 1, None]
-    assert plan.overrides(1) == ["a=2"]
-    assert plan.report(0, 1, 0.5) is False
-    plan.tell(0, complete(1.0))
-    plan.tell(0, Outcome("failed", None, "late"))
-    assert plan.known() == [RecoveredTrial(0, complete(1.0), 0, None), RecoveredTrial(1, None, 0, None)]
-
-
-def test_a_plan_without_lists_is_one_job():
-    plan = JobList([[]])
-    assert plan.ask().number == 0
-    assert plan.overrides(0) == []
-    assert plan.ask() is None
