@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from mcqa.config.errors import McqaError
+from mcqa.runs.files import write_text
 from mcqa.runs.mailbox import Mailbox
 
 log = logging.getLogger(__name__)
@@ -108,9 +109,7 @@ def persistent_folder(make: Callable[[], Path]) -> Path:
     if pointer.exists() and (folder := Path(pointer.read_text("utf-8").strip())).is_dir():
         return folder
     folder = make()
-    aside = pointer.with_suffix(".partial")
-    aside.write_text(f"{folder.absolute()}\n", "utf-8")
-    aside.replace(pointer)
+    write_text(pointer, f"{folder.absolute()}\n")
     return folder
 
 
