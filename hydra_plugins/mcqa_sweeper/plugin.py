@@ -21,7 +21,7 @@ class McqaSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Raises an error for users as the kind that it is and as one that Hydra shows without a traceback."""
+        """Run the sweep. An error for users is also raised as one that Hydra shows without a traceback."""
         from mcqa.config.errors import McqaError
         from mcqa.sweep import main
 
