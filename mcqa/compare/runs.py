@@ -9,7 +9,7 @@ from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.evaluation.predictions import Prediction, read
 from mcqa.runs import lookup, run_folder
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.runs.lookup import read_json_if_any
 
 
@@ -70,7 +70,7 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     return Run(
         reference if downloaded else run_folder.shown(folder),
         folder,
-        flat(run_folder.config_of(folder)),
+        flatten(run_folder.config_of(folder)),
         read_json_if_any(folder / "environment.json"),
         reference if downloaded else read_json_if_any(folder / "tracking.json").get("run_id"),
         downloaded,

@@ -7,7 +7,7 @@ from mcqa.compare.runs import Run
 from mcqa.config.errors import DataError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 
 EXAMPLES, MOST_KEYS = 3, 6
 _NOT_MEASURED = ("data.limit", "data.licence", "data.recommended.", "data.texts")
@@ -87,4 +87,4 @@ def _set(config_dict: Mapping[str, Any], split: str) -> dict[str, Any]:
         prefix = "evaluation.dev."
         return {key.removeprefix(prefix): value for key, value in _group(config_dict, prefix).items()}
     sets = [entry for entry in config_dict.get("evaluation.sets") or () if isinstance(entry, Mapping)]
-    return next((flat(entry) for entry in sets if entry.get("name") == split), {})
+    return next((flatten(entry) for entry in sets if entry.get("name") == split), {})

@@ -13,7 +13,7 @@ from mcqa.evaluation.report.formatting import (
     percent,
     significance,
 )
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 
 _MODEL = ("model.path", "model.revision", "model.tokenizer", "model.architecture", "model.vocabulary_size")
 MOST_NAMES = 4  # keys and configurations that a sentence lists
@@ -126,7 +126,7 @@ def _keys(keys: Sequence[str]) -> str:
 
 
 def _run_remarks(runs: Sequence[Run]) -> Iterator[str]:
-    environments = [flat(run.environment) for run in runs]
+    environments = [flatten(run.environment) for run in runs]
 
     def values(name: str) -> set[str]:
         """The values of an entry, of the runs that have it."""

@@ -87,12 +87,12 @@ def write_text(path: Path, text: str) -> None:
     retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
 
 
-def flat(config_dict: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config_dict: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return every leaf of a configuration under its dotted name, such as optimizer.learning_rate."""
     leaves: dict[str, Any] = {}
     for key, value in config_dict.items():
         if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{prefix}{key}.")
+            leaves |= flatten(value, f"{prefix}{key}.")
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves

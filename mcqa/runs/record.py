@@ -18,7 +18,7 @@ from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
-from mcqa.runs.files import flat, read_json, write_json
+from mcqa.runs.files import flatten, read_json, write_json
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Preempted, Pruned, Trial
 
@@ -40,7 +40,7 @@ class Record:
         self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), name, study)
         self.began = time.time()
         self.environment = run_environment(config.hardware.device)
-        self.tracker.start(flat(self.config_dict), _tags(self.environment))
+        self.tracker.start(flatten(self.config_dict), _tags(self.environment))
         for name in ("config.yaml", "overrides.yaml"):
             self.keep(folder / name)
 
@@ -200,7 +200,7 @@ def optional(what: str, do: Callable[[], None]) -> None:
 
 def _tags(environment: Mapping[str, Any]) -> dict[str, str]:
     """Return the environment as tags, and those that MLflow's own columns show."""
-    tags = {name: str(value) for name, value in flat(environment).items() if value is not None}
+    tags = {name: str(value) for name, value in flatten(environment).items() if value is not None}
     tags |= {"mlflow.user": _user(), "mlflow.source.name": sys.argv[0] or "mcqa"}
     if environment["git_commit"]:
         tags["mlflow.source.git.commit"] = environment["git_commit"]

@@ -13,7 +13,7 @@ from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.validation import problems_of, typed
 from mcqa.models import hub_cache
 from mcqa.runs import run_folder
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 
 if TYPE_CHECKING:
     from mcqa.sweep.mlflow import StudyTracker
@@ -54,7 +54,7 @@ class RunHooks:
         keys = {problem.split(": ")[0] for problem in problems}
         problems += [text for text in problems_of(config_dict, self.kind)[1] if text.split(": ")[0] not in keys]
         if self.base is not None and not problems:
-            config, base = flat(config_dict), flat(self.base)
+            config, base = flatten(config_dict), flatten(self.base)
             differing = [key for key in (*BATCH_KEYS, *LENGTH_KEYS) if config.get(key) != base.get(key)]
             problems += self._not_comparable(differing, config_dict)
         return problems

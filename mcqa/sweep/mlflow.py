@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcqa.runs.files import flat, read_yaml
+from mcqa.runs.files import flatten, read_yaml
 from mcqa.runs.tracking.redaction import without_secrets
 from mcqa.runs.tracking.sender import Position, Sender, is_file
 from mcqa.runs.tracking.spool import Spool
@@ -52,7 +52,7 @@ class StudyTracker:
         spool = Spool(trial)
         if spool.first_start() is None:  # it died before it could write anything
             config_dict = read_yaml(trial / "config.yaml") if (trial / "config.yaml").exists() else {}
-            spool.start(f"trial {trial.name}", without_secrets(flat(config_dict)), {}, self.folder)
+            spool.start(f"trial {trial.name}", without_secrets(flatten(config_dict)), {}, self.folder)
         reason = {"reason": outcome.error} if outcome.error else {}
         spool.append("tags", values=without_secrets({"trial": trial.name, "status": outcome.status, **reason}))
         spool.append("finish", status=MLFLOW_STATUS[outcome.status])

@@ -11,7 +11,7 @@ from mcqa.config.errors import SweepError
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
@@ -76,7 +76,9 @@ def _request(sweep: HydraSweep, options: Options) -> ProductRequest:
 def jobs(sweep: HydraSweep, options: Options) -> list[list[str]]:
     """Return the overrides of each job. For a key that both name, the command line wins over hydra.sweeper.params."""
     typed = {text.partition("=")[0].lstrip("+") for text in sweep.arguments}
-    params = [f"{key}={_values(value)}" for key, value in flat(options.params).items() if key.lstrip("+") not in typed]
+    params = [
+        f"{key}={_values(value)}" for key, value in flatten(options.params).items() if key.lstrip("+") not in typed
+    ]
     return product([*params, *sweep.arguments], sweep.context.config_loader)
 
 

@@ -11,7 +11,7 @@ from mcqa.config.errors import SweepError
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.sweep import dry_run, messages, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
@@ -173,7 +173,7 @@ def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str,
 def _observers(request: StudyRequest, description: Mapping[str, Any]) -> Sequence[Observer]:
     params = {key: value for key, value in description.items() if key not in ("base", "created")}
     hooks = request.sweep.hooks
-    return hooks.observers(request.base, request.folder, flat(params)) if hooks else []
+    return hooks.observers(request.base, request.folder, flatten(params)) if hooks else []
 
 
 def _confirm(request: StudyRequest) -> str | None:

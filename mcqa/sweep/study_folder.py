@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.renamed_keys import current_name, with_current_names
-from mcqa.runs.files import flat, read_json, read_yaml, write_json, write_yaml
+from mcqa.runs.files import flatten, read_json, read_yaml, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.optuna_study import storage
 
@@ -104,7 +104,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
-    leaves = flat({key: description[key] for key in COMPARED if key in description})
+    leaves = flatten({key: description[key] for key in COMPARED if key in description})
     url = description.get(STORAGE)
     return leaves if url is None else leaves | {STORAGE: storage.without_mask(url)}
 
@@ -112,7 +112,7 @@ def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
 def interpolations(config: DictConfig) -> dict[str, Any]:
     """Return the leaves of an app's configuration that are interpolations, unresolved, by their names."""
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    leaves = flat(cast(dict[str, Any], OmegaConf.to_container(own, resolve=False)))
+    leaves = flatten(cast(dict[str, Any], OmegaConf.to_container(own, resolve=False)))
     return {name: value for name, value in leaves.items() if "${" in str(value)}
 
 

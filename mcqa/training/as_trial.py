@@ -15,7 +15,7 @@ from mcqa.data import token_cache
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
 from mcqa.runs import processes
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.runs.trial import Pruned, Trial
 from mcqa.training.updates import evaluation_points, questions_seen
 
@@ -67,7 +67,7 @@ def base_predictions(
 
 
 def _key(tree: Mapping[str, Any]) -> str:
-    leaves = {key: value for key, value in flat(tree).items() if key.startswith((*BASE, *BASE_TOO))}
+    leaves = {key: value for key, value in flatten(tree).items() if key.startswith((*BASE, *BASE_TOO))}
     if leaves["model.path"] is None:  # random weights, which the seed draws
         leaves["seed"] = tree["seed"]
     return hashlib.sha256(json.dumps(leaves, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from mcqa.runs import run_folder
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.sweep.report.load import load, parse_value
 from mcqa.sweep.report.seed_variance import chosen_option
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
@@ -107,7 +107,7 @@ def _missing_keys(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -
 
 
 def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in flat(config).items() if key.split(".")[0] not in _RUN_KEYS}
+    return {key: value for key, value in flatten(config).items() if key.split(".")[0] not in _RUN_KEYS}
 
 
 def _differing(wanted: Mapping[str, Any], composed: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from mcqa.evaluation.statistics.clusters import t_quantile
-from mcqa.runs.files import flat, read_yaml
+from mcqa.runs.files import flatten, read_yaml
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.study_data import StudyRecord
 
@@ -84,7 +84,7 @@ def _measured_in(folder: Path, study: StudyRecord, problems: list[str]) -> SeedV
 
 
 def _differing_keys(study: StudyRecord, base: Mapping[str, Any]) -> tuple[str, ...]:
-    mine, theirs = flat(study.base), flat(base)
+    mine, theirs = flatten(study.base), flatten(base)
     swept = {swept.key for swept in study.swept}
     keys = {key for key in mine.keys() | theirs.keys() if not {key, key.split(".")[0]} & {*_RUN_KEYS, *swept}}
     return tuple(sorted(key for key in keys if mine.get(key) != theirs.get(key)))

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 
 Status = Literal["complete", "pruned", "failed", "running", "waiting"]
 Direction = Literal["maximize", "minimize"]
@@ -82,7 +82,7 @@ class StudyRecord:
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
         """The base configuration's value of every swept key; of a group such as `model` the name of its option."""
-        leaves, groups = flat(self.base), self.base
+        leaves, groups = flatten(self.base), self.base
         return {
             swept.key: group.get("name")
             if isinstance(group := groups.get(swept.key), Mapping)

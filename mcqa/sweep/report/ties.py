@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mcqa.config.errors import DataError
 from mcqa.evaluation.statistics.clusters import ALPHA
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.sweep.report.seed_variance import SeedVariance, expected_maximum, find_seed_variance
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
@@ -162,7 +162,7 @@ def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
     from mcqa.evaluation import predictions
     from mcqa.evaluation.metrics import cluster_names
 
-    kind: Any = flat(study.base).get("evaluation.cluster", "auto")
+    kind: Any = flatten(study.base).get("evaluation.cluster", "auto")
     kind = kind if kind in ("passage", "subject", "none") else "auto"
     return cluster_names([row.question for row in predictions.read(path)], kind)
 

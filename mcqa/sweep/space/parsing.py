@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from mcqa.config.errors import ConfigError, nearest
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.sweep.space.dimension import NO_VALUES, Dimension, choice, interval, number_range
 from mcqa.sweep.space.override_text import text_of
 
@@ -34,7 +34,7 @@ class BaseConfig:
 
     def names(self) -> set[str]:
         """Return every key that the configuration has, with the inner ones."""
-        names = set(self.groups) | set(flat(self.config_dict))
+        names = set(self.groups) | set(flatten(self.config_dict))
         return names | {name[:end] for name in names for end, sign in enumerate(name) if sign == "."}
 
 
@@ -44,7 +44,7 @@ def parsed_keys(
     """Return what is swept and what is fixed, the command line winning by key, and every problem."""
     keys: dict[str, ParsedKey] = {}
     problems = []
-    for name, value in [*flat(params).items(), *((None, line) for line in overrides)]:
+    for name, value in [*flatten(params).items(), *((None, line) for line in overrides)]:
         try:
             key = _parsed_key(name, value, base.loader)
             keys[key.name] = key

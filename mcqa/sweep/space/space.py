@@ -31,7 +31,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.files import flat
+from mcqa.runs.files import flatten
 from mcqa.sweep.space.dimension import Dimension
 from mcqa.sweep.space.override_text import read_back, text_of
 from mcqa.sweep.space.parsing import BaseConfig, parsed_keys
@@ -160,7 +160,7 @@ class Space:
 
     def _suggestable(self) -> dict[str, Any]:
         """Every value of the base configuration under the names that a function may suggest it by."""
-        return {prefix + name: value for prefix in ("", "+", "++") for name, value in flat(self.base).items()}
+        return {prefix + name: value for prefix in ("", "+", "++") for name, value in flatten(self.base).items()}
 
     def size(self) -> int | None:
         """Return how many combinations there are; None where they cannot be counted."""
