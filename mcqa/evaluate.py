@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None":
-    """From the composed config_dict, or a run's stored one, to measured splits."""
+    """Lead from the composed configuration, or that of the run it names, to measured splits; dry_run only shows them.
+
+    Returns None after a dry run, and where other processes measured.
+    """
     from mcqa.runs import run_folder
 
     if config_dict["run"] is not None:
@@ -45,32 +48,28 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None"
 
 
 def as_measured(config: EvaluateConfig) -> EvaluateConfig:
-    """With the model that the run saved, where one is measured, and what is left of the strategy without a training.
+    """Return the configuration with the model that the run saved, if a run is named, and with hardware for evaluation.
 
-    The stored configuration says what was asked for, so every process of the run works this out.
+    The run folder keeps the configuration as it was given, so every process of the run calls this.
 
     Raises:
         ConfigError: the run has saved no model.
     """
-    if config.run is not None:
-        config = _of_saved_model(config, Path(config.run).expanduser().absolute() / "model")
     from mcqa.models import sharding
 
+    if config.run is not None:
+        folder = Path(config.run).expanduser().absolute() / "model"
+        if not folder.is_dir():
+            raise ConfigError(f"run={config.run}: the run has saved no model; its result.json says how it ended.")
+        saved = replace(
+            config.model, path=str(folder), tokenizer=None, revision=None, architecture=None, vocabulary_size=None
+        )
+        config = replace(config, model=saved, objective=replace(config.objective, name="sft", loss_on="answer"))
     return replace(config, hardware=sharding.evaluation_hardware(config.hardware))
 
 
-def _of_saved_model(config: EvaluateConfig, folder: Path) -> EvaluateConfig:
-    """The run's configuration, with the model that it saved in place of the one that it began with."""
-    if not folder.is_dir():
-        raise ConfigError(f"run={config.run}: the run has saved no model; its result.json says how it ended.")
-    saved = replace(
-        config.model, path=str(folder), tokenizer=None, revision=None, architecture=None, vocabulary_size=None
-    )
-    return replace(config, model=saved, objective=replace(config.objective, name="sft", loss_on="answer"))
-
-
 def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
-    """The questions, the names of the splits and sets to measure, and the shots, for which train is read too."""
+    """Return the questions, the names of the splits and sets to measure, and the shots, which are drawn from train."""
     from mcqa.data.loading import load_run_data
     from mcqa.data.prompts import Shots
 
@@ -81,7 +80,7 @@ def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
 
 
 def preview(config: EvaluateConfig, config_dict: ConfigDict) -> None:
-    """Everything up to the measuring: the questions and how they are asked."""
+    """Show everything up to the measurements: the questions and their prompts."""
     from rich.console import Console
 
     from mcqa.models import loading
@@ -93,7 +92,7 @@ def preview(config: EvaluateConfig, config_dict: ConfigDict) -> None:
 
 
 def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
-    """Measure each split and set in a folder of its own, with the files of a run; None where other processes did."""
+    """Measure each split and set in the run folder; return None where other processes did."""
     config = as_measured(config)
     from mcqa.evaluation.measure import measure, question_sets
     from mcqa.evaluation.record import Measurements, record_inputs
@@ -130,16 +129,16 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
 
 
 def command() -> None:
-    """Every job of the command line, and one table of what was measured, also where a later job could not be."""
+    """Run every job of the command line, and show one table of several, even if a later job fails."""
     measured: list[Measurements] = []
 
-    def story(config_dict: ConfigDict, overrides: list[str]) -> None:
+    def measure(config_dict: ConfigDict, overrides: list[str]) -> None:
         if (measurements := main(config_dict, overrides)) is not None:
             measured.append(measurements)
 
     complete = False
     try:
-        hydra_command("evaluate", EvaluateConfig, story, hooks=RunHooks("evaluate", EvaluateConfig), many=True)
+        hydra_command("evaluate", EvaluateConfig, measure, hooks=RunHooks("evaluate", EvaluateConfig), many=True)
         complete = True
     finally:
         if len(measured) > 1 or (measured and not complete):

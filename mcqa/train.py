@@ -2,8 +2,8 @@
 
     python -m mcqa.train +experiment=qlora_mcqa [group=option ...] [key=value ...]
 
-The story: questions become tokens; the base is measured as it is; training moves it, while dev chooses the best
-state; that state is measured on test, once, beside the base. Everything lands in the run folder.
+Questions become tokens; the base model is measured as it is; it is trained, while dev chooses the best state; that
+state is measured on test, once, beside the base. Everything is written to the run folder.
 """
 
 from functools import partial
@@ -70,7 +70,9 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     updates = total_updates(config, len(training.examples))
     longest = max(len(example.input_ids) for example in training.examples)
     needed = memory.estimate(config, memory.model_size(config.model, config.peft, len(tokenizer)), longest)
-    dry_run.show(Console(), config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed))
+    dry_run.show_training(
+        Console(), config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed)
+    )
     memory.check(config, needed)
 
 

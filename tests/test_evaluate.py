@@ -351,7 +351,7 @@ def test_a_dry_run_shows_how_each_split_and_set_is_asked_and_measures_nothing(sm
     for name in ("dev: 12 questions", "test: 16 questions", "more: 40 questions"):
         assert name in shown
     assert "train: 40" not in shown, "it is only read for shots"
-    assert shown.count("Question:") == 2 * 3 and shown.count("the right one") == 3
+    assert shown.count("Question:") == 2 * 3 and shown.count("the right answer") == 3
     assert "more: 40 of 40 questions also occur in train" in shown
     assert "Nothing was measured: dry_run=true." in shown
     assert not Path(tree["outputs"]).exists()

@@ -1,4 +1,4 @@
-"""mcqa.verify shows what holds, and would show where it did not."""
+"""mcqa.verify passes where two trainings agree, and fails where they do not."""
 
 import sys
 
@@ -19,7 +19,7 @@ def console():
     return Console(record=True, width=160)
 
 
-def test_a_resumed_training_is_shown_to_equal_one_that_was_not_stopped(small, tmp_path, console):
+def test_a_resumed_training_equals_one_that_was_not_stopped(small, tmp_path, console):
     config, _ = configured([*small, *LITTLE])
     assert verification.resume(config, tmp_path, console)
     shown = console.export_text()
@@ -28,30 +28,30 @@ def test_a_resumed_training_is_shown_to_equal_one_that_was_not_stopped(small, tm
     assert all(f" {update} " in shown for update in range(1, 7))
 
 
-def test_a_training_that_is_not_resumed_right_is_shown_to_differ(small, tmp_path, console, monkeypatch):
-    monkeypatch.setattr(resume.Resumable, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
+def test_a_training_that_is_not_resumed_correctly_fails_the_check(small, tmp_path, console, monkeypatch):
+    monkeypatch.setattr(resume.ResumableTrainer, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
     config, _ = configured([*small, *LITTLE])
     assert not verification.resume(config, tmp_path, console)
-    assert "It does not hold" in console.export_text()
+    assert "This does not hold" in console.export_text()
 
 
-@pytest.mark.parametrize(("processes", "held"), [(2, False), (3, True)])
-def test_sums_over_more_than_two_processes_may_be_rounded_otherwise(processes, held, small, console):
+@pytest.mark.parametrize(("processes", "passes"), [(2, False), (3, True)])
+def test_sums_over_more_than_two_processes_may_be_rounded_differently(processes, passes, small, console):
     hardware = ["hardware=cpu_processes", f"hardware.devices={processes}", "optimizer.batch_size=6"]
     config, _ = configured([*small, *hardware])
-    one, other = (verification.Training({1: {}}, {"a": torch.tensor([weight])}) for weight in (1.0, 1.0 + 1e-6))
-    assert verification._compared(one, other, config, console) == held
+    one, other = (verification.Trace({1: {}}, {"a": torch.tensor([weight])}) for weight in (1.0, 1.0 + 1e-6))
+    assert verification._compare(one, other, config, console) == passes
 
 
-def test_micro_batches_are_shown_to_add_up(small, tmp_path, console):
+def test_the_gradients_of_micro_batches_add_up(small, tmp_path, console):
     config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
     assert verification.accumulation(config, tmp_path, console)
     assert "4 of 2" in console.export_text()
 
 
-def test_micro_batches_that_do_not_add_up_are_shown_to_differ(small, tmp_path, console, monkeypatch):
+def test_micro_batches_that_do_not_add_up_fail_the_check(small, tmp_path, console, monkeypatch):
     whole = trainer.MeasuringTrainer.compute_loss
-    monkeypatch.setattr(  # each piece by its own tokens
+    monkeypatch.setattr(  # each micro batch normalised by its own tokens
         trainer.MeasuringTrainer,
         "compute_loss",
         lambda self, model, inputs, *args, **kwargs: whole(
@@ -64,63 +64,63 @@ def test_micro_batches_that_do_not_add_up_are_shown_to_differ(small, tmp_path, c
 
 def test_tensors_that_are_missing_or_not_numbers_differ():
     one = {"a": torch.ones(2)}
-    assert verification._furthest(one, {})[0] == float("inf")
-    assert verification._furthest(one, {"a": torch.tensor([1.0, float("nan")])})[0] == float("inf")
-    assert verification._furthest(one, {"a": torch.tensor([1.0, 0.5])}) == (0.5, " in a")
+    assert verification._largest_difference(one, {})[0] == float("inf")
+    assert verification._largest_difference(one, {"a": torch.tensor([1.0, float("nan")])})[0] == float("inf")
+    assert verification._largest_difference(one, {"a": torch.tensor([1.0, 0.5])}) == (0.5, " in a")
 
 
-# --- the door
+# --- the command
 
 
-def door(monkeypatch, *arguments):
-    """The exit status or words of the command."""
+def command(monkeypatch, *arguments):
+    """Run the command and return its exit status or message."""
     monkeypatch.setattr(sys, "argv", ["mcqa.verify", *arguments])
     with pytest.raises(SystemExit) as exit:
         verify.command()
     return exit.value.code
 
 
-@pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_says_whether_it_held(held, status, small, monkeypatch):
-    asked = []
-    monkeypatch.setitem(verification.SHOW, "resume", lambda config, folder, console: asked.append(config) or held)
-    assert door(monkeypatch, "resume", "+experiment=smoke", "seed=5", *small) == status
-    (config,) = asked
+@pytest.mark.parametrize(("passes", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_says_whether_the_check_passes(passes, status, small, monkeypatch):
+    configs = []
+    monkeypatch.setitem(verification.CHECKS, "resume", lambda config, folder, console: configs.append(config) or passes)
+    assert command(monkeypatch, "resume", "+experiment=smoke", "seed=5", *small) == status
+    (config,) = configs
     assert (config.seed, config.name) == (5, "smoke")
 
 
 @pytest.mark.parametrize(
     ("what", "strategy", "processes", "shown"),
     [
-        ("resume", "fsdp2", 2, "in 2 processes (fsdp2): in one go, and stopped"),
+        ("resume", "fsdp2", 2, "in 2 processes (fsdp2): without a stop, and stopped"),
         ("accumulation", "zero2", 1, "One update of 4 questions, in 1 process (zero2)."),
     ],
 )
-def test_it_is_shown_in_the_processes_and_under_the_strategy_of_the_configuration(
+def test_checks_run_in_the_processes_and_under_the_strategy_of_the_configuration(
     what, strategy, processes, shown, small, monkeypatch, capfd
 ):
-    asked = ["optimizer.batch_size=4", "hardware=cpu_processes", f"hardware.devices={processes}"]
-    status = door(monkeypatch, what, *small, *asked, f"hardware.strategy={strategy}")
-    said = " ".join(capfd.readouterr().out.split())
-    assert (status, said.count(shown), said.count("(relative difference")) == (0, 1, 1), said
+    overrides = ["optimizer.batch_size=4", "hardware=cpu_processes", f"hardware.devices={processes}"]
+    status = command(monkeypatch, what, *small, *overrides, f"hardware.strategy={strategy}")
+    output = " ".join(capfd.readouterr().out.split())
+    assert (status, output.count(shown), output.count("(relative difference")) == (0, 1, 1), output
 
 
-@pytest.mark.parametrize(("held", "status"), [(True, 0), (False, 1)])
-def test_the_exit_status_is_what_the_processes_found(held, status, small, monkeypatch):
+@pytest.mark.parametrize(("passes", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_is_that_of_the_check_in_the_processes(passes, status, small, monkeypatch):
     started = []
 
-    def start(story, config, tree, folder):
-        started.append((story, config.devices, folder.name))
-        if held:
-            (folder / "held").touch()
+    def start(module, hardware, folder):
+        started.append((module, hardware.devices, folder.name))
+        if passes:
+            (folder / "passed").touch()
 
     monkeypatch.setattr(launch, "start", start)
-    assert door(monkeypatch, "resume", *small, "hardware=cpu_processes") == status
+    assert command(monkeypatch, "resume", *small, "hardware=cpu_processes") == status
     assert started == [("mcqa.verify", 2, "resume")]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "one of resume, accumulation, got nothing"),
         (["resum"], "got resum. Did you mean 'resume'?"),
@@ -129,8 +129,8 @@ def test_the_exit_status_is_what_the_processes_found(held, status, small, monkey
         (["resume", "dry_run=true"], "dry_run and resume are for mcqa.train"),
     ],
 )
-def test_mistakes_are_told(arguments, told, monkeypatch):
-    assert told in door(monkeypatch, *arguments)
+def test_mistakes_are_reported(arguments, message, monkeypatch):
+    assert message in command(monkeypatch, *arguments)
 
 
 def test_help_names_three_commands_to_try(monkeypatch, capsys):

@@ -1,4 +1,7 @@
-"""What a run does otherwise as a trial of a study: it tells dev at points common to all, and stops where it is told."""
+"""What a run does differently as a trial of a study: it reports dev, can be pruned, and shares work with other trials.
+
+Tokens and the predictions of the base model are the same in most trials; they lie in the folder `shared` of the study.
+"""
 
 import hashlib
 import json
@@ -10,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 from transformers import TrainerCallback
 
-from mcqa.config.schema import Config
+from mcqa.config.schema import Config, ConfigDict
 from mcqa.data import token_cache
 from mcqa.evaluation import predictions
 from mcqa.evaluation.predictions import Prediction
@@ -19,17 +22,19 @@ from mcqa.runs.files import flatten
 from mcqa.runs.trial import Pruned, Trial
 from mcqa.training.updates import evaluation_points, questions_seen
 
-BASE = ("model", "data", "prompt", "peft.quantization", "peft.double_quantization", "hardware.device")
-
-BASE_TOO = ("hardware.precision", "evaluation")
-"""What the answers of the base depend on."""
+MODEL_KEYS = ("model", "peft.quantization", "peft.double_quantization", "hardware.device", "hardware.precision")
+QUESTION_KEYS = ("data", "prompt", "evaluation")
+"""What the predictions of the base model depend on: prefixes of keys."""
 
 
 class TrialReporter(TrainerCallback):  # type: ignore[misc]
-    """Tells the study the metric that steers at every point, and ends the training where the study has seen enough.
+    """Report the study's metric at every point, and stop the training when the study prunes the trial.
 
-    points: the updates after which dev is measured, each with its point (trainer.evaluation_points).
-    Raises Pruned between two updates.
+    points: the updates after which dev is measured, each with its point (updates.evaluation_points). seen: how many
+    questions were read until the end of an update.
+
+    Raises:
+        Pruned: between two updates.
     """
 
     def __init__(self, trial: Trial, metric: str, points: Mapping[int, int], seen: Callable[[int], int]) -> None:
@@ -45,17 +50,17 @@ class TrialReporter(TrainerCallback):  # type: ignore[misc]
 
 
 def cached_tokenizer(trial: Trial | None, tokenizer: Any, fingerprint: str) -> AbstractContextManager[Any]:
-    """The tokenizer to take tokens from: in a study none reads what an earlier trial has read."""
+    """Return the tokenizer, in a study with a cache that its trials share. fingerprint: of the tokenizer."""
     if trial is None:
         return nullcontext(tokenizer)
     return token_cache.shared_tokenizer(tokenizer, trial.study / "shared" / f"tokens-{fingerprint}.npz")
 
 
 def base_predictions(
-    trial: Trial, tree: Mapping[str, Any], measure: Callable[[], list[Prediction]]
+    trial: Trial, config_dict: ConfigDict, measure: Callable[[], list[Prediction]]
 ) -> list[Prediction]:
-    """The answers of the base: measured by the first trial of the study that needs them, and read by the others."""
-    path = trial.study / "shared" / f"base_dev-{_key(tree)}.jsonl"
+    """Return the predictions of the base model: the first trial that needs them measures, the others read them."""
+    path = trial.study / "shared" / f"base_dev-{_key(config_dict)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")) if processes.is_first() else nullcontext():
         if processes.broadcast(path.exists()):
@@ -66,13 +71,14 @@ def base_predictions(
     return rows
 
 
-def _key(tree: Mapping[str, Any]) -> str:
-    leaves = {key: value for key, value in flatten(tree).items() if key.startswith((*BASE, *BASE_TOO))}
+def _key(config_dict: ConfigDict) -> str:
+    leaves = {key: value for key, value in flatten(config_dict).items() if key.startswith(MODEL_KEYS + QUESTION_KEYS)}
     if leaves["model.path"] is None:  # random weights, which the seed draws
-        leaves["seed"] = tree["seed"]
+        leaves["seed"] = config_dict["seed"]
     return hashlib.sha256(json.dumps(leaves, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def callbacks(trial: Trial, config: Config, examples: int) -> list[TrainerCallback]:
+    """Return the callbacks of a trial. examples: the number of training examples."""
     points = evaluation_points(config, examples)
     return [TrialReporter(trial, config.evaluation.best_metric, points, partial(questions_seen, config, examples))]

@@ -1,4 +1,4 @@
-"""What happens around the updates: counting, measuring dev, logging."""
+"""Callbacks of the Trainer: when to measure dev and to save, and what is logged."""
 
 import math
 import time
@@ -12,35 +12,36 @@ from mcqa.config.errors import TrainingError
 from mcqa.runs import processes, signals
 
 Measure = Callable[[], dict[str, float]]
-"""Measures the model as it is on dev and returns metrics under their names."""
+"""Measure the model as it is on dev; return metrics by name."""
 
 Report = Callable[[dict[str, float], int], None]
-"""Takes metrics under their names and the number of updates so far."""
+"""Take metrics by name and the number of updates so far."""
 
 LOGGED_NAMES = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
+"""The Trainer's names of what it logs, and ours."""
 
 
 class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """Counts what it puts into batches, for speeds and for the share of padding."""
+    """Count what is put into batches: questions, their tokens, and positions including padding."""
 
-    questions = tokens = places = 0
+    questions = tokens = positions = 0
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super().torch_call(examples)
-        self.questions += sum(len(example["input_ids"]) > 1 for example in examples)
+        self.questions += sum(len(example["input_ids"]) > 1 for example in examples)  # one token is a padding row
         self.tokens += sum(len(example["input_ids"]) for example in examples)
-        self.places += batch["input_ids"].numel()
+        self.positions += batch["input_ids"].numel()
         return batch
 
 
-SHARE = 0.05
-"""Of the time that saving may take, whatever interval is asked for."""
+SAVING_SHARE = 0.05
+"""Largest share of the time that is spent on saving, whatever interval is configured."""
 
 
 class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
-    """Asks for a checkpoint `every_s` after the last one, and once more when the run is asked to stop.
+    """Request a checkpoint every_s seconds after the last one, and one more when a signal asks the run to stop.
 
-    every_s: seconds; None: only after measurements. Slow writing stretches it, so that saving takes SHARE at most.
+    With every_s None only measurements are followed by one. Where writing is slow the interval is longer.
     """
 
     def __init__(self, every_s: float | None) -> None:
@@ -57,13 +58,14 @@ class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
 
     def due(self) -> bool:
+        """Whether it is time for the next checkpoint."""
         if self.every_s is None:
             return False
-        return time.monotonic() - self.saved >= max(self.every_s, self.took * (1 - SHARE) / SHARE)
+        return time.monotonic() - self.saved >= max(self.every_s, self.took * (1 - SAVING_SHARE) / SAVING_SHARE)
 
 
 class RunAtStart(TrainerCallback):  # type: ignore[misc]
-    """Does something once before the first update, when the weights are where the training has them."""
+    """Call a function before the first update, when the weights are where training has them (sharded, on the GPU)."""
 
     def __init__(self, do: Callable[[], None]) -> None:
         self.do = do
@@ -73,7 +75,7 @@ class RunAtStart(TrainerCallback):  # type: ignore[misc]
 
 
 class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
-    """Asks for a measurement and a checkpoint after the given updates."""
+    """Request a measurement and a checkpoint after the given updates."""
 
     def __init__(self, points: set[int]) -> None:
         self.points = points
@@ -84,9 +86,10 @@ class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
 
 
 class MetricsLogger(TrainerCallback):  # type: ignore[misc]
-    """Hands on what is logged under our names, with speeds that leave measuring on dev out.
+    """Pass what is logged to the observers, under our names, with speeds that do not count the time of measurements.
 
-    Raises TrainingError at the first loss or gradient that is not a number.
+    Raises:
+        TrainingError: at the first loss or gradient norm that is not finite.
     """
 
     def __init__(self, observers: Sequence[Report], collator: CountingCollator) -> None:
@@ -113,23 +116,24 @@ class MetricsLogger(TrainerCallback):  # type: ignore[misc]
             observe(values, state.global_step)
 
     def _speeds(self) -> dict[str, float]:
-        counts = (self.collator.questions, self.collator.tokens, self.collator.places)
-        questions, tokens, places = processes.all_reduce_sum(
+        counts = (self.collator.questions, self.collator.tokens, self.collator.positions)
+        questions, tokens, positions = processes.all_reduce_sum(
             [now - before for now, before in zip(counts, self.seen, strict=True)]
         )
         seconds, self.seconds, self.seen = self.seconds, 0.0, counts
-        if not (seconds and places):
+        if not (seconds and positions):
             return {}
         return {
             "questions_per_second": questions / seconds,
             "tokens_per_second": tokens / seconds,
-            "padding_fraction": 1 - tokens / places,
+            "padding_fraction": 1 - tokens / positions,
         }
 
 
 def not_finite_message(name: str, values: dict[str, float], step: int) -> str:
+    """Return the message of an error: which metric is not finite, after which update, and the usual causes."""
     return (
         f"{name} is {values[name]} after {step} updates (learning rate {values.get('learning_rate', 0):.3g}): "
-        "nothing can be learned from there. The usual causes: optimizer.learning_rate too high, "
+        "training cannot recover from that. The usual causes: optimizer.learning_rate too high, "
         "optimizer.max_grad_norm=0, or hardware.precision=fp16 overflowing (take bf16 or fp32)."
     )

@@ -1,7 +1,7 @@
-"""Checkpoints on disk: a folder each, which is there complete or not at all.
+"""Checkpoints on disk: a folder each, complete or not there.
 
-A checkpoint is written aside, flushed to the disk file by file, listed with all sizes in complete.json and then moved
-into place. One that lacks the list, or a file of it, or a byte of a file, is damaged and never read.
+A checkpoint is written in another folder, flushed to the disk file by file, listed with all sizes in complete.json and
+then moved into place. One without the list, or with a file missing or of another size, is damaged and never read.
 """
 
 import json
@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +21,40 @@ ASIDE, REMOVED = ".writing", ".removed"
 
 
 def aside(folder: Path) -> Path:
-    """Where checkpoints are written before they are complete."""
+    """Return the folder where checkpoints are written before they are complete."""
     return folder / ASIDE
 
 
 def name(step: int) -> str:
+    """Return the name of the checkpoint after `step` updates, as the Trainer has it."""
     return f"checkpoint-{step}"
 
 
 def commit(folder: Path, step: int) -> Path:
-    """Move the checkpoint after `step` updates from aside to its place, where it is then complete for sure.
+    """Flush the checkpoint after `step` updates to the disk, move it into place and return its folder.
 
     Raises:
-        OSError: when the disk does not take it; what was there before is untouched.
+        OSError: the disk does not take it; earlier checkpoints are untouched.
     """
     written, place = aside(folder) / name(step), folder / name(step)
-    sizes = {path.relative_to(written).as_posix(): _flushed(path) for path in _files(written)}
+    paths = [path for path in sorted(written.rglob("*"), reverse=True) if path != written / LIST]
+    sizes = {path.relative_to(written).as_posix(): _flush(path) for path in paths if path.is_file()}
     (written / LIST).write_text(json.dumps({"step": step, "files": sizes}, indent=2))
-    _flushed(written / LIST)
-    for path in [*_folders(written), written]:
-        _flushed(path)
-    if place.exists():  # written once more, before a measurement and after it, or damaged
+    for path in [written / LIST, *(path for path in paths if path.is_dir()), written]:
+        _flush(path)
+    if place.exists():  # it was written before a measurement, and now after it; or it is damaged
         _remove(place)
     written.rename(place)
-    _flushed(folder)
+    _flush(folder)
     return place
 
 
 def problem(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint; None where nothing is."""
+    """Return what is wrong with a checkpoint, if anything."""
     try:
         sizes = json.loads((checkpoint / LIST).read_text())["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        return f"it was not written to its end ({LIST} is not there or damaged)"
+        return f"it is incomplete ({LIST} is missing or damaged)"
     for file, size in sizes.items():
         path = checkpoint / file
         if not path.is_file():
@@ -65,37 +65,36 @@ def problem(checkpoint: Path) -> str | None:
 
 
 def state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer's state as it was saved."""
-    found: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
-    return found
-
-
-def best(checkpoint: Path) -> Path | None:
-    """The checkpoint of the best state until then. Paths that were saved are not trusted: the folder may have moved."""
-    step = state(checkpoint)["best_global_step"]
-    return None if step is None else checkpoint.parent / name(step)
+    """Return the Trainer's state as it was saved."""
+    saved: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
+    return saved
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest checkpoint to go on from; warns of newer ones that are damaged, and removes them.
+    """Return the newest checkpoint to resume from; warn of newer ones that are damaged, and remove them.
 
-    One whose best state is damaged is of no use either, for that state is what remains of a run.
+    A checkpoint whose best state is damaged does not count either, since that state is the result of the run.
     """
     shutil.rmtree(aside(folder), ignore_errors=True)
     shutil.rmtree(folder / REMOVED, ignore_errors=True)
-    damaged: list[tuple[Path, str]] = []
-    found = None
+    damaged: dict[Path, str] = {}
+    usable = None
     for checkpoint in reversed(steps(folder)):
-        wrong = problem(checkpoint) or _problem_of_best(checkpoint)
-        if wrong is None:
-            found = checkpoint
+        reason = problem(checkpoint) or _problem_of_best(checkpoint)
+        if reason is None:
+            usable = checkpoint
             break
-        damaged.append((checkpoint, wrong))
+        damaged[checkpoint] = reason
     if damaged:
-        _warn(damaged, found)
-        for checkpoint, _ in damaged:
-            _remove(checkpoint)
-    return found
+        log.warning(
+            "Damaged checkpoints in %s are removed (%s). The run resumes from %s.",
+            shown(folder),
+            "; ".join(f"{checkpoint.name}: {reason}" for checkpoint, reason in damaged.items()),
+            usable.name if usable else "its beginning",
+        )
+    for checkpoint in damaged:
+        _remove(checkpoint)
+    return usable
 
 
 def rotate(folder: Path, keep: int, best_step: int | None) -> None:
@@ -106,44 +105,29 @@ def rotate(folder: Path, keep: int, best_step: int | None) -> None:
 
 
 def steps(folder: Path) -> list[Path]:
-    """All checkpoints by their number of updates."""
-    found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+    """Return all checkpoints by their number of updates."""
+    paths = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(paths, key=lambda path: int(path.name.split("-")[1]))
 
 
 def _problem_of_best(checkpoint: Path) -> str | None:
-    chosen = best(checkpoint)
-    wrong = problem(chosen) if chosen is not None and chosen != checkpoint else None
-    return f"the best state before it, {chosen.name}, is damaged: {wrong}" if chosen and wrong else None
-
-
-def _warn(damaged: list[tuple[Path, str]], found: Path | None) -> None:
-    told = "; ".join(f"{checkpoint.name}: {wrong}" for checkpoint, wrong in damaged)
-    log.warning(
-        "Damaged checkpoints in %s are left out (%s). The run goes on from %s.",
-        *(shown(damaged[0][0].parent), told, found.name if found else "its beginning"),
-    )
+    step = state(checkpoint)["best_global_step"]  # the path beside it may be wrong: run folders may be moved
+    chosen = None if step is None else checkpoint.parent / name(step)
+    reason = problem(chosen) if chosen is not None and chosen != checkpoint else None
+    return f"the best state before it, {chosen.name}, is damaged: {reason}" if chosen and reason else None
 
 
 def _remove(checkpoint: Path) -> None:
-    """Moved away first: killed on the way, half a checkpoint must not look like a damaged one."""
-    grave = checkpoint.parent / REMOVED
-    grave.mkdir(exist_ok=True)
-    shutil.rmtree(grave / checkpoint.name, ignore_errors=True)
-    checkpoint.rename(grave / checkpoint.name)
-    shutil.rmtree(grave, ignore_errors=True)
+    """Move it away first, so that a process killed meanwhile leaves no half checkpoint."""
+    removed = checkpoint.parent / REMOVED
+    removed.mkdir(exist_ok=True)
+    shutil.rmtree(removed / checkpoint.name, ignore_errors=True)
+    checkpoint.rename(removed / checkpoint.name)
+    shutil.rmtree(removed, ignore_errors=True)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / LIST)
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*"), reverse=True) if path.is_dir())
-
-
-def _flushed(path: Path) -> int:
-    """On the disk for sure, also when the machine loses its power; the size in bytes."""
+def _flush(path: Path) -> int:
+    """Write a file or folder to the disk (fsync), to survive a loss of power; return its size in bytes."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

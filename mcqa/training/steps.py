@@ -1,6 +1,6 @@
-"""The steps of mcqa.train, one after the other: train.run puts them together.
+"""The steps of mcqa.train, which train.run calls one after the other.
 
-Every process of a run takes all of them; its record knows whether it is the one that shows and writes (runs/record.py).
+Every process of a run takes all of them; only the first one shows and writes anything (runs/record.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,10 @@ from mcqa.training.updates import total_updates
 
 @dataclass(frozen=True)
 class Tokens:
-    """All questions as tokens. sets: measured before and after training; steering: the dev questions, during it."""
+    """All questions as tokens. sets: measured before and after training; steering: dev questions measured during it.
+
+    arguments: of the trainer; making them reports errors of the configuration before the base model is loaded.
+    """
 
     tokenizer: Any
     shots: Shots
@@ -49,7 +52,7 @@ class Tokens:
 
 
 def tokenize_questions(record: Record) -> Tokens:
-    """Questions become tokens. A trial leaves test alone."""
+    """Read the questions and encode them. A trial does not measure test."""
     config, trial = record.config, record.trial
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
@@ -61,13 +64,14 @@ def tokenize_questions(record: Record) -> Tokens:
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
         sets = question_sets({name: data.splits[name] for name in names}, config, reader, shots)
-        steering = _steering(config, data.splits["dev"], reader, shots)
+        steering = steering_questions(config, data.splits["dev"], reader, shots)
     record_inputs(record, data, fingerprint)
     run_report.show_inputs(record, data, training)
     return Tokens(tokenizer, shots, training, sets, steering, arguments)
 
 
-def _steering(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
+def steering_questions(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
+    """Return evaluation.limit dev questions, measured only for the metric that chooses the best state."""
     few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
     return question_set("dev", few, config.prompt, restrict_to_best_metric(config.evaluation), tokenizer, shots)
 
@@ -88,7 +92,7 @@ def load_base(record: Record, tokens: Tokens) -> Any:
 
 
 def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, base: Any) -> None:
-    """Measure the base as it is, on every set; in a study once for all trials.
+    """Measure the base model as it is, on every set; in a study once for all trials.
 
     parameters: number of weights of the base, without an adapter.
     """
@@ -106,7 +110,7 @@ def train(
 ) -> MeasuringTrainer:
     """Train the base, or an adapter on it, and return the trainer, whose model then has the best measured state.
 
-    measure_at_start: measures the base once the training has sharded its weights; None where that is done.
+    measure_at_start: measures the base once the trainer has sharded its weights; None where it has been measured.
     """
     config, examples = record.config, len(tokens.training.examples)
     callbacks = as_trial.callbacks(record.trial, config, examples) if record.trial else []

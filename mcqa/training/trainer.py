@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with evaluation on dev by log-probability, and how a configuration becomes one."""
+"""TRL's SFTTrainer with evaluation on dev by log-probability, built from a configuration."""
 
 import inspect
 import math
@@ -31,9 +31,9 @@ from mcqa.training.updates import evaluation_points, total_updates
 
 
 class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer whose evaluation is ours: accuracy by log-probability instead of token accuracy.
+    """SFTTrainer that is evaluated by the log-probability of choices instead of token accuracy.
 
-    Best checkpoint, early stopping and resuming then work on our metrics as they do on its own.
+    The best checkpoint and early stopping then follow that, as they follow its own metrics otherwise.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
         flush: Callable[[], None],
         **kwargs: Any,
     ) -> None:
-        """questions: those of train_dataset, which may have a row more, the filler (PaddedSampler)."""
+        """questions: those of train_dataset, which may have one row more, the padding (PaddedSampler)."""
         super().__init__(**kwargs)
         self.measure, self.questions = measure, questions
         self.schedule, self.keep, self.flush = schedule, keep, flush
@@ -59,7 +59,10 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """TRL's loss, with less work on a CPU: there its LM head scores every position, and most have no label."""
+        """Return TRL's loss. On a CPU, logits are computed only where there is a label; TRL computes all of them.
+
+        Shapes: B rows, T tokens, P positions with a label in any row, V vocabulary.
+        """
         args = self.args
         plain = args.loss_type == "nll" and not args.label_smoothing_factor and not self.aux_loss_enabled
         short = args.device.type == "cpu" and plain and self.chooses_logits
@@ -107,14 +110,14 @@ def build(
     """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
     arguments: those of sft_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
-    before a checkpoint counts, since a run resumed from there would not observe it again.
+    before a checkpoint counts, since a run that resumes from there would not observe it again.
 
     Raises:
         ModelError: peft.target_modules names no layer of the model.
         ConfigError: the trainer refuses an argument of objective.trainer_args.
     """
-    filler = [Example([tokenizer.pad_token_id], [IGNORE_INDEX])] if batching(config).processes > 1 else []
-    rows = [*training.examples, *filler]
+    padding = [Example([tokenizer.pad_token_id], [IGNORE_INDEX])] if batching(config).processes > 1 else []
+    rows = [*training.examples, *padding]
     dataset = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
     collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=arguments.pad_to_multiple_of)
     all_callbacks = [
@@ -156,16 +159,16 @@ def train(trainer: MeasuringTrainer) -> None:
     """Train to the end, from the newest checkpoint if there is one; trainer.model is then the best measured state.
 
     Raises:
-        TrainingError: when the loss stops being a number, or the disk takes no checkpoint.
-        Preempted: when the run was asked to stop, after saving.
+        TrainingError: the loss is not finite, or the disk takes no checkpoint.
+        Preempted: a signal asked the run to stop; a checkpoint is saved.
     """
-    done = trainer.resume()
-    if done is not None and not math.isfinite(done.training_loss):
-        raise TrainingError(not_finite_message("train/loss", {"train/loss": done.training_loss}, done.global_step))
+    output = trainer.resume()
+    if output is not None and not math.isfinite(output.training_loss):
+        raise TrainingError(not_finite_message("train/loss", {"train/loss": output.training_loss}, output.global_step))
 
 
 def _adapters_in_single_precision(model: Any) -> None:
-    """TRL casts adapters over 4-bit weights to bfloat16, where updates of a small learning rate round to nothing."""
+    """Undo TRL's cast of adapters over 4-bit weights to bfloat16, in which small updates are rounded to nothing."""
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype == torch.bfloat16:
             parameter.data = parameter.data.float()

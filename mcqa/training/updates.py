@@ -6,43 +6,39 @@ from mcqa.config.schema import Config, batching
 
 
 def updates_per_epoch(config: Config, examples: int) -> int:
-    """The last update of an epoch takes what is left."""
+    """Return the number of updates in an epoch; the last one may have fewer questions."""
     return math.ceil(examples / batching(config).batch_size)
 
 
 def total_updates(config: Config, examples: int) -> int:
-    """Updates of the whole training: epochs' worth, or max_steps where that is less."""
+    """Return the updates of the whole training: all epochs, or max_steps where that is less, and at least one."""
     objective = config.objective
-    limit = objective.max_steps if objective.max_steps is not None else math.inf
-    epochs = objective.epochs if objective.epochs is not None else math.inf
-    return int(
-        max(
-            1,
-            min(math.ceil(updates_per_epoch(config, examples) * epochs) if epochs < math.inf else limit, limit),
-        )
-    )
+    limits = [] if objective.max_steps is None else [objective.max_steps]
+    if objective.epochs is not None:
+        limits.append(math.ceil(updates_per_epoch(config, examples) * objective.epochs))
+    return max(1, min(limits))
 
 
 def questions_seen(config: Config, examples: int, update: int) -> int:
-    """Questions read until the end of this update, counted over all epochs."""
+    """Return how many questions were read until the end of this update, counted over all epochs."""
     epochs, rest = divmod(update, updates_per_epoch(config, examples))
     return epochs * examples + min(rest * batching(config).batch_size, examples)
 
 
 def evaluation_points(config: Config, examples: int) -> dict[int, int]:
-    """The updates after which dev is measured, the last one always among them, each with its point.
+    """Return the updates after which dev is measured, always including the last one, each with its point.
 
-    Points are numbers of questions seen. Those of `k/epoch` depend on no batch size, so runs of different batch sizes
-    are compared at equal points: each is measured at the first update at or past a point.
+    A point is a number of questions seen. Those of `k/epoch` do not depend on the batch size, so runs of different
+    batch sizes are compared at equal points: each is measured at the first update that reaches a point.
     """
     total, every = total_updates(config, examples), config.evaluation.every
     last = {total: questions_seen(config, examples, total)}
     if isinstance(every, int):
         return {update: questions_seen(config, examples, update) for update in range(every, total + 1, every)} | last
-    times, found = int(every.removesuffix("/epoch")), dict[int, int]()
+    times, points = int(every.removesuffix("/epoch")), dict[int, int]()
     for k in range(1, last[total] * times // examples + 1):
         if point := round(k * examples / times):
             epochs, rest = divmod(point - 1, examples)
             update = epochs * updates_per_epoch(config, examples) + rest // batching(config).batch_size + 1
-            found[update] = point
-    return last | found
+            points[update] = point
+    return last | points

@@ -1,7 +1,7 @@
-"""The small trainings behind mcqa.verify, and the tables of what they showed.
+"""The checks of mcqa.verify: tiny trainings that must agree, and the tables that show whether they do.
 
-They run in the processes and under the strategy that the configuration asks for, as the run itself would. All of them
-train; the first one alone compares, since weights and gradients are made whole there.
+They run in the processes and under the strategy of the configuration, as the run itself would. All processes train,
+and the first one compares, since weights and gradients are gathered there.
 """
 
 import math
@@ -19,54 +19,55 @@ from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
 from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
-from mcqa.data.splits import subsample
-from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_best_metric
+from mcqa.evaluation.measure import measure_metrics
 from mcqa.models import loading, sharding
 from mcqa.models.adapters import adapter_config
 from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart
+from mcqa.training.steps import steering_questions
 from mcqa.training.trainer import sft_config
 
-UPDATES, PER_EPOCH, STOP = 6, 4, 3
+UPDATES, UPDATES_PER_EPOCH, STOP = 6, 4, 3  # so that the resumed training also crosses the end of an epoch
 DEV_QUESTIONS = 16
 
 TOLERANCE = 1e-3
-"""Of a resumed training: the largest difference of a loss or weight, relative to the largest of them. The order of sums
-is not fixed on a GPU, nor over more than two processes; where it is, the same bits are asked for."""
+"""Of a resumed training: largest difference of a loss or weight, relative to the value. The order of sums is not fixed
+on a GPU, nor over more than two processes; elsewhere no difference is allowed."""
 
 GRADIENT_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 1e-2}
-"""Of a gradient: the largest difference in a tensor, relative to the largest gradient in it. Sums in another order
-differ by the rounding of the precision."""
+"""Of a gradient: largest difference in a tensor, relative to the largest gradient in it. Sums in another order differ
+by the rounding of the precision."""
+
+Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass
-class Training:
-    """What a training left: everything by update, and the weights that it moves, on the CPU."""
+class Trace:
+    """What a training did: metrics by update, the weights that it changed, and gradients, on the CPU."""
 
-    logged: dict[int, dict[str, float]] = field(default_factory=dict)
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    gradients: dict[str, torch.Tensor] = field(default_factory=dict)
+    metrics: dict[int, dict[str, float]] = field(default_factory=dict)
+    weights: Tensors = field(default_factory=dict)
+    gradients: Tensors = field(default_factory=dict)
 
-    def observe(self, values: Mapping[str, float], step: int) -> None:
-        self.logged.setdefault(step, {}).update(values)
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Add metrics, as an observer of the trainer."""
+        self.metrics.setdefault(step, {}).update(values)
 
 
 class TinyTraining:
-    """The data of a configuration, as many questions as `config` trains on here, and its model, fresh each time."""
+    """A few questions of a configuration as tokens, and its model, loaded anew for each training."""
 
     def __init__(self, config: Config, questions: int) -> None:
         data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
-        self.config, shots = config, Shots(config.prompt, data.splits["train"])
+        train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
-        train = data.splits["train"]
         whole = tokens.training_set(self.tokenizer, config.prompt, config.objective, train, sentences, shots)
         self.training = replace(whole, examples=whole.examples[:questions])
-        few = subsample(data.splits["dev"], config.data.seed, DEV_QUESTIONS)
-        evaluation = restrict_to_best_metric(config.evaluation)
-        self.dev = question_set("dev", few, config.prompt, evaluation, self.tokenizer, shots)
+        self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)
 
-    def train(self, config: Config, folder: Path, left: Training, *further: TrainerCallback) -> None:
+    def train(self, config: Config, folder: Path, trace: Trace, *further: TrainerCallback) -> None:
+        """Train in the folder, from the newest checkpoint there, and add to the trace."""
         arguments = sft_config(config, folder, len(self.training.examples))
         built = trainer.build(
             config,
@@ -76,53 +77,57 @@ class TinyTraining:
             self.tokenizer,
             self.training,
             measure=lambda: measure_metrics(built.model, self.dev, config.hardware),
-            observers=[left.observe],
-            callbacks=[*further, _Ends(left), RunAtStart(lambda: _before_step(built, left))],
+            observers=[trace.log],
+            callbacks=[*further, _TraceTensors(trace), RunAtStart(lambda: _trace_deepspeed_gradients(built, trace))],
         )
         trainer.train(built)
 
 
-class _Ends(TrainerCallback):  # type: ignore[misc]
-    """Keeps the gradients of a single update and the weights after the last one."""
+class _TraceTensors(TrainerCallback):  # type: ignore[misc]
+    """Trace the gradients of a training of one update, and the weights after the last update of any."""
 
-    def __init__(self, left: Training) -> None:
-        self.left = left
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
-        if state.max_steps == 1 and not self.left.gradients:
-            self.left.gradients = _gradients(model, lambda parameter: parameter.grad)
+        if state.max_steps == 1 and not self.trace.gradients:
+            self.trace.gradients = _gradients(model, lambda parameter: parameter.grad)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
         if state.global_step == state.max_steps:
-            whole = sharding.full_state_dict(model, trained_only=True)
-            self.left.weights = {name: tensor.clone() for name, tensor in whole.items()}
+            weights = sharding.full_state_dict(model, trained_only=True)
+            self.trace.weights = {name: tensor.clone() for name, tensor in weights.items()}
 
 
-def _before_step(learner: Any, left: Training) -> None:
-    """DeepSpeed's engine steps at the end of the last backward pass, before any callback is asked."""
-    engine = learner.deepspeed
-    if engine is None or learner.state.max_steps > 1:
+def _trace_deepspeed_gradients(built: Any, trace: Trace) -> None:
+    """DeepSpeed's engine takes its step at the end of the last backward pass, before any callback is called."""
+    engine = built.deepspeed
+    if engine is None or built.state.max_steps > 1:
         return
     from deepspeed.utils import safe_get_full_grad
 
     step = engine.step
 
-    def keep_and_step(*args: Any, **kwargs: Any) -> Any:
-        left.gradients = _gradients(engine.module, safe_get_full_grad)
+    def trace_and_step(*args: Any, **kwargs: Any) -> Any:
+        trace.gradients = _gradients(engine.module, safe_get_full_grad)
         return step(*args, **kwargs)
 
-    engine.step = keep_and_step
+    engine.step = trace_and_step
 
 
-def _gradients(model: Any, of: Callable[[Any], Any]) -> dict[str, torch.Tensor]:
-    """Whole, on the CPU."""
-    found = {name: of(p) for name, p in model.named_parameters() if p.requires_grad}
-    whole = {name: g.full_tensor() if hasattr(g, "full_tensor") else g for name, g in found.items() if g is not None}
+def _gradients(model: Any, gradient_of: Callable[[Any], Any]) -> Tensors:
+    """Return whole gradients on the CPU, gathered where they are sharded."""
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    own = {name: gradient_of(parameter) for name, parameter in trained.items()}
+    whole = {name: g.full_tensor() if hasattr(g, "full_tensor") else g for name, g in own.items() if g is not None}
     return {name: gradient.detach().float().cpu().clone() for name, gradient in whole.items()}
 
 
-class _Stop(TrainerCallback):  # type: ignore[misc]
-    """Stops as a kill does: nothing is saved at that moment."""
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+class _Kill(TrainerCallback):  # type: ignore[misc]
+    """Stop as a kill does: nothing is saved at that moment."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == STOP + 1:
@@ -130,125 +135,119 @@ class _Stop(TrainerCallback):  # type: ignore[misc]
 
 
 def resume(config: Config, folder: Path, console: Console) -> bool:
-    """UPDATES updates in one go against as many that were stopped in the middle of an epoch and resumed."""
+    """Whether a training that is stopped in the middle of an epoch and resumed equals one that is not."""
     size = batching(config).batch_size
-    config = _for_resume(config)
-    small = TinyTraining(config, PER_EPOCH * size)
-    straight, resumed = Training(), Training()
+    config = replace(  # saved after STOP updates only
+        _for_check(config, UPDATES, measured_every=STOP), tracking=replace(config.tracking, log_every=1)
+    )
+    tiny = TinyTraining(config, UPDATES_PER_EPOCH * size)
+    straight, resumed = Trace(), Trace()
     console.print(
-        f"{UPDATES} updates of {size} questions, {len(small.training.examples)} questions an epoch, "
-        f"{_processes(config)}: in one go, and stopped after update {STOP + 1}, resumed from the checkpoint after "
+        f"{UPDATES} updates of {size} questions, {len(tiny.training.examples)} questions an epoch, "
+        f"{_processes(config)}: without a stop, and stopped after update {STOP + 1}, resumed from the checkpoint after "
         f"update {STOP}.",
         highlight=False,
     )
-    small.train(config, folder / "straight", straight)
+    tiny.train(config, folder / "straight", straight)
     try:
-        small.train(config, folder / "resumed", resumed, _Stop())
+        tiny.train(config, folder / "resumed", resumed, _Kill())
     except Preempted:
-        small.train(config, folder / "resumed", resumed)
-    return _compared(straight, resumed, config, console)
+        tiny.train(config, folder / "resumed", resumed)
+    return _compare(straight, resumed, config, console)
 
 
-def _for_resume(config: Config) -> Config:
-    """Short, measured and saved after STOP updates, logged at every update."""
+def _compare(straight: Trace, resumed: Trace, config: Config, console: Console) -> bool:
+    metric = config.evaluation.best_metric
+    table = Table("update", "loss", "resumed", "difference", metric, "resumed", box=None, header_style="bold")
+    largest = 0.0
+    for step in sorted(straight.metrics):
+        ours, theirs = straight.metrics[step], resumed.metrics.get(step, {})
+        difference = max(_difference(ours.get(key), theirs.get(key)) for key in ("train/loss", "grad_norm", metric))
+        largest = max(largest, difference)
+        cells = [_text(ours.get("train/loss")), _text(theirs.get("train/loss")), f"{difference:.1e}"]
+        table.add_row(str(step), *cells, _text(ours.get(metric)), _text(theirs.get(metric)))
+    console.print(table)
+    weights, where = _largest_difference(straight.weights, resumed.weights)
+    exact = config.hardware.device == "cpu" and batching(config).processes <= 2
+    console.print(f"Largest difference of a weight, in {len(straight.weights)} tensors: {weights:.1e}{where}")
+    claim = "A resumed training equals one that was not stopped"
+    return _verdict(max(largest, weights), 0.0 if exact else TOLERANCE, claim, console)
+
+
+def accumulation(config: Config, folder: Path, console: Console) -> bool:
+    """Whether the gradient of an update is the same in one batch and accumulated over micro batches."""
+    whole = max(2, batching(config).micro_batch_size)
+    part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
+    size = whole * batching(config).processes
+    config = replace(  # without clipping, and without dropout, which differs between micro batches
+        _for_check(config, updates=1, measured_every=1),
+        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
+        peft=replace(config.peft, dropout=None if config.peft.dropout is None else 0.0),
+    )
+    tiny = TinyTraining(config, size)
+    gradients = []
+    for micro in (whole, part):
+        trace = Trace()
+        hardware = replace(config.hardware, micro_batch_size=micro)
+        tiny.train(replace(config, hardware=hardware), folder / str(micro), trace)
+        gradients.append(trace.gradients)
+    console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
+    largest, where = _largest_difference(*gradients)
+    table = Table("update", "micro batches", "norm of the gradient", box=None, header_style="bold")
+    for micro, tensors in zip((whole, part), gradients, strict=True):
+        norm = math.sqrt(sum(float(gradient.double().pow(2).sum()) for gradient in tensors.values()))
+        table.add_row(f"{size} questions", f"{size // micro} of {micro}", f"{norm:.8g}")
+    console.print(table)
+    console.print(f"Largest relative difference of a gradient, in {len(gradients[0])} tensors: {largest:.1e}{where}")
+    claim = "The gradients of micro batches add up to that of the whole batch"
+    return _verdict(largest, GRADIENT_TOLERANCE[config.hardware.precision], claim, console)
+
+
+CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {"resume": resume, "accumulation": accumulation}
+
+
+def _for_check(config: Config, updates: int, measured_every: int) -> Config:
+    """Return the configuration for a few updates; checkpoints are saved after measurements only."""
     return replace(
         config,
-        objective=replace(config.objective, max_steps=UPDATES, epochs=None, checkpoint_every_min=None),
-        evaluation=replace(config.evaluation, every=STOP, patience=None, limit=DEV_QUESTIONS),
-        tracking=replace(config.tracking, log_every=1),
+        objective=replace(config.objective, max_steps=updates, epochs=None, checkpoint_every_min=None),
+        evaluation=replace(config.evaluation, every=measured_every, patience=None, limit=DEV_QUESTIONS),
     )
 
 
 def _processes(config: Config) -> str:
-    number = batching(config).processes
-    return f"in {number} process{'es' if number > 1 else ''} ({config.hardware.strategy})"
+    count = batching(config).processes
+    return f"in {count} process{'es' if count > 1 else ''} ({config.hardware.strategy})"
 
 
-def _compared(straight: Training, resumed: Training, config: Config, console: Console) -> bool:
-    metric = config.evaluation.best_metric
-    table = Table("update", "loss", "resumed", "difference", metric, "resumed", box=None, header_style="bold")
-    largest = 0.0
-    for step in sorted(straight.logged):
-        ours, theirs = straight.logged[step], resumed.logged.get(step, {})
-        difference = max(_apart(ours.get(key), theirs.get(key)) for key in ("train/loss", "grad_norm", metric))
-        largest = max(largest, difference)
-        cells = [_shown(ours.get("train/loss")), _shown(theirs.get("train/loss")), f"{difference:.1e}"]
-        table.add_row(str(step), *cells, _shown(ours.get(metric)), _shown(theirs.get(metric)))
-    console.print(table)
-    weights, where = _furthest(straight.weights, resumed.weights)
-    exact = config.hardware.device == "cpu" and batching(config).processes <= 2
-    tolerance = 0.0 if exact else TOLERANCE
-    console.print(f"Largest difference of a weight, of {len(straight.weights)} tensors: {weights:.1e}{where}")
-    return _verdict(max(largest, weights), tolerance, "A resumed training equals one that was not stopped", console)
-
-
-def accumulation(config: Config, folder: Path, console: Console) -> bool:
-    """The gradient of one update in one piece against the same questions in micro batches."""
-    whole = max(2, batching(config).micro_batch_size)
-    part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
-    size = whole * batching(config).processes
-    config = _for_accumulation(config, whole, size)
-    small = TinyTraining(config, size)
-    gradients = []
-    for micro in (whole, part):
-        left = Training()
-        pieces = replace(config, hardware=replace(config.hardware, micro_batch_size=micro))
-        small.train(pieces, folder / str(micro), left)
-        gradients.append(left.gradients)
-    console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
-    largest, where = _furthest(*gradients)
-    table = Table("update", "pieces", "norm of the gradient", box=None, header_style="bold")
-    for micro, found in zip((whole, part), gradients, strict=True):
-        norm = math.sqrt(sum(float(gradient.double().pow(2).sum()) for gradient in found.values()))
-        table.add_row(f"{size} questions", f"{size // micro} of {micro}", f"{norm:.8g}")
-    console.print(table)
-    tolerance = GRADIENT_TOLERANCE[config.hardware.precision]
-    console.print(f"Largest relative difference of a gradient, of {len(gradients[0])} tensors: {largest:.1e}{where}")
-    return _verdict(largest, tolerance, "Micro batches add up to the gradient of the whole batch", console)
-
-
-def _for_accumulation(config: Config, whole: int, size: int) -> Config:
-    """One update without clipping, and without dropout, which draws anew for every piece."""
-    dropout = None if config.peft.dropout is None else 0.0
-    return replace(
-        config,
-        objective=replace(config.objective, max_steps=1, epochs=None, checkpoint_every_min=None),
-        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
-        hardware=replace(config.hardware, micro_batch_size=whole),
-        peft=replace(config.peft, dropout=dropout),
-        evaluation=replace(config.evaluation, every=1, patience=None, limit=DEV_QUESTIONS),
-    )
-
-
-SHOW: Mapping[str, Callable[[Config, Path, Console], bool]] = {"resume": resume, "accumulation": accumulation}
-
-
-def _furthest(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> tuple[float, str]:
-    """The largest difference in a tensor, relative to the largest value in it, and where it is."""
+def _largest_difference(ours: Tensors, theirs: Tensors) -> tuple[float, str]:
+    """Return the largest difference in a tensor, relative to the largest value in it, and the tensor's name."""
     if ours.keys() != theirs.keys() or not ours:
-        return math.inf, ", for they are not the same tensors"
+        return math.inf, ", since they are not the same tensors"
     largest, where = 0.0, ""
-    for name, one in ours.items():
-        other = theirs[name]
-        difference = float((one - other).abs().max() / one.abs().max().clamp(min=1e-30)) if one.numel() else 0.0
-        if not difference <= largest:
+    for name, tensor in ours.items():
+        difference = 0.0
+        if tensor.numel():
+            difference = float((tensor - theirs[name]).abs().max() / tensor.abs().max().clamp(min=1e-30))
+        if not difference <= largest:  # also where it is NaN
             largest, where = difference, f" in {name}"
     return (largest if math.isfinite(largest) else math.inf), where
 
 
-def _apart(one: float | None, other: float | None) -> float:
-    if one is None or other is None:
-        return 0.0 if one is other else math.inf
-    return abs(one - other) / max(abs(one), 1e-30) if one != other else 0.0
+def _difference(ours: float | None, theirs: float | None) -> float:
+    """Return the relative difference; infinite where one of the two is missing."""
+    if ours is None or theirs is None:
+        return 0.0 if ours is theirs else math.inf
+    return abs(ours - theirs) / max(abs(ours), 1e-30) if ours != theirs else 0.0
 
 
-def _shown(value: float | None) -> str:
+def _text(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
 def _verdict(difference: float, tolerance: float, claim: str, console: Console) -> bool:
-    held = difference <= tolerance
-    allowed = "none is allowed" if tolerance == 0 else f"allowed is {tolerance:.0e}"
-    words = claim if held else f"It does not hold: {claim[0].lower()}{claim[1:]}"
-    console.print(f"{words} (relative difference {difference:.1e}; {allowed}).", style=None if held else "bold red")
-    return held
+    holds = difference <= tolerance
+    allowed = "none is allowed" if tolerance == 0 else f"up to {tolerance:.0e} is allowed"
+    sentence = claim if holds else f"This does not hold: {claim[0].lower()}{claim[1:]}"
+    console.print(f"{sentence} (relative difference {difference:.1e}; {allowed}).", style=None if holds else "bold red")
+    return holds

@@ -232,4 +232,4 @@ def test_a_command_takes_options_of_ones_own_as_sets(own, tmp_path, monkeypatch)
     shown, lines = told_by("mcqa.evaluate", "--config-dir", str(own), "splits=[]", sets, "dry_run=true", cwd=tmp_path)
     assert lines == [], lines
     assert "mine: 1 question" in shown
-    assert "Which is a mammal?" in shown and "⟦ Whale⟧  the right one" in shown
+    assert "Which is a mammal?" in shown and "⟦ Whale⟧  the right answer" in shown

@@ -1,12 +1,10 @@
-"""Checkpoints on disk: complete or not there, and a damaged one is never gone on from."""
+"""Checkpoints on disk: complete or not there; no run resumes from a damaged one."""
 
-import errno
 import json
 import os
 
 import pytest
 
-from mcqa.runs import files
 from mcqa.training import checkpoints
 
 
@@ -57,16 +55,21 @@ def garble(place):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
-    [(truncate, "99 bytes instead of 100"), (remove, "optimizer is missing"), (unlist, "to its end"), (garble, "end")],
+    ("damage", "reason"),
+    [
+        (truncate, "99 bytes instead of 100"),
+        (remove, "optimizer is missing"),
+        (unlist, "is incomplete"),
+        (garble, "damaged"),
+    ],
 )
-def test_a_damaged_newest_one_falls_back_to_the_one_before_with_one_warning(tmp_path, caplog, damage, told):
+def test_a_damaged_newest_one_falls_back_to_the_one_before_with_one_warning(tmp_path, caplog, damage, reason):
     for step in (3, 6, 9):
         written(tmp_path, step)
     damage(tmp_path / "checkpoint-9")
     assert checkpoints.newest(tmp_path).name == "checkpoint-6"
     (warning,) = caplog.messages
-    assert told in warning and "checkpoint-9" in warning and "goes on from checkpoint-6" in warning
+    assert reason in warning and "checkpoint-9" in warning and "resumes from checkpoint-6" in warning
     caplog.clear()
     assert checkpoints.newest(tmp_path).name == "checkpoint-6" and not caplog.messages
 
@@ -77,7 +80,7 @@ def test_where_all_are_damaged_the_run_begins_anew_and_says_so(tmp_path, caplog)
     assert "its beginning" in caplog.text
 
 
-def test_a_checkpoint_whose_best_state_is_damaged_is_not_gone_on_from(tmp_path, caplog):
+def test_no_run_resumes_from_a_checkpoint_whose_best_state_is_damaged(tmp_path, caplog):
     written(tmp_path, 3)
     truncate(written(tmp_path, 6, best=6))
     written(tmp_path, 9, best=6)
@@ -98,23 +101,3 @@ def test_a_checkpoint_may_be_written_once_more(tmp_path):
     truncate(written(tmp_path, 3))
     assert checkpoints.problem(written(tmp_path, 3)) is None
     assert names(tmp_path) == ["checkpoint-3"]
-
-
-def failing(times, number):
-    """A function that raises so many times before it answers."""
-    left = [number] * times
-
-    def do():
-        if left:
-            raise OSError(left.pop(), "away")
-        return "done"
-
-    return do
-
-
-def test_a_stalled_file_system_is_waited_for_and_other_errors_are_not():
-    assert files.retry_stalled_io(failing(2, errno.ESTALE), waits_s=(0, 0)) == "done"
-    with pytest.raises(OSError, match="away"):
-        files.retry_stalled_io(failing(3, errno.EIO), waits_s=(0, 0))
-    with pytest.raises(OSError, match="away"):
-        files.retry_stalled_io(failing(1, errno.ENOSPC), waits_s=(0, 0))

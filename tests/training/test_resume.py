@@ -38,22 +38,22 @@ OVERRIDES = [
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, nothing is tidied up."""
+    """In place of SIGKILL: nothing catches it, and nothing is cleaned up."""
 
 
 class Attempt:
-    """One start of a training in a folder, which `moment` may end: called with the name of what begins."""
+    """One start of a training in a folder. moment: called with the name of each thing that begins, and may end it."""
 
     def __init__(self, overrides, folder, monkeypatch, moment=lambda name: None):
         self.moment = moment
         self.tracker = Tracker(Spool(folder), None, "test", 0)
         self.tracker.start({}, {})
-        self.learner, *_ = built(overrides, folder, self.measure, [self.log])
-        self.learner.flush = self.tracker.flush
+        self.sft_trainer, *_ = built(overrides, folder, self.measure, [self.log])
+        self.sft_trainer.flush = self.tracker.flush
         for owner, name in [
-            (self.learner, "training_step"),
-            (self.learner, "_save_optimizer_and_scheduler"),  # the weights are written, nothing else
-            (self.learner, "_save_rng_state"),
+            (self.sft_trainer, "training_step"),
+            (self.sft_trainer, "_save_optimizer_and_scheduler"),  # the weights are written, nothing else
+            (self.sft_trainer, "_save_rng_state"),
             (checkpoints, "commit"),
             (checkpoints, "rotate"),
         ]:
@@ -69,7 +69,7 @@ class Attempt:
     def measure(self):
         """A number that depends on all weights and falls and rises."""
         self.moment("measure")
-        total = sum(p.detach().double().sum().item() for p in self.learner.model.parameters() if p.requires_grad)
+        total = sum(p.detach().double().sum().item() for p in self.sft_trainer.model.parameters() if p.requires_grad)
         self.moment("measured")
         return {"dev/loss": 2 + math.sin(50 * total)}
 
@@ -79,12 +79,12 @@ class Attempt:
         self.moment("logged")
 
     def run(self):
-        trainer.train(self.learner)
-        return {name: p.detach().clone() for name, p in self.learner.model.named_parameters() if p.requires_grad}
+        trainer.train(self.sft_trainer)
+        return {name: p.detach().clone() for name, p in self.sft_trainer.model.named_parameters() if p.requires_grad}
 
 
-def told(folder):
-    """What the tracker got of the training, in order."""
+def logged(folder):
+    """Return what the tracker logged of the training, in order."""
     events = [event for _, event in Spool(folder).read() if event["event"] == "metrics"]
     pairs = [(event["step"], key, value) for event in events for key, value in event["values"].items()]
     return [pair for pair in pairs if pair[1] not in SPEEDS]
@@ -96,16 +96,16 @@ def equal(ours, theirs):
 
 def straight(overrides, folder):
     with pytest.MonkeyPatch.context() as patched:
-        return Attempt(overrides, folder, patched).run(), told(folder)
+        return Attempt(overrides, folder, patched).run(), logged(folder)
 
 
 def killing(kind, times):
-    """Ends the process as `kind` begins for that many times."""
-    left = [times]
+    """Kill the process when `kind` begins for the times-th time."""
+    remaining = [times]
 
     def moment(name):
-        left[0] -= name == kind
-        if not left[0]:
+        remaining[0] -= name == kind
+        if not remaining[0]:
             raise Killed(name)
 
     return moment
@@ -127,7 +127,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
     kind, every, moments, small, tmp_path, monkeypatch
 ):
     overrides = [*small, *OVERRIDES, *kind, f"objective.checkpoint_every_min={every}"]
-    monkeypatch.setattr(callbacks, "SHARE", 1.0)  # after every update, however long it takes
+    monkeypatch.setattr(callbacks, "SAVING_SHARE", 1.0)  # after every update, however long it takes
     weights, log = straight(overrides, tmp_path / "straight")
     draw = random.Random(1)
     for name in moments:
@@ -136,7 +136,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
             Attempt(overrides, tmp_path / "killed", patched, killing(name, times)).run()
     with pytest.MonkeyPatch.context() as patched:
         assert equal(Attempt(overrides, tmp_path / "killed", patched).run(), weights)
-    assert told(tmp_path / "killed") == log
+    assert logged(tmp_path / "killed") == log
     assert len(log) == len({pair[:2] for pair in log})
 
 
@@ -144,12 +144,12 @@ def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
 
 
 def signalled(moment, step):
-    """Sends SIGTERM, once, as the step's `moment` begins."""
-    left = [1]
+    """Send SIGTERM, once, when the step's `moment` begins."""
+    unsent = [signal.SIGTERM]
 
     def at(name, attempt):
-        if name == moment and attempt.learner.state.global_step == step and left:
-            os.kill(os.getpid(), left.pop() and signal.SIGTERM)
+        if name == moment and attempt.sft_trainer.state.global_step == step and unsent:
+            os.kill(os.getpid(), unsent.pop())
 
     return at
 
@@ -177,7 +177,7 @@ def test_a_signal_saves_at_the_end_of_the_update_and_nothing_is_done_twice(
     with pytest.MonkeyPatch.context() as patched:
         again = Attempt([*small, *overrides], tmp_path / "stopped", patched)
         assert equal(again.run(), weights)
-    assert told(tmp_path / "stopped") == log
+    assert logged(tmp_path / "stopped") == log
 
 
 @pytest.fixture(scope="module")
@@ -189,26 +189,26 @@ def straight_adapter(questions_folder, tmp_path_factory):
     return overrides, *straight([*smaller(questions_folder, folder), *overrides], folder / "run")
 
 
-def test_a_training_that_patience_ended_is_not_gone_on_with(small, tmp_path):
+def test_a_training_that_early_stopping_ended_is_not_resumed(small, tmp_path):
     losses = iter([0.5, 0.6, 0.7])
     overrides = [*small, "evaluation.patience=2", "objective.max_steps=9", "evaluation.best_metric=dev/loss"]
-    learner, *_ = built(overrides, tmp_path, lambda: {"dev/loss": next(losses)})
-    trainer.train(learner)
+    sft_trainer, *_ = built(overrides, tmp_path, lambda: {"dev/loss": next(losses)})
+    trainer.train(sft_trainer)
     again, *_ = built(overrides, tmp_path, lambda: pytest.fail("measured again"))
     trainer.train(again)
     assert again.state.global_step == 3 and again.state.best_global_step == 1
-    assert again.state.best_model_checkpoint == learner.state.best_model_checkpoint
+    assert again.state.best_model_checkpoint == sft_trainer.state.best_model_checkpoint
 
 
 def test_a_run_folder_may_move_before_it_is_resumed(small, tmp_path):
     overrides = [*small, "objective.max_steps=3", "evaluation.best_metric=dev/loss"]
-    learner, *_ = built(overrides, tmp_path / "here", lambda: {"dev/loss": float(learner.state.global_step)})
-    trainer.train(learner)
+    sft_trainer, *_ = built(overrides, tmp_path / "here", lambda: {"dev/loss": float(sft_trainer.state.global_step)})
+    trainer.train(sft_trainer)
     (tmp_path / "here").rename(tmp_path / "there")
     again, *_ = built(overrides, tmp_path / "there", dict)
     trainer.train(again)
     assert again.state.best_model_checkpoint == str(tmp_path / "there" / "checkpoints" / "checkpoint-1")
-    best = {name: p for name, p in learner.model.named_parameters() if p.requires_grad}
+    best = {name: p for name, p in sft_trainer.model.named_parameters() if p.requires_grad}
     assert equal({name: p for name, p in again.model.named_parameters() if p.requires_grad}, best)
 
 
@@ -229,9 +229,9 @@ def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkp
         save(value, path, *args, **kwargs)
 
     monkeypatch.setattr(torch, "save", full)
-    learner, *_ = built([*small, "objective.max_steps=4"], tmp_path)
+    sft_trainer, *_ = built([*small, "objective.max_steps=4"], tmp_path)
     with pytest.raises(TrainingError, match=r"after 2 updates .*No space left.*checkpoint-1 is the last one"):
-        trainer.train(learner)
+        trainer.train(sft_trainer)
     folder = tmp_path / "checkpoints"
     assert [path.name for path in checkpoints.steps(folder)] == ["checkpoint-1"]
     assert checkpoints.problem(folder / "checkpoint-1") is None
@@ -239,30 +239,30 @@ def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkp
 
 
 @pytest.mark.parametrize(("strategy", "rank"), [("ddp", "0"), ("ddp", "1"), ("fsdp2", "1")])
-def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_words(strategy, rank, small, tmp_path):
-    config, tree = configured(
+def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_error(strategy, rank, small, tmp_path):
+    config, config_dict = configured(
         [*small, "hardware=cpu_processes", f"hardware.strategy={strategy}", "hardware.timeout_s=60", "peft=none",
          "objective.max_steps=3", "evaluation.limit=4"]
     )  # fmt: skip
     (tmp_path / "full").write_text(rank)
-    write_yaml(tmp_path / "config.yaml", tree)
+    write_yaml(tmp_path / "config.yaml", config_dict)
     with pytest.raises(ProcessError, match="No space left"):
         launch.start("tests.training.two_saving", config.hardware, tmp_path)
-    told = json.loads((tmp_path / "result.json").read_text())["error"]
-    assert "No space left" in told and "checkpoint-1 is the last one" in told and ("rank 1" in told) == (rank == "1")
+    error = json.loads((tmp_path / "result.json").read_text())["error"]
+    assert "No space left" in error and "checkpoint-1 is the last one" in error and ("rank 1" in error) == (rank == "1")
     assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
 
 
-def test_what_torch_says_of_a_disk_that_takes_no_more_is_a_clear_error_too(small, tmp_path):
+def test_an_error_of_torch_on_a_full_disk_is_a_clear_error_too(small, tmp_path):
     """Files of this process may not grow beyond a limit: as a full disk, without one."""
     import resource
 
-    learner, *_ = built([*small, "objective.max_steps=1", "peft=none"], tmp_path)
+    sft_trainer, *_ = built([*small, "objective.max_steps=1", "peft=none"], tmp_path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, before[1]))
     try:
         with pytest.raises(TrainingError, match=r"after 1 updates could not be written.*there is none yet"):
-            trainer.train(learner)
+            trainer.train(sft_trainer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -277,16 +277,16 @@ def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints, "commit", stalling)
     monkeypatch.setattr(resume, "RETRY_AFTER_S", (0, 0))
-    learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
-    trainer.train(learner)
+    sft_trainer, *_ = built([*small, "objective.max_steps=1"], tmp_path)
+    trainer.train(sft_trainer)
     assert not stalls and checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
 
 
-def test_an_error_that_is_none_of_the_disk_s_is_told_as_it_is(small, tmp_path, monkeypatch):
-    learner, *_ = built([*small, "objective.max_steps=1"], tmp_path)
-    monkeypatch.setattr(learner, "_save_rng_state", lambda folder: 1 / 0)
+def test_an_error_that_has_nothing_to_do_with_the_disk_is_raised_unchanged(small, tmp_path, monkeypatch):
+    sft_trainer, *_ = built([*small, "objective.max_steps=1"], tmp_path)
+    monkeypatch.setattr(sft_trainer, "_save_rng_state", lambda folder: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        trainer.train(learner)
+        trainer.train(sft_trainer)
 
 
 # --- how often
@@ -295,22 +295,22 @@ def test_an_error_that_is_none_of_the_disk_s_is_told_as_it_is(small, tmp_path, m
 def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(resume.time, "monotonic", lambda: now[0])
-    saves = resume.CheckpointSchedule(60)
-    assert not saves.due()
+    schedule = resume.CheckpointSchedule(60)
+    assert not schedule.due()
     now[0] = 60
-    assert saves.due()
-    saves.took = 10
-    assert not saves.due()
+    assert schedule.due()
+    schedule.took = 10
+    assert not schedule.due()
     now[0] = 190
-    assert saves.due()
+    assert schedule.due()
     assert not resume.CheckpointSchedule(None).due()
 
 
 def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(callbacks, "SHARE", 1.0)
+    monkeypatch.setattr(callbacks, "SAVING_SHARE", 1.0)
     overrides = [*small, "objective.max_steps=5", "evaluation.every=1/epoch", "objective.checkpoint_every_min=1e-9"]
-    learner, *_ = built([*overrides, "objective.save_total_limit=4"], tmp_path)
-    trainer.train(learner)
+    sft_trainer, *_ = built([*overrides, "objective.save_total_limit=4"], tmp_path)
+    trainer.train(sft_trainer)
     names = [path.name for path in checkpoints.steps(tmp_path / "checkpoints")]
     assert names == ["checkpoint-2", "checkpoint-3", "checkpoint-4", "checkpoint-5"]
     unlogged = json.loads((tmp_path / "checkpoints" / "checkpoint-3" / "unlogged_0.json").read_text())

@@ -1,16 +1,13 @@
+"""Trainings on the embedded model: order of questions, loss, best state, early stopping, speeds."""
+
 import math
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mcqa.config.errors import TrainingError
-from mcqa.config.trainer_args import warmup_steps
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.models import loading
@@ -18,7 +15,6 @@ from mcqa.models.adapters import adapter_config
 from mcqa.training import trainer
 from mcqa.training.callbacks import MetricsLogger
 from mcqa.training.trainer import sft_config
-from mcqa.training.updates import evaluation_points, questions_seen, total_updates
 from tests.small_runs import configured
 
 
@@ -35,8 +31,8 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     return built, training, tokenizer
 
 
-class Order:
-    """A collator that also notes which examples came together."""
+class BatchOrder:
+    """A collator that also notes which examples form a batch."""
 
     def __init__(self, collator):
         self.collator, self.batches = collator, []
@@ -46,76 +42,16 @@ class Order:
         return self.collator(examples)
 
 
-@cache
-def plain_config():
-    return configured([])[0]
-
-
-def batches_of(size, every="1/epoch", max_steps=None, epochs=None):
-    config = plain_config()
-    return replace(
-        config,
-        optimizer=replace(config.optimizer, batch_size=size),
-        objective=replace(config.objective, max_steps=max_steps, epochs=epochs),
-        evaluation=replace(config.evaluation, every=every),
-    )
-
-
-def points(every, examples, batch_size, max_steps=None, epochs=None):
-    return evaluation_points(batches_of(batch_size, every, max_steps, epochs), examples)
-
-
-@given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 200), st.integers(1, 10))
-def test_dev_is_measured_at_the_end_and_at_most_as_often_as_asked(examples, batch_size, total, times):
-    found = points(f"{times}/epoch", examples, batch_size, total)
-    assert max(found) == total
-    assert min(found) >= 1
-    assert len(found) <= math.ceil(total * times / math.ceil(examples / batch_size)) + 1
-
-
-def test_every_epoch_is_measured_as_often_as_asked():
-    assert points("2/epoch", 40, 4, 30) == {5: 20, 10: 40, 15: 60, 20: 80, 25: 100, 30: 120}
-    assert points(7, 40, 4, 30) == {7: 28, 14: 56, 21: 84, 28: 112, 30: 120}
-
-
-@given(st.integers(1, 300), st.integers(1, 4))
-def test_whatever_the_batch_size_dev_is_measured_at_the_same_numbers_of_questions(examples, times):
-    one_by_one = points(f"{times}/epoch", examples, 1, epochs=2)
-    for batch_size in (3, 16):
-        found = points(f"{times}/epoch", examples, batch_size, epochs=2)
-        assert set(found.values()) <= set(one_by_one.values())
-        for update, point in found.items():
-            config = batches_of(batch_size, epochs=2)
-            assert questions_seen(config, examples, update - 1) < point
-            assert questions_seen(config, examples, update) >= point
-
-
-def test_epochs_and_max_steps_end_the_training_whichever_comes_first(small):
-    config, _ = configured([*small, "objective.max_steps=null", "objective.epochs=3"])
-    assert total_updates(config, 40) == 15
-    config, _ = configured([*small, "objective.max_steps=4", "objective.epochs=3"])
-    assert total_updates(config, 40) == 4
-    config, _ = configured([*small, "objective.max_steps=100", "objective.epochs=null"])
-    assert total_updates(config, 40) == 100
-
-
-def test_warm_up_takes_its_share_of_the_updates(small):
-    scheduler = configured([*small, "scheduler.warmup_ratio=0.1"])[0].scheduler
-    assert warmup_steps(scheduler, 50) == 5
-    assert warmup_steps(scheduler, 3) == 1
-    assert warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
-
-
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
 def test_the_learning_rate_follows_its_schedule(name, small, tmp_path):
     overrides = [*small, f"scheduler={name}", "scheduler.warmup_ratio=0.2", "objective.max_steps=10"]
-    learner, *_ = built([*overrides, "optimizer.learning_rate=1.0"], tmp_path)
-    learner.create_optimizer_and_scheduler(10)
+    sft_trainer, *_ = built([*overrides, "optimizer.learning_rate=1.0"], tmp_path)
+    sft_trainer.create_optimizer_and_scheduler(10)
     rates = []
     for _ in range(10):
-        rates.append(learner.lr_scheduler.get_last_lr()[0])
-        learner.optimizer.step()
-        learner.lr_scheduler.step()
+        rates.append(sft_trainer.lr_scheduler.get_last_lr()[0])
+        sft_trainer.optimizer.step()
+        sft_trainer.lr_scheduler.step()
     after = {
         "constant": [1.0] * 8,
         "linear": [1 - k / 8 for k in range(8)],
@@ -125,14 +61,17 @@ def test_the_learning_rate_follows_its_schedule(name, small, tmp_path):
 
 
 def test_weight_decay_leaves_biases_and_norms_alone(small, tmp_path):
-    learner, *_ = built([*small, "peft=none", "optimizer.weight_decay=0.1"], tmp_path)
-    learner.create_optimizer()
-    names = {id(parameter): name for name, parameter in learner.model.named_parameters()}
+    sft_trainer, *_ = built([*small, "peft=none", "optimizer.weight_decay=0.1"], tmp_path)
+    sft_trainer.create_optimizer()
+    names = {id(parameter): name for name, parameter in sft_trainer.model.named_parameters()}
     decayed = {
-        names[id(p)] for group in learner.optimizer.param_groups if group["weight_decay"] for p in group["params"]
+        names[id(p)] for group in sft_trainer.optimizer.param_groups if group["weight_decay"] for p in group["params"]
     }
     rest = {
-        names[id(p)] for group in learner.optimizer.param_groups if not group["weight_decay"] for p in group["params"]
+        names[id(p)]
+        for group in sft_trainer.optimizer.param_groups
+        if not group["weight_decay"]
+        for p in group["params"]
     }
     assert decayed
     assert not any("norm" in name or "bias" in name for name in decayed)
@@ -144,10 +83,10 @@ def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(s
     orders = []
     for run in ("first", "second"):
         overrides = [*small, "objective.max_steps=10", "objective.epochs=2", "evaluation.every=10"]
-        learner, training, _ = built(overrides, tmp_path / run)
-        learner.data_collator = Order(learner.data_collator)
-        trainer.train(learner)
-        orders.append(learner.data_collator.batches)
+        sft_trainer, training, _ = built(overrides, tmp_path / run)
+        sft_trainer.data_collator = BatchOrder(sft_trainer.data_collator)
+        trainer.train(sft_trainer)
+        orders.append(sft_trainer.data_collator.batches)
     flat = [ids for batch in orders[0] for ids in batch]
     first, second = flat[:40], flat[40:]
     assert sorted(first) == sorted(second) == sorted(tuple(example.input_ids) for example in training.examples)
@@ -162,8 +101,8 @@ def test_the_loss_is_normalised_by_the_supervised_tokens_of_the_whole_update(sma
         overrides = [*small, "peft=none", f"hardware.micro_batch_size={micro}", "objective.max_steps=3"]
         overrides += ["tracking.log_every=1", "evaluation.every=3", "optimizer.learning_rate=0.001"]
         observe = [lambda values, step, logged=logged: logged.append(values.get("train/loss"))]
-        learner, *_ = built(overrides, tmp_path / str(micro), observers=observe)
-        trainer.train(learner)
+        sft_trainer, *_ = built(overrides, tmp_path / str(micro), observers=observe)
+        trainer.train(sft_trainer)
         losses.append([value for value in logged if value is not None])
     assert len(losses[0]) == 3
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
@@ -174,12 +113,12 @@ def test_the_best_measured_state_remains(small, tmp_path):
     accuracies, states = iter([0.2, 0.9, 0.4]), []
 
     def measure():
-        states.append({name: p.detach().clone() for name, p in learner.model.named_parameters() if p.requires_grad})
+        states.append({name: p.detach().clone() for name, p in sft_trainer.model.named_parameters() if p.requires_grad})
         return {"dev/acc": next(accuracies)}
 
-    learner, *_ = built([*small, "objective.max_steps=3", "optimizer.learning_rate=0.01"], tmp_path, measure)
-    trainer.train(learner)
-    remaining = dict(learner.model.named_parameters())
+    sft_trainer, *_ = built([*small, "objective.max_steps=3", "optimizer.learning_rate=0.01"], tmp_path, measure)
+    trainer.train(sft_trainer)
+    remaining = dict(sft_trainer.model.named_parameters())
     assert len(states) == 3
     assert all(torch.equal(remaining[name], value) for name, value in states[1].items())
     assert any(not torch.equal(remaining[name], value) for name, value in states[2].items())
@@ -188,9 +127,9 @@ def test_the_best_measured_state_remains(small, tmp_path):
 def test_patience_stops_a_training_that_no_longer_gets_better(small, tmp_path):
     accuracies = iter([0.5, 0.4, 0.3, 0.2, 0.1])
     overrides = [*small, "objective.max_steps=5", "evaluation.patience=2"]
-    learner, *_ = built(overrides, tmp_path, lambda: {"dev/acc": next(accuracies)})
-    trainer.train(learner)
-    assert learner.state.global_step == 3
+    sft_trainer, *_ = built(overrides, tmp_path, lambda: {"dev/acc": next(accuracies)})
+    trainer.train(sft_trainer)
+    assert sft_trainer.state.global_step == 3
 
 
 def test_a_resumed_training_ends_where_an_undisturbed_one_does(small, tmp_path):
@@ -205,14 +144,14 @@ def test_a_resumed_training_ends_where_an_undisturbed_one_does(small, tmp_path):
     for stop in (False, True):
         folder = tmp_path / str(stop)
         losses = iter([2.0, 1.0, 0.5, 0.4])  # the last state is the best
-        learner, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
+        sft_trainer, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
         if stop:
-            learner.add_callback(StopAt(4))
+            sft_trainer.add_callback(StopAt(4))
             with pytest.raises(KeyboardInterrupt):
-                trainer.train(learner)
-            learner, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
-        trainer.train(learner)
-        ends.append({name: p for name, p in learner.model.named_parameters() if p.requires_grad})
+                trainer.train(sft_trainer)
+            sft_trainer, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
+        trainer.train(sft_trainer)
+        ends.append({name: p for name, p in sft_trainer.model.named_parameters() if p.requires_grad})
     assert all(torch.equal(ends[1][name], value) for name, value in ends[0].items())
 
 
@@ -227,24 +166,24 @@ class StopAt(trainer.TrainerCallback):
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
 def test_a_loss_or_gradient_that_is_not_a_number_stops_the_training_with_the_usual_causes(name):
-    reporting = MetricsLogger([], SimpleNamespace(questions=0, tokens=0, places=0))
+    logger = MetricsLogger([], SimpleNamespace(questions=0, tokens=0, positions=0))
     logs = {"loss": 1.0, "grad_norm": 1.0, "learning_rate": 0.5} | {name: math.nan}
     with pytest.raises(TrainingError, match=r"is nan after 7 updates.*learning_rate too high"):
-        reporting.on_log(None, SimpleNamespace(global_step=7), None, logs)
+        logger.on_log(None, SimpleNamespace(global_step=7), None, logs)
 
 
 def test_a_training_that_diverges_is_stopped(small, tmp_path):
     overrides = [*small, "peft=none", "optimizer.learning_rate=1e30", "optimizer.max_grad_norm=0"]
-    learner, *_ = built([*overrides, "tracking.log_every=1", "objective.max_steps=4"], tmp_path)
+    sft_trainer, *_ = built([*overrides, "tracking.log_every=1", "objective.max_steps=4"], tmp_path)
     with pytest.raises(TrainingError, match="not|nan|inf"):
-        trainer.train(learner)
+        trainer.train(sft_trainer)
 
 
 def test_speeds_and_padding_are_counted(small, tmp_path):
     seen = []
     overrides = [*small, "objective.max_steps=4", "tracking.log_every=1"]
-    learner, *_ = built(overrides, tmp_path, observers=[lambda values, step: seen.append(values)])
-    trainer.train(learner)
+    sft_trainer, *_ = built(overrides, tmp_path, observers=[lambda values, step: seen.append(values)])
+    trainer.train(sft_trainer)
     values = next(value for value in reversed(seen) if "tokens_per_second" in value)
     assert values["questions_per_second"] > 0
     assert values["tokens_per_second"] > values["questions_per_second"]
@@ -252,8 +191,8 @@ def test_speeds_and_padding_are_counted(small, tmp_path):
 
 
 def test_adapters_over_4_bit_weights_are_trained_in_single_precision(small, tmp_path):
-    learner, *_ = built([*small, "peft=qlora"], tmp_path)
-    trained = [parameter for parameter in learner.model.parameters() if parameter.requires_grad]
+    sft_trainer, *_ = built([*small, "peft=qlora"], tmp_path)
+    trained = [parameter for parameter in sft_trainer.model.parameters() if parameter.requires_grad]
     assert trained
     assert {parameter.dtype for parameter in trained} == {torch.float32}
 

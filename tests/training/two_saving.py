@@ -1,4 +1,4 @@
-"""What each of two processes does in test_resume.py: a run in which the disk of one of them takes nothing more."""
+"""What each of two processes does in test_resume.py: a run in which the disk of one of them is full."""
 
 import errno
 import os
