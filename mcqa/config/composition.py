@@ -6,6 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any, cast
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,16 +21,12 @@ from mcqa.config.schema import ConfigDict
 
 PACKAGE = Path(__file__).parents[1]
 
-
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
 
 
 def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:
     """Return whether --multirun is given, and the overrides; no overrides where one of them cannot be parsed."""
-    from hydra._internal.utils import get_args_parser
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     known, _ = get_args_parser().parse_known_args(arguments)
     try:
         return known.multirun, OverridesParser.create().parse_overrides(known.overrides)
@@ -43,16 +44,7 @@ def calm_libraries() -> None:
     """Show warnings of our own, and of the libraries only errors."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)
-    for library in (
-        "accelerate",
-        "bitsandbytes",
-        "datasets",
-        "DeepSpeed",
-        "mlflow",
-        "peft",
-        "torch",
-        "transformers",
-    ):
+    for library in ("accelerate", "bitsandbytes", "datasets", "DeepSpeed", "mlflow", "peft", "torch", "transformers"):
         logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine waiting threads would cost threefold
@@ -79,9 +71,6 @@ def compose_with_problems(
     config_name: str, overrides: list[str], config_dir: str | None
 ) -> tuple[ConfigDict, list[str]]:
     """Return the configuration, and a line for everything wrong with the further question sets in it."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
     extra = searchpath_override(config_dir)
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
@@ -94,12 +83,9 @@ def compose_with_problems(
 
 def searchpath_override(config_dir: str | None) -> list[str]:
     """Return the override that makes Hydra look for options in a folder of the user's too."""
-    return [f"hydra.searchpath=['file://{_quoted(str(Path(config_dir).absolute()))}']"] if config_dir else []
-
-
-def _quoted(text: str) -> str:
-    """Return a text as it stands within single quotes in Hydra's grammar."""
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+    if not config_dir:
+        return []
+    return [f"hydra.searchpath=[{QuotedString(f'file://{Path(config_dir).absolute()}', Quote.single).with_quotes()}]"]
 
 
 def first_lines(error: Exception) -> str:

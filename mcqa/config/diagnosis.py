@@ -5,24 +5,28 @@ that every misspelled option and key, and everything wrong with the values, is r
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config.composition import ROOT, compose_with_problems, first_lines, searchpath_override, sweep_overrides
 from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.question_sets import options
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import problems_of
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
     """Return everything wrong with a command line that Hydra refused with `error`."""
-    from hydra._internal.utils import get_args_parser
-
     GlobalHydra.instance().clear()
     known, _ = get_args_parser().parse_known_args(arguments)
     problems = [
@@ -32,10 +36,12 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
     if known.config_dir and not Path(known.config_dir).is_dir():
         problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
         known.config_dir = None
-    kept = list(_lenient(known.overrides, known.config_dir, problems))
-    kept = list(_known_to_hydra(kept, known.config_name or config_name, known.config_dir, problems))
+    config_name, search = known.config_name or config_name, searchpath_override(known.config_dir)
+    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
+        kept = list(_lenient(known.overrides, search, problems))
+        kept = list(_known_to_hydra(kept, config_name, search, problems))
     try:
-        config_dict, problems_of_sets = compose_with_problems(known.config_name or config_name, kept, known.config_dir)
+        config_dict, problems_of_sets = compose_with_problems(config_name, kept, known.config_dir)
         problems += with_value_problems(problems_of_sets, config_dict, kind)
     except ConfigError as second:
         problems += str(second).splitlines()[1:2] if not problems else []
@@ -49,11 +55,8 @@ def with_value_problems(problems: list[str], config_dict: ConfigDict, kind: type
     return problems + [problem for problem in more if problem.split(": ")[0] not in reported]
 
 
-def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) -> Iterator[str]:
+def _lenient(overrides: list[str], search: list[str], problems: list[str]) -> Iterator[str]:
     """Yield the overrides that can be composed; the problems of the others go into `problems`."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    folders = [ROOT / "conf", *([Path(config_dir)] if config_dir else [])]
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -64,16 +67,15 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
         if key.startswith("hydra"):
             yield text
             continue
-        options = _options(key, folders)
+        known = options(key, search)
         try:
-            value = _first_value(override)
+            sweep = override.is_sweep_override()
+            value = next(iter(override.sweep_string_iterator()), None) if sweep else override.value()
         except HydraException:  # an interval or a glob, which the sweeper draws from
             continue
-        if options and isinstance(value, str):
-            if value not in options:
-                problems.append(
-                    f"{key}={value}: no such option; known are {', '.join(sorted(options))}.{nearest(value, options)}"
-                )
+        if known and isinstance(value, str):
+            if value not in known:
+                problems.append(f"{key}={value}: {_no_such_option(value, known)}")
             elif key in ("experiment", "sweeps") and not override.is_add():
                 problems.append(f"{text}: not chosen by default, so it needs a plus: +{text}")
             else:
@@ -81,41 +83,34 @@ def _lenient(overrides: list[str], config_dir: str | None, problems: list[str]) 
         elif override.is_delete():
             yield text
         else:
-            yield (f"++{key}={text[text.index('=') + 1 :]}" if not override.is_sweep_override() else f"++{key}={value}")
+            yield f"++{key}={value if sweep else text[text.index('=') + 1 :]}"
 
 
-def _known_to_hydra(
-    overrides: list[str], config_name: str, config_dir: str | None, problems: list[str]
-) -> Iterator[str]:
+def _known_to_hydra(overrides: list[str], config_name: str, search: list[str], problems: list[str]) -> Iterator[str]:
     """Yield the overrides without unknown keys and options of Hydra's own; these go into `problems`."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
     keys = [text for text in overrides if text.startswith("hydra.")]
     chosen = [text for text in overrides if text not in keys]
-    with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
-        wrong = {text: problem for text in chosen if (problem := _problem_of_option(text, config_dir))}
-        kept = [text for text in chosen if text not in wrong]
-        try:
-            composed = hydra_compose(config_name, kept + searchpath_override(config_dir), return_hydra_config=True)
-            node = cast(ConfigDict, OmegaConf.to_container(composed.hydra, resolve=False))
-            wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
-        except (HydraException, OmegaConfBaseException):  # reported by whoever composes next
-            pass
+    wrong = {text: problem for text in chosen if (problem := _problem_of_option(text, search))}
+    kept = [text for text in chosen if text not in wrong]
+    with suppress(HydraException, OmegaConfBaseException):  # reported by whoever composes next
+        composed = hydra_compose(config_name, kept + search, return_hydra_config=True)
+        node = cast(ConfigDict, OmegaConf.to_container(composed.hydra, resolve=False))
+        wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
     problems += wrong.values()
     yield from (text for text in overrides if text not in wrong)
 
 
-def _problem_of_option(text: str, config_dir: str | None) -> str | None:
+def _problem_of_option(text: str, search: list[str]) -> str | None:
     """Return what is wrong with `hydra/group=option`; Hydra and its plugins say which options there are."""
     group, _, option = text.partition("=")
     if not group.startswith("hydra/") or not option.isidentifier():
         return None
-    options = {*GlobalHydra.instance().config_loader().get_group_options(group)}
-    options |= _options(group, [Path(config_dir)]) if config_dir else set()
-    if option in options or not options:
-        return None
-    return f"{text}: no such option; known are {', '.join(sorted(options))}.{nearest(option, options)}"
+    known = options(group, search)
+    return f"{text}: {_no_such_option(option, known)}" if known and option not in known else None
+
+
+def _no_such_option(option: str, known: list[str]) -> str:
+    return f"no such option; known are {', '.join(known)}.{nearest(option, known)}"
 
 
 def _problem_of_key(text: str, node: ConfigDict) -> str | None:
@@ -129,13 +124,3 @@ def _problem_of_key(text: str, node: ConfigDict) -> str | None:
             return f"{path}: unknown key.{nearest(part, inner) or f' Write +{text} if it is meant to be new.'}"
         inner = inner[part]
     return None
-
-
-def _options(group: str, folders: list[Path]) -> set[str]:
-    return {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
-
-
-def _first_value(override: Any) -> Any:
-    if override.is_sweep_override():
-        return next(iter(override.sweep_string_iterator()), None)
-    return override.value()

@@ -1,6 +1,6 @@
 """The names of the metrics and splits, and which direction is better."""
 
-HIGHER_IS_BETTER: dict[str, str | None] = {
+NEEDS: dict[str, str | None] = {
     "acc": None,
     "acc_norm": None,
     "acc_bytes": None,
@@ -12,8 +12,6 @@ HIGHER_IS_BETTER: dict[str, str | None] = {
     "acc_debiased": "permutations",
     "acc_averaged": "permutations",
     "consistency": "permutations",
-}
-LOWER_IS_BETTER: dict[str, str | None] = {
     "loss": None,
     "nll": None,
     "brier": None,
@@ -21,9 +19,10 @@ LOWER_IS_BETTER: dict[str, str | None] = {
     "aurc": None,
     "recall_std": "permutations",
 }
-NEEDS = HIGHER_IS_BETTER | LOWER_IS_BETTER
 """The metrics that evaluation.best_metric may name, each with the key of evaluation that turns it on, if any."""
 
+LOWER_IS_BETTER = ("loss", "nll", "brier", "ece", "aurc", "recall_std")
+HIGHER_IS_BETTER = tuple(name for name in NEEDS if name not in LOWER_IS_BETTER)
 DEV_METRICS = tuple(f"dev/{name}" for name in NEEDS)
 SPLITS = ("train", "dev", "test")
 

@@ -9,6 +9,7 @@ The stored configuration has every key, so that a run measures the same again wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any, cast
 
 from hydra.core.global_hydra import GlobalHydra
@@ -31,40 +32,31 @@ def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[st
     evaluation, problems = config_dict.get("evaluation"), list[str]()
     if not isinstance(evaluation, dict):
         return []
-    composed = _Options(config_name, [text for text in overrides if text.startswith("hydra.searchpath=")])
+    search = [text for text in overrides if text.startswith("hydra.searchpath=")]
+    complete = partial(_complete, config_name=config_name, search=search, problems=problems)
     if isinstance(sets := evaluation.get("sets"), list):
-        evaluation["sets"] = [
-            _complete(one, "test", f"evaluation.sets[{number}]", composed, problems) for number, one in enumerate(sets)
-        ]
+        evaluation["sets"] = [complete(one, "test", f"evaluation.sets[{n}]") for n, one in enumerate(sets)]
     if evaluation.get("dev") is not None:
-        evaluation["dev"] = _complete(evaluation["dev"], "dev", "evaluation.dev", composed, problems)
+        evaluation["dev"] = complete(evaluation["dev"], "dev", "evaluation.dev")
     return problems
 
 
-class _Options:
-    """The options of data, also those in a folder of the user's."""
-
-    def __init__(self, config_name: str, search: list[str]) -> None:
-        self.config_name, self.search = config_name, search
-
-    @property
-    def loader(self) -> Any:
-        return GlobalHydra.instance().config_loader()
-
-    def names(self) -> list[str]:
-        return sorted(self.loader.get_group_options("data", config_name=self.config_name, overrides=self.search))
-
-    def keys(self, name: str) -> dict[str, Any] | None:
-        """Return all keys of conf/data/<name>.yaml; None where there is no such option."""
-        overrides = [f"data='{name}'", *self.search]
-        try:
-            composed = self.loader.load_configuration(self.config_name, overrides, RunMode.RUN)
-        except HydraException:
-            return None
-        return cast(dict[str, Any], OmegaConf.to_container(composed.data, resolve=True)) if "data" in composed else None
+def options(group: str, search: list[str]) -> list[str]:
+    """Return the options of a group, while Hydra is initialized; search: the override of hydra.searchpath, if any."""
+    return sorted(GlobalHydra.instance().config_loader().get_group_options(group, overrides=search))
 
 
-def _complete(one: Any, split: str, where: str, options: _Options, problems: list[str]) -> Any:
+def _keys(config_name: str, option: str, search: list[str]) -> dict[str, Any] | None:
+    """Return all keys of conf/data/<option>.yaml; None where there is no such option."""
+    loader = GlobalHydra.instance().config_loader()
+    try:
+        composed = loader.load_configuration(config_name, [f"data='{option}'", *search], RunMode.RUN)
+    except HydraException:
+        return None
+    return cast(dict[str, Any], OmegaConf.to_container(composed.data, resolve=True)) if "data" in composed else None
+
+
+def _complete(one: Any, split: str, where: str, config_name: str, search: list[str], problems: list[str]) -> Any:
     given = {"data": one} if isinstance(one, str) else one
     if not isinstance(given, Mapping) or isinstance(given.get("data"), Mapping):
         return one  # complete already, or invalid, which validation reports
@@ -72,9 +64,9 @@ def _complete(one: Any, split: str, where: str, options: _Options, problems: lis
     unknown = [key for key in given if key not in (*known, *OWN, "data")]
     problems += [f"{where}.{key}: unknown key.{nearest(key, [*known, *OWN])}" for key in unknown]
     option = given.get("data")
-    chosen = None if option is None else options.keys(str(option))
+    chosen = None if option is None else _keys(config_name, str(option), search)
     if chosen is None:
-        names = options.names()
+        names = options("data", search)
         got = "does not say which option of data it is" if option is None else f"{option!r} is no option of data"
         problems.append(f"{where}: {got}; known are {', '.join(names)}.{nearest(str(option), names)}")
         return None

@@ -11,20 +11,10 @@ ConfigDict = dict[str, Any]
 """A composed and resolved configuration as nested dictionaries, as config.yaml holds it."""
 
 Positive = Annotated[float, "above 0"]
-
-
 NotNegative = Annotated[float, "at least 0"]
-
-
 Share = Annotated[float, "from 0 to below 1"]
-
-
 Count = Annotated[int, "at least 1"]
-
-
 NotNegativeCount = Annotated[int, "at least 0"]
-
-
 Split = Literal["train", "dev", "test"]
 
 

@@ -18,114 +18,97 @@ SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the arguments of a training follow from. updates: optimizer steps of the whole training."""
-
-    config: Config
-    folder: Path
-    updates: int
-
-
-@dataclass(frozen=True)
 class Decided:
     """An argument that `key` decides.
 
-    value: what it is for a run; None where the argument keeps its default, because the trainer gets what it stands for
-    in another way (examples come tokenized and already cut to length, for instance).
+    value: None where trainer_arguments sets it, or where it keeps its default, because the trainer gets what it stands
+    for in another way (examples come tokenized and already cut to length, for instance).
     """
 
     key: str
-    value: Callable[[Run], Any] | None = None
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """An argument that no user may change, because of `reason`. value: None where it keeps its default."""
-
-    reason: str
-    value: Any = None
+    value: Callable[[Config], Any] | None = None
 
 
 DECIDED: Mapping[str, Decided] = {
-    "output_dir": Decided("outputs", lambda run: str(run.folder / "checkpoints")),
+    "output_dir": Decided("outputs"),
     "run_name": Decided("name"),
-    "seed": Decided("seed", lambda run: run.config.seed),
+    "seed": Decided("seed", lambda config: config.seed),
     "data_seed": Decided("seed"),  # null: the same as seed
     "num_train_epochs": Decided("objective.epochs"),  # max_steps counts them too
-    "max_steps": Decided("objective.max_steps", lambda run: run.updates),
-    "max_length": Decided("objective.max_length", lambda run: run.config.objective.max_length),
+    "max_steps": Decided("objective.max_steps"),
+    "max_length": Decided("objective.max_length", lambda config: config.objective.max_length),
     "truncation_mode": Decided("objective.max_length"),
     "completion_only_loss": Decided("objective.loss_on"),  # the labels of the examples say it
     "assistant_only_loss": Decided("objective.loss_on"),
-    "learning_rate": Decided("optimizer.learning_rate", lambda run: run.config.optimizer.learning_rate),
-    "weight_decay": Decided("optimizer.weight_decay", lambda run: run.config.optimizer.weight_decay),
-    "max_grad_norm": Decided("optimizer.max_grad_norm", lambda run: run.config.optimizer.max_grad_norm),
-    "optim": Decided("optimizer.name", lambda run: OPTIMIZERS[run.config.optimizer.name]),
-    "adam_beta1": Decided("optimizer.beta1", lambda run: run.config.optimizer.beta1),
-    "adam_beta2": Decided("optimizer.beta2", lambda run: run.config.optimizer.beta2),
-    "adam_epsilon": Decided("optimizer.eps", lambda run: run.config.optimizer.eps),
+    "learning_rate": Decided("optimizer.learning_rate", lambda config: config.optimizer.learning_rate),
+    "weight_decay": Decided("optimizer.weight_decay", lambda config: config.optimizer.weight_decay),
+    "max_grad_norm": Decided("optimizer.max_grad_norm", lambda config: config.optimizer.max_grad_norm),
+    "optim": Decided("optimizer.name", lambda config: OPTIMIZERS[config.optimizer.name]),
+    "adam_beta1": Decided("optimizer.beta1", lambda config: config.optimizer.beta1),
+    "adam_beta2": Decided("optimizer.beta2", lambda config: config.optimizer.beta2),
+    "adam_epsilon": Decided("optimizer.eps", lambda config: config.optimizer.eps),
     "gradient_accumulation_steps": Decided(
-        "optimizer.gradient_accumulation_steps", lambda run: batching(run.config).accumulation
+        "optimizer.gradient_accumulation_steps", lambda config: batching(config).accumulation
     ),
     "per_device_train_batch_size": Decided(
-        "hardware.micro_batch_size", lambda run: batching(run.config).micro_batch_size
+        "hardware.micro_batch_size", lambda config: batching(config).micro_batch_size
     ),
     "per_device_eval_batch_size": Decided("hardware.evaluation_tokens"),
-    "lr_scheduler_type": Decided("scheduler.name", lambda run: SCHEDULES[run.config.scheduler.name]),
-    "warmup_steps": Decided("scheduler.warmup_ratio", lambda run: warmup_steps(run.config.scheduler, run.updates)),
-    "bf16": Decided("hardware.precision", lambda run: run.config.hardware.precision == "bf16"),
-    "fp16": Decided("hardware.precision", lambda run: run.config.hardware.precision == "fp16"),
+    "lr_scheduler_type": Decided("scheduler.name", lambda config: SCHEDULES[config.scheduler.name]),
+    "warmup_steps": Decided("scheduler.warmup_ratio"),
+    "bf16": Decided("hardware.precision", lambda config: config.hardware.precision == "bf16"),
+    "fp16": Decided("hardware.precision", lambda config: config.hardware.precision == "fp16"),
     "use_cpu": Decided(  # DeepSpeed and FSDP are ignored where it is set: models/sharding.py
         "hardware.device",
-        lambda run: run.config.hardware.device == "cpu" and run.config.hardware.strategy == "ddp",
+        lambda config: config.hardware.device == "cpu" and config.hardware.strategy == "ddp",
     ),
     "gradient_checkpointing": Decided(
-        "hardware.gradient_checkpointing", lambda run: run.config.hardware.gradient_checkpointing
+        "hardware.gradient_checkpointing", lambda config: config.hardware.gradient_checkpointing
     ),
     "activation_checkpointing": Decided("hardware.gradient_checkpointing"),
-    "eval_strategy": Decided("evaluation.every", lambda run: "steps"),
-    "eval_steps": Decided("evaluation.every", lambda run: run.updates),  # callbacks.EvaluationPoints adds the others
-    "save_strategy": Decided("evaluation.every", lambda run: "steps"),
-    "save_steps": Decided("evaluation.every", lambda run: run.updates),
+    "eval_strategy": Decided("evaluation.every", lambda config: "steps"),
+    "eval_steps": Decided("evaluation.every"),  # callbacks.EvaluationPoints adds the others
+    "save_strategy": Decided("evaluation.every", lambda config: "steps"),
+    "save_steps": Decided("evaluation.every"),
     "save_total_limit": Decided("objective.save_total_limit"),  # training/resume.py keeps to it
-    "load_best_model_at_end": Decided("evaluation.best_metric", lambda run: True),
-    "metric_for_best_model": Decided("evaluation.best_metric", lambda run: f"eval_{run.config.evaluation.best_metric}"),
+    "load_best_model_at_end": Decided("evaluation.best_metric", lambda config: True),
+    "metric_for_best_model": Decided("evaluation.best_metric", lambda config: f"eval_{config.evaluation.best_metric}"),
     "greater_is_better": Decided(
-        "evaluation.best_metric", lambda run: greater_is_better(run.config.evaluation.best_metric)
+        "evaluation.best_metric", lambda config: greater_is_better(config.evaluation.best_metric)
     ),
-    "report_to": Decided("tracking", lambda run: "none"),  # callbacks.MetricsLogger reports
+    "report_to": Decided("tracking", lambda config: "none"),  # callbacks.MetricsLogger reports
     "logging_strategy": Decided("tracking.log_every"),
-    "logging_steps": Decided("tracking.log_every", lambda run: run.config.tracking.log_every),
+    "logging_steps": Decided("tracking.log_every", lambda config: config.tracking.log_every),
     "trust_remote_code": Decided("model.trust_remote_code"),
     "model_init_kwargs": Decided("model"),
     "resume_from_checkpoint": Decided("resume"),
 }
 """Arguments that a key of the configuration decides."""
 
-FIXED: Mapping[str, Fixed] = {
-    "auto_find_batch_size": Fixed("a batch size that changes silently would compare different runs"),
-    "eos_token": Fixed("examples come tokenized"),
-    "eval_packing": Fixed("dev is measured question by question"),
-    "hub_token": Fixed("it would end up in files and logs; log in with `hf auth login`"),
-    "packing": Fixed("examples come tokenized, one per row"),
-    "packing_strategy": Fixed("examples come tokenized, one per row"),
-    "padding_free": Fixed("examples come tokenized, one per row"),
-    "dataset_kwargs": Fixed(
-        "examples come tokenized, so that what is learned is what is scored", {"skip_prepare_dataset": True}
-    ),
-    "ignore_data_skip": Fixed("a resumed run continues at the same question"),
-    "save_only_model": Fixed("a run could not be resumed"),
-    "disable_tqdm": Fixed("progress is shown by the run itself", True),
-    "logging_nan_inf_filter": Fixed("a loss that is not a number must be seen", False),
-    "restore_callback_states_from_checkpoint": Fixed("a resumed run continues with the same state", True),
+FIXED: Mapping[str, str] = {
+    "auto_find_batch_size": "a batch size that changes silently would compare different runs",
+    "eos_token": "examples come tokenized",
+    "eval_packing": "dev is measured question by question",
+    "hub_token": "it would end up in files and logs; log in with `hf auth login`",
+    "packing": "examples come tokenized, one per row",
+    "packing_strategy": "examples come tokenized, one per row",
+    "padding_free": "examples come tokenized, one per row",
+    "dataset_kwargs": "examples come tokenized, so that what is learned is what is scored",
+    "ignore_data_skip": "a resumed run continues at the same question",
+    "save_only_model": "a run could not be resumed",
+    "disable_tqdm": "progress is shown by the run itself",
+    "logging_nan_inf_filter": "a loss that is not a number must be seen",
+    "restore_callback_states_from_checkpoint": "a resumed run continues with the same state",
 }
-"""Arguments that the run relies on."""
+"""Arguments that no user may change, and why."""
 
-DEFAULTS: Mapping[str, Callable[[Run], Any]] = {
-    "logging_first_step": lambda run: True,  # curves begin at the first update
-    "dataloader_pin_memory": lambda run: run.config.hardware.device != "cpu",
+FIXED_VALUES = {
+    "dataset_kwargs": {"skip_prepare_dataset": True},
+    "disable_tqdm": True,
+    "logging_nan_inf_filter": False,
+    "restore_callback_states_from_checkpoint": True,
 }
-"""Defaults of ours that objective.trainer_args may replace."""
+"""Their values, where these are not TRL's defaults."""
 
 
 def trainer_arguments(config: Config, folder: Path, updates: int) -> dict[str, Any]:
@@ -133,10 +116,12 @@ def trainer_arguments(config: Config, folder: Path, updates: int) -> dict[str, A
 
     folder: of the run. updates: optimizer steps of the whole training.
     """
-    run = Run(config, folder, updates)
-    arguments = {name: default(run) for name, default in DEFAULTS.items()} | config.objective.trainer_args
-    arguments |= {name: argument.value(run) for name, argument in DECIDED.items() if argument.value is not None}
-    return arguments | {name: argument.value for name, argument in FIXED.items() if argument.value is not None}
+    # Curves begin at the first update. objective.trainer_args may replace both of these defaults.
+    defaults = {"logging_first_step": True, "dataloader_pin_memory": config.hardware.device != "cpu"}
+    decided = {name: argument.value(config) for name, argument in DECIDED.items() if argument.value}
+    decided |= dict.fromkeys(("max_steps", "eval_steps", "save_steps"), updates)
+    decided |= {"output_dir": str(folder / "checkpoints"), "warmup_steps": warmup_steps(config.scheduler, updates)}
+    return defaults | config.objective.trainer_args | decided | FIXED_VALUES
 
 
 def warmup_steps(config: SchedulerConfig, updates: int) -> int:
@@ -155,6 +140,6 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
         if name in DECIDED:
             yield f"objective.trainer_args.{name}: is decided by {DECIDED[name].key}; set that key instead."
         elif name in FIXED:
-            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name].reason}."
+            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"

@@ -7,14 +7,14 @@ Understands dataclasses, Literal, lists, dicts, unions with None or between scal
 import math
 import types
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import is_dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mcqa.config.errors import ConfigError, listing, nearest
-from mcqa.config.renamed_keys import RENAMED
 from mcqa.config.rules import RULES
-from mcqa.config.schema import Config
+from mcqa.config.schema import Config, ConfigDict
 
 BOUNDS: dict[str, Callable[[float], bool]] = {
     "above 0": lambda value: value > 0,
@@ -25,13 +25,25 @@ BOUNDS: dict[str, Callable[[float], bool]] = {
     "above 0 and below 1": lambda value: 0 < value < 1,
 }
 
-
 INVALID = object()
 """Stands for a value that was reported. A section under construction lacks it, so that a rule which looks for it ends
 in an AttributeError instead of reporting the same value again."""
 
 NOT_CHOSEN = ("experiment", "sweeps")
 """Groups from which nothing is chosen unless the command line says so, by +experiment=…"""
+
+RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
+"""Keys that had another name once (`group.key` before and now), so that stored runs and studies can still be read."""
+
+
+def with_current_names(config_dict: ConfigDict) -> ConfigDict:
+    """Return a stored configuration under the names that keys have now."""
+    renamed = deepcopy(config_dict)
+    for old, new in RENAMED.items():
+        group, key = old.split(".")
+        if isinstance(section := renamed.get(group), dict) and key in section:
+            section[new.split(".")[1]] = section.pop(key)
+    return renamed
 
 
 def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[str, Any]:
@@ -113,11 +125,9 @@ def _describe(hint: Any) -> str:
         return f"{_describe(base)} {bound}"
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
-    if get_origin(hint) is list:
-        return "a list"
-    if get_origin(hint) is dict or is_dataclass(hint):
-        return "a mapping of keys"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
+    kind = dict if is_dataclass(hint) else get_origin(hint) or hint
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    return words.get(kind, "a mapping of keys" if kind is dict else str(hint))
 
 
 C = TypeVar("C", bound=Config)

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from mcqa.config.errors import ConfigError
-from mcqa.config.renamed_keys import with_current_names
 from mcqa.config.schema import ConfigDict
+from mcqa.config.validation import with_current_names
 from mcqa.runs.files import read_yaml, write_yaml
 from mcqa.runs.mailbox import Mailbox
 

@@ -13,7 +13,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mcqa.config.errors import ConfigError
-from mcqa.config.renamed_keys import current_name, with_current_names
+from mcqa.config.validation import RENAMED, with_current_names
 from mcqa.runs.files import flatten, read_json, read_yaml, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.optuna_study import storage
@@ -88,7 +88,7 @@ def _stored(path: Path) -> dict[str, Any]:
     if isinstance(base := stored.get("base"), dict):
         stored["base"] = with_current_names(base)
     if isinstance(space := stored.get("space"), dict):
-        stored["space"] = {current_name(key): values for key, values in space.items()}
+        stored["space"] = {RENAMED.get(key, key): values for key, values in space.items()}
     return stored
 
 

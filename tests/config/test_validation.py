@@ -18,7 +18,9 @@ from mcqa.config.metric_names import DEV_METRICS, NEEDS, greater_is_better, need
 from mcqa.config.rules import RULES
 from mcqa.config.schema import Batching, Config, EvaluateConfig, SetConfig, batching
 from mcqa.config.trainer_args import DECIDED, FIXED
-from mcqa.config.validation import members, problems_of, typed
+from mcqa.config.validation import RENAMED, members, problems_of, typed, with_current_names
+from mcqa.runs import run_folder
+from mcqa.runs.files import write_yaml
 
 
 @cache
@@ -631,6 +633,35 @@ def test_accumulation_that_is_given_holds_for_every_process():
 def test_a_batch_that_the_processes_cannot_share_is_told_with_those_that_they_could():
     with pytest.raises(ConfigError, match=r"optimizer\.batch_size: 30 questions .* = 8 processes; take 24 or 32"):
         on(8, 30)
+
+
+# --- keys that had another name ---------------------------------------------------------------------------------------
+
+
+def stored_before():
+    """A configuration as a run stored it under the old names."""
+    config_dict = compose("config", ["+experiment=lora_mcqa"])
+    for old, new in RENAMED.items():
+        group, key = old.split(".")
+        config_dict[group][key] = config_dict[group].pop(new.split(".")[1])
+    return config_dict
+
+
+def test_a_configuration_stored_under_old_names_is_read_as_one_under_the_new_ones(tmp_path):
+    write_yaml(tmp_path / "config.yaml", stored_before())
+    assert run_folder.config_of(tmp_path) == compose("config", ["+experiment=lora_mcqa"])
+    assert typed(run_folder.config_of(tmp_path), Config).peft.rank == 16
+
+
+@pytest.mark.parametrize("config_dict", [{}, {"peft": None}, {"peft": "r"}, {"peft": {"alpha": 1}}])
+def test_what_has_no_old_name_stays_as_it_is(config_dict):
+    assert with_current_names(config_dict) == config_dict
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_on_the_command_line_is_answered_with_the_new_one(old, new):
+    problems = problems_of(stored_before())[1]
+    assert f"{old}: unknown key. It is called {new} now." in problems
 
 
 # --- arguments passed on to TRL --------------------------------------------------------------------------------------
