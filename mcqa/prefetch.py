@@ -18,7 +18,7 @@ from mcqa.config.errors import McqaError, ModelError
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.data import hub
 from mcqa.models import hub_cache
-from mcqa.runs.filesystem import unseen
+from mcqa.runs.environment import node_local_warnings
 from mcqa.sweep.adapter import RunHooks
 
 
@@ -58,7 +58,7 @@ def download_all(kind: type[Config], config_dicts: list[ConfigDict]) -> None:
                 say(f"{requirement}: downloaded to {requirement.download()}")
             except McqaError as error:
                 problems.append(str(error))
-    for warning in unseen({"The cache": Path(hub.cache_folder())}):
+    for warning in node_local_warnings({"The cache": Path(hub.cache_folder())}):
         say(f"Warning: {warning} HF_HOME moves it.")
     if problems:
         raise ModelError("\n".join(problems))

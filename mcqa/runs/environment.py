@@ -1,4 +1,4 @@
-"""Where a run happens: package versions, git commits, host and memory."""
+"""Where a run happens: package versions, git commits, host, memory and file systems."""
 
 import functools
 import os
@@ -6,9 +6,12 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 CHECKOUT = Path(__file__).parents[2]
 """Above the package: the git checkout that the code runs from, if it does."""
@@ -26,6 +29,9 @@ PACKAGES = (
     "flash-attn",
 )
 
+NODE_LOCAL = ("tmpfs", "ramfs", "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs")
+"""Kinds of file systems that other machines do not see."""
+
 
 def run_environment(device: str) -> dict[str, Any]:
     """Return what a result depends on besides its configuration, as environment.json has it."""
@@ -34,7 +40,7 @@ def run_environment(device: str) -> dict[str, Any]:
         "git_commit": _git(CHECKOUT, "rev-parse", "HEAD") if from_checkout else None,
         "git_dirty": from_checkout and _is_edited(CHECKOUT),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
         "host": platform.node(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -66,6 +72,21 @@ def commit_of(folder: Path) -> str | None:
     """
     commit = _git(folder, "rev-parse", "HEAD")
     return f"{commit}+dirty" if commit and _is_edited(folder) else commit
+
+
+def node_local_warnings(paths: Mapping[str, Path]) -> list[str]:
+    """Return a warning for each path, by what it is, that is on a file system of this machine alone."""
+    warnings = []
+    partitions = psutil.disk_partitions(all=True)[::-1]  # a later one hides an earlier one at the same place
+    for what, path in paths.items():
+        above = [each for each in partitions if path.resolve().is_relative_to(each.mountpoint)]
+        mounted = max(above, key=lambda each: len(each.mountpoint), default=None)
+        if mounted is not None and mounted.fstype in NODE_LOCAL:
+            warnings.append(
+                f"{what} is on this machine's own disk or memory ({path}: {mounted.fstype} at {mounted.mountpoint}). "
+                "The nodes must see it under the same path."
+            )
+    return warnings
 
 
 def _version(package: str) -> str | None:

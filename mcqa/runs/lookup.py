@@ -1,6 +1,5 @@
 """Find the run that a user names, by its folder or by its MLflow run id."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -86,15 +85,8 @@ def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> Co
 
 def seconds_of(results: Iterable[Path]) -> list[float]:
     """Return how many seconds each complete run among these result.json took."""
-    seconds: list[float] = []
-    for path in results:
-        try:
-            result: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if result["status"] == "complete":
-                seconds.append(float(result["seconds"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return seconds
+    complete = (result for path in results if (result := read_json_if_any(path)).get("status") == "complete")
+    return [float(result["seconds"]) for result in complete if isinstance(result.get("seconds"), int | float)]
 
 
 def read_json_if_any(path: Path) -> dict[str, Any]:

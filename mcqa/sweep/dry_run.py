@@ -176,10 +176,10 @@ def show(sweep: HydraSweep, folder: Path, config_dicts: Sequence[ConfigDict], jo
 
 
 def _unshared_folders(folder: Path) -> list[str]:
-    from mcqa.runs.filesystem import unseen
+    from mcqa.runs.environment import node_local_warnings
 
     code = Path(__file__).parents[2]
-    return unseen({"The folder of the jobs": folder, "Python": Path(sys.prefix), "The code": code})
+    return node_local_warnings({"The folder of the jobs": folder, "Python": Path(sys.prefix), "The code": code})
 
 
 def _lines(plan: DryRunPlan) -> Iterator[str]:

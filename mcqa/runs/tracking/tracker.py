@@ -78,7 +78,8 @@ class Tracker:
             with suppress(Exception):  # the attempt to send reports it
                 load_mlflow()
         if self._sender or self._system_every_s:
-            self._system = self._open_system()
+            with suppress(Exception):  # a run needs no system metrics
+                self._system = SystemMetrics() if self._system_every_s else None
             self._thread.start()
             self._wait_for(self._tried.is_set)
 
@@ -151,13 +152,6 @@ class Tracker:
             if last:
                 return
             self._finished.wait(min(SEND_EVERY_S, self._system_every_s or SEND_EVERY_S))
-
-    def _open_system(self) -> SystemMetrics | None:
-        try:
-            return SystemMetrics() if self._system_every_s else None
-        except Exception as error:
-            log.debug("no system metrics: %s", error)
-            return None
 
     def _sample(self) -> None:
         if self._system:
