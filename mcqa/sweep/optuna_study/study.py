@@ -12,6 +12,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.validation import RENAMED
 from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status
 from mcqa.sweep.options import Direction
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
@@ -239,7 +240,7 @@ class OptunaStudy:
 
 
 def _identity(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(value)) for name, value in params.items()))
+    return tuple(sorted((RENAMED.get(name, name), repr(value)) for name, value in params.items()))
 
 
 def outcome_of(trial: FrozenTrial) -> Outcome | None:

@@ -328,6 +328,13 @@ def test_a_grid_that_was_widened_on_purpose_asks_only_for_what_is_new(tmp_path):
     assert [row[0] for row in wider] == ["steps=0"] * 4
 
 
+def test_a_grid_knows_the_points_that_it_has_under_the_former_name_of_a_key(tmp_path):
+    base = {"peft": {"r": 8, "rank": 8}}
+    asked_to_the_end(open_study(tmp_path, {"peft.r": "4,8"}, base, sampler={"name": "grid"}))
+    rows = asked_to_the_end(open_study(tmp_path, {"peft.rank": "4,8,16"}, base, sampler={"name": "grid"}))
+    assert rows == [["peft.rank=16"]]
+
+
 def history(study, n, points, level=0.5):
     """n trials that report a level at every point and complete with it."""
     for _ in range(n):
