@@ -1,4 +1,4 @@
-"""Runs as trials: what they tell the study, what they leave behind, and one real study from its start to its answer."""
+"""Runs as trials: what they report to the study, what they keep, and one real study from start to result."""
 
 import sys
 import threading
@@ -24,43 +24,43 @@ ADAPTERS = ("adapter_model.safetensors", "model.safetensors", "optimizer.pt")
 
 
 def trial_in(folder):
-    """A trial of a study as its process sees it."""
+    """Return a trial of a study in a new folder."""
     (folder / "trials" / "0").mkdir(parents=True)
     (folder / "study.yaml").touch()
     return Trial(folder / "trials" / "0")
 
 
-# --- what a trial tells
+# --- what a trial reports
 
 
-def test_the_metric_that_steers_is_reported_at_the_points_and_nowhere_else(tmp_path):
+def test_the_metric_of_the_study_is_reported_at_the_points_and_nowhere_else(tmp_path):
     trial = trial_in(tmp_path)
-    reports = TrialReporter(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
+    reporter = TrialReporter(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
     for update in (1, 2, 3, 4):
-        reports.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
-    told = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
-    assert told == [(10, 0.2, 12), (20, 0.4, 24)]
+        reporter.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
+    reports = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
+    assert reports == [(10, 0.2, 12), (20, 0.4, 24)]
 
 
-def test_a_training_ends_between_two_updates_once_the_study_has_seen_enough(tmp_path):
+def test_a_training_ends_between_two_updates_when_the_study_prunes_it(tmp_path):
     trial = trial_in(tmp_path)
-    reports = TrialReporter(trial, "dev/acc", {}, seen=lambda update: update)
-    reports.on_step_end(None, None, None)
+    reporter = TrialReporter(trial, "dev/acc", {}, seen=lambda update: update)
+    reporter.on_step_end(None, None, None)
     Mailbox(trial.folder).request_prune()
     with pytest.raises(Pruned):
-        reports.on_step_end(None, None, None)
+        reporter.on_step_end(None, None, None)
 
 
-def tree(**changes):
-    """As much of a configuration as the answers of the base depend on, and something more."""
+def config_dict(**changes):
+    """The part of a configuration that the predictions of the base depend on, and some other keys."""
     return {
         "model": {"path": "a/model"}, "data": {"limit": None}, "prompt": {"name": "cloze"}, "seed": 0,
-        "optimizer": {"learning_rate": 1e-3}, "peft": {"name": "lora", "r": 8, "quantization": None},
+        "optimizer": {"learning_rate": 1e-3}, "peft": {"name": "lora", "rank": 8, "quantization": None},
         "hardware": {"device": "cpu", "precision": "float32", "micro_batch_size": 4}, "evaluation": {"limit": None},
     } | changes  # fmt: skip
 
 
-def answers():
+def rows():
     return [Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1))]
 
 
@@ -68,27 +68,27 @@ def answers():
     ("changes", "again"),
     [
         ({"optimizer": {"learning_rate": 1e-4}}, False),
-        ({"peft": {"name": "lora", "r": 64, "quantization": None}, "seed": 3}, False),
+        ({"peft": {"name": "lora", "rank": 64, "quantization": None}, "seed": 3}, False),
         ({"hardware": {"device": "cpu", "precision": "float32", "micro_batch_size": 8}}, False),
         ({"data": {"limit": 50}}, True),
         ({"prompt": {"name": "letters"}}, True),
-        ({"peft": {"name": "qlora", "r": 8, "quantization": "nf4"}}, True),
+        ({"peft": {"name": "qlora", "rank": 8, "quantization": "nf4"}}, True),
     ],
 )
-def test_the_base_is_measured_once_for_all_trials_that_ask_it_the_same(tmp_path, changes, again):
-    trial, asked = trial_in(tmp_path), []
-    measure = lambda: asked.append(1) or answers()  # noqa: E731
-    first = base_predictions(trial, tree(), measure)
-    assert base_predictions(trial, tree(**changes), measure) == first == answers()
-    assert len(asked) == 1 + again
+def test_the_base_is_measured_once_for_all_trials_with_the_same_base_and_questions(tmp_path, changes, again):
+    trial, measured = trial_in(tmp_path), []
+    measure = lambda: measured.append(1) or rows()  # noqa: E731
+    first = base_predictions(trial, config_dict(), measure)
+    assert base_predictions(trial, config_dict(**changes), measure) == first == rows()
+    assert len(measured) == 1 + again
 
 
 def test_a_model_of_random_weights_is_another_one_with_another_seed(tmp_path):
-    trial, asked = trial_in(tmp_path), []
+    trial, measured = trial_in(tmp_path), []
     for seed in (0, 1, 1):
-        scratch = tree(model={"path": None}, seed=seed)
-        base_predictions(trial, scratch, lambda: asked.append(1) or answers())
-    assert len(asked) == 2
+        scratch = config_dict(model={"path": None}, seed=seed)
+        base_predictions(trial, scratch, lambda: measured.append(1) or rows())
+    assert len(measured) == 2
 
 
 # --- trials that train
@@ -99,7 +99,7 @@ def weights(folder):
 
 
 class Stopping(Trial):
-    """Given up, or stopped by the scheduler, after its first report."""
+    """Pruned, or stopped by the scheduler, after its first report."""
 
     raises: BaseException | None = None
 
@@ -151,7 +151,7 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
     assert not weights(trial.folder)
 
 
-def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
+def test_a_trial_that_was_stopped_resumes_from_its_checkpoint(small, tmp_path):
     trial = Stopping(trial_in(tmp_path).folder)
     trial.raises = KeyboardInterrupt()
     config, composed = configured(small)
@@ -165,14 +165,14 @@ def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(small, tmp_path):
     train.run(config, trial.folder, Trial(trial.folder))
     assert (box.result() or {})["status"] == "complete"
     assert box.reports()[0] == first[0] and [report.point for report in box.reports()] == [8, 16]
-    assert (trial.folder / "reports.jsonl").read_text().count("\n") == 2  # it did not begin anew
+    assert (trial.folder / "reports.jsonl").read_text().count("\n") == 2  # it did not start again
     assert not weights(trial.folder)
 
 
 # --- a whole study
 
 
-def run_door(monkeypatch, *arguments):
+def run_command(monkeypatch, *arguments):
     with monkeypatch.context() as command:
         command.setattr(sys, "argv", ["mcqa.train", *arguments])
         train.command()
@@ -188,7 +188,7 @@ def study(questions_folder, tmp_path_factory):
         "evaluation.limit=null",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as monkeypatch:
-        run_door(monkeypatch, *arguments)
+        run_command(monkeypatch, *arguments)
     return folder / "outputs" / "sweeps" / "smoke-smoke"
 
 
@@ -214,7 +214,7 @@ def test_trial_0_is_the_default_configuration(study):
     assert rates[0]["learning_rate"] == default["learning_rate"] != rates[1]["learning_rate"]
 
 
-def test_a_study_leaves_a_page_that_needs_no_network_and_its_tables(study):
+def test_a_study_writes_a_page_that_needs_no_network_and_its_tables(study):
     page = (study / "report.html").read_text()
     assert "dev/acc" in page and "optimizer.learning_rate" in page and "smoke-smoke" in page
     assert 'src="http' not in page
@@ -250,7 +250,7 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
         overrides = [f"from_run={reference}", outputs, "seed=7"]
         again = repeat.repeated_config(compose("config", overrides), overrides)
         assert again == stored | {"seed": 7, "from_run": reference}
-    run_door(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
+    run_command(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()
     result = read_json(run / "result.json")
     assert result["metrics"]["dev/acc"] == results(study)[1]["value"] and result["metrics"]["test/n"] == 16
@@ -264,6 +264,6 @@ def test_best_yaml_is_the_best_trial_as_an_experiment(study, monkeypatch, tmp_pa
     stored = read_yaml(study / "trials" / str(best) / "config.yaml")
     again = compose("config", ["+experiment=best", f"outputs={stored['outputs']}"], config_dir=str(study))
     assert again == stored and typed(again, Config)
-    run_door(monkeypatch, "--config-dir", str(study), "+experiment=best", f"outputs={tmp_path}", "tracking=none")
+    run_command(monkeypatch, "--config-dir", str(study), "+experiment=best", f"outputs={tmp_path}", "tracking=none")
     (run,) = (tmp_path / "runs" / "smoke").iterdir()
     assert read_json(run / "result.json")["metrics"]["dev/acc"] == results(study)[best]["value"]
