@@ -16,9 +16,8 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import needed_for
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
-from mcqa.evaluation.decisions import decide
+from mcqa.evaluation.decisions import decide, is_measured
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
-from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect, t_quantile
 from mcqa.evaluation.statistics.paired import POWER, add_pseudo_flips
 
@@ -151,20 +150,14 @@ def compare(compared: Compared, options: Options) -> Comparison:
 
 
 def _check_measured(compared: Compared, metric: str) -> None:
-    needed = needed_for(metric)
     runs = [rows for configuration in compared.configurations for rows in configuration.predictions]
-    if needed is not None and not all(_is_measured(rows, needed) for rows in runs):
+    if not all(is_measured(rows, metric) for rows in runs):
+        needed = needed_for(metric)
         value = "cyclic prompt=letters" if needed == "permutations" else "true"
         raise ConfigError(
             f"metric={metric}: not every run measured it. Measure them again: python -m mcqa.evaluate run=<run folder> "
             f"evaluation.{needed}={value}"
         )
-
-
-def _is_measured(rows: Sequence[Prediction], needed: str) -> bool:
-    if needed == "permutations":
-        return any(len(row.orders) > 1 for row in rows)
-    return all(getattr(row, needed) is not None for row in rows)
 
 
 def _single_seed(compared: Compared, *indices: int) -> tuple[int, ...]:

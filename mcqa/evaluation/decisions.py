@@ -1,33 +1,21 @@
-"""What a metric goes by, question by question: scores, and from them the choice, right or wrong, and the margin.
-
-A margin is by how many nats the right choice beats the best wrong one; divided by the choice's length in characters,
-bytes or tokens under acc_norm, acc_bytes and acc_tokens, as its score is.
-"""
+"""What decides each question under a metric: the scores that it compares, the choice, and the margin."""
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from mcqa.config.metric_names import needed_for
-from mcqa.evaluation.metrics import SCORES, choice_scores
-from mcqa.evaluation.option_order import letter_priors
+from mcqa.evaluation.calibration import softmax
 from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 
 
 @dataclass(frozen=True)
-class Decision:
-    """Scores that decide a question, with what stands where; of choices that tie, the first is the answer."""
+class Decision(OptionOrder):
+    """The order and scores that decide a question, and its right choice; in a tie the first choice is the answer."""
 
-    order: tuple[int, ...]
-    scores: tuple[float, ...]
     answer: int
-
-    @property
-    def choice(self) -> int | None:
-        """None where a score is not a number."""
-        place = best_choice(self.scores)
-        return None if place is None else self.order[place]
 
     @property
     def right(self) -> bool:
@@ -35,11 +23,31 @@ class Decision:
 
     @property
     def margin(self) -> float | None:
-        """None where it is not a number."""
-        others = list(self.scores)
-        of_answer = others.pop(self.order.index(self.answer))
-        found = math.nan if best_choice(self.scores) is None else of_answer - max(others)
-        return None if math.isnan(found) else found
+        """By how many nats the right choice beats the best wrong one (per character, byte or token where the scores
+        are); None where it is not a number."""
+        wrong = list(self.scores)
+        right = wrong.pop(self.order.index(self.answer))
+        margin = math.nan if best_choice(self.scores) is None else right - max(wrong)
+        return None if math.isnan(margin) else margin
+
+
+def decide(rows: Sequence[Prediction], metric: str) -> list[Decision]:
+    """Return the decision on each question. rows are all of a run: acc_debiased estimates its prior from all of them.
+
+    Raises:
+        KeyError: no accuracy of a single question has this name.
+        AssertionError: what it needs was not measured.
+    """
+    if metric in SCORES:
+        return [_in_given_order(row, SCORES[metric](row)) for row in rows]
+    if metric == "acc_debiased":
+        return _debiased(rows)
+    return [{"acc_averaged": _averaged, "acc_worst": _worst}[metric](row) for row in rows]
+
+
+def is_correct(row: Prediction, metric: str) -> bool:
+    """Whether the question is answered right, as one of SCORES counts it."""
+    return best_choice(SCORES[metric](row)) == row.question.answer
 
 
 def is_measured(rows: Sequence[Prediction], metric: str) -> bool:
@@ -50,50 +58,86 @@ def is_measured(rows: Sequence[Prediction], metric: str) -> bool:
     return needed is None or all(getattr(row, needed) is not None for row in rows)
 
 
-def decide(rows: Sequence[Prediction], metric: str) -> list[Decision]:
-    """One a question. rows are all of a run, for acc_debiased needs the prior over letters, which all of them give.
-
-    Raises:
-        KeyError: there is no such metric.
-    """
-    if metric in SCORES:
-        return [_plain(row, choice_scores(row, metric)) for row in rows]
-    if metric == "acc_debiased":
-        return _debiased(rows)
-    return [{"acc_averaged": _averaged, "acc_worst": _worst}[metric](row) for row in rows]
+# --- scores -----------------------------------------------------------------------------------------------------------
 
 
-def _plain(row: Prediction, found: Sequence[float]) -> Decision:
-    return Decision(tuple(range(len(found))), tuple(found), row.question.answer)
+def _divided(row: Prediction, lengths: Sequence[int]) -> Sequence[float]:
+    """An empty choice counts as one character, byte or token."""
+    return [score / max(1, length) for score, length in zip(row.scores, lengths, strict=True)]
 
 
-def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
-    """The given order, with the log of each letter's prior taken away."""
-    logs = {n: [math.log(max(share, sys.float_info.min)) for share in of] for n, of in letter_priors(rows).items()}
-    given = [_orders(row)[0] for row in rows]
-    return [
-        Decision(
-            one.order,
-            tuple(score - log for score, log in zip(one.scores, logs[len(one.scores)], strict=True)),
-            row.question.answer,
-        )
-        for row, one in zip(rows, given, strict=True)
-    ]
+def _mutual_information(row: Prediction) -> Sequence[float]:
+    assert row.unconditional is not None, "measured with evaluation.unconditional"
+    return [score - alone for score, alone in zip(row.scores, row.unconditional, strict=True)]
 
 
-def _averaged(row: Prediction) -> Decision:
-    orders = _orders(row)
-    by_choice = [dict(zip(one.order, one.scores, strict=True)) for one in orders]
-    means = [math.fsum(one[choice] for one in by_choice) / len(orders) for choice in range(len(row.scores))]
-    return _plain(row, means)
+def _choices_only(row: Prediction) -> Sequence[float]:
+    assert row.choices_only is not None, "measured with evaluation.choices_only"
+    return row.choices_only
+
+
+SCORES: dict[str, Callable[[Prediction], Sequence[float]]] = {
+    "acc": lambda row: row.scores,
+    "acc_norm": lambda row: _divided(row, [len(text) for text in row.texts]),
+    "acc_bytes": lambda row: _divided(row, [len(text.encode()) for text in row.texts]),
+    "acc_tokens": lambda row: _divided(row, row.tokens),
+    "acc_mutual_info": _mutual_information,
+    "acc_choices_only": _choices_only,
+}
+"""By name of the accuracy, the scores whose highest is the answer, in nats (per character, byte or token)."""
+
+OVER_ORDERS = ("acc_worst", "acc_debiased", "acc_averaged")
+
+
+# --- over orders ------------------------------------------------------------------------------------------------------
+
+
+def _decision(row: Prediction, order: OptionOrder) -> Decision:
+    return Decision(order.order, order.scores, row.question.answer)
+
+
+def _in_given_order(row: Prediction, scores: Sequence[float]) -> Decision:
+    return Decision(tuple(range(len(scores))), tuple(scores), row.question.answer)
 
 
 def _worst(row: Prediction) -> Decision:
     """The order under which the question is furthest from right."""
-    found = [Decision(one.order, one.scores, row.question.answer) for one in _orders(row)]
-    return min(found, key=lambda one: (one.right, -math.inf if one.margin is None else one.margin))
+    decisions = [_decision(row, order) for order in row.measured_orders]
+    return min(decisions, key=lambda one: (one.right, -math.inf if one.margin is None else one.margin))
 
 
-def _orders(row: Prediction) -> tuple[OptionOrder, ...]:
-    """A question that was measured in one order only counts as measured in that one."""
-    return row.orders or (OptionOrder(tuple(range(len(row.scores))), row.scores),)
+def _averaged(row: Prediction) -> Decision:
+    """The mean log-probability of each choice over the measured orders."""
+    by_choice = [dict(zip(order.order, order.scores, strict=True)) for order in row.measured_orders]
+    return _in_given_order(row, [fmean(scores[i] for scores in by_choice) for i in range(len(row.scores))])
+
+
+def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
+    """The given order of each question, each letter's log-probability minus the log of its prior (PriDe)."""
+    priors = letter_priors(rows)
+    log_priors = {n: [math.log(max(p, sys.float_info.min)) for p in prior] for n, prior in priors.items()}
+    given = [row.measured_orders[0] for row in rows]
+    scores = [[s - p for s, p in zip(order.scores, log_priors[len(order.scores)], strict=True)] for order in given]
+    return [
+        Decision(order.order, tuple(own), row.question.answer)
+        for row, order, own in zip(rows, given, scores, strict=True)
+    ]
+
+
+def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
+    """Return the probability of each letter whatever stands there, by number of choices (PriDe, Zheng et al. 2024).
+
+    For a question it is the softmax of the log-probabilities averaged over its orders, and then the mean over
+    questions; no answer key enters. Exact where each choice stood at each letter equally often, as with cyclic and
+    all orders. Questions in one order only, or with a score that is not a number, are left out; where there are no
+    others the prior is uniform.
+    """
+    sizes = {len(row.scores) for row in rows}
+    return {n: _letter_prior([row for row in rows if len(row.scores) == n], n) for n in sizes}
+
+
+def _letter_prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
+    several = [row for row in rows if len(row.orders) > 1]
+    means = [[fmean(column) for column in zip(*(order.scores for order in row.orders), strict=True)] for row in several]
+    priors = [softmax(mean) for mean in means if best_choice(mean) is not None] or [(1 / n_choices,) * n_choices]
+    return tuple(fmean(column) for column in zip(*priors, strict=True))

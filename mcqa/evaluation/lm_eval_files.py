@@ -25,7 +25,7 @@ from mcqa.config.schema import Config, SetConfig
 from mcqa.data import prompts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import is_correct
+from mcqa.evaluation.decisions import is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.models import sharding
 from mcqa.runs.files import write_text

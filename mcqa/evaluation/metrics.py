@@ -6,14 +6,15 @@ interval: Wilson's, or the clustered one where questions are related.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from mcqa.config.errors import ModelError
 from mcqa.data.question import Question
 from mcqa.evaluation.calibration import calibration_metrics
-from mcqa.evaluation.option_order import correct_over_orders, order_metrics
-from mcqa.evaluation.predictions import Prediction, best_choice
+from mcqa.evaluation.decisions import OVER_ORDERS, SCORES, decide, is_measured
+from mcqa.evaluation.option_order import order_metrics
+from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import (
     bootstrap_interval,
     clustered_accuracy,
@@ -26,21 +27,6 @@ ClusterBy = Literal["auto", "passage", "subject", "none"]
 
 SEED = 0  # of the bootstrap
 FEWEST_SUBJECTS = 10  # with fewer, an interval for other subjects is next to useless
-
-
-def choice_scores(row: Prediction, metric: str) -> Sequence[float]:
-    """Return the scores that a metric compares the choices by, in nats (per character, byte or token if divided).
-
-    Raises:
-        KeyError: the metric does not compare scores of choices.
-        AssertionError: what it needs was not measured.
-    """
-    return SCORES[metric](row)
-
-
-def is_correct(row: Prediction, metric: str) -> bool:
-    """Whether the question is answered right, as `acc`, `acc_norm`, … count it."""
-    return best_choice(choice_scores(row, metric)) == row.question.answer
 
 
 def compute_metrics(
@@ -68,8 +54,9 @@ def compute_metrics(
         )
     names = cluster_names([row.question for row in rows], cluster)
     metrics: dict[str, float] = {}
-    for name, correct in _correct_by_metric(rows).items():
-        metrics |= _accuracy(name, correct, names)
+    for name in (*SCORES, *OVER_ORDERS):
+        if is_measured(rows, name):
+            metrics |= _accuracy(name, [decision.right for decision in decide(rows, name)], names)
     metrics |= _further_of_acc([row.correct for row in rows], names, resamples)
     answers = [(row.scores[row.question.answer], row.tokens[row.question.answer]) for row in scored]
     return metrics | {
@@ -109,44 +96,7 @@ def by_subject(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     return {subject: [row for row in rows if row.question.subject == subject] for subject in subjects}
 
 
-# --- scores -----------------------------------------------------------------------------------------------------------
-
-
-def _divided(row: Prediction, lengths: Sequence[int]) -> Sequence[float]:
-    """An empty choice counts as one character, byte or token."""
-    return [score / max(1, length) for score, length in zip(row.scores, lengths, strict=True)]
-
-
-def _mutual_information(row: Prediction) -> Sequence[float]:
-    assert row.unconditional is not None, "measured with evaluation.unconditional"
-    return [score - alone for score, alone in zip(row.scores, row.unconditional, strict=True)]
-
-
-def _choices_only(row: Prediction) -> Sequence[float]:
-    assert row.choices_only is not None, "measured with evaluation.choices_only"
-    return row.choices_only
-
-
-SCORES: dict[str, Callable[[Prediction], Sequence[float]]] = {
-    "acc": lambda row: row.scores,
-    "acc_norm": lambda row: _divided(row, [len(text) for text in row.texts]),
-    "acc_bytes": lambda row: _divided(row, [len(text.encode()) for text in row.texts]),
-    "acc_tokens": lambda row: _divided(row, row.tokens),
-    "acc_mutual_info": _mutual_information,
-    "acc_choices_only": _choices_only,
-}
-"""By name of the accuracy, the scores whose highest is the answer."""
-
-
 # --- accuracies -------------------------------------------------------------------------------------------------------
-
-
-def _correct_by_metric(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
-    """For each accuracy that was measured, whether each question is answered right."""
-    missing = {"acc_mutual_info"} if any(row.unconditional is None for row in rows) else set()
-    missing |= {"acc_choices_only"} if any(row.choices_only is None for row in rows) else set()
-    by_scores = {name: [is_correct(row, name) for row in rows] for name in SCORES if name not in missing}
-    return by_scores | correct_over_orders(rows)
 
 
 def _accuracy(name: str, correct: Sequence[bool], names: Sequence[str] | None) -> dict[str, float]:

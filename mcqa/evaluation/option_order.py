@@ -7,16 +7,15 @@ measured in that one. A score that is not a number makes the answer under that o
 import hashlib
 import itertools
 import math
-import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 from string import ascii_uppercase
 from typing import Literal
 
 from mcqa.config.errors import DataError
-from mcqa.evaluation.calibration import softmax
-from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
+from mcqa.evaluation.decisions import OVER_ORDERS, decide, letter_priors
+from mcqa.evaluation.predictions import Prediction, best_choice
 
 MOST_CHOICES = 5  # for all orders: 120 orders a question
 
@@ -81,40 +80,21 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
     acc_worst: share of questions right under every order.
     consistency: share of questions with one and the same choice, right or wrong, under every order.
     recall_std: `recall_deviation`.
-    acc_debiased: the given order, `debiased_orders`.
+    acc_debiased: the given order, each letter's log-probability minus the log of its prior.
     acc_averaged: the choice with the highest mean log-probability over the measured orders.
 
     Empty where no question was measured under several orders.
     """
-    if not _has_several_orders(rows):
+    if not any(len(row.orders) > 1 for row in rows):
         return {}
     by_order = order_accuracies(rows)
     return {
-        "acc_orders": _mean([_mean(_correct_under_orders(row)) for row in rows]),
+        "acc_orders": fmean([fmean(_correct_under_orders(row)) for row in rows]),
         **({"acc_orders_min": min(by_order.values()), "acc_orders_max": max(by_order.values())} if by_order else {}),
-        "consistency": _mean([_is_consistent(row) for row in rows]),
+        "consistency": fmean([_is_consistent(row) for row in rows]),
         "recall_std": recall_deviation(letter_statistics(rows)),
-        **{name: _mean(correct) for name, correct in correct_over_orders(rows).items()},
+        **{metric: fmean(decision.right for decision in decide(rows, metric)) for metric in OVER_ORDERS},
     }
-
-
-def correct_over_orders(rows: Sequence[Prediction]) -> dict[str, list[bool]]:
-    """Return whether each question is right as acc_worst, acc_debiased and acc_averaged count it.
-
-    Empty where no question was measured under several orders.
-    """
-    if not _has_several_orders(rows):
-        return {}
-    answers, debiased = [row.question.answer for row in rows], debiased_orders(rows)
-    return {
-        "acc_worst": [all(_correct_under_orders(row)) for row in rows],
-        "acc_debiased": [order.choice == answer for order, answer in zip(debiased, answers, strict=True)],
-        "acc_averaged": [best_choice(averaged_scores(row)) == row.question.answer for row in rows],
-    }
-
-
-def _has_several_orders(rows: Sequence[Prediction]) -> bool:
-    return any(len(row.orders) > 1 for row in rows)
 
 
 def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]:
@@ -123,46 +103,7 @@ def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]
     if len(plans) != 1:
         return {}
     columns = zip(*map(_correct_under_orders, rows), strict=True)
-    return {order: _mean(column) for order, column in zip(plans.pop(), columns, strict=True)}
-
-
-def averaged_scores(row: Prediction) -> list[float]:
-    """Return the mean log-probability (nats) of each choice over the measured orders."""
-    by_choice = [dict(zip(order.order, order.scores, strict=True)) for order in row.measured_orders]
-    return [_mean([scores[choice] for scores in by_choice]) for choice in range(len(row.scores))]
-
-
-def debiased_orders(rows: Sequence[Prediction]) -> list[OptionOrder]:
-    """Return the given order of each question, each letter's log-probability minus the log of its prior (PriDe).
-
-    rows are all of a run, since the prior is estimated from all of them.
-    """
-    priors = letter_priors(rows)
-    log_priors = {n: [math.log(max(p, sys.float_info.min)) for p in prior] for n, prior in priors.items()}
-    given = [row.measured_orders[0] for row in rows]
-    return [
-        OptionOrder(order.order, tuple(s - p for s, p in zip(order.scores, log_priors[len(order.scores)], strict=True)))
-        for order in given
-    ]
-
-
-def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
-    """Return the probability of each letter whatever stands there, by number of choices (PriDe, Zheng et al. 2024).
-
-    For a question it is the softmax of the log-probabilities averaged over its orders, and then the mean over
-    questions; no answer key enters. Exact where each choice stood at each letter equally often, as with cyclic and
-    all orders. Questions in one order only, or with a score that is not a number, are left out; where there are no
-    others the prior is uniform.
-    """
-    sizes = {len(row.scores) for row in rows}
-    return {n: _letter_prior([row for row in rows if len(row.scores) == n], n) for n in sizes}
-
-
-def _letter_prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
-    several = [row for row in rows if len(row.orders) > 1]
-    means = [[_mean(column) for column in zip(*(order.scores for order in row.orders), strict=True)] for row in several]
-    priors = [softmax(mean) for mean in means if best_choice(mean) is not None] or [(1 / n_choices,) * n_choices]
-    return tuple(_mean(column) for column in zip(*priors, strict=True))
+    return {order: fmean(column) for order, column in zip(plans.pop(), columns, strict=True)}
 
 
 # --- letters ----------------------------------------------------------------------------------------------------------
@@ -192,7 +133,7 @@ class LetterStatistics:
 
 def recall_deviation(letters: Sequence[LetterStatistics]) -> float:
     """Return the standard deviation of recall over the letters (population, not sample), as a share of 1."""
-    return statistics.pstdev(letter.recall for letter in letters if letter.recall is not None)
+    return pstdev(letter.recall for letter in letters if letter.recall is not None)
 
 
 def letter_statistics(rows: Sequence[Prediction]) -> list[LetterStatistics]:
@@ -214,7 +155,7 @@ def _letter_statistics(i: int, rows: Sequence[Prediction], priors: dict[int, tup
         hit=sum(right and chosen for _, right, chosen in orders),
         chosen=sum(chosen for *_, chosen in orders),
         questions=len({n for n, right, _ in orders if right}),
-        prior=_mean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
+        prior=fmean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
     )
 
 
@@ -225,7 +166,3 @@ def _correct_under_orders(row: Prediction) -> list[bool]:
 def _is_consistent(row: Prediction) -> bool:
     choices = {order.choice for order in row.measured_orders}
     return len(choices) == 1 and None not in choices
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -9,7 +9,8 @@ from mcqa.compare import options
 from mcqa.compare.options import CLUSTERS, KNOWN, METRICS
 from mcqa.config.errors import ConfigError
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import SCORES, ClusterBy, compute_metrics
+from mcqa.evaluation.decisions import SCORES
+from mcqa.evaluation.metrics import ClusterBy, compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction
 
 

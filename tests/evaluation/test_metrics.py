@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from mcqa.config.errors import ModelError
 from mcqa.config.metric_names import NEEDS
 from mcqa.data.question import Question
-from mcqa.evaluation.metrics import (
-    SCORES,
-    by_subject,
-    chance_accuracy,
-    choice_scores,
-    cluster_names,
-    compute_metrics,
-    is_correct,
-)
+from mcqa.evaluation.decisions import SCORES, is_correct
+from mcqa.evaluation.metrics import by_subject, chance_accuracy, cluster_names, compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 from mcqa.evaluation.statistics import (
     bootstrap_interval,
@@ -120,7 +113,7 @@ def test_what_was_measured_of_some_questions_only_has_no_accuracy(key):
     assert names[key] in compute_metrics(rows[:1])
     assert names[key] not in compute_metrics(rows)
     with pytest.raises(AssertionError, match=f"evaluation.{key}"):
-        choice_scores(rows[1], names[key])
+        SCORES[names[key]](rows[1])
 
 
 @given(
@@ -128,7 +121,7 @@ def test_what_was_measured_of_some_questions_only_has_no_accuracy(key):
 )
 def test_an_accuracy_is_the_share_of_questions_that_are_right_by_its_scores(rows, name):
     assert compute_metrics(rows)[name] == pytest.approx(sum(is_correct(row, name) for row in rows) / len(rows))
-    assert all(is_correct(row, name) == (best_choice(choice_scores(row, name)) == row.question.answer) for row in rows)
+    assert all(is_correct(row, name) == (best_choice(SCORES[name](row)) == row.question.answer) for row in rows)
 
 
 @given(st.lists(predictions(), min_size=1, max_size=20))

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 
 from mcqa.config.errors import DataError
 from mcqa.data.question import Question
-from mcqa.evaluation.option_order import (
-    letter_priors,
-    letter_statistics,
-    order_accuracies,
-    order_metrics,
-    orders_to_measure,
-)
+from mcqa.evaluation.decisions import letter_priors
+from mcqa.evaluation.option_order import letter_statistics, order_accuracies, order_metrics, orders_to_measure
 from mcqa.evaluation.predictions import OptionOrder, Prediction
 
 NAN = math.nan

@@ -97,7 +97,7 @@ def study_result(study: StudyRecord) -> StudyResult:
 
 def parse_metric(metric: str) -> tuple[str, str | None]:
     """Split `dev/acc` into the name of its file of predictions and that of its accuracy; None for any other metric."""
-    from mcqa.evaluation.metrics import SCORES
+    from mcqa.evaluation.decisions import SCORES
 
     split, slash, name = metric.rpartition("/")
     return split.replace("/", "_"), name if slash and name in SCORES else None
@@ -138,7 +138,7 @@ def read_answers(path: Path, metric: str) -> Answers:
     if metric == "acc":
         return _scan_correct(path)
     from mcqa.evaluation import predictions
-    from mcqa.evaluation.metrics import is_correct
+    from mcqa.evaluation.decisions import is_correct
 
     rows = predictions.read(path)
     return Answers([row.question.id for row in rows], [is_correct(row, metric) for row in rows])

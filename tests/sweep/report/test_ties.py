@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.evaluation import predictions
-from mcqa.evaluation.metrics import is_correct
+from mcqa.evaluation.decisions import is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import mcnemar, p_values_against_best, wilson_interval
 from mcqa.sweep.report.seed_variance import expected_maximum
