@@ -110,11 +110,6 @@ def _content_id(question: Question) -> str:
     return f"{question.subject}/{digest}" if question.subject else digest
 
 
-def count_duplicates(questions: list[Question]) -> int:
-    """Return how many questions repeat an earlier one with the same choices and answer."""
-    return len(questions) - len({question.content for question in questions})
-
-
 def count_overlap(questions: list[Question], others: list[Question]) -> int:
     """Return how many of `questions` occur in `others`, ignoring choices, case and white space."""
     known = {_normalized(question) for question in others}

@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import DataError
+from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import checks, files, hub
+from mcqa.data import checks, files, hub, readers
+from mcqa.data.answer_keys import NO_ANSWER
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
-from mcqa.data.readers import labelled, local, mmlu
-from mcqa.data.readers.answer_keys import NO_ANSWER
 from mcqa.data.splits import split_by_hash, subsample
 
 Reader = Callable[[dict[str, Any]], Question]
 
 READERS: dict[str, Reader] = {
-    "arc": labelled.read,
-    "openbookqa": partial(labelled.read, stem="question_stem"),
-    "commonsenseqa": labelled.read,
-    "mmlu": mmlu.read,
+    "arc": readers.read_labelled,
+    "openbookqa": partial(readers.read_labelled, stem="question_stem"),
+    "commonsenseqa": readers.read_labelled,
+    "mmlu": readers.read_mmlu,
 }
 """Readers that need only a row. `local` needs its columns too, and `facts` has no rows."""
 
-SPLITS = ("train", "dev", "test")
 MAX_LISTED = 10  # bad rows in an error
 
 DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
@@ -163,7 +162,7 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
         if split not in SPLITS:
             raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
         return facts.questions(split)
-    read: Reader = READERS.get(config.reader) or partial(local.read, columns=config.columns)
+    read: Reader = READERS.get(config.reader) or partial(readers.read_local, columns=config.columns)
     good, bad = [], []
     for where, row in _rows(config, split, data.notes):
         try:
@@ -188,7 +187,7 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
     chosen, unread = ([path], []) if split is None else files.find_split_files(path, split)
     if unread:
         notes.append(f"{split}: read from {chosen[0].name}, and not from {unread[0].name} beside it")
-    return files.split_rows(chosen, split, mmlu.COLUMNS if config.reader == "mmlu" else ())
+    return files.split_rows(chosen, split, readers.MMLU_COLUMNS if config.reader == "mmlu" else ())
 
 
 def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Question], bad: list[str]) -> None:
@@ -215,7 +214,7 @@ def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Qu
 def _reading_notes(name: str, questions: list[Question], bad: list[str]) -> Iterator[str]:
     if bad:
         yield f"{name}: {len(bad)} of {len(questions) + len(bad)} rows skipped as bad"
-    if duplicates := checks.count_duplicates(questions):
+    if duplicates := len(questions) - len({question.content for question in questions}):
         yield f"{name}: {duplicates} of {_count(questions)} are duplicates, and are kept"
 
 

@@ -13,6 +13,7 @@ one that ends a turn of the chat template), so exactly the scored tokens are lea
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from mcqa.config.errors import DataError, ModelError
@@ -93,11 +94,8 @@ def encode(
         DataError: there are too few questions to draw shots from, or too many choices for letters.
         ModelError: prompt.chat_template is true and the tokenizer has no chat template.
     """
-    pairs = [
-        prompts.requests(tokenizer, prompt, question, shots, without_question=without_question)
-        for question in questions
-    ]
-    return _encode_pairs(tokenizer, pairs)
+    requests = partial(prompts.requests, tokenizer, prompt, shots=shots, without_question=without_question)
+    return _encode_pairs(tokenizer, [requests(question) for question in questions])
 
 
 def encode_unconditional(
@@ -158,10 +156,9 @@ def _strip_eos(tokenizer: Tokenizer, text: str, ids: list[int]) -> list[int]:
 
 def _cut_off_context(context: list[int], whole: list[int]) -> EncodedChoice:
     """If tokens merge across the boundary, nothing may be left to score; then the merged token is scored."""
-    continuation = whole[len(context) :]
-    return (
-        EncodedChoice(context, continuation) if continuation else EncodedChoice(context[: len(whole) - 1], whole[-1:])
-    )
+    if len(whole) > len(context):
+        return EncodedChoice(context, whole[len(context) :])
+    return EncodedChoice(context[: len(whole) - 1], whole[-1:])
 
 
 # --- training examples -----------------------------------------------------------------------------------------------

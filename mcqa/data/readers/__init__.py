@@ -1,1 +1,0 @@
-"""How each published question set is read; one file a dataset."""
