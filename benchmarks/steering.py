@@ -19,7 +19,7 @@ from mcqa.data.loading import load
 from mcqa.data.prompts import Shots
 from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_best_metric
 from mcqa.models import loading
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
 
 

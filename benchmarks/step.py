@@ -24,7 +24,7 @@ from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.models import devices, loading
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
 
 

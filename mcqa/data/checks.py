@@ -39,7 +39,7 @@ def validated_question(
     for n, choice in enumerate(texts):
         if choice in texts[:n]:
             raise DataError(f"choices {texts.index(choice) + 1} and {n + 1} are both {choice!r}.")
-    assert 0 <= answer < len(texts), "answer_keys.py returns no other index"
+    assert 0 <= answer < len(texts), "readers.py returns no other index"
     return Question(
         id=clean_text("id", "" if id is None else str(id), required=False),
         question=clean_text("question", question),

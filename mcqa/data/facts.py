@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from typing import Any
 
 import yaml
@@ -71,10 +72,9 @@ def questions(split: str) -> list[Question]:
         if split_of(fact) == split
         for question in _questions_about(fact, relation)
     ]
-    ids = defaultdict(list)
-    for question in sorted(unplaced, key=lambda question: _hash(question.id)):
-        ids[question.subject].append(question.id)
-    position = {id: n % CHOICES for subject_ids in ids.values() for n, id in enumerate(subject_ids)}
+    turns: defaultdict[str, count[int]] = defaultdict(count)  # of each subject
+    shuffled = sorted(unplaced, key=lambda question: _hash(question.id))
+    position = {question.id: next(turns[question.subject]) % CHOICES for question in shuffled}
     return [_with_answer_at(position[question.id], question) for question in unplaced]
 
 

@@ -11,7 +11,6 @@ from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import checks, files, hub, readers
-from mcqa.data.answer_keys import NO_ANSWER
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
 from mcqa.data.splits import split_by_hash, subsample
@@ -201,7 +200,7 @@ def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Qu
     lines += [f"  {line}" for line in bad[:MAX_LISTED]]
     if len(bad) > MAX_LISTED:
         lines.append(f"  and {len(bad) - MAX_LISTED} more.")
-    if all(NO_ANSWER in line for line in bad):
+    if all(readers.NO_ANSWER in line for line in bad):
         lines.append("Is this the test split without public answers?")
     if questions:
         lines.append("data.bad_rows=skip leaves them out and counts them.")

@@ -30,18 +30,17 @@ def check(hardware: HardwareConfig) -> None:
         )
     if hardware.device != "cuda":
         return
+    visible = f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none: a CPU build"
         raise ConfigError(
             f"hardware={hardware.name} needs an NVIDIA GPU (or an AMD one and torch for ROCm) and torch sees none here "
-            f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and "
-            f"at CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
+            f"(torch {torch.__version__}, CUDA {built}). Take hardware=cpu, or look at nvidia-smi and at {visible}"
         )
     launched = processes.launcher_variables(os.environ) is not None  # then a process may see only its own GPU
     if (count := torch.cuda.device_count()) < hardware.devices and not launched:
         raise ConfigError(
-            f"hardware.devices={hardware.devices}: torch sees {count} here. Set hardware.devices, or look at "
-            f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
+            f"hardware.devices={hardware.devices}: torch sees {count} here. Set hardware.devices, or look at {visible}"
         )
     if hardware.precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise ConfigError("hardware.precision: this GPU has no bf16; take hardware.precision=fp16.")

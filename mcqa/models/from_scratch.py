@@ -45,17 +45,9 @@ def new_model(architecture: dict[str, Any], tokenizer: Any, hardware: HardwareCo
 
 def new_tokenizer(vocabulary_size: int, texts: Sequence[str]) -> Any:
     """Return a byte-level BPE tokenizer trained on the texts; it can encode any text, whatever the script."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT)
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(texts, vocabulary_size, min_frequency=0, special_tokens=[END_OF_TEXT], show_progress=False)
+    return PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT)

@@ -167,9 +167,8 @@ Requirement = ModelRepository | DatasetSplits
 
 def missing_message(requirement: Requirement) -> str | None:
     """Return a sentence about what is not in the cache, None if all of it is."""
-    parts = ", ".join(requirement.missing_parts())
-    start = f"{requirement.key}={requirement.name}: missing from the cache {hub.cache_folder()}"
-    return f"{start}: {parts}." if parts else None
+    where = f"{requirement.key}={requirement.name}: missing from the cache {hub.cache_folder()}"
+    return f"{where}: {parts}." if (parts := ", ".join(requirement.missing_parts())) else None
 
 
 def _model_cache() -> Path:

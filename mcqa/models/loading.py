@@ -1,4 +1,4 @@
-"""Load base model, tokenizer and adapter, and save them."""
+"""Load base model, tokenizer and LoRA adapter, with the 4-bit weights under it, and save them."""
 
 import hashlib
 import json
@@ -13,12 +13,14 @@ from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
 from mcqa.models import devices, sharding
-from mcqa.models.adapters import BASE_QUANTIZATION, keep_4bit_weights_as_trained, quantization_config
 from mcqa.models.from_scratch import new_model, new_tokenizer
 from mcqa.runs import processes
 
 EMBEDDED = "embedded:"
 ASSETS = Path(__file__).with_name("assets")
+
+BASE_QUANTIZATION = "base_quantization.json"
+"""The file beside an adapter that says how its base was quantised."""
 
 
 def location(path: str, key: str = "model.path") -> str:
@@ -159,6 +161,49 @@ def fingerprint(tokenizer: Any) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+def adapter_config(peft: PeftConfig) -> Any:
+    """Return PEFT's configuration of the adapter to train, or None if all weights are trained."""
+    if peft.trainable == "full":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=peft.rank,
+        lora_alpha=peft.alpha,
+        lora_dropout=peft.dropout,
+        target_modules=peft.target_modules,
+    )
+
+
+def quantization_config(peft: PeftConfig, hardware: HardwareConfig) -> Any:
+    """Return transformers' configuration of the 4-bit base, or None if the base is not quantised."""
+    if peft.quantization is None:
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=peft.quantization,
+        bnb_4bit_use_double_quant=peft.double_quantization,
+        bnb_4bit_compute_dtype=devices.DTYPES[hardware.precision],
+    )
+
+
+def keep_4bit_weights_as_trained(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16.
+
+    It does so at the first forward pass in eval mode, and every training step after it has wrong gradients (seen with
+    0.50). A base is measured before it is trained, so both happen in one process.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _with_adapter(
     config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
 ) -> Any:
@@ -176,6 +221,9 @@ def _with_adapter(
     base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
     on_meta = base.device.type == "meta"  # in processes that read no weights; nothing can be copied into theirs
     return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=on_meta)
+
+
+# --- transformers ----------------------------------------------------------------------------------------------------
 
 
 def _from_pretrained(

@@ -40,22 +40,14 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes on each device."""
+    """Bytes on each device. model_states: weights, gradients and optimizer state, which do not depend on the batch."""
 
-    weights: float
-    gradients: float
-    optimizer: float
-    activations: float
-    buffers: float
-
-    @property
-    def model_states(self) -> float:
-        """Weights, gradients and optimizer state, which do not depend on the batch."""
-        return self.weights + self.gradients + self.optimizer
+    parts: dict[str, float]
+    model_states: float
 
     @property
     def total(self) -> float:
-        return self.model_states + self.activations + self.buffers + CUDA
+        return sum(self.parts.values())
 
 
 def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = None) -> ModelSize:
@@ -74,8 +66,8 @@ def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = N
         model: Any = AutoModelForCausalLM.from_config(architecture, trust_remote_code=config.trust_remote_code)
     model.tie_weights()
     text, head = model.config.get_text_config(), model.get_output_embeddings()
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    linear = {name: module for name, module in linear.items() if module is not head}
+    modules = model.named_modules()
+    linear = {name: module for name, module in modules if isinstance(module, torch.nn.Linear) and module is not head}
     total = sum(parameter.numel() for parameter in model.parameters())
     tables = {id(module.weight): module.weight.numel() for module in (model.get_input_embeddings(), head) if module}
     return ModelSize(
@@ -107,19 +99,23 @@ def estimate(config: Config, model: ModelSize, tokens: int | None = None) -> Est
     trained = model.adapter or model.parameters
     compute = _compute_bytes(hardware)
     buffers = {
-        "ddp": 4.0 * trained if hardware.devices * hardware.nodes > 1 else 0.0,  # buckets that average gradients
+        "ddp": 4.0 * trained if batching(config).processes > 1 else 0.0,  # buckets that average gradients
         "zero2": compute * min(trained, REDUCE_BUCKET),
         "zero3": compute * min(model.parameters, MAX_LIVE),
         # Embeddings and head stay gathered, and about three layers at a time are gathered or reduced.
         "fsdp2": compute * (model.parameters - model.layers * model.layer + 3 * model.layer),
     }
-    weights, gradients, optimizer = _model_states(config, model, trained)
-    return Estimate(weights, gradients, optimizer, _activations(config, model, tokens), buffers[hardware.strategy])
+    states = _model_states(config, model, trained)
+    others = {
+        "activations": _activations(config, model, tokens),
+        "communication buffers": buffers[hardware.strategy],
+        "CUDA": CUDA if hardware.device == "cuda" else 0.0,
+    }
+    return Estimate(states | others, sum(states.values()))
 
 
-def _model_states(config: Config, model: ModelSize, trained: int) -> tuple[float, float, float]:
-    """Bytes of weights, gradients and optimizer state on each device."""
-    hardware, share = config.hardware, 1 / (config.hardware.devices * config.hardware.nodes)
+def _model_states(config: Config, model: ModelSize, trained: int) -> dict[str, float]:
+    hardware, share = config.hardware, 1 / batching(config).processes
     deepspeed, sharded = hardware.strategy.startswith("zero"), sharding.shards_weights(hardware)
     moments = 2.0 if config.optimizer.name == "adamw_8bit" else 8.0  # AdamW's two, in bytes per parameter
     # DeepSpeed computes with weights in the run's precision and keeps a copy in single precision with the optimizer.
@@ -129,12 +125,11 @@ def _model_states(config: Config, model: ModelSize, trained: int) -> tuple[float
     if hardware.strategy != "ddp":
         gradients, optimizer = gradients * share, optimizer * share
     if sharded:
-        weights *= share
+        weights = 0.0 if hardware.cpu_offload else weights * share
     if hardware.cpu_offload:
         optimizer = 0.0
-        weights = 0.0 if sharded else weights
         gradients = 0.0 if hardware.strategy == "fsdp2" else gradients
-    return weights, gradients, optimizer
+    return {"weights": weights, "gradients": gradients, "optimizer state": optimizer}
 
 
 def _frozen_bytes(config: Config, model: ModelSize) -> float:
@@ -191,22 +186,11 @@ def check(config: Config, estimated: Estimate) -> None:
 
 def describe(config: Config, estimated: Estimate) -> str:
     """Return a sentence with the parts, their sum in GiB, and whether it fits."""
-    hardware = config.hardware
-    cuda = CUDA if hardware.device == "cuda" else 0.0
-    parts = {
-        "weights": estimated.weights,
-        "gradients": estimated.gradients,
-        "optimizer state": estimated.optimizer,
-        "activations": estimated.activations,
-        "communication buffers": estimated.buffers,
-        "CUDA": cuda,
-    }
-    listed = " + ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items() if size >= 0.05 * GIB)
-    total = estimated.total - CUDA + cuda
-    devices = hardware.devices * hardware.nodes
+    listed = " + ".join(f"{name} {size / GIB:.1f}" for name, size in estimated.parts.items() if size >= 0.05 * GIB)
+    total, devices = estimated.total, batching(config).processes
     where = "this device" if devices == 1 else f"each of {devices} devices"
     text = f"Memory of {where}: about {total / GIB:.1f} GB" + (f" = {listed}." if listed else ".")
-    memory = available_bytes(hardware)
+    memory = available_bytes(config.hardware)
     if memory is None:
         return text
     if total > memory:
@@ -216,9 +200,9 @@ def describe(config: Config, estimated: Estimate) -> str:
 
 def _advice(config: Config) -> str:
     hardware, peft = config.hardware, config.peft
+    unsharded = not sharding.shards_weights(hardware)
     options = {
-        "hardware.strategy=zero3 or fsdp2 over several devices": not sharding.shards_weights(hardware)
-        and peft.quantization is None,
+        "hardware.strategy=zero3 or fsdp2 over several devices": unsharded and peft.quantization is None,
         "more hardware.devices or hardware.nodes": True,
         "hardware.cpu_offload=true": hardware.strategy != "ddp" and not hardware.cpu_offload,
         "peft=lora or qlora": peft.trainable == "full",

@@ -132,13 +132,8 @@ def _let_accelerate_shard_on_a_cpu() -> None:
 
     os.environ["ACCELERATE_TORCH_DEVICE"] = os.environ["DS_ACCELERATOR"] = "cpu"
     PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
-    if find_spec("deepspeed") is not None:
-        _without_compiled_communication()
-
-
-def _without_compiled_communication() -> None:
-    """Skip DeepSpeed's all-reduce over shared memory, which takes half a minute to two minutes to compile."""
-    import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
+    if find_spec("deepspeed") is not None:  # whose all-reduce over shared memory takes up to two minutes to compile
+        import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
 
 
 # --- without training -------------------------------------------------------------------------------------------------

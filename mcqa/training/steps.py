@@ -27,7 +27,7 @@ from mcqa.evaluation.measure import (
 from mcqa.evaluation.record import Measurements, record_inputs
 from mcqa.evaluation.report import run_report
 from mcqa.models import loading, memory
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import RunAtStart

@@ -21,7 +21,7 @@ from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
 from mcqa.evaluation.measure import measure_metrics
 from mcqa.models import loading, sharding
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart

@@ -7,7 +7,7 @@ from peft import get_peft_model
 
 from mcqa.config.errors import ConfigError
 from mcqa.models import loading, memory
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from tests.small_runs import configured
 
 YI_34B = memory.ModelSize(34_388_917_248, 33_470_545_920, 0, 557_858_000, 60, 7168, 20480, 64000)

@@ -11,7 +11,7 @@ from mcqa.config.errors import TrainingError
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.models import loading
-from mcqa.models.adapters import adapter_config
+from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
 from mcqa.training.callbacks import MetricsLogger
 from mcqa.training.trainer import sft_config

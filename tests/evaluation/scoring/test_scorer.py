@@ -18,8 +18,8 @@ from mcqa.data.tokens import EncodedChoice, encode
 from mcqa.evaluation.scoring.forward import device_of
 from mcqa.evaluation.scoring.scorer import score
 from mcqa.models import from_scratch
-from mcqa.models.adapters import keep_4bit_weights_as_trained
 from mcqa.models.from_scratch import new_tokenizer
+from mcqa.models.loading import keep_4bit_weights_as_trained
 
 VOCABULARY = 300
 CONTEXT_LENGTH = 48
