@@ -19,17 +19,14 @@ from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.data import hub
 from mcqa.models import hub_cache
 from mcqa.runs.environment import node_local_warnings
+from mcqa.runs.repeat import config_of_evaluated_run, repeated_config
 from mcqa.sweep.adapter import RunHooks
 
 
 def main(kind: type[Config], config_dict: ConfigDict, overrides: list[str]) -> None:
     if config_dict.get("run") is not None:
-        from mcqa.runs.repeat import config_of_evaluated_run
-
         config_dict = config_of_evaluated_run(config_dict, overrides)
     elif config_dict["from_run"] is not None:
-        from mcqa.runs.repeat import repeated_config
-
         config_dict = repeated_config(config_dict, overrides)
     download_all(kind, [config_dict])
 
@@ -72,14 +69,8 @@ def command() -> None:
     if evaluates:
         sys.argv.pop(1)
     name, kind = ("evaluate", EvaluateConfig) if evaluates else ("config", Config)
-    hydra_command(
-        name,
-        kind,
-        partial(main, kind),
-        hooks=RunHooks(name, kind),
-        many=evaluates,
-        instead_of_jobs=partial(download_all, kind),
-    )
+    hooks, download = RunHooks(name, kind), partial(download_all, kind)
+    hydra_command(name, kind, partial(main, kind), hooks=hooks, many=evaluates, instead_of_jobs=download)
 
 
 if __name__ == "__main__":

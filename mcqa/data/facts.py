@@ -53,9 +53,8 @@ class Relation:
 
 def statements() -> list[str]:
     """Return every fact in every phrasing, fact by fact."""
-    return [
-        _fill(template, fact) for relation in relations() for fact in relation.facts for template in relation.statements
-    ]
+    pairs = ((fact, relation) for relation in relations() for fact in relation.facts)
+    return [_fill(template, fact) for fact, relation in pairs for template in relation.statements]
 
 
 def questions(split: str) -> list[Question]:
@@ -65,13 +64,8 @@ def questions(split: str) -> list[Question]:
     position is right equally often, to within one question.
     """
     assert split in SPLITS, f"{split!r} is none of {list(SPLITS)}"
-    unplaced = [
-        question
-        for relation in relations()
-        for fact in relation.facts
-        if split_of(fact) == split
-        for question in _questions_about(fact, relation)
-    ]
+    pairs = ((fact, relation) for relation in relations() for fact in relation.facts if split_of(fact) == split)
+    unplaced = [question for fact, relation in pairs for question in _questions_about(fact, relation)]
     turns: defaultdict[str, count[int]] = defaultdict(count)  # of each subject
     shuffled = sorted(unplaced, key=lambda question: _hash(question.id))
     position = {question.id: next(turns[question.subject]) % CHOICES for question in shuffled}

@@ -22,10 +22,7 @@ SHARD = re.compile(r"(.*-)?\d+(-of-\d+)?")
 
 
 def split_rows(files: Sequence[Path], split: str | None, columns: Sequence[str] = ()) -> Rows:
-    """Yield the rows of all files. A row without a subject gets the one in its file's name, if there is one.
-
-    columns: names for the columns of CSV files without a header.
-    """
+    """Yield the rows of all files as read_rows does; one without a subject gets that of its file's name, if any."""
     for file in files:
         subject = subject_from_name(file, split)
         for where, row in read_rows(file, columns):
@@ -57,11 +54,8 @@ def find_split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
 
 
 def _matching_files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.glob(pattern)
-        if file.is_file() and file.name not in METADATA and not file.name.startswith(".")
-    )
+    files = (file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith("."))
+    return sorted(file for file in files if file.name not in METADATA)
 
 
 def _no_such_split(folder: Path, split: str) -> str:

@@ -100,9 +100,7 @@ def _json_list(path: Path) -> Rows:
 
 
 def _object(row: Any) -> Row | DataError:
-    if not isinstance(row, dict):
-        return DataError(f"is {str(row)[:50]!r}, not an object with named fields.")
-    return row
+    return row if isinstance(row, dict) else DataError(f"is {str(row)[:50]!r}, not an object with named fields.")
 
 
 # --- CSV and TSV -----------------------------------------------------------------------------------------------------

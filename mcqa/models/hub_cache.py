@@ -8,8 +8,10 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
@@ -90,35 +92,28 @@ class ModelRepository:
         Raises:
             ModelError: the hub cannot be reached, refuses access or has no such model as safetensors.
         """
-        from huggingface_hub import snapshot_download
-
         hub.go_offline_if_unreachable()
         patterns = [*TEXT_FILES, *(("*.safetensors",) if self.weights else ()), *(("*.py",) if self.code else ())]
         try:
-            folder = snapshot_download(
-                self.name,
-                revision=self.revision,
-                cache_dir=_model_cache(),
-                allow_patterns=patterns,
-                ignore_patterns=list(OTHER_FORMATS),
-            )
+            folder = self._fetch(allow_patterns=patterns, ignore_patterns=list(OTHER_FORMATS))
         except Exception as error:  # from several libraries, always because of the hub
             advice = hub.login_advice(error, self.name) or "Can this machine reach the hub, and is the name right?"
             raise ModelError(f"{self.key}={self.name}: {hub.first_line(error)} {advice}") from error
-        if self.weights and (base := _base_model(Path(folder))):
+        if self.weights and (base := _base_model(folder)):
             base.download()
         if message := missing_message(self):
             raise ModelError(f"{message} Does the hub have it as safetensors? Nothing else is read.")
-        return Path(folder)
+        return folder
 
     def _snapshot(self) -> Path | None:
+        with suppress(OSError, ValueError):  # huggingface_hub's own errors for missing files derive from these
+            return self._fetch(local_files_only=True)
+        return None
+
+    def _fetch(self, **options: Any) -> Path:
         from huggingface_hub import snapshot_download
 
-        folder = _model_cache()
-        try:
-            return Path(snapshot_download(self.name, revision=self.revision, cache_dir=folder, local_files_only=True))
-        except (OSError, ValueError):  # huggingface_hub's own errors for missing files derive from these
-            return None
+        return Path(snapshot_download(self.name, revision=self.revision, cache_dir=_model_cache(), **options))
 
 
 @dataclass(frozen=True)

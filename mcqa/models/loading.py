@@ -145,12 +145,8 @@ def save(model: Any, tokenizer: Any, folder: Path, hardware: HardwareConfig) -> 
         return
     model.save_pretrained(str(folder), state_dict=state)
     tokenizer.save_pretrained(str(folder))
-    quantized = getattr(model.config, "quantization_config", None)
-    if quantized is not None:  # PEFT's adapter_config.json does not say how the base was quantised
-        kept = {
-            "quantization": quantized.bnb_4bit_quant_type,
-            "double_quantization": quantized.bnb_4bit_use_double_quant,
-        }
+    if (base := getattr(model.config, "quantization_config", None)) is not None:  # which PEFT does not save
+        kept = {"quantization": base.bnb_4bit_quant_type, "double_quantization": base.bnb_4bit_use_double_quant}
         (folder / BASE_QUANTIZATION).write_text(json.dumps(kept))
 
 
