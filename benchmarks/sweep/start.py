@@ -22,24 +22,25 @@ from printed import table
 
 IMPORTS = ("torch", "transformers", "datasets", "trl", "trl.trainer.sft_trainer", "peft")
 """In this order; what one brings along counts for the first that needs it."""
-OWN = ("hardware", "encoding", "model", "recording", "report", "studied", "trainer", "data.loading", "data.texts")
+OWN = ("models.devices", "data.tokens", "models.loading", "runs.record", "training.steps", "training.trainer")
 STAGES = {
-    "recording:Record:__init__": "run folder, git, tracker",
-    "recording:Record:inputs": "run folder, git, tracker",
-    "report:inputs": "run folder, git, tracker",
-    "report:base": "run folder, git, tracker",
-    "hardware:check": "hardware",
-    "data.loading:load_run_data": "questions",
-    "data.texts:load": "questions",
-    "data.draws:limited": "questions",
-    "model:load_tokenizer": "tokenizer",
-    "model:fingerprint": "tokenizer",
-    "encoding:training_set": "tokenising train",
-    "evaluation.measure:question_set": "tokenising dev",
-    "trainer:arguments": "trainer's arguments",
-    "model:load_model": "model",
-    "recording:Record:predictions": "answers of the base",
-    "trainer:build": "trainer",
+    "runs.record:Record:__init__": "run folder, git, tracker",
+    "training.steps:record_inputs": "run folder, git, tracker",
+    "evaluation.report.run_report:show_inputs": "run folder, git, tracker",
+    "evaluation.report.run_report:show_base": "run folder, git, tracker",
+    "models.devices:check": "hardware",
+    "training.steps:load_run_data": "questions",
+    "training.steps:load_texts": "questions",
+    "data.splits:subsample": "questions",
+    "models.loading:load_tokenizer": "tokenizer",
+    "models.loading:fingerprint": "tokenizer",
+    "training.steps:training_set": "tokenizing train",
+    "training.steps:question_sets": "tokenizing dev",
+    "training.steps:question_set": "tokenizing dev",
+    "training.steps:sft_config": "trainer's arguments",
+    "models.loading:load_model": "model",
+    "evaluation.record:Measurements:add": "answers of the base",
+    "training.trainer:build": "trainer",
 }
 """What train.run calls in turn."""
 
@@ -88,7 +89,7 @@ def started(pid):
     return int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
-def task(tree, overrides):
+def task(config_dict, overrides):
     """What a trial runs: mcqa.train, with its stages timed."""
     from mcqa import train
     from mcqa.models import fast_import
@@ -106,7 +107,7 @@ def task(tree, overrides):
     for path, phase in STAGES.items():
         phases.wrap(path, phase)
     end_at_first_step(phases, folder, submitted)
-    train.main(tree, overrides)
+    train.main(config_dict, overrides)
 
 
 def end_at_first_step(phases, folder, submitted):
@@ -124,11 +125,11 @@ def end_at_first_step(phases, folder, submitted):
 
     began, processor, train = 0.0, 0.0, trainer.train
 
-    def until_first_step(learner):
+    def until_first_step(built):
         nonlocal began, processor
         began, processor = now(), time.process_time()
-        learner.add_callback(FirstStep())
-        train(learner)
+        built.add_callback(FirstStep())
+        train(built)
 
     trainer.train = until_first_step
 
