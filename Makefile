@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test test-cluster check ui clean
+.PHONY: help setup run test test-fast test-cluster check ui clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 	@echo "TORCH_INDEX=<address> takes torch from there, for example a CPU build where there is no GPU"
 
-setup: $(READY)  ## a virtual environment in .venv with everything pinned; the other targets do it by themselves
+setup: $(READY)  ## create .venv with all pinned packages; the other targets do so when needed
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=<path>")'
@@ -19,13 +19,16 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-run: $(READY)  ## the main job: fine-tune the embedded model, measure it, minutes on two cores
+run: $(READY)  ## the main job: fine-tune the embedded model and measure it; minutes on two cores
 	$(BIN)/python -m mcqa.train +experiment=qlora_mcqa
 
 test: $(READY)  ## all tests, two files at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-cluster: $(READY)  ## runs and studies on a real SLURM that this machine is for minutes; needs root and Debian's packages
+test-fast: $(READY)  ## the tests that start no process and train nothing, in minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile --fast
+
+test-cluster: $(READY)  ## runs and studies on a real SLURM, started on this machine; needs root and Debian's packages
 	timeout 20m $(BIN)/python -m pytest -vv -rs tests/cluster
 
 check: $(READY)  ## lint, format and types
@@ -33,7 +36,7 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-ui: $(READY)  ## MLflow's page on the runs under outputs/, at http://127.0.0.1:5000
+ui: $(READY)  ## MLflow's page of the runs under outputs/, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db
 
 clean:  ## remove the virtual environment and caches, never outputs/

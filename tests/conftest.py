@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,35 @@ collect_ignore = ["cluster"]  # unless named: they start a cluster (make test-cl
 
 settings.register_profile("unhurried", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only tests that start no process and train nothing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_fast_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --fast a test that starts a process or trains fails: it lacks the marker `slow`."""
+    if not request.config.getoption("--fast"):
+        yield
+        return
+    from mcqa.training.resume import ResumableTrainer
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("this test starts a process or trains: mark it with @pytest.mark.slow")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(os, "fork", refuse)
+        patch.setattr(ResumableTrainer, "train", refuse)
+        yield
 
 
 @pytest.fixture(scope="session")
