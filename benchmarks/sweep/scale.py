@@ -191,7 +191,7 @@ def restart(folder: Path) -> dict:
     began = time.perf_counter()
     from mcqa.sweep.controller.controller import Controller
     from mcqa.sweep.controller.events import Limits
-    from mcqa.sweep.recovery import recover
+    from mcqa.sweep.trial_source import recover
 
     imported = time.perf_counter()
     study = opened(folder, "random")

@@ -28,14 +28,10 @@ LENGTH_KEYS = ("data.name", "data.path", "data.limit", "data.dev_fraction", "dat
 
 
 class RunHooks:
-    """Implements mcqa.sweep.hooks.Hooks, which documents each method.
-
-    Args:
-        config_name: of the command, such as `config` or `evaluate`.
-        kind: the dataclass of its configuration.
-    """
+    """Implements mcqa.sweep.hooks.Hooks, which documents each method."""
 
     def __init__(self, config_name: str, kind: type[Config]) -> None:
+        """config_name: of the command, such as `config` or `evaluate`. kind: the dataclass of its configuration."""
         self.config_name, self.kind = config_name, kind
         self.tracker: StudyTracker | None = None
         self.base: ConfigDict | None = None  # of a study

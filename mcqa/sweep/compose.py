@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +27,7 @@ CACHE_SIZE = 64  # combinations of group options, about a megabyte each
 class Composer:
     """Composes the configurations of trials. An override that sets a value is applied to a cached composition.
 
-    Args:
-        config: what Hydra handed to the sweeper, whose resolved times and the like hold for every trial.
+    config: what Hydra handed to the sweeper, whose resolved times and the like hold for every trial.
     """
 
     def __init__(self, config: DictConfig, context: HydraContext) -> None:
@@ -80,18 +79,12 @@ class Composer:
 
 @dataclass
 class HydraSweep:
-    """What Hydra hands to the sweeper.
+    """What Hydra hands to the sweeper."""
 
-    Args:
-        config: composed without what is swept.
-        task: the app's function; its attribute `hooks`, where it has one, says more about its trials (see hooks.py).
-        arguments: the overrides as typed.
-    """
-
-    config: DictConfig
+    config: DictConfig  # composed without what is swept
     context: HydraContext
-    task: TaskFunction
-    arguments: list[str]
+    task: TaskFunction  # the app's; its attribute `hooks`, where it has one, says more about its trials (see hooks.py)
+    arguments: list[str]  # the overrides as typed
 
     @property
     def hooks(self) -> Hooks | None:
@@ -141,8 +134,7 @@ class HydraSweep:
     def folder_for(self, name: str, resumable: bool = False) -> Path:
         """Return hydra.sweep.dir for a study of this name, and set both in the configuration.
 
-        Args:
-            resumable: the name takes the place of a time in it, as in Hydra's default multirun/${now:…}.
+        resumable: the name takes the place of a time in it, as in Hydra's default multirun/${now:…}.
         """
         with read_write(self.config), open_dict(self.config):
             self.config.hydra.sweeper.study_name = name
@@ -204,15 +196,12 @@ def hydra_errors_as_config_errors(overrides: Sequence[str]) -> Iterator[None]:
 def app_config(config: DictConfig, lenient: bool = False) -> ConfigDict:
     """Return the app's part, without hydra's own node; resolved as in the job, `${hydra:…}` too.
 
-    Args:
-        lenient: values that cannot be resolved stay as they are written.
+    lenient: values that cannot be resolved stay as they are written.
     """
     names = [str(key) for key in config if key != "hydra"]
     own = OmegaConf.masked_copy(config, cast(Any, names))
     as_written = cast(ConfigDict, OmegaConf.to_container(own, resolve=False))
-    if not lenient and "${hydra:" not in str(as_written):
-        return cast(ConfigDict, OmegaConf.to_container(own, resolve=True))
-    with _as_in_a_job(config):
+    with _as_in_a_job(config) if lenient or "${hydra:" in str(as_written) else nullcontext():
         return _resolved(own, as_written) if lenient else cast(ConfigDict, OmegaConf.to_container(own, resolve=True))
 
 

@@ -46,8 +46,7 @@ def problems(base: Mapping[str, Any], swept: Collection[str]) -> list[str]:
 def select_configurations(study: StudyRecord, fixed: Sequence[str]) -> list[Configuration]:
     """Return the best, others tied with it up to MAX_TIED, and the default; nothing where no trial is complete.
 
-    Args:
-        fixed: the overrides that all trials have.
+    fixed: the overrides that all trials have.
     """
     result, default = study_result(study), study.default_trial
     if result.best is None:

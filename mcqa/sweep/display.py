@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -21,48 +22,43 @@ REDRAW_S = 0.5
 LONG_FLOAT = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
 
+def say(*lines: str, console: Console | None = None) -> None:
+    """Print lines as they are."""
+    for line in lines:
+        (console or Console()).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass
 class LiveDisplay:
     """Call `update` after every round; it draws at most every REDRAW_S, and prints every change of a trial once.
 
     The table is there within `with display.live or nullcontext():`.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        controller: Controller,
-        direction: Direction | None,
-        folder: Path,
-        fixed: Collection[str] = (),
-        on_slurm: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """
-        Args:
-            console: to print to.
-            controller: of the study.
-            direction: of the study; None: a product, which has jobs instead of trials and no best one.
-            folder: of the study.
-            fixed: overrides that need not be shown, since all trials have them.
-            on_slurm: a job may wait long in the queue before it starts.
-            clock: in seconds.
-        """
-        self.console, self.controller, self.direction, self.folder = console, controller, direction, folder
-        self.fixed, self.on_slurm, self.clock = fixed, on_slurm, clock
-        self.noun = "job" if direction is None else "trial"
+    console: Console
+    controller: Controller
+    direction: Direction | None  # of the study; None: a product, which has jobs instead of trials and no best one
+    folder: Path  # of the study
+    fixed: Collection[str] = ()  # overrides that need not be shown, since all trials have them
+    on_slurm: bool = False  # a job may wait long in the queue before it starts
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        trials = self.controller.trials
+        self.noun = "job" if self.direction is None else "trial"
         self.labels: dict[int, str] = {}
-        self.ended_before = sum(trial.outcome is not None for trial in controller.trials)  # before the pace counts
-        self.recovered = [trial for trial in controller.trials if trial.outcome is None]
-        self.printed = {trial.number: _progress(trial) for trial in controller.trials}
+        self.ended_before = sum(trial.outcome is not None for trial in trials)  # before the pace counts
+        self.recovered = [trial for trial in trials if trial.outcome is None]
+        self.printed = {trial.number: _progress(trial) for trial in trials}
         self.seen = 0  # trials that were looked at
         self.unfinished = list[TrialState]()  # those of them that had not ended
-        self.best = best(controller.trials, direction) if direction else None
+        self.best = best(trials, self.direction) if self.direction else None
         self.drawn_at = -math.inf
-        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
 
     def print(self, text: str) -> None:
         """Print a line above the table, as it is."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(text, console=self.console)
 
     def set_label(self, number: int, overrides: Sequence[str]) -> None:
         """Label a trial by its own overrides, with floats of four significant digits."""

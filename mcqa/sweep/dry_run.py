@@ -11,15 +11,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
+from mcqa.evaluation.report.formatting import count
 from mcqa.runs.duration import duration
 from mcqa.runs.lookup import seconds_of
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.launcher import launcher_class
 from mcqa.sweep.compose import HydraSweep, app_config, hydra_errors_as_config_errors
+from mcqa.sweep.display import say
 from mcqa.sweep.options import Options
 
 if TYPE_CHECKING:
@@ -166,10 +167,9 @@ def show(sweep: HydraSweep, folder: Path, config_dicts: Sequence[ConfigDict], jo
         answer = _ask_slurm(_distinct(launchers), folder / "trials" / "0" / ".submitit" / "0")
         problems += answer.problems
         warnings, script = [*answer.warnings, *_unshared_folders(folder)], answer.script
-    console = Console()
-    lines = [*_lines(plan), *(f"  {line}" for line in memory), *(f"Warning: {line}" for line in _distinct(warnings))]
-    for line in [*lines, *(["The script of a job:", script.strip()] if script else [])]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(*_lines(plan), *(f"  {line}" for line in memory), *(f"Warning: {line}" for line in _distinct(warnings)))
+    if script:
+        say("The script of a job:", script.strip())
     if problems:
         raise ConfigError("\n  ".join(["No job would run like this:", *_distinct(problems)]))
     return []
@@ -186,10 +186,10 @@ def _lines(plan: DryRunPlan) -> Iterator[str]:
     launcher = launcher_class(plan.launchers[0])
     where = {"SlurmLauncher": "on SLURM", "LocalLauncher": "on this machine"}.get(launcher, f"by {launcher}")
     at_once = min(plan.jobs, plan.at_once)
-    yield f"{_count(plan.jobs, 'job')} {where}, {at_once} at a time, with logs under {plan.folder}/trials/"
+    yield f"{count(plan.jobs, 'job')} {where}, {at_once} at a time, with logs under {plan.folder}/trials/"
     for each in _distinct(plan.launchers):
-        count = f"{plan.launchers.count(each)} x " if len(plan.launchers) == plan.jobs else ""
-        yield f"  {count}{_size(each)}, at most {duration(60 * each['timeout_min'])} per start"
+        times = f"{plan.launchers.count(each)} x " if len(plan.launchers) == plan.jobs else ""
+        yield f"  {times}{_size(each)}, at most {duration(60 * each['timeout_min'])} per start"
     if launcher == "SlurmLauncher":
         yield f"  {_cost(plan)}"
     if launcher == "LocalLauncher" and (sharing := _gpu_sharing(plan)):
@@ -197,7 +197,7 @@ def _lines(plan: DryRunPlan) -> Iterator[str]:
     if not plan.seconds:
         return
     longest, limit = max(plan.seconds), min(60 * each["timeout_min"] for each in plan.launchers)
-    earlier = _count(len(plan.seconds), "earlier job")
+    earlier = count(len(plan.seconds), "earlier job")
     yield f"  {earlier} took {duration(median(plan.seconds))} (median) to {duration(longest)}"
     if longest > limit and launcher == "SlurmLauncher":
         yield f"  Warning: timeout_min={limit / 60:g} is shorter; such a job is stopped and resumes from its checkpoint"
@@ -206,14 +206,10 @@ def _lines(plan: DryRunPlan) -> Iterator[str]:
 def _size(launcher: ConfigDict) -> str:
     nodes, tasks = launcher.get("nodes") or 1, launcher.get("tasks_per_node") or 1
     each = " each" if nodes > 1 else ""
-    parts = [_count(nodes, "node"), _count(tasks, "process") + each]
+    parts = [count(nodes, "node"), f"{tasks} process{'es' * (tasks != 1)}{each}"]
     if gpus := _gpus(launcher):
-        parts.append(_count(gpus, "GPU") + each)
+        parts.append(count(gpus, "GPU") + each)
     return ", ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _cost(plan: DryRunPlan) -> str:
@@ -252,7 +248,7 @@ def _gpu_sharing(plan: DryRunPlan) -> str:
     room = sum(total <= available for total in accumulate(each))
     if room < len(each):
         return f"Warning: {room} at a time have GPUs of their own; more of them may share."
-    return f"This machine's {_count(available, 'GPU')} have room for {room} at a time."
+    return f"This machine's {count(available, 'GPU')} have room for {room} at a time."
 
 
 def _distinct(items: Iterable[T]) -> list[T]:

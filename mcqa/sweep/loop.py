@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcqa.config.errors import ConfigError
@@ -23,12 +23,13 @@ from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Action, Event
 from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.hooks import Observer
-from mcqa.sweep.messages import SAME_COMMAND
-from mcqa.sweep.recovery import outcome
 from mcqa.sweep.study_folder import describe_moved_folder, set_aside
-from mcqa.sweep.trial_source import Study
+from mcqa.sweep.trial_source import Study, outcome
 
 log = logging.getLogger(__name__)
+
+SAME_COMMAND = "the same command"
+"""What resumes a study, where nothing need be added to it."""
 
 CANCEL_WITHIN_S = 5.0
 """How long after the first Ctrl-C, which leaves jobs running, a second one cancels them."""
@@ -53,50 +54,26 @@ class Watched:
         self.reports, self.result = (os.path.join(folder, name) for name in ("reports.jsonl", "result.json"))
 
 
+@dataclass
 class Loop:
-    def __init__(
-        self,
-        controller: Controller,
-        study: Study,
-        backend: Backend,
-        compose: Callable[[int, list[str]], Path],
-        folder: Path,
-        display: LiveDisplay,
-        observers: Sequence[Observer] = (),
-        needs_value: bool = False,
-        resume_command: str = SAME_COMMAND,
-        cancel_within_s: float = CANCEL_WITHIN_S,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """
-        Args:
-            controller: decides.
-            study: suggests trials and is told their outcomes.
-            backend: runs them.
-            compose: writes a trial's configuration into its folder and returns the folder; called once per trial.
-            folder: of the study.
-            display: shows the controller's trials.
-            observers: hear of what runs and what ended.
-            needs_value: a complete trial without one finite value has failed.
-            resume_command: what resumes the study after Ctrl-C, for the user.
-            cancel_within_s: how long after the first Ctrl-C a second one cancels what runs.
-            clock: in seconds.
-            sleep: waits so many seconds.
-        """
-        self.controller, self.study, self.backend, self.compose = controller, study, backend, compose
-        self.folder, self.display, self.observers, self.needs_value = folder, display, observers, needs_value
-        self.resume_command, self.cancel_within_s, self.clock, self.sleep = (
-            resume_command,
-            cancel_within_s,
-            clock,
-            sleep,
-        )
-        self.running: dict[int, Watched] = {}
-        self.leaving: set[str] = set()  # jobs that have written their results and are not over yet
-        self.interrupts = 0  # not yet dealt with
-        self.in_process = False  # a trial runs in this process
-        self.cancelled = False
+    controller: Controller
+    study: Study
+    backend: Backend
+    compose: Callable[[int, list[str]], Path]  # writes a trial's configuration into its folder; called once per trial
+    folder: Path  # of the study
+    display: LiveDisplay
+    observers: Sequence[Observer] = ()
+    needs_value: bool = False  # a complete trial without one finite value has failed
+    resume_command: str = SAME_COMMAND  # what resumes the study after Ctrl-C, for the user
+    cancel_within_s: float = CANCEL_WITHIN_S
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    running: dict[int, Watched] = field(default_factory=dict, init=False)
+    leaving: set[str] = field(default_factory=set, init=False)  # jobs that have written results and are not over yet
+    interrupts: int = field(default=0, init=False)  # not yet dealt with
+    in_process: bool = field(default=False, init=False)  # a trial runs in this process
+    cancelled: bool = field(default=False, init=False)
 
     def run(self, poll_s: float) -> str:
         """Run until the controller finishes and return its reason. poll_s: seconds between two rounds."""

@@ -19,7 +19,7 @@ def sweep(config: DictConfig, context: HydraContext, task: TaskFunction, argumen
     """Run the study or the product that `config.hydra.sweeper` and the command line ask for.
 
     Returns:
-        The values of the trials by number.
+        The values of the trials or jobs by number; nothing where dry_run is set.
 
     Raises:
         ConfigError: before anything is submitted.

@@ -9,52 +9,35 @@ from typing import Any
 
 from mcqa.config.errors import SweepError
 from mcqa.config.schema import ConfigDict
+from mcqa.evaluation.report.formatting import count
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
 from mcqa.runs.mailbox import Mailbox
-from mcqa.sweep import dry_run, messages, start, study_folder
+from mcqa.sweep import dry_run, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
-from mcqa.sweep.messages import SAME_COMMAND
+from mcqa.sweep.display import say
+from mcqa.sweep.loop import SAME_COMMAND
 from mcqa.sweep.options import Options
-from mcqa.sweep.recovery import is_final, submitted_jobs
 from mcqa.sweep.space.override_text import text_of
 from mcqa.sweep.space.parsing import product
-from mcqa.sweep.start import say
-from mcqa.sweep.trial_source import JobList
+from mcqa.sweep.trial_source import JobList, is_final, submitted_jobs
 
 
-@dataclass(frozen=True)
-class ProductRequest:
-    """What a command asks for. jobs: the overrides of each. resume_command: for the user."""
-
-    sweep: HydraSweep
-    options: Options
-    jobs: list[list[str]]
-    folder: Path
-    resume_command: str
+@dataclass(frozen=True, kw_only=True)
+class ProductRequest(start.Request):
+    jobs: list[list[str]]  # the overrides of each
 
 
 def run(sweep: HydraSweep, options: Options) -> list[Any]:
-    """Run every combination once, or show them where dry_run is set.
-
-    Returns:
-        The values of the jobs by number.
-
-    Raises:
-        ConfigError: before anything is submitted.
-        SweepError: it ended early, or jobs failed.
-    """
+    """Run every combination once, or show them where dry_run is set; main.sweep says what it returns and raises."""
     request = _request(sweep, options)
     config_dicts = configurations(sweep, request.folder, request.jobs)
     if sweep.is_dry_run:
         return _dry_run(request, config_dicts)
-    resumes = (request.folder / study_folder.PRODUCT).exists()
-    start.refuse_what_cannot_run(sweep, lambda: config_dicts, request.folder, resumes)
-    run_folder.make(request.folder, exist_ok=True)
-    with study_folder.only_controller(request.folder):
+    with start.checked_folder(request, lambda: config_dicts, study_folder.PRODUCT):
         reason, controller = _run_jobs(request)
     return _finish(request, reason, controller)
 
@@ -63,14 +46,15 @@ def _request(sweep: HydraSweep, options: Options) -> ProductRequest:
     overrides = jobs(sweep, options)
     if options.study_name is not None:
         folder = sweep.folder_for(options.study_name, resumable=True)
-        return ProductRequest(sweep, options, overrides, folder, SAME_COMMAND)
+        return ProductRequest(sweep=sweep, options=options, folder=folder, jobs=overrides)
     folder = sweep.folder_for(f"{sweep.default_name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     place = (
         f"hydra.sweeper.study_name={folder.name}"
         if sweep.is_placed_by_name
         else f"hydra.sweep.dir={run_folder.shown(folder)}"
     )
-    return ProductRequest(sweep, options, overrides, folder, f"{SAME_COMMAND} with {place}")
+    resume_command = f"{SAME_COMMAND} with {place}"
+    return ProductRequest(sweep=sweep, options=options, folder=folder, jobs=overrides, resume_command=resume_command)
 
 
 def jobs(sweep: HydraSweep, options: Options) -> list[list[str]]:
@@ -141,24 +125,21 @@ def _check_same(request: ProductRequest) -> tuple[dict[str, Any], Mapping[str, A
 
 
 def _summary(request: ProductRequest) -> str:
-    count, where = len(request.jobs), run_folder.shown(request.folder)
-    return f"{count} job{'s' * (count != 1)}, {request.options.n_jobs} at a time, in {where}"
+    where = run_folder.shown(request.folder)
+    return f"{count(len(request.jobs), 'job')}, {request.options.n_jobs} at a time, in {where}"
 
 
 def _run_jobs(request: ProductRequest) -> tuple[str, Controller]:
     """Run the jobs, from where an earlier command left them. The caller holds the folder."""
-    sweep, options, folder = request.sweep, request.options, request.folder
+    options, folder = request.options, request.folder
     stored, description = _check_same(request)
-    study_folder.write_description(folder, stored, study_folder.PRODUCT)
-    if stored["commit"] != description["commit"]:
-        say(messages.code_changed("these jobs", stored["commit"], description["commit"]))
-    start.write_multirun(sweep, folder)
+    start.write_description(request, stored, description["commit"], study_folder.PRODUCT)
     known = submitted_jobs(folder, len(request.jobs))
     say(_summary(request), _progress(request, known))
     known = [job if job.outcome is None or is_final(job.outcome) else _reset(folder, job) for job in known]
     limits = Limits(len(request.jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)
     job_list = JobList(request.jobs, known)
-    return start.run(sweep, options, job_list, limits, known, folder, resume_command=request.resume_command)
+    return start.run(request, job_list, limits, known)
 
 
 def _progress(request: ProductRequest, known: Sequence[RecoveredTrial]) -> str:
@@ -178,7 +159,7 @@ def _reset(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
 
 def _finish(request: ProductRequest, reason: str, controller: Controller) -> list[Any]:
     if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
-        raise SweepError(messages.unfinished(reason, controller, request.folder, "job", request.resume_command))
+        raise SweepError(start.unfinished(request, reason, controller, "job"))
     ended = sorted(controller.trials, key=lambda job: job.number)
     for job in ended:
         result = Mailbox(request.folder / "trials" / str(job.number)).result() or {}

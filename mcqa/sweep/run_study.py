@@ -1,8 +1,8 @@
 """A study, from the command to its report."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,53 +12,37 @@ from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
-from mcqa.sweep import dry_run, messages, start, study_folder
+from mcqa.sweep import confirmation, dry_run, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits
+from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits, RecoveredTrial
+from mcqa.sweep.display import say
 from mcqa.sweep.hooks import Observer
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
 from mcqa.sweep.optuna_study.study import OptunaStudy
-from mcqa.sweep.recovery import recover, submitted_jobs
-from mcqa.sweep.space.space import Space, parse
-from mcqa.sweep.start import say
-from mcqa.sweep.trial_source import JobList
+from mcqa.sweep.report import load, write
+from mcqa.sweep.space.space import DefaultOutsideSpace, Space, parse
+from mcqa.sweep.trial_source import JobList, recover, submitted_jobs
 
 MAX_IDENTICAL_FAILURES = 3  # at the start, after which the values are hardly the cause
 
 
-@dataclass(frozen=True)
-class StudyRequest:
-    """What a command asks for. base: the base configuration, completed by the app."""
-
-    sweep: HydraSweep
-    options: Options
-    base: ConfigDict
+@dataclass(frozen=True, kw_only=True)
+class StudyRequest(start.Request):
+    base: ConfigDict  # completed by the app
     space: Space
     direction: Direction
-    folder: Path
 
 
 def run(sweep: HydraSweep, options: Options) -> list[Any]:
-    """Run a study, resume it, or show it where dry_run is set.
-
-    Returns:
-        The values of the trials by number.
-
-    Raises:
-        ConfigError: before anything is submitted.
-        SweepError: it ended early.
-    """
+    """Run a study, resume it, or show it where dry_run is set; main.sweep says what it returns and raises."""
     request = study_request(sweep, options)
     description = _description(request)
     if sweep.is_dry_run:
         return _dry_run(request, description)
     config_dicts = partial(dry_run.sampled_configs, sweep, request.space)
-    resumes = (request.folder / study_folder.STUDY).exists()
-    start.refuse_what_cannot_run(sweep, config_dicts, request.folder, resumes)
-    run_folder.make(request.folder, exist_ok=True)
-    with study_folder.only_controller(request.folder):
+    with start.checked_folder(request, config_dicts, study_folder.STUDY):
         reason, controller = _search(request, description)
         if options.confirm and reason in (COMPLETE, EXHAUSTED):
             reason = _confirm(request) or reason
@@ -78,8 +62,6 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
     if sweep.hooks and not problems:
         problems += sweep.hooks.check(base, space, options.metric, options.pruner.get("name") != "none")
     if options.confirm:
-        from mcqa.sweep import confirmation
-
         problems += confirmation.problems(base, list(space.distributions))
     start.refuse(problems)
     storage.check(space, options.sampler)
@@ -87,7 +69,7 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
         samplers.make_sampler(options.sampler, options.seed)
     samplers.make_pruner(options.pruner)
     folder = sweep.folder_for(options.study_name or sweep.default_name, resumable=True)
-    return StudyRequest(sweep, options, base, space, direction, folder)
+    return StudyRequest(sweep=sweep, options=options, folder=folder, base=base, space=space, direction=direction)
 
 
 def space_of(sweep: HydraSweep, options: Options, base: ConfigDict) -> Space:
@@ -107,7 +89,7 @@ def _description(request: StudyRequest) -> dict[str, Any]:
         "sampler": options.sampler,
         "pruner": options.pruner,
         "seed": options.seed,
-        "storage": _storage_url(options),
+        "storage": storage.absolute(options.storage) if options.storage else None,
         "space": request.space.grammar(),
         "base": request.base,
         "interpolations": study_folder.interpolations(sweep.config),
@@ -117,16 +99,12 @@ def _description(request: StudyRequest) -> dict[str, Any]:
     }
 
 
-def _storage_url(options: Options) -> str | None:
-    return storage.absolute(options.storage) if options.storage else None
-
-
 def _dry_run(request: StudyRequest, description: Mapping[str, Any]) -> list[Any]:
     """Show what would be studied."""
     sweep, options, folder, space = request.sweep, request.options, request.folder, request.space
     run_description = {**description, "base": request.base | {"dry_run": False}}
     study_folder.check_same(folder, run_description, allow_changes=options.allow_changes)
-    say(*messages.describe_study(folder, description, space))
+    say(*describe_study(folder, description, space))
     if ended := len(list(folder.glob("trials/*/result.json"))):
         say(f"  {ended} of them have ended")
     config_dicts = list(dry_run.sampled_configs(sweep, space, every=dry_run.sends_jobs(sweep)))
@@ -134,9 +112,37 @@ def _dry_run(request: StudyRequest, description: Mapping[str, Any]) -> list[Any]
     return dry_run.show(sweep, folder, config_dicts, left, options)
 
 
+def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -> Iterator[str]:
+    """Yield lines that say what is studied. description: of study.yaml."""
+    number = description["n_trials"] or space.size()
+    yield f"Study {description['name']} in {run_folder.shown(folder)}"
+    yield (
+        f"  {number} trials, {description['n_jobs']} at a time; {description['sampler']['name']} sampler, "
+        f"{description['pruner']['name']} pruner; "
+        f"{' and '.join(description['directions'])} {description['metric'] or 'what the app returns'}"
+    )
+    yield from (f"  {key}: {text}" for key, text in description["space"].items())
+    try:
+        differences = "; ".join(space.differences(space.default()))
+    except DefaultOutsideSpace as why:
+        yield f"  the default configuration is not among the trials: {why}"
+    else:
+        yield f"  trial 0 is the default configuration{differences and f', but {differences}'}"
+
+
+def describe_progress(known: Sequence[RecoveredTrial], n_trials: int | None) -> str:
+    """Return how far the study is."""
+    if not known:
+        return "  a new study"
+    ended = sum(trial.outcome is not None for trial in known)
+    if n_trials is not None and ended >= n_trials:
+        return f"  all {ended} trials have ended; a larger hydra.sweeper.n_trials asks for more"
+    return f"  resumes: {ended} trials have ended, {len(known) - ended} had started"
+
+
 def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str, Controller]:
     """Run the trials, from where an earlier command left them. The caller holds the folder."""
-    sweep, options, folder = request.sweep, request.options, request.folder
+    options, folder = request.options, request.folder
     stored = study_folder.check_same(folder, description, allow_changes=options.allow_changes)
     study = OptunaStudy(
         folder,
@@ -146,19 +152,16 @@ def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str,
         sampler=options.sampler,
         pruner=options.pruner,
         seed=options.seed,
-        storage=_storage_url(options),
+        storage=description["storage"],
         take_over=options.allow_changes,
     )
-    study_folder.write_description(folder, stored)
-    start.write_multirun(sweep, folder)
-    if stored["commit"] != description["commit"]:
-        say(messages.code_changed("the study", stored["commit"], description["commit"]))
+    start.write_description(request, stored, description["commit"], study_folder.STUDY)
     for trial in study.known():
         if aside := study_folder.set_aside(folder / "trials" / str(trial.trial), study.own_overrides(trial.trial)):
             say(study_folder.describe_moved_folder(trial.trial, aside))
     known = [recover(folder, trial.trial, trial.outcome) for trial in study.known()]
     observers = _observers(request, stored)
-    say(*messages.describe_study(folder, stored, request.space), messages.describe_progress(known, options.n_trials))
+    say(*describe_study(folder, stored, request.space), describe_progress(known, options.n_trials))
     limits = Limits(
         options.n_trials,
         options.n_jobs,
@@ -167,7 +170,7 @@ def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str,
         options.timeout_s,
         MAX_IDENTICAL_FAILURES,
     )
-    return start.run(sweep, options, study, limits, known, folder, observers, request.direction)
+    return start.run(request, study, limits, known, observers, request.direction)
 
 
 def _observers(request: StudyRequest, description: Mapping[str, Any]) -> Sequence[Observer]:
@@ -182,9 +185,6 @@ def _confirm(request: StudyRequest) -> str | None:
     The study's own report is written first, whatever becomes of them. Ctrl-C leaves them running for the next command;
     the reason returned is then LEFT_RUNNING.
     """
-    from mcqa.sweep import confirmation
-    from mcqa.sweep.report import load, write
-
     options, space, study = request.options, request.space, request.folder
     write.write_report(study)
     record, folder = load.read_study(study, time.time()), study / "confirm"
@@ -200,7 +200,7 @@ def _confirm(request: StudyRequest) -> str | None:
     job_list = JobList([job["overrides"] for job in jobs], known)
     limits = Limits(len(jobs), options.n_jobs, None, options.max_resubmits, None)
     try:
-        reason, _ = start.run(request.sweep, options, job_list, limits, known, folder)
+        reason, _ = start.run(replace(request, folder=folder), job_list, limits, known)
     finally:
         confirmation.write(study, folder, jobs, options.metric)
     return reason if reason == LEFT_RUNNING else None
@@ -208,8 +208,6 @@ def _confirm(request: StudyRequest) -> str | None:
 
 def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[Any]:
     """Write the report, and say what the study found or why it ended early."""
-    from mcqa.sweep.report import write
-
     folder, complete = request.folder, reason in (COMPLETE, EXHAUSTED)
     summary = write.write_report(folder)
     if reason != LEFT_RUNNING:
@@ -218,5 +216,5 @@ def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[
     if request.sweep.hooks:
         request.sweep.hooks.finished(summary, complete)
     if not complete:
-        raise SweepError(messages.unfinished(reason, controller, folder, "trial"))
+        raise SweepError(start.unfinished(request, reason, controller, "trial"))
     return [trial.outcome.value if trial.outcome else None for trial in controller.trials]

@@ -1,83 +1,93 @@
 """Run the jobs of a study or a product until there are no more: the controller, its loop and a backend meet here."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
+from mcqa.runs import run_folder
 from mcqa.runs.files import read_yaml
-from mcqa.sweep import dry_run
+from mcqa.sweep import dry_run, study_folder
 from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.launcher import make_backend
 from mcqa.sweep.compose import HydraSweep
+from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, RecoveredTrial
-from mcqa.sweep.display import LiveDisplay
+from mcqa.sweep.display import LiveDisplay, say
 from mcqa.sweep.hooks import Observer
-from mcqa.sweep.loop import Loop
-from mcqa.sweep.messages import SAME_COMMAND
+from mcqa.sweep.loop import SAME_COMMAND, Loop
 from mcqa.sweep.options import Direction, Options
-from mcqa.sweep.trial_source import Study
+from mcqa.sweep.report.study_data import short_commit
+from mcqa.sweep.trial_source import Study, is_final
 
 TIMEOUT_S = 40.0
 """How long a study that resumes waits for a cluster that refuses what it accepted before."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command asks for."""
+
+    sweep: HydraSweep
+    options: Options
+    folder: Path  # of the study or product
+    resume_command: str = SAME_COMMAND  # what resumes it, for the user
+
+
+@contextmanager
+def checked_folder(request: Request, config_dicts: Callable[[], Iterable[ConfigDict]], file: str) -> Iterator[None]:
+    """Check jobs with these configurations, then hold the folder of what `file` (STUDY or PRODUCT) describes.
+
+    Raises:
+        ConfigError: with what keeps the jobs from running; another process holds the folder.
+    """
+    folder = request.folder
+    refuse_what_cannot_run(request.sweep, config_dicts, folder, resumes=(folder / file).exists())
+    run_folder.make(folder, exist_ok=True)
+    with study_folder.only_controller(folder):
+        yield
+
+
 def run(
-    sweep: HydraSweep,
-    options: Options,
+    request: Request,
     study: Study,
     limits: Limits,
     known: Sequence[RecoveredTrial],
-    folder: Path,
     observers: Sequence[Observer] = (),
     direction: Direction | None = None,
-    resume_command: str = SAME_COMMAND,
 ) -> tuple[str, Controller]:
     """Run until the controller finishes.
 
     Args:
-        sweep: what Hydra gave us.
-        options: hydra.sweeper.
         study: suggests the trials.
-        limits: of the controller.
         known: trials that an earlier command left.
-        folder: of the study or product.
-        observers: hear of what runs and what ended.
         direction: of a study; None: a product, whose jobs need no value.
-        resume_command: what resumes it, for the user.
 
     Returns:
         The controller's reason to end, and the controller as it was then.
     """
-    backend = _backend(sweep, options)
+    sweep, folder = request.sweep, request.folder
+    backend = _backend(sweep, request.options)
     controller = Controller(limits, known, time.monotonic())
-    display = LiveDisplay(
-        Console(), controller, direction, folder, fixed=sweep.arguments, on_slurm=backend.name == "slurm"
-    )
-    loop = Loop(
-        controller,
-        study,
-        backend,
-        partial(sweep.write_trial, folder),
-        folder,
-        display,
-        observers,
-        needs_value=direction is not None,
-        resume_command=resume_command,
-    )
+    on_slurm = backend.name == "slurm"
+    display = LiveDisplay(Console(), controller, direction, folder, fixed=sweep.arguments, on_slurm=on_slurm)
+    compose, needs_value = partial(sweep.write_trial, folder), direction is not None
+    loop = Loop(controller, study, backend, compose, folder, display, observers, needs_value, request.resume_command)
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)
     try:
-        return loop.run(options.poll_s), controller
+        return loop.run(request.options.poll_s), controller
     finally:
         backend.close()
 
@@ -111,9 +121,16 @@ def refuse_what_cannot_run(
     refuse(problems)
 
 
-def write_multirun(sweep: HydraSweep, folder: Path) -> None:
-    """Write multirun.yaml, as Hydra's own sweeper does."""
-    OmegaConf.save(sweep.config, folder / "multirun.yaml")
+def write_description(request: Request, stored: Mapping[str, Any], commit: str | None, file: str) -> None:
+    """Write what `study_folder.check_same` returned, and multirun.yaml as Hydra's own sweeper does.
+
+    commit: the one that runs now; a note says so where it began on another one.
+    """
+    study_folder.write_description(request.folder, stored, file)
+    OmegaConf.save(request.sweep.config, request.folder / "multirun.yaml")
+    if stored["commit"] != commit:
+        what = "the study" if file == study_folder.STUDY else "these jobs"
+        say(f"Note: {what} began on commit {short_commit(stored['commit'])} and resumes on {short_commit(commit)}.")
 
 
 def refuse(problems: Collection[str]) -> None:
@@ -122,7 +139,37 @@ def refuse(problems: Collection[str]) -> None:
         raise ConfigError("The configuration has a problem:\n  " + "\n  ".join(problems))
 
 
-def say(*lines: str) -> None:
-    console = Console()
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+def unfinished(request: Request, reason: str, controller: Controller, noun: str) -> str:
+    """Return why a study or product is not complete, what failed, and what resumes it.
+
+    Args:
+        reason: the controller's reason to end.
+        noun: `trial` of a study, `job` of a product.
+    """
+    wanted, again = controller.limits.n_trials, request.resume_command[0].upper() + request.resume_command[1:]
+    ended = [trial for trial in controller.trials if trial.outcome is not None]
+    failed = [
+        f"{noun} {trial.number}: {((trial.outcome.error or '').strip() or 'failed').splitlines()[-1]}"
+        for trial in sorted(ended, key=lambda trial: trial.number)
+        if trial.state == "failed" and trial.outcome
+    ]
+    count, where = f"{len(failed)} of {len(ended)} {noun}s failed", f"see {run_folder.shown(request.folder)}"
+    if reason in (events.COMPLETE, events.EXHAUSTED):
+        rerun = "" if all(is_final(trial.outcome) for trial in ended) else f"\n{again} runs what failed again."
+        return "\n  ".join([f"{count}; {where}:", *failed]) + rerun
+    done = f"{len(ended)} of {wanted} {noun}s" if wanted is not None else f"{len(ended)} {noun}s"
+    # the failed jobs of a product run again; a study has learned from its failed trials
+    more = ", given a higher max_failures" if reason == events.FAILURES and noun == "trial" else ""
+    first = f"{_why_early(reason, controller)} after {done}; {where}. {again} resumes{more}."
+    return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
+
+
+def _why_early(reason: str, controller: Controller) -> str:
+    limits = controller.limits
+    known = {
+        events.LEFT_RUNNING: "Stopped by Ctrl-C",
+        events.TIMEOUT: f"Timeout (hydra.sweeper.timeout_s={limits.timeout_s})",
+        events.IDENTICAL_FAILURES: "The first ones all failed with the same error, so no more were started. Ended",
+        events.FAILURES: f"Too many failures (hydra.sweeper.max_failures={limits.max_failures})",
+    }
+    return known.get(reason, f"The scheduler refuses: {reason.strip()}\n  Ended")

@@ -144,11 +144,7 @@ def _refusal(folder: Path, changed: list[str], file: str) -> str:
 def set_aside(folder: Path, own_overrides: Sequence[str]) -> Path | None:
     """Move a trial's folder away if it is another trial's: of an earlier storage, of a journal that was cut short.
 
-    Args:
-        own_overrides: those that make the trial this one.
-
-    Returns:
-        Where the folder lies now; None where there was none or it is the trial's own.
+    Return where it lies now; None where there was none or it has `own_overrides`, those that make the trial this one.
 
     Raises:
         ConfigError: a job of that other trial may still run and write there.

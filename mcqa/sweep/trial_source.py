@@ -1,10 +1,13 @@
-"""Where the controller takes its trials from: a study that suggests them, or a fixed list of jobs."""
+"""Where the controller takes its trials from: a study that suggests them, a fixed list of jobs, an earlier command."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
 from typing import Any, Protocol
 
-from mcqa.sweep.controller.events import Outcome, RecoveredTrial
+from mcqa.runs.mailbox import Mailbox, result_problem
+from mcqa.sweep.controller.events import CANCELLED, Outcome, RecoveredTrial
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,7 @@ class Study(Protocol):
 class JobList:
     """A fixed list of jobs in memory, such as the plain product of --multirun.
 
-    Args:
-        jobs: the overrides of each.
-        known: those that an earlier controller started.
+    jobs: the overrides of each. known: those that an earlier controller started.
     """
 
     def __init__(self, jobs: Sequence[Sequence[str]], known: Sequence[RecoveredTrial] = ()) -> None:
@@ -73,3 +74,55 @@ class JobList:
 
     def known(self) -> list[RecoveredTrial]:
         return [RecoveredTrial(number, outcome, 0, None) for number, outcome in self._outcomes.items()]
+
+
+# ---- what an earlier command left of its trials, read from their folders
+
+
+def submitted_jobs(folder: Path, count: int) -> list[RecoveredTrial]:
+    """Return those of `count` jobs that were submitted. Only their results say how they ended."""
+    jobs = []
+    for number in range(count):
+        mailbox = Mailbox(folder / "trials" / str(number))
+        if mailbox.submissions():
+            result = mailbox.result() if mailbox.is_finished() else None
+            jobs.append(recover(folder, number, outcome(result) if result else None))
+    return jobs
+
+
+def is_final(outcome: Outcome | None) -> bool:
+    """Whether a job of a product has ended well or a user cancelled it. Any other that failed may run again."""
+    return outcome is not None and (outcome.status != "failed" or outcome.error == CANCELLED)
+
+
+def recover(folder: Path, number: int, outcome: Outcome | None) -> RecoveredTrial:
+    """Return a trial with what its job.json says of its submissions. outcome: how it ended, as far as is known."""
+    submissions = Mailbox(folder / "trials" / str(number)).submissions()
+    last = submissions[-1] if submissions else None
+    job = None if last is None or last.end == "refused" else last.job or last.token
+    vanished = sum(submission.end == "vanished" for submission in submissions)
+    return RecoveredTrial(number, outcome, len(submissions), job, vanished)
+
+
+def outcome(result: Mapping[str, Any], needs_value: bool = False) -> Outcome:
+    """Return what a result.json says. One that cannot be read is a failure.
+
+    needs_value: a complete trial without exactly one finite value has failed, as every trial of a study.
+    """
+    value, error = result.get("value"), result.get("error")
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    problem = result_problem(result)
+    if problem is None and needs_value and result["status"] == "complete":
+        problem = _value_problem(values)
+    if problem is not None:
+        return Outcome("failed", None, problem)
+    value = float(values[0]) if len(values) == 1 else None
+    return Outcome(result["status"], value, None if error is None else str(error))
+
+
+def _value_problem(values: Sequence[float]) -> str | None:
+    if not values:
+        return "the trial returned no value; a study needs one number"
+    if len(values) > 1:
+        return f"the trial returned {len(values)} values; a study needs one number"
+    return None if isfinite(values[0]) else f"value is {values[0]}"

@@ -16,8 +16,7 @@ from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, LEFT_RUNNING, Limits, Outcome, RecoveredTrial
 from mcqa.sweep.display import LiveDisplay
 from mcqa.sweep.loop import Loop
-from mcqa.sweep.recovery import recover
-from mcqa.sweep.trial_source import JobList
+from mcqa.sweep.trial_source import JobList, recover
 
 Behaviour = Callable[[Mailbox, int], str]
 """What a job has done when it is looked at, given its mailbox and its attempt: `running` or `over` after that."""

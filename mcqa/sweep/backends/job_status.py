@@ -11,10 +11,9 @@ from typing import NamedTuple
 from mcqa.runs.duration import duration
 from mcqa.runs.mailbox import FINAL, Mailbox, Submission
 from mcqa.sweep.backends import slurm_commands
-from mcqa.sweep.backends.remote import LOST_S
 from mcqa.sweep.backends.slurm import ENDED
 from mcqa.sweep.backends.slurm_commands import Queued
-from mcqa.sweep.backends.submission import log_folder
+from mcqa.sweep.backends.submission import LOST_S, log_folder
 from mcqa.sweep.controller.events import CANCELLED
 
 TIMEOUT_S = 10.0  # of SLURM's commands, for somebody who waits at a terminal
@@ -94,7 +93,7 @@ def _ask_slurm(submissions: Sequence[Submission], timeout_s: float) -> SlurmAnsw
     jobs = [submission.job for submission in submissions if submission.backend == "slurm" and submission.job]
     if not jobs:
         return SlurmAnswer({})
-    if not slurm_commands.has_squeue():
+    if not slurm_commands.is_available("squeue"):
         return SlurmAnswer({}, NO_SQUEUE)
     until = time.monotonic() + timeout_s
     queue = slurm_commands.queue(timeout_s)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from submitit.local.local import LocalExecutor, LocalJob
 
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
-from mcqa.sweep.backends.remote import Remote
 from mcqa.sweep.backends.submission import (
+    Remote,
     log_folder,
     make_executor,
     record_submission,
@@ -41,13 +42,7 @@ class Local:
     def __init__(
         self, make_job: MakeJob, launcher_of: LauncherOf, slots: int, gpus: Sequence[str] | None = None
     ) -> None:
-        """
-        Args:
-            make_job: builds the job of a trial.
-            launcher_of: hydra.launcher for a trial.
-            slots: how many trials run at a time.
-            gpus: names for CUDA_VISIBLE_DEVICES; None: those that this process may use.
-        """
+        """slots: how many trials run at a time. gpus: None: those that this process may use."""
         self._make_job, self._launcher_of, self._slots = make_job, launcher_of, slots
         self._gpus = visible_gpus() if gpus is None else gpus
         self._watched: dict[str, _Processes | Remote] = {}
@@ -72,7 +67,7 @@ class Local:
         running, leaving = Counter[str](), Counter[str]()
         for watched in self._watched.values():
             if isinstance(watched, _Processes) and watched.alive():
-                (leaving if watched.is_leaving() else running).update(watched.gpus)
+                (leaving if Mailbox(watched.folder).is_finished() else running).update(watched.gpus)
         return sorted(self._gpus, key=lambda gpu: (running[gpu], leaving[gpu]))
 
     def state(self, job: str) -> State:
@@ -115,42 +110,36 @@ class Local:
         self._watched.clear()
 
 
+@dataclass
 class _Processes:
-    """The processes of one trial on this machine. process: known only to the controller that started it."""
+    """The processes of one trial on this machine."""
 
-    def __init__(
-        self,
-        folder: Path,
-        pid: int,
-        token: str,
-        gpus: Sequence[str],
-        process: "subprocess.Popen[bytes] | None" = None,
-    ) -> None:
-        self._folder, self._pid, self._token, self.gpus, self._process = folder, pid, token, gpus, process
+    folder: Path
+    pid: int
+    token: str
+    gpus: Sequence[str]
+    process: "subprocess.Popen[bytes] | None" = None  # known only to the controller that started it
 
     def alive(self) -> bool:
-        if self._process is not None:
-            return self._process.poll() is None
-        return is_alive(self._pid, self._token)
-
-    def is_leaving(self) -> bool:
-        return Mailbox(self._folder).is_finished()
+        if self.process is not None:
+            return self.process.poll() is None
+        return is_alive(self.pid, self.token)
 
     def clear(self) -> None:
         """End what outlived the first process, as where that was killed alone."""
         try:
-            os.killpg(self._pid, 0)
+            os.killpg(self.pid, 0)
         except OSError:  # nothing did
             return
-        end(self._token)
+        end(self.token)
 
     def kill(self) -> None:
         if self.alive():
-            os.killpg(self._pid, signal.SIGKILL)
-        end(self._token)
+            os.killpg(self.pid, signal.SIGKILL)
+        end(self.token)
 
     def reason(self) -> str:
-        code = self._process.poll() if self._process is not None else None
+        code = self.process.poll() if self.process is not None else None
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return "its process ended without a result"
@@ -243,10 +232,7 @@ def problems_of(launcher: Mapping[str, Any]) -> Iterator[str]:
 
 
 def threads_share(processes: int, each: int | None) -> int:
-    """Return the threads of each of so many processes: more than an equal share would wait for each other.
-
-    each: how many a trial asks for, if it does.
-    """
+    """Return the threads of each process, `each` where given: more than an equal share would wait for each other."""
     return each or max(1, len(os.sched_getaffinity(0)) // processes)
 
 
@@ -269,12 +255,9 @@ def _split(listed: str) -> list[str]:
 
 
 def gpu_share(gpus: Sequence[str], slots: int, each: int | None) -> list[str]:
-    """Return the GPUs of a trial.
+    """Return the GPUs of a trial, from those of this machine, least used first.
 
-    Args:
-        gpus: those of this machine, least used first.
-        slots: how many trials run at a time.
-        each: how many the trial asks for; None: an equal share for each slot, at least one.
+    each: how many the trial asks for; None: an equal share for each slot, at least one.
 
     Raises:
         SubmissionError: the trial asks for more than there are.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError, slurm_commands
-from mcqa.sweep.backends.remote import Remote
 from mcqa.sweep.backends.slurm_commands import Queued
 from mcqa.sweep.backends.submission import (
+    Remote,
     log_folder,
     make_executor,
     record_submission,

@@ -33,23 +33,16 @@ def script(launcher: Launcher, folder: Path) -> str:
 
 
 def problems_of(launcher: Launcher, text: str, partitions: Sequence[Partition]) -> list[str]:
-    """Return why a job would be refused or wait for ever.
+    """Return why a job with this script would be refused or wait for ever.
 
-    Args:
-        launcher: hydra.launcher of the job.
-        text: the script of the job.
-        partitions: those of the cluster; empty where SLURM does not answer.
+    partitions: those of the cluster; empty where SLURM does not answer.
     """
     return (list(_partition_problems(launcher, partitions)) if partitions else []) or _sbatch_problems(text)
 
 
 def warnings_of(launcher: Launcher, partitions: Sequence[Partition]) -> list[str]:
     """Return what may delay a job or cut it short."""
-    return [
-        *_partition_warnings(launcher, partitions),
-        *_account_warnings(launcher),
-        *_time_limit_warnings(launcher),
-    ]
+    return [*_partition_warnings(launcher, partitions), *_account_warnings(launcher), *_time_limit_warnings(launcher)]
 
 
 # ---- partition, limits, account

@@ -48,12 +48,8 @@ class Partition(NamedTuple):
     gpus: int
 
 
-def is_available() -> bool:
-    return shutil.which("sbatch") is not None
-
-
-def has_squeue() -> bool:
-    return shutil.which("squeue") is not None
+def is_available(command: str = "sbatch") -> bool:
+    return shutil.which(command) is not None
 
 
 def run(*command: str, timeout_s: float = TIMEOUT_S) -> tuple[str | None, str]:

@@ -1,7 +1,7 @@
 """What every submission goes through: recorded in the trial's job.json, then submitted as hydra.launcher says.
 
 The token is recorded before and the job's id after, so that a controller that dies between the two can find by the
-token whether the job exists.
+token whether the job exists. What was submitted from elsewhere is known by its heartbeat only (Remote).
 """
 
 import contextlib
@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import Mailbox, Submission
+from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, Submission
 from mcqa.sweep.backends import SubmissionError
+
+LOST_S = 6 * HEARTBEAT_S
+"""Silent for so long, a trial is taken to be over. If it only waited to start, it finds itself superseded then."""
 
 MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")  # sbatch takes one of them
 
@@ -77,3 +80,34 @@ def repair_pickle(logs: Path, job: str) -> None:
     unnamed = [path for path in logs.glob("*.pkl") if not path.name.endswith(("_submitted.pkl", "_result.pkl"))]
     if not named.exists() and len(unnamed) == 1:
         unnamed[0].rename(named)
+
+
+class Remote:
+    """A trial that runs where this backend cannot look: on another machine, or started by another kind of backend.
+
+    It is known by its heartbeat only, and cannot be cancelled from here.
+    """
+
+    def __init__(self, folder: Path, submission: Submission) -> None:
+        self._mailbox, self._submission = Mailbox(folder), submission
+
+    @property
+    def job(self) -> str:
+        submission = self._submission
+        return f"{submission.backend}-{submission.host}-{submission.job or submission.token}"
+
+    def alive(self) -> bool:
+        if self._submission.backend == "debug":  # it ended with the process that submitted it
+            return False
+        now = time.time()
+        silent_s = self._mailbox.silent_s(now)
+        return min(now - self._submission.submitted, now if silent_s is None else silent_s) < LOST_S
+
+    def clear(self) -> None:
+        """Nothing there is in reach."""
+
+    def kill(self) -> None:
+        """Nothing there is in reach."""
+
+    def reason(self) -> str:
+        return f"no heartbeat from {self._submission.host} for {LOST_S:.0f} s"

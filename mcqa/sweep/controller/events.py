@@ -31,20 +31,16 @@ Status = Literal["complete", "failed", "pruned"]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a study stops asking for trials; None is no limit. No limit ever ends a trial.
+    """When a study stops asking for trials; None is no limit. No limit ever ends a trial."""
 
-    n_trials: in all, failed and pruned ones too. n_jobs: at a time. max_failures: failed trials in all. max_resubmits:
-    of one trial whose job vanished. timeout_s: since the start of the controller. max_identical_failures: so many
-    trials of this start have failed, all with the same error (digits aside) and before they had reported anything,
-    and none of the study's ever ended well.
-    """
-
-    n_trials: int | None
-    n_jobs: int
-    max_failures: int | None
-    max_resubmits: int
-    timeout_s: float | None
+    n_trials: int | None  # in all, failed and pruned ones too
+    n_jobs: int  # at a time
+    max_failures: int | None  # failed trials in all
+    max_resubmits: int  # of one trial whose job vanished
+    timeout_s: float | None  # since the start of the controller
     max_identical_failures: int | None = None
+    """So many trials of this start have failed, all with the same error (digits aside) and before they had reported
+    anything, and none of the study's ever ended well."""
 
 
 @dataclass(frozen=True)
@@ -188,18 +184,6 @@ class Finish:
     reason: str
 
 
-Event = (
-    Asked
-    | Exhausted
-    | Submitted
-    | Refused
-    | Impossible
-    | Reported
-    | Judged
-    | Ended
-    | JobPreempted
-    | Vanished
-    | Interrupted
-    | Tick
-)
+Answer = Asked | Exhausted | Submitted | Refused | Impossible | Judged
+Event = Answer | Reported | Ended | JobPreempted | Vanished | Interrupted | Tick
 Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish

@@ -22,10 +22,7 @@ from mcqa.config.errors import ConfigError
 
 
 class Journal(BaseJournalBackend):
-    """
-    Args:
-        path: the file, made when missing.
-    """
+    """The journal in the file at `path`, which is made when missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -84,8 +81,7 @@ class Journal(BaseJournalBackend):
     def transaction(self, durable: bool) -> Iterator[None]:
         """Make one write of everything that is appended inside, also when something is raised.
 
-        Args:
-            durable: it is on the disk afterwards, not only with the operating system.
+        durable: it is on the disk afterwards, not only with the operating system.
         """
         self._lock.acquire()
         self._pending = []

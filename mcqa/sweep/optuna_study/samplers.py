@@ -84,14 +84,7 @@ def make_sampler(spec: Mapping[str, Any], seed: int | None, trial: int = 0) -> B
 
 
 def make_pruner(spec: Mapping[str, Any]) -> BasePruner:
-    """
-    Args:
-        spec: `name`, and the keyword arguments of Optuna's class of that name; of patient, `wrapped` is the spec of
-            another pruner, or null.
-
-    Raises:
-        ConfigError: for an unknown name or argument.
-    """
+    """Make a pruner from a spec like that of `make_sampler`; of patient, `wrapped` is the spec of another, or null."""
     options = dict(spec)
     if spec.get("name") == "patient":
         wrapped = options.pop("wrapped", None)

@@ -40,10 +40,7 @@ def without_mask(stored: str) -> str:
 
 
 def check(space: Space, sampler: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        ConfigError: with everything that does not go together.
-    """
+    """Raise a ConfigError with everything of the space and the sampler that does not go together."""
     problems = []
     if not space.dimensions and not space.function:
         problems.append("hydra.sweeper.params: nothing varies. Give a key several values, such as seed: range(0,5).")
@@ -59,10 +56,7 @@ def check(space: Space, sampler: Mapping[str, Any]) -> None:
 
 
 def open_storage(folder: Path, url: str | None) -> tuple[Journal | None, BaseStorage]:
-    """
-    Raises:
-        ConfigError: Optuna cannot open it.
-    """
+    """Open the storage at the URL, or the journal in the folder. Raises ConfigError where Optuna cannot."""
     if url is None:
         path = folder / "journal.log"
         repair(path)
@@ -78,28 +72,28 @@ def open_storage(folder: Path, url: str | None) -> tuple[Journal | None, BaseSto
         ) from error
 
 
-def check_same_direction(study: optuna.Study, direction: Direction) -> None:
+def check_same(study: optuna.Study, direction: Direction, space: Space) -> None:
+    """Check that the study was begun with this direction, and with distributions that this space can continue.
+
+    Optuna keeps the choices of a key, and whether it is a whole number or on a log scale, as long as a study.
+    """
     stored = [each.name.lower() for each in study.directions]
     if stored != [direction]:
         raise ConfigError(
             f"hydra.sweeper.direction={direction}: the study {study.study_name!r} was begun with {','.join(stored)}. "
             "Restore that, or give another study_name."
         )
-
-
-def check_same_distributions(study: optuna.Study, space: Space) -> None:
-    """Optuna keeps the choices of a key, and whether it is a whole number or on a log scale, as long as a study."""
-    stored: dict[str, BaseDistribution] = {}
+    known: dict[str, BaseDistribution] = {}
     for trial in study.get_trials(deepcopy=False):
-        stored |= trial.distributions
+        known |= trial.distributions
     problems = []
     for name, distribution in space.distributions.items():
-        if name not in stored:
+        if name not in known:
             continue
         try:
-            check_distribution_compatibility(stored[name], distribution)
+            check_distribution_compatibility(known[name], distribution)
         except ValueError:
-            problems.append(f"{name}: {_describe(stored[name])} -> {_describe(distribution)}")
+            problems.append(f"{name}: {_describe(known[name])} -> {_describe(distribution)}")
     if problems:
         raise ConfigError(
             f"The trials of the study {study.study_name!r} have other choices or kinds of numbers for some keys:\n  "
@@ -118,8 +112,7 @@ def _describe(distribution: BaseDistribution) -> str:
 def claim(study: optuna.Study, folder: Path, take: bool) -> None:
     """Note in a storage that others can reach too which folder's controller asks for the trials.
 
-    Args:
-        take: this one from now on, whichever had it.
+    take: this one from now on, whichever had it.
 
     Raises:
         ConfigError: another folder has it, and still exists.

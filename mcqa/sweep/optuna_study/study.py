@@ -16,13 +16,7 @@ from mcqa.config.validation import RENAMED
 from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status
 from mcqa.sweep.options import Direction
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
-from mcqa.sweep.optuna_study.storage import (
-    check,
-    check_same_direction,
-    check_same_distributions,
-    claim,
-    open_storage,
-)
+from mcqa.sweep.optuna_study.storage import check, check_same, claim, open_storage
 from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
 from mcqa.sweep.trial_source import Suggestion
 
@@ -86,15 +80,13 @@ class OptunaStudy:
             pruner=make_pruner(pruner),
             load_if_exists=True,
         )
-        check_same_direction(self._study, direction)
-        check_same_distributions(self._study, space)
+        check_same(self._study, direction, space)
         if storage is not None:
             claim(self._study, folder, take_over)
         self._overrides: dict[int, list[str]] = {}
         self._failed_function: dict[int, ConfigError] = {}
         self._running: dict[int, optuna.Trial] = {}
         self._points: dict[int, set[int]] = {}
-        self._pruned: set[int] = set()
         for trial in self._asked():
             self._resume(trial)
         if self._failed_function and not self._overrides:  # and no trial that could be lost
@@ -106,10 +98,13 @@ class OptunaStudy:
         return [trial for trial in self._study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
 
     def _new_combinations(self) -> Iterator[dict[str, Any]]:
-        """The grid without the combinations that the study has. By value: a space may have been changed on purpose."""
+        """The grid without the combinations that the study has when the first one is needed.
+
+        They are compared by value: a space may have been changed on purpose.
+        """
         trials = self._study.get_trials(deepcopy=False)
         known = {_identity(trial.system_attrs.get("fixed_params", {}) | trial.params) for trial in trials}
-        return (params for params in self._space.combinations(self._seed) if _identity(params) not in known)
+        yield from (params for params in self._space.combinations(self._seed) if _identity(params) not in known)
 
     def _resume(self, trial: FrozenTrial) -> None:
         """Take up a trial of the study; one whose controller died while it asked is asked to its end."""
@@ -120,8 +115,6 @@ class OptunaStudy:
             return
         self._running[trial.number] = optuna.Trial(self._study, trial._trial_id)
         self._points[trial.number] = set(trial.intermediate_values)
-        if PRUNED in trial.user_attrs:
-            self._pruned.add(trial.number)
         if overrides is None:
             with self._transaction(durable=True):
                 self._seed_sampler(trial.number)
@@ -212,7 +205,7 @@ class OptunaStudy:
         trial = self._running.get(number)
         if trial is None:
             return False
-        if number in self._pruned:
+        if PRUNED in trial.user_attrs:
             return True
         with self._transaction(durable=False):
             if point not in self._points[number]:
@@ -221,7 +214,6 @@ class OptunaStudy:
             prune = bool(trial.should_prune()) and not trial.user_attrs.get(DEFAULT)
             if prune:
                 trial.set_user_attr(PRUNED, True)
-                self._pruned.add(trial.number)
         return prune
 
     def tell(self, number: int, outcome: Outcome) -> None:

@@ -22,8 +22,7 @@ from mcqa.sweep.report.write import write_report
 def main(arguments: Sequence[str]) -> None:
     usage = (__doc__ or "").strip()
     if arguments and arguments[0] in ("--help", "-h"):
-        print(usage)
-        return
+        return print(usage)
     if len(arguments) != 1:
         raise ConfigError(f"One study folder is needed.\n\n{usage}")
     summary = write_report(Path(arguments[0]).expanduser().absolute())

@@ -26,7 +26,6 @@ EXPERIMENT = "experiment"
 _PACKAGE = "# @package _global_"
 _STUDY_KEYS = (EXPERIMENT, "sweeps", "hydra")  # of the command line, which make the study and not the trial
 _RUN_KEYS = ("outputs", "resume", "from_run", "dry_run", "hydra")  # where and how it ran, which the file leaves open
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differing(wanted: Mapping[str, Any], composed: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in wanted.items() if composed.get(key, _ABSENT) != value}
+    return {key: value for key, value in wanted.items() if key not in composed or composed[key] != value}
 
 
 def _compose(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -> dict[str, Any]:

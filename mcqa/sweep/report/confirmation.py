@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
+from mcqa.evaluation.statistics.clusters import t_quantile
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_json
 from mcqa.sweep.report.study_data import StudyRecord, is_number
@@ -122,8 +124,6 @@ def _confirmed(row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
 
 def _mean_over_seeds(values: Sequence[float]) -> Estimate:
     """Student's interval over the seeds; NaN below two of them."""
-    from mcqa.evaluation.statistics.clusters import t_quantile
-
     if len(values) < 2:
         return Estimate(values[0] if values else math.nan, math.nan, math.nan)
     mean = statistics.fmean(values)
@@ -132,8 +132,6 @@ def _mean_over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def _mean_accuracy(answers: _Answers) -> Estimate:
-    from mcqa.evaluation.statistics import pooled_accuracy_interval
-
     if len(answers.right) == 1:
         return accuracy(answers.right[0], answers.clusters)
     mean = sum(map(sum, answers.right)) / (len(answers.right) * len(answers.ids))
@@ -142,8 +140,6 @@ def _mean_accuracy(answers: _Answers) -> Estimate:
 
 def _with_differences(confirmed: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
     """Compare each with the default configuration, by questions where all have answers; p is Holm's."""
-    from mcqa.evaluation.statistics import holm, pooled_difference
-
     base = next((i for i, configuration in enumerate(confirmed) if configuration.default), None)
     if base is None:
         return list(confirmed)

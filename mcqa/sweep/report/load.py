@@ -15,30 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import optuna
 import yaml
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.files import read_json, read_yaml
+from mcqa.sweep.options import Direction
 from mcqa.sweep.optuna_study.storage import without_mask
-from mcqa.sweep.report.study_data import (
-    ENDED,
-    Direction,
-    Status,
-    StudyRecord,
-    SweptKey,
-    TrialRecord,
-    is_number,
-    parse_yaml,
-)
+from mcqa.sweep.optuna_study.study import STATUS
+from mcqa.sweep.report.study_data import ENDED, Status, StudyRecord, SweptKey, TrialRecord, is_number, parse_yaml
 
 T = TypeVar("T", dict[str, Any], list[Any])
-
-_STATUS_OF_STATE: dict[str, Status] = {
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "FAIL": "failed",
-    "WAITING": "waiting",
-}
 
 _REQUIRED = ("name", "space", "base", "overrides")  # in study.yaml
 
@@ -134,8 +123,6 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) -> Any:
     """Return the optuna.Study, or None where there is none that can be read."""
     try:
-        import optuna
-
         url = description.get("storage")
         storage = _open_storage(folder, without_mask(url) if isinstance(url, str) else None)
         names = optuna.get_all_study_names(storage)
@@ -149,10 +136,6 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
 
 def _open_storage(folder: Path, url: str | None) -> Any:
     """Open the storage without creating one: Optuna makes an empty SQLite file or journal where there is none."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
     file = Path(url.removeprefix("sqlite:///")) if url and url.startswith("sqlite:///") else folder / "journal.log"
     if (not url or url.startswith("sqlite:///")) and not file.is_file():
         raise FileNotFoundError(f"there is no {file if url else file.name}")
@@ -211,9 +194,8 @@ def _trial(folder: Path, stored: Any, space: set[str], now: float, problems: lis
 
 def _status(stored: Any, result: Mapping[str, Any], jobs: Sequence[Any]) -> Status:
     """The storage has the last word on a trial that it knows to have ended; then result.json has."""
-    status = _STATUS_OF_STATE.get(stored.state.name) if stored else None
-    if status in ENDED:
-        return status
+    if stored and stored.state in STATUS:
+        return STATUS[stored.state]
     written = result.get("status")
     ended = next((status for status in ENDED if status == written), None)
     return ended or ("running" if jobs and written != "preempted" else "waiting")

@@ -13,6 +13,7 @@ from mcqa.evaluation.report.formatting import count, cut
 from mcqa.evaluation.report.html import Scale, render
 from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.runs import run_folder
+from mcqa.runs.duration import duration
 from mcqa.sweep.report import best_experiment, charts, sentences
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.seed_variance import varies_only_seed
@@ -26,9 +27,6 @@ SHOWN_TRIALS, SHOWN_TIES = 25, 12  # rows, until all are asked for
 MOST_TIES, MOST_WORSE = 100, 3  # rows: the tied trials, and the nearest of the worse ones
 MOST_KEYS = 9  # columns of the table of all trials
 MOST_FAILURES, LONGEST_ERROR, LONGEST_TRACEBACK = 200, 220, 5000  # rows; characters
-
-Column = tuple[str, str]
-"""A heading and the kind of its cells, as the macro `table` takes them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ def page(report: ReportData, plotly: str | None) -> str:
         command=best_experiment.command(study),
         methods=_methods(report),
         text=sentences,
+        duration=duration,
         **_charts(report, figures, slices, plotly),
         **_best(report),
         **_ties(result),
@@ -160,7 +159,7 @@ def _trials(study: StudyRecord) -> dict[str, Any]:
     """All trials: the complete ones by value, then the others by number."""
     keys = [swept.key for swept in study.swept]
     names = [study.metric, *(sentences.short(key, keys) for key in keys[:MOST_KEYS]), "last point", "time", "attempts"]
-    columns: list[Column] = [("trial", "n"), ("status", ""), *((_breakable(name), "n") for name in names)]
+    columns = [("trial", "n"), ("status", ""), *((_breakable(name), "n") for name in names)]
     others = [trial for trial in study.trials if trial.value is None]
     return {"trial_columns": columns, "trial_keys": keys[:MOST_KEYS], "ordered_trials": [*study.complete, *others]}
 

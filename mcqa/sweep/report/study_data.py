@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 import yaml
 
 from mcqa.runs.files import flatten
+from mcqa.sweep.options import Direction
 
 Status = Literal["complete", "pruned", "failed", "running", "waiting"]
-Direction = Literal["maximize", "minimize"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: tuple[Status, ...] = ("complete", "pruned", "failed")

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcqa.config.errors import DataError
+from mcqa.evaluation import predictions, statistics
+from mcqa.evaluation.decisions import SCORES, is_correct
+from mcqa.evaluation.metrics import cluster_names
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flatten
 from mcqa.sweep.report.seed_variance import SeedVariance, expected_maximum, find_seed_variance
@@ -46,10 +49,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The best trial, and how the others compare with it.
-
-    selection_bias: by how much the best of as many equally good trials is expected to exceed its true accuracy.
-    """
+    """The best trial, and how the others compare with it."""
 
     best: TrialRecord | None  # None where no trial is complete
     accuracy: Estimate | None = None  # of the best trial
@@ -57,7 +57,7 @@ class StudyResult:
     clustered: bool = False
     comparisons: tuple[Comparison, ...] = ()  # by value, the best first
     not_compared_because: str | None = None  # where some or all trials could not be compared
-    selection_bias: float | None = None
+    selection_bias: float | None = None  # expected excess over its true accuracy of the best of equally good trials
     seed_variance: SeedVariance | None = None
     problems: tuple[str, ...] = ()
 
@@ -97,8 +97,6 @@ def study_result(study: StudyRecord) -> StudyResult:
 
 def parse_metric(metric: str) -> tuple[str, str | None]:
     """Split `dev/acc` into the name of its file of predictions and that of its accuracy; None for any other metric."""
-    from mcqa.evaluation.decisions import SCORES
-
     split, slash, name = metric.rpartition("/")
     return split.replace("/", "_"), name if slash and name in SCORES else None
 
@@ -137,9 +135,6 @@ def read_answers(path: Path, metric: str) -> Answers:
     """
     if metric == "acc":
         return _scan_correct(path)
-    from mcqa.evaluation import predictions
-    from mcqa.evaluation.decisions import is_correct
-
     rows = predictions.read(path)
     return Answers([row.question.id for row in rows], [is_correct(row, metric) for row in rows])
 
@@ -159,9 +154,6 @@ def _scan_correct(path: Path) -> Answers:
 
 def clusters_of(study: StudyRecord, path: Path) -> list[str] | None:
     """Return the cluster of each question in a file of predictions, as evaluation.cluster of the study groups them."""
-    from mcqa.evaluation import predictions
-    from mcqa.evaluation.metrics import cluster_names
-
     kind: Any = flatten(study.base).get("evaluation.cluster", "auto")
     kind = kind if kind in ("passage", "subject", "none") else "auto"
     return cluster_names([row.question for row in predictions.read(path)], kind)
@@ -177,8 +169,6 @@ def _compare(
     seeds: SeedVariance | None,
     problems: Sequence[str],
 ) -> StudyResult:
-    from mcqa.evaluation import statistics
-
     best = study.complete[0]
     ids, right = answers[best.number]
     others = [
@@ -215,13 +205,11 @@ def _compare(
 
 
 def accuracy(right: Sequence[bool], clusters: Sequence[str] | None) -> Estimate:
-    from mcqa.evaluation import statistics
-
-    value = sum(right) / len(right)
     if clusters is None:
-        return Estimate(value, *statistics.wilson_interval(sum(right), len(right)))
-    clustered = statistics.clustered_accuracy(right, clusters)
-    return Estimate(value, clustered.low, clustered.high)
+        interval = statistics.wilson_interval(sum(right), len(right))
+    else:
+        interval = statistics.clustered_accuracy(right, clusters).interval
+    return Estimate(sum(right) / len(right), *interval)
 
 
 def _contradiction(best: TrialRecord, from_predictions: float, metric: str) -> list[str]:

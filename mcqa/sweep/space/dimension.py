@@ -30,22 +30,14 @@ NO_VALUES = "there is nothing to choose from."
 
 @dataclass(frozen=True)
 class Dimension:
-    """A swept key.
+    """A swept key."""
 
-    Args:
-        key: as the override writes it (`+peft.rank`); Optuna and the tables call it `name` (`peft.rank`).
-        grammar: its values in Hydra's grammar, the same text however they were spelt.
-        options: of a choice, what each of Optuna's choices stands for.
-        enumerable: the values of a choice and of a range can be listed, those of an interval cannot.
-        descending, shuffled: the order in which a grid takes the values.
-    """
-
-    key: str
+    key: str  # as the override writes it (`+peft.rank`); Optuna and the tables call it `name` (`peft.rank`)
     distribution: Distribution
-    grammar: str
-    options: tuple[Any, ...] = ()
-    enumerable: bool = True
-    descending: bool = False
+    grammar: str  # its values in Hydra's grammar, the same text however they were spelt
+    options: tuple[Any, ...] = ()  # of a choice, what each of Optuna's choices stands for
+    enumerable: bool = True  # the values of a choice and of a range can be listed, those of an interval cannot
+    descending: bool = False  # the order in which a grid takes the values
     shuffled: bool = False
 
     @property

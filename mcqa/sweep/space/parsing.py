@@ -97,10 +97,7 @@ def _enumerated(line: str, loader: Any) -> list[str]:
 
 
 def _parsed_key(name: str | None, value: Any, loader: Any) -> ParsedKey:
-    """
-    Args:
-        name: None when the value is a whole line of the command line.
-    """
+    """name: None when the value is a whole line of the command line."""
     if isinstance(value, list):  # of YAML: its items are the values themselves, no grammar
         key = _parsed(f"{name}=null", loader).get_key_element()
         try:
@@ -119,10 +116,7 @@ def _parsed_key(name: str | None, value: Any, loader: Any) -> ParsedKey:
 
 
 def _parsed(line: str, loader: Any) -> Override:
-    """
-    Raises:
-        ValueError: it is not in Hydra's grammar.
-    """
+    """Raises ValueError where the line is not in Hydra's grammar."""
     try:
         return OverridesParser.create(config_loader=loader).parse_overrides([line])[0]
     except Exception as error:  # the parser has several kinds
@@ -131,10 +125,7 @@ def _parsed(line: str, loader: Any) -> Override:
 
 
 def _dimension(override: Override) -> Dimension:
-    """
-    Raises:
-        ValueError: what is wrong with it.
-    """
+    """Raises ValueError with what is wrong with it."""
     key, sweep = override.get_key_element(), override.value()
     tags = set(getattr(sweep, "tags", ()))
     if tags - {"log"}:

@@ -51,20 +51,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Space:
-    """What a study varies.
-
-    Args:
-        fixed: the overrides that every trial has.
-        function: the path of a function that adds conditional dimensions.
-        base: the base configuration.
-        groups: the option that each Hydra group has in it.
-    """
+    """What a study varies."""
 
     dimensions: tuple[Dimension, ...]
-    fixed: tuple[str, ...]
-    function: str | None
-    base: Mapping[str, Any]
-    groups: Mapping[str, Any]
+    fixed: tuple[str, ...]  # the overrides that every trial has
+    function: str | None  # the path of a function that adds conditional dimensions
+    base: Mapping[str, Any]  # the base configuration
+    groups: Mapping[str, Any]  # the option that each Hydra group has in it
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -145,10 +138,7 @@ class Space:
         return params, problems
 
     def _value(self, name: str) -> Any:
-        """
-        Raises:
-            KeyError: there is no such key.
-        """
+        """The value of a key of the base configuration. Raises KeyError where there is no such key."""
         if name in self.groups:
             return self.groups[name]
         value: Any = self.base

@@ -7,11 +7,11 @@ import pytest
 
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import Backend
-from mcqa.sweep.backends.in_process import InProcess
 from mcqa.sweep.backends.job import Job
+from mcqa.sweep.backends.launcher import InProcess
 from mcqa.sweep.backends.local import Local
-from mcqa.sweep.backends.remote import LOST_S
 from mcqa.sweep.backends.slurm import Slurm
+from mcqa.sweep.backends.submission import LOST_S
 from tests.sweep.submitted import CONTEXT, app, trial_folder
 
 make_job = partial(Job, task_function=app(), hydra_context=CONTEXT)
