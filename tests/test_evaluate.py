@@ -69,10 +69,10 @@ ID = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def tracked(small, tmp_path):
     """The folder of an unfinished run below outputs that MLflow knows by ID, and what finds it there."""
-    _, tree = configured(small)
-    folder = run_folder.create(tree["outputs"], "mine", tree, small)
+    _, config_dict = configured(small)
+    folder = run_folder.create(config_dict["outputs"], "mine", config_dict, small)
     (folder / "tracking.json").write_text(json.dumps({"run_id": ID}))
-    return folder, tree["outputs"]
+    return folder, config_dict["outputs"]
 
 
 def test_a_run_below_outputs_is_found_by_its_mlflow_id(tracked, monkeypatch):
@@ -345,8 +345,8 @@ def test_progress_shows_what_steers_whenever_it_is_measured(steering):
 def test_a_dry_run_shows_how_each_split_and_set_is_asked_and_measures_nothing(small, questions_folder, capsys):
     overrides = [*(key for key in small if not key.startswith(("optimizer", "objective"))), "dry_run=true"]
     overrides += ["prompt=letters", "prompt.shots=1", f"evaluation.sets=[{local(questions_folder, 'more', 'train')}]"]
-    tree = compose("evaluate", overrides)
-    assert evaluate.main(tree, overrides) is None
+    config_dict = compose("evaluate", overrides)
+    assert evaluate.main(config_dict, overrides) is None
     shown = capsys.readouterr().out
     for name in ("dev: 12 questions", "test: 16 questions", "more: 40 questions"):
         assert name in shown
@@ -354,7 +354,7 @@ def test_a_dry_run_shows_how_each_split_and_set_is_asked_and_measures_nothing(sm
     assert shown.count("Question:") == 2 * 3 and shown.count("the right answer") == 3
     assert "more: 40 of 40 questions also occur in train" in shown
     assert "Nothing was measured: dry_run=true." in shown
-    assert not Path(tree["outputs"]).exists()
+    assert not Path(config_dict["outputs"]).exists()
 
 
 def test_a_dry_run_of_a_finished_run_measures_nothing(everything, tmp_path, capsys):

@@ -177,8 +177,8 @@ def wait_for_checkpoint(process, runs, beyond):
 
 def curves(events):
     """What the tracker got of the training, but for speeds."""
-    told = [event for event in events if event["event"] == "metrics" and event.get("of") == "training"]
-    pairs = [(event["step"], key, value) for event in told for key, value in event["values"].items()]
+    logged = [event for event in events if event["event"] == "metrics" and event.get("of") == "training"]
+    pairs = [(event["step"], key, value) for event in logged for key, value in event["values"].items()]
     return [pair for pair in pairs if "per_second" not in pair[1] and pair[1] != "padding_fraction"]
 
 
@@ -198,11 +198,11 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     first = started([*overrides, "name=stopped", "tracking=mlflow"])
     done = wait_for_checkpoint(first, runs, beyond=0)
     first.send_signal(signal.SIGTERM)
-    _, told = first.communicate()
+    _, errors = first.communicate()
     (folder,) = runs.iterdir()
     assert first.returncode == 1
-    assert told.splitlines()[-1] == f"Stopped by SIGTERM. Resume it with: python -m mcqa.train resume={folder}"
-    assert "Traceback" not in told
+    assert errors.splitlines()[-1] == f"Stopped by SIGTERM. Resume it with: python -m mcqa.train resume={folder}"
+    assert "Traceback" not in errors
     result = read_json(folder / "result.json")
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
 
@@ -214,8 +214,8 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     assert not (folder / "result.json").exists()
 
     third = started([f"resume={folder}"])
-    _, told = third.communicate()
-    assert third.returncode == 0, told
+    _, errors = third.communicate()
+    assert third.returncode == 0, errors
     result = read_json(folder / "result.json")
     assert result["status"] == "complete"
     assert (folder / "predictions" / "base_test.jsonl").stat().st_mtime_ns == base
@@ -247,9 +247,9 @@ def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(sm
 def test_a_run_is_not_resumed_on_other_questions(finished_run, questions_folder, tmp_path):
     folder = shutil.copytree(finished_run[0], tmp_path / "copy")
     (folder / "result.json").unlink()
-    tree = read_yaml(folder / "config.yaml")
-    tree["data"]["path"] = str(shutil.copytree(questions_folder, tmp_path / "changed"))
-    write_yaml(folder / "config.yaml", tree)
+    config_dict = read_yaml(folder / "config.yaml")
+    config_dict["data"]["path"] = str(shutil.copytree(questions_folder, tmp_path / "changed"))
+    write_yaml(folder / "config.yaml", config_dict)
     lines = (tmp_path / "changed" / "test.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "changed" / "test.jsonl").write_text("".join(reversed(lines)))
     with pytest.raises(DataError, match="began on other questions"):
@@ -259,8 +259,8 @@ def test_a_run_is_not_resumed_on_other_questions(finished_run, questions_folder,
 def test_a_run_that_is_still_at_work_is_not_resumed(small, tmp_path):
     from mcqa.runs import tracking
 
-    config, tree = configured(small)
-    folder = run_folder.create(config.outputs, config.name, tree, small)
+    config, config_dict = configured(small)
+    folder = run_folder.create(config.outputs, config.name, config_dict, small)
     tracker = tracking.open_tracker(config.tracking, folder, tmp_path, "run")
     tracker.start({}, {})
     with pytest.raises(ConfigError, match="is still running"):
@@ -280,12 +280,12 @@ def test_what_is_left_out_is_listed_in_a_file(finished_run):
 
 
 @pytest.mark.parametrize("argument", ["loss_type=foo", "hub_strategy=foo"])
-def test_an_argument_that_the_training_loop_refuses_is_told(argument, small):
+def test_an_argument_that_the_training_loop_refuses_is_reported(argument, small):
     with pytest.raises(ConfigError, match="objective.trainer_args: .*foo"):
         trained([*small, f"+objective.trainer_args.{argument}"])
 
 
-def test_modules_that_the_model_does_not_have_are_told(small):
+def test_modules_that_the_model_does_not_have_are_reported(small):
     with pytest.raises(ModelError, match="peft.target_modules"):
         trained([*small, "peft.target_modules=[foo]"])
 
@@ -305,14 +305,14 @@ def test_a_complete_run_is_not_resumed(finished_run):
 
 
 def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, capsys):
-    tree = compose("config", [*small, "dry_run=true", "objective.max_length=24"])
-    train.main(tree, [])
+    config_dict = compose("config", [*small, "dry_run=true", "objective.max_length=24"])
+    train.main(config_dict, [])
     shown = capsys.readouterr().out
     for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=24"):
         assert expected in shown
     assert "Updates: 2" in shown
     assert "8 questions = 8 per forward pass x 1 accumulated" in shown
-    assert not Path(tree["outputs"]).exists()
+    assert not Path(config_dict["outputs"]).exists()
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def written_as_published(folder, data, files):
 
 def test_dry_run_ends_with_an_error_where_the_weights_cannot_fit(small, capsys, monkeypatch):
     monkeypatch.setattr("mcqa.models.memory.available_bytes", lambda machine: 1e6)
-    config, tree = configured([*small, "dry_run=true", "peft=none"])
+    config, config_dict = configured([*small, "dry_run=true", "peft=none"])
     with pytest.raises(ConfigError, match="weights, gradients and optimizer state alone"):
-        train.preview(config, tree)
+        train.preview(config, config_dict)
     assert "it will not fit" in " ".join(capsys.readouterr().out.split())
