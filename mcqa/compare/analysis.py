@@ -21,7 +21,6 @@ from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect, t_quantile
 from mcqa.evaluation.statistics.paired import POWER, add_pseudo_flips
 
-BOOTSTRAP_SEED = 0
 ClusterNames = Sequence[str] | None
 """For each question the name of its cluster; None where all questions are independent."""
 
@@ -131,9 +130,10 @@ def compare(compared: Compared, options: Options) -> Comparison:
     answers = tuple(tuple(over_seeds(seeds)) for seeds in decided)
     indices = list(combinations(range(len(correct)), 2))
     differences = [_difference(correct[i], correct[j], names, options.resamples) for i, j in indices]
+    single = {i for i, own in enumerate(compared.configurations) if own.trained and len(own.predictions) == 1}
     adjusted = statistics.holm([difference.p for difference in differences])
     pairs = tuple(
-        Pair(i, j, difference, p, _single_seed(compared, i, j), tuple(flips(answers[i], answers[j])))
+        Pair(i, j, difference, p, tuple(k for k in (i, j) if k in single), tuple(flips(answers[i], answers[j])))
         for (i, j), difference, p in zip(indices, differences, adjusted, strict=True)
     )
     return Comparison(
@@ -160,14 +160,6 @@ def _check_measured(compared: Compared, metric: str) -> None:
         )
 
 
-def _single_seed(compared: Compared, *indices: int) -> tuple[int, ...]:
-    configurations = compared.configurations
-    return tuple(i for i in indices if configurations[i].trained and len(configurations[i].predictions) == 1)
-
-
-# --- accuracies -------------------------------------------------------------------------------------------------------
-
-
 def _accuracies(correct: Sequence[Correct], names: ClusterNames, pairs: Sequence[Pair]) -> tuple[Accuracy, ...]:
     means = [float(np.mean(seeds)) for seeds in correct]
     significant = {(pair.before, pair.after): pair.significant for pair in pairs}
@@ -184,17 +176,23 @@ def _interval(seeds: Correct, names: ClusterNames) -> tuple[float, float]:
         return statistics.pooled_accuracy_interval(seeds, names)
     if names is None:
         return statistics.wilson_interval(sum(seeds[0]), len(seeds[0]))
-    accuracy = statistics.clustered_accuracy(seeds[0], names)
-    return accuracy.low, accuracy.high
-
-
-# --- differences ------------------------------------------------------------------------------------------------------
+    return statistics.clustered_accuracy(seeds[0], names).interval
 
 
 def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int) -> Difference:
     if len(before) == len(after) == 1:
         return _single(before[0], after[0], names, resamples)
-    return _pooled(before, after, names)
+    pooled = statistics.pooled_difference(before, after, names)
+    return Difference(
+        estimate=pooled.difference,
+        low=pooled.low,
+        high=pooled.high,
+        test="pooled over seeds",
+        p=pooled.p,
+        minimum_detectable_difference=_detectable_pooled(pooled),
+        standard_error_questions=pooled.from_questions,
+        standard_error_seeds=pooled.from_seeds,
+    )
 
 
 def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, resamples: int) -> Difference:
@@ -207,7 +205,7 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, 
         p=paired.p if paired.p_clustered is None else paired.p_clustered,
         minimum_detectable_difference=_detectable(before, after, names),
         p_mcnemar=paired.p,
-        bootstrap=statistics.paired_bootstrap(before, after, names, resamples, BOOTSTRAP_SEED),
+        bootstrap=statistics.paired_bootstrap(before, after, names, resamples),
     )
 
 
@@ -220,20 +218,6 @@ def _detectable(before: Sequence[bool], after: Sequence[bool], names: ClusterNam
         ids = cluster_ids(names, len(differences))
         effect = math.nan if ids.max() == 0 else design_effect(*add_pseudo_flips(differences, ids))
     return statistics.minimum_detectable_difference(len(differences), float(abs(differences).mean()), effect)
-
-
-def _pooled(before: Correct, after: Correct, names: ClusterNames) -> Difference:
-    pooled = statistics.pooled_difference(before, after, names)
-    return Difference(
-        estimate=pooled.difference,
-        low=pooled.low,
-        high=pooled.high,
-        test="pooled over seeds",
-        p=pooled.p,
-        minimum_detectable_difference=_detectable_pooled(pooled),
-        standard_error_questions=pooled.from_questions,
-        standard_error_seeds=pooled.from_seeds,
-    )
 
 
 def _detectable_pooled(pooled: statistics.PooledDifference) -> float:

@@ -11,12 +11,7 @@ from mcqa.evaluation.report.charts.option_order import letters_figure
 from mcqa.evaluation.report.charts.style import BLUE, GREY, SKY, VERMILLION, WHITE, interval, new_figure, styled, svg
 from mcqa.evaluation.report.formatting import cut
 
-COLOURS: dict[Kind, str] = {
-    "newly right": BLUE,
-    "newly wrong": VERMILLION,
-    "always right": SKY,
-    "always wrong": GREY,
-}
+COLOURS: dict[Kind, str] = {"newly right": BLUE, "newly wrong": VERMILLION, "always right": SKY, "always wrong": GREY}
 WIDTH = 5.4  # inches: about a phone's width, half a desktop page
 MOST_SUBJECTS, MOST_PAIRS, LONGEST = 30, 20, 30
 MOST_RUNS = 4  # configurations with charts of their own

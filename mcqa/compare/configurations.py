@@ -78,8 +78,9 @@ def group_runs(runs: Sequence[Run], options: Options) -> Compared:
         return _before_and_after(groups[0], split)
     differing = _values_by_key(groups, _differing(groups))
     rows = same_questions({run.shown: run.predictions(split) for run in runs}, runs, split)
+    after = not split.startswith("base/")
     configured = [
-        _configuration(label, group, [rows[run.shown] for run in group], _is_trained(group[0], split))
+        _configuration(label, group, [rows[run.shown] for run in group], after and _relevant(group[0])[TRAINED])
         for label, group in zip(_labels(groups, differing), groups, strict=True)
     ]
     return Compared(split, tuple(configured), differing, _speed_only(groups), tuple(runs))
@@ -113,21 +114,16 @@ def _configuration(
     return Configuration(label, tuple(group), tuple(rows[:1] if identical else rows), trained or not identical)
 
 
-def _is_trained(run: Run, split: str) -> bool:
-    return not split.startswith("base/") and bool(_relevant(run)[TRAINED])
-
-
 def _check_distinct(runs: Sequence[Run]) -> None:
     """By folder, and by MLflow run id, where a run is found by its id when its folder lies elsewhere."""
-    pairs = [(one, other) for one, other in combinations(runs, 2) if _is_same_run(one, other)]
+    pairs = [
+        (one, other)
+        for one, other in combinations(runs, 2)
+        if one.folder.resolve() == other.folder.resolve() or one.mlflow_id == other.mlflow_id is not None
+    ]
     if twice := {run.shown for pair in pairs for run in pair}:
         verb = "are one run, named twice" if len(twice) > 1 else "is named twice"
         raise ConfigError(f"{' and '.join(sorted(twice))} {verb}; a run is compared with other runs.")
-
-
-def _is_same_run(one: Run, other: Run) -> bool:
-    tracked = one.mlflow_id is not None and one.mlflow_id == other.mlflow_id
-    return tracked or one.folder.resolve() == other.folder.resolve()
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:

@@ -154,8 +154,10 @@ def track(comparison: Comparison, folder: Path, options: Options) -> str:
     """
     first = comparison.compared.runs[0]
     config = _tracking(first.config_dict, options)
-    outputs = _outputs_of(first.folder) if not first.downloaded else None
-    tracker = tracking.open_tracker(config, folder, outputs or options.outputs, "compare")
+    # the stored outputs= may be relative to another working directory
+    kinds = () if first.downloaded else first.folder.parents
+    outputs = next((kind.parent for kind in kinds if kind.name in ("runs", "sweeps")), options.outputs)
+    tracker = tracking.open_tracker(config, folder, outputs, "compare")
     tracker.start(_params(comparison), {"mlflow.source.name": "mcqa.compare", "mcqa.kind": "compare"})
     tracker.metrics(_metrics(comparison), step=0)
     for pair in comparison.with_first[:1]:
@@ -180,11 +182,6 @@ def _tracking(config_dict: Mapping[str, Any], options: Options) -> TrackingConfi
         system_metrics_every_s=0,
         log_model=False,
     )
-
-
-def _outputs_of(folder: Path) -> Path | None:
-    """The outputs folder that a run folder lies in; the stored path may be relative to another working directory."""
-    return next((parent.parent for parent in folder.parents if parent.name in ("runs", "sweeps")), None)
 
 
 def _params(comparison: Comparison) -> dict[str, object]:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.flips import KINDS, Answer, Flip, most_confident
-from mcqa.compare.methods import explain_methods
 from mcqa.data.question import Question
 from mcqa.evaluation.report.charts.style import BLACK, BLUE, GREY, GRID, SKY, VERMILLION, WHITE
 from mcqa.evaluation.report.formatting import cut, percent
@@ -25,7 +24,6 @@ CAPTIONS = {
     "reliability": ("Reliability", "accuracy by confidence"),
     "letters": ("Letters", "chosen and recalled, over all orders of the options"),
 }
-MARGINS_OVER_SEEDS = "mean margins over seeds"
 OF_ONE_RUN = ("confidence", "reliability", "letters")  # by summed scores, whatever metric the comparison is about
 MOST_PAIRS, MOST_KEYS, LONGEST_VALUE = 100, 150, 120
 MOST_LISTS = 4  # pairs whose questions are listed
@@ -43,7 +41,6 @@ _THEMED = {
     BLACK: "currentColor",
     GRID: "var(--line)",
 }
-_COLOURS = {colour.lower(): variable for colour, variable in _THEMED.items()}
 
 
 class FlipList(NamedTuple):
@@ -82,7 +79,6 @@ def render_page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
         differing=tables.keys(dict(list(shown.items())[:MOST_KEYS]), configurations),
         speed_only=tables.keys(compared.speed_only, configurations),
         runs=_runs(comparison),
-        methods=explain_methods(comparison),
         shorten=lambda text: cut(text, LONGEST_TEXT),
         margin=_margin,
         answered_by=_answered_by,
@@ -103,14 +99,11 @@ def _runs(comparison: Comparison) -> list[list[Any]]:
     ]
 
 
-# --- charts -----------------------------------------------------------------------------------------------------------
-
-
 def _caption(name: str, comparison: Comparison) -> tuple[str, str]:
     kind, _, number = name.partition("_")
     title, explanation = CAPTIONS[kind]
     if kind == "margins" and comparison.several_seeds(comparison.with_first[0]):
-        explanation = MARGINS_OVER_SEEDS
+        explanation = "mean margins over seeds"
     if kind in OF_ONE_RUN:
         seeds = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
         explanation += f"; by acc (summed scores){', of the first seed' if seeds else ''}"
@@ -127,11 +120,8 @@ def _inline(svg: str, name: str) -> str:
     svg = re.sub(r"\b(id=\"|href=\"#|url\(#)", rf"\g<1>{name}-", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
     svg = re.sub(r"font: ([\d.]+px) inherit", r"font-size: \1", svg)
-    svg = re.sub(r"#[0-9a-f]{6}", lambda colour: _COLOURS.get(colour[0], colour[0]), svg)
+    svg = re.sub(r"#[0-9a-f]{6}", lambda colour: _THEMED.get(colour[0], colour[0]), svg)
     return svg.replace("<text ", '<text fill="currentColor" ')
-
-
-# --- questions --------------------------------------------------------------------------------------------------------
 
 
 def _flip_list(comparison: Comparison, pair: Pair, most: int) -> FlipList:

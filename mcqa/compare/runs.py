@@ -10,7 +10,6 @@ from mcqa.config.errors import ConfigError, nearest
 from mcqa.evaluation.predictions import Prediction, read
 from mcqa.runs import lookup, run_folder
 from mcqa.runs.files import flatten
-from mcqa.runs.lookup import read_json_if_any
 
 
 @dataclass(frozen=True)
@@ -66,24 +65,20 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     if folder is None:
         target = lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))
         folder = run_folder.open_existing(str(target))
-    _must_be_complete(folder, reference)
-    return Run(
-        reference if downloaded else run_folder.shown(folder),
-        folder,
-        flatten(run_folder.config_of(folder)),
-        read_json_if_any(folder / "environment.json"),
-        reference if downloaded else read_json_if_any(folder / "tracking.json").get("run_id"),
-        downloaded,
-    )
-
-
-def _must_be_complete(folder: Path, reference: str) -> None:
-    status = read_json_if_any(folder / "result.json").get("status", "not written")
+    status = lookup.read_json_if_any(folder / "result.json").get("status", "not written")
     if status != "complete":
         raise ConfigError(
             f"{reference} is not complete (the status in its result.json: {status}), so its predictions may be "
             f"missing or of an earlier state. Finish it: python -m mcqa.train resume={reference}"
         )
+    return Run(
+        reference if downloaded else run_folder.shown(folder),
+        folder,
+        flatten(run_folder.config_of(folder)),
+        lookup.read_json_if_any(folder / "environment.json"),
+        reference if downloaded else lookup.read_json_if_any(folder / "tracking.json").get("run_id"),
+        downloaded,
+    )
 
 
 def _no_predictions(run: Run, split: str) -> str:

@@ -11,6 +11,7 @@ from mcqa.evaluation.report.formatting import (
     difference,
     few_clusters,
     percent,
+    signed,
     significance,
 )
 from mcqa.runs.files import flatten
@@ -21,8 +22,7 @@ MOST_NAMES = 4  # keys and configurations that a sentence lists
 
 def net(questions: float, seeds: bool) -> str:
     """Return questions gained minus questions lost, with a decimal where it is a mean over seeds."""
-    text = f"{abs(questions):.{1 if seeds else 0}f}"
-    return text if not float(text) else ("+" if questions > 0 else "−") + text
+    return signed(questions, decimals=1 if seeds else 0)
 
 
 def flips(comparison: Comparison, pair: Pair) -> str:
@@ -74,12 +74,7 @@ def measured(comparison: Comparison) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Return what limits the conclusions from these numbers."""
     few = None if comparison.clusters is None else few_clusters(comparison.clusters, "cluster")
-    return [
-        *([few] if few else []),
-        *_seed_notes(comparison),
-        *_score_notes(comparison),
-        *remarks(comparison.compared),
-    ]
+    return [*([few] if few else []), *_seed_notes(comparison), *_score_notes(comparison), *remarks(comparison.compared)]
 
 
 def _seed_notes(comparison: Comparison) -> Iterator[str]:
@@ -99,9 +94,6 @@ def _score_notes(comparison: Comparison) -> Iterator[str]:
     for i, answers in enumerate(comparison.answers):
         if broken := sum(answer.choice is None for answer in answers):
             yield f"{comparison.label(i)}: scores of {count(broken, 'question')} are not a number; they count as wrong."
-
-
-# --- what else differs ------------------------------------------------------------------------------------------------
 
 
 def remarks(compared: Compared) -> list[str]:
@@ -132,7 +124,8 @@ def _run_remarks(runs: Sequence[Run]) -> Iterator[str]:
         """The values of an entry, of the runs that have it."""
         return {str(entries[name]) for entries in environments if entries.get(name) is not None}
 
-    if len(values("fingerprints.train")) > 1 and _have_equal(runs, "data."):
+    data = {repr([(key, value) for key, value in run.config_dict.items() if key.startswith("data.")]) for run in runs}
+    if len(values("fingerprints.train")) > 1 and len(data) == 1:
         yield "The training questions differ though the data keys do not: the question file changed between the runs."
     if len(values("fingerprints.tokenizer")) > 1:
         yield "The tokenizers differ (fingerprints), so the same text has different tokens for each model."
@@ -144,10 +137,3 @@ def _run_remarks(runs: Sequence[Run]) -> Iterator[str]:
     versions = {key.removeprefix("packages."): sorted(values(key)) for key in packages}
     if changed := [f"{name} {', '.join(several)}" for name, several in versions.items() if len(several) > 1]:
         yield f"Package versions differ: {'; '.join(changed)}."
-
-
-def _have_equal(runs: Sequence[Run], group: str) -> bool:
-    return (
-        len({repr([(key, value) for key, value in run.config_dict.items() if key.startswith(group)]) for run in runs})
-        == 1
-    )

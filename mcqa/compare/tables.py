@@ -1,6 +1,5 @@
 """The tables of a comparison, as the terminal and the page show them."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,20 +36,21 @@ def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
     """The first `most` pairs. detailed: with the bootstrap and McNemar's p, where there are pairs of single runs, and
     with the standard errors, where there are several seeds; else significance is marked with a star."""
     results = [pair.difference for pair in comparison.pairs]
+    star = {True: "", False: ""} if detailed else {True: " *", False: "  "}
     columns: dict[str, Callable[[Pair, Difference], str]] = {
         "points (95 %)": lambda _, its: f"{points(its.estimate)} ({point_interval(its.low, its.high)})",
-        "p (Holm)" if len(results) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + _star(pair, detailed),
+        "p (Holm)" if len(results) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + star[pair.significant],
     }
     if detailed and any(difference.bootstrap for difference in results):
         columns |= {"bootstrap": _bootstrap, "McNemar p": lambda _, its: p_value(its.p_mcnemar)}
     if detailed and any(difference.standard_error_questions is not None for difference in results):
         columns |= {
-            "SE (questions)": lambda _, its: _standard_error(its.standard_error_questions),
-            "SE (seeds)": lambda _, its: _standard_error(its.standard_error_seeds),
+            "SE (questions)": lambda _, its: _in_points(its.standard_error_questions),
+            "SE (seeds)": lambda _, its: _in_points(its.standard_error_seeds),
         }
     columns |= {
         "flips": lambda pair, _: sentences.flips(comparison, pair),
-        "MDD": lambda _, its: _detectable(its.minimum_detectable_difference),
+        "MDD": lambda _, its: _in_points(its.minimum_detectable_difference),
     }
     rows = [
         [f"{pair.after + 1} vs {pair.before + 1}", *(cell(pair, pair.difference) for cell in columns.values())]
@@ -59,20 +59,13 @@ def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
     return Table([("", LABEL), *((heading, NUMBER) for heading in columns)], rows)
 
 
-def _star(pair: Pair, detailed: bool) -> str:
-    return "" if detailed else " *" if pair.significant else "  "
-
-
 def _bootstrap(_: Pair, difference: Difference) -> str:
     return point_interval(difference.bootstrap.low, difference.bootstrap.high) if difference.bootstrap else "–"
 
 
-def _standard_error(share: float | None) -> str:
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}"
-
-
-def _detectable(share: float) -> str:
-    return "–" if share >= 1 else f"{100 * share:.1f}"
+def _in_points(share: float | None) -> str:
+    """A dash for what is not known; 1 as a minimum detectable difference says that none can be detected."""
+    return f"{100 * share:.1f}" if share is not None and share < 1 else "–"
 
 
 def subjects(comparison: Comparison, pair: Pair, kinds: Sequence[Kind]) -> Table:

@@ -42,11 +42,6 @@ def _relative_to_best(scores: Sequence[float]) -> list[float]:
     return [max(score - best, FLOOR) for score in scores]
 
 
-def confidence(row: Prediction, temperature: float = 1.0) -> float:
-    """Return the probability of the model's answer."""
-    return max(probabilities(row, temperature))
-
-
 def negative_log_likelihood(rows: Sequence[Prediction], temperature: float = 1.0) -> float:
     """Return the mean of -log p of the right choice, in nats a question; log k for a guess among k choices."""
     return math.fsum(_negative_log_probability(row, temperature) for row in rows) / len(rows)
@@ -89,7 +84,7 @@ def reliability_bins(rows: Sequence[Prediction], temperature: float = 1.0, bins:
     edges = [i / bins for i in range(bins + 1)]
     members: dict[int, list[tuple[float, bool]]] = {}
     for row in rows:
-        probability = confidence(row, temperature)
+        probability = max(probabilities(row, temperature))
         members.setdefault(bisect_left(edges, probability), []).append((probability, row.correct))
     return [_bin(edges[i - 1], edges[i], members[i]) for i in sorted(members)]
 
@@ -115,23 +110,18 @@ def fit_temperature(rows: Sequence[Prediction]) -> float:
     The slope of the negative log-likelihood in 1 / temperature only rises, so it has one root, or the best is a bound.
     Questions whose choices all score the same, or have a score that is not a number, fit any temperature; where there
     are no others the result is 1.
+
+    Shapes: Q questions, C choices of the question with most.
     """
-    scores = [(_relative_to_best(row.scores), row.question.answer) for row in rows]
-    informative = [(relative, answer) for relative, answer in scores if any(relative)]
-    return _best_temperature(informative) if informative else 1.0
-
-
-def _best_temperature(questions: Sequence[tuple[Sequence[float], int]]) -> float:
-    """questions: scores relative to the best, and the right choice.
-
-    Shapes: Q questions, C choices of the question with most; a choice that a question lacks has weight 0.
-    """
+    questions = [(_relative_to_best(row.scores), row.question.answer) for row in rows]
+    if not (informative := [(scores, answer) for scores, answer in questions if any(scores)]):
+        return 1.0
     import numpy as np
     from scipy.optimize import brentq
 
-    widest = max(len(scores) for scores, _ in questions)
-    score_QC = np.array([[*scores, *[-np.inf] * (widest - len(scores))] for scores, _ in questions])
-    right_Q1 = np.array([[scores[answer]] for scores, answer in questions])
+    widest = max(len(scores) for scores, _ in informative)  # a choice that a question lacks has weight 0
+    score_QC = np.array([[*scores, *[-np.inf] * (widest - len(scores))] for scores, _ in informative])
+    right_Q1 = np.array([[scores[answer]] for scores, answer in informative])
     gap_QC = np.where(np.isinf(score_QC), 0.0, score_QC - right_Q1)
 
     def slope(log_temperature: float) -> float:

@@ -30,8 +30,6 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.models import sharding
 from mcqa.runs.files import write_text
 
-HASHES = ("doc_hash", "prompt_hash", "target_hash")  # of a sample
-
 # Jinja2 templates of their doc_to_text
 PASSAGE_AND_QUESTION = "{% if context %}{{context | trim}}\n{% endif %}Question: {{question | trim}}\n"
 LETTERED_CHOICES = "{% for choice in choices %}{{'" + ascii_uppercase + "'[loop.index0]}}. {{choice}}\n{% endfor %}"
@@ -72,9 +70,6 @@ def sanitized(name: str) -> str:
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", name)
 
 
-# --- samples ---------------------------------------------------------------------------------------------------------
-
-
 def outcomes(row: Prediction) -> dict[str, float]:
     """Return 1.0 or 0.0 by metric, as their multiple_choice does; a score that is not a number is never right."""
     names = ["acc", "acc_norm", "acc_bytes", *(["acc_mutual_info"] if row.unconditional is not None else [])]
@@ -83,14 +78,8 @@ def outcomes(row: Prediction) -> dict[str, float]:
 
 def document(question: Question) -> dict[str, Any]:
     """Return the question as one of their documents, which the templates of the task read."""
-    return {
-        "id": question.id,
-        "question": question.question,
-        "choices": list(question.choices),
-        "answer": question.answer,
-        "context": question.context,
-        "subject": question.subject,
-    }
+    names = ("id", "question", "choices", "answer", "context", "subject")
+    return {name: getattr(question, name) for name in names} | {"choices": list(question.choices)}
 
 
 def sample(number: int, row: Prediction, measurement: Measurement) -> dict[str, Any]:
@@ -120,9 +109,6 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# --- results ---------------------------------------------------------------------------------------------------------
-
-
 def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measurement) -> dict[str, Any]:
     """Return the content of the results file: metrics of the samples, and the configuration that gave them."""
     metrics = {name: [line[name] for line in samples] for name in samples[0]["metrics"]}
@@ -130,6 +116,7 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
     for name, outcome in metrics.items():
         error = statistics.stdev(outcome) / math.sqrt(len(outcome)) if len(outcome) > 1 else "N/A"
         values |= {f"{name},none": statistics.fmean(outcome), f"{name}_stderr,none": error}
+    hashes = "".join(line[key] for line in samples for key in ("doc_hash", "prompt_hash", "target_hash"))
     prompt = measurement.config.prompt
     template = measurement.tokenizer.chat_template if prompt.chat_template else None
     version = measurement.environment["packages"].get("mcqa")
@@ -147,7 +134,7 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
         "mcqa_version": version,
         "transformers_version": measurement.environment["packages"].get("transformers"),
         **_tokenizer(measurement),
-        "task_hashes": {task: _sha256("".join(line[key] for line in samples for key in HASHES))},
+        "task_hashes": {task: _sha256(hashes)},
         "model_source": "mcqa",
         "model_name": measurement.model_name,
         "model_name_sanitized": sanitized(measurement.model_name),

@@ -104,7 +104,13 @@ def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> lis
     given = scored(questions.encoded)
     _log_once(given.method)
     columns = (questions.questions, questions.orders, questions.encoded, given.scores, given.truncated)
-    rows = [_prediction(questions, *values) for values in zip(*columns, strict=True)]
+    rows = []
+    for question, orders, own, scores, truncated in zip(*columns, strict=True):
+        n = len(question.choices)  # choices and scores of all orders, one order after the other
+        measured = tuple(OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(orders))
+        lengths = tuple(len(choice.continuation) for choice in own[:n])
+        row = Prediction(question, measured[0].scores, lengths, questions.letters, truncated=truncated)
+        rows.append(row if questions.evaluation.permutations is None else replace(row, orders=measured))
     for name, choices in (("unconditional", questions.unconditional), ("choices_only", questions.choices_only)):
         if choices is not None:
             further: list[dict[str, Any]] = [{name: tuple(scores)} for scores in scored(choices).scores]
@@ -118,27 +124,6 @@ def measure_metrics(model: Any, questions: QuestionSet, hardware: HardwareConfig
     rows, evaluation = measure(model, questions, hardware), questions.evaluation
     metrics = compute_metrics(rows, evaluation.cluster, evaluation.bootstrap)
     return {f"{questions.split}/{name}": value for name, value in metrics.items()}
-
-
-def _prediction(
-    questions: QuestionSet,
-    question: Question,
-    orders: Sequence[tuple[int, ...]],
-    choices: Sequence[EncodedChoice],
-    scores: Sequence[float],
-    truncated: bool,
-) -> Prediction:
-    """choices and scores are those of all orders, one order after the other."""
-    n = len(question.choices)
-    measured = tuple(OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(orders))
-    return Prediction(
-        question,
-        measured[0].scores,
-        tuple(len(choice.continuation) for choice in choices[:n]),
-        questions.letters,
-        orders=measured if questions.evaluation.permutations is not None else (),
-        truncated=truncated,
-    )
 
 
 @cache

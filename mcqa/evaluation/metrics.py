@@ -25,7 +25,6 @@ from mcqa.evaluation.statistics import (
 
 ClusterBy = Literal["auto", "passage", "subject", "none"]
 
-SEED = 0  # of the bootstrap
 FEWEST_SUBJECTS = 10  # with fewer, an interval for other subjects is next to useless
 
 
@@ -96,15 +95,9 @@ def by_subject(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     return {subject: [row for row in rows if row.question.subject == subject] for subject in subjects}
 
 
-# --- accuracies -------------------------------------------------------------------------------------------------------
-
-
 def _accuracy(name: str, correct: Sequence[bool], names: Sequence[str] | None) -> dict[str, float]:
     count, n = sum(correct), len(correct)
-    low, high = wilson_interval(count, n)
-    if names is not None:
-        clustered = clustered_accuracy(correct, names)
-        low, high = clustered.low, clustered.high
+    low, high = wilson_interval(count, n) if names is None else clustered_accuracy(correct, names).interval
     error = standard_error(count, n)
     return {name: count / n, f"{name}_stderr": error, f"{name}_ci_low": low, f"{name}_ci_high": high}
 
@@ -123,6 +116,6 @@ def _further_of_acc(correct: Sequence[bool], names: Sequence[str] | None, resamp
         if not math.isnan(effect):
             metrics["acc_stderr_clustered"] = clustered.standard_error
     if resamples is not None:
-        low, high = bootstrap_interval(correct, names, resamples, SEED)
+        low, high = bootstrap_interval(correct, names, resamples)
         metrics |= {"acc_bootstrap_low": low, "acc_bootstrap_high": high}
     return metrics | {"minimum_detectable_difference": minimum_detectable_difference(n, share * (1 - share), effect)}

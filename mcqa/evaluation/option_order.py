@@ -20,9 +20,6 @@ from mcqa.evaluation.predictions import Prediction, best_choice
 MOST_CHOICES = 5  # for all orders: 120 orders a question
 
 
-# --- which orders to measure ------------------------------------------------------------------------------------------
-
-
 def orders_to_measure(
     n_choices: int, permutations: Literal["cyclic", "all"] | int | None, question_id: str
 ) -> list[tuple[int, ...]]:
@@ -69,9 +66,6 @@ def _order_at_rank(rank: int, n_choices: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-# --- metrics ----------------------------------------------------------------------------------------------------------
-
-
 def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
     """Return the accuracies over orders, how much the order matters, and those without the letters' prior.
 
@@ -104,9 +98,6 @@ def order_accuracies(rows: Sequence[Prediction]) -> dict[tuple[int, ...], float]
         return {}
     columns = zip(*map(_correct_under_orders, rows), strict=True)
     return {order: fmean(column) for order, column in zip(plans.pop(), columns, strict=True)}
-
-
-# --- letters ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

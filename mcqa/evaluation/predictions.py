@@ -125,14 +125,11 @@ def read(path: Path, run: str | None = None) -> list[Prediction]:
             raise ValueError("it is empty")
         if len({row.question.id for row in rows}) < len(rows):
             raise ValueError("two lines have the same question id")
+        return rows
     except FileNotFoundError:
         raise
-    except OSError as error:
-        problem = f"it cannot be read ({error.strerror})"
-    except ValueError as error:
-        problem = str(error)
-    else:
-        return rows
+    except (OSError, ValueError) as error:
+        problem = f"it cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
     advice = f"measure again: python -m mcqa.evaluate run={run}" if run else "delete it to have it measured again"
     raise DataError(f"{path}: {problem}. The file is damaged or was changed; {advice}")
 
@@ -160,17 +157,9 @@ def _parse(line: bytes, number: int) -> Prediction:
 
 
 def _prediction(row: dict[str, Any]) -> Prediction:
-    question = Question(
-        id=row["id"],
-        question=row["question"],
-        choices=tuple(row["choices"]),
-        answer=row["answer"],
-        context=row.get("context", ""),
-        subject=row.get("subject", ""),
-        cluster=row.get("cluster", ""),
-    )
+    texts = {name: row[name] for name in ("context", "subject", "cluster") if name in row}
     return Prediction(
-        question,
+        Question(row["id"], row["question"], tuple(row["choices"]), row["answer"], **texts),
         _from_json(row["scores"]),
         tuple(row["lengths"]["tokens"]),
         row.get("letters", False),
@@ -190,13 +179,18 @@ def _from_json(scores: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(math.nan if score is None else score for score in scores)
 
 
-# --- checks -----------------------------------------------------------------------------------------------------------
-
-
 def _problems(row: Prediction) -> Iterator[str]:
     """Yield what no measurement writes."""
-    yield from _question_problems(row.question)
-    choices = len(row.question.choices)
+    question, choices = row.question, len(row.question.choices)
+    texts = (question.id, question.question, question.context, question.subject, question.cluster)
+    if not all(isinstance(text, str) for text in texts):
+        yield "id, question, context, subject and cluster must be strings"
+    if not all(isinstance(choice, str) for choice in question.choices):
+        yield "choices must be strings"
+    if choices < 2:
+        yield f"{choices} choices; at least two are needed"
+    if not _is_whole(question.answer) or not 0 <= question.answer < choices:
+        yield f"answer {question.answer!r} is none of its {choices} choices"
     yield from _score_problems("scores", row.scores, choices)
     if len(row.tokens) != choices or not all(_is_whole(tokens) and tokens >= 0 for tokens in row.tokens):
         yield f"lengths.tokens must be {choices} whole numbers, one for each choice"
@@ -207,18 +201,6 @@ def _problems(row: Prediction) -> Iterator[str]:
         if not all(map(_is_whole, order.order)) or sorted(order.order) != list(range(choices)):
             yield f"the order {list(order.order)} does not name each of {choices} choices once"
         yield from _score_problems("scores of an order", order.scores, choices)
-
-
-def _question_problems(question: Question) -> Iterator[str]:
-    texts = (question.id, question.question, question.context, question.subject, question.cluster)
-    if not all(isinstance(text, str) for text in texts):
-        yield "id, question, context, subject and cluster must be strings"
-    if not all(isinstance(choice, str) for choice in question.choices):
-        yield "choices must be strings"
-    if len(question.choices) < 2:
-        yield f"{len(question.choices)} choices; at least two are needed"
-    if not _is_whole(question.answer) or not 0 <= question.answer < len(question.choices):
-        yield f"answer {question.answer!r} is none of its {len(question.choices)} choices"
 
 
 def _score_problems(name: str, scores: Sequence[Any], choices: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What a run measures: predictions, written to its folder, and the metrics that follow from them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from mcqa.data.loading import Data
 from mcqa.data.question import fingerprint
@@ -12,12 +13,12 @@ from mcqa.runs import processes
 from mcqa.runs.record import Record
 
 
+@dataclass
 class Measurements:
     """The predictions of a run by name: `base/test`, `dev`, …"""
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self.predictions: dict[str, list[Prediction]] = {}
+    record: Record
+    predictions: dict[str, list[Prediction]] = field(default_factory=dict)
 
     def add(self, name: str, measure: Callable[[], list[Prediction]], step: int) -> None:
         """Measure, and record predictions and metrics under `name`; a base is measured once, however often resumed.

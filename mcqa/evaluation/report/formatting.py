@@ -32,12 +32,15 @@ def percent_interval(low: float, high: float) -> str:
     return f"{100 * low:.1f} – {percent(high)}"
 
 
+def signed(number: float, decimals: int) -> str:
+    """Return a rounded number with its sign; what rounds to 0 has none."""
+    text = f"{abs(number):.{decimals}f}"
+    return ("" if not float(text) else "+" if number > 0 else "−") + text
+
+
 def points(difference: float) -> str:
-    """Return percentage points with their sign; what rounds to 0 has none."""
-    text = f"{abs(100 * difference):.1f}"
-    if text == "0.0":
-        return text
-    return ("+" if difference > 0 else "−") + text
+    """Return percentage points with their sign."""
+    return signed(100 * difference, decimals=1)
 
 
 def point_interval(low: float, high: float) -> str:

@@ -72,7 +72,8 @@ class Forward:
         inputs["position_ids"] = _padded([row.depths[skipped:] for row in rows], length).to(device)
         inputs["attention_mask"] = self._mask(ends_BT)
         if self.prefix:
-            inputs["past_key_values"] = _cache(self.prefix_cache)
+            inputs["past_key_values"] = cache = DynamicCache()
+            cache.layers = [_PrefixLayer(keys, values) for keys, values in self.prefix_cache]
         return inputs
 
     def _mask(self, ends_BT: torch.Tensor) -> torch.Tensor:
@@ -118,12 +119,6 @@ class _PrefixLayer(DynamicLayer):  # type: ignore[misc]
         rows = keys.shape[0]
         prefix_keys, prefix_values = (tensor.expand(rows, -1, -1, -1) for tensor in (self.keys, self.values))
         return torch.cat([prefix_keys, keys], dim=-2), torch.cat([prefix_values, values], dim=-2)
-
-
-def _cache(prefix: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> DynamicCache:
-    cache = DynamicCache()
-    cache.layers = [_PrefixLayer(keys, values) for keys, values in prefix]
-    return cache
 
 
 def _padded(rows: Sequence[Sequence[int]], length: int) -> torch.Tensor:

@@ -33,11 +33,8 @@ from mcqa.runs import processes
 # Tokens of a forward pass. On a CPU more are no faster, except behind a prefix, whose keys and values every pass reads.
 CPU_TOKENS, CPU_TOKENS_WITH_PREFIX = 512, 2048
 GPU_TOKENS, MOST_GPU_TOKENS = 1 << 14, 1 << 18  # where the search for what the memory takes starts and ends
-
 CPU_LOGITS, GPU_LOGITS = 1 << 23, 1 << 26  # numbers in the logits of a forward pass, at most
-
 SHORTEST_PREFIX = 16  # tokens; a shorter one is read again in every row
-
 PROBES = 2  # questions, with two choices of each, that show whether a model reads trees
 
 
@@ -64,7 +61,8 @@ def score(
     Raises:
         ModelError: one question alone needs more memory than there is.
     """
-    model = _unwrapped(model)
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        model = model.module  # the wrapper has none of its attributes, and no use without gradients
     questions, truncated = _paths(model, encoded)
     with _evaluating(model), autocast or nullcontext():
         forward, rows, method = _choose_method(model, questions, tokens_per_forward)
@@ -205,9 +203,8 @@ def _next_batch(remaining: list[Row], budget: "_Budget") -> list[Row]:
     positions = 0
     while remaining:
         positions += remaining[-1].scored_positions
-        if batch and not budget.allows(len(batch) + 1, len(batch[0].tokens), positions):
-            break
-        if batch and batch[0].linear != remaining[-1].linear:
+        full = batch and not budget.allows(len(batch) + 1, len(batch[0].tokens), positions)
+        if full or (batch and batch[0].linear != remaining[-1].linear):
             break
         batch.append(remaining.pop())
     return batch
@@ -256,11 +253,6 @@ class _Budget:
 
 
 # --- model ------------------------------------------------------------------------------------------------------------
-
-
-def _unwrapped(model: Any) -> Any:
-    """Return the model in DistributedDataParallel, which has none of its attributes and no use without gradients."""
-    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
 @contextmanager

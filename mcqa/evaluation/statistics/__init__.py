@@ -2,7 +2,7 @@
 
 from mcqa.evaluation.statistics.bootstrap import BootstrapDifference, bootstrap_interval, paired_bootstrap
 from mcqa.evaluation.statistics.clusters import ALPHA
-from mcqa.evaluation.statistics.intervals import ClusteredAccuracy, clustered_accuracy, standard_error, wilson_interval
+from mcqa.evaluation.statistics.intervals import clustered_accuracy, standard_error, wilson_interval
 from mcqa.evaluation.statistics.multiple_comparisons import compact_letter_display, holm, p_values_against_best
 from mcqa.evaluation.statistics.paired import PairedDifference, mcnemar, minimum_detectable_difference
 from mcqa.evaluation.statistics.pooling import PooledDifference, pooled_accuracy_interval, pooled_difference
@@ -10,7 +10,6 @@ from mcqa.evaluation.statistics.pooling import PooledDifference, pooled_accuracy
 __all__ = [
     "ALPHA",
     "BootstrapDifference",
-    "ClusteredAccuracy",
     "PairedDifference",
     "PooledDifference",
     "bootstrap_interval",

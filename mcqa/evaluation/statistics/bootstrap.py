@@ -16,7 +16,7 @@ BATCH = 2**21  # weights in memory at a time: 16 MiB
 
 
 def bootstrap_interval(
-    correct: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int
+    correct: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int = 0
 ) -> tuple[float, float]:
     """Return the expanded percentile interval (Hesterberg 2015) of the accuracy at 95 %; 0 to 1 for one cluster.
 
@@ -44,7 +44,7 @@ class BootstrapDifference:
 
 
 def paired_bootstrap(
-    before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int
+    before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None, resamples: int, seed: int = 0
 ) -> BootstrapDifference:
     """Estimate accuracy after minus accuracy before; each resample draws the same questions for both.
 
@@ -54,9 +54,9 @@ def paired_bootstrap(
     if len(before) != len(after):
         raise ValueError(f"{len(before)} answers before, but {len(after)} after")
     means = _resampled_means(np.asarray(after, float) - np.asarray(before, float), clusters, resamples, seed)
-    return (
-        BootstrapDifference(-1.0, 1.0, 1.0) if means is None else BootstrapDifference(*_percentiles(*means), _p(*means))
-    )
+    if means is None:
+        return BootstrapDifference(-1.0, 1.0, 1.0)
+    return BootstrapDifference(*_percentiles(*means), _p(*means))
 
 
 def _resampled_means(

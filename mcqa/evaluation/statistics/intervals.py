@@ -60,6 +60,10 @@ class ClusteredAccuracy:
     clusters: int
     design_effect: float
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.low, self.high
+
 
 def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> ClusteredAccuracy:
     """Estimate the accuracy from correct[Q]; clusters[Q] names the cluster of each question, "" for none.

@@ -12,9 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-GREY, GRID, WHITE = "#999999", "#B0B0B0", "#FFFFFF"
+BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
+BLUE, VERMILLION, PURPLE = "#0072b2", "#d55e00", "#cc79a7"
+GREY, GRID, WHITE = "#999999", "#b0b0b0", "#ffffff"
 WIDTH = 7.0  # inches
 STYLE = {
     "axes.axisbelow": True,
