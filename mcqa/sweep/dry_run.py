@@ -16,6 +16,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
 from mcqa.evaluation.report.formatting import count
 from mcqa.runs.duration import duration
+from mcqa.runs.environment import node_local_warnings
 from mcqa.runs.lookup import seconds_of
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.launcher import launcher_class
@@ -176,8 +177,6 @@ def show(sweep: HydraSweep, folder: Path, config_dicts: Sequence[ConfigDict], jo
 
 
 def _unshared_folders(folder: Path) -> list[str]:
-    from mcqa.runs.environment import node_local_warnings
-
     code = Path(__file__).parents[2]
     return node_local_warnings({"The folder of the jobs": folder, "Python": Path(sys.prefix), "The code": code})
 

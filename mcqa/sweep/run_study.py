@@ -12,7 +12,7 @@ from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
-from mcqa.sweep import confirmation, dry_run, start, study_folder
+from mcqa.sweep import dry_run, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits, RecoveredTrial
@@ -21,7 +21,6 @@ from mcqa.sweep.hooks import Observer
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
 from mcqa.sweep.optuna_study.study import OptunaStudy
-from mcqa.sweep.report import load, write
 from mcqa.sweep.space.space import DefaultOutsideSpace, Space, parse
 from mcqa.sweep.trial_source import JobList, recover, submitted_jobs
 
@@ -62,6 +61,8 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
     if sweep.hooks and not problems:
         problems += sweep.hooks.check(base, space, options.metric, options.pruner.get("name") != "none")
     if options.confirm:
+        from mcqa.sweep import confirmation
+
         problems += confirmation.problems(base, list(space.distributions))
     start.refuse(problems)
     storage.check(space, options.sampler)
@@ -185,6 +186,9 @@ def _confirm(request: StudyRequest) -> str | None:
     The study's own report is written first, whatever becomes of them. Ctrl-C leaves them running for the next command;
     the reason returned is then LEFT_RUNNING.
     """
+    from mcqa.sweep import confirmation
+    from mcqa.sweep.report import load, write
+
     options, space, study = request.options, request.space, request.folder
     write.write_report(study)
     record, folder = load.read_study(study, time.time()), study / "confirm"
@@ -208,6 +212,8 @@ def _confirm(request: StudyRequest) -> str | None:
 
 def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[Any]:
     """Write the report, and say what the study found or why it ended early."""
+    from mcqa.sweep.report import write
+
     folder, complete = request.folder, reason in (COMPLETE, EXHAUSTED)
     summary = write.write_report(folder)
     if reason != LEFT_RUNNING:

@@ -7,6 +7,7 @@ so that it may resume; then there is no result, and the controller submits the t
 
 import bdb
 import math
+import pickle
 import sys
 import threading
 import time
@@ -16,7 +17,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra import version
+from hydra.conf import HydraConf
+from hydra.core.utils import JobRuntime, env_override, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
+from omegaconf import OmegaConf, open_dict
+from omegaconf.basecontainer import BaseContainer
+from packaging.version import Version
 
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import read_yaml
@@ -125,8 +132,6 @@ class Job:
 
     def _run(self, job_id: str, in_process: bool) -> Any:
         """What the app returned. Callbacks, logging, environment and working directory are as in any job of Hydra."""
-        from hydra.core.utils import JobRuntime, env_override, run_job
-
         app = self._unpacked()
         config = _config(self.folder, job_id)
         JobRuntime.instance().set("name", config.hydra.job.name)
@@ -144,18 +149,12 @@ class Job:
     def _unpacked(self) -> _App:
         if self._app is not None:
             return self._app
-        import pickle
-
-        from hydra.core.utils import setup_globals
-        from hydra.version import VersionBase
-        from omegaconf.basecontainer import BaseContainer
-
         sys.path += [entry for entry in self.import_path if entry not in sys.path]
         app: _App = pickle.loads(self._pickled)
         setup_globals()
         BaseContainer._resolvers.update(app.resolvers)
         if app.version_base is not None:
-            VersionBase.instance().setbase(app.version_base)
+            version.VersionBase.instance().setbase(app.version_base)
         return app
 
     def _code(self) -> Result:
@@ -223,9 +222,6 @@ def _this_process() -> _Process:
 
 def _config(folder: Path, job_id: str) -> Any:
     """The configuration in the folder, as Hydra would pass it to the app."""
-    from hydra.conf import HydraConf
-    from omegaconf import OmegaConf, open_dict
-
     config, schema = OmegaConf.create(read_yaml(folder / "config.yaml") or {}), OmegaConf.structured(HydraConf)
     stored = read_yaml(folder / "hydra.yaml") or {}
     with open_dict(schema):
@@ -240,17 +236,12 @@ def _config(folder: Path, job_id: str) -> Any:
 
 
 def _version_base() -> Any:
-    from hydra import version
-    from packaging.version import Version
-
     base = version.getbase()
     return base if isinstance(base, Version) else None
 
 
 def _app_resolvers() -> dict[str, Callable[..., Any]]:
     """OmegaConf's resolvers that neither OmegaConf nor Hydra registered."""
-    from omegaconf.basecontainer import BaseContainer
-
     return {
         name: resolver
         for name, resolver in BaseContainer._resolvers.items()

@@ -14,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from mcqa.runs import run_folder
 from mcqa.runs.files import flatten
@@ -115,9 +118,6 @@ def _differing(wanted: Mapping[str, Any], composed: Mapping[str, Any]) -> dict[s
 
 def _compose(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -> dict[str, Any]:
     """Compose from the app's own configuration folders and one that has nothing but this file."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
     sources = ran.hydra["runtime"]["config_sources"]
     main = next(source["path"] for source in sources if source["provider"] == "main")
     others = [source for source in sources if source["provider"] not in ("hydra", "main", "schema")]
@@ -134,8 +134,6 @@ def _compose(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -> dic
 @contextmanager
 def _no_running_app() -> Iterator[None]:
     """Hydra composes for one app at a time; the one that runs, whose study this may be, is set aside meanwhile."""
-    from hydra.core.global_hydra import GlobalHydra
-
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
