@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcqa.config.errors import ConfigError, listing, plain_command
+from mcqa.config.errors import ConfigError, listing
+from mcqa.config.plain_command import plain_command
 from mcqa.runs import run_folder
 from mcqa.sweep.backends.job_status import TIMEOUT_S, Row, cancel, read_jobs
 

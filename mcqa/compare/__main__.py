@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from mcqa.compare import options
 from mcqa.compare.options import Options
-from mcqa.config.errors import plain_command
+from mcqa.config.plain_command import plain_command
 
 
 def main(arguments: Sequence[str]) -> None:

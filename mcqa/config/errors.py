@@ -4,9 +4,7 @@ Each is shown as its message alone, without a traceback, and ends the command wi
 what is wrong and where, what would do instead and the likely cause. Everything else that is raised is a bug.
 """
 
-import logging
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -55,16 +53,3 @@ def listing(problems: list[str]) -> str:
         "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
     )
     return "\n".join([head, *(f"  {problem}" for problem in problems)])
-
-
-def plain_command(main: Callable[[Sequence[str]], None]) -> None:
-    """Call `main` with the command line, for a command that composes no configuration and so needs no Hydra."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    try:
-        main(sys.argv[1:])
-    except McqaError as error:
-        sys.exit(f"{error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")

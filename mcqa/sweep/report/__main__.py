@@ -14,7 +14,8 @@ Nothing else is changed, and what cannot be read of the study is named on the pa
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcqa.config.errors import ConfigError, plain_command
+from mcqa.config.errors import ConfigError
+from mcqa.config.plain_command import plain_command
 from mcqa.runs import run_folder
 from mcqa.sweep.report.write import write_report
 

@@ -1,6 +1,7 @@
 import pytest
 
-from mcqa.config.errors import McqaError, plain_command
+from mcqa.config.errors import McqaError
+from mcqa.config.plain_command import plain_command
 
 
 @pytest.mark.parametrize(
