@@ -174,9 +174,7 @@ def _interval(seeds: Correct, names: ClusterNames) -> tuple[float, float]:
     """Wilson's interval with every known source of variance: questions, clusters, seeds."""
     if len(seeds) > 1:
         return statistics.pooled_accuracy_interval(seeds, names)
-    if names is None:
-        return statistics.wilson_interval(sum(seeds[0]), len(seeds[0]))
-    return statistics.clustered_accuracy(seeds[0], names).interval
+    return statistics.accuracy_interval(seeds[0], names)
 
 
 def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int) -> Difference:
@@ -202,7 +200,7 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, 
         low=paired.low,
         high=paired.high,
         test="exact McNemar" if paired.p_clustered is None else "clustered",
-        p=paired.p if paired.p_clustered is None else paired.p_clustered,
+        p=paired.p_decisive,
         minimum_detectable_difference=_detectable(before, after, names),
         p_mcnemar=paired.p,
         bootstrap=statistics.paired_bootstrap(before, after, names, resamples),

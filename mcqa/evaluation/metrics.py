@@ -16,11 +16,11 @@ from mcqa.evaluation.decisions import OVER_ORDERS, SCORES, decide, is_measured
 from mcqa.evaluation.option_order import order_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import (
+    accuracy_interval,
     bootstrap_interval,
     clustered_accuracy,
     minimum_detectable_difference,
     standard_error,
-    wilson_interval,
 )
 
 ClusterBy = Literal["auto", "passage", "subject", "none"]
@@ -97,7 +97,7 @@ def by_subject(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
 
 def _accuracy(name: str, correct: Sequence[bool], names: Sequence[str] | None) -> dict[str, float]:
     count, n = sum(correct), len(correct)
-    low, high = wilson_interval(count, n) if names is None else clustered_accuracy(correct, names).interval
+    low, high = accuracy_interval(correct, names)
     error = standard_error(count, n)
     return {name: count / n, f"{name}_stderr": error, f"{name}_ci_low": low, f"{name}_ci_high": high}
 

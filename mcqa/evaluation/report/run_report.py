@@ -135,7 +135,7 @@ def gain_metrics(paired: PairedDifference) -> dict[str, float]:
         "test/acc_gain": paired.difference,
         "test/acc_gain_ci_low": paired.low,
         "test/acc_gain_ci_high": paired.high,
-        "test/acc_gain_p": paired.p if paired.p_clustered is None else paired.p_clustered,
+        "test/acc_gain_p": paired.p_decisive,
         "test/mcnemar_p": paired.p,
     }
 

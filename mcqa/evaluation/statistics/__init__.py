@@ -2,7 +2,12 @@
 
 from mcqa.evaluation.statistics.bootstrap import BootstrapDifference, bootstrap_interval, paired_bootstrap
 from mcqa.evaluation.statistics.clusters import ALPHA
-from mcqa.evaluation.statistics.intervals import clustered_accuracy, standard_error, wilson_interval
+from mcqa.evaluation.statistics.intervals import (
+    accuracy_interval,
+    clustered_accuracy,
+    standard_error,
+    wilson_interval,
+)
 from mcqa.evaluation.statistics.multiple_comparisons import compact_letter_display, holm, p_values_against_best
 from mcqa.evaluation.statistics.paired import PairedDifference, mcnemar, minimum_detectable_difference
 from mcqa.evaluation.statistics.pooling import PooledDifference, pooled_accuracy_interval, pooled_difference
@@ -12,6 +17,7 @@ __all__ = [
     "BootstrapDifference",
     "PairedDifference",
     "PooledDifference",
+    "accuracy_interval",
     "bootstrap_interval",
     "clustered_accuracy",
     "compact_letter_display",

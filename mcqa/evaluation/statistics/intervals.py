@@ -60,9 +60,13 @@ class ClusteredAccuracy:
     clusters: int
     design_effect: float
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.low, self.high
+
+def accuracy_interval(correct: Sequence[bool], clusters: Sequence[str] | None) -> tuple[float, float]:
+    """Return the 95 % interval of an accuracy: Wilson's, with clusters at the effective sample size."""
+    if clusters is None:
+        return wilson_interval(sum(correct), len(correct))
+    clustered = clustered_accuracy(correct, clusters)
+    return clustered.low, clustered.high
 
 
 def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> ClusteredAccuracy:

@@ -46,6 +46,11 @@ class PairedDifference:
     high: float
     p_clustered: float | None
 
+    @property
+    def p_decisive(self) -> float:
+        """The p that agrees with the interval: the cluster-robust one where there are clusters."""
+        return self.p if self.p_clustered is None else self.p_clustered
+
 
 def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[str] | None = None) -> PairedDifference:
     """Compare before[Q] with after[Q]: whether the first and the second model answer each question right.
@@ -105,7 +110,8 @@ def _flip_size(differences: FloatArray, ids: ClusterIds) -> int:
     """
     whole = len(ids) / (int(ids.max()) + 1)
     of_clusters, of_questions = float((np.bincount(ids, differences) ** 2).sum()), float((differences**2).sum())
-    return round(min(max((of_clusters + PRIOR_FLIPS * whole) / (of_questions + PRIOR_FLIPS), 1.0), whole))
+    size = min(max((of_clusters + PRIOR_FLIPS * whole) / (of_questions + PRIOR_FLIPS), 1.0), whole)
+    return round(round(size, 9))  # rounding errors of the sums, which the order of questions changes, decide no tie
 
 
 def minimum_detectable_difference(n: int, disagreement: float, design_effect: float = 1.0) -> float:

@@ -186,7 +186,7 @@ def _compare(
                 difference=Estimate(pair.difference, pair.low, pair.high),
                 newly_right=pair.newly_right,
                 newly_wrong=pair.newly_wrong,
-                p=pair.p if pair.p_clustered is None else pair.p_clustered,
+                p=pair.p_decisive,
                 p_adjusted=p_adjusted,
             )
         )
@@ -205,11 +205,7 @@ def _compare(
 
 
 def accuracy(right: Sequence[bool], clusters: Sequence[str] | None) -> Estimate:
-    if clusters is None:
-        interval = statistics.wilson_interval(sum(right), len(right))
-    else:
-        interval = statistics.clustered_accuracy(right, clusters).interval
-    return Estimate(sum(right) / len(right), *interval)
+    return Estimate(sum(right) / len(right), *statistics.accuracy_interval(right, clusters))
 
 
 def _contradiction(best: TrialRecord, from_predictions: float, metric: str) -> list[str]:
