@@ -115,11 +115,11 @@ def _dry_run(request: StudyRequest, description: Mapping[str, Any]) -> list[Any]
 
 def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -> Iterator[str]:
     """Yield lines that say what is studied. description: of study.yaml."""
-    number = description["n_trials"] or space.size()
+    number, pruner = description["n_trials"] or space.size(), description["pruner"]["name"]
     yield f"Study {description['name']} in {run_folder.shown(folder)}"
     yield (
         f"  {number} trials, {description['n_jobs']} at a time; {description['sampler']['name']} sampler, "
-        f"{description['pruner']['name']} pruner; "
+        f"{'no' if pruner == 'none' else pruner} pruner; "
         f"{' and '.join(description['directions'])} {description['metric'] or 'what the app returns'}"
     )
     yield from (f"  {key}: {text}" for key, text in description["space"].items())
@@ -128,7 +128,8 @@ def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -
     except DefaultOutsideSpace as why:
         yield f"  the default configuration is not among the trials: {why}"
     else:
-        yield f"  trial 0 is the default configuration{differences and f', but {differences}'}"
+        where = "one of the trials" if description["sampler"]["name"] == samplers.GRID else "trial 0"
+        yield f"  {where} is the default configuration{differences and f', but {differences}'}"
 
 
 def describe_progress(known: Sequence[RecoveredTrial], n_trials: int | None) -> str:

@@ -241,7 +241,7 @@ def test_several_objectives_are_refused_before_anything_is_written(app, tmp_path
 def test_a_dry_run_says_what_would_be_studied_and_writes_nothing(app, capsys):
     studies = app(value_of_x, "dry_run=true", "x=interval(0,1)", "hydra.sweeper.n_trials=9", "y=2,3")
     printed = capsys.readouterr().out
-    assert "9 trials, 1 at a time; tpe sampler, none pruner; maximize" in printed
+    assert "9 trials, 1 at a time; tpe sampler, no pruner; maximize" in printed
     assert "x: interval(0.0,1.0)" in printed and "y=1" in printed
     assert not studies.exists()
 

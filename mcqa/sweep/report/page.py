@@ -199,7 +199,7 @@ def _methods(report: ReportData) -> dict[str, str]:
             f"difference is held against the largest difference of all pairs of {len(report.result.comparisons) + 1} "
             f"trials that chance gives: the signs of whole {units} are flipped {SIGN_FLIPS} times, for all trials at "
             "once, step-down (Romano and Wolf 2005; Hansen, Lunde and Nason 2011). This keeps the family-wise error at "
-            "5 %: where all trials are equal, one is called worse in at most 5 % of studies. Tied: an adjusted p of "
+            "5 %: where all trials are equal, one is called worse in about 5 % of studies. Tied: an adjusted p of "
             "0.05 or more, so two trials may be tied and still differ. Intervals are of each comparison alone. Pruned "
             "trials are not compared."
         )

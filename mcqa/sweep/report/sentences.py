@@ -94,14 +94,12 @@ def verdict(study: StudyRecord, result: StudyResult) -> str:
     if not result.comparisons:
         return f"{best}; how many others are tied with it is unknown."
     tied, others = len(result.tied), len(result.comparisons)
+    noun = "trial" if len(study.complete) == len(study.trials) else "complete trial"
+    everyone = {1: f"the other {noun}", 2: f"both other {noun}s"}.get(others, f"all {others} other {noun}s")
     if tied == 0:
-        return f"{best}, significantly better than {_all(others)}."
-    which = _all(others) if tied == others else f"{tied} of {others} others"
+        return f"{best}, significantly better than {everyone}."
+    which = everyone if tied == others else f"{tied} of {others} other {noun}s"
     return f"{best}; {which} {'is' if tied == 1 else 'are'} statistically tied with it."
-
-
-def _all(others: int) -> str:
-    return {1: "the other trial", 2: "both others"}.get(others, f"all {others} others")
 
 
 # --- what to keep in mind ---------------------------------------------------------------------------------------------

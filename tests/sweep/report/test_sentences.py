@@ -13,10 +13,10 @@ from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_stud
     [
         ((60,), "Trial 0 has the best dev/acc, 60.0 %; no other trial is complete."),
         ((60, 20), "Trial 0 has the best dev/acc, 60.0 %, significantly better than the other trial."),
-        ((60, 20, 10), "Trial 0 has the best dev/acc, 60.0 %, significantly better than both others."),
+        ((60, 20, 10), "Trial 0 has the best dev/acc, 60.0 %, significantly better than both other trials."),
         ((60, 59), "Trial 0 has the best dev/acc, 60.0 %; the other trial is statistically tied with it."),
-        ((60, 59, 58), "Trial 0 has the best dev/acc, 60.0 %; both others are statistically tied with it."),
-        ((20, 60, 59), "Trial 1 has the best dev/acc, 60.0 %; 1 of 2 others is statistically tied with it."),
+        ((60, 59, 58), "Trial 0 has the best dev/acc, 60.0 %; both other trials are statistically tied with it."),
+        ((20, 60, 59), "Trial 1 has the best dev/acc, 60.0 %; 1 of 2 other trials is statistically tied with it."),
         ((), "No trial is complete: no trial."),
     ],
 )
