@@ -42,6 +42,7 @@ def only_fast_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     if not request.config.getoption("--fast"):
         yield
         return
+    from mcqa.runs import environment
     from mcqa.training.resume import ResumableTrainer
 
     def refuse(*_: object, **__: object) -> None:
@@ -51,6 +52,7 @@ def only_fast_tests(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setattr(subprocess.Popen, "__init__", refuse)
         patch.setattr(os, "fork", refuse)
         patch.setattr(ResumableTrainer, "train", refuse)
+        patch.setattr(environment, "_git", lambda *_: None)  # every run and study asks for its commit
         yield
 
 

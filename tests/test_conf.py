@@ -126,6 +126,7 @@ def test_every_command_in_a_comment_composes(overrides):
     config(*(word.replace("<folder>", "a/folder") for word in overrides))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     text = (ROOT / "sweeps" / f"{name}.yaml").read_text("utf-8")
@@ -139,6 +140,7 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
             config(f"+sweeps={name}", f"{dimension.key}={text_of(value) if not isinstance(value, str) else value}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_path, monkeypatch, capsys):
     words = next(words for words in commands(ROOT / "sweeps") if f"+sweeps={name}" in words)
@@ -174,6 +176,7 @@ def script(capsys, monkeypatch, tmp_path, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_every_launcher_gives_a_job_the_devices_of_hardware(name, capsys, monkeypatch, tmp_path):
     shown = script(capsys, monkeypatch, tmp_path, "--multirun", f"hydra/launcher={name}")
@@ -181,6 +184,7 @@ def test_every_launcher_gives_a_job_the_devices_of_hardware(name, capsys, monkey
     assert name == "local" or "#SBATCH --gpus-per-node=2\n" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SITES)
 def test_a_site_s_file_is_a_launcher_by_the_command_in_its_comment(name, capsys, monkeypatch, tmp_path):
     path = CONF / "site" / "hydra" / "launcher" / f"{name}.yaml"

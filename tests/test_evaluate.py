@@ -34,6 +34,7 @@ def newest(outputs, name="evaluate"):
     return max((Path(outputs) / "runs" / name).iterdir(), key=lambda folder: folder.stat().st_mtime)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peft", ["none", "lora", "qlora"])
 def test_a_saved_run_measured_again_by_run_folder_and_by_path_has_the_same_numbers(peft, small, tmp_path):
     folder, result = trained([*small, f"peft={peft}", "optimizer.learning_rate=0.01"])
@@ -46,6 +47,7 @@ def test_a_saved_run_measured_again_by_run_folder_and_by_path_has_the_same_numbe
     assert by_path["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_measured_on_other_questions(finished_run, tmp_path):
     folder, _ = finished_run
     again = measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"]).metrics
@@ -124,6 +126,7 @@ def test_a_name_that_no_folder_can_have_is_no_run():
 # --- the code that a run is made with --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_only_changes_of_files_that_git_knows_make_the_code_another_than_its_commit(tmp_path, monkeypatch):
     monkeypatch.setattr("mcqa.runs.environment.CHECKOUT", tmp_path)
     known = os.environ | {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -170,6 +173,7 @@ def everything(questions_folder, tmp_path_factory):
     return *trained(overrides), overrides
 
 
+@pytest.mark.slow
 def test_every_further_measurement_is_in_the_results_before_and_after(everything):
     _, result, _ = everything
     for split in ("dev", "test", "more"):
@@ -179,6 +183,7 @@ def test_every_further_measurement_is_in_the_results_before_and_after(everything
     assert "dev/temperature" not in result["metrics"], "it is fitted there"
 
 
+@pytest.mark.slow
 def test_dev_is_that_of_the_other_set_and_the_run_is_steered_by_it(everything, questions_folder):
     folder, result, _ = everything
     asked = [json.loads(line)["id"] for line in (questions_folder / "test.jsonl").read_text().splitlines()]
@@ -187,6 +192,7 @@ def test_dev_is_that_of_the_other_set_and_the_run_is_steered_by_it(everything, q
     assert result["value"] == result["metrics"]["dev/acc_averaged"]
 
 
+@pytest.mark.slow
 def test_during_training_only_what_steers_is_measured_on_limited_questions(everything):
     folder, _, _ = everything
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
@@ -199,6 +205,7 @@ def test_during_training_only_what_steers_is_measured_on_limited_questions(every
         assert not {"dev/acc_mutual_info", "dev/acc_choices_only", "dev/acc_bootstrap_low"} & values.keys()
 
 
+@pytest.mark.slow
 def test_the_stored_configuration_is_complete(everything, questions_folder):
     folder, _, _ = everything
     stored = read_yaml(folder / "config.yaml")["evaluation"]
@@ -210,6 +217,7 @@ def test_the_stored_configuration_is_complete(everything, questions_folder):
         assert one["data"]["columns"] == columns
 
 
+@pytest.mark.slow
 def test_a_run_with_sets_shots_letters_and_all_else_is_measured_to_the_same_numbers(everything, tmp_path):
     folder, result, _ = everything
     record = measured_again([f"run={folder}", f"outputs={tmp_path}"])
@@ -223,6 +231,7 @@ def test_a_run_with_sets_shots_letters_and_all_else_is_measured_to_the_same_numb
         assert [row.question for row in after] == [row.question for row in before]
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_on_other_sets_alone(everything, questions_folder, tmp_path, capsys):
     folder, result, _ = everything
     sets = f"evaluation.sets=[{local(questions_folder, 'other', 'test')}]"
@@ -236,6 +245,7 @@ def test_a_run_is_measured_on_other_sets_alone(everything, questions_folder, tmp
     assert "Over the orders of the options" in told and "With the question removed" in told
 
 
+@pytest.mark.slow
 def test_the_files_of_the_harness_are_of_test_and_say_its_accuracy(everything):
     folder, result, _ = everything
     (samples,) = (folder / "harness").rglob("samples_mine_*.jsonl")
@@ -248,6 +258,7 @@ def test_the_files_of_the_harness_are_of_test_and_say_its_accuracy(everything):
     assert told["configs"]["mine"]["num_fewshot"] == 2
 
 
+@pytest.mark.slow
 def test_an_evaluation_writes_files_of_the_harness_for_each_of_its_splits(small, tmp_path):
     overrides = [key for key in small if not key.startswith(("optimizer", "objective"))]
     record = measured_again([*overrides, "evaluation.harness_task=mine"])
@@ -255,6 +266,7 @@ def test_an_evaluation_writes_files_of_the_harness_for_each_of_its_splits(small,
     assert names == {"results", "samples_mine_dev", "samples_mine_test"}
 
 
+@pytest.mark.slow
 def test_the_files_of_the_harness_name_the_data_and_the_split_of_each_set(small, questions_folder, tmp_path):
     for name in ("steering", "more"):
         shutil.copytree(questions_folder, tmp_path / name)
@@ -290,12 +302,14 @@ def test_the_p_that_decides_is_that_of_clusters_where_there_are_any():
     assert run_report.gain_metrics(together)["test/mcnemar_p"] == alone.p
 
 
+@pytest.mark.slow
 def test_the_model_card_says_that_questions_go_together(everything):
     folder, result, _ = everything
     assert "test/acc_gain_p" in result["metrics"] and "test/clusters" in result["metrics"]
     assert "(interval: Wilson's at the effective number of questions" in (folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_model_card_of_independent_questions_and_the_terminal_when_something_else_steers(small, capsys):
     overrides = ["evaluation.cluster=none", "evaluation.best_metric=dev/ece", "optimizer.learning_rate=0.01"]
     folder, result = trained([*small, *overrides])
@@ -306,6 +320,7 @@ def test_the_model_card_of_independent_questions_and_the_terminal_when_something
 # --- steering --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_state_that_another_set_calls_best_is_kept(small, questions_folder, tmp_path):
     """The other set has wrong answers marked as right, so its loss rises while the run learns."""
     rows = [json.loads(line) for line in (questions_folder / "train.jsonl").read_text().splitlines()]
@@ -357,6 +372,7 @@ def test_a_dry_run_shows_how_each_split_and_set_is_asked_and_measures_nothing(sm
     assert not Path(config_dict["outputs"]).exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_finished_run_measures_nothing(everything, tmp_path, capsys):
     folder, _, _ = everything
     assert measured_again([f"run={folder}", "dry_run=true", f"outputs={tmp_path}"]) is None
@@ -374,6 +390,7 @@ def command(*arguments, cwd):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_table(
     everything, questions_folder, tmp_path, monkeypatch
 ):
@@ -403,6 +420,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_tab
         assert f"  {number}  outputs/runs/evaluate/{folder.name}" in table
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = command(
@@ -420,6 +438,7 @@ def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder
     assert "job 1: data.path=/nowhere: no such file or folder" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_terminal(small, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     own = [key for key in small if not key.startswith(("optimizer", "objective"))]
@@ -438,6 +457,7 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
     assert folders.splitlines() == [f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)]
 
 
+@pytest.mark.slow
 def test_one_model_has_no_table_of_all(small, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     overrides = [key for key in small if not key.startswith(("optimizer", "objective"))]

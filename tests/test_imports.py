@@ -103,6 +103,7 @@ def circle_through(start: str, graph: dict[str, set[str]]) -> list[str] | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "light"),
     [

@@ -64,6 +64,7 @@ def logs(mailbox: Mailbox, out: str, err: str, newer: str) -> None:
         os.utime(folder / f"{job}_0_log.{end}", (0, 10 if end == newer else 5))
 
 
+@pytest.mark.slow
 def test_each_trial_of_a_study_is_listed_with_its_job_state_node_time_last_line_and_log(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_each_trial_of_a_study_is_listed_with_its_job_state_node_time_last_line_
     assert len(cluster.asked("squeue")) == 1
 
 
+@pytest.mark.slow
 def test_of_a_folder_with_several_studies_only_what_has_not_ended_is_listed(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +106,7 @@ def test_where_nothing_runs_it_says_so(tmp_path: Path, cluster: FakeSlurm, capsy
     assert not cluster.asked("squeue")
 
 
+@pytest.mark.slow
 def test_a_job_that_slurm_forgot_is_looked_up_in_its_accounting(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_job_that_slurm_forgot_is_looked_up_in_its_accounting(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_folder_of_one_trial_lists_it_alone(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +127,7 @@ def test_the_folder_of_one_trial_lists_it_alone(
     assert [row[1] for row in printed(capsys, "s/trials/1")] == ["1"]
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_run_means_its_job(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +147,7 @@ def sleeping() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_process_on_this_machine_is_listed_by_its_id_and_cancelled_with_a_result(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], sleeping: subprocess.Popen[bytes]
 ) -> None:
@@ -161,6 +167,7 @@ def test_a_process_that_is_gone_is_listed_as_such(
     assert printed(capsys, "s")[0][3] == "its process is gone; its study's command submits it again"
 
 
+@pytest.mark.slow
 def test_the_trials_named_are_cancelled_and_have_their_results_before_their_jobs_end(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +181,7 @@ def test_the_trials_named_are_cancelled_and_have_their_results_before_their_jobs
     assert cluster.asked("scancel") == ["scancel 18"] and boxes[0].result() is None
 
 
+@pytest.mark.slow
 def test_all_means_all_that_have_not_ended(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +192,7 @@ def test_all_means_all_that_have_not_ended(
     assert json.loads((boxes[1].folder / "result.json").read_text())["status"] == "complete"
 
 
+@pytest.mark.slow
 def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_listed_for_it_nor_cancelled(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +205,7 @@ def test_a_job_that_has_the_id_of_a_lost_one_now_is_neither_listed_for_it_nor_ca
     assert not cluster.asked("scancel")
 
 
+@pytest.mark.slow
 def test_the_message_of_scancel_is_printed(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +214,7 @@ def test_the_message_of_scancel_is_printed(
     assert "scancel: error: no controller" in printed(capsys, "s", "cancel=all")[0][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -228,12 +239,14 @@ def test_all_mistakes_on_the_command_line_are_reported_at_once(
     assert all(word in str(caught.value) for word in words)
 
 
+@pytest.mark.slow
 def test_a_trial_that_there_is_not_cannot_be_cancelled(tmp_path: Path, cluster: FakeSlurm) -> None:
     submitted(tmp_path / "s", 0, "17")
     with pytest.raises(ConfigError, match="no trial 7"):
         jobs.main(["s", "cancel=7"])
 
 
+@pytest.mark.slow
 def test_in_a_terminal_it_is_a_table(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +256,7 @@ def test_in_a_terminal_it_is_a_table(
     assert "last line of its log" in output and "last words of 0" in output and "trials/<trial>/.submitit" in output
 
 
+@pytest.mark.slow
 def test_in_80_columns_only_the_last_line_of_the_log_is_cut(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +270,7 @@ def test_in_80_columns_only_the_last_line_of_the_log_is_cut(
     assert re.search(r"update 3/6  loss[^…]*…$", row.rstrip()) and len(row) <= 80
 
 
+@pytest.mark.slow
 def test_a_state_that_is_too_long_for_80_columns_takes_a_second_line_and_another_day_has_no_time(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +286,7 @@ def test_help_is_what_the_module_says(capsys: pytest.CaptureFixture[str]) -> Non
     assert "cancel=all" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_it_starts_without_what_only_training_needs() -> None:
     code = "import sys, mcqa.jobs; assert not {'torch', 'transformers', 'optuna', 'submitit'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -284,6 +300,7 @@ def beat(mailbox: Mailbox, seconds_ago: float) -> None:
     os.utime(mailbox.folder / "heartbeat", (0, time.time() - seconds_ago))
 
 
+@pytest.mark.slow
 def test_while_slurm_does_not_answer_one_line_says_so_and_no_job_is_called_gone(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,6 +349,7 @@ def test_slurm_is_not_missed_where_all_has_ended(
 # ---- what is shown of it
 
 
+@pytest.mark.slow
 def test_without_a_terminal_the_first_line_names_the_columns_once(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +366,7 @@ def test_without_a_terminal_the_first_line_names_the_columns_once(
 OURS = "submitit INFO (2026-11-21 18:34:09,265) - Loading pickle: /a/b_submitted.pkl\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("out", "err", "newer", "shown"),
     [
@@ -372,6 +391,7 @@ def test_the_last_line_is_the_job_s_own_where_it_has_said_anything(
     assert printed(capsys, "s")[0][6] == shown
 
 
+@pytest.mark.slow
 def test_of_what_ended_well_the_output_counts_though_submitit_wrote_to_the_errors_last(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -381,6 +401,7 @@ def test_of_what_ended_well_the_output_counts_though_submitit_wrote_to_the_error
     assert printed(capsys, "s")[0][6] == "update 6/6"
 
 
+@pytest.mark.slow
 def test_what_submitit_writes_here_is_known_for_its_own(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SUBMITS, str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -405,6 +426,7 @@ submitit.LocalExecutor(folder=sys.argv[1]).submit(task).result()
 """
 
 
+@pytest.mark.slow
 def test_a_cancelled_trial_is_not_listed_again_whatever_its_job_writes_while_it_stops(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -417,6 +439,7 @@ def test_a_cancelled_trial_is_not_listed_again_whatever_its_job_writes_while_it_
     assert printed(capsys, "outputs/sweeps/s")[0][3] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["CANCELLED", "FAILED", "TIMEOUT"])
 def test_a_job_that_ended_without_a_result_waits_for_its_study_s_command(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str], word: str

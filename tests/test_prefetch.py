@@ -113,6 +113,7 @@ def stored(folder: Path, *overrides: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_printed_command_downloads_what_an_evaluation_needs(
     problems: Callable[..., str], prefetched: Callable[..., str], downloads: list[Any], cache: Path
 ) -> None:
@@ -130,6 +131,7 @@ def test_lists_of_an_evaluation_need_no_multirun_here_either(
     assert [name for name, *_ in downloads] == [QWEN, "Qwen/Qwen3-1.7B-Base"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["+experiment=smoke", "data=arc_easy"])
 def test_what_evaluating_a_run_on_other_questions_needs_is_checked_before_a_job_is_submitted(
     kept: str, problems: Callable[..., str], prefetched: Callable[..., str], downloads: list[Any], tmp_path: Path
@@ -141,6 +143,7 @@ def test_what_evaluating_a_run_on_other_questions_needs_is_checked_before_a_job_
     assert "cache" not in problems(f"run={done}", "data=facts")
 
 
+@pytest.mark.slow
 def test_to_evaluate_a_run_the_base_of_its_adapter_is_needed_and_not_the_model_in_its_configuration(
     problems: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_resumed_run_asks_for_the_hardware_that_it_had(tmp_path: Path) -> None
     assert "nothing to resume" in problem
 
 
+@pytest.mark.slow
 def test_help_is_printed_before_anything_is_composed() -> None:
     done = subprocess.run([sys.executable, "-m", "mcqa.prefetch", "--help"], check=True, capture_output=True, text=True)
     assert done.stdout.startswith("Download what runs need")

@@ -47,6 +47,7 @@ def newest(outputs, name):
     return max((Path(outputs) / "runs" / name).iterdir(), key=lambda folder: folder.stat().st_mtime)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_for_two_updates(name, small):
     _, result = trained([f"+experiment={name}", *small, "data.texts=facts"])
@@ -55,12 +56,14 @@ def test_every_experiment_runs_for_two_updates(name, small):
     assert result["value"] == result["metrics"]["dev/acc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", COVERING, ids=" ".join)
 def test_every_option_of_every_group_runs_for_two_updates_in_one_of_these_combinations(options, small):
     _, result = trained([*small, *options])
     assert result["status"] == "complete"
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_in_its_folder(finished_run):
     folder, result = finished_run
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
@@ -107,6 +110,7 @@ def test_a_run_leaves_everything_in_its_folder(finished_run):
     }
 
 
+@pytest.mark.slow
 def test_the_model_card_names_data_licence_configuration_and_scores(finished_run):
     folder, result = finished_run
     card = (folder / "model" / "README.md").read_text()
@@ -116,6 +120,7 @@ def test_the_model_card_names_data_licence_configuration_and_scores(finished_run
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):
     with pytest.raises((TrainingError, ModelError)) as raised:
         trained(
@@ -133,6 +138,7 @@ def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):
     assert result["error"] == str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_run_is_found_in_mlflow(finished_run):
     from mlflow import MlflowClient
 
@@ -186,6 +192,7 @@ def events_of(folder):
     return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(small, tmp_path):
     """SIGTERM, SIGKILL, then to the end: three processes, one folder, one run in MLflow, equal weights and curves."""
     from mlflow import MlflowClient
@@ -234,6 +241,7 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(small, monkeypatch):
     folder, result = trained([*small, "optimizer.learning_rate=0.01", "objective.max_steps=4"])
     (folder / "result.json").unlink()
@@ -244,6 +252,7 @@ def test_a_run_that_stopped_after_its_last_update_is_resumed_without_training(sm
     assert again["metrics"] == pytest.approx(result["metrics"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_on_other_questions(finished_run, questions_folder, tmp_path):
     folder = shutil.copytree(finished_run[0], tmp_path / "copy")
     (folder / "result.json").unlink()
@@ -268,28 +277,33 @@ def test_a_run_that_is_still_at_work_is_not_resumed(small, tmp_path):
     tracker.finish("KILLED")
 
 
+@pytest.mark.slow
 def test_an_adapter_is_no_base_to_train(finished_run, small):
     folder, _ = finished_run
     with pytest.raises(ModelError, match="holds an adapter"):
         trained([*small, "model=local", f"model.path={folder / 'model'}"])
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_listed_in_a_file(finished_run):
     folder, _ = finished_run
     assert read_json(folder / "left_out.json")["too_long"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argument", ["loss_type=foo", "hub_strategy=foo"])
 def test_an_argument_that_the_training_loop_refuses_is_reported(argument, small):
     with pytest.raises(ConfigError, match="objective.trainer_args: .*foo"):
         trained([*small, f"+objective.trainer_args.{argument}"])
 
 
+@pytest.mark.slow
 def test_modules_that_the_model_does_not_have_are_reported(small):
     with pytest.raises(ModelError, match="peft.target_modules"):
         trained([*small, "peft.target_modules=[foo]"])
 
 
+@pytest.mark.slow
 def test_the_main_job_is_better_than_its_base_beyond_both_intervals(tmp_path):
     """The embedded model and questions, half as long as make run trains."""
     overrides = ["+experiment=qlora_mcqa", "objective.epochs=2", "evaluation.every=1/epoch", "tracking=none"]
@@ -298,6 +312,7 @@ def test_the_main_job_is_better_than_its_base_beyond_both_intervals(tmp_path):
     assert result["metrics"]["test/acc"] > 0.85
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_not_resumed(finished_run):
     folder, _ = finished_run
     with pytest.raises(ConfigError, match="is complete"):
@@ -315,6 +330,7 @@ def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, caps
     assert not Path(config_dict["outputs"]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "files"),
     [

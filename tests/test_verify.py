@@ -19,6 +19,7 @@ def console():
     return Console(record=True, width=160)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_equals_one_that_was_not_stopped(small, tmp_path, console):
     config, _ = configured([*small, *LITTLE])
     assert verification.resume(config, tmp_path, console)
@@ -28,6 +29,7 @@ def test_a_resumed_training_equals_one_that_was_not_stopped(small, tmp_path, con
     assert all(f" {update} " in shown for update in range(1, 7))
 
 
+@pytest.mark.slow
 def test_a_training_that_is_not_resumed_correctly_fails_the_check(small, tmp_path, console, monkeypatch):
     monkeypatch.setattr(resume.ResumableTrainer, "_load_optimizer_and_scheduler", lambda self, checkpoint: None)
     config, _ = configured([*small, *LITTLE])
@@ -43,12 +45,14 @@ def test_sums_over_more_than_two_processes_may_be_rounded_differently(processes,
     assert verification._compare(one, other, config, console) == passes
 
 
+@pytest.mark.slow
 def test_the_gradients_of_micro_batches_add_up(small, tmp_path, console):
     config, _ = configured([*small, "optimizer.batch_size=8", "hardware.micro_batch_size=8"])
     assert verification.accumulation(config, tmp_path, console)
     assert "4 of 2" in console.export_text()
 
 
+@pytest.mark.slow
 def test_micro_batches_that_do_not_add_up_fail_the_check(small, tmp_path, console, monkeypatch):
     whole = trainer.MeasuringTrainer.compute_loss
     monkeypatch.setattr(  # each micro batch normalised by its own tokens
@@ -89,6 +93,7 @@ def test_the_exit_status_says_whether_the_check_passes(passes, status, small, mo
     assert (config.seed, config.name) == (5, "smoke")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "strategy", "processes", "shown"),
     [

@@ -10,6 +10,8 @@ import pytest
 
 from mcqa.config.composition import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def run(*command, cwd):
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from mcqa.compare import __main__
 from mcqa.config.composition import PACKAGE
 from tests.compare.finished_runs import make_run
@@ -22,6 +24,7 @@ def command(*arguments, cwd):
     )
 
 
+@pytest.mark.slow
 def test_two_runs_from_the_command_line_to_the_page(tmp_path):
     make_run(tmp_path, "a", [False] * 30 + [True] * 30, peft__rank=8)
     make_run(tmp_path, "b", [True] * 60, peft__rank=16)
@@ -40,6 +43,7 @@ def test_two_runs_from_the_command_line_to_the_page(tmp_path):
     assert f"Page: outputs/compare/{folder.name}/comparison.html" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_mistake_is_a_message_and_status_1(tmp_path):
     done = command("nowhere", cwd=tmp_path)
     assert done.returncode == 1
@@ -47,6 +51,7 @@ def test_a_mistake_is_a_message_and_status_1(tmp_path):
     assert (done.stdout, list(tmp_path.iterdir())) == ("", [])
 
 
+@pytest.mark.slow
 def test_help_and_mistakes_import_nothing_heavy(tmp_path):
     code = f"""
 import runpy, sys

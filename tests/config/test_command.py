@@ -71,12 +71,14 @@ def importing_nothing_heavy(*arguments, cwd, door):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("arguments", [["--cfg", "job"], ["optimizer.lerning_rate=1"], ["seed=x"]], ids=" ".join)
 def test_composing_and_mistakes_import_nothing_heavy(door, arguments, tmp_path):
     importing_nothing_heavy(*arguments, cwd=tmp_path, door=door)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_heavy(door, tmp_path):
     told = importing_nothing_heavy("--help", cwd=tmp_path, door=door)
@@ -87,6 +89,7 @@ def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_h
     assert "$" not in told
 
 
+@pytest.mark.slow
 def test_the_configuration_is_shown_from_any_folder_and_leaves_nothing_there(tmp_path):
     done = command("+experiment=qlora_mcqa", "seed=7", "--cfg", "job", cwd=tmp_path)
     shown = yaml.safe_load(done.stdout)
@@ -97,6 +100,7 @@ def test_the_configuration_is_shown_from_any_folder_and_leaves_nothing_there(tmp
 # --- the whole way: exit status and words ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_misspelled_option_ends_with_the_nearest_one(tmp_path):
     assert refused("peft=qlroa", cwd=tmp_path) == (
         "The configuration has a problem:\n"
@@ -104,6 +108,7 @@ def test_a_misspelled_option_ends_with_the_nearest_one(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_mistakes_of_several_kinds_are_told_at_once(tmp_path):
     told = refused("data=arc_eazy", "optimizer.lerning_rate=1", "+model.typo=3", "seed=x", cwd=tmp_path)
     head, *lines = told.splitlines()
@@ -116,23 +121,27 @@ def test_several_mistakes_of_several_kinds_are_told_at_once(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_mistakes_that_hydra_lets_through_are_told_the_same_way(tmp_path):
     told = refused("model=local", "+peft.typo=1", "optimizer.batch_size=0", cwd=tmp_path)
     assert told.startswith("The configuration has 3 problems:\n")
     assert "  model.path: model=local needs model.path=<local folder or hub id>.\n" in told
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_refused_in_the_same_words(tmp_path):
     told = refused("splits=[dev,tset]", "peft.rnk=2", cwd=tmp_path, door="mcqa.evaluate")
     assert "splits[1]: must be one of train, dev, test, got 'tset'. Did you mean 'test'?" in told
     assert "peft.rnk: unknown key." in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", ["foo bar", "=3", "model=null"])
 def test_an_override_that_is_none_is_quoted(garbage, tmp_path):
     assert garbage in refused("peft=lora", garbage, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_mistake_that_only_the_story_finds_ends_the_same_way(tmp_path):
     run = tmp_path / "mine" / "20260101-000000-abcdef"
     run.mkdir(parents=True)
@@ -293,6 +302,7 @@ def own_options(request, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_options_of_ones_own_are_chosen_like_those_of_the_project(own_options, tmp_path):
     done = command("--config-dir", str(own_options), "+experiment=own", "peft=none", "--cfg", "job", cwd=tmp_path)
     shown = yaml.safe_load(done.stdout)
@@ -308,6 +318,7 @@ def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
     assert told.startswith("peft.rnk: unknown key.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -329,5 +340,6 @@ def test_a_launcher_of_ones_own_is_no_mistake(own_options):
     assert told.startswith("sed: unknown key.")
 
 
+@pytest.mark.slow
 def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):
     assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)

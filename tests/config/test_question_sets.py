@@ -168,6 +168,7 @@ def told_by(*arguments, cwd):
     return done.stdout, [line.strip() for line in done.stderr.splitlines()]
 
 
+@pytest.mark.slow
 def test_mistakes_in_sets_are_told_together_with_wrong_values(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     _, lines = told_by("mcqa.train", "evaluation.sets=[facts,arc_eazy]", "seed=x", cwd=tmp_path)
@@ -216,6 +217,7 @@ def test_options_of_ones_own_are_no_mistake_beside_another_one(own):
     assert [line.strip().split(":")[0] for line in told[1:]] == ["peft=qlroa"]
 
 
+@pytest.mark.slow
 def test_a_search_path_on_the_command_line_is_followed(own, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     path = f"hydra.searchpath=['file://{own}']"
@@ -224,6 +226,7 @@ def test_a_search_path_on_the_command_line_is_followed(own, tmp_path, monkeypatc
     assert lines[1].endswith("Did you mean 'mine'?")
 
 
+@pytest.mark.slow
 def test_a_command_takes_options_of_ones_own_as_sets(own, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "questions").mkdir()

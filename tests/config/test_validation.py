@@ -553,6 +553,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_value_anywhere_is_taken_or_told_and_never_a_crash(data):

@@ -99,6 +99,7 @@ def test_two_calls_give_the_same_questions():
     assert fingerprint(facts.questions("test")) == fingerprint(facts.questions("test"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_with_another_hash_seed_gives_the_same_questions(hash_seed):
     script = (

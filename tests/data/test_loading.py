@@ -425,6 +425,7 @@ def test_the_hub_is_asked_for_the_revision_and_never_when_there_is_a_path(tmp_pa
     assert asked == [("a/b", "c", {"split": "test", "revision": "v1"})]
 
 
+@pytest.mark.slow
 def test_importing_the_loader_imports_nothing_heavy():
     heavy = "{'datasets', 'pyarrow', 'pandas', 'numpy', 'torch', 'transformers', 'yaml'}"
     code = f"import sys, mcqa.data.loading; print(sorted({heavy} & set(sys.modules)))"
@@ -451,6 +452,7 @@ def test_every_group_file_is_complete_and_named_like_itself(name):
     assert GROUP[name].read_text().startswith("# ")
 
 
+@pytest.mark.slow
 @needs_real_sets
 @pytest.mark.parametrize(
     ("name", "sizes", "bad", "shared"),

@@ -106,6 +106,7 @@ def lines(path: Path) -> list[dict]:
 # --- beside theirs ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_files_lie_and_are_named_as_theirs(ours, theirs):
     from lm_eval import utils
 
@@ -115,6 +116,7 @@ def test_files_lie_and_are_named_as_theirs(ours, theirs):
     assert utils.get_file_datetime(ours[0].name).removesuffix(".json") == utils.get_file_datetime(ours[1].name)
 
 
+@pytest.mark.slow
 def test_the_results_have_their_keys_all_the_way_down_to_the_metrics(ours, theirs):
     mine, other = read(ours[0]), read(theirs[0])
     assert set(mine) - NOT_THEIRS == set(other) | {"transformers_version"}  # which the reference leaves out
@@ -125,6 +127,7 @@ def test_the_results_have_their_keys_all_the_way_down_to_the_metrics(ours, their
     assert written <= set(mine["configs"][TASK]) | {"fewshot_config"}
 
 
+@pytest.mark.slow
 def test_the_values_are_theirs(ours, theirs):
     mine, other = read(ours[0]), read(theirs[0])
     assert mine["results"][TASK] == pytest.approx(other["results"][TASK], abs=1e-9)
@@ -137,6 +140,7 @@ def test_the_values_are_theirs(ours, theirs):
         assert mine["config"][key] == other["config"][key]
 
 
+@pytest.mark.slow
 def test_the_samples_are_theirs_line_by_line(ours, theirs):
     for mine, other in zip(lines(ours[1]), lines(theirs[1]), strict=True):
         assert list(mine) == list(other)

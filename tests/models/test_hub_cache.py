@@ -95,6 +95,7 @@ def test_splits_of_a_question_set_that_were_not_prepared_are_named(cache: Path) 
     )
 
 
+@pytest.mark.slow
 def test_what_is_not_missing_is_loaded_by_a_job_without_a_network(cache: Path) -> None:
     snapshot(cache, QWEN)
     prepared(cache)

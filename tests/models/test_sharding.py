@@ -85,6 +85,7 @@ def alone(name):
 ALL = [*CASES, *(f"{name} resumed" for name in RESUMED)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_every_update_has_the_loss_and_gradient_that_one_process_finds(folders, name):
     for metric in ("train/loss", "grad_norm", "learning_rate"):
@@ -93,6 +94,7 @@ def test_every_update_has_the_loss_and_gradient_that_one_process_finds(folders, 
         assert two == pytest.approx(one, rel=2e-4), metric
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_base_and_trained_model_are_measured_as_by_one_process(folders, name):
     one, two = (read_json(folders / each / "result.json") for each in (alone(name), name))
@@ -100,6 +102,7 @@ def test_base_and_trained_model_are_measured_as_by_one_process(folders, name):
     assert two["metrics"] == pytest.approx(one["metrics"], abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_saved_is_one_ordinary_model_with_the_weights_of_one_process(folders, name):
     file = "adapter_model.safetensors" if "adapter" in name else "model.safetensors"
@@ -108,6 +111,7 @@ def test_what_is_saved_is_one_ordinary_model_with_the_weights_of_one_process(fol
     assert all(torch.allclose(one[key], two[key], atol=2e-4) for key in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_finished_run_is_measured_as_by_one_process(folders, name):
     one, two = (read_json(folders / each / "result.json") for each in (MEASURED[name], name))
@@ -115,6 +119,7 @@ def test_a_finished_run_is_measured_as_by_one_process(folders, name):
     assert two["metrics"] == pytest.approx({key: one["metrics"][key] for key in two["metrics"]}, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED)
 def test_while_measuring_each_process_has_its_shard_of_the_weights_and_one_alone_reads_them(folders, name):
     first, second = (read_json(folders / name / f"numbers{rank}.json") for rank in range(2))
@@ -126,6 +131,7 @@ def test_while_measuring_each_process_has_its_shard_of_the_weights_and_one_alone
     assert first["read"] == first["whole"] and second["read"] < 0.1 * first["whole"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero3", "fsdp2 adapter"])
 def test_a_saved_model_loads_in_one_process(folders, name):
     config = typed(read_yaml(folders / alone(name) / "config.yaml"), Config)
@@ -136,6 +142,7 @@ def test_a_saved_model_loads_in_one_process(folders, name):
     assert sharding.parameter_count(loaded) > 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_run_resumed_in_the_middle_ends_as_the_undisturbed_one(folders, name):
     straight, resumed = folders / name, folders / f"{name} resumed"
@@ -147,11 +154,13 @@ def test_a_run_resumed_in_the_middle_ends_as_the_undisturbed_one(folders, name):
     assert began[0].stat().st_mtime_ns == began[1].stat().st_mtime_ns, "it was written again"
 
 
+@pytest.mark.slow
 def test_speeds_are_logged_for_every_update(folders):
     for name in ("alone full", "ddp"):
         assert set(logged(folders / name, "questions_per_second")) == {1, 2, 3, 4}
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes(folders):
     files = {path.name for path in (folders / "ddp").iterdir()}
     assert files == {path.name for path in (folders / "alone full").iterdir()}
@@ -164,5 +173,6 @@ def test_one_process_alone_shards_nothing_for_evaluation():
     assert not processes.must_start_processes(sharding.evaluation_hardware(hardware))
 
 
+@pytest.mark.slow
 def test_a_run_in_one_process_does_not_import_deepspeed(folders):
     assert "deepspeed" not in sys.modules

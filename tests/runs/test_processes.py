@@ -187,6 +187,7 @@ def ended(folder):
     return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -208,6 +209,7 @@ def test_the_error_of_one_process_is_the_error_of_the_run(what, message, folder)
     assert ended(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_job", [True, False])
 def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_is_submitted_again(in_job, tmp_path):
     (tmp_path / "what").write_text("is killed")
@@ -228,6 +230,7 @@ def test_a_job_of_which_one_process_is_killed_ends_without_a_result_so_that_it_i
     assert "rank 1" in said[0] and ("This job ends without a result." in said[0]) == in_job
 
 
+@pytest.mark.slow
 def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
     code = """
         import os, tempfile
@@ -250,6 +253,7 @@ def test_tasks_that_a_user_s_srun_began_are_one_run_in_one_folder():
     assert first == second and first[1] == "[3.0] 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_one_that_started_it(how, tmp_path):
     (tmp_path / "what").write_text("waits")

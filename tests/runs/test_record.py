@@ -22,6 +22,7 @@ def begun(small):
     return config, run_folder.create(config.outputs, config.name, config_dict, small)
 
 
+@pytest.mark.slow
 def test_outside_of_training_a_signal_stops_a_run_at_once_and_the_error_says_how_to_resume_it(small):
     config, folder = begun(small)
     with pytest.raises(Preempted) as stopped, record.open_run(config, folder):
@@ -32,6 +33,7 @@ def test_outside_of_training_a_signal_stops_a_run_at_once_and_the_error_says_how
     assert (result["status"], result["error"]) == ("preempted", "Stopped by SIGTERM.")
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
     config, folder = begun(small)
     monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
@@ -40,6 +42,7 @@ def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
     assert files.read_json(folder / "result.json")["status"] == "preempted"
 
 
+@pytest.mark.slow
 def test_the_result_of_an_earlier_start_is_deleted_when_the_run_resumes(small):
     config, folder = begun(small)
     files.write_json(folder / "result.json", {"status": "preempted"})
@@ -47,6 +50,7 @@ def test_the_result_of_an_earlier_start_is_deleted_when_the_run_resumes(small):
         assert not (folder / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypatch):
     config, folder = begun(small)
     write = run_folder.write_result
@@ -56,6 +60,7 @@ def test_a_signal_while_the_result_is_written_leaves_it_as_it_is(small, monkeypa
     assert files.read_json(folder / "result.json")["status"] == "complete"
 
 
+@pytest.mark.slow
 def test_submitit_requeues_a_trial_when_its_result_is_written(small, tmp_path):
     """Its handler ends the process; the trial counts as preempted, and its error names no command to resume it."""
     trial = trial_in(tmp_path)

@@ -57,6 +57,7 @@ def lines(shown: str, start: str) -> list[str]:
     return [line for line in shown.splitlines() if line.strip().startswith(start)]
 
 
+@pytest.mark.slow
 def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     multirun: Callable[..., str], slurm: FakeSlurm, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_single_run_is_shown_with_its_script_and_what_it_may_cost(
     assert not list((tmp_path / "outputs").glob("**/*"))
 
 
+@pytest.mark.slow
 def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., str]) -> None:
     shown = multirun("hardware=gpu", "hardware.nodes=2", "hardware.devices=4", "hydra.launcher.timeout_min=60")
     for line in ("--nodes=2", "--ntasks-per-node=4", "--gpus-per-node=4"):
@@ -81,6 +83,7 @@ def test_nodes_processes_and_gpus_follow_from_hardware(multirun: Callable[..., s
     assert "No job would run" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
@@ -97,12 +100,14 @@ def test_memory_is_requested_in_one_way(multirun: Callable[..., str], asked: lis
     assert re.findall("#SBATCH (--mem.*)", shown) == [line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [["mem_gb=100", "mem_per_cpu=4G"], ["mem_per_cpu=4G", "mem_per_gpu=60G"]])
 def test_memory_that_is_requested_in_two_ways_is_refused(multirun: Callable[..., str], asked: list[str]) -> None:
     shown = multirun("hardware=cpu,gpu", *(f"hydra.launcher.{text}" for text in asked))
     assert shown.count(f"hydra.launcher: {' and '.join(asked)}: SLURM takes one of them; set the others to null.") == 1
 
 
+@pytest.mark.slow
 def test_jobs_that_differ_in_hardware_are_counted_by_kind(multirun: Callable[..., str]) -> None:
     shown = multirun("hardware=cpu,gpu", "seed=1,2,3", "hydra.launcher.timeout_min=60", "hydra.sweeper.n_jobs=4")
     assert lines(shown, "6 jobs on SLURM, 4 at a time")
@@ -110,6 +115,7 @@ def test_jobs_that_differ_in_hardware_are_counted_by_kind(multirun: Callable[...
     assert lines(shown, "At most 6 node hours (3 GPU hours)")
 
 
+@pytest.mark.slow
 def test_a_study_is_shown_with_what_its_dearest_trials_may_cost(multirun: Callable[..., str]) -> None:
     choice = "hardware.devices=1,2"
     shown = multirun(
@@ -121,6 +127,7 @@ def test_a_study_is_shown_with_what_its_dearest_trials_may_cost(multirun: Callab
     assert lines(shown, "At most 9 node hours (18 GPU hours)")
 
 
+@pytest.mark.slow
 def test_everything_that_keeps_a_job_from_running_is_reported_at_once(multirun: Callable[..., str]) -> None:
     wrong = {"partition": "mian", "account": "mien", "qos": "logn"}
     shown = multirun(*(f"hydra.launcher.{key}={value}" for key, value in wrong.items()), "model=qwen3_0_6b")
@@ -130,6 +137,7 @@ def test_everything_that_keeps_a_job_from_running_is_reported_at_once(multirun: 
     assert "model.path=Qwen/Qwen3-0.6B-Base" in shown and "python -m mcqa.prefetch --multirun" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -148,12 +156,14 @@ def test_more_than_the_partition_has_is_a_problem_that_slurm_would_not_report(
     assert "No job would run like this:" in shown and words in shown
 
 
+@pytest.mark.slow
 def test_a_partition_that_is_not_up_is_warned_of(multirun: Callable[..., str]) -> None:
     shown = multirun("hydra.launcher.partition=off")
     assert "Warning: partition=off: it is not up; jobs wait until it is." in shown
     assert "No job would run like this:" not in shown
 
 
+@pytest.mark.slow
 def test_what_each_gpu_needs_is_shown_and_what_it_cannot_have_is_refused(
     multirun: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -168,6 +178,7 @@ def test_what_each_gpu_needs_is_shown_and_what_it_cannot_have_is_refused(
     assert "No job" not in multirun(*big, "peft=qlora")
 
 
+@pytest.mark.slow
 def test_what_sbatch_itself_has_against_a_job_is_reported_in_its_words(
     multirun: Callable[..., str], slurm: FakeSlurm
 ) -> None:
@@ -175,6 +186,7 @@ def test_what_sbatch_itself_has_against_a_job_is_reported_in_its_words(
     assert "\n  allocation failure: Invalid qos specification" in multirun()
 
 
+@pytest.mark.slow
 def test_a_study_that_sbatch_would_refuse_is_refused_before_a_trial_is_asked_for(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -185,6 +197,7 @@ def test_a_study_that_sbatch_would_refuse_is_refused_before_a_trial_is_asked_for
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -194,10 +207,12 @@ def test_a_job_that_would_wait_for_ever_is_refused_before_it_is_sent(
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_option_is_reported_in_submitit_s_words(multirun: Callable[..., str]) -> None:
     assert "No job would run" in (shown := multirun("+hydra.launcher.walltime=3")) and "walltime" in shown
 
 
+@pytest.mark.slow
 def test_short_limits_and_no_further_starts_are_warned_of(multirun: Callable[..., str]) -> None:
     assert lines(
         multirun("hydra.launcher.timeout_min=10"), "Warning: timeout_min=10: up to 10 minutes every preemption"
@@ -206,6 +221,7 @@ def test_short_limits_and_no_further_starts_are_warned_of(multirun: Callable[...
         assert lines(multirun(f"hydra.launcher.max_num_timeout={none}"), "Warning: max_num_timeout=0")
 
 
+@pytest.mark.slow
 def test_a_limit_that_earlier_runs_would_have_met_is_warned_of(multirun: Callable[..., str], tmp_path: Path) -> None:
     for number, (status, seconds) in enumerate((("complete", 600), ("complete", 8000), ("failed", 9))):
         folder = tmp_path / "outputs" / "runs" / "smoke" / str(number)
@@ -235,6 +251,7 @@ def test_a_cluster_without_multirun_is_refused_before_anything_runs_here(monkeyp
         train.command()
 
 
+@pytest.mark.slow
 def test_jobs_are_told_not_to_ask_the_hub_unless_the_user_says_that_they_can(
     multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +261,7 @@ def test_jobs_are_told_not_to_ask_the_hub_unless_the_user_says_that_they_can(
     assert "HF_HUB_OFFLINE=1" not in shown and "No job would run" not in shown
 
 
+@pytest.mark.slow
 def test_the_lines_of_setup_come_before_the_job(multirun: Callable[..., str]) -> None:
     shown = multirun("hydra.launcher.setup=[module load cuda]", "+hydra.launcher.additional_parameters.mail-type=FAIL")
     assert shown.index("export HF_HUB") < shown.index("module load cuda") < shown.index("\nsrun ")

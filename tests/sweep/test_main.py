@@ -42,6 +42,7 @@ def table(study):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_study_runs_its_trials_from_the_default_on_and_leaves_its_answer(app, tmp_path, capsys):
     params = "+hydra.sweeper.params={x:'interval(0,1)',y:'1,2'}"
     arguments = (params, "seed=5", "hydra.sweeper.n_trials=4", "hydra.sweeper.study_name=s", "hydra.sweeper.metric=m")
@@ -65,6 +66,7 @@ def test_a_study_runs_its_trials_from_the_default_on_and_leaves_its_answer(app, 
     assert "Report: studies/s/report.html" in printed
 
 
+@pytest.mark.slow
 def test_more_trials_are_asked_for_with_the_same_suggestions_and_none_is_repeated(app):
     arguments = ("x=interval(0,1)", "hydra.sweeper.study_name=s")
     seen = []
@@ -146,6 +148,7 @@ def test_too_many_failures_end_the_study_early(app):
     assert len(list(Path("studies/app/trials").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_study_whose_first_trials_fail_identically_is_ended_and_resumes_once_that_is_fixed(app):
     def task(cfg):
         raise OSError(f"no GPU on node{trial.current().folder.name}")
@@ -272,6 +275,7 @@ def test_a_study_keeps_its_name_where_hydra_s_folders_are_named_after_the_time(a
     assert [path.name for path in Path("multirun").iterdir()] == ["app"]
 
 
+@pytest.mark.slow
 def test_a_changed_space_or_configuration_is_refused_unless_allowed(app):
     name = "hydra.sweeper.study_name=s"
     study = app(value_of_x, "x=interval(0,1)", "hydra.sweeper.n_trials=1", name) / "s"
@@ -304,6 +308,7 @@ def test_what_was_submitted_is_what_runs_also_after_the_yaml_was_edited(app, tmp
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_a_shuffled_list_does_not_refuse_its_own_restart(app):
     arguments = ("y=shuffle(1,2,3,4,5,6,7,8)", "hydra/sweeper/sampler=grid", "hydra.sweeper.seed=1")
     study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=4") / "app"
@@ -341,6 +346,7 @@ def test_one_storage_is_not_controlled_from_two_folders(app):
         app(lambda cfg: pytest.fail("it ran"), *arguments, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=there/s")
 
 
+@pytest.mark.slow
 def test_another_storage_is_refused_and_where_allowed_no_trial_takes_the_result_of_another(app, tmp_path, capsys):
     arguments = ("x=interval(0,1)", "hydra.sweeper.seed=null")
     study = app(value_of_x, *arguments, "hydra.sweeper.n_trials=3") / "app"
@@ -476,6 +482,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_notified(app):
     assert stored(study)[2].user_attrs["error"] == "x: too large"
 
 
+@pytest.mark.slow
 def test_confirm_runs_the_best_and_the_default_again_with_new_seeds_as_whole_runs(app, capsys):
     seen = []
 
@@ -537,6 +544,7 @@ def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
     assert len(read_yaml(study / "confirm" / "jobs.yaml")) == 4
 
 
+@pytest.mark.slow
 def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
     arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=1")
     study = app(with_a_test_split, *arguments) / "app"
@@ -610,6 +618,7 @@ def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
 # --- in processes of their own
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_killed(tmp_path):
     trace = tmp_path / "trace"
     trace.mkdir()
@@ -641,6 +650,7 @@ def test_nothing_is_lost_and_nothing_repeated_when_controller_and_trials_are_kil
     assert len({each.value for each in trials}) == 5
 
 
+@pytest.mark.slow
 def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     (tmp_path / "trace").mkdir()
     ended(

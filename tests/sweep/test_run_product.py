@@ -246,6 +246,7 @@ def test_the_same_jobs_have_one_command_at_a_time(app, tmp_path):
         app(pytest.fail, "x=0.1,0.2", NAME)
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_command_that_is_killed_are_kept_attached_and_begun(tmp_path):
     trace = tmp_path / "trace"
     trace.mkdir()
@@ -297,6 +298,7 @@ def completes(number):
     return lambda: Mailbox(Path(f"studies/p/trials/{number}")).write_result({"status": "complete", "value": 1.0})
 
 
+@pytest.mark.slow
 def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(app, rounds, slurm, capsys):
     rounds.append(ctrl_c)
     assert stopped(app, pytest.fail, "x=0.1,0.2,0.3", *SLURM) is None  # no other override: the same command
@@ -314,6 +316,7 @@ def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(a
     ]
 
 
+@pytest.mark.slow
 def test_a_job_that_a_user_cancelled_is_not_sent_again(app, rounds, slurm):
     rounds.append(ctrl_c)
     stopped(app, pytest.fail, "x=0.1,0.2", *SLURM)

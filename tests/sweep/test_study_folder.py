@@ -193,6 +193,7 @@ def holder(tmp_path):
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_second_controller_is_refused_and_told_of_the_first_until_that_is_killed(tmp_path, holder):
     with pytest.raises(ConfigError, match=f"by process {holder.pid} on {platform.node()}"), only_controller(tmp_path):
         pass

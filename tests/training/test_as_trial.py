@@ -111,6 +111,7 @@ class Stopping(Trial):
         return True
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path):
     trial = Stopping(trial_in(tmp_path).folder)
     config, composed = configured([*small, "objective.max_steps=4"])
@@ -124,6 +125,7 @@ def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path)
     assert not weights(trial.folder)
 
 
+@pytest.mark.slow
 def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch):
     trial = trial_in(tmp_path)
     box = Mailbox(trial.folder)
@@ -151,6 +153,7 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
     assert not weights(trial.folder)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_stopped_resumes_from_its_checkpoint(small, tmp_path):
     trial = Stopping(trial_in(tmp_path).folder)
     trial.raises = KeyboardInterrupt()
@@ -196,6 +199,7 @@ def results(study):
     return [read_json(study / "trials" / str(number) / "result.json") for number in range(2)]
 
 
+@pytest.mark.slow
 def test_trials_measure_dev_and_never_test_and_keep_no_weights(study):
     for number, result in enumerate(results(study)):
         folder = study / "trials" / str(number)
@@ -208,12 +212,14 @@ def test_trials_measure_dev_and_never_test_and_keep_no_weights(study):
         assert not weights(folder) and not (folder / "model").exists()
 
 
+@pytest.mark.slow
 def test_trial_0_is_the_default_configuration(study):
     rates = [read_yaml(study / "trials" / str(n) / "config.yaml")["optimizer"] for n in range(2)]
     default = compose("config", ["+experiment=smoke"])["optimizer"]
     assert rates[0]["learning_rate"] == default["learning_rate"] != rates[1]["learning_rate"]
 
 
+@pytest.mark.slow
 def test_a_study_writes_a_page_that_needs_no_network_and_its_tables(study):
     page = (study / "report.html").read_text()
     assert "dev/acc" in page and "optimizer.learning_rate" in page and "smoke-smoke" in page
@@ -224,6 +230,7 @@ def test_a_study_writes_a_page_that_needs_no_network_and_its_tables(study):
     assert len((study / "trials.csv").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_mlflow_has_the_study_and_below_it_its_trials(study):
     from mlflow import MlflowClient
 
@@ -241,6 +248,7 @@ def test_mlflow_has_the_study_and_below_it_its_trials(study):
         assert run.data.params["data.name"] == "local" and "train/loss" in run.data.metrics
 
 
+@pytest.mark.slow
 def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
     folder = study / "trials" / "1"
     mlflow_id = read_json(folder / "tracking.json")["run_id"]
@@ -259,6 +267,7 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
     assert predictions.read(shared) == predictions.read(run / "predictions" / "base_dev.jsonl")
 
 
+@pytest.mark.slow
 def test_best_yaml_is_the_best_trial_as_an_experiment(study, monkeypatch, tmp_path):
     best = max(range(2), key=lambda number: (results(study)[number]["value"], -number))
     stored = read_yaml(study / "trials" / str(best) / "config.yaml")

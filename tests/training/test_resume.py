@@ -111,6 +111,7 @@ def killing(kind, times):
     return moment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "every", "moments"),
     [
@@ -154,6 +155,7 @@ def signalled(moment, step):
     return at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "step", "saved"),
     [
@@ -189,6 +191,7 @@ def straight_adapter(questions_folder, tmp_path_factory):
     return overrides, *straight([*smaller(questions_folder, folder), *overrides], folder / "run")
 
 
+@pytest.mark.slow
 def test_a_training_that_early_stopping_ended_is_not_resumed(small, tmp_path):
     losses = iter([0.5, 0.6, 0.7])
     overrides = [*small, "evaluation.patience=2", "objective.max_steps=9", "evaluation.best_metric=dev/loss"]
@@ -200,6 +203,7 @@ def test_a_training_that_early_stopping_ended_is_not_resumed(small, tmp_path):
     assert again.state.best_model_checkpoint == sft_trainer.state.best_model_checkpoint
 
 
+@pytest.mark.slow
 def test_a_run_folder_may_move_before_it_is_resumed(small, tmp_path):
     overrides = [*small, "objective.max_steps=3", "evaluation.best_metric=dev/loss"]
     sft_trainer, *_ = built(overrides, tmp_path / "here", lambda: {"dev/loss": float(sft_trainer.state.global_step)})
@@ -215,6 +219,7 @@ def test_a_run_folder_may_move_before_it_is_resumed(small, tmp_path):
 # --- disks
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkpoint_whole(
     small, tmp_path, monkeypatch
 ):
@@ -238,6 +243,7 @@ def test_a_full_disk_stops_the_run_with_a_clear_error_and_leaves_the_last_checkp
     assert not checkpoints.aside(folder).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "rank"), [("ddp", "0"), ("ddp", "1"), ("fsdp2", "1")])
 def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_error(strategy, rank, small, tmp_path):
     config, config_dict = configured(
@@ -253,6 +259,7 @@ def test_a_disk_that_is_full_for_one_of_two_processes_stops_both_with_its_error(
     assert checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
 
 
+@pytest.mark.slow
 def test_an_error_of_torch_on_a_full_disk_is_a_clear_error_too(small, tmp_path):
     """Files of this process may not grow beyond a limit: as a full disk, without one."""
     import resource
@@ -267,6 +274,7 @@ def test_an_error_of_torch_on_a_full_disk_is_a_clear_error_too(small, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
     commit, stalls = checkpoints.commit, [1, 1]
 
@@ -282,6 +290,7 @@ def test_a_stalled_file_system_is_waited_for(small, tmp_path, monkeypatch):
     assert not stalls and checkpoints.newest(tmp_path / "checkpoints").name == "checkpoint-1"
 
 
+@pytest.mark.slow
 def test_an_error_that_has_nothing_to_do_with_the_disk_is_raised_unchanged(small, tmp_path, monkeypatch):
     sft_trainer, *_ = built([*small, "objective.max_steps=1"], tmp_path)
     monkeypatch.setattr(sft_trainer, "_save_rng_state", lambda folder: 1 / 0)
@@ -306,6 +315,7 @@ def test_a_checkpoint_is_due_after_the_interval_and_later_where_writing_is_slow(
     assert not resume.CheckpointSchedule(None).due()
 
 
+@pytest.mark.slow
 def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks, "SAVING_SHARE", 1.0)
     overrides = [*small, "objective.max_steps=5", "evaluation.every=1/epoch", "objective.checkpoint_every_min=1e-9"]

@@ -79,6 +79,7 @@ def test_weight_decay_leaves_biases_and_norms_alone(small, tmp_path):
     assert all("norm" in name or "bias" in name for name in rest)
 
 
+@pytest.mark.slow
 def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(small, tmp_path):
     orders = []
     for run in ("first", "second"):
@@ -94,6 +95,7 @@ def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(s
     assert orders[0] == orders[1]
 
 
+@pytest.mark.slow
 def test_the_loss_is_normalised_by_the_supervised_tokens_of_the_whole_update(small, tmp_path):
     losses = []
     for micro in (8, 4, 1):
@@ -109,6 +111,7 @@ def test_the_loss_is_normalised_by_the_supervised_tokens_of_the_whole_update(sma
     assert losses[2] == pytest.approx(losses[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_best_measured_state_remains(small, tmp_path):
     accuracies, states = iter([0.2, 0.9, 0.4]), []
 
@@ -124,6 +127,7 @@ def test_the_best_measured_state_remains(small, tmp_path):
     assert any(not torch.equal(remaining[name], value) for name, value in states[2].items())
 
 
+@pytest.mark.slow
 def test_patience_stops_a_training_that_no_longer_gets_better(small, tmp_path):
     accuracies = iter([0.5, 0.4, 0.3, 0.2, 0.1])
     overrides = [*small, "objective.max_steps=5", "evaluation.patience=2"]
@@ -132,6 +136,7 @@ def test_patience_stops_a_training_that_no_longer_gets_better(small, tmp_path):
     assert sft_trainer.state.global_step == 3
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_where_an_undisturbed_one_does(small, tmp_path):
     overrides = [
         *small,
@@ -172,6 +177,7 @@ def test_a_loss_or_gradient_that_is_not_a_number_stops_the_training_with_the_usu
         logger.on_log(None, SimpleNamespace(global_step=7), None, logs)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_stopped(small, tmp_path):
     overrides = [*small, "peft=none", "optimizer.learning_rate=1e30", "optimizer.max_grad_norm=0"]
     sft_trainer, *_ = built([*overrides, "tracking.log_every=1", "objective.max_steps=4"], tmp_path)
@@ -179,6 +185,7 @@ def test_a_training_that_diverges_is_stopped(small, tmp_path):
         trainer.train(sft_trainer)
 
 
+@pytest.mark.slow
 def test_speeds_and_padding_are_counted(small, tmp_path):
     seen = []
     overrides = [*small, "objective.max_steps=4", "tracking.log_every=1"]

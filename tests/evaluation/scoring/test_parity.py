@@ -26,6 +26,8 @@ from mcqa.models.from_scratch import END_OF_TEXT
 from tests.evaluation.scoring import reference
 from tests.small_runs import configured
 
+pytestmark = pytest.mark.slow
+
 MODELS, DATA = os.environ.get("MCQA_TEST_MODELS"), os.environ.get("MCQA_TEST_DATA")
 QUESTIONS = 40
 TEMPLATE = (

@@ -18,6 +18,8 @@ from mcqa.evaluation.scoring.scorer import score
 from tests.evaluation.scoring.test_scorer import counting_forward_passes
 from tests.evaluation.scoring.two_processes import CASES, SECONDS
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = 2
 LIMIT_S = 180  # for all cases together, on a busy machine; they take 15
 ERRORS = {"too short of memory"}

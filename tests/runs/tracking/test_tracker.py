@@ -242,6 +242,7 @@ def test_mlflows_own_variables_do_not_redirect_a_run(outputs, monkeypatch):
 # The spool
 
 
+@pytest.mark.slow
 def test_without_a_tracker_the_spool_is_written_and_can_be_sent_later(tmp_path):
     tracker = a_whole_run(tmp_path, name="none")
     assert tracker.run_id is None and not (tmp_path / "mlflow.db").exists()
@@ -325,6 +326,7 @@ def test_sending_everything_again_changes_nothing(outputs):
     assert len(client(outputs).get_metric_history(tracker.run_id, "train/loss")) == 1
 
 
+@pytest.mark.slow
 def test_a_new_database_under_the_old_name_gets_the_whole_run(tmp_path):
     a_whole_run(tmp_path)
     folder, moved = tmp_path / "runs/arc/u1", tmp_path / "moved"
@@ -348,6 +350,7 @@ def test_a_resumed_run_stays_the_same_run_in_mlflow(outputs):
     assert len(client(outputs).get_metric_history(first.run_id, "train/loss")) == 2
 
 
+@pytest.mark.slow
 def test_runs_in_folders_of_one_name_stay_apart(tmp_path):
     runs = {a_whole_run(tmp_path / study, uri=f"sqlite:///{tmp_path}/mlflow.db").run_id for study in "ab"}
     assert len(runs) == 2
@@ -490,6 +493,7 @@ def server(tmp_path):
         server.kill()
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_dies_is_whole_wherever_it_is_sent_again(server, outputs, caplog):
     folder = outputs / "runs/arc/u1"
     tracker = tracker_in(outputs, uri=server.uri)
@@ -537,6 +541,7 @@ def start_and_wait(outputs, ready):
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_marked_once_its_process_is_gone(outputs):
     ready = FORK.Event()
     process = FORK.Process(target=start_and_wait, args=(outputs, ready))
@@ -567,6 +572,7 @@ def test_another_process_with_the_number_of_a_dead_one_is_not_it():
     assert not this_process()._replace(created=this_process().created - 1000).is_alive()
 
 
+@pytest.mark.slow
 def test_only_one_process_sends_what_others_left(tmp_path):
     from filelock import FileLock
 
@@ -585,6 +591,7 @@ def run_at_once(outputs, number, barrier):
     a_whole_run(outputs, run=f"arc/{number}")
 
 
+@pytest.mark.slow
 def test_six_processes_share_a_fresh_database(tmp_path):
     barrier = FORK.Barrier(6)
     processes = [FORK.Process(target=run_at_once, args=(tmp_path, n, barrier)) for n in range(6)]
@@ -596,6 +603,7 @@ def test_six_processes_share_a_fresh_database(tmp_path):
     assert [run.info.status for run in all_runs(tmp_path)] == ["FINISHED"] * 6
 
 
+@pytest.mark.slow
 def test_importing_the_tracker_is_instant():
     script = "import sys, mcqa.runs.tracking; sys.exit('mlflow' in sys.modules or 'filelock' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

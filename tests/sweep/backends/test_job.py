@@ -37,6 +37,7 @@ def raising(error: BaseException) -> Callable[[Any], Any]:
     return task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("returned", "value"),
     [(0.5, 0.5), (3, 3.0), ([0.5, 2], [0.5, 2.0]), ((1.0, 2.0), [1.0, 2.0]), (OmegaConf.create([1, 2]), [1.0, 2.0])],
@@ -201,6 +202,7 @@ def test_a_missing_configuration_is_a_failure_that_names_the_file(tmp_path: Path
     assert "config.yaml" in run(folder, lambda cfg: 1.0)["error"]
 
 
+@pytest.mark.slow
 def test_an_app_that_cannot_be_unpickled_is_a_failure_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ def test_an_app_that_cannot_be_unpickled_is_a_failure_with_a_reason(
     assert result is not None and "No module named 'left_behind'" in result["error"]
 
 
+@pytest.mark.slow
 def test_a_job_finds_modules_where_its_controller_found_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "beside_the_script.py").write_text("def task(cfg): return 2.0\n")
     folder = trial_folder(tmp_path)
@@ -325,6 +328,7 @@ def test_ctrl_c_while_stepping_through_ends_the_sweep_and_not_the_trial(tmp_path
     assert Mailbox(folder).result() is None
 
 
+@pytest.mark.slow
 def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
@@ -342,6 +346,7 @@ def test_a_job_that_starts_on_other_code_says_so(tmp_path: Path) -> None:
     assert result["commit"] == git("rev-parse", "HEAD") != job.commit
 
 
+@pytest.mark.slow
 def test_uncommitted_changes_are_marked_in_the_commit(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
@@ -358,10 +363,12 @@ def test_uncommitted_changes_are_marked_in_the_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path) == git("rev-parse", "HEAD") + "+dirty"
 
 
+@pytest.mark.slow
 def test_code_outside_of_a_checkout_has_no_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first_of_its_node", "heartbeats"), [(True, ["heartbeat.1"]), (False, [])])
 def test_a_further_process_leaves_no_result_and_one_of_each_node_a_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_of_its_node: bool, heartbeats: list[str]

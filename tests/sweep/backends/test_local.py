@@ -75,6 +75,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]
     return ended_trials
 
 
+@pytest.mark.slow
 def test_a_local_trial_completes_with_its_value(ends: dict[str, tuple[Path, str]]) -> None:
     folder, _ = ends["return"]
     assert (result(folder) or {})["value"] == 0.5
@@ -83,6 +84,7 @@ def test_a_local_trial_completes_with_its_value(ends: dict[str, tuple[Path, str]
     assert (folder / ".submitit" / "0" / f"{entry.job}_0_log.out").exists()
 
 
+@pytest.mark.slow
 def test_a_local_trial_that_raises_has_its_reason_and_its_log(ends: dict[str, tuple[Path, str]]) -> None:
     folder, _ = ends["raise"]
     assert (result(folder) or {})["error"] == "ValueError: no such luck"
@@ -90,15 +92,18 @@ def test_a_local_trial_that_raises_has_its_reason_and_its_log(ends: dict[str, tu
     assert "Traceback" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_local_trial_that_exits_has_its_reason(ends: dict[str, tuple[Path, str]]) -> None:
     assert (result(ends["exit"][0]) or {})["error"] == "bad option"
 
 
+@pytest.mark.slow
 def test_a_local_trial_that_is_killed_is_over_without_a_result(ends: dict[str, tuple[Path, str]]) -> None:
     folder, reason = ends["die"]
     assert result(folder) is None and "without a result" in reason
 
 
+@pytest.mark.slow
 def test_a_trial_reports_and_is_pruned(tmp_path: Path) -> None:
     backend, folder = local(), trial_folder(tmp_path, do="report")
     job = backend.submit(folder, 0, 0)
@@ -111,6 +116,7 @@ def test_a_trial_reports_and_is_pruned(tmp_path: Path) -> None:
     assert (result(folder) or {})["value"] == reports[-1].value
 
 
+@pytest.mark.slow
 def test_a_cancelled_trial_is_gone_with_all_its_processes_and_leaves_no_result(tmp_path: Path) -> None:
     backend, folder = local(), trial_folder(tmp_path, do="hang")
     job = backend.submit(folder, 0, 0)
@@ -122,6 +128,7 @@ def test_a_cancelled_trial_is_gone_with_all_its_processes_and_leaves_no_result(t
     assert result(folder) is None and backend.reason(job) == "killed by SIGKILL"
 
 
+@pytest.mark.slow
 def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path, do="hang")
     first = local()
@@ -137,6 +144,7 @@ def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path
     assert local().attach(folder, entry) is None
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(tmp_path: Path) -> None:
     folders = [trial_folder(tmp_path, number, do="hang") for number in range(3)]
     backend = local()
@@ -154,6 +162,7 @@ def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(
     until(lambda: all(map(is_gone, processes)), "the end of its processes")
 
 
+@pytest.mark.slow
 def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path, do="hang")
     first = local()
@@ -167,6 +176,7 @@ def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token
     ended(first, job)
 
 
+@pytest.mark.slow
 def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: Path) -> None:
     folder = trial_folder(tmp_path)
     with subprocess.Popen(["sleep", "1000"], env={**os.environ, TOKEN: "of another trial"}) as other:
@@ -176,6 +186,7 @@ def test_a_process_id_that_was_used_again_is_not_taken_for_the_trial(tmp_path: P
         other.kill()
 
 
+@pytest.mark.slow
 def test_a_script_runs_its_own_function_with_modules_beside_it(tmp_path: Path) -> None:
     """`python app.py` with the task a closure in __main__, started from another folder."""
     (tmp_path / "beside.py").write_text("def double(x): return 2 * x\n")
@@ -217,6 +228,7 @@ def test_an_unknown_launcher_option_is_refused_with_submitit_s_message(tmp_path:
         backend.submit(trial_folder(tmp_path), 0, 0)
 
 
+@pytest.mark.slow
 def test_an_app_that_cannot_be_pickled_is_refused(tmp_path: Path) -> None:
     handle = (tmp_path / "open").open("w")
     backend = Local(
@@ -274,6 +286,7 @@ def sharing(tmp_path: Path) -> Iterator[Callable[[str, int], Sharing]]:
             machine.end(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gpus", "slots", "each", "shares"),
     [
@@ -294,6 +307,7 @@ def test_trials_share_gpus_only_where_there_are_too_few(
     assert [machine.share(gpus) for gpus in each] == shares
 
 
+@pytest.mark.slow
 def test_the_gpus_of_a_trial_that_ended_are_used_again(sharing: Callable[[str, int], Sharing]) -> None:
     machine = sharing("012", 3)
     assert [machine.share(gpus) for gpus in (1, 1, 1)] == ["0", "1", "2"]
@@ -301,6 +315,7 @@ def test_the_gpus_of_a_trial_that_ended_are_used_again(sharing: Callable[[str, i
     assert machine.share(1) == "1"
 
 
+@pytest.mark.slow
 def test_the_gpus_of_a_trial_that_has_its_result_are_used_again_before_those_of_one_that_runs(
     sharing: Callable[[str, int], Sharing],
 ) -> None:
@@ -311,6 +326,7 @@ def test_the_gpus_of_a_trial_that_has_its_result_are_used_again_before_those_of_
     assert machine.share(1) == "1"
 
 
+@pytest.mark.slow
 def test_a_controller_that_was_restarted_knows_the_gpus_of_the_trials_that_run(
     sharing: Callable[[str, int], Sharing],
 ) -> None:

@@ -47,6 +47,7 @@ def slurm(clock: Clock, **options: Any) -> Slurm:
     return Slurm(make_job, lambda folder: known | options, clock)
 
 
+@pytest.mark.slow
 def test_a_slurm_trial_is_submitted_with_all_options_and_the_token_beside_the_user_s_comment(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_slurm_trial_is_submitted_with_all_options_and_the_token_beside_the_us
     assert (folder / ".submitit" / "2" / "17_submitted.pkl").exists()
 
 
+@pytest.mark.slow
 def test_sbatch_s_message_is_the_error_of_a_submission(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,12 +72,14 @@ def test_sbatch_s_message_is_the_error_of_a_submission(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_without_slurm_the_submission_says_so(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SubmissionError, match="srun"):
         slurm(clock).submit(trial_folder(tmp_path), 0, 0)
 
 
+@pytest.mark.slow
 def test_a_job_that_slurm_took_without_saying_so_is_found(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     keep = f"sed -n 's/^#SBATCH --comment=/17|PENDING|None|/p' \"$1\" > {cluster.folder}/queue"
     cluster.answers("sbatch", f"{keep}; echo 'Socket timed out' >&2; exit 1")
@@ -90,6 +94,7 @@ def submitted_by_another(folder: Path, clock: Clock) -> Submission:
     return Mailbox(folder).submissions()[0]
 
 
+@pytest.mark.slow
 def test_a_controller_that_died_between_sbatch_and_writing_it_down_loses_no_job(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -105,6 +110,7 @@ def test_a_controller_that_died_between_sbatch_and_writing_it_down_loses_no_job(
     assert (logs / "17_submitted.pkl").exists()
 
 
+@pytest.mark.slow
 def test_a_submission_that_never_reached_slurm_is_not_attached(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -115,6 +121,7 @@ def test_a_submission_that_never_reached_slurm_is_not_attached(
     assert slurm(clock).attach(folder, entry) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUE_HOLD"])
 def test_a_job_that_waits_or_runs_or_is_put_back_is_running(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, word: str
@@ -128,6 +135,7 @@ def test_a_job_that_waits_or_runs_or_is_put_back_is_running(
     assert backend.state("17") == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE"])
 def test_a_job_that_ended_is_over_with_slurm_s_word(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, word: str
@@ -138,6 +146,7 @@ def test_a_job_that_ended_is_over_with_slurm_s_word(
     assert backend.state(job) == "over" and backend.reason(job) == f"SLURM: {word} (NonZeroExitCode)"
 
 
+@pytest.mark.slow
 def test_a_job_that_slurm_forgot_is_over_with_the_word_of_its_accounting(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -150,6 +159,7 @@ def test_a_job_that_slurm_forgot_is_over_with_the_word_of_its_accounting(
     assert backend.reason(job) == "SLURM: CANCELLED"
 
 
+@pytest.mark.slow
 def test_a_job_whose_node_died_is_running_when_it_is_put_back(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     backend = slurm(clock)
     job = backend.submit(trial_folder(tmp_path), 0, 0)
@@ -159,6 +169,7 @@ def test_a_job_whose_node_died_is_running_when_it_is_put_back(tmp_path: Path, cl
         assert backend.state(job) == "running"
 
 
+@pytest.mark.slow
 def test_a_job_whose_node_died_and_that_is_not_put_back_is_over(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -170,6 +181,7 @@ def test_a_job_whose_node_died_and_that_is_not_put_back_is_over(
     assert backend.state(job) == "over" and backend.reason(job) == "SLURM: NODE_FAIL"
 
 
+@pytest.mark.slow
 def test_while_slurm_does_not_answer_no_job_is_lost(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     backend = slurm(clock)
     job = backend.submit(trial_folder(tmp_path), 0, 0)
@@ -182,6 +194,7 @@ def test_while_slurm_does_not_answer_no_job_is_lost(tmp_path: Path, cluster: Fak
     assert backend.state(job) == "over"
 
 
+@pytest.mark.slow
 def test_squeue_runs_once_for_all_jobs_and_not_more_than_every_few_seconds(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -198,12 +211,14 @@ def test_squeue_runs_once_for_all_jobs_and_not_more_than_every_few_seconds(
     assert len(cluster.asked("squeue")) == 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_slurm_job_is_cancelled_by_its_id(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     backend = slurm(clock)
     backend.cancel(backend.submit(trial_folder(tmp_path), 0, 0))
     assert cluster.asked("scancel") == ["scancel 17"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["launch failed requeued held", "launch_failed_requeued_held", "JobHoldMaxRequeue"])
 def test_a_job_that_slurm_could_not_start_and_holds_is_over_and_cancelled(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, why: str
@@ -215,6 +230,7 @@ def test_a_job_that_slurm_could_not_start_and_holds_is_over_and_cancelled(
     assert cluster.asked("scancel") == [f"scancel {job}"]
 
 
+@pytest.mark.slow
 def test_a_job_that_a_user_holds_is_left_alone(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     backend = slurm(clock)
     job = backend.submit(trial_folder(tmp_path), 0, 0)
@@ -223,6 +239,7 @@ def test_a_job_that_a_user_holds_is_left_alone(tmp_path: Path, cluster: FakeSlur
     assert backend.state(job) == "running" and not cluster.asked("scancel")
 
 
+@pytest.mark.slow
 def test_a_job_whose_id_another_one_has_now_is_over(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     folder = trial_folder(tmp_path)
     entry = submitted_by_another(folder, clock)
@@ -234,6 +251,7 @@ def test_a_job_whose_id_another_one_has_now_is_over(tmp_path: Path, cluster: Fak
     assert backend.state("17") == "over" and not cluster.asked("scancel")
 
 
+@pytest.mark.slow
 def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     folder, backend = trial_folder(tmp_path), slurm(clock)
     lost = backend.submit(folder, 0, 0)
@@ -251,6 +269,7 @@ def test_a_job_that_was_lost_may_have_its_id_again(tmp_path: Path, cluster: Fake
     assert cluster.asked("scancel") == ["scancel 17"]
 
 
+@pytest.mark.slow
 def test_of_two_trials_with_one_id_a_restart_takes_up_that_whose_job_it_is(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -265,6 +284,7 @@ def test_of_two_trials_with_one_id_a_restart_takes_up_that_whose_job_it_is(
     assert [Mailbox(folder).submissions()[0].job for folder in folders] == ["17"] * 3
 
 
+@pytest.mark.slow
 def test_a_lost_job_whose_id_was_reused_before_the_queue_was_read_is_over(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -280,6 +300,7 @@ def silent(folder: Path, name: str) -> None:
     os.utime(folder / name, (0, time.time() - SILENT_S - 1))
 
 
+@pytest.mark.slow
 def test_a_silent_job_on_a_node_that_does_not_answer_is_over_and_cancelled(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -296,6 +317,7 @@ def test_a_silent_job_on_a_node_that_does_not_answer_is_over_and_cancelled(
     assert cluster.asked("scancel") == [f"scancel {job}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["echo 'n7|mixed'", "exit 1"])
 def test_a_silent_job_on_a_node_that_answers_is_running(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock, answer: str
@@ -309,6 +331,7 @@ def test_a_silent_job_on_a_node_that_answers_is_running(
     assert backend.state(job) == "running" and not cluster.asked("scancel")
 
 
+@pytest.mark.slow
 def test_a_job_that_lost_one_of_its_nodes_is_over_although_the_first_one_lives(
     tmp_path: Path, cluster: FakeSlurm, clock: Clock
 ) -> None:
@@ -322,6 +345,7 @@ def test_a_job_that_lost_one_of_its_nodes_is_over_although_the_first_one_lives(
     assert backend.state(job) == "over" and "n8 does not respond" in backend.reason(job)
 
 
+@pytest.mark.slow
 def test_each_slurm_job_asks_for_what_its_own_trial_wants(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     folders = [trial_folder(tmp_path, number) for number in range(2)]
 
@@ -341,6 +365,7 @@ def test_no_further_starts_may_be_said_as_null(tmp_path: Path, cluster: FakeSlur
     assert make_executor("slurm", {"timeout_min": 5, "max_num_timeout": None}, tmp_path).max_num_timeout == 0
 
 
+@pytest.mark.slow
 def test_a_command_that_starts_python_stands_in_the_script(tmp_path: Path, cluster: FakeSlurm, clock: Clock) -> None:
     backend = slurm(clock, python="singularity exec image.sif python", srun_args=["--kill-on-bad-exit=1"])
     backend.submit(trial_folder(tmp_path), 0, 0)

@@ -19,6 +19,7 @@ def test_times_are_read_as_slurm_writes_them(text: str, minutes: float | None) -
     assert slurm_commands.parse_minutes(text) == minutes
 
 
+@pytest.mark.slow
 def test_partitions_are_read_with_limits_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     FakeSlurm(tmp_path).answers(

@@ -130,6 +130,7 @@ def test_a_folder_without_a_study_is_refused_with_those_below_it(tmp_path):
         write.write_report(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_verdict_and_ends_without_a_traceback(tmp_path):
     folder = mixed_study(tmp_path)
     command = [sys.executable, "-m", "mcqa.sweep.report"]

@@ -12,6 +12,7 @@ from mcqa.sweep.space.override_text import text_of
 from tests.sweep.space.spaces import dimension, same, sample, space, value_of, values
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(values, min_size=1, max_size=5), st.integers(0, 1000))
 def test_every_choice_that_optuna_suggests_is_read_back_as_the_value_it_stands_for(options, seed):
