@@ -391,7 +391,7 @@ def command(*arguments, cwd):
 
 
 @pytest.mark.slow
-def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_table(
+def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one_table(
     everything, questions_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -421,7 +421,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_told_in_one_tab
 
 
 @pytest.mark.slow
-def test_what_was_measured_is_told_though_a_later_job_cannot_be(questions_folder, tmp_path, monkeypatch):
+def test_what_was_measured_is_reported_though_a_later_job_cannot_be(questions_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = command(
         f"data.path={questions_folder},/nowhere,{questions_folder}",

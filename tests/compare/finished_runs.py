@@ -47,7 +47,7 @@ def make_run(
     """The folder of a run; `changes` are of its configuration, optimizer__learning_rate=… for the dotted key."""
     folder = root / "outputs" / "runs" / "mine" / run
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(tree(changes), sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config_dict(changes), sort_keys=False))
     (folder / "result.json").write_text(json.dumps({"status": status}))
     (folder / "environment.json").write_text(json.dumps(environment or {"git_commit": "abc", "git_dirty": False}))
     for split, rows in (("test", test), ("base_test", base)):
@@ -56,7 +56,7 @@ def make_run(
     return folder
 
 
-def tree(changes: dict[str, Any]) -> dict[str, Any]:
+def config_dict(changes: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {"name": "mine", "seed": 0, "optimizer": {"learning_rate": 0.001, "batch_size": 8}}
     for key, value in changes.items():
         *groups, leaf = key.split("__")

@@ -1,4 +1,4 @@
-"""The door of comparisons: from the command line to the page, and mistakes without a traceback."""
+"""The command: from its arguments to the page, and mistakes without a traceback."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""At the door a mistake is a few lines and status 1, in an instant; a traceback would be a bug."""
+"""A mistake on the command line is a few lines and status 1, in an instant; a traceback would be a bug."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ from mcqa.config.diagnosis import diagnosis
 from mcqa.config.errors import ConfigError, ModelError
 from mcqa.config.schema import Config, EvaluateConfig
 
-DOORS = ["mcqa.train", "mcqa.evaluate"]
+MODULES = ["mcqa.train", "mcqa.evaluate"]
 HEAVY = ["torch", "transformers", "trl", "mlflow", "datasets", "peft"]
 LIST_HEAVY = f"""
 import runpy, sys
-door, *sys.argv[1:] = sys.argv[1:]
+module, *sys.argv[1:] = sys.argv[1:]
 try:
-    runpy.run_module(door, run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 finally:
     print("IMPORTED", *sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
 """
@@ -32,16 +32,16 @@ def environment():
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
 
 
-def command(*arguments, cwd, door="mcqa.train"):
+def command(*arguments, cwd, module="mcqa.train"):
     """A command as a user types it, in a folder that is not the checkout."""
     return subprocess.run(
-        [sys.executable, "-m", door, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True
+        [sys.executable, "-m", module, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True
     )
 
 
-def refused(*arguments, cwd, door="mcqa.train"):
+def refused(*arguments, cwd, module="mcqa.train"):
     """What a command says that must end as a user's mistake does, having written nothing."""
-    done = command(*arguments, cwd=cwd, door=door)
+    done = command(*arguments, cwd=cwd, module=module)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -60,10 +60,10 @@ def diagnosed(*arguments, name="config", kind=Config):
 # --- in an instant ---------------------------------------------------------------------------------------------------
 
 
-def importing_nothing_heavy(*arguments, cwd, door):
+def importing_nothing_heavy(*arguments, cwd, module):
     """The output of a command, which has imported none of HEAVY."""
     done = subprocess.run(
-        [sys.executable, "-c", LIST_HEAVY, door, *arguments],
+        [sys.executable, "-c", LIST_HEAVY, module, *arguments],
         cwd=cwd, env=environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -72,19 +72,19 @@ def importing_nothing_heavy(*arguments, cwd, door):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("arguments", [["--cfg", "job"], ["optimizer.lerning_rate=1"], ["seed=x"]], ids=" ".join)
-def test_composing_and_mistakes_import_nothing_heavy(door, arguments, tmp_path):
-    importing_nothing_heavy(*arguments, cwd=tmp_path, door=door)
+def test_composing_and_mistakes_import_nothing_heavy(module, arguments, tmp_path):
+    importing_nothing_heavy(*arguments, cwd=tmp_path, module=module)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", DOORS)
-def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_heavy(door, tmp_path):
-    told = importing_nothing_heavy("--help", cwd=tmp_path, door=door)
+@pytest.mark.parametrize("module", MODULES)
+def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_heavy(module, tmp_path):
+    told = importing_nothing_heavy("--help", cwd=tmp_path, module=module)
     for option in ("qlora", "arc_challenge", "qwen3_0_6b", "cloze", "cosine"):
         assert option in told
-    usage, *commands = [line for line in told.splitlines() if line.strip().startswith(f"python -m {door} ")]
+    usage, *commands = [line for line in told.splitlines() if line.strip().startswith(f"python -m {module} ")]
     assert len(commands) == 3
     assert "$" not in told
 
@@ -109,7 +109,7 @@ def test_a_misspelled_option_ends_with_the_nearest_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_mistakes_of_several_kinds_are_told_at_once(tmp_path):
+def test_several_mistakes_of_several_kinds_are_reported_at_once(tmp_path):
     told = refused("data=arc_eazy", "optimizer.lerning_rate=1", "+model.typo=3", "seed=x", cwd=tmp_path)
     head, *lines = told.splitlines()
     assert head == "The configuration has 4 problems:"
@@ -122,7 +122,7 @@ def test_several_mistakes_of_several_kinds_are_told_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_mistakes_that_hydra_lets_through_are_told_the_same_way(tmp_path):
+def test_mistakes_that_hydra_lets_through_are_reported_the_same_way(tmp_path):
     told = refused("model=local", "+peft.typo=1", "optimizer.batch_size=0", cwd=tmp_path)
     assert told.startswith("The configuration has 3 problems:\n")
     assert "  model.path: model=local needs model.path=<local folder or hub id>.\n" in told
@@ -130,7 +130,7 @@ def test_mistakes_that_hydra_lets_through_are_told_the_same_way(tmp_path):
 
 @pytest.mark.slow
 def test_an_evaluation_is_refused_in_the_same_words(tmp_path):
-    told = refused("splits=[dev,tset]", "peft.rnk=2", cwd=tmp_path, door="mcqa.evaluate")
+    told = refused("splits=[dev,tset]", "peft.rnk=2", cwd=tmp_path, module="mcqa.evaluate")
     assert "splits[1]: must be one of train, dev, test, got 'tset'. Did you mean 'test'?" in told
     assert "peft.rnk: unknown key." in told
 
@@ -172,14 +172,14 @@ def test_measuring_is_not_resumed(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize(("main", "name"), [(train.main, "config"), (evaluate.main, "evaluate")])
-def test_a_gpu_that_is_not_there_is_told_with_a_way_out(main, name, tmp_path):
+def test_a_gpu_that_is_not_there_is_reported_with_a_way_out(main, name, tmp_path):
     overrides = ["hardware=gpu", f"outputs={tmp_path}"]
     with pytest.raises(ConfigError, match=r"^hardware=gpu needs an NVIDIA GPU .* Take hardware=cpu"):
         main(compose(name, overrides), overrides)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_is_not_there_is_told_by_its_key():
+def test_a_model_that_is_not_there_is_reported_by_its_key():
     overrides = ["model=local", "model.path=/no/such/model", "dry_run=true"]
     with pytest.raises(ModelError, match=r"^model\.path=/no/such/model: there is no such folder here\."):
         train.main(compose("config", overrides), overrides)
@@ -208,18 +208,18 @@ def test_a_model_that_is_not_there_is_told_by_its_key():
         ("hydra/launcher=loca", "hydra/launcher=loca: no such option; ", "Did you mean 'local'?"),
     ],
 )
-def test_a_wrong_name_is_told_with_the_nearest(argument, start, end):
+def test_a_wrong_name_is_reported_with_the_nearest(argument, start, end):
     (told,) = diagnosed(argument)
     assert told.startswith(start)
     assert told.endswith(end)
 
 
 @pytest.mark.parametrize("argument", ["experiment=smoke", "sweeps=learning_rate"])
-def test_a_missing_plus_is_told(argument):
+def test_a_missing_plus_is_reported(argument):
     assert diagnosed(argument) == [f"{argument}: not chosen by default, so it needs a plus: +{argument}"]
 
 
-def test_every_misspelled_option_and_key_is_told_and_every_wrong_value():
+def test_every_misspelled_option_and_key_is_reported_and_every_wrong_value():
     told = diagnosed("model=qwen", "data=arc_eazy", "peft.rnak=3", "seed=x", "optimizer.learning_rate=-1")
     assert [problem.split(":")[0] for problem in told] == [
         "model=qwen",
@@ -246,13 +246,13 @@ def test_in_a_multirun_the_first_value_stands_for_all():
     ]
 
 
-def test_right_keys_of_the_sweeper_are_not_told_beside_a_wrong_one():
+def test_right_keys_of_the_sweeper_are_not_reported_beside_a_wrong_one():
     right = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.n_trials=4"]
     told = diagnosed("+sweeps=learning_rate", *right, "hydra.sweeper.n_job=2", "sed=1")
     assert [problem.split(":")[0] for problem in told] == ["hydra.sweeper.n_job", "sed"]
 
 
-def test_a_misspelled_value_in_a_list_of_options_is_told():
+def test_a_misspelled_value_in_a_list_of_options_is_reported():
     (told,) = diagnosed("--multirun", "peft=nome,lora")
     assert told.startswith("peft=nome: no such option")
 
@@ -268,7 +268,7 @@ def test_where_nothing_is_found_hydra_speaks_for_itself():
 
 
 @pytest.mark.parametrize("garbage", ["foo bar", "seed", "name=a=b", "optimizer.learning_rate=[1,2"])
-def test_garbage_is_told_together_with_the_other_mistakes(garbage):
+def test_garbage_is_reported_together_with_the_other_mistakes(garbage):
     first, second = diagnosed(garbage, "peft=qlroa")
     assert first.startswith(f"{garbage}: ")
     assert second.startswith("peft=qlroa: no such option")
@@ -329,7 +329,7 @@ def test_options_of_ones_own_are_known_to_the_diagnosis(own_options):
         (["evaluation.best_metric=dev/accuracy"], "Did you mean 'dev/acc'?"),
     ],
 )
-def test_what_would_silently_be_something_else_is_told(tmp_path, arguments, told):
+def test_what_would_silently_be_something_else_is_reported(tmp_path, arguments, told):
     assert told in refused(*arguments, cwd=tmp_path)
 
 
@@ -341,5 +341,5 @@ def test_a_launcher_of_ones_own_is_no_mistake(own_options):
 
 
 @pytest.mark.slow
-def test_a_folder_of_options_that_is_not_there_is_told(tmp_path):
+def test_a_folder_of_options_that_is_not_there_is_reported(tmp_path):
     assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)

@@ -96,20 +96,20 @@ def test_both_commands_take_sets(name, kind):
 
 
 def test_complete_sets_stay_as_they_are_so_that_a_stored_configuration_means_the_same():
-    tree = compose("config", ["evaluation.sets=[arc_easy]", "evaluation.dev={data: mmlu, name: m}"])
-    again = deepcopy(tree)
+    config_dict = compose("config", ["evaluation.sets=[arc_easy]", "evaluation.dev={data: mmlu, name: m}"])
+    again = deepcopy(config_dict)
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         assert question_sets.expand(again, "config") == []
-    assert again == tree
-    assert yaml.safe_load(yaml.safe_dump(tree)) == tree
+    assert again == config_dict
+    assert yaml.safe_load(yaml.safe_dump(config_dict)) == config_dict
 
 
 def test_a_stored_run_is_measured_on_the_complete_sets_that_the_command_line_names():
     stored = compose("config", ["evaluation.sets=[mmlu]", "evaluation.bootstrap=100"])
     overrides = ["evaluation.sets=[arc_easy]"]
-    tree = with_overrides(stored, compose("evaluate", overrides), overrides, leave_out=())
-    assert tree["evaluation"]["sets"] == sets("[arc_easy]")
-    assert tree["evaluation"]["bootstrap"] == 100
+    config_dict = with_overrides(stored, compose("evaluate", overrides), overrides, leave_out=())
+    assert config_dict["evaluation"]["sets"] == sets("[arc_easy]")
+    assert config_dict["evaluation"]["bootstrap"] == 100
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ KNOWN = "known are arc_challenge, arc_easy, commonsenseqa, facts, local, mmlu, o
         ("arc_easy", "evaluation.sets: must be a list, got 'arc_easy'."),
     ],
 )
-def test_a_mistake_is_told_with_the_place_and_the_nearest_name(text, told):
+def test_a_mistake_is_reported_with_the_place_and_the_nearest_name(text, told):
     assert problems(f"evaluation.sets={text}") == [told]
 
 
@@ -151,7 +151,7 @@ def test_the_set_that_steers_is_refused_in_the_same_words():
     ]
 
 
-def test_everything_wrong_with_all_sets_is_told_at_once():
+def test_everything_wrong_with_all_sets_is_reported_at_once():
     told = problems("evaluation.sets=[arc_eazy,{data: mmlu, spilt: dev, limits: 3},mnlu]", "evaluation.dev=x")
     assert [line.split(":")[0] for line in told] == [
         "evaluation.sets[0]",
@@ -169,7 +169,7 @@ def told_by(*arguments, cwd):
 
 
 @pytest.mark.slow
-def test_mistakes_in_sets_are_told_together_with_wrong_values(tmp_path, monkeypatch):
+def test_mistakes_in_sets_are_reported_together_with_wrong_values(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     _, lines = told_by("mcqa.train", "evaluation.sets=[facts,arc_eazy]", "seed=x", cwd=tmp_path)
     assert [line.split(":")[0] for line in lines] == [
@@ -179,7 +179,7 @@ def test_mistakes_in_sets_are_told_together_with_wrong_values(tmp_path, monkeypa
     ]
 
 
-def test_mistakes_in_sets_are_told_together_with_what_hydra_refuses():
+def test_mistakes_in_sets_are_reported_together_with_what_hydra_refuses():
     told = diagnosis("config", Config, ["peft=qlroa", "evaluation.sets=[arc_eazy]", "seed=x"], Exception("of Hydra"))
     assert [line.strip().split(":")[0] for line in str(told).splitlines()[1:]] == [
         "peft=qlroa",

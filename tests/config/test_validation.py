@@ -80,7 +80,7 @@ def test_an_evaluation_is_a_config_with_a_run_and_splits():
         ("data__recommended__epoch", "data.recommended.epoch: unknown key. Did you mean 'epochs'?"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known_one(path, told):
+def test_an_unknown_key_is_reported_with_the_nearest_known_one(path, told):
     assert problems(**{path: 1}) == [told]
 
 
@@ -109,7 +109,7 @@ LOCAL = "{data: local, path: q.csv}"
 
 
 @pytest.mark.parametrize("path", list(every_key()), ids=".".join)
-def test_a_missing_key_is_told_and_never_filled_in(path):
+def test_a_missing_key_is_reported_and_never_filled_in(path):
     values = tree("data=local", "data.path=q.csv", f"evaluation.sets=[{LOCAL}]", f"evaluation.dev={LOCAL}")
     section = values
     for group in path[:-1]:
@@ -192,7 +192,7 @@ def test_no_field_has_a_default_in_python():
         ("tracking__log_every", 0, "must be at least 1, got 0."),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_told_with_what_would_do(path, value, told):
+def test_a_wrong_value_is_reported_with_what_would_do(path, value, told):
     assert problems(**{path: value}) == [f"{path.replace('__', '.')}: {told}"]
 
 
@@ -372,7 +372,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("rule", "overrides", "told"), BROKEN, ids=[" ".join(case[1]) for case in BROKEN])
-def test_a_broken_rule_is_told_and_nothing_else(rule, overrides, told):
+def test_a_broken_rule_is_reported_and_nothing_else(rule, overrides, told):
     of_evaluating = any(override.startswith("splits=") for override in overrides)
     (found,) = (problems_of_evaluating if of_evaluating else problems)(*overrides)
     assert found.startswith(told)
@@ -461,7 +461,7 @@ def test_the_set_that_steers_needs_a_source_and_may_have_any_name():
     assert told.startswith("evaluation.dev.path: data=local needs evaluation.dev.path=<file or folder>.")
 
 
-def test_everything_wrong_with_several_sets_is_told():
+def test_everything_wrong_with_several_sets_is_reported():
     sets = "evaluation.sets=[local,{data: arc_easy, name: test},{data: mmlu, split: val}]"
     told = problems(sets, "evaluation.dev=local")
     assert [line.split(":")[0] for line in told] == [
@@ -505,7 +505,7 @@ def test_an_address_without_a_password_is_fine(uri):
         ("peft__quantization", "int8"),
     ],
 )
-def test_a_value_that_is_told_once_is_not_told_again_by_a_rule(path, value):
+def test_a_value_that_is_reported_once_is_not_reported_again_by_a_rule(path, value):
     (told,) = problems("peft=none", **{path: value})
     assert told.startswith(f"{path.replace('__', '.')}: must be")
 
@@ -513,7 +513,7 @@ def test_a_value_that_is_told_once_is_not_told_again_by_a_rule(path, value):
 # --- all at once -----------------------------------------------------------------------------------------------------
 
 
-def test_everything_wrong_is_told_in_one_error_with_a_line_each():
+def test_everything_wrong_is_reported_in_one_error_with_a_line_each():
     values = tree("peft=none", "+model.typo=3", optimizer__learning_rate=-1, objective__epochs=None, seed="x")
     values["prompt"]["style"] = "lettres"
     values["peft"]["quantization"] = "nf4"
@@ -556,7 +556,7 @@ anything = st.recursive(
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_any_value_anywhere_is_taken_or_told_and_never_a_crash(data):
+def test_any_value_anywhere_is_taken_or_reported_and_never_a_crash(data):
     values = tree("data=local", "data.path=q.csv")
     for path in data.draw(st.lists(st.sampled_from(sorted(paths(values))), min_size=1, max_size=3)):
         section = values
@@ -631,7 +631,7 @@ def test_accumulation_that_is_given_holds_for_every_process():
     assert batching(run).batch_size == 24
 
 
-def test_a_batch_that_the_processes_cannot_share_is_told_with_those_that_they_could():
+def test_a_batch_that_the_processes_cannot_share_is_reported_with_those_that_they_could():
     with pytest.raises(ConfigError, match=r"optimizer\.batch_size: 30 questions .* = 8 processes; take 24 or 32"):
         on(8, 30)
 
@@ -686,12 +686,12 @@ def test_arguments_that_no_key_decides_are_passed_on(arguments_of_trl):
     assert config(objective__trainer_args=wanted).objective.trainer_args == wanted
 
 
-def test_several_wrong_arguments_are_told_together(arguments_of_trl):
+def test_several_wrong_arguments_are_reported_together(arguments_of_trl):
     told = problems(objective__trainer_args={"bf16": True, "max_steps": 3, "nonsense": 1})
     assert [line.split(":")[0].rsplit(".")[-1] for line in told] == ["bf16", "max_steps", "nonsense"]
 
 
-def test_an_argument_whose_name_is_no_text_is_told(arguments_of_trl):
+def test_an_argument_whose_name_is_no_text_is_reported(arguments_of_trl):
     (told,) = problems(objective__trainer_args={1: 2})
     assert told.startswith("objective.trainer_args")
 

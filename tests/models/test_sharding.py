@@ -37,9 +37,9 @@ OF_ALL = [
 
 
 def prepared(folder, overrides):
-    config, tree = configured(overrides)
+    config, config_dict = configured(overrides)
     folder.mkdir(parents=True)
-    write_yaml(folder / "config.yaml", tree)
+    write_yaml(folder / "config.yaml", config_dict)
     write_yaml(folder / "overrides.yaml", overrides)
     return config, folder
 

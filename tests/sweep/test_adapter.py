@@ -13,12 +13,12 @@ from mcqa.sweep.adapter import RunHooks
 
 
 @pytest.fixture(scope="module")
-def tree():
+def config_dict():
     return compose("config", [])
 
 
-def changed(tree, **groups):
-    return tree | {name: tree[name] | changes for name, changes in groups.items()}
+def changed(config_dict, **groups):
+    return config_dict | {name: config_dict[name] | changes for name, changes in groups.items()}
 
 
 def hooks():
@@ -29,9 +29,9 @@ def space(*names):
     return SimpleNamespace(distributions=dict.fromkeys(names))
 
 
-def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tree):
-    assert hooks().complete(changed(tree), []) == []
-    wrong = changed(tree, optimizer={"learning_rate": -1.0}, scheduler={"warmup_ratio": 2})
+def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(config_dict):
+    assert hooks().complete(changed(config_dict), []) == []
+    wrong = changed(config_dict, optimizer={"learning_rate": -1.0}, scheduler={"warmup_ratio": 2})
     told = "\n".join(hooks().complete(wrong, []))
     assert "optimizer.learning_rate" in told and "scheduler.warmup_ratio" in told
 
@@ -45,8 +45,8 @@ def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(tr
         ("2/epoch", ["hardware.micro_batch_size"], False),
     ],
 )
-def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(tree, every, swept, refused):
-    told = hooks().check(changed(tree, evaluation={"every": every}), space(*swept), None, pruned=True)
+def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(config_dict, every, swept, refused):
+    told = hooks().check(changed(config_dict, evaluation={"every": every}), space(*swept), None, pruned=True)
     assert bool(told) == refused
     assert not told or (swept[0] in told[0] and "2/epoch" in told[0])
 
@@ -54,15 +54,15 @@ def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(t
 @pytest.mark.parametrize(
     ("swept", "pruned", "refused"), [("data.limit", True, True), ("data", True, True), ("data.limit", False, False)]
 )
-def test_trials_with_epochs_of_different_lengths_are_not_pruned(tree, swept, pruned, refused):
-    told = hooks().check(changed(tree, evaluation={"every": "2/epoch"}), space(swept), None, pruned)
+def test_trials_with_epochs_of_different_lengths_are_not_pruned(config_dict, swept, pruned, refused):
+    told = hooks().check(changed(config_dict, evaluation={"every": "2/epoch"}), space(swept), None, pruned)
     assert bool(told) == refused
     assert not told or (told[0].startswith(swept) and "pruner=none" in told[0])
 
 
-def test_what_a_function_suggests_must_be_comparable_too(tree):
+def test_what_a_function_suggests_must_be_comparable_too(config_dict):
     ours = hooks()
-    base = changed(tree, evaluation={"every": 50})
+    base = changed(config_dict, evaluation={"every": 50})
     assert ours.check(base, space("optimizer.learning_rate"), None, pruned=True) == []
     assert ours.complete(changed(base, optimizer={"learning_rate": 0.5}), []) == []
     (told,) = ours.complete(changed(base, optimizer={"batch_size": 8}), [])
@@ -71,14 +71,14 @@ def test_what_a_function_suggests_must_be_comparable_too(tree):
     assert "data.limit" in told
 
 
-def test_a_study_judges_by_what_steers_its_trials(tree):
-    assert hooks().check(tree, space("seed"), "dev/acc", pruned=False) == []
-    (told,) = hooks().check(tree, space("seed"), "dev/loss", pruned=False)
+def test_a_study_judges_by_what_steers_its_trials(config_dict):
+    assert hooks().check(config_dict, space("seed"), "dev/acc", pruned=False) == []
+    (told,) = hooks().check(config_dict, space("seed"), "dev/loss", pruned=False)
     assert "hydra.sweeper.metric=dev/loss" in told and "evaluation.best_metric" in told
 
 
-def test_a_stored_run_is_read_once_for_all_its_trials(tree, tmp_path):
-    stored = changed(tree, optimizer={"learning_rate": 0.125}) | {"seed": 5, "name": "stored"}
+def test_a_stored_run_is_read_once_for_all_its_trials(config_dict, tmp_path):
+    stored = changed(config_dict, optimizer={"learning_rate": 0.125}) | {"seed": 5, "name": "stored"}
     write_yaml(tmp_path / "config.yaml", stored)
     asked = ["hydra.sweeper.n_trials=3", f"from_run={tmp_path}", "seed=7"]
     given = compose("config", asked[1:])
@@ -86,19 +86,19 @@ def test_a_stored_run_is_read_once_for_all_its_trials(tree, tmp_path):
     assert given == stored | {"seed": 7, "from_run": None, "outputs": given["outputs"]}
 
 
-def test_a_stored_run_that_is_not_there_is_told(tree, tmp_path):
-    (told,) = hooks().complete(tree | {"from_run": str(tmp_path)}, [f"from_run={tmp_path}"])
+def test_a_stored_run_that_is_not_there_is_reported(config_dict, tmp_path):
+    (told,) = hooks().complete(config_dict | {"from_run": str(tmp_path)}, [f"from_run={tmp_path}"])
     assert str(tmp_path) in told
 
 
 @pytest.mark.parametrize(("metric", "direction"), [("dev/acc", "maximize"), ("dev/loss", "minimize")])
-def test_the_direction_is_that_of_the_metric(tree, metric, direction):
-    assert hooks().direction(changed(tree, evaluation={"best_metric": metric})) == direction
+def test_the_direction_is_that_of_the_metric(config_dict, metric, direction):
+    assert hooks().direction(changed(config_dict, evaluation={"best_metric": metric})) == direction
 
 
-def test_nobody_is_told_where_nothing_is_tracked(tree, tmp_path):
+def test_nobody_is_reported_where_nothing_is_tracked(config_dict, tmp_path):
     ours = hooks()
-    assert ours.observers(changed(tree, tracking={"name": "none"}), tmp_path, {}) == []
+    assert ours.observers(changed(config_dict, tracking={"name": "none"}), tmp_path, {}) == []
     ours.finished(summary(), complete=True)
 
 
@@ -130,7 +130,7 @@ def test_the_tracker_hears_what_the_study_found():
     assert ours.tracker.arguments[1] == {"trials/complete": 3.0, "trials/pruned": 1.0}
 
 
-def test_the_door_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
+def test_the_command_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
     tasks = []
     monkeypatch.setattr("hydra.main", lambda **options: lambda task: lambda: tasks.append(task))
     monkeypatch.setattr("sys.argv", ["train"])

@@ -27,9 +27,9 @@ FILES = {
 
 @pytest.fixture
 def loader(tmp_path):
-    for name, tree in FILES.items():
+    for name, config_dict in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(yaml.safe_dump(tree))
+        (tmp_path / name).write_text(yaml.safe_dump(config_dict))
     with initialize_config_dir(config_dir=str(tmp_path), version_base="1.3"):
         yield GlobalHydra.instance().config_loader()
 

@@ -252,7 +252,7 @@ def test_a_cluster_without_multirun_is_refused_before_anything_runs_here(monkeyp
 
 
 @pytest.mark.slow
-def test_jobs_are_told_not_to_ask_the_hub_unless_the_user_says_that_they_can(
+def test_jobs_are_reported_not_to_ask_the_hub_unless_the_user_says_that_they_can(
     multirun: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "\nexport HF_HUB_OFFLINE=1\n" in multirun()

@@ -150,7 +150,7 @@ def printed(folder):
     return (folder / "printed.txt").read_text()
 
 
-def test_every_slot_is_busy_until_all_trials_have_ended_and_each_is_told_once(tmp_path):
+def test_every_slot_is_busy_until_all_trials_have_ended_and_each_is_reported_once(tmp_path):
     study, jobs = Studied(5), Jobs()
     assert loop(tmp_path, study, jobs, n_trials=5).run(0.0) == COMPLETE
     assert sorted(number for number, _ in study.told) == [0, 1, 2, 3, 4]

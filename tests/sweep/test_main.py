@@ -1,4 +1,4 @@
-"""Whole studies of small apps through Hydra's door, in this process and in many."""
+"""Whole studies of small apps through Hydra, in this process and in many."""
 
 import csv
 import json
@@ -441,17 +441,17 @@ def test_an_app_s_hooks_check_complete_steer_and_are_notified(app):
         def __init__(self):
             self.told_of, self.summary, self.params = [], None, None
 
-        def complete(self, tree, overrides):
-            tree["filled"] = tree["x"] * 2
-            return ["x: too large"] if tree["x"] > 0.8 else []
+        def complete(self, config_dict, overrides):
+            config_dict["filled"] = config_dict["x"] * 2
+            return ["x: too large"] if config_dict["x"] > 0.8 else []
 
-        def check(self, tree, space, metric, pruned):
+        def check(self, config_dict, space, metric, pruned):
             return ["pruned: not here"] if pruned else []
 
-        def direction(self, tree):
+        def direction(self, config_dict):
             return "minimize"
 
-        def observers(self, tree, folder, params):
+        def observers(self, config_dict, folder, params):
             self.params = params
             return [self]
 

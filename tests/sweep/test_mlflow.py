@@ -107,7 +107,7 @@ def test_a_trial_that_died_before_it_could_say_anything_has_a_run_with_its_param
     assert found["core"].info.status == "KILLED"
 
 
-def test_a_study_and_a_trial_that_are_resumed_go_on_in_their_own_runs(outputs, monkeypatch):
+def test_a_study_and_a_trial_that_are_resumed_resume_in_their_own_runs(outputs, monkeypatch):
     monkeypatch.setattr(mlflow, "SEND_EVERY_S", 0.0)
     first, folder = controller(outputs), trial(outputs, 0)
     says(folder, outputs, 1.5, 1)
@@ -136,7 +136,7 @@ def test_running_trials_are_shown_now_and_then_and_not_in_every_round(outputs):
     tracker.finish(True, {}, {})
 
 
-def test_what_was_told_while_mlflow_was_away_is_sent_at_the_end_of_the_study(outputs, monkeypatch, caplog):
+def test_what_was_reported_while_mlflow_was_away_is_sent_at_the_end_of_the_study(outputs, monkeypatch, caplog):
     tracker = controller(outputs)
     with monkeypatch.context() as away:
         away.setattr(Sender, "_connect", lambda self, start: 1 / 0)

@@ -1,4 +1,4 @@
-"""Multiruns without a study, through Hydra's door: every job once, over as many commands as it takes."""
+"""Multiruns without a study, through Hydra: every job once, over as many commands as it takes."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def test_lists_of_params_are_run_too_and_the_command_line_wins(app):
     assert seen == [(0.3, 7, "a"), (0.3, 8, "a")]
 
 
-def test_a_job_that_fails_stops_no_other_and_is_told_at_the_end(app):
+def test_a_job_that_fails_stops_no_other_and_is_reported_at_the_end(app):
     seen = []
 
     def task(cfg):
@@ -85,7 +85,7 @@ def test_a_job_that_exits_with_nothing_but_a_blank_has_failed_like_any_other(app
         app(lambda cfg: sys.exit(" "))
 
 
-def test_a_mistake_in_the_last_job_is_told_before_the_first_one_runs(app):
+def test_a_mistake_in_the_last_job_is_reported_before_the_first_one_runs(app):
     with pytest.raises(ConfigError, match="kind=none"):
         app(lambda cfg: pytest.fail("it ran"), "kind=plain,none")
 
@@ -136,7 +136,7 @@ def stopped(app, task, *overrides):
         "multirun/${now:%H-%M-%S-%f}/${hydra.sweeper.study_name}",
     ],
 )
-def test_jobs_that_were_stopped_go_on_by_what_the_error_says_and_none_runs_twice(app, rounds, capsys, where):
+def test_jobs_that_were_stopped_resume_by_what_the_error_says_and_none_runs_twice(app, rounds, capsys, where):
     seen = []
     task = lambda cfg: seen.append(cfg.x) or trial.write_result({"status": "complete", "folder": f"f{cfg.x}"})  # noqa: E731
     rounds.append(ctrl_c)
@@ -330,7 +330,7 @@ def test_a_job_that_a_user_cancelled_is_not_sent_again(app, rounds, slurm):
 
 
 @pytest.mark.parametrize("study", [[], ["hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=2"]])
-def test_a_place_in_which_no_folder_can_be_made_is_told_in_a_line(app, tmp_path, study):
+def test_a_place_in_which_no_folder_can_be_made_is_reported_in_a_line(app, tmp_path, study):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="no folder can be made there"):
         app(lambda cfg: cfg.x, "x=0.1,0.2", f"hydra.sweep.dir={tmp_path}/file/there", *study)

@@ -126,9 +126,9 @@ def test_a_study_whose_storage_was_written_with_a_masked_password_resumes_withou
 
 
 def resolved(stamp, path, seed=0):
-    tree = {"stamp": stamp, "model": {"path": path, "size": 1}, "again": {"path": path}, "seed": seed}
+    config_dict = {"stamp": stamp, "model": {"path": path, "size": 1}, "again": {"path": path}, "seed": seed}
     texts = {"stamp": "${now:%H%M%S}", "model.path": "${oc.env:HERE}/x", "again": "${.inner}"}
-    return changed(base=tree, interpolations=texts)
+    return changed(base=config_dict, interpolations=texts)
 
 
 def test_a_time_or_an_environment_variable_in_the_base_may_be_another_at_the_restart(tmp_path):
@@ -194,7 +194,7 @@ def holder(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_second_controller_is_refused_and_told_of_the_first_until_that_is_killed(tmp_path, holder):
+def test_a_second_controller_is_refused_and_reported_of_the_first_until_that_is_killed(tmp_path, holder):
     with pytest.raises(ConfigError, match=f"by process {holder.pid} on {platform.node()}"), only_controller(tmp_path):
         pass
     os.kill(holder.pid, signal.SIGKILL)

@@ -4,7 +4,7 @@ from mcqa.sweep.controller.events import CANCELLED, RecoveredTrial
 from tests.sweep.controller.timelines import COMPLETE, OUTCOMES, event, play
 
 
-def test_one_slot_asks_runs_and_tells_one_trial_after_the_other():
+def test_one_slot_asks_runs_and_reports_one_trial_after_the_other():
     controller = play("""
         start                -> ask
         asked 0              -> submit 0/0

@@ -315,7 +315,7 @@ ENDS = [*OUTCOMES, "dies", "dies", "preempted", "silent"]
     st.integers(0, 150),
     st.integers(0, 2**32),
 )
-def test_whatever_fails_no_trial_is_lost_or_told_twice_and_every_study_ends(limits, space, moves, seed):
+def test_whatever_fails_no_trial_is_lost_or_reported_twice_and_every_study_ends(limits, space, moves, seed):
     world = World(limits, space, Random(seed))
     try:
         for _ in range(moves):

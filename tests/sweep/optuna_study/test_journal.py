@@ -30,7 +30,7 @@ def test_optunas_backend_reads_what_was_written_and_the_other_way_round(path):
 
 
 @pytest.mark.parametrize("start", range(6))
-def test_reading_begins_where_it_is_told_to_however_much_was_read_before(path, start):
+def test_reading_begins_where_it_is_reported_to_however_much_was_read_before(path, start):
     journal = Journal(path)
     journal.append_logs(LOGS)
     assert list(journal.read_logs(start)) == LOGS[start:]

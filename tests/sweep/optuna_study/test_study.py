@@ -190,7 +190,7 @@ def test_a_lock_that_a_killed_controller_left_on_its_journal_does_not_hold_up_th
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{folder}/study.db"])
-def test_unfinished_trials_of_an_earlier_controller_are_known_and_can_be_told(tmp_path, storage):
+def test_unfinished_trials_of_an_earlier_controller_are_known_and_can_be_reported(tmp_path, storage):
     url = storage and storage.format(folder=tmp_path)
     study = open_study(tmp_path, overrides=["+extra=1"], storage=url)
     numbers = [study.ask().number for _ in range(4)]
@@ -305,7 +305,7 @@ def test_a_grid_is_enumerated_once_in_order_with_the_last_key_fastest(tmp_path):
 
 
 @pytest.mark.parametrize("end", [1, 5, 11, 12])
-def test_a_grid_goes_on_where_it_stopped_and_ends_when_all_were_asked(tmp_path, end):
+def test_a_grid_resumes_where_it_stopped_and_ends_when_all_were_asked(tmp_path, end):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     straight.mkdir()
     broken.mkdir()
@@ -481,7 +481,7 @@ def picky(trial, config):
     return {"deep.other": trial.suggest_categorical("+deep.new", [1, 2, 3] if trial.params["name"] == "b" else [1, 2])}
 
 
-def test_a_function_that_fails_costs_the_trial_and_not_the_study_and_what_has_ended_can_be_told(tmp_path):
+def test_a_function_that_fails_costs_the_trial_and_not_the_study_and_what_has_ended_can_be_reported(tmp_path):
     study = open_study(tmp_path, {"name": "a,b"}, function=f"{HERE}.picky", base=BASE | {"name": "b"})
     numbers = [study.ask().number for _ in range(8)]
     lost = [number for number in numbers if not study.own_overrides(number)]
