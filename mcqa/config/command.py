@@ -79,7 +79,7 @@ def hydra_command(
         sys.exit(f"{error}")
     except Exception as error:
         composed = getattr(task, "composed", False) and not isinstance(error, (HydraException, OmegaConfBaseException))
-        if entered or composed:  # a bug, and none of the command line's making
+        if entered or composed or isinstance(error, ImportError):  # a bug, and not the fault of the command line
             raise
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
     except KeyboardInterrupt:

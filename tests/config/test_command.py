@@ -343,3 +343,13 @@ def test_a_launcher_of_ones_own_is_no_mistake(own_options):
 @pytest.mark.slow
 def test_a_folder_of_options_that_is_not_there_is_reported(tmp_path):
     assert "nowhere" in refused("--config-dir", "nowhere", "data=mine", cwd=tmp_path)
+
+
+def test_a_module_that_cannot_be_imported_is_a_bug_and_not_a_mistake_of_the_command_line(monkeypatch):
+    def broken(**_):
+        raise ImportError("cannot import name 'x' from 'mcqa.y'")
+
+    monkeypatch.setattr("mcqa.config.command.hydra.main", broken)
+    monkeypatch.setattr(sys, "argv", ["mcqa.train", "seed=1"])
+    with pytest.raises(ImportError, match="cannot import name"):
+        train.command()
