@@ -1,0 +1,268 @@
+"""Combinations that cannot run are reported, each by its rule, and all others pass."""
+
+import ast
+import inspect
+
+import pytest
+
+from mcqa.config import rules
+from mcqa.config.metric_names import DEV_METRICS, NEEDS, greater_is_better, needed_for
+from mcqa.config.rules import RULES
+from mcqa.config.validation import problems_of
+from tests.config.configurations import config, config_dict_of, problems, problems_of_evaluating
+
+PRETRAIN = ("objective=pretrain", "peft=none")
+
+BROKEN = [
+    ("_name", ["name=../elsewhere"], "name: becomes a folder's name"),
+    (
+        "trainer_args_problems",
+        ["+objective.trainer_args.disable_tqdm=false"],
+        "objective.trainer_args.disable_tqdm: cannot be changed",
+    ),
+    ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
+    ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
+    ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
+    ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
+    ("_data", ["data.splits.train=null"], "data.splits.train: must name"),
+    ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
+    ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
+    ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
+    ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
+    ("_length_of_training", ["objective.epochs=null"], "objective.epochs: give epochs or objective.max_steps"),
+    (
+        "_size_of_update",
+        ["optimizer.batch_size=null"],
+        "optimizer.batch_size, optimizer.gradient_accumulation_steps: give one of the two and null for the other "
+        "(got None and None)",
+    ),
+    ("_data", ["data.path=mine.csv"], "data.path: data=facts is generated and reads no file"),
+    ("_sets", ["evaluation.sets=[local]"], "evaluation.sets[0].path: data=local needs evaluation.sets[0].path=<file"),
+    (
+        "_sets",
+        ["evaluation.sets=[arc_easy,{data: facts, path: mine.csv}]"],
+        "evaluation.sets[1].path: data=facts is generated and reads no file",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[{data: local, path: mine.csv, columns: null}]"],
+        "evaluation.sets[0].columns: data=local needs to know",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[{data: arc_easy, name: test}]"],
+        "evaluation.sets[0].name: letters, digits and . _ + - only, and not train, dev, test, base or base_…, as a "
+        "run's own files are called; got 'test'.",
+    ),
+    (
+        "_sets",
+        ["evaluation.sets=[arc_easy,{data: arc_easy, split: dev}]"],
+        "evaluation.sets[1].name: there are two sets named 'arc_easy'; give one another name.",
+    ),
+    (
+        "_processes",
+        ["hardware.devices=3", "optimizer.batch_size=32"],
+        "optimizer.batch_size: 32 questions cannot be shared equally by hardware.devices x hardware.nodes = 3",
+    ),
+    (
+        "_processes",
+        ["peft=qlora", "hardware=cpu_processes", "hardware.strategy=zero3"],
+        "hardware.strategy: zero3 shards the weights over the devices, which is impossible with packed 4-bit weights",
+    ),
+    ("_processes", ["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the 8-bit state"),
+    ("_processes", ["hardware.cpu_offload=true"], "hardware.cpu_offload: ddp keeps everything on every device"),
+    ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
+    ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
+    ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantized weights cannot be trained"),
+    ("_hardware", ["hardware.precision=fp16"], "hardware.precision: fp16 trains only on a GPU"),
+    (
+        "_hardware",
+        ["hardware.precision=bf16", "hardware.attention=flash_attention_2"],
+        "hardware.attention: flash_attention_2 runs only on a GPU",
+    ),
+    (
+        "_hardware",
+        ["hardware=gpu", "hardware.precision=fp32", "hardware.attention=flash_attention_2"],
+        "hardware.attention: flash_attention_2 computes in bf16 or fp16",
+    ),
+    ("_evaluation", ["evaluation.best_metric=test/acc"], "evaluation.best_metric: test/acc must not steer a run"),
+    (
+        "_evaluation",
+        ["evaluation.best_metric=dev/accnorm"],
+        f"evaluation.best_metric: unknown metric 'dev/accnorm', known are {', '.join(DEV_METRICS)}. "
+        "Did you mean 'dev/acc_norm'?",
+    ),
+    (
+        "_evaluation",
+        ["evaluation.best_metric=dev/acc_mutual_info"],
+        "evaluation.best_metric: dev/acc_mutual_info is measured only with evaluation.unconditional=true.",
+    ),
+    (
+        "_evaluation",
+        ["evaluation.permutations=cyclic"],
+        "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze.",
+    ),
+    (
+        "_evaluation",
+        ["prompt=letters", "evaluation.permutations=1"],
+        "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2.",
+    ),
+    (
+        "_evaluation",
+        ["evaluation.harness_task=arc/easy"],
+        "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got 'arc/easy'.",
+    ),
+    ("_evaluation", ["splits=[]"], "splits: nothing would be measured; give some of train, dev and test"),
+    ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
+    ("_tracking", ["tracking.uri='http://me:secret@host:5000'"], "tracking.uri: holds a password"),
+    (
+        "trainer_args_problems",
+        ["+objective.trainer_args.learning_rate=1"],
+        "objective.trainer_args.learning_rate: is decided by optimizer.learning_rate; set that key instead.",
+    ),
+    (
+        "trainer_args_problems",
+        ["+objective.trainer_args.label_smothing_factor=0.1"],
+        "objective.trainer_args.label_smothing_factor: not an argument of TRL's SFTConfig. "
+        "Did you mean 'label_smoothing_factor'?",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "overrides", "told"), BROKEN, ids=[" ".join(case[1]) for case in BROKEN])
+def test_a_broken_rule_is_reported_and_nothing_else(rule, overrides, told):
+    of_evaluating = any(override.startswith("splits=") for override in overrides)
+    (found,) = (problems_of_evaluating if of_evaluating else problems)(*overrides)
+    assert found.startswith(told)
+
+
+def sentences(rule):
+    """How many sentences a rule has, with those of the functions that it asks in turn."""
+    nodes = list(ast.walk(ast.parse(inspect.getsource(rule))))
+    asked = {node.value.func.id for node in nodes if isinstance(node, ast.YieldFrom)}
+    return sum(isinstance(node, ast.Yield) for node in nodes) + sum(sentences(getattr(rules, name)) for name in asked)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_sentence_of_every_rule_is_broken_by_an_example(rule):
+    assert len({told for name, _, told in BROKEN if name == rule.__name__}) == sentences(rule)
+
+
+@pytest.mark.parametrize("key", ["rank", "alpha", "dropout", "target_modules"])
+def test_an_adapter_needs_each_of_its_values(key):
+    assert problems(**{f"peft__{key}": None}) == [f"peft.{key}: peft=lora needs a value."]
+
+
+def test_batch_size_and_accumulation_are_not_both_given():
+    (told,) = problems(optimizer__gradient_accumulation_steps=2, optimizer__batch_size=8)
+    assert "(got 8 and 2)" in told
+
+
+@pytest.mark.parametrize("metric", ["test/acc", "base/dev/acc", "train/loss"])
+def test_only_dev_steers(metric):
+    (told,) = problems(evaluation__best_metric=metric)
+    assert told.endswith(f"one of {', '.join(DEV_METRICS)}.")
+
+
+WHAT_IS_NEEDED = {"unconditional": True, "choices_only": True, "permutations": "cyclic"}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_any_metric_of_dev_steers_once_what_it_needs_is_measured(name):
+    metric, key = f"dev/{name}", NEEDS[name]
+    switched_off = problems("prompt=letters", evaluation__best_metric=metric)
+    if key is None:
+        assert switched_off == []
+    else:
+        (told,) = switched_off
+        asked = f"evaluation.{key}={str(WHAT_IS_NEEDED[key]).lower()}"
+        assert told == f"evaluation.best_metric: {metric} is measured only with {asked}."
+        changes = {f"evaluation__{key}": WHAT_IS_NEEDED[key]}
+        assert problems("prompt=letters", evaluation__best_metric=metric, **changes) == []
+    assert needed_for(metric) == key
+
+
+def test_accuracies_and_consistency_are_to_rise_and_everything_else_to_fall():
+    rising = [name for name in NEEDS if greater_is_better(f"dev/{name}")]
+    assert rising == [name for name in NEEDS if name.startswith("acc") or name == "consistency"]
+
+
+def test_orders_of_the_options_are_measured_only_where_options_are_shown():
+    for permutations in ("cyclic", "all", 2, 3):
+        assert problems("prompt=letters", evaluation__permutations=permutations) == []
+        (told,) = problems("prompt=cloze", evaluation__permutations=permutations)
+        assert told.startswith("evaluation.permutations: only prompt=letters")
+
+
+@pytest.mark.parametrize("task", ["arc_easy", "leaderboard-2.1", "mmlu.law"])
+def test_the_harness_task_is_a_name_that_a_file_can_have(task):
+    assert problems(evaluation__harness_task=task) == []
+
+
+@pytest.mark.parametrize("task", ["", "../x", "a b", "a/b", ".hidden", "x\n"])
+def test_no_other_text_is_a_harness_task(task):
+    (told,) = problems(evaluation__harness_task=task)
+    assert told.startswith("evaluation.harness_task:")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "../x", "train", "dev", "test", "base", "base_dev", ".x"])
+def test_a_set_is_called_neither_as_a_path_nor_as_files_of_the_run(name):
+    values = config_dict_of("evaluation.sets=[arc_easy]")
+    values["evaluation"]["sets"][0]["name"] = name
+    (told,) = problems_of(values)[1]
+    assert told.startswith("evaluation.sets[0].name:") and repr(name) in told
+
+
+def test_the_set_that_steers_needs_a_source_and_may_have_any_name():
+    assert problems("evaluation.dev={data: arc_easy, name: dev}") == []
+    (told,) = problems("evaluation.dev=local")
+    assert told.startswith("evaluation.dev.path: data=local needs evaluation.dev.path=<file or folder>.")
+
+
+def test_everything_wrong_with_several_sets_is_reported():
+    sets = "evaluation.sets=[local,{data: arc_easy, name: test},{data: mmlu, split: val}]"
+    told = problems(sets, "evaluation.dev=local")
+    assert [line.split(":")[0] for line in told] == [
+        "evaluation.sets[2].split",
+        "evaluation.dev.path",
+        "evaluation.sets[0].path",
+        "evaluation.sets[1].name",
+    ]
+
+
+def test_further_sets_alone_can_be_measured():
+    assert problems_of_evaluating("splits=[]", "evaluation.sets=[arc_easy]") == []
+
+
+@pytest.mark.parametrize("every", [1, 250, "1/epoch", "12/epoch"])
+def test_measuring_takes_updates_or_times_per_epoch(every):
+    assert config(evaluation__every=every).evaluation.every == every
+
+
+@pytest.mark.parametrize("every", ["", "often", "4", "0/epoch", "-1/epoch", "1.5/epoch", "4/epochs", "4 /epoch"])
+def test_measuring_takes_no_other_text(every):
+    (told,) = problems(evaluation__every=every)
+    assert told.startswith("evaluation.every:")
+    assert repr(every) in told
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "sqlite:///a.db", "https://host/a:b@c"])
+def test_an_address_without_a_password_is_fine(uri):
+    assert problems(tracking__uri=uri) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model__architecture", "qwen3"),
+        ("model__vocabulary_size", "many"),
+        ("data__reader", "arcs"),
+        ("data__splits__train", 3),
+        ("optimizer__batch_size", "large"),
+        ("optimizer__gradient_accumulation_steps", 1.5),
+        ("peft__quantization", "int8"),
+    ],
+)
+def test_a_value_that_is_reported_once_is_not_reported_again_by_a_rule(path, value):
+    (told,) = problems("peft=none", **{path: value})
+    assert told.startswith(f"{path.replace('__', '.')}: must be")
