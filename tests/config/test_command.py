@@ -7,13 +7,11 @@ import sys
 import pytest
 import torch
 import yaml
-from hydra.errors import HydraException
 
 from mcqa import evaluate, train
 from mcqa.config.composition import PACKAGE, compose
-from mcqa.config.diagnosis import diagnosis
 from mcqa.config.errors import ConfigError, ModelError
-from mcqa.config.schema import Config, EvaluateConfig
+from tests.config.test_diagnosis import diagnosed
 
 MODULES = ["mcqa.train", "mcqa.evaluate"]
 HEAVY = ["torch", "transformers", "trl", "mlflow", "datasets", "peft"]
@@ -47,14 +45,6 @@ def refused(*arguments, cwd, module="mcqa.train"):
     assert done.stdout == ""
     assert not (cwd / "outputs").exists()
     return done.stderr
-
-
-def diagnosed(*arguments, name="config", kind=Config):
-    """The problems that are told where Hydra refused a command line."""
-    told = str(diagnosis(name, kind, list(arguments), HydraException("Hydra's own words")))
-    head, *problems = told.splitlines()
-    assert head.startswith("The configuration has ")
-    return [problem.strip() for problem in problems]
 
 
 # --- in an instant ---------------------------------------------------------------------------------------------------
@@ -183,102 +173,6 @@ def test_a_model_that_is_not_there_is_reported_by_its_key():
     overrides = ["model=local", "model.path=/no/such/model", "dry_run=true"]
     with pytest.raises(ModelError, match=r"^model\.path=/no/such/model: there is no such folder here\."):
         train.main(compose("config", overrides), overrides)
-
-
-# --- what is told where Hydra refuses --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("argument", "start", "end"),
-    [
-        ("model=starte", "model=starte: no such option; known are ", "Did you mean 'starter'?"),
-        ("+experiment=smok", "experiment=smok: no such option; known are ", "Did you mean 'smoke'?"),
-        ("+sweeps=learning_rat", "sweeps=learning_rat: no such option; known are ", "Did you mean 'learning_rate'?"),
-        ("prompt=xyz", "prompt=xyz: no such option; known are cloze, letters.", "letters."),
-        ("modl=starter", "modl: unknown key.", "Did you mean 'model'?"),
-        ("+modl.path=x", "modl: unknown key.", "Did you mean 'model'?"),
-        ("objective.epoch=2", "objective.epoch: unknown key.", "Did you mean 'epochs'?"),
-        ("data.splits.tran=a", "data.splits.tran: unknown key.", "Did you mean 'train'?"),
-        ("~optimizer.eps", "optimizer.eps: missing;", "chosen for this group."),
-        ("hydra.sweeper.n_trial=3", "hydra.sweeper.n_trial: unknown key.", "Did you mean 'n_trials'?"),
-        ("hydra.swepr.n_trials=3", "hydra.swepr: unknown key.", "Did you mean 'sweeper'?"),
-        ("hydra.sweeper.params.seed=3", "hydra.sweeper.params.seed: unknown key.", "if it is meant to be new."),
-        ("hydra/sweeper=mcq", "hydra/sweeper=mcq: no such option; known are basic, mcqa.", "Did you mean 'mcqa'?"),
-        ("hydra/sweeper/sampler=tpee", "hydra/sweeper/sampler=tpee: no such option; ", "Did you mean 'tpe'?"),
-        ("hydra/launcher=loca", "hydra/launcher=loca: no such option; ", "Did you mean 'local'?"),
-    ],
-)
-def test_a_wrong_name_is_reported_with_the_nearest(argument, start, end):
-    (told,) = diagnosed(argument)
-    assert told.startswith(start)
-    assert told.endswith(end)
-
-
-@pytest.mark.parametrize("argument", ["experiment=smoke", "sweeps=learning_rate"])
-def test_a_missing_plus_is_reported(argument):
-    assert diagnosed(argument) == [f"{argument}: not chosen by default, so it needs a plus: +{argument}"]
-
-
-def test_every_misspelled_option_and_key_is_reported_and_every_wrong_value():
-    told = diagnosed("model=qwen", "data=arc_eazy", "peft.rnak=3", "seed=x", "optimizer.learning_rate=-1")
-    assert [problem.split(":")[0] for problem in told] == [
-        "model=qwen",
-        "data=arc_eazy",
-        "seed",
-        "optimizer.learning_rate",
-        "peft.rnak",
-    ]
-
-
-def test_a_right_option_beside_a_wrong_one_is_composed():
-    told = diagnosed("model=local", "peft=qlroa")
-    assert [problem.split(":")[0] for problem in told] == ["peft=qlroa", "model.path"]
-
-
-def test_an_experiment_counts_while_the_rest_is_looked_through():
-    (told,) = diagnosed("+experiment=pretrain_starter", "peft.rnak=3")
-    assert told.startswith("peft.rnak: unknown key.")
-
-
-def test_in_a_multirun_the_first_value_stands_for_all():
-    assert diagnosed("--multirun", "peft=none,lora", "optimizer.eps=1e-8,1e-9", "sed=1,2") == [
-        "sed: unknown key. Did you mean 'seed'?"
-    ]
-
-
-def test_right_keys_of_the_sweeper_are_not_reported_beside_a_wrong_one():
-    right = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.n_trials=4"]
-    told = diagnosed("+sweeps=learning_rate", *right, "hydra.sweeper.n_job=2", "sed=1")
-    assert [problem.split(":")[0] for problem in told] == ["hydra.sweeper.n_job", "sed"]
-
-
-def test_a_misspelled_value_in_a_list_of_options_is_reported():
-    (told,) = diagnosed("--multirun", "peft=nome,lora")
-    assert told.startswith("peft=nome: no such option")
-
-
-@pytest.mark.parametrize("space", ["interval(1e-5,1e-3)", "tag(log,interval(1e-5,1e-3))", "glob(*)"])
-def test_a_range_without_a_sweeper_for_it_does_not_hide_the_other_mistakes(space):
-    told = diagnosed(f"optimizer.learning_rate={space}", "sede=1")
-    assert "sede: unknown key. Did you mean 'seed'?" in told
-
-
-def test_where_nothing_is_found_hydra_speaks_for_itself():
-    assert diagnosed("peft=lora", "optimizer.eps=1e-8") == ["Hydra's own words"]
-
-
-@pytest.mark.parametrize("garbage", ["foo bar", "seed", "name=a=b", "optimizer.learning_rate=[1,2"])
-def test_garbage_is_reported_together_with_the_other_mistakes(garbage):
-    first, second = diagnosed(garbage, "peft=qlroa")
-    assert first.startswith(f"{garbage}: ")
-    assert second.startswith("peft=qlroa: no such option")
-
-
-def test_the_keys_of_an_evaluation_are_known_to_it_alone():
-    assert diagnosed("splits=[dev]", "run=a", "peft.rnk=1", name="evaluate", kind=EvaluateConfig)[0].startswith(
-        "peft.rnk"
-    )
-    assert [problem.split(":")[0] for problem in diagnosed("splits=[dev]")] == ["splits"]
 
 
 # --- composing -------------------------------------------------------------------------------------------------------
