@@ -41,7 +41,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Splits:
-    """The publisher's name of each of our splits; dev may be null and is then cut from train."""
+    """The publisher's name of each of our splits; dev may be null and is then held out from train."""
 
     train: str | None
     dev: str | None

@@ -1,4 +1,4 @@
-"""Everything wrong with a configuration is told at once, by the key that it is about."""
+"""Everything wrong with a configuration is reported at once, by the key that it is about."""
 
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Literal, get_args, get_type_hints

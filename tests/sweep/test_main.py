@@ -235,6 +235,12 @@ def test_hydra_reports_a_mistake_without_a_traceback_too(app, monkeypatch, capsy
     assert "the configuration has no nope" in printed and "Traceback" not in printed
 
 
+def test_a_grid_does_not_say_that_its_first_point_is_the_default(app, capsys):
+    app(value_of_x, "hydra/sweeper/sampler=grid", "x=0.1,0.5")
+    printed = capsys.readouterr().out
+    assert "one of the trials is the default configuration" in printed and "trial 0 is the default" not in printed
+
+
 def test_several_objectives_are_refused_before_anything_is_written(app, tmp_path):
     with pytest.raises(ConfigError, match="a study has one objective"):
         app(value_of_x, "hydra.sweeper.direction=[maximize,minimize]", "x=0.1,0.3", "hydra/sweeper/sampler=grid")
