@@ -9,7 +9,7 @@ from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.evaluation.predictions import Prediction, read
 from mcqa.runs import lookup, run_folder
-from mcqa.runs.files import flatten
+from mcqa.runs.files import flatten, read_optional
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     if folder is None:
         target = lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))
         folder = run_folder.open_existing(str(target))
-    status = lookup.read_json_if_any(folder / "result.json").get("status", "not written")
+    status = read_optional(folder / "result.json").get("status", "not written")
     if status != "complete":
         raise ConfigError(
             f"{reference} is not complete (the status in its result.json: {status}), so its predictions may be "
@@ -75,8 +75,8 @@ def find(reference: str, options: Options, downloads: str) -> Run:
         reference if downloaded else run_folder.shown(folder),
         folder,
         flatten(run_folder.config_of(folder)),
-        lookup.read_json_if_any(folder / "environment.json"),
-        reference if downloaded else lookup.read_json_if_any(folder / "tracking.json").get("run_id"),
+        read_optional(folder / "environment.json"),
+        reference if downloaded else read_optional(folder / "tracking.json").get("run_id"),
         downloaded,
     )
 

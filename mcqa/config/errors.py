@@ -20,6 +20,10 @@ class DataError(McqaError):
     """Questions that cannot be read or must not be trusted."""
 
 
+class FileError(McqaError):
+    """A file of a run or study that is missing, damaged, or cannot be read or written."""
+
+
 class ModelError(McqaError):
     """A model or tokenizer that cannot be loaded or does not fit the run."""
 

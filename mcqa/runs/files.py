@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from mcqa.config.errors import FileError
+
 T = TypeVar("T")
 
 STALLS = frozenset(
@@ -26,6 +28,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 WAITS_S = (0.05, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0)
 """Pauses between two attempts: six minutes in all."""
+
+MAX_DEPTH = 100
+"""Of lists and mappings in a YAML file; no configuration comes near it."""
 
 
 def is_stall(error: OSError) -> bool:
@@ -59,7 +64,18 @@ def write_yaml(path: Path, value: Any) -> None:
 
 def read_yaml(path: Path) -> Any:
     """Return the value in a YAML file, of plain types only."""
-    return yaml.load(path.read_text("utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # 80 times as fast
+    return _parse_yaml(path.read_text("utf-8"))
+
+
+def _parse_yaml(text: str) -> Any:
+    """Parse YAML by libyaml where it is there, 80 times as fast; it ends the process where values nest too deeply."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(text, loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"values are nested more than {MAX_DEPTH} deep")
+    return yaml.load(text, loader)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -79,6 +95,37 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_json(path: Path) -> Any:
     """Return the value in a JSON file."""
     return json.loads(path.read_text("utf-8"))
+
+
+def read_stored(path: Path, remedy: str, kind: type[T], waits_s: Sequence[float] = WAITS_S) -> T:
+    """Return what a JSON or YAML file of a run or study holds: the reader for whatever a crash may have left behind.
+
+    remedy: a sentence that says what the user can do without the file.
+
+    Raises:
+        FileError: it is missing, cannot be read, is no JSON or YAML, or holds another kind of value.
+    """
+    try:
+        text = retry_stalled_io(path.read_bytes, waits_s).decode("utf-8")
+        value = json.loads(text) if path.suffix == ".json" else _parse_yaml(text)
+    except FileNotFoundError as error:
+        raise FileError(f"{path} is missing. {remedy}") from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FileError(f"{path} is damaged: {reason}. {remedy}") from error
+    if not isinstance(value, kind):
+        raise FileError(f"{path} is damaged: it holds {type(value).__name__} and not {kind.__name__}. {remedy}")
+    return value
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON or YAML file that nothing depends on, empty where it is missing or damaged."""
+    try:
+        return read_stored(path, "", dict, waits_s=())
+    except FileError:
+        return {}
 
 
 def write_text(path: Path, text: str) -> None:

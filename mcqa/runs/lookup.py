@@ -10,7 +10,7 @@ from typing import Any
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder, tracking
-from mcqa.runs.files import read_json
+from mcqa.runs.files import read_optional
 from mcqa.runs.tracking.redaction import error_reason, redact
 
 FILES = ("config.yaml", "result.json", "predictions")
@@ -37,7 +37,7 @@ def find(reference: str, outputs: Path) -> Path | None:
         return run_folder.open_existing(reference)
     for pattern in RUN_FOLDERS:
         for path in outputs.glob(f"{pattern}/tracking.json"):
-            if read_json_if_any(path).get("run_id") == reference:
+            if read_optional(path).get("run_id") == reference:
                 return run_folder.open_existing(str(path.parent))
     return None
 
@@ -85,17 +85,8 @@ def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> Co
 
 def seconds_of(results: Iterable[Path]) -> list[float]:
     """Return how many seconds each complete run among these result.json took."""
-    complete = (result for path in results if (result := read_json_if_any(path)).get("status") == "complete")
+    complete = (result for path in results if (result := read_optional(path)).get("status") == "complete")
     return [float(result["seconds"]) for result in complete if isinstance(result.get("seconds"), int | float)]
-
-
-def read_json_if_any(path: Path) -> dict[str, Any]:
-    """Return a JSON object, empty where the file is missing or damaged, for what is optional."""
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 # --- a run whose folder is elsewhere ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from mcqa.config.errors import FileError
 from mcqa.runs import files
 
 
@@ -36,3 +37,31 @@ def test_a_file_is_replaced_as_a_whole_and_by_several_processes_at_once(tmp_path
     files.write_json(path, {"value": 2})
     assert files.read_json(path) == {"value": 2}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "result.json.1.partial"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "missing"),
+        (b"", "damaged"),
+        (b'{"value": ', "damaged"),
+        (b"\xff\xfe\x00", "damaged"),
+        (b"[" * 100_000, "damaged"),
+        (b"[1, 2]", "holds list and not dict"),
+    ],
+)
+@pytest.mark.parametrize("name", ["stored.json", "stored.yaml"])
+def test_a_damaged_stored_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path, name, content, problem):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match=problem) as raised:
+        files.read_stored(path, "Restore it.", dict)
+    assert str(path) in str(raised.value) and str(raised.value).endswith("Restore it.")
+    assert files.read_optional(path) == {}
+
+
+def test_a_stored_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "stored.json").mkdir()
+    with pytest.raises(FileError, match="cannot be read: Is a directory"):
+        files.read_stored(tmp_path / "stored.json", "Restore it.", dict)
