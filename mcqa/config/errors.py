@@ -6,6 +6,11 @@ what is wrong and where, what would do instead and the likely cause. Everything 
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+
+MOST_LINES = 51  # of a message: a head and 50 problems
+LONGEST_LINE = 1000  # characters; what a file or a user gave may have millions
+LONGEST_QUOTE = 200
 
 
 class McqaError(Exception):
@@ -17,7 +22,10 @@ class ConfigError(McqaError):
 
 
 class DataError(McqaError):
-    """Questions that cannot be read or must not be trusted."""
+    """Questions that cannot be read or must not be trusted; what the message quotes of them is shortened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
 
 
 class FileError(McqaError):
@@ -51,9 +59,34 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
+def quoted(value: object) -> str:
+    """Return a value as a message quotes it: as Python writes it, a long one without its middle."""
+    short = Repr()
+    short.maxstring = short.maxother = short.maxlong = LONGEST_QUOTE
+    short.maxlist = short.maxtuple = short.maxdict = 10
+    short.maxlevel = 4
+    try:
+        return short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
 def listing(problems: list[str]) -> str:
-    """Return the message of a ConfigError: how many problems there are, and a line for each."""
+    """Return the message of a ConfigError: how many problems there are, and a line for each of the first."""
     head = (
         "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
     )
-    return "\n".join([head, *(f"  {problem}" for problem in problems)])
+    return shortened("\n".join([head, *(f"  {problem}" for problem in problems)]))
+
+
+def shortened(message: str) -> str:
+    """Return a message with its first lines, long ones without their middle; what cannot be printed is escaped."""
+    lines = message.split("\n")
+    more = [f"  … and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return "\n".join([*map(_shortened_line, lines[:MOST_LINES]), *more])
+
+
+def _shortened_line(line: str) -> str:
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE // 2]} […] {line[-LONGEST_LINE // 2 :]}"
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

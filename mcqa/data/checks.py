@@ -5,8 +5,10 @@ with a row; loading.py knows the file and the line and adds them.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from mcqa.config.errors import DataError, nearest
@@ -41,14 +43,21 @@ def validated_question(
             raise DataError(f"choices {texts.index(choice) + 1} and {n + 1} are both {choice!r}.")
     assert 0 <= answer < len(texts), "readers.py returns no other index"
     return Question(
-        id=clean_text("id", "" if id is None else str(id), required=False),
+        id=_clean_name("id", id),
         question=clean_text("question", question),
         choices=texts,
         answer=answer,
         context=clean_text("context", context, required=False),
         subject=clean_text("subject", subject, required=False),
-        cluster=clean_text("cluster", None if cluster is None else str(cluster), required=False),
+        cluster=_clean_name("cluster", cluster),
     )
+
+
+def _clean_name(name: str, value: object) -> str:
+    """Return text or a number as text; a list or an object is the value of another column."""
+    if isinstance(value, (list, dict, bool)) or value != value:  # NaN differs from NaN
+        raise DataError(f"{name} is {describe_value(value)}, neither text nor a number.")
+    return clean_text(name, None if value is None else str(value), required=False)
 
 
 def clean_text(name: str, value: object, required: bool = True) -> str:
@@ -68,6 +77,8 @@ def clean_text(name: str, value: object, required: bool = True) -> str:
             f"{name} contains U+FFFD, which stands for a character lost in a conversion: "
             f"{value[max(0, at - 20) : at + 20]!r}. Download the file again from its source."
         )
+    if "\0" in value:
+        raise DataError(f"{name} contains a NUL character.")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # a lone surrogate, from JSON such as "\ud83d"
@@ -91,6 +102,7 @@ def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question],
     located = list(located)
     taken = {question.id for _, question in located}
     first: dict[str, tuple[str, Question]] = {}
+    numbers = defaultdict[str, Iterator[int]](lambda: count(2))  # of the repetitions of each id
     questions, clashes = [], []
     for where, question in located:
         id = question.id or _content_id(question)
@@ -99,7 +111,7 @@ def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question],
             clashes.append(f"{where}: id {id!r} is that of another question, at {first_where}.")
             continue
         if first_where != where:
-            id = next(free for n in range(2, len(located) + 2) if (free := f"{id}#{n}") not in taken)
+            id = next(free for n in numbers[id] if (free := f"{id}#{n}") not in taken)
         taken.add(id)
         questions.append(replace(question, id=id))
     return questions, clashes

@@ -9,8 +9,11 @@ The first of these layouts that exists is read, in the first of FORMATS:
 """
 
 import re
+import stat
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from glob import escape
+from itertools import islice
 from pathlib import Path
 
 from mcqa.config.errors import DataError, nearest
@@ -19,6 +22,8 @@ from mcqa.data.formats import FORMATS, Rows, extension, read_rows
 LAYOUTS = ("{split}{extension}", "{split}-[0-9]*-of-[0-9]*{extension}", "{split}/*{extension}", "*_{split}{extension}")
 METADATA = {"dataset_info.json", "dataset_dict.json", "state.json"}  # saved by datasets beside the data
 SHARD = re.compile(r"(.*-)?\d+(-of-\d+)?")
+NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d{1,9})-of-(?P<total>\d{1,9})(-.*)?(?P<extension>\..+)", re.S | re.A)
+MOST_SHARDS = 20  # missing ones in an error
 
 
 def split_rows(files: Sequence[Path], split: str | None, columns: Sequence[str] = ()) -> Rows:
@@ -44,18 +49,60 @@ def find_split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
     """Return the files of a split, and others that seem to hold it too but are not read.
 
     Raises:
-        DataError: no file holds the split; the message lists what was looked for and what exists.
+        DataError: no file holds the split, where the message lists what was looked for and what exists, or not all
+            of its shards are there.
     """
     patterns = [layout.format(split=escape(split), extension=known) for layout in LAYOUTS for known in FORMATS]
-    groups = [files for pattern in patterns if (files := _matching_files(folder, pattern))]
+    try:
+        groups = [files for pattern in patterns if (files := _matching_files(folder, pattern))]
+    except PermissionError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:  # too long, or with a NUL character, or absolute
+        raise DataError(f"data.splits: {split!r} cannot be the name of a split ({error}).") from error
     if not groups:
         raise DataError(_no_such_split(folder, split))
+    _require_all_shards(groups[0])
     return groups[0], [file for group in groups[1:] for file in group]
 
 
 def _matching_files(folder: Path, pattern: str) -> list[Path]:
-    files = (file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith("."))
+    """What is no file either, such as a link to nothing, is reported where it is opened."""
+    files = (file for file in folder.glob(pattern) if not file.is_dir() and not file.name.startswith("."))
     return sorted(file for file in files if file.name not in METADATA)
+
+
+def _require_all_shards(files: Sequence[Path]) -> None:
+    """Raise where shards such as train-00000-of-00002.parquet are not complete; the first is number 0 or 1."""
+    sets = defaultdict[str, list[re.Match[str]]](list)
+    for file in files:
+        if match := NUMBERED.fullmatch(file.name):
+            sets[match["before"]].append(match)
+    for before, shards in sets.items():
+        numbers, totals = Counter(int(shard["number"]) for shard in shards), {int(shard["total"]) for shard in shards}
+        total = max(totals)
+        expected = range(1, total + 1) if 0 not in numbers and total in numbers else range(total)
+        if len(totals) > 1:
+            problem = f"are of totals {sorted(totals)}, so of two editions. Keep one of them."
+        elif twice := [number for number, count in numbers.items() if count > 1]:
+            problem = f"have number {twice[0]} more than once. Keep one file of each number."
+        elif unexpected := [number for number in numbers if number not in expected]:
+            problem = f"have number {unexpected[0]} of only {total}. Is it of another edition?"
+        elif len(numbers) < total:
+            missing = islice((number for number in expected if number not in numbers), MOST_SHARDS)
+            names = ", ".join(_with_number(shards[0], number) for number in missing)
+            rest = total - len(numbers) - MOST_SHARDS
+            problem = (
+                f"are {len(numbers)} of {total}; missing are {names}{f' and {rest} more' if rest > 0 else ''}. "
+                "Download them again: without them, a part would be taken for the whole split."
+            )
+        else:
+            continue
+        raise DataError(f"{files[0].parent}: the shards {before}*-of-* {problem}")
+
+
+def _with_number(shard: re.Match[str], number: int) -> str:
+    """The file name of another shard, without what may differ between shards (a hash)."""
+    return f"{shard['before']}{number:0{len(shard['number'])}}-of-{shard['total']}{shard['extension']}"
 
 
 def _no_such_split(folder: Path, split: str) -> str:
@@ -70,17 +117,34 @@ def _no_such_split(folder: Path, split: str) -> str:
     )
 
 
-def existing_path(path: str) -> Path:
-    """Return the file or folder that data.path names.
+def locate(key: str, path: str) -> Path:
+    """Return the file or folder that a key of the configuration names.
 
     Raises:
-        DataError: it does not exist, or is a file of an unknown format.
+        DataError: it does not exist, cannot be looked up, or is neither a file nor a folder.
     """
-    full = Path(path).expanduser()
-    if not full.exists():
+    try:
+        full = Path(path).expanduser()
+        kind = stat.S_IFMT(full.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
         siblings = [entry.name for entry in full.parent.iterdir()] if full.parent.is_dir() else []
         origin = "" if full.is_absolute() else f" from {Path.cwd()}"
-        raise DataError(f"data.path={path}: no such file or folder{origin}.{nearest(full.name, siblings)}")
+        raise DataError(f"{key}={path}: no such file or folder{origin}.{nearest(full.name, siblings)}") from None
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a loop of links, a NUL character, ~nobody
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{key}={path}: cannot be looked up ({reason}).") from error
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise DataError(f"{key}={path}: is a pipe, socket or device, and neither a file nor a folder.")
+    return full
+
+
+def existing_path(path: str) -> Path:
+    """Return the file or folder with questions that data.path names.
+
+    Raises:
+        DataError: as for `locate`, and for a file of an unknown format.
+    """
+    full = locate("data.path", path)
     if full.is_file() and extension(full) not in FORMATS:
         raise DataError(f"data.path={path}: files end in {', '.join(FORMATS)}.")
     return full

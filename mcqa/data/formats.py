@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,9 @@ from mcqa.config.errors import DataError
 
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, Row | DataError]]
+
+LONGEST = 2**30
+"""Characters of a line, and of a .json file that holds a list: a small file can unpack to more than the memory."""
 
 
 def read_rows(path: Path, columns: Sequence[str] = ()) -> Rows:
@@ -30,11 +34,15 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Rows:
         DataError: the file cannot be opened, decompressed or parsed any further.
     """
     try:
+        if not path.is_file() and path.exists():  # opening a pipe waits for its other end
+            raise DataError(f"{path}: is a folder, pipe, socket or device, and not a file.")
         yield from FORMATS[extension(path)](path, columns)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be unpacked ({error}). Is the file cut off?") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: is nested too deeply.") from error
 
 
 def extension(path: Path) -> str:
@@ -48,7 +56,17 @@ def _open(path: Path) -> TextIO:
     return cast(TextIO, opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""))
 
 
+def _lines(path: Path) -> Iterator[str]:
+    with _open(path) as file:
+        for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
+            if len(line) == LONGEST:
+                raise DataError(f"{path}:{number}: the line has more than {LONGEST} characters. Is the file damaged?")
+            yield line
+
+
 def _encoding_error(text: str) -> DataError | None:
+    if "\0" in text:
+        return DataError("contains a NUL character. Was the file saved as UTF-16, or is it damaged?")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -57,28 +75,33 @@ def _encoding_error(text: str) -> DataError | None:
     return None
 
 
+def _twice(names: Iterable[str]) -> str:
+    """The names that stand more than once, quoted."""
+    return ", ".join(repr(name) for name, count in Counter(names).items() if count > 1)
+
+
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def _json(path: Path, columns: Sequence[str]) -> Rows:
     """A file named .json may hold a list of objects or an object per line; its first character decides."""
-    with _open(path) as file:
-        first = next((line for line in file if line.strip()), "")
+    first = next((line for line in _lines(path) if line.strip()), "")
     return _json_list(path) if first.lstrip().startswith("[") else _json_lines(path)
 
 
 def _json_lines(path: Path) -> Rows:
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield f"{path}:{number}", _json_line(line)
+    for number, line in enumerate(_lines(path), 1):
+        if line.strip():
+            yield f"{path}:{number}", _json_line(line)
 
 
 def _json_line(line: str) -> Row | DataError:
     if error := _encoding_error(line):
         return error
     try:
-        return _object(json.loads(line.rstrip()))
+        return _object(_parse(line.rstrip()))
+    except DataError as error:
+        return error
     except json.JSONDecodeError as wrong:
         cause = "" if line.endswith(("\n", "\r")) else " Is the file cut off?"
         problem = f"{wrong.msg} at character {wrong.pos + 1}"
@@ -87,16 +110,39 @@ def _json_line(line: str) -> Row | DataError:
 
 def _json_list(path: Path) -> Rows:
     with _open(path) as file:
-        text = file.read()
+        text = file.read(LONGEST)
+    if len(text) == LONGEST:
+        raise DataError(f"{path}: has more than {LONGEST} characters. Save it as JSON Lines, an object per line.")
     for number, line in enumerate(text.split("\n") if _encoding_error(text) else [], 1):
         if error := _encoding_error(line):
             raise DataError(f"{path}:{number}: {error}")
     try:
-        rows = json.loads(text)
+        rows = [_object(row) for row in _parse(text)]
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: is not JSON ({error.msg}). Is the file cut off?") from None
     for number, row in enumerate(rows):
-        yield f"{path}: row {number}", _object(row)
+        yield f"{path}: row {number}", row
+
+
+def _parse(text: str) -> Any:
+    """Raises DataError or JSONDecodeError: it is no JSON, or JSON whose value is in doubt or beyond reason."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_repetition)
+    except RecursionError:
+        raise DataError("is nested too deeply.") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python's own limit, 4300
+        raise DataError("contains a number with too many digits.") from None
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise DataError(f"an object names {_twice(name for name, _ in pairs)} twice, so its value is in doubt.")
+    return row
 
 
 def _object(row: Any) -> Row | DataError:
@@ -107,16 +153,18 @@ def _object(row: Any) -> Row | DataError:
 
 
 def _csv(path: Path, columns: Sequence[str], delimiter: str = ",") -> Rows:
-    with _open(path) as file:
-        records = _records(path, csv.reader(file, delimiter=delimiter, strict=True))
-        number, names = next(records, (1, list(columns)))
-        if columns and columns[0] not in names:  # no header: the first line is a row
-            yield f"{path}:{number}", _named_cells(columns, names)
-            names = list(columns)
-        elif len(set(names)) < len(names) or _encoding_error("".join(names)):
-            raise DataError(f"{path}:{number}: the header names a column twice or is not UTF-8: {names}.")
-        for number, cells in records:
-            yield f"{path}:{number}", _named_cells(names, cells)
+    csv.field_size_limit(LONGEST)
+    records = _records(path, csv.reader(_lines(path), delimiter=delimiter, strict=True))
+    number, names = next(records, (1, list(columns)))
+    if columns and columns[0] not in names:  # no header: the first line is a row
+        yield f"{path}:{number}", _named_cells(columns, names)
+        names = list(columns)
+    elif error := _encoding_error("".join(names)):
+        raise DataError(f"{path}:{number}: {error}")
+    elif twice := _twice(names):
+        raise DataError(f"{path}:{number}: the header names a column twice: {twice}.")
+    for number, cells in records:
+        yield f"{path}:{number}", _named_cells(names, cells)
 
 
 def _records(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -161,24 +209,47 @@ def _arrow(path: Path, columns: Sequence[str]) -> Rows:
 
 
 def _batches(path: Path, open_batches: Callable[[], Iterable[Any]]) -> Rows:
+    from pyarrow import ArrowException
+
     number = 0
     try:
         for batch in open_batches():
+            if twice := _twice(batch.schema.names):
+                raise DataError(f"{path}: names a column twice: {twice}.")
+            _validate(batch)
             for row in _batch_rows(batch):
                 yield f"{path}: row {number}", row
                 number += 1
-    except (ValueError, OSError) as error:  # pyarrow's own exceptions derive from these
+    except (ArrowException, ValueError, OSError) as error:
         raise DataError(f"{path}: cannot be read ({error}). Is it cut off, or another format?") from error
 
 
+def _validate(batch: Any) -> None:
+    """Raise where reading the values would end the process, as those of a damaged file can."""
+    from pyarrow import ArrowInvalid
+
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except ArrowInvalid as error:
+            if "UTF8" not in str(error):  # which spoils only its row
+                raise
+
+
 def _batch_rows(batch: Any) -> list[Row | DataError]:
-    """One row that is not UTF-8 fails its whole batch; the batch is then read row by row."""
+    """A value that Python cannot hold fails its whole batch, which is then halved until only its row is left out."""
     try:
         return cast(list[Row | DataError], batch.to_pylist())
-    except UnicodeDecodeError as error:
-        if batch.num_rows == 1:
-            return [DataError(f"byte 0x{error.object[error.start]:02x} is not UTF-8.")]
-        return [row for n in range(batch.num_rows) for row in _batch_rows(batch.slice(n, 1))]
+    except (ValueError, ArithmeticError, LookupError) as error:
+        if (half := batch.num_rows // 2) == 0:
+            return [DataError(_unreadable(error))]
+    return [*_batch_rows(batch.slice(0, half)), *_batch_rows(batch.slice(half))]
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte 0x{error.object[error.start]:02x} is not UTF-8."
+    return f"has a value that cannot be read, such as a date out of range ({error})."
 
 
 Reader = Callable[[Path, Sequence[str]], Rows]

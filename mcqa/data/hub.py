@@ -123,8 +123,13 @@ def read_rows(config: DataConfig, split: str) -> Rows:
         dataset = load_dataset(config.hub, config.hub_config, split=split, revision=config.revision)
     except Exception as error:  # datasets raises from several libraries, always because of the hub
         raise DataError(f"{config.hub}[{split}]: {first_line(error)} {_advice(error, config)}") from error
-    for number, row in enumerate(dataset):
-        yield f"{config.hub}[{split}] row {number}", dict(row)
+    number = -1
+    try:
+        for number, row in enumerate(dataset):
+            yield f"{config.hub}[{split}] row {number}", dict(row)
+    except (ValueError, ArithmeticError, LookupError, OSError) as error:  # a value that Python cannot hold
+        where = f"{config.hub}[{split}] row {number + 1}"
+        raise DataError(f"{where}: cannot be read: {first_line(error)} Is it damaged? {_download_again()}") from error
 
 
 def _advice(error: Exception, config: DataConfig) -> str:
@@ -132,9 +137,18 @@ def _advice(error: Exception, config: DataConfig) -> str:
         return advice
     if isinstance(error, ValueError) and "cache" not in str(error):  # offline, a ValueError says "Couldn't find cache"
         return "See data.hub_config, data.splits and data.revision."
+    if "Failed to open local file" in str(error):
+        return f"A part of it is missing. {_download_again()}"
     if isinstance(error, FileNotFoundError):
         return "Is data.hub spelt right? A private set needs `hf auth login`."
     return (
         f"{prefetch_advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
         "and set data.path to the folder in it that holds the Parquet files."
+    )
+
+
+def _download_again() -> str:
+    return (
+        f"Delete its folder in {cache_folder() / 'datasets'}; then `python -m mcqa.prefetch` with the same arguments "
+        "downloads it again."
     )

@@ -90,6 +90,8 @@ def load(config: DataConfig, splits: Sequence[str] = SPLITS) -> Data:
                 data.splits[split] = _load_split(config, split, read, data.notes)
     except PermissionError as error:
         raise DataError(f"data.path={config.path}: {error.filename} may not be read by this user.") from error
+    except OSError as error:  # of the folder; those of its files are DataErrors
+        raise DataError(f"data.path={config.path}: {error.filename}: {error.strerror or error}.") from error
     for split, other in (("dev", "train"), ("test", "train"), ("test", "dev")):
         if split in data.splits and other in data.splits:
             data.notes.extend(_overlap_note(split, other, data.splits))
@@ -109,12 +111,15 @@ def load_texts(config: DataConfig) -> list[str]:
 
         return facts.statements()
     try:
-        lines = [line.strip() for line in Path(config.texts).expanduser().read_text("utf-8").splitlines()]
+        text = files.locate("data.texts", config.texts).read_text("utf-8-sig")
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"data.texts={config.texts}: {reason}. Give `facts` or a text file.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"data.texts={config.texts}: not UTF-8 text (byte {error.start}).") from error
+    if "\0" in text:
+        raise DataError(f"data.texts={config.texts}: contains a NUL character. Was the file saved as UTF-16?")
+    lines = [line.strip() for line in text.splitlines()]
     if not any(lines):
         raise DataError(f"data.texts={config.texts}: the file has no text in it.")
     return [line for line in lines if line]
@@ -170,6 +175,8 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
             good.append((where, read(row)))
         except DataError as error:
             bad.append(f"{where}: {error}")
+        except RecursionError:  # a value so deep that a message cannot quote it
+            bad.append(f"{where}: is nested too deeply.")
     questions, clashes = checks.assign_ids(good)
     bad += clashes
     _raise_if_unusable(config, split, questions, bad)

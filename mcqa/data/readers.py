@@ -47,7 +47,7 @@ def from_letter(answer: object, choices: Sequence[object]) -> int:
 def from_index(answer: object, choices: Sequence[object], first: int = 0) -> int:
     """Convert a whole number, or text that is one, where `first` is the first choice; -1 stands for no answer."""
     _require(answer)
-    if isinstance(answer, str) and re.fullmatch(r"-?[0-9]+", answer.strip()):
+    if isinstance(answer, str) and re.fullmatch(r"-?[0-9]{1,9}", answer.strip()):
         answer = int(answer)
     if isinstance(answer, bool) or not isinstance(answer, int):
         raise DataError(f"answer {answer!r} is not a whole number.")

@@ -288,7 +288,13 @@ def test_sentences_are_the_lines_of_a_text_file_or_those_of_the_facts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "cause"), [(None, "No such file"), (b" \n", "no text in it"), (b"a\xff", "not UTF-8 text")]
+    ("content", "cause"),
+    [
+        (None, "no such file"),
+        (b" \n", "no text in it"),
+        (b"a\xff", "not UTF-8 text"),
+        ("a\n".encode("utf-16-le"), "saved as UTF-16"),
+    ],
 )
 def test_sentences_that_cannot_be_read_are_an_error(tmp_path, content, cause):
     if content is not None:
