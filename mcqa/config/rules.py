@@ -6,10 +6,17 @@ Each rule yields a line for every way in which it is broken; all of them are rep
 import re
 from collections.abc import Callable, Iterator
 
-from mcqa.config.errors import nearest
+from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.schema import Config, DataConfig
 from mcqa.config.trainer_args import trainer_args_problems
+
+LONGEST_NAME = 200  # bytes: a file's name has at most 255, and names become parts of names
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can become the name of a file or folder."""
+    return bool(re.fullmatch(r"\w[\w.+-]*", text)) and len(text.encode()) <= LONGEST_NAME
 
 
 def _length_of_training(config: Config) -> Iterator[str]:
@@ -70,8 +77,11 @@ def _model(config: Config) -> Iterator[str]:
 
 
 def _name(config: Config) -> Iterator[str]:
-    if not re.fullmatch(r"\w[\w.+-]*", config.name):
-        yield f"name: becomes a folder's name, so letters, digits and . _ + - only, got {config.name!r}."
+    if not is_name(config.name):
+        yield (
+            f"name: becomes a folder's name, so letters, digits and . _ + - only and at most {LONGEST_NAME} bytes, got "
+            f"{quoted(config.name)}."
+        )
 
 
 def _data(config: Config) -> Iterator[str]:
@@ -96,10 +106,10 @@ def _sets(config: Config) -> Iterator[str]:
         yield from _source(config.evaluation.dev.data, "evaluation.dev")
     for number, one in enumerate(sets):
         yield from _source(one.data, f"evaluation.sets[{number}]")
-        if not re.fullmatch(r"(?!base_)\w[\w.+-]*", one.name) or one.name in (*SPLITS, "base"):
+        if not is_name(one.name) or one.name.startswith("base_") or one.name in (*SPLITS, "base"):
             yield (
                 f"evaluation.sets[{number}].name: letters, digits and . _ + - only, and not {', '.join(SPLITS)}, base "
-                f"or base_…, as a run's own files are called; got {one.name!r}."
+                f"or base_…, as a run's own files are called; got {quoted(one.name)}."
             )
         if one.name in [other.name for other in sets[:number]]:
             yield f"evaluation.sets[{number}].name: there are two sets named {one.name!r}; give one another name."
@@ -117,6 +127,22 @@ def _adapter(config: Config) -> Iterator[str]:
         yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 
 
+def _lists(config: Config) -> Iterator[str]:
+    """A list of names has at least one, and each of them once."""
+    data = {"data": config.data} | {f"evaluation.sets[{n}]": one.data for n, one in enumerate(config.evaluation.sets)}
+    if config.evaluation.dev is not None:
+        data["evaluation.dev"] = config.evaluation.dev.data
+    lists: dict[str, str | list[str] | None] = {}
+    lists |= {f"{where}.columns.choices": one.columns.choices for where, one in data.items() if one.columns}
+    lists["peft.target_modules"] = config.peft.target_modules
+    for key, names in lists.items():
+        if names is not None and not names:
+            yield f"{key}: must name at least one, got {quoted(names)}."
+    for key, names in (lists | {"splits": getattr(config, "splits", None)}).items():
+        if isinstance(names, list) and len(set(names)) < len(names):
+            yield f"{key}: names one of them twice, got {quoted(names)}."
+
+
 def _hardware(config: Config) -> Iterator[str]:
     hardware = config.hardware
     if hardware.device == "cpu" and hardware.precision == "fp16":
@@ -130,10 +156,11 @@ def _hardware(config: Config) -> Iterator[str]:
 def _evaluation(config: Config) -> Iterator[str]:
     metric, every = config.evaluation.best_metric, config.evaluation.every
     if metric.startswith(("test/", "base/", "train/")):
-        yield f"evaluation.best_metric: {metric} must not steer a run, only dev may: one of {', '.join(DEV_METRICS)}."
+        known = ", ".join(DEV_METRICS)
+        yield f"evaluation.best_metric: {metric} must not steer a run, only dev may: one of {known}."
     elif metric not in DEV_METRICS:
         yield (
-            f"evaluation.best_metric: unknown metric {metric!r}, known are {', '.join(DEV_METRICS)}."
+            f"evaluation.best_metric: unknown metric {quoted(metric)}, known are {', '.join(DEV_METRICS)}."
             f"{nearest(metric, DEV_METRICS)}"
         )
     elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
@@ -143,12 +170,18 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
     elif config.evaluation.permutations == 1:
         yield "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2."
-    if (task := config.evaluation.harness_task) is not None and not re.fullmatch(r"\w[\w.-]*", task):
-        yield f"evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got {task!r}."
+    if (task := config.evaluation.harness_task) is not None and not is_name(task):
+        yield (
+            "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ + - only, got "
+            f"{quoted(task)}."
+        )
     if getattr(config, "splits", None) == [] and not config.evaluation.sets:
         yield "splits: nothing would be measured; give some of train, dev and test, or evaluation.sets."
-    if isinstance(every, str) and not re.fullmatch(r"[1-9]\d*/epoch", every):
-        yield f"evaluation.every: a number of updates, or times per epoch such as '4/epoch', got {every!r}."
+    if isinstance(every, str) and not re.fullmatch(r"[1-9][0-9]{0,2}/epoch", every):
+        yield (
+            "evaluation.every: a number of updates, or times per epoch such as '4/epoch' and at most '999/epoch', got "
+            f"{quoted(every)}."
+        )
 
 
 def _tracking(config: Config) -> Iterator[str]:
@@ -169,6 +202,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _size_of_update,
     _processes,
     _adapter,
+    _lists,
     _hardware,
     _evaluation,
     _tracking,

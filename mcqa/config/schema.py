@@ -10,33 +10,41 @@ from typing import Annotated, Any, Literal
 ConfigDict = dict[str, Any]
 """A composed and resolved configuration as nested dictionaries, as config.yaml holds it."""
 
-Positive = Annotated[float, "above 0"]
-NotNegative = Annotated[float, "at least 0"]
+Seed = Annotated[int, "from 0 to 4294967295"]
+Count = Annotated[int, "from 1 to 1000000000"]
+BatchSize = Annotated[int, "from 1 to 1000000"]
+Epochs = Annotated[float, "above 0 and at most 10000"]
+LearningRate = Annotated[float, "above 0 and at most 1e30"]  # a loss that is not a number ends a run by itself
+Orders = Annotated[int, "from 1 to 10000"]
+Seconds = Annotated[float, "above 0 and at most 31536000"]
+Minutes = Annotated[float, "above 0 and at most 525600"]
 Share = Annotated[float, "from 0 to below 1"]
-Count = Annotated[int, "at least 1"]
-NotNegativeCount = Annotated[int, "at least 0"]
+
+PATH = "path"
+FilePath = Annotated[str, PATH]  # some may be a hub id too
+
 Split = Literal["train", "dev", "test"]
 
 
 @dataclass(frozen=True)
-class LearningRate:
+class LearningRates:
     """Where to start for a model of this size: all weights move, or only an adapter."""
 
-    full: Positive
-    adapter: Positive
+    full: LearningRate
+    adapter: LearningRate
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     name: str
-    path: str | None  # a hub id, a local folder, or embedded:<name>
+    path: FilePath | None  # a hub id, a local folder, or embedded:<name>
     revision: str | None
-    tokenizer: str | None  # where it differs from path
+    tokenizer: FilePath | None  # where it differs from path
     trust_remote_code: bool
     licence: str
-    learning_rate: LearningRate
+    learning_rate: LearningRates
     architecture: dict[str, Any] | None  # random weights of this shape (transformers' configuration keys)
-    vocabulary_size: Count | None  # tokens of the tokenizer that is trained for them
+    vocabulary_size: Annotated[int, "from 1 to 10000000"] | None  # tokens of the tokenizer that is trained for them
 
 
 @dataclass(frozen=True)
@@ -66,27 +74,27 @@ class Columns:
 class Recommended:
     """What suits a set of this size; optimizer and objective take it unless told otherwise."""
 
-    batch_size: Count
-    epochs: Positive
+    batch_size: BatchSize
+    epochs: Epochs
 
 
 @dataclass(frozen=True)
 class DataConfig:
     name: str
     reader: Literal["arc", "openbookqa", "commonsenseqa", "mmlu", "local", "facts"]
-    path: str | None  # a local file or folder; null: from the hub
+    path: FilePath | None  # a local file or folder; null: from the hub
     hub: str | None
     hub_config: str | None
     revision: str | None
     splits: Splits
     dev_fraction: Annotated[float, "above 0 and below 1"]
-    seed: int  # of the dev cut and of limit's draw; not the run's seed, so that seeds compare on the same questions
+    seed: Seed  # of the dev cut and of limit's draw; not the run's seed, so that seeds compare on the same questions
     limit: Count | None
     bad_rows: Literal["error", "skip"]
     licence: str
     source: str
     columns: Columns | None
-    texts: str | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
+    texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
     recommended: Recommended
 
 
@@ -94,20 +102,20 @@ class DataConfig:
 class PromptConfig:
     style: Literal["cloze", "letters"]
     instruction: str  # stands before every question, with a blank line between
-    shots: NotNegativeCount  # solved training questions that stand before the question
+    shots: Annotated[int, "from 0 to 1000"]  # solved training questions that stand before the question
     shots_draw: Literal["fixed", "per_question"]  # the same ones before every question, or each its own
-    shots_seed: int
+    shots_seed: Seed
     chat_template: bool  # the prompt becomes the user's turn in the tokenizer's chat template
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
     name: Literal["sft", "pretrain"]
-    epochs: Positive | None
+    epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
-    max_length: Annotated[int, "at least 1"]  # tokens of a training example
+    max_length: Count  # tokens of a training example
     loss_on: Literal["answer", "all"]
-    checkpoint_every_min: Positive | None  # minutes between two checkpoints; there is one after every measurement too
+    checkpoint_every_min: Minutes | None  # between two checkpoints; there is one after every measurement too
     save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
 
@@ -115,14 +123,14 @@ class ObjectiveConfig:
 @dataclass(frozen=True)
 class OptimizerConfig:
     name: Literal["adamw", "adamw_8bit"]
-    learning_rate: Positive
-    weight_decay: NotNegative
-    max_grad_norm: NotNegative  # 0: no clipping
-    batch_size: Count | None
-    gradient_accumulation_steps: Count | None
+    learning_rate: LearningRate
+    weight_decay: Annotated[float, "from 0 to 1000"]
+    max_grad_norm: Annotated[float, "from 0 to 1e30"]  # 0: no clipping
+    batch_size: BatchSize | None
+    gradient_accumulation_steps: BatchSize | None
     beta1: Share
     beta2: Share
-    eps: Positive
+    eps: Annotated[float, "above 0 and at most 1"]
 
 
 @dataclass(frozen=True)
@@ -135,8 +143,8 @@ class SchedulerConfig:
 class PeftConfig:
     name: Literal["none", "lora", "qlora"]
     trainable: Literal["full", "adapter"]
-    rank: Count | None
-    alpha: Positive | None
+    rank: Annotated[int, "from 1 to 65536"] | None
+    alpha: Annotated[float, "above 0 and at most 1000000"] | None
     dropout: Share | None
     target_modules: str | list[str] | None
     quantization: Literal["nf4", "fp4"] | None
@@ -147,14 +155,14 @@ class PeftConfig:
 class HardwareConfig:
     name: str
     device: Literal["cpu", "cuda"]
-    devices: Count  # of each node: GPUs, or processes on a CPU
-    nodes: Count
+    devices: Annotated[int, "from 1 to 1024"]  # of each node: GPUs, or processes on a CPU
+    nodes: Annotated[int, "from 1 to 10000"]
     strategy: Literal["ddp", "zero2", "zero3", "fsdp2"]  # how several devices share weights and optimizer state
     cpu_offload: bool  # optimizer state, and sharded weights, in the CPU's memory
-    timeout_s: Positive  # that a process waits for the others before the run ends
-    memory_gb: Count | None  # of each GPU; null: what torch finds
+    timeout_s: Seconds  # that a process waits for the others before the run ends
+    memory_gb: Annotated[int, "from 1 to 10000"] | None  # of each GPU; null: what torch finds
     precision: Literal["fp32", "bf16", "fp16"]
-    micro_batch_size: Count  # questions per forward pass, at most; the largest divisor of the batch is taken
+    micro_batch_size: BatchSize  # questions per forward pass, at most; the largest divisor of the batch is taken
     evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
     gradient_checkpointing: bool
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"]
@@ -178,10 +186,10 @@ class EvaluationConfig:
     dev: SetConfig | None  # what steers, where it is not the dev of data
     sets: list[SetConfig]  # measured beside dev and test
     cluster: Literal["auto", "passage", "subject", "none"]  # whose questions are not independent, for intervals
-    bootstrap: Count | None  # resamples; gives intervals by the bootstrap too
+    bootstrap: Annotated[int, "from 1 to 1000000"] | None  # resamples; gives intervals by the bootstrap too
     unconditional: bool  # measure choices without their question too: acc_mutual_info
     choices_only: bool  # measure with the question removed too: how much needs no question
-    permutations: Literal["cyclic", "all"] | Count | None  # orders of the options to measure too
+    permutations: Literal["cyclic", "all"] | Orders | None  # orders of the options to measure too
     harness_task: str | None  # write results and samples as lm-evaluation-harness does, under this task's name
 
 
@@ -191,7 +199,7 @@ class TrackingConfig:
     uri: str | None
     experiment: str
     log_every: Count  # updates between two points of a curve
-    system_metrics_every_s: NotNegative
+    system_metrics_every_s: Annotated[float, "from 0 to 86400"]
     log_model: bool
 
 
@@ -200,11 +208,11 @@ class Config:
     """One run, complete: this and the code decide what is learned."""
 
     name: str
-    seed: Annotated[int, "from 0 to 4294967295"]
-    outputs: str
+    seed: Seed
+    outputs: FilePath
     dry_run: bool
-    resume: str | None
-    from_run: str | None  # a run folder or an MLflow run id
+    resume: FilePath | None
+    from_run: FilePath | None  # a run folder or an MLflow run id
     model: ModelConfig
     data: DataConfig
     prompt: PromptConfig
@@ -221,7 +229,7 @@ class Config:
 class EvaluateConfig(Config):
     """What `mcqa.evaluate` takes: a run to measure again, or the model and data of the groups."""
 
-    run: str | None
+    run: FilePath | None
     splits: list[Split]
 
 

@@ -6,8 +6,9 @@ FIXED is free: objective.trainer_args passes it on as it is.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from mcqa.config.errors import nearest
 from mcqa.config.metric_names import greater_is_better
@@ -94,6 +95,7 @@ FIXED: Mapping[str, str] = {
     "packing_strategy": "examples come tokenized, one per row",
     "padding_free": "examples come tokenized, one per row",
     "dataset_kwargs": "examples come tokenized, so that what is learned is what is scored",
+    "local_rank": "the processes of a run know their own",
     "ignore_data_skip": "a resumed run continues at the same question",
     "save_only_model": "a run could not be resumed",
     "disable_tqdm": "progress is shown by the run itself",
@@ -101,6 +103,9 @@ FIXED: Mapping[str, str] = {
     "restore_callback_states_from_checkpoint": "a resumed run continues with the same state",
 }
 """Arguments that no user may change, and why."""
+
+NUMBERS = "from 0 to 2147483647"
+"""The bound of all arguments of TRL that are free and numbers."""
 
 FIXED_VALUES = {
     "dataset_kwargs": {"skip_prepare_dataset": True},
@@ -133,9 +138,7 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
     """Yield a line for every argument in objective.trainer_args that TRL does not know or that is not free."""
     if not config.objective.trainer_args:
         return
-    from trl import SFTConfig  # takes seconds, which only those pay who pass arguments on
-
-    known = {field.name for field in fields(SFTConfig)}
+    known = argument_types()
     for name in config.objective.trainer_args:
         if name in DECIDED:
             yield f"objective.trainer_args.{name}: is decided by {DECIDED[name].key}; set that key instead."
@@ -143,3 +146,12 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
             yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
+
+
+@cache
+def argument_types() -> dict[str, Any]:
+    """Return the type of each argument of TRL."""
+    from trl import SFTConfig  # takes seconds, which only those pay who pass arguments on
+
+    hints = get_type_hints(SFTConfig)
+    return {field.name: hints[field.name] for field in fields(SFTConfig)}

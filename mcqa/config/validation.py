@@ -1,29 +1,41 @@
 """From a composed configuration to dataclasses, with every problem it has rather than the first one.
 
-Understands dataclasses, Literal, lists, dicts, unions with None or between scalars, and numbers with a bound
-(`Annotated[float, "above 0"]`).
+Understands dataclasses, Literal, lists, dicts, unions with None or between scalars, numbers with bounds
+(`Annotated[float, "above 0 and at most 10"]`) and paths (`Annotated[str, "path"]`).
 """
 
 import math
+import operator
+import os
+import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import is_dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.rules import RULES
-from mcqa.config.schema import Config, ConfigDict
+from mcqa.config.schema import PATH, Config, ConfigDict
+from mcqa.config.trainer_args import NUMBERS, argument_types
 
-BOUNDS: dict[str, Callable[[float], bool]] = {
-    "above 0": lambda value: value > 0,
-    "at least 0": lambda value: value >= 0,
-    "from 0 to 4294967295": lambda value: 0 <= value < 2**32,
-    "at least 1": lambda value: value >= 1,
-    "from 0 to below 1": lambda value: 0 <= value < 1,
-    "above 0 and below 1": lambda value: 0 < value < 1,
+COMPARED = {
+    "above": operator.gt,
+    "from": operator.ge,
+    "at least": operator.ge,
+    "to": operator.le,
+    "at most": operator.le,
+    "below": operator.lt,
+    "to below": operator.lt,
 }
+"""The words of a bound such as `from 0 to below 1`, each before a number."""
+
+LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on the file systems of Linux
+
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL, which no path can have, and what a command line has instead of bytes that are no UTF-8."""
 
 INVALID = object()
 """Stands for a value that was reported. A section under construction lacks it, so that a rule which looks for it ends
@@ -67,14 +79,37 @@ def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[st
     return values
 
 
+def is_within(value: float, bound: str) -> bool:
+    """Whether a number is within a bound such as `above 0 and at most 10`."""
+    limits = re.findall(rf"({'|'.join(sorted(COMPARED, key=len, reverse=True))}) (\S+)", bound)
+    return all(COMPARED[word](value, float(limit)) for word, limit in limits)
+
+
+def _problem_of_path(path: str) -> str | None:
+    """Return why nothing can have this path."""
+    if not path.strip():
+        return "must not be empty."
+    if len(os.fsencode(path)) > LONGEST_PATH or any(len(os.fsencode(n)) > LONGEST_NAME for n in path.split("/")):
+        return f"no path has a name of more than {LONGEST_NAME} bytes or {LONGEST_PATH} in all, got {quoted(path)}."
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        return f"there is no such user, got {quoted(path)}. A folder of that name is written ./~…"
+    return None
+
+
 def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """Return a valid value of the type `hint`; otherwise append a line to `problems` and return INVALID."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        number = _value(arguments[0], value, path, problems)
-        if isinstance(number, (int, float)) and not BOUNDS[arguments[1]](number):
-            problems.append(f"{path}: must be {arguments[1]}, got {value!r}.")
+        checked, wanted = _value(arguments[0], value, path, problems), arguments[1]
+        if wanted == PATH and isinstance(checked, str) and (problem := _problem_of_path(checked)):
+            problems.append(f"{path}: {problem}")
             return INVALID
-        return number
+        if isinstance(checked, (int, float)) and not is_within(checked, wanted):
+            problems.append(f"{path}: must be {wanted}, got {quoted(value)}.")
+            return INVALID
+        return checked
     if origin in (Union, types.UnionType):
         return _one_of(arguments, value, path, problems)
     if is_dataclass(hint):
@@ -85,7 +120,7 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         if value in arguments:
             return value
         near = nearest(str(value), [str(option) for option in arguments])
-        problems.append(f"{path}: must be one of {', '.join(map(str, arguments))}, got {value!r}.{near}")
+        problems.append(f"{path}: must be one of {', '.join(map(str, arguments))}, got {quoted(value)}.{near}")
         return INVALID
     elif origin is list:
         if isinstance(value, (list, tuple)):
@@ -95,12 +130,22 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
     elif hint is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value):
             return float(value)
+    elif hint is str and isinstance(value, str) and (found := UNWRITABLE.search(value)):
+        problems.append(f"{path}: no file can hold the character {found[0]!r}, got {quoted(value)}.")
+        return INVALID
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    problems.append(f"{path}: must be {_describe(hint)}, got {value!r}.")
+    problems.append(f"{path}: must be {_describe(hint)}, got {quoted(value)}.")
     return INVALID
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
@@ -115,14 +160,14 @@ def _one_of(options: tuple[Any, ...], value: Any, path: str, problems: list[str]
             return accepted
     if len(real) == 1 or isinstance(value, Mapping):
         return _value(real[0], value, path, problems)
-    problems.append(f"{path}: must be {' or '.join(map(_describe, real))}, got {value!r}.")
+    problems.append(f"{path}: must be {' or '.join(map(_describe, real))}, got {quoted(value)}.")
     return INVALID
 
 
 def _describe(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         base, bound = get_args(hint)
-        return f"{_describe(base)} {bound}"
+        return _describe(base) if bound == PATH else f"{_describe(base)} {bound}"
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     kind = dict if is_dataclass(hint) else get_origin(hint) or hint
@@ -143,7 +188,21 @@ def problems_of(config_dict: Mapping[str, Any], kind: type[Config] = Config) -> 
         except AttributeError:
             if not problems:  # otherwise the rule asked for one of the values that were reported already
                 raise
+    if not problems:
+        problems += _problems_of_trainer_args(values["objective"].trainer_args)
     return values, problems
+
+
+def _problems_of_trainer_args(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with values whose names the rules let through; TRL says what types they have."""
+    hints = argument_types() if values else {}
+    for name, value in values.items():
+        problems: list[str] = []
+        path = f"objective.trainer_args.{name}"
+        checked = _value(hints[name], value, path, problems)
+        if isinstance(checked, (int, float)) and not is_within(checked, NUMBERS):
+            problems.append(f"{path}: must be {NUMBERS}, got {quoted(value)}.")
+        yield from problems
 
 
 def typed(config_dict: Mapping[str, Any], kind: type[C]) -> C:

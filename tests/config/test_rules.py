@@ -74,6 +74,12 @@ BROKEN = [
     ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
     ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
     ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantized weights cannot be trained"),
+    ("_lists", ["peft.target_modules=[]"], "peft.target_modules: must name at least one, got []."),
+    (
+        "_lists",
+        ["data=local", "data.path=q.csv", "data.columns.choices=[A,B,A]"],
+        "data.columns.choices: names one of them twice, got ['A', 'B', 'A'].",
+    ),
     ("_hardware", ["hardware.precision=fp16"], "hardware.precision: fp16 trains only on a GPU"),
     (
         "_hardware",
@@ -110,7 +116,7 @@ BROKEN = [
     (
         "_evaluation",
         ["evaluation.harness_task=arc/easy"],
-        "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ - only, got 'arc/easy'.",
+        "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ + - only, got 'arc/easy'.",
     ),
     ("_evaluation", ["splits=[]"], "splits: nothing would be measured; give some of train, dev and test"),
     ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
@@ -141,6 +147,10 @@ def sentences(rule):
     nodes = list(ast.walk(ast.parse(inspect.getsource(rule))))
     asked = {node.value.func.id for node in nodes if isinstance(node, ast.YieldFrom)}
     return sum(isinstance(node, ast.Yield) for node in nodes) + sum(sentences(getattr(rules, name)) for name in asked)
+
+
+def test_a_split_is_not_measured_twice():
+    assert problems_of_evaluating("splits=[dev,dev]") == ["splits: names one of them twice, got ['dev', 'dev']."]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

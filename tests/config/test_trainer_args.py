@@ -36,6 +36,24 @@ def test_an_argument_whose_name_is_no_text_is_reported(arguments_of_trl):
     assert told.startswith("objective.trainer_args")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("label_smoothing_factor", "high", "must be a number, got 'high'."),
+        ("label_smoothing_factor", -1, "must be from 0 to 2147483647, got -1."),
+        ("dataloader_num_workers", 2.5, "must be a whole number, got 2.5."),
+        ("dataloader_num_workers", 10**12, "must be from 0 to 2147483647, got 1000000000000."),
+        ("torch_compile", "yes", "must be true or false, got 'yes'."),
+        ("label_names", [1], "must be a text, got 1."),
+        ("fsdp_config", 3, "must be a mapping of keys or a text, got 3."),
+        ("deepspeed", ["x"], "must be a mapping of keys or a text, got ['x']."),
+    ],
+)
+def test_a_value_of_another_type_than_trl_says_is_reported(name, value, told, arguments_of_trl):
+    (problem,) = problems(objective__trainer_args={name: value})
+    assert problem.startswith(f"objective.trainer_args.{name}") and problem.endswith(told)
+
+
 @pytest.mark.parametrize("hardware", ["cpu", "gpu"])
 def test_what_the_rules_let_through_the_trainer_takes(hardware, arguments_of_trl, monkeypatch, tmp_path):
     from mcqa.training import trainer

@@ -1,7 +1,7 @@
 """Everything wrong with a configuration is reported at once, by the key that it is about."""
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcqa.config.composition import compose
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, EvaluateConfig, SetConfig
-from mcqa.config.validation import RENAMED, members, problems_of, typed, with_current_names
+from mcqa.config.validation import RENAMED, is_within, members, problems_of, typed, with_current_names
 from mcqa.runs import run_folder
 from mcqa.runs.files import write_yaml
 from tests.config.configurations import config, config_dict_of, every_key, problems
@@ -110,21 +110,23 @@ def test_no_field_has_a_default_in_python():
         ("data__columns", "question", "must be a mapping of keys, got 'question'."),
         ("data__dev_fraction", 0, "must be above 0 and below 1, got 0."),
         ("data__dev_fraction", 1, "must be above 0 and below 1, got 1."),
-        ("data__limit", 0, "must be at least 1, got 0."),
+        ("data__limit", 0, "must be from 1 to 1000000000, got 0."),
         ("data__bad_rows", "ignore", "must be one of error, skip, got 'ignore'."),
         ("prompt__style", "letter", "must be one of cloze, letters, got 'letter'. Did you mean 'letters'?"),
-        ("objective__epochs", 0, "must be above 0, got 0."),
-        ("objective__max_steps", 0, "must be at least 1, got 0."),
-        ("objective__max_length", 0, "must be at least 1, got 0."),
+        ("objective__epochs", 0, "must be above 0 and at most 10000, got 0."),
+        ("objective__epochs", 1e308, "must be above 0 and at most 10000, got 1e+308."),
+        ("objective__max_steps", 0, "must be from 1 to 1000000000, got 0."),
+        ("objective__max_length", 0, "must be from 1 to 1000000000, got 0."),
         ("objective__trainer_args", None, "must be a mapping of keys, got None."),
         ("optimizer__learning_rate", "1e-4", "must be a number, got '1e-4'."),
-        ("optimizer__learning_rate", 0, "must be above 0, got 0."),
+        ("optimizer__learning_rate", 0, "must be above 0 and at most 1e30, got 0."),
         ("optimizer__learning_rate", float("nan"), "must be a number, got nan."),
         ("optimizer__learning_rate", float("inf"), "must be a number, got inf."),
         ("optimizer__learning_rate", True, "must be a number, got True."),
-        ("optimizer__weight_decay", -0.1, "must be at least 0, got -0.1."),
-        ("optimizer__max_grad_norm", -1, "must be at least 0, got -1."),
-        ("optimizer__batch_size", 0, "must be at least 1, got 0."),
+        ("optimizer__weight_decay", -0.1, "must be from 0 to 1000, got -0.1."),
+        ("optimizer__max_grad_norm", -1, "must be from 0 to 1e30, got -1."),
+        ("optimizer__batch_size", 0, "must be from 1 to 1000000, got 0."),
+        ("optimizer__batch_size", 10**12, "must be from 1 to 1000000, got 1000000000000."),
         ("optimizer__batch_size", 2.5, "must be a whole number, got 2.5."),
         ("optimizer__beta2", 1, "must be from 0 to below 1, got 1."),
         ("scheduler__warmup_ratio", 1.5, "must be from 0 to below 1, got 1.5."),
@@ -132,23 +134,41 @@ def test_no_field_has_a_default_in_python():
         ("peft__dropout", 1.0, "must be from 0 to below 1, got 1.0."),
         ("peft__target_modules", 3, "must be a text or a list, got 3."),
         ("hardware__micro_batch_size", None, "must be a whole number, got None."),
-        ("evaluation__every", 0, "must be a whole number at least 1 or a text, got 0."),
-        ("evaluation__every", 1.5, "must be a whole number at least 1 or a text, got 1.5."),
+        ("evaluation__every", 0, "must be a whole number from 1 to 1000000000 or a text, got 0."),
+        ("evaluation__every", 1.5, "must be a whole number from 1 to 1000000000 or a text, got 1.5."),
         ("evaluation__cluster", "topic", "must be one of auto, passage, subject, none, got 'topic'."),
-        ("evaluation__bootstrap", 0, "must be at least 1, got 0."),
+        ("evaluation__bootstrap", 0, "must be from 1 to 1000000, got 0."),
         ("evaluation__unconditional", "yes", "must be true or false, got 'yes'."),
         ("evaluation__choices_only", 1, "must be true or false, got 1."),
-        ("evaluation__permutations", 0, "must be cyclic or all or a whole number at least 1, got 0."),
-        ("evaluation__permutations", "cycle", "must be cyclic or all or a whole number at least 1, got 'cycle'."),
+        ("evaluation__permutations", 0, "must be cyclic or all or a whole number from 1 to 10000, got 0."),
+        ("evaluation__permutations", "cycle", "must be cyclic or all or a whole number from 1 to 10000, got 'cycle'."),
         ("evaluation__sets", "arc_easy", "must be a list, got 'arc_easy'."),
         ("evaluation__dev", 3, "must be a mapping of keys, got 3."),
-        ("prompt__shots", -1, "must be at least 0, got -1."),
+        ("prompt__shots", -1, "must be from 0 to 1000, got -1."),
         ("prompt__shots_draw", "each", "must be one of fixed, per_question, got 'each'."),
-        ("tracking__log_every", 0, "must be at least 1, got 0."),
+        ("tracking__log_every", 0, "must be from 1 to 1000000000, got 0."),
+        ("prompt__instruction", "a\0b", r"no file can hold the character '\x00', got 'a\x00b'."),
+        ("prompt__instruction", "\udcff", r"no file can hold the character '\udcff', got '\udcff'."),
+        ("outputs", "", "must not be empty."),
+        ("data__texts", "~nouser/x", "there is no such user, got '~nouser/x'. A folder of that name is written ./~…"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_reported_with_what_would_do(path, value, told):
     assert problems(**{path: value}) == [f"{path.replace('__', '.')}: {told}"]
+
+
+def test_a_message_quotes_a_long_value_without_its_middle():
+    (told,) = problems(model__path="x" * 3_000_000)
+    assert told.startswith("model.path: no path has a name of more than 255 bytes or 4095 in all, got 'xxx")
+    assert len(told) < 300
+    (told,) = problems(optimizer__batch_size=10**5000)  # Python refuses to write it
+    assert told == "optimizer.batch_size: must be from 1 to 1000000, got a number of thousands of digits."
+    assert problems(optimizer__eps=10**400)[0].startswith("optimizer.eps: must be a number, got 1000")  # no float
+    doubled = ["x"]
+    for _ in range(100):
+        doubled = [doubled, doubled]
+    (told,) = problems(seed=doubled)
+    assert len(told) < 300
 
 
 def test_the_columns_of_choices_are_one_name_or_several():
@@ -204,6 +224,25 @@ def test_an_optional_part_may_be_null_and_is_looked_into_otherwise():
 def test_a_bounded_number_is_taken_exactly_within_its_bound(value):
     _, found = whole(share=value)
     assert (found == []) == (0 <= value < 1)
+
+
+def numbers(kind, path=""):
+    """The type of every number in a dataclass, by its key."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        for part in (hint, *get_args(hint)):
+            if is_dataclass(part):
+                yield from numbers(part, f"{path}{name}.")
+            elif part in (int, float) and get_origin(hint) is not Annotated:
+                yield f"{path}{name}", None
+            elif get_origin(part) is Annotated and get_args(part)[0] in (int, float):
+                yield f"{path}{name}", get_args(part)[1]
+
+
+@pytest.mark.parametrize(("key", "bound"), [*numbers(EvaluateConfig)])
+def test_every_number_has_a_lower_and_an_upper_bound(key, bound):
+    assert bound is not None
+    assert not is_within(-1, bound) and not is_within(1e31, bound)
+    assert any(is_within(value, bound) for value in (0.5, 1))
 
 
 # --- all at once -----------------------------------------------------------------------------------------------------
