@@ -4,7 +4,6 @@ Cluster nodes usually have no internet access. What a job needs is downloaded to
 login node, by the same calls and under the same names with which a run looks for it, and jobs run offline.
 """
 
-import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,9 @@ from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
 from mcqa.config.validation import typed
 from mcqa.data import hub
+from mcqa.models.model_files import ADAPTER_CONFIG
 from mcqa.runs import run_folder
+from mcqa.runs.files import read_optional
 
 TEXT_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 OTHER_FORMATS = ("*/*", "consolidated*")  # the same weights in formats that are not read
@@ -68,7 +69,7 @@ class ModelRepository:
         if folder is None:
             yield "the whole repository"
             return
-        is_adapter = self.weights and (folder / "adapter_config.json").exists()
+        is_adapter = self.weights and (folder / ADAPTER_CONFIG).exists()
         has_tokenizer = any((folder / name).exists() for name in TOKENIZER_FILES)
         if not has_tokenizer and not is_adapter:  # an adapter may take the tokenizer of its base
             yield "the tokenizer"
@@ -80,7 +81,11 @@ class ModelRepository:
             yield "config.json"
         index = folder / "model.safetensors.index.json"
         if index.exists():
-            files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            weight_map = read_optional(index).get("weight_map")
+            if not isinstance(weight_map, dict):
+                yield f"{index.name}, which is damaged (delete {index})"
+                return
+            files = set(map(str, weight_map.values()))
             if lost := sum(not (folder / name).exists() for name in files):
                 yield f"{lost} of {len(files)} weight files"
         elif not list(folder.glob("*.safetensors")):
@@ -176,11 +181,9 @@ def _dataset_cache() -> Path:
 
 def _base_model(folder: Path) -> ModelRepository | None:
     """The base model of the adapter in this folder, if both exist and the base is on the hub."""
-    try:
-        name = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return ModelRepository("model.path", name, None, True, False) if hub.is_hub_id(name) else None
+    name = read_optional(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    is_on_hub = isinstance(name, str) and hub.is_hub_id(name)
+    return ModelRepository("model.path", str(name), None, True, False) if is_on_hub else None
 
 
 # --- of a configuration ----------------------------------------------------------------------------------------------

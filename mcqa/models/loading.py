@@ -2,25 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from mcqa.config.errors import ModelError
+from mcqa.config.errors import McqaError, ModelError
 from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
-from mcqa.models import devices, sharding
+from mcqa.models import devices, model_files, sharding
 from mcqa.models.from_scratch import new_model, new_tokenizer
+from mcqa.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_QUANTIZATION
 from mcqa.runs import processes
+
+log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded:"
 ASSETS = Path(__file__).with_name("assets")
 
-BASE_QUANTIZATION = "base_quantization.json"
-"""The file beside an adapter that says how its base was quantised."""
+Part = Literal["tokenizer", "configuration", "model", "adapter"]
 
 
 def location(path: str, key: str = "model.path") -> str:
@@ -49,15 +53,17 @@ def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
     A model with random weights gets a new one, trained on the texts.
 
     Raises:
-        ModelError: it does not exist or cannot be loaded.
+        ModelError: it does not exist or cannot be loaded, or the model beside it has damaged files.
     """
     from transformers import AutoTokenizer
 
     if config.vocabulary_size is not None:
         return new_tokenizer(config.vocabulary_size, texts)
     tokenizer = _from_pretrained(AutoTokenizer, config, "tokenizer")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    with _explained(*_key_and_path(config, "tokenizer"), "tokenizer"):
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer("A word.")  # some values of its files are first read here
     return tokenizer
 
 
@@ -90,9 +96,9 @@ def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, 
     if config.architecture is not None:
         return new_model(config.architecture, tokenizer, hardware)
     assert config.path is not None, "a rule of the configuration"
-    adapter = Path(location(config.path)) / "adapter_config.json"
-    if adapter.exists():
-        return _with_adapter(config, peft, hardware, tokenizer, seed, adapter)
+    folder = Path(location(config.path))
+    if model_files.holds_adapter(folder):
+        return _with_adapter(config, peft, hardware, tokenizer, seed, folder)
     model, info = _from_pretrained(
         AutoModelForCausalLM,
         config,
@@ -103,13 +109,26 @@ def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, 
         attn_implementation=devices.attention(hardware),
         quantization_config=quantization_config(peft, hardware),
         device_map=sharding.device_map(hardware),
+        ignore_mismatched_sizes=True,  # which are reported below
     )
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, saved, expected = mismatched[0]
+        raise ModelError(
+            f"model.path={config.path}: {len(mismatched)} weights have another shape than its config.json says: {name} "
+            f"has {list(saved)} instead of {list(expected)}. They do not belong together; copy both from one place."
+        )
+    if unused := sorted(info["unexpected_keys"]):
+        log.warning(
+            f"model.path={config.path}: {len(unused)} weights in its files are not used, {unused[0]} among them, for "
+            "the model has no place for them. Is config.json its own?"
+        )
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(
             f"model.path={config.path}: {len(info['missing_keys'])} weights are missing, {some} among them; they would "
             "be random numbers. Was the folder copied whole, and is it a causal language model?"
         )
+    _check_finite(model, config.path)
     model.name_or_path = config.path  # a saved adapter names this as its base; embedded:… is valid on any machine
     keep_4bit_weights_as_trained(model)
     known = model.get_input_embeddings().num_embeddings
@@ -127,7 +146,7 @@ def check_base(config: ModelConfig) -> None:
     Raises:
         ModelError: it is an adapter, which can only be measured.
     """
-    if config.path is not None and (Path(location(config.path)) / "adapter_config.json").exists():
+    if config.path is not None and model_files.holds_adapter(Path(location(config.path))):
         raise ModelError(
             f"model.path={config.path} holds an adapter, and training starts from a whole model: merge it into its "
             "base first (PEFT's merge_and_unload), or give the base's path."
@@ -201,14 +220,21 @@ def keep_4bit_weights_as_trained(model: Any) -> None:
 
 
 def _with_adapter(
-    config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, adapter: Path
+    config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, folder: Path
 ) -> Any:
     from peft import PeftModel
 
-    path = json.loads(adapter.read_text())["base_model_name_or_path"]
-    kept = adapter.with_name(BASE_QUANTIZATION)
-    quantized = json.loads(kept.read_text()) if kept.exists() and peft.quantization is None else {}
-    as_trained = replace(peft, trainable="adapter", **quantized)
+    assert config.path is not None, "it is the folder"
+    _check_files(folder, "model.path", config.path)
+    path = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    kept = folder / BASE_QUANTIZATION
+    quantized = model_files.read_object(kept) if kept.exists() and peft.quantization is None else {}
+    with _explained("model.path", config.path, "adapter"):
+        if not isinstance(path, str):
+            raise ValueError(f"{ADAPTER_CONFIG} does not say which base it belongs to (base_model_name_or_path).")
+        as_trained = replace(peft, trainable="adapter", **quantized)
+        quantization_config(as_trained, hardware)  # which checks the types of its values
+    location(path, f"{folder / ADAPTER_CONFIG}: base_model_name_or_path")
     if as_trained.quantization is not None and sharding.shards_weights(hardware):
         raise ModelError(
             f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be sharded "
@@ -216,32 +242,100 @@ def _with_adapter(
         )
     base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
     on_meta = base.device.type == "meta"  # in processes that read no weights; nothing can be copied into theirs
-    return PeftModel.from_pretrained(base, str(adapter.parent), low_cpu_mem_usage=on_meta)
+    with _explained("model.path", config.path, "adapter"):
+        model = PeftModel.from_pretrained(base, str(folder), low_cpu_mem_usage=on_meta)
+        _check_adapter_names(model, folder / ADAPTER_WEIGHTS)
+    _check_finite(model, config.path)
+    return model
+
+
+def _check_adapter_names(model: Any, weights: Path) -> None:
+    """PEFT leaves an adapter without weights as it is at the beginning of a training, and weights without a place out.
+
+    Raises:
+        ValueError: some weights of the adapter and of the file are not the same.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="numpy") as file:
+        saved = set(file.keys())
+    needed = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if odd := sorted((needed - saved) | {name for name in saved - needed if "lora_" in name}):
+        raise ValueError(
+            f"{ADAPTER_CONFIG} and {weights.name} do not fit together or not the base: {len(odd)} weights have no "
+            f"counterpart, {odd[0]} among them."
+        )
 
 
 # --- transformers ----------------------------------------------------------------------------------------------------
 
 
-def _from_pretrained(
-    auto_class: Any, config: ModelConfig, part: Literal["tokenizer", "configuration", "model"], **options: Any
-) -> Any:
-    """Load a part of the model with transformers; an error names the usual cause."""
-    from safetensors import SafetensorError
-
-    key, path = "model.path", config.path
-    if part == "tokenizer" and config.tokenizer is not None:
-        key, path = "model.tokenizer", config.tokenizer
-    assert path is not None, "a rule of the configuration"
+def _from_pretrained(auto_class: Any, config: ModelConfig, part: Part, **options: Any) -> Any:
+    """Load a part of the model with transformers."""
+    key, path = _key_and_path(config, part)
     where = location(path, key)
-    if not Path(where).is_dir():
+    if Path(where).is_dir():
+        _check_files(Path(where), key, path)
+    else:
         hub.go_offline_if_unreachable()
-    try:
+    with _explained(key, path, part):
         return auto_class.from_pretrained(
             where, revision=config.revision, trust_remote_code=config.trust_remote_code, **options
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        advice = f"{hub.first_line(error)} {_advice(error, path)}".strip()
-        raise ModelError(f"{key}={path}: the {part} cannot be loaded: {advice}") from error
+
+
+def _key_and_path(config: ModelConfig, part: Part) -> tuple[str, str]:
+    """Return where a part is loaded from, and the key that says so."""
+    if part == "tokenizer" and config.tokenizer is not None:
+        return "model.tokenizer", config.tokenizer
+    assert config.path is not None, "a rule of the configuration"
+    return "model.path", config.path
+
+
+def _check_files(folder: Path, key: str, path: str) -> None:
+    """
+    Raises:
+        ModelError: files in the folder are missing, damaged or not trusted; names all of them.
+    """
+    if problems := model_files.problems(folder, weights=key == "model.path"):
+        raise ModelError(
+            "\n  ".join([f"{key}={path} cannot be loaded:", *problems])
+            + "\nWhere a file is missing or damaged, copy the folder again from where it came from, or train it again."
+        )
+
+
+@contextmanager
+def _explained(key: str, path: str, part: Part) -> Iterator[None]:
+    """Turn whatever transformers, PEFT and what they use raise in the block into ModelError with the usual cause."""
+    try:
+        yield
+    except McqaError:
+        raise
+    except Exception as error:
+        cause = f"{_reason(error, path)} {_advice(error, path)}".strip()
+        raise ModelError(f"{key}={path}: the {part} cannot be loaded: {cause}") from error
+
+
+def _check_finite(model: Any, path: str) -> None:
+    """
+    Raises:
+        ModelError: a weight is not a number or infinite, so that no score would be a number.
+    """
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta and not weight.sum(dtype=torch.float32).isfinite():
+            raise ModelError(
+                f"model.path={path}: the weight {name} has values that are infinite or not a number, so no score would "
+                "be one. The training that saved it diverged (its loss says when), or the file is damaged."
+            )
+
+
+def _reason(error: Exception, path: str) -> str:
+    """The hub's libraries say in the first line what is wrong; others say it anywhere, or only by the error's name."""
+    if hub.is_hub_id(path):
+        return hub.first_line(error)
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{text}." if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}."
 
 
 def _advice(error: Exception, path: str) -> str:
@@ -252,6 +346,11 @@ def _advice(error: Exception, path: str) -> str:
         return "It needs code from the hub; read it first, then set model.trust_remote_code=true."
     if any(word in message for word in ("connect", "offline", "resolve", "timed out", "cached files")):
         return f"This machine cannot reach the hub. {hub.prefetch_advice()}. Or set model.path=<folder>."
-    if "safetensors" in message:
+    if "safetensors" in message and hub.is_hub_id(path):
         return "Only safetensors are read: weights in pickle files can run code. Convert them first."
+    if not hub.is_hub_id(path):
+        return (
+            f"The files of {path} can be read, so a value in one of its JSON files is likely wrong, or they do not "
+            "belong together: copy the folder again from where it came from, or train it again."
+        )
     return ""

@@ -73,6 +73,14 @@ def test_missing_files_of_a_model_in_several_are_counted(cache: Path) -> None:
     assert ": 2 of 3 weight files." in str(hub_cache.missing_message(requirement))
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"weight_map": [1]}'])
+def test_a_damaged_list_of_weight_files_is_missing(cache: Path, content: str) -> None:
+    index = snapshot(cache, QWEN) / "model.safetensors.index.json"
+    index.write_text(content)
+    (requirement,) = hub_cache.requirements(config("model=qwen3_0_6b"))
+    assert f"{index.name}, which is damaged (delete {index})" in str(hub_cache.missing_message(requirement))
+
+
 def test_what_is_missing_of_the_base_of_an_adapter_is_named(cache: Path) -> None:
     folder = snapshot(cache, "my/adapter", "tok*")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": QWEN}))
