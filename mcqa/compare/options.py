@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 from mcqa.config.errors import ConfigError, listing, nearest
 from mcqa.config.metric_names import HIGHER_IS_BETTER
 from mcqa.config.schema import EvaluationConfig
+from mcqa.config.secrets import url_problem
 
 if TYPE_CHECKING:
     from mcqa.evaluation.metrics import ClusterBy
@@ -111,6 +112,8 @@ def parse(arguments: Sequence[str]) -> Options:
             values[name] = option.read(text) if name in given or text else None
         except ValueError as error:
             problems.append(f"{name}={text}: {error}.")
+    if problem := url_problem("tracking_uri", given.get("tracking_uri", "")):
+        problems.append(problem)
     if not runs:
         problems.append(f"no run is named. {_runs_to_try(Path(given.get('outputs') or 'outputs'))}")
     if problems:

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing
 from mcqa.config.schema import ConfigDict
+from mcqa.config.secrets import RedactedRecord
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -42,6 +43,7 @@ def sweep_overrides(arguments: list[str]) -> list[str]:
 
 def calm_libraries() -> None:
     """Show warnings of our own, and of the libraries only errors."""
+    logging.setLogRecordFactory(RedactedRecord)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)
     for library in ("accelerate", "bitsandbytes", "datasets", "DeepSpeed", "mlflow", "peft", "torch", "transformers"):

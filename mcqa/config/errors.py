@@ -8,13 +8,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
 
+from mcqa.config.secrets import redact
+
 MOST_LINES = 51  # of a message: a head and 50 problems
 LONGEST_LINE = 1000  # characters; what a file or a user gave may have millions
 LONGEST_QUOTE = 200
 
 
 class McqaError(Exception):
-    """The base of all errors that commands show as a message. Only its subclasses are raised."""
+    """The base of all errors that commands show as a message, without secrets. Only its subclasses are raised."""
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class ConfigError(McqaError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.schema import Config, DataConfig
+from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
 
 LONGEST_NAME = 200  # bytes: a file's name has at most 255, and names become parts of names
@@ -185,11 +186,8 @@ def _evaluation(config: Config) -> Iterator[str]:
 
 
 def _tracking(config: Config) -> Iterator[str]:
-    if config.tracking.uri is not None and re.search(r"://[^/]*@|(password|token|secret)=", config.tracking.uri):
-        yield (
-            "tracking.uri: holds a password, which would end up in files and logs; "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
-        )
+    if config.tracking.uri is not None and (problem := url_problem("tracking.uri", config.tracking.uri)):
+        yield problem
 
 
 RULES: tuple[Callable[[Config], Iterator[str]], ...] = (

@@ -57,9 +57,9 @@ def retry_stalled_io(do: Callable[[], T], waits_s: Sequence[float] = WAITS_S) ->
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    """Write a value as YAML, in the order of its keys."""
+    """Write a value as YAML, in the order of its keys, for the user alone: what is stored as YAML is configuration."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
-    write_text(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True), private=True)
 
 
 def read_yaml(path: Path) -> Any:
@@ -78,9 +78,9 @@ def _parse_yaml(text: str) -> Any:
     return yaml.load(text, loader)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, private: bool = False) -> None:
+    """Write a value as indented JSON. private: only the user may read it."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", private)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -128,10 +128,26 @@ def read_optional(path: Path) -> dict[str, Any]:
         return {}
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text beside the file and move it into place; several processes may write the same file."""
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Write a text beside the file, to the disk, and move it into place; several processes may write the same file.
+
+    private: only the user may read it, since it may hold what the user has configured.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    retry_stalled_io(lambda: (aside.write_text(text, "utf-8"), aside.replace(path)))
+
+    def write() -> None:
+        with open(aside, "w", encoding="utf-8", opener=open_private if private else None) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a loss of power may leave the new name with an empty file
+        aside.replace(path)
+
+    retry_stalled_io(write)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file as `open` would, a new one for the user alone; for its `opener`."""
+    return os.open(path, flags, 0o600)
 
 
 def flatten(config_dict: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

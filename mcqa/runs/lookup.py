@@ -9,9 +9,9 @@ from typing import Any
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
+from mcqa.config.secrets import error_reason, redact
 from mcqa.runs import run_folder, tracking
 from mcqa.runs.files import read_optional
-from mcqa.runs.tracking.redaction import error_reason, redact
 
 FILES = ("config.yaml", "result.json", "predictions")
 OPTIONAL_FILES = ("environment.json",)

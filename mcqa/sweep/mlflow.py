@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcqa.config.secrets import without_secrets
 from mcqa.runs.files import flatten, read_yaml
-from mcqa.runs.tracking.redaction import without_secrets
 from mcqa.runs.tracking.sender import Position, Sender, is_file
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.tracker import open_tracker

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import Config, SetConfig, Split
+from mcqa.config.secrets import without_secrets
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
 from mcqa.data.tokens import TrainingSet
@@ -186,7 +187,7 @@ dev chose the checkpoint; test was measured once.
 ## Configuration
 
 ```yaml
-{yaml.safe_dump(record.config_dict, sort_keys=False, allow_unicode=True).strip()}
+{yaml.safe_dump(without_secrets(record.config_dict), sort_keys=False, allow_unicode=True).strip()}
 ```
 """
     (record.folder / "model" / "README.md").write_text(text, "utf-8")

@@ -4,8 +4,7 @@ The run folder is the truth and MLflow a view of it. `spool` writes events.jsonl
 is what a run calls, and `unsent` sends what earlier runs could not.
 """
 
-from mcqa.runs.tracking.redaction import redact
 from mcqa.runs.tracking.tracker import Status, Tracker, open_tracker
 from mcqa.runs.tracking.unsent import is_running, send_run, send_unsent
 
-__all__ = ["Status", "Tracker", "is_running", "open_tracker", "redact", "send_run", "send_unsent"]
+__all__ = ["Status", "Tracker", "is_running", "open_tracker", "send_run", "send_unsent"]

@@ -14,13 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mcqa.runs.files import write_json
-from mcqa.runs.tracking.redaction import error_reason, redact
+from mcqa.config.secrets import error_reason, redact, without_secrets
+from mcqa.config.validation import members
+from mcqa.runs.files import read_optional, read_yaml, write_json, write_yaml
 from mcqa.runs.tracking.spool import Event, Spool
 
 if TYPE_CHECKING:
@@ -47,18 +49,37 @@ class Position:
     uri: str | None
     experiment: str
     run_id: str | None = None
-    sent: int = 0
+    sent: Annotated[int, "at least 0"] = 0
     status: str = "RUNNING"
 
     @classmethod
     def read(cls, folder: Path) -> "Position | None":
+        """Return the position that the folder holds, if it can be read.
+
+        In the place of a damaged one, the beginning of the spool is written, with the destination in config.yaml.
+        """
+        path, problems = folder / "tracking.json", list[str]()
         try:
-            return cls(**json.loads((folder / "tracking.json").read_text()))
-        except (OSError, ValueError, TypeError):
+            stored = asdict(cls(None, "")) | json.loads(path.read_bytes())
+            values = members(cls, stored, "", problems)
+        except OSError:  # there is none, or it is another user's
             return None
+        except (ValueError, TypeError, RecursionError) as error:
+            problems.append(" ".join(str(error).split()))
+        if not problems:
+            return cls(**values)
+        log.warning("%s is damaged: %s The run is sent to MLflow from its beginning.", path, problems[0])
+        tracking = read_optional(folder / "config.yaml").get("tracking")
+        if not isinstance(tracking, dict) or not isinstance(tracking.get("experiment"), str):
+            return None
+        uri = tracking.get("uri")
+        position = cls(redact(str(uri)) if uri else None, tracking["experiment"])
+        with suppress(OSError):
+            position.save(folder)
+        return position
 
     def save(self, folder: Path) -> None:
-        write_json(folder / "tracking.json", asdict(self))
+        write_json(folder / "tracking.json", asdict(self), private=True)
 
     def is_for(self, config: "TrackingConfig") -> bool:
         return (self.uri, self.experiment) == (config.uri and redact(config.uri), config.experiment)
@@ -75,6 +96,8 @@ class Sender:
         position = Position.read(folder)
         if position is None or not position.is_for(config):
             position = Position(config.uri and redact(config.uri), config.experiment)
+        if position.sent > self.spool.size():  # a part of the spool was lost
+            position.sent = 0
         self.position = position
         self.deadline = 0.0
         self._client: Any = None
@@ -126,6 +149,9 @@ class Sender:
         for end, events in _batches(self.spool.read(self.position.sent)):
             self._deliver(events)
             self.position.sent = end
+            self.position.save(self.spool.folder)
+        if self.spool.read_to > self.position.sent:  # past lines that are no events
+            self.position.sent = self.spool.read_to
             self.position.save(self.spool.folder)
 
     def _deliver(self, events: list[Event]) -> None:
@@ -222,7 +248,8 @@ class Sender:
             self._client.log_artifacts(self.position.run_id, str(path), event["path"])
         else:
             parent = posixpath.dirname(event["path"]) or None
-            self._client.log_artifact(self.position.run_id, str(path), parent)
+            with _without_secrets(path) as sent:
+                self._client.log_artifact(self.position.run_id, str(sent), parent)
 
     def _table(self, event: Event) -> None:
         self._artifact(event)
@@ -263,6 +290,19 @@ def load_mlflow() -> None:
     if "mlflow" not in sys.modules:
         with _calm_mlflow():
             import mlflow  # noqa: F401
+
+
+@contextmanager
+def _without_secrets(path: Path) -> Iterator[Path]:
+    """Yield a file as it may leave the machine: of a configuration with secrets a copy without them."""
+    value = read_yaml(path) if path.suffix == ".yaml" else None
+    if (shown := without_secrets(value)) == value:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        write_yaml(copy, shown)
+        yield copy
 
 
 @contextmanager
@@ -350,5 +390,5 @@ def _name(key: str) -> str:
 
 
 def _cut(value: object, limit: int) -> str:
-    text = str(value)
+    text = str(value).replace("\0", "")  # which PostgreSQL refuses
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT

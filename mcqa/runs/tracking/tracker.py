@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mcqa.runs.tracking.redaction import without_secrets
+from mcqa.config.secrets import without_secrets
 from mcqa.runs.tracking.sender import Sender, is_file, load_mlflow
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.system import SystemMetrics

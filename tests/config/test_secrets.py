@@ -2,8 +2,7 @@
 
 import pytest
 
-from mcqa.runs.tracking import redact
-from mcqa.runs.tracking.redaction import without_secrets
+from mcqa.config.secrets import redact, without_secrets
 
 
 @pytest.mark.parametrize(
