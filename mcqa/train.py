@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
-from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
 from mcqa.models.fast_import import fast_imports
+from mcqa.runs.repeat import repeated_config, resumed_config
 from mcqa.sweep.adapter import RunHooks
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     """Lead from the composed configuration to a finished run, or show what it would be (dry_run)."""
     if config_dict["from_run"] is not None:
-        from mcqa.runs.repeat import repeated_config
-
         config_dict = repeated_config(config_dict, overrides)
     config = typed(config_dict, Config)
     from mcqa.models import devices
@@ -35,10 +33,8 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     if (this_trial := trial.current()) is not None:
         return run(config, this_trial.folder, this_trial)
     if config.resume is not None:
-        if len(overrides) > 1:
-            raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
         find = partial(unfinished, config.resume)
-        config = typed(run_folder.config_of(run_folder.open_existing(config.resume)), Config)
+        config = typed(resumed_config(config_dict, overrides), Config)
     elif config.dry_run:
         return preview(config, config_dict)
     else:

@@ -119,7 +119,7 @@ def test_a_configuration_that_cannot_be_read_says_why(tracked, monkeypatch):
 
 
 def test_a_name_that_no_folder_can_have_is_no_run():
-    with pytest.raises(ConfigError, match="its config.yaml cannot be read: File name too long"):
+    with pytest.raises(ConfigError, match="is no run folder: no path has a name of more than 255 bytes"):
         run_folder.open_existing("x" * 300)
 
 

@@ -85,8 +85,10 @@ def is_within(value: float, bound: str) -> bool:
     return all(COMPARED[word](value, float(limit)) for word, limit in limits)
 
 
-def _problem_of_path(path: str) -> str | None:
+def path_problem(path: str) -> str | None:
     """Return why nothing can have this path."""
+    if "\0" in path:
+        return "no path has a NUL in it."
     if not path.strip():
         return "must not be empty."
     if len(os.fsencode(path)) > LONGEST_PATH or any(len(os.fsencode(n)) > LONGEST_NAME for n in path.split("/")):
@@ -103,7 +105,7 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         checked, wanted = _value(arguments[0], value, path, problems), arguments[1]
-        if wanted == PATH and isinstance(checked, str) and (problem := _problem_of_path(checked)):
+        if wanted == PATH and isinstance(checked, str) and (problem := path_problem(checked)):
             problems.append(f"{path}: {problem}")
             return INVALID
         if isinstance(checked, (int, float)) and not is_within(checked, wanted):

@@ -1,13 +1,26 @@
 """The stored configuration of an earlier run, with what a command line changes of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
-from mcqa.config.errors import ConfigError
-from mcqa.config.schema import ConfigDict
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mcqa.config.errors import ConfigError, listing, quoted
+from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
+from mcqa.config.validation import problems_of
 from mcqa.runs import run_folder
 from mcqa.runs.lookup import finished_run, stored_config
+
+NEED_CONSENT = {
+    "model.trust_remote_code": "it lets code that comes with the model run here",
+    "objective.trainer_args.push_to_hub": "it publishes the model under your name",
+}
+"""What a run folder, which may be somebody else's, cannot ask for: this command line has to say it too."""
+
+KEYS_OF_THE_MODEL = ("model", "objective", "optimizer", "scheduler")
+"""Groups that made the model of a finished run, so that nobody can change them when it is measured again."""
 
 
 def repeated_config(config_dict: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
@@ -16,9 +29,10 @@ def repeated_config(config_dict: ConfigDict, overrides: Sequence[str]) -> Config
     Raises:
         ConfigError: there is no such run, or an override cannot be applied to it.
     """
+    own = _own_values(config_dict, Config, ("outputs", "dry_run", "resume", "from_run"))
     outputs, uri = Path(config_dict["outputs"]).absolute(), config_dict["tracking"]["uri"]
     stored = stored_config(str(config_dict["from_run"]), outputs, uri)
-    own = {key: config_dict[key] for key in ("outputs", "dry_run", "resume", "from_run")}
+    _refuse_without_consent(stored, _keys(overrides), f"from_run={config_dict['from_run']}")
     return with_overrides(stored, config_dict, overrides, leave_out=own) | own
 
 
@@ -28,10 +42,73 @@ def config_of_evaluated_run(config_dict: ConfigDict, overrides: Sequence[str]) -
     Raises:
         ConfigError: there is no such run, or an override cannot be applied to it.
     """
+    own = _own_values(
+        config_dict, EvaluateConfig, ("name", "splits", "outputs", "dry_run", "resume", "from_run", "run")
+    )
+    keys = _keys(overrides)
+    if wrong := [key for key in keys if key.split(".")[0] in KEYS_OF_THE_MODEL and key not in NEED_CONSENT]:
+        raise ConfigError(
+            f"{', '.join(wrong)}: run= measures the model that the run saved, which no such key changes; another "
+            "model is measured without run=, by model=local model.path=<folder or hub id>."
+        )
     folder = finished_run(str(config_dict["run"]), Path(config_dict["outputs"]).absolute())
-    own = {key: config_dict[key] for key in ("name", "splits", "outputs", "dry_run", "resume", "from_run")}
+    stored = run_folder.config_of(folder)
+    _refuse_without_consent(stored, [*keys, "objective"], f"run={config_dict['run']}")
     own |= {"run": run_folder.shown(folder)}
-    return with_overrides(run_folder.config_of(folder), config_dict, overrides, leave_out=own) | own
+    return with_overrides(stored, config_dict, overrides, leave_out=own) | own
+
+
+def resumed_config(config_dict: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    """Return the configuration of the run that `resume` names, which nothing changes.
+
+    Raises:
+        ConfigError: there is no such run, or there are other overrides than those that consent to what it asks for.
+    """
+    keys = [key for key in _keys(overrides) if key != "resume"]
+    if any(key not in NEED_CONSENT or not _value(config_dict, key) for key in keys):
+        raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
+    stored = run_folder.config_of(run_folder.open_existing(config_dict["resume"]))
+    _refuse_without_consent(stored, keys, f"resume={config_dict['resume']}")
+    return stored
+
+
+def _own_values(config_dict: ConfigDict, kind: type[Config], names: Sequence[str]) -> dict[str, Any]:
+    """Return what the command line alone decides; the stored run has no part in these keys of the root.
+
+    Raises:
+        ConfigError: one of them, or of tracking, has a wrong value.
+    """
+    own = [
+        text for text in problems_of(config_dict, kind)[1] if text.split(": ")[0].split(".")[0] in (*names, "tracking")
+    ]
+    if own:
+        raise ConfigError(listing(own))
+    return {name: config_dict[name] for name in names}
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [override.key_or_group for override in OverridesParser.create().parse_overrides(list(overrides))]
+
+
+def _value(config_dict: Any, key: str) -> Any:
+    """Return the value of a dotted key; None where there is none."""
+    for part in key.split("."):
+        config_dict = config_dict.get(part) if isinstance(config_dict, Mapping) else None
+    return config_dict
+
+
+def _refuse_without_consent(stored: ConfigDict, keys: Collection[str], run: str) -> None:
+    """Raise a ConfigError where a stored run asks for what none of the command line's keys or groups decides."""
+    asked = {key: _value(stored, key) for key in NEED_CONSENT}
+    decided = [key for key in asked if any(key == given or key.startswith(f"{given}.") for given in keys)]
+    problems = [
+        f"{key}: {run} has {quoted(value)} stored, which counts only if this command says so too, since "
+        f"{NEED_CONSENT[key]}. If you trust whoever made the run, add ++{key}=true."
+        for key, value in asked.items()
+        if value and key not in decided
+    ]
+    if problems:
+        raise ConfigError(listing(problems))
 
 
 def with_overrides(
@@ -40,16 +117,24 @@ def with_overrides(
     """Return a stored configuration with overrides applied: groups as a whole, other keys one by one.
 
     composed: what Hydra composed of the same overrides. leave_out: keys at the root that stay as they are stored.
+
+    Raises:
+        ConfigError: one of them cannot be applied to a configuration that is stored.
     """
     changed = deepcopy(stored)
-    for override in overrides:
-        keys = override.split("=", 1)[0].lstrip("+").split(".")
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        text, keys = override.input_line, override.key_or_group.split(".")
+        if override.is_delete() or override.package is not None:
+            raise ConfigError(f"{text}: a stored run has all its keys already; change single keys or groups.")
         if keys[0] in leave_out:
             continue
-        target, source = changed, composed
+        target: Any = changed
+        source: Any = composed
         for key in keys[:-1]:
-            target, source = target.setdefault(key, {}), source[key]
+            target, source = target.setdefault(key, {}), source.get(key)
+            if not isinstance(target, dict) or not isinstance(source, dict):
+                raise ConfigError(f"{text}: the stored run has no such key; give the whole group {keys[0]}.")
         if keys[-1] not in source:
-            raise ConfigError(f"{override}: a stored run has its experiment already; change single keys or groups.")
+            raise ConfigError(f"{text}: a stored run has its experiment already; change single keys or groups.")
         target[keys[-1]] = deepcopy(source[keys[-1]])
     return changed

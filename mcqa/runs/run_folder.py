@@ -1,16 +1,19 @@
 """The run folder: where one run keeps everything."""
 
+import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import ConfigError, quoted
 from mcqa.config.schema import ConfigDict
-from mcqa.config.validation import with_current_names
+from mcqa.config.validation import path_problem, with_current_names
 from mcqa.runs.files import read_yaml, write_yaml
 from mcqa.runs.mailbox import Mailbox
 
@@ -23,6 +26,9 @@ NO_RESULT: Mapping[str, Any] = {
     "error": None,
 }
 """The keys of result.json. status: complete, failed, pruned or preempted. value: of the metric a study optimises."""
+
+DEPTH_OF_RUNS, MOST_FOLDERS = 5, 1000
+"""How deep below a working folder runs lie at most (outputs/sweeps/<study>/trials/<number>); where a search ends."""
 
 
 def create(outputs: str, name: str, config_dict: Mapping[str, Any], overrides: Sequence[str]) -> Path:
@@ -53,12 +59,14 @@ def open_existing(path: str) -> Path:
     Raises:
         ConfigError: when there is no run in it, or none that can be read.
     """
+    if problem := path_problem(path):
+        raise ConfigError(f"{quoted(path)} is no run folder: {problem}")
     folder = Path(path).expanduser().absolute()
     try:
         if not (folder / "config.yaml").is_file():
             raise ConfigError(_no_run(path, folder))
         stored = read_yaml(folder / "config.yaml")
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: no UTF-8, or a number of thousands of digits
         stored = None
     except OSError as error:
         raise ConfigError(f"{path}: its config.yaml cannot be read: {error.strerror or error}.") from error
@@ -68,9 +76,28 @@ def open_existing(path: str) -> Path:
 
 
 def _no_run(path: str, folder: Path) -> str:
-    near = sorted(str(file.parent) for file in folder.glob("**/config.yaml"))[:3] if folder.is_dir() else []
-    hint = f" Runs below it: {', '.join(near)}." if near else ""
+    near = ", ".join(map(str, _runs_below(folder)))
+    hint = f" Runs below it: {near}." if near else ""
     return f"{path} is no run folder: there is no config.yaml in it.{hint}"
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Return up to three runs below a folder, which may be the root of everything: it looks into few of its folders."""
+    found, waiting = list[Path](), deque([(folder, 0)])
+    for _ in range(MOST_FOLDERS):
+        if not waiting or len(found) == 3:
+            break
+        here, depth = waiting.popleft()
+        try:
+            if (here / "config.yaml").is_file():
+                found.append(here)
+            elif depth < DEPTH_OF_RUNS:
+                inside = [entry for entry in islice(os.scandir(here), MOST_FOLDERS) if not entry.name.startswith(".")]
+                inner = sorted(entry.path for entry in inside if entry.is_dir(follow_symlinks=False))
+                waiting.extend((Path(one), depth + 1) for one in inner)
+        except OSError:
+            continue
+    return found
 
 
 def config_of(folder: Path) -> ConfigDict:

@@ -12,7 +12,6 @@ from mcqa.config.metric_names import greater_is_better
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.validation import problems_of, typed
 from mcqa.models import hub_cache
-from mcqa.runs import run_folder
 from mcqa.runs.files import flatten
 
 if TYPE_CHECKING:
@@ -71,9 +70,10 @@ class RunHooks:
             stored = config_of_evaluated_run(config_dict, own)
         elif config_dict.get("resume") is not None:
             from mcqa.runs.lookup import unfinished
+            from mcqa.runs.repeat import resumed_config
 
-            hardware = run_folder.config_of(unfinished(config_dict["resume"]))["hardware"]
-            stored = config_dict | {"hardware": hardware}
+            unfinished(config_dict["resume"])
+            stored = config_dict | {"hardware": resumed_config(config_dict, own).get("hardware")}
         else:
             return
         config_dict.clear()

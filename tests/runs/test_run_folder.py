@@ -1,0 +1,48 @@
+"""Which folder is a run."""
+
+import os
+
+import pytest
+
+from mcqa.config.errors import ConfigError
+from mcqa.runs import run_folder
+
+
+def run_in(folder, depth):
+    inner = folder.joinpath(*(f"level{n}" for n in range(depth)))
+    inner.mkdir(parents=True)
+    (inner / "config.yaml").write_text("name: mine\n")
+    return inner
+
+
+def told(path):
+    with pytest.raises(ConfigError) as caught:
+        run_folder.open_existing(str(path))
+    return str(caught.value)
+
+
+def test_runs_below_a_folder_that_is_none_are_named(tmp_path):
+    run = run_in(tmp_path, run_folder.DEPTH_OF_RUNS)
+    assert told(tmp_path).endswith(f"there is no config.yaml in it. Runs below it: {run}.")
+
+
+def test_the_search_for_runs_ends_soon_in_a_tree_without_end(tmp_path, monkeypatch):
+    run_in(tmp_path, run_folder.DEPTH_OF_RUNS + 1)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert "Runs below it" not in told(tmp_path)
+    looked = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(path) or scandir(path))
+    told("/")
+    assert len(looked) <= run_folder.MOST_FOLDERS
+
+
+@pytest.mark.parametrize("text", ["[" * 200 + "]" * 200, "seed: " + "9" * 5000, "- a", "", "a: [", "\x00"])
+def test_a_configuration_that_is_none_is_damaged(text, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    assert told(tmp_path) == f"{tmp_path}: its config.yaml is damaged."
+
+
+@pytest.mark.parametrize("path", ["~nouser/x", "a\0b", "", "x" * 300, "x/" * 3000])
+def test_a_path_that_nothing_can_have_is_quoted(path):
+    assert len(told(path)) < 500
