@@ -120,7 +120,8 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
         load = partial(load_model, config.model, config.peft, hardware, tokenizer, config.seed)
         scored = sharding.load_sharded(load, hardware) if sharding.shards_weights(hardware) else load()
         for questions in sets:
-            measurements.add(questions.split, partial(measure, scored, questions, hardware), step=0)
+            score = partial(measure, scored, questions, hardware)
+            measurements.add(questions.split, questions.questions, score, step=0)
         if not processes.is_first():
             return None
         run_report.write_harness_files(measurements, names, scored, tokenizer, shots)

@@ -1,6 +1,7 @@
 """Predictions: the scores that a model gives the choices of a question, and the file that stores them."""
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.config.errors import DataError
+from mcqa.config.errors import DataError, FileError
 from mcqa.data.question import Question
-from mcqa.runs.files import write_text
+from mcqa.runs.files import retry_stalled_io, write_text
+
+log = logging.getLogger(__name__)
 
 REQUIRED = ("id", "question", "choices", "answer", "scores", "lengths")  # keys of every line of a file
 
@@ -116,22 +119,45 @@ def read(path: Path, run: str | None = None) -> list[Prediction]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: the file cannot be read, is empty or damaged; the message has line and problem.
+        FileError: the file cannot be read.
+        DataError: the file is empty or damaged; the message has line and problem.
     """
     try:
-        with path.open("rb") as lines:  # str.splitlines would also split at U+2028
-            rows = [_parse(line, number) for number, line in enumerate(lines, 1)]
-        if not rows:
-            raise ValueError("it is empty")
+        content = retry_stalled_io(path.read_bytes)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}. Is it a file that you may read?") from error
+    try:  # lines end with \n: str.splitlines would also split at U+2028
+        rows = [_parse(line, number) for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1)]
         if len({row.question.id for row in rows}) < len(rows):
             raise ValueError("two lines have the same question id")
         return rows
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        problem = f"it cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+    except ValueError as error:
+        problem = str(error) if content else "it is empty"
     advice = f"measure again: python -m mcqa.evaluate run={run}" if run else "delete it to have it measured again"
     raise DataError(f"{path}: {problem}. The file is damaged or was changed; {advice}")
+
+
+def recalled(path: Path, questions: Sequence[Question]) -> list[Prediction] | None:
+    """Return the predictions that an earlier start wrote for these questions.
+
+    None where there is no such file, or it is damaged or of other questions, which is warned of: measure again.
+
+    Raises:
+        FileError: the file cannot be read.
+    """
+    try:
+        rows = read(path)
+        if [row.question for row in rows] == list(questions):
+            return rows
+        problem = f"{path}: its {len(rows)} lines are not the {len(questions)} questions of the split, in their order."
+    except FileNotFoundError:
+        return None
+    except DataError as error:
+        problem = str(error).partition(" The file is damaged")[0]
+    log.warning("%s They are measured again, and the file is replaced.", problem)
+    return None
 
 
 def _parse(line: bytes, number: int) -> Prediction:
@@ -139,8 +165,8 @@ def _parse(line: bytes, number: int) -> Prediction:
     if not line.strip():
         raise ValueError(f"line {number} is blank")
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = json.loads(line, parse_constant=_constant)
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
         raise ValueError(f"line {number} is not a JSON object")
@@ -149,7 +175,7 @@ def _parse(line: bytes, number: int) -> Prediction:
     try:
         prediction = _prediction(row)
         problem = next(_problems(prediction), None)
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, OverflowError):
         problem = "a value has the wrong type"
     if problem:
         raise ValueError(f"line {number}: {problem}")
@@ -175,8 +201,13 @@ def _to_json(scores: Sequence[float]) -> list[float | None]:
     return [None if math.isnan(score) else score for score in scores]
 
 
+def _constant(name: str) -> float:
+    """Python's json reads NaN and Infinity too, which are no JSON; a score of minus infinity is written so."""
+    return {"-Infinity": -math.inf}.get(name, math.inf)
+
+
 def _from_json(scores: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(math.nan if score is None else score for score in scores)
+    return tuple(math.nan if score is None else float(score) if _is_whole(score) else score for score in scores)
 
 
 def _problems(row: Prediction) -> Iterator[str]:
@@ -208,6 +239,8 @@ def _score_problems(name: str, scores: Sequence[Any], choices: int) -> Iterator[
         yield f"{len(scores)} {name} for {choices} choices"
     if wrong := [score for score in scores if not isinstance(score, float) and not _is_whole(score)]:
         yield f"{name} must be numbers, not {wrong[0]!r}"
+    elif wrong := [score for score in scores if score > 1]:  # rounding gives a little more than 0
+        yield f"{name} must be logarithms of probabilities, not {wrong[0]!r}"
 
 
 def _is_whole(value: Any) -> bool:

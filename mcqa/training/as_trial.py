@@ -5,7 +5,7 @@ Tokens and the predictions of the base model are the same in most trials; they l
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -15,8 +15,9 @@ from transformers import TrainerCallback
 
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.data import token_cache
-from mcqa.evaluation import predictions
+from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
+from mcqa.evaluation.record import measured_once
 from mcqa.runs import processes
 from mcqa.runs.files import flatten
 from mcqa.runs.trial import Pruned, Trial
@@ -57,18 +58,13 @@ def cached_tokenizer(trial: Trial | None, tokenizer: Any, fingerprint: str) -> A
 
 
 def base_predictions(
-    trial: Trial, config_dict: ConfigDict, measure: Callable[[], list[Prediction]]
+    trial: Trial, config_dict: ConfigDict, questions: Sequence[Question], measure: Callable[[], list[Prediction]]
 ) -> list[Prediction]:
     """Return the predictions of the base model: the first trial that needs them measures, the others read them."""
     path = trial.study / "shared" / f"base_dev-{_key(config_dict)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")) if processes.is_first() else nullcontext():
-        if processes.broadcast(path.exists()):
-            return predictions.read(path)
-        rows = measure()
-        if processes.is_first():
-            predictions.write(path, rows)
-    return rows
+        return measured_once(path, questions, measure)
 
 
 def _key(config_dict: ConfigDict) -> str:

@@ -100,8 +100,8 @@ def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, ba
     for questions in tokens.sets:
         score = partial(measure, base, questions, record.config.hardware)
         if record.trial is not None:
-            score = partial(as_trial.base_predictions, record.trial, record.config_dict, score)
-        measurements.add(f"base/{questions.split}", score, step=0)
+            score = partial(as_trial.base_predictions, record.trial, record.config_dict, questions.questions, score)
+        measurements.add(f"base/{questions.split}", questions.questions, score, step=0)
     run_report.show_base(record, parameters)
 
 
@@ -140,9 +140,8 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
     if record.trial is None:
         loading.save(trained.model, tokens.tokenizer, record.folder / "model", hardware)
     for questions in tokens.sets:
-        measurements.add(
-            questions.split, partial(measure, trained.model, questions, hardware), trained.state.global_step
-        )
+        score = partial(measure, trained.model, questions, hardware)
+        measurements.add(questions.split, questions.questions, score, trained.state.global_step)
 
 
 def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringTrainer) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.config.errors import DataError
+from mcqa.config.errors import DataError, FileError
 from mcqa.data.question import Question
-from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice, read, write
+from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice, read, recalled, write
 from tests.compare.finished_runs import answered
 
 
@@ -206,6 +206,11 @@ def orders(*listed):
         (json.dumps(GOOD), "two lines have the same question id"),
         (changed(scores=[-1]), "line 2: 1 scores for 2 choices"),
         (changed(scores=[-1, True]), "line 2: scores must be numbers, not True"),
+        (changed(scores=[-1, math.nan]), "line 2: scores must be logarithms of probabilities, not inf"),
+        (changed(scores=[-1, math.inf]), "line 2: scores must be logarithms of probabilities, not inf"),
+        (changed(scores=[-1, 7]), "line 2: scores must be logarithms of probabilities, not 7.0"),
+        (changed(scores=[-1, -(10**400)]), "line 2: a value has the wrong type"),
+        ("[" * 100_000, "line 2 is not a JSON object"),
         (changed(choices=["a"], scores=[-1], lengths={"tokens": [1]}), "line 2: 1 choices; at least two are needed"),
         (changed(answer=2), "line 2: answer 2 is none of its 2 choices"),
         (changed(answer="A"), "line 2: answer 'A' is none of its 2 choices"),
@@ -238,6 +243,13 @@ def test_an_empty_file_is_damaged(tmp_path):
     assert "it is empty" in refused(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "test.jsonl").mkdir()
+    with pytest.raises(FileError, match="test.jsonl cannot be read: Is a directory") as raised:
+        read(tmp_path / "test.jsonl", "runs/7")
+    assert "damaged" not in str(raised.value)
+
+
 def test_the_predictions_of_a_run_are_read_as_they_were(tmp_path):
     rows = answered([True, False], subject="law")
     write(tmp_path / "test.jsonl", rows)
@@ -253,3 +265,39 @@ def test_of_a_run_that_is_not_finished_a_damaged_file_is_to_be_deleted(tmp_path)
     (tmp_path / "base_dev.jsonl").write_text("{")
     with pytest.raises(DataError, match="line 1 is not a JSON object.* delete it to have it measured again"):
         read(tmp_path / "base_dev.jsonl")
+
+
+# --- predictions of an earlier start ---------------------------------------------------------------------------------
+
+ROWS = answered([True, False, True])
+QUESTIONS = [row.question for row in ROWS]
+
+
+def test_predictions_of_an_earlier_start_are_recalled(tmp_path, caplog):
+    assert recalled(tmp_path / "base_dev.jsonl", QUESTIONS) is None
+    write(tmp_path / "base_dev.jsonl", ROWS)
+    assert recalled(tmp_path / "base_dev.jsonl", QUESTIONS) == ROWS
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (ROWS[:2], "its 2 lines are not the 3 questions of the split, in their order"),
+        ([*ROWS[:2], ROWS[1]], "two lines have the same question id"),
+        (ROWS[::-1], "its 3 lines are not the 3 questions of the split"),
+        (answered([True] * 4), "its 4 lines are not the 3 questions of the split"),
+        (answered([True] * 3, question="Another?"), "its 3 lines are not the 3 questions of the split"),
+        ([], "it is empty"),
+        (None, "line 1 is not a JSON object"),
+    ],
+)
+def test_predictions_that_are_not_those_of_the_split_are_measured_again_with_one_warning(
+    tmp_path, caplog, rows, problem
+):
+    path = tmp_path / "base_dev.jsonl"
+    path.write_bytes(b"\xff\xfe") if rows is None else write(path, rows)
+    assert recalled(path, QUESTIONS) is None
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith(f"{path}: {problem}")
+    assert warning.getMessage().endswith("They are measured again, and the file is replaced.")

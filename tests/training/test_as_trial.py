@@ -60,8 +60,11 @@ def config_dict(**changes):
     } | changes  # fmt: skip
 
 
+QUESTION = Question("q", "?", ("a", "b"), 0)
+
+
 def rows():
-    return [Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1))]
+    return [Prediction(QUESTION, (-1.0, -2.0), (1, 1))]
 
 
 @pytest.mark.parametrize(
@@ -78,8 +81,8 @@ def rows():
 def test_the_base_is_measured_once_for_all_trials_with_the_same_base_and_questions(tmp_path, changes, again):
     trial, measured = trial_in(tmp_path), []
     measure = lambda: measured.append(1) or rows()  # noqa: E731
-    first = base_predictions(trial, config_dict(), measure)
-    assert base_predictions(trial, config_dict(**changes), measure) == first == rows()
+    first = base_predictions(trial, config_dict(), [QUESTION], measure)
+    assert base_predictions(trial, config_dict(**changes), [QUESTION], measure) == first == rows()
     assert len(measured) == 1 + again
 
 
@@ -87,7 +90,7 @@ def test_a_model_of_random_weights_is_another_one_with_another_seed(tmp_path):
     trial, measured = trial_in(tmp_path), []
     for seed in (0, 1, 1):
         scratch = config_dict(model={"path": None}, seed=seed)
-        base_predictions(trial, scratch, lambda: measured.append(1) or rows())
+        base_predictions(trial, scratch, [QUESTION], lambda: measured.append(1) or rows())
     assert len(measured) == 2
 
 
