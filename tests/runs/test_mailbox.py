@@ -157,11 +157,12 @@ def test_nothing_is_left_beside_a_file_that_was_replaced(box: Mailbox) -> None:
 
 
 class Stalling:
-    """Path.open, read_bytes and others, which fail so many times first."""
+    """Path.open, read_bytes and others, and os.fsync, which fail so many times first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, times: int, number: int = errno.ESTALE) -> None:
-        self.left, self.number, self.do = times, number, getattr(Path, method)
-        monkeypatch.setattr(Path, method, lambda *args, **kwargs: self(*args, **kwargs))
+        owner: Any = os if method == "fsync" else Path
+        self.left, self.number, self.do = times, number, getattr(owner, method)
+        monkeypatch.setattr(owner, method, lambda *args, **kwargs: self(*args, **kwargs))
         monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -172,7 +173,7 @@ class Stalling:
 
 
 def test_a_stall_delays_reports_and_results_and_loses_none(box: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    for method in ("open", "write_text", "replace", "read_bytes"):
+    for method in ("open", "fsync", "replace", "read_bytes"):
         with monkeypatch.context() as patched:
             stalling = Stalling(patched, method, times=3)
             box.report(8, 0.5)
