@@ -6,6 +6,7 @@ Questions become tokens; the base model is measured as it is; it is trained, whi
 state is measured on test, once, beside the base. Everything is written to the run folder.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +42,18 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
         devices.check(config.hardware)
         create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
         find = partial(trial.persistent_folder, create)
-    folder = processes.folder_of_first(config.hardware, find)
-    if not run_folder.is_complete(folder):  # or an earlier start of this job has finished it
-        run(config, folder)
-    if processes.is_first():
-        trial.write_result(run_folder.read_result(folder) | {"folder": run_folder.shown(folder)})
+    with ExitStack() as lock:
+
+        def find_and_lock() -> Path:
+            folder = find()
+            lock.enter_context(run_folder.only_run(folder))
+            return folder
+
+        folder = processes.folder_of_first(config.hardware, find_and_lock)
+        if not run_folder.is_complete(folder):  # or an earlier start of this job has finished it
+            run(config, folder)
+        if processes.is_first():
+            trial.write_result(run_folder.read_result(folder) | {"folder": run_folder.shown(folder)})
 
 
 def preview(config: Config, config_dict: ConfigDict) -> None:

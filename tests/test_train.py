@@ -265,16 +265,45 @@ def test_a_run_is_not_resumed_on_other_questions(finished_run, questions_folder,
         train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
 
 
-def test_a_run_that_is_still_at_work_is_not_resumed(small, tmp_path):
-    from mcqa.runs import tracking
-
+def test_a_run_that_is_still_at_work_is_not_resumed(small):
     config, config_dict = configured(small)
     folder = run_folder.create(config.outputs, config.name, config_dict, small)
-    tracker = tracking.open_tracker(config.tracking, folder, tmp_path, "run")
-    tracker.start({}, {})
-    with pytest.raises(ConfigError, match="is still running"):
+    with run_folder.only_run(folder), pytest.raises(ConfigError, match=f"is being run by process {os.getpid()} on"):
         train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
-    tracker.finish("KILLED")
+
+
+@pytest.mark.slow
+def test_of_two_commands_that_resume_one_run_one_is_refused_at_once(small, tmp_path):
+    """Also while the first one is still importing, before it has written anything."""
+    config, config_dict = configured([*small, "objective.max_steps=2"])
+    folder = run_folder.create(config.outputs, config.name, config_dict, small)
+    both = [started([f"resume={folder}"]) for _ in range(2)]
+    ended = [(process.communicate()[1], process.returncode) for process in both]
+    refused = [errors for errors, status in ended if status]
+    assert len(refused) == 1 and "is being run by process" in refused[0] and "Traceback" not in refused[0]
+    assert read_json(folder / "result.json")["status"] == "complete"
+    starts = [event for event in events_of(folder) if event["event"] == "start"]
+    assert len(starts) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_moved_with_its_outputs_is_resumed_from_anywhere_in_its_database(small, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    monkeypatch.chdir(first)
+    folder, _ = trained([*small, "outputs=results", "tracking=mlflow", "objective.max_steps=2"])
+    (folder / "result.json").unlink()
+    (first / "results").rename(tmp_path / "moved")
+    monkeypatch.chdir(second)
+    folder = tmp_path / "moved" / folder.relative_to(first / "results")
+    train.main(compose("config", [f"resume={folder}"]), [f"resume={folder}"])
+    client = MlflowClient(f"sqlite:///{tmp_path}/moved/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert not list(second.iterdir())
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
 from mcqa.config.secrets import error_reason, redact
-from mcqa.runs import run_folder, tracking
+from mcqa.runs import run_folder
 from mcqa.runs.files import read_optional
 
 FILES = ("config.yaml", "result.json", "predictions")
@@ -60,11 +60,9 @@ def unfinished(path: str) -> Path:
     """Return the folder of a run that can be resumed.
 
     Raises:
-        ConfigError: it is running or complete.
+        ConfigError: there is none, or it is complete.
     """
     folder = run_folder.open_existing(path)
-    if tracking.is_running(folder):
-        raise ConfigError(f"{path} is still running on this machine; stop it first.")
     if run_folder.is_complete(folder):
         raise ConfigError(f"{path} is complete, so there is nothing to resume; mcqa.evaluate measures it again.")
     return folder

@@ -13,12 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from mcqa.config.errors import DataError
+from mcqa.config.errors import DataError, FileError
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
-from mcqa.runs.files import flatten, read_json, write_json
+from mcqa.runs.files import flatten, read_stored, write_json
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Preempted, Pruned, Trial
 
@@ -37,7 +37,9 @@ class Record:
         self.metrics: dict[str, float] = {}
         study = trial.study if trial else None
         name = f"trial {folder.name}" if trial else config.name
-        self.tracker = tracking.open_tracker(config.tracking, folder, _outputs(config), name, study)
+        self.tracker = tracking.open_tracker(
+            config.tracking, folder, run_folder.outputs_of(folder, config.outputs), name, study
+        )
         self.began = time.time()
         self.environment = run_environment(config.hardware.device)
         self.tracker.start(flatten(self.config_dict), _tags(self.environment))
@@ -66,15 +68,12 @@ class Record:
         Raises:
             DataError: an earlier start of this run read something else.
         """
-        environment = self.environment | {"fingerprints": {**fingerprints, "tokenizer": tokenizer}}
-        earlier = self.folder / "environment.json"
-        if earlier.exists() and read_json(earlier)["fingerprints"] != environment["fingerprints"]:
-            raise DataError(
-                f"{run_folder.shown(self.folder)} began on other questions or with another tokenizer than are there "
-                "now (environment.json has their fingerprints); put them back, or start a new run."
-            )
-        write_json(earlier, environment)
-        self.keep(earlier)
+        now = {**fingerprints, "tokenizer": tokenizer}
+        path = self.folder / "environment.json"
+        if path.exists():
+            self._check_same_inputs(path, now)
+        write_json(path, self.environment | {"fingerprints": now})
+        self.keep(path)
         sets = {each.name: each for each in self.config.evaluation.sets}
         if self.config.evaluation.dev is not None:
             sets["dev"] = self.config.evaluation.dev
@@ -82,6 +81,25 @@ class Record:
             data = sets[name].data if name in sets else self.config.data
             source = data.path or data.hub or data.source
             self.tracker.dataset(data.name, fingerprints[name], source, name, count)
+
+    def _check_same_inputs(self, path: Path, now: Mapping[str, str]) -> None:
+        try:
+            earlier = read_stored(path, "", dict).get("fingerprints")
+        except FileError as error:
+            earlier = str(error).strip()
+        if not isinstance(earlier, dict) or not earlier:
+            reason = earlier or f"{path} has no fingerprints."
+            log.warning(
+                "%s So it is not known whether the questions and the tokenizer are those that the run began on; it "
+                "takes those that are there now.",
+                reason,
+            )
+        elif changed := [name for name in now if earlier.get(name, now[name]) != now[name]]:
+            raise DataError(
+                f"{run_folder.shown(self.folder)} began on other questions or with another tokenizer than are there "
+                f"now (environment.json has other fingerprints of {', '.join(changed)}); put them back, or start a new "
+                "run."
+            )
 
     def left_out(self, bad_rows: Sequence[str], too_long: Mapping[str, int]) -> None:
         """Write the rows and examples that are not used to left_out.json; nothing where all are used."""
@@ -140,7 +158,7 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
     console = Console()
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
-        tracking.send_unsent(config.tracking, _outputs(config))
+        tracking.send_unsent(config.tracking, run_folder.outputs_of(folder, config.outputs))
         Mailbox(folder).delete_result()  # of an earlier start; the controller deletes a trial's
     record = Record(config, folder, console, trial)
     status, error = "failed", None
@@ -212,7 +230,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return str(os.getuid())
-
-
-def _outputs(config: Config) -> Path:
-    return Path(config.outputs).absolute()

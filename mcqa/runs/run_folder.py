@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import yaml
 from mcqa.config.errors import ConfigError, quoted
 from mcqa.config.schema import ConfigDict
 from mcqa.config.validation import path_problem, with_current_names
-from mcqa.runs.files import read_yaml, write_yaml
+from mcqa.runs.files import read_stored, read_yaml, write_yaml
+from mcqa.runs.lock import only_process
 from mcqa.runs.mailbox import Mailbox
+from mcqa.runs.trial import VARIABLE
 
 NO_RESULT: Mapping[str, Any] = {
     "status": None,
@@ -27,16 +30,24 @@ NO_RESULT: Mapping[str, Any] = {
 }
 """The keys of result.json. status: complete, failed, pruned or preempted. value: of the metric a study optimises."""
 
+
 DEPTH_OF_RUNS, MOST_FOLDERS = 5, 1000
 """How deep below a working folder runs lie at most (outputs/sweeps/<study>/trials/<number>); where a search ends."""
 
+JOB_WAIT_S = 120.0
+"""Seconds that a job waits for an earlier start of itself, which a scheduler may put back before it has ended."""
+
 
 def create(outputs: str, name: str, config_dict: Mapping[str, Any], overrides: Sequence[str]) -> Path:
-    """Create and return outputs/runs/<name>/<time>-<random>, and write the configuration and its overrides there."""
-    folder = Path(outputs).absolute() / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    """Create and return outputs/runs/<name>/<time>-<random>, and write the configuration and its overrides there.
+
+    `outputs` is written as an absolute path, since a run may be resumed from any working folder.
+    """
+    root = Path(outputs).absolute()
+    folder = root / "runs" / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     make(folder)
     write_yaml(folder / "overrides.yaml", list(overrides))
-    write_yaml(folder / "config.yaml", dict(config_dict))
+    write_yaml(folder / "config.yaml", {**config_dict, "outputs": str(root)})
     return folder
 
 
@@ -100,9 +111,35 @@ def _runs_below(folder: Path) -> list[Path]:
     return found
 
 
+def only_run(folder: Path) -> AbstractContextManager[None]:
+    """Return a context in which this process alone runs in the folder. A job waits for its earlier start to end.
+
+    Raises:
+        ConfigError: on entering, when another process runs there.
+    """
+    remedy = "Stop that process first, or wait until it has ended."
+    return only_process(folder, "process", "is being run", remedy, JOB_WAIT_S if VARIABLE in os.environ else 0.0)
+
+
+def outputs_of(folder: Path, outputs: str) -> Path:
+    """Return where the run in the folder keeps what runs share, such as the tracking database.
+
+    outputs: as it is configured. A run that lies in runs/<name>/ somewhere else was moved with everything around it;
+    one that was moved alone keeps the place that it had.
+    """
+    configured, runs = Path(outputs).absolute(), folder.absolute().parent.parent
+    here = runs.parent
+    moved = runs.name == "runs" and ((here / "mlflow.db").exists() or not configured.is_dir())
+    return here if moved else configured
+
+
 def config_of(folder: Path) -> ConfigDict:
-    """Return the configuration that a run folder holds, under the names that keys have now."""
-    return with_current_names(read_yaml(folder / "config.yaml"))
+    """Return the configuration that a run folder holds, under the names that keys have now.
+
+    Raises:
+        FileError: it is missing, damaged or cannot be read.
+    """
+    return with_current_names(read_stored(folder / "config.yaml", "Nothing else says how the run is configured.", dict))
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:

@@ -85,8 +85,8 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
             return self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
     def _newest(self, folder: Path) -> Path | None:
-        """One process looks, removes what is damaged and warns; the others hear of the result."""
-        newest = [checkpoints.newest(folder) if self.args.process_index == 0 and folder.is_dir() else None]
+        """One process looks, moves aside what is damaged and warns; the others receive the result."""
+        newest = [checkpoints.newest(folder) if self.args.process_index == 0 else None]
         if processes.world_size() > 1:
             dist.broadcast_object_list(newest, device=self.args.device)
         return newest[0]

@@ -1,4 +1,4 @@
-"""Which folder is a run."""
+"""The folder of a run: which is one, and where it finds what runs share."""
 
 import os
 
@@ -46,3 +46,27 @@ def test_a_configuration_that_is_none_is_damaged(text, tmp_path):
 @pytest.mark.parametrize("path", ["~nouser/x", "a\0b", "", "x" * 300, "x/" * 3000])
 def test_a_path_that_nothing_can_have_is_quoted(path):
     assert len(told(path)) < 500
+
+
+def test_the_configuration_says_where_outputs_are_from_any_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = run_folder.create("results", "try", {"name": "try", "outputs": "results"}, ["name=try"])
+    assert folder.parent == tmp_path / "results" / "runs" / "try"
+    assert run_folder.config_of(folder)["outputs"] == str(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("moved_to", "database", "expected"),
+    [
+        ("results/runs/try/1", "results", "results"),  # not moved
+        ("other/runs/try/1", "other", "other"),  # with everything
+        ("other/runs/try/1", "results", "results"),  # alone, into a folder that looks like outputs
+        ("kept/1", "results", "results"),  # alone
+    ],
+)
+def test_a_run_that_moved_finds_the_database_it_was_written_to(tmp_path, moved_to, database, expected):
+    (tmp_path / moved_to).mkdir(parents=True)
+    (tmp_path / database).mkdir(exist_ok=True)
+    (tmp_path / database / "mlflow.db").touch()
+    found = run_folder.outputs_of(tmp_path / moved_to, str(tmp_path / "results"))
+    assert found == tmp_path / expected

@@ -126,7 +126,7 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     _keep_rows(measurements, "test")
     optional("Drawing the charts", partial(_draw, measurements, "test", history))
     _keep_charts(record)
-    record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record.config)}")
+    record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record)}")
 
 
 def gain_metrics(paired: PairedDifference) -> dict[str, float]:
@@ -248,7 +248,8 @@ def _keep_charts(record: Record) -> None:
         record.keep(folder)
 
 
-def _mlflow(config: Config) -> str:
-    if config.tracking.name == "none":
+def _mlflow(record: Record) -> str:
+    tracking, outputs = record.config.tracking, run_folder.outputs_of(record.folder, record.config.outputs)
+    if tracking.name == "none":
         return "tracking=none, nothing was sent"
-    return config.tracking.uri or f"make ui (mlflow ui --backend-store-uri sqlite:///{config.outputs}/mlflow.db)"
+    return tracking.uri or f"make ui (mlflow ui --backend-store-uri sqlite:///{run_folder.shown(outputs)}/mlflow.db)"
