@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
-from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides
+from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides, usage_problems
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, listing
+from mcqa.config.output import outlast_readers
 from mcqa.config.schema import Config, ConfigDict
 
 Main = Callable[[ConfigDict, list[str]], Any]
@@ -46,6 +47,9 @@ def hydra_command(
         many: a list of values such as data=arc_easy,openbookqa needs no --multirun.
         instead_of_jobs: takes the configurations of a --multirun, which then runs nothing.
     """
+    outlast_readers(quietly=bool((ONLY_SHOWN | {"dry_run=true"}) & set(sys.argv)))
+    if problems := usage_problems(sys.argv[1:]):
+        sys.exit(listing(problems))
     if many and sweep_overrides(sys.argv[1:]):
         sys.argv.insert(1, "--multirun")
     if instead_of_jobs is None:
@@ -59,7 +63,10 @@ def hydra_command(
     def task(cfg: DictConfig) -> None:
         nonlocal entered
         calm_libraries()  # again, for a job in another process
-        config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
+        try:
+            config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
+        except OmegaConfBaseException as error:
+            sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
         entered = True
         try:
             overrides = HydraConfig.get().overrides

@@ -2,10 +2,13 @@
 
 import logging
 import os
+import re
 import warnings
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -16,14 +19,63 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
-from mcqa.config.errors import ConfigError, listing
+from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.schema import ConfigDict
 from mcqa.config.secrets import RedactedRecord
+
+MAX_DEPTH, MAX_DIGITS = 100, 1000  # of one argument
 
 PACKAGE = Path(__file__).parents[1]
 
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
+
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
+"""What Hydra raises where a command line, or a file of the user's own, cannot be composed."""
+
+NOT_OURS = {
+    "--config-name": "each command has its own configuration; --config-dir=<folder> adds groups and options of yours",
+    "--config-path": "each command has its own configuration; --config-dir=<folder> adds groups and options of yours",
+    "--experimental-rerun": "it would run code from a file; from_run=<run folder> repeats a run",
+}
+"""Options of Hydra that no command takes, and why."""
+
+
+def usage_problems(arguments: list[str]) -> list[str]:
+    """Return what is wrong with a command line before Hydra looks at it, which would say so in argparse's words."""
+    if deep := [text for text in arguments if _is_beyond_reason(text)]:
+        return [
+            f"{quoted(text)}: nests more than {MAX_DEPTH} deep or has a number of {MAX_DIGITS} digits." for text in deep
+        ]
+    parser = get_args_parser()
+    parser.exit_on_error, parser.allow_abbrev = False, False
+    try:
+        known, unknown = parser.parse_known_args(arguments)
+    except ArgumentError as error:
+        return [f"{error.argument_name or quoted(arguments)}: {error.message}."]
+    options = [option for action in parser._actions for option in action.option_strings if len(option) > 2]
+    given = {option: getattr(known, option[2:].replace("-", "_")) for option in NOT_OURS}
+    problems = [
+        f"{option}: no option here: {NOT_OURS[option]}." for option, value in given.items() if value is not None
+    ]
+    for text in unknown:
+        if text.startswith("-"):
+            problems.append(f"{quoted(text)[1:-1]}: unknown option.{nearest(text, options)} --help says more.")
+        else:
+            problems.append(
+                f"{quoted(text)[1:-1]}: keep all keys together, before or after the options that begin with -."
+            )
+    return problems
+
+
+def _is_beyond_reason(text: str) -> bool:
+    """Whether a parser would end in a RecursionError or refuse the digits."""
+    depth = deepest = text.partition("=")[0].count(".")
+    for sign in text:
+        depth += (sign in "[{(") - (sign in "]})")
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH or bool(re.search(rf"\d{{{MAX_DIGITS}}}", text))
 
 
 def parse_overrides(arguments: list[str]) -> tuple[bool, list[Any]]:
@@ -79,7 +131,7 @@ def compose_with_problems(
             cfg = hydra_compose(config_name, overrides + extra)
             config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
             return config_dict, question_sets.expand(config_dict, config_name, overrides + extra)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except COMPOSITION_ERRORS as error:
         raise ConfigError(listing([first_lines(error)])) from error
 
 
@@ -92,5 +144,9 @@ def searchpath_override(config_dir: str | None) -> list[str]:
 
 def first_lines(error: Exception) -> str:
     """Return the message of an error of Hydra or OmegaConf in one line, without what only its developers need."""
+    if isinstance(error, RecursionError):
+        return f"a file of --config-dir nests its values more than {MAX_DEPTH} deep."
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "full_key:" not in line]
+    if isinstance(error, UnicodeDecodeError) or "Exceeds the limit" in str(error):
+        lines.insert(0, "a file of --config-dir cannot be read:")
     return " ".join(line for line in lines if not line.startswith(("object_type=", "See https")))

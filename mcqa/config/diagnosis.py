@@ -16,9 +16,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from mcqa.config.composition import ROOT, compose_with_problems, first_lines, searchpath_override, sweep_overrides
+from mcqa.config.composition import (
+    COMPOSITION_ERRORS,
+    ROOT,
+    compose_with_problems,
+    first_lines,
+    searchpath_override,
+    sweep_overrides,
+)
 from mcqa.config.errors import ConfigError, listing, nearest
 from mcqa.config.question_sets import options
 from mcqa.config.schema import Config, ConfigDict
@@ -92,7 +98,7 @@ def _known_to_hydra(overrides: list[str], config_name: str, search: list[str], p
     chosen = [text for text in overrides if text not in keys]
     wrong = {text: problem for text in chosen if (problem := _problem_of_option(text, search))}
     kept = [text for text in chosen if text not in wrong]
-    with suppress(HydraException, OmegaConfBaseException):  # reported by whoever composes next
+    with suppress(*COMPOSITION_ERRORS):  # reported by whoever composes next
         composed = hydra_compose(config_name, kept + search, return_hydra_config=True)
         node = cast(ConfigDict, OmegaConf.to_container(composed.hydra, resolve=False))
         wrong |= {text: problem for text in keys if (problem := _problem_of_key(text, node))}
