@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -88,8 +89,14 @@ def clean_text(name: str, value: object, required: bool = True) -> str:
 
 def field(row: Mapping[str, Any], name: str) -> Any:
     if name not in row:
-        raise DataError(f"there is no {name!r}; the row has {', '.join(map(str, row))}.{nearest(name, row)}")
+        raise DataError(_no_such_field(name, tuple(row)))
     return row[name]
+
+
+@lru_cache(maxsize=16)
+def _no_such_field(name: str, names: tuple[str, ...]) -> str:
+    """Usually the same for all rows of a file, and finding the nearest of many names takes time."""
+    return f"there is no {name!r}; the row has {', '.join(map(str, names))}.{nearest(name, names)}"
 
 
 def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[str]]:

@@ -123,6 +123,8 @@ def locate(key: str, path: str) -> Path:
     Raises:
         DataError: it does not exist, cannot be looked up, or is neither a file nor a folder.
     """
+    if not path.strip():
+        raise DataError(f"{key} is empty.")
     try:
         full = Path(path).expanduser()
         kind = stat.S_IFMT(full.stat().st_mode)

@@ -1,5 +1,6 @@
 """Load the questions of a configuration: find and read them, collect bad rows, then split and subsample."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,6 +27,7 @@ READERS: dict[str, Reader] = {
 """Readers that need only a row. `local` needs its columns too, and `facts` has no rows."""
 
 MAX_LISTED = 10  # bad rows in an error
+UNLIKELY = 1e-6  # probability that no answer of a question set is its first choice
 
 DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
 """Matches `data.` before a key of DataConfig in a message, and not in a path."""
@@ -179,9 +181,10 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
             bad.append(f"{where}: is nested too deeply.")
     questions, clashes = checks.assign_ids(good)
     bad += clashes
-    _raise_if_unusable(config, split, questions, bad)
+    doubt = _doubt_about_numbers(config, questions)
+    _raise_if_unusable(config, split, questions, bad, doubt)
     data.bad_rows.extend(bad)
-    data.notes.extend(_reading_notes(split or Path(config.path or "").name, questions, bad))
+    data.notes.extend(_reading_notes(split or Path(config.path or "").name, questions, bad, doubt))
     return questions
 
 
@@ -196,9 +199,25 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
     return files.split_rows(chosen, split, readers.MMLU_COLUMNS if config.reader == "mmlu" else ())
 
 
-def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Question], bad: list[str]) -> None:
-    """Raise where bad rows are not to be skipped, or no good ones are left."""
-    if questions and (not bad or config.bad_rows == "skip"):
+def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
+    """A sentence where so many answers would by chance not all miss a choice, as they do if they count from the wrong
+    number."""
+    counts_from = {"index": 0, "index_from_one": 1}.get(config.columns.answer_as if config.columns else "")
+    if counts_from is None or math.prod(1 - 1 / len(question.choices) for question in questions) > UNLIKELY:
+        return ""
+    if counts_from == 0 and not any(question.answer == 0 for question in questions):
+        return "no right answer is the first choice; do the answers count from one (data.columns.answer_as)?"
+    if counts_from == 1 and not any(question.answer == len(question.choices) - 1 for question in questions):
+        return "no right answer is the last choice; do the answers count from zero (data.columns.answer_as)?"
+    return ""
+
+
+def _raise_if_unusable(
+    config: DataConfig, split: str | None, questions: list[Question], bad: list[str], doubt: str
+) -> None:
+    """Raise where bad rows are not to be skipped, or no good ones are left, or all answers count from elsewhere."""
+    misnumbered = doubt and any(readers.OUT_OF_RANGE in line for line in bad)
+    if questions and (not bad or (config.bad_rows == "skip" and not misnumbered)):
         return
     source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
     if not bad:
@@ -209,7 +228,9 @@ def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Qu
         lines.append(f"  and {len(bad) - MAX_LISTED} more.")
     if all(readers.NO_ANSWER in line for line in bad):
         lines.append("Is this the test split without public answers?")
-    if questions:
+    if misnumbered:
+        lines.append(f"In the other rows {doubt}")
+    elif questions:
         lines.append("data.bad_rows=skip leaves them out and counts them.")
     raise DataError("\n".join(lines))
 
@@ -217,7 +238,9 @@ def _raise_if_unusable(config: DataConfig, split: str | None, questions: list[Qu
 # --- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _reading_notes(name: str, questions: list[Question], bad: list[str]) -> Iterator[str]:
+def _reading_notes(name: str, questions: list[Question], bad: list[str], doubt: str) -> Iterator[str]:
+    if doubt:
+        yield f"{name}: {doubt}"
     if bad:
         yield f"{name}: {len(bad)} of {len(questions) + len(bad)} rows skipped as bad"
     if duplicates := len(questions) - len({question.content for question in questions}):

@@ -16,6 +16,7 @@ from mcqa.data.checks import describe_value, field, validated_question
 from mcqa.data.question import Question
 
 NO_ANSWER = "there is no answer"
+OUT_OF_RANGE = "the numbers of the choices"
 
 # --- what a publisher writes as the answer, as an index into the choices ----------------------------------------------
 
@@ -55,7 +56,7 @@ def from_index(answer: object, choices: Sequence[object], first: int = 0) -> int
         raise DataError(f"{NO_ANSWER}: it is -1.")
     last = first + len(choices) - 1
     if not first <= answer <= last:
-        raise DataError(f"answer {answer} is not from {first} to {last}, the numbers of the choices.")
+        raise DataError(f"answer {answer} is not from {first} to {last}, {OUT_OF_RANGE}.")
     return answer - first
 
 

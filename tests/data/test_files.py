@@ -1,5 +1,7 @@
 """Which files hold a split, and what their names say about their rows."""
 
+import os
+
 import pytest
 
 from mcqa.config.errors import DataError
@@ -38,6 +40,36 @@ def test_of_a_split_in_two_formats_one_is_read_and_the_others_are_returned_as_un
     chosen, unread = find_split_files(tmp_path, "train")
     assert chosen == [tmp_path / "train.jsonl"]
     assert unread == [tmp_path / "train.csv", tmp_path / "train.arrow"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["train-00000-of-00002.parquet"], "are 1 of 2; missing are train-00001-of-00002.parquet. Download"),
+        (["train-00001-of-00003.csv.gz"], "are 1 of 3; missing are train-00000-of-00003.csv.gz, train-00002-of-00003."),
+        (
+            ["train/data-00001-of-00002.arrow"],
+            "the shards data-*-of-* are 1 of 2; missing are data-00000-of-00002.arrow",
+        ),
+        (["train-0-of-2-0a1b.parquet"], "missing are train-1-of-2.parquet."),
+        (["train-00000-of-00900.json"], "train-00020-of-00900.json and 879 more."),
+        (["train-0-of-2.json", "train-1-of-3.json"], "are of totals [2, 3], so of two editions"),
+        (["train-0-of-2.json", "train-00000-of-00002.json"], "have number 0 more than once"),
+        (["train-0-of-2.json", "train-1-of-2.json", "train-7-of-2.json"], "have number 7 of only 2"),
+    ],
+)
+def test_shards_that_are_not_complete_are_refused(tmp_path, names, told):
+    for name in names:
+        touch(tmp_path / name)
+    with pytest.raises(DataError) as error:
+        find_split_files(tmp_path, "train")
+    assert told in str(error.value) and str((tmp_path / names[0]).parent) in str(error.value)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_complete_shards_may_count_from_one_and_carry_a_hash(tmp_path, first):
+    files = [touch(tmp_path / f"train-{n + first:05}-of-00003-{n:x}f00.parquet") for n in range(3)]
+    assert find_split_files(tmp_path, "train") == (files, [])
 
 
 def test_a_split_may_be_called_like_a_file(tmp_path):
@@ -86,6 +118,25 @@ def test_the_error_for_a_missing_path_names_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=f"no such file or folder from {tmp_path}"):
         existing_path("nothing/like/it")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("{}/pipe", "is a pipe, socket or device, and neither a file nor a folder."),
+        ("{}/loop", "cannot be looked up (Too many levels of symbolic links)."),
+        ("{}/" + "n" * 300, "cannot be looked up (File name too long)."),
+        ("{}/a\0b", "cannot be looked up (embedded null byte)."),
+        ("~nosuchuser/x", "cannot be looked up (Could not determine home directory.)."),
+        ("", "data.path is empty."),
+    ],
+)
+def test_a_path_that_is_none_is_refused_with_its_cause(tmp_path, path, told):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(DataError) as error:
+        existing_path(path.format(tmp_path))
+    assert str(error.value).startswith("data.path") and str(error.value).endswith(told)
 
 
 def test_a_file_of_an_unknown_format_is_refused(tmp_path):

@@ -3,10 +3,12 @@
 import csv
 import gzip
 import json
+import os
 
 import pytest
 
 from mcqa.config.errors import DataError
+from mcqa.data import formats
 from mcqa.data.formats import FORMATS, read_rows
 
 ROWS = [
@@ -104,6 +106,10 @@ def test_a_csv_file_without_a_header_gets_the_given_column_names(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1", "is not JSON (Expecting value at character 1): 'version"),
         (b"[1, 2]", "is '[1, 2]', not an object with named fields"),
         (b'{"a": "\xe9"}', "byte 0xe9 is not UTF-8. Was the file saved as Latin-1 or UTF-16?"),
+        (b'{"a": "\0"}', "contains a NUL character. Was the file saved as UTF-16, or is it damaged?"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "contains a number with too many digits."),
+        (b"[" * 20_000 + b"]" * 20_000, "is nested too deeply."),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "an object names 'c' twice, so its value is in doubt."),
     ],
 )
 def test_a_broken_json_line_is_named_and_its_neighbours_are_read(tmp_path, line, message):
@@ -175,6 +181,52 @@ def test_an_open_quotation_mark_is_found_where_it_opens(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text('a,b\n1,2\n3,"4\n5,6\n')
     assert f"{path}:3: unexpected end of data. Is a quotation mark open" in fails(path)
+
+
+def test_a_cell_may_be_large(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(f"a,b\n1,{'x' * 500_000}\n")
+    assert len(good(path)[0]["b"]) == 500_000
+
+
+def test_a_line_without_an_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "LONGEST", 1000)
+    for name in ("x.jsonl.gz", "x.csv", "x.json"):
+        path = tmp_path / name
+        (gzip.open if name.endswith("gz") else open)(path, "wt").write("[" * 100_000)
+        assert "more than 1000 characters" in fails(path)
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv.gz", "x.parquet", "x.arrow"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert fails(tmp_path / name).endswith(f"{name}: is a folder, pipe, socket or device, and not a file.")
+
+
+@pytest.mark.parametrize("end", ["parquet", "arrow"])
+def test_a_table_that_names_a_column_twice_is_refused(tmp_path, end):
+    import pyarrow as pa
+    from pyarrow import ipc, parquet
+
+    path, table = tmp_path / f"x.{end}", pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    if end == "parquet":
+        parquet.write_table(table, path)
+    else:
+        with ipc.new_stream(path, table.schema) as file:
+            file.write_table(table)
+    assert "names a column twice: 'a'" in fails(path)
+
+
+def test_a_date_out_of_range_spoils_only_its_row(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "x.parquet"
+    days = pa.array([0, 1, 2**31 - 1, 3, 4], pa.int32()).view(pa.date32())
+    parquet.write_table(pa.table({"n": range(5), "day": days}), path)
+    ((where, found),) = bad(path).items()
+    assert where == f"{path}: row 2" and "cannot be read, such as a date out of range" in found
+    assert [row["n"] for row in good(path) if isinstance(row, dict)] == [0, 1, 3, 4]
 
 
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path):

@@ -355,6 +355,36 @@ def test_one_missing_answer_is_not_taken_for_an_unpublished_split(tmp_path):
     assert "without public answers" not in error_of(config(tmp_path))
 
 
+def numbered(path, numbers):
+    lines = [f"What is {n}?,{n},x,y,z,{number}\n" for n, number in enumerate(numbers)]
+    path.write_text("".join(["q,A,B,C,D,key\n", *lines]))
+    return path.parent
+
+
+@pytest.mark.parametrize(
+    ("answer_as", "first", "told"),
+    [("index", 1, "the first choice; do the answers count from one"), ("index_from_one", 0, "the last choice; do")],
+)
+def test_answers_that_count_from_elsewhere_are_an_error_also_where_bad_rows_are_skipped(
+    tmp_path, answer_as, first, told
+):
+    columns = Columns("q", list("ABCD"), "key", answer_as, context=None, subject=None, cluster=None, id=None)
+    mine = config(tmp_path, reader="local", columns=columns, bad_rows="skip")
+    numbered(tmp_path / "test.csv", [first + n % 4 for n in range(80)])
+    message = error_of(mine, ["test"])
+    assert "20 of 80 rows" in message and f"In the other rows no right answer is {told}" in message
+    assert "skip leaves them out" not in message
+    numbered(tmp_path / "test.csv", [1 + n % 3 for n in range(80)])
+    assert load(mine, ["test"]).notes[0].startswith(f"test: no right answer is {told}")
+    numbered(tmp_path / "test.csv", [1 + n % 3 for n in range(30)])
+    assert load(mine, ["test"]).notes == [], "which may be chance"
+
+
+def test_many_repetitions_of_a_question_are_numbered_at_once(tmp_path):
+    data = load(config(folder(tmp_path, test=[row(1)] * 5000)), ["test"])
+    assert [q.id for q in data.splits["test"]][-1] == "q1#5000"
+
+
 def test_an_id_that_names_two_questions_is_a_bad_row(tmp_path):
     folder(tmp_path, train=[row(0), row(1), row(2, id="q0")])
     assert f"train.jsonl:3: id 'q0' is that of another question, at {tmp_path}/train.jsonl:1." in (
@@ -395,6 +425,19 @@ def test_a_set_from_the_hub_is_the_same_as_from_files(tmp_path, monkeypatch):
         f"{files}[trian]: Unknown split \"trian\". Should be one of ['train', 'validation', 'test']. "
         "See data.hub_config, data.splits and data.revision."
     )
+
+
+def test_a_shard_that_is_missing_from_the_cache_is_named(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "MAX_SHARD_SIZE", "2KB")
+    hub = config(hub=str(folder(tmp_path / "set", test=range(3000))))
+    load(hub, ["test"])
+    lost = sorted((tmp_path / "cache").rglob("*-test*.arrow"))[-1]
+    lost.unlink()
+    message = error_of(hub, ["test"])
+    assert lost.name in message and "A part of it is missing. Delete its folder in " in message
 
 
 @pytest.mark.parametrize(
