@@ -6,6 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import greater_is_better
@@ -24,6 +26,22 @@ BATCH_KEYS = ("optimizer.batch_size", "optimizer.gradient_accumulation_steps", "
 
 # What changes how many questions an epoch has, and with it the points of `k/epoch`.
 LENGTH_KEYS = ("data.name", "data.path", "data.limit", "data.dev_fraction", "data.splits.train")
+
+QUESTIONS = "trials measured on different questions cannot be compared"
+FOR_ALL_TRIALS = {
+    "evaluation.best_metric": "values of different metrics cannot be compared",
+    "evaluation.limit": QUESTIONS,
+    "evaluation.dev": QUESTIONS,
+    "evaluation.every": "a trial that is measured more often has more chances to have the best value",
+    "name": "trials have numbers and no names",
+    "outputs": "a study has one folder",
+    "tracking": "a study and its trials are one tree of runs in MLflow",
+}
+"""Keys that have one value in a study, so that the values of its trials mean the same, and why."""
+
+OF_DEV = ("name", "reader", "path", "hub", "hub_config", "revision", "splits.dev", "seed", "bad_rows", "columns")
+HELD_OUT = ("splits.train", "dev_fraction")
+"""Keys of data that decide which questions are dev, the second ones where it is held out from train."""
 
 
 class RunHooks:
@@ -50,8 +68,8 @@ class RunHooks:
         problems += [text for text in problems_of(config_dict, self.kind)[1] if text.split(": ")[0] not in keys]
         if self.base is not None and not problems:
             config, base = flatten(config_dict), flatten(self.base)
-            differing = [key for key in (*BATCH_KEYS, *LENGTH_KEYS) if config.get(key) != base.get(key)]
-            problems += self._not_comparable(differing, config_dict)
+            differing = [key for key in config | base if config.get(key) != base.get(key) and not _waits(base.get(key))]
+            problems += self._not_comparable([key for key in differing if key != "name"], config_dict)
         return problems
 
     def _read_stored_run(self, config_dict: ConfigDict, overrides: Sequence[str]) -> None:
@@ -82,7 +100,7 @@ class RunHooks:
     def check(self, base: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
         """What a function of the space suggests is checked by `complete`, trial by trial."""
         self.base, self.pruned = deepcopy(base), pruned
-        problems = self._not_comparable(list(space.distributions), base)
+        problems = self._not_comparable([*space.distributions, *_fixed_otherwise(space, base)], base)
         best_metric = base["evaluation"]["best_metric"]
         if metric not in (None, best_metric):
             problems.append(
@@ -107,7 +125,14 @@ class RunHooks:
                 f"{length}: swept, so that trials have epochs of different lengths and are measured at different "
                 "points; pruning compares them at equal ones. Use hydra/sweeper/pruner=none."
             )
-        return problems
+        reasons: dict[str, list[str]] = {}
+        for key in varied:
+            if reason := _reason_against(key, config_dict):
+                reasons.setdefault(reason, []).append(key)
+        return problems + [
+            f"{', '.join(keys)}: cannot vary in a study, nor be set by hydra.sweeper.params: {reason}."
+            for reason, keys in reasons.items()
+        ]
 
     def direction(self, base: ConfigDict) -> "Direction":
         return "maximize" if greater_is_better(base["evaluation"]["best_metric"]) else "minimize"
@@ -169,3 +194,27 @@ class RunHooks:
         from mcqa.runs.lookup import seconds_of
 
         return seconds_of(Path(config_dict["outputs"]).glob(f"runs/{config_dict['name']}/*/result.json"))
+
+
+def _waits(value: Any) -> bool:
+    """Whether a value of the base configuration is known only in a job."""
+    return isinstance(value, str) and "${" in value
+
+
+def _fixed_otherwise(space: "Space", base: ConfigDict) -> list[str]:
+    """Return the keys that hydra.sweeper.params fix at another value than the base configuration has."""
+    fixed = OverridesParser.create().parse_overrides(list(space.fixed))
+    values = flatten(base)
+    return [one.key_or_group for one in fixed if one.key_or_group in values and one.value() != values[one.key_or_group]]
+
+
+def _reason_against(key: str, config_dict: ConfigDict) -> str | None:
+    """Return why a key cannot vary from trial to trial; a group cannot where one of its keys cannot."""
+    reasons = dict(FOR_ALL_TRIALS)
+    if config_dict["evaluation"].get("dev") is None:
+        names = OF_DEV if config_dict["data"]["splits"]["dev"] else (*OF_DEV, *HELD_OUT)
+        reasons |= {f"data.{name}": f"{QUESTIONS}; evaluation.dev=<set> gives all of them one dev" for name in names}
+    related = (
+        why for one, why in reasons.items() if f"{one}.".startswith(f"{key}.") or f"{key}.".startswith(f"{one}.")
+    )
+    return next(related, None)

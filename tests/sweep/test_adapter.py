@@ -25,8 +25,8 @@ def hooks():
     return RunHooks("config", Config)
 
 
-def space(*names):
-    return SimpleNamespace(distributions=dict.fromkeys(names))
+def space(*names, fixed=()):
+    return SimpleNamespace(distributions=dict.fromkeys(names), fixed=fixed)
 
 
 def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(config_dict):
@@ -69,6 +69,59 @@ def test_what_a_function_suggests_must_be_comparable_too(config_dict):
     assert "optimizer.batch_size" in told
     (told,) = ours.complete(changed(base, data={"limit": 8}), [])
     assert "data.limit" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("evaluation.best_metric", "different metrics"),
+        ("evaluation.limit", "different questions"),
+        ("evaluation.dev", "different questions"),
+        ("evaluation.dev.data.limit", "different questions"),
+        ("evaluation.every", "more chances"),
+        ("evaluation", "different metrics"),
+        ("name", "no names"),
+        ("outputs", "one folder"),
+        ("tracking.uri", "one tree of runs"),
+        ("tracking", "one tree of runs"),
+        ("data", "evaluation.dev=<set> gives all of them one dev"),
+        ("data.path", "different questions"),
+        ("data.splits.dev", "different questions"),
+        ("data.seed", "different questions"),
+    ],
+)
+def test_what_the_value_of_a_trial_means_is_the_same_in_the_whole_study(key, why, config_dict):
+    base = changed(config_dict, evaluation={"every": "2/epoch"})
+    (told,) = hooks().check(base, space("seed", key), None, pruned=False)
+    assert told.startswith(f"{key}: cannot vary in a study") and why in told
+
+
+@pytest.mark.parametrize("key", ["data.dev_fraction", "data.splits.train"])
+def test_what_cuts_dev_from_train_may_vary_only_where_dev_is_not_cut(key, config_dict):
+    assert hooks().check(config_dict, space(key), None, pruned=False) == []
+    cut = changed(config_dict, data={"splits": {"train": "train", "dev": None, "test": "test"}})
+    (told,) = hooks().check(cut, space(key), None, pruned=False)
+    assert told.startswith(f"{key}: cannot vary in a study")
+
+
+def test_training_data_may_vary_where_dev_is_another_set(config_dict):
+    base = changed(config_dict, evaluation={"dev": {"name": "mine", "split": "dev", "data": config_dict["data"]}})
+    assert hooks().check(base, space("data", "data.limit", "prompt", "evaluation.patience"), None, pruned=False) == []
+
+
+def test_a_value_that_params_fix_must_be_that_of_the_study(config_dict):
+    same, other = "evaluation.best_metric=dev/acc", "evaluation.best_metric=dev/loss"
+    assert hooks().check(config_dict, space("seed", fixed=(same, "data.limit=5")), None, pruned=False) == []
+    (told,) = hooks().check(config_dict, space("seed", fixed=(other,)), None, pruned=False)
+    assert told.startswith("evaluation.best_metric: cannot vary in a study")
+
+
+def test_what_a_function_suggests_must_mean_the_same(config_dict):
+    ours = hooks()
+    assert ours.check(config_dict, space("seed"), None, pruned=False) == []
+    assert ours.complete(changed(config_dict, prompt={"shots": 2}) | {"name": "other"}, []) == []
+    (told,) = ours.complete(changed(config_dict, evaluation={"limit": 8}), [])
+    assert told.startswith("evaluation.limit: cannot vary in a study")
 
 
 def test_a_study_judges_by_what_steers_its_trials(config_dict):
