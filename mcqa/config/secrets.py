@@ -16,16 +16,16 @@ _OF_TEXT = ("pad", "eos", "bos", "unk", "sep", "cls", "per", "mask", "special", 
 _NAME = (
     r"(?:passwd|password|passphrase|secrets?(?![a-z])|credentials?(?![a-z])"
     r"|(?:api|access|account|private|secret)[_-]?key|sharedaccesssignature"
-    r"|(?:(?<![\w$])|(?<=%3B))pwd(?=\W)(?!=/)|env_set(?:\.[\w.]+)?|launcher\.setup"
+    r"|(?:(?<![\w$])|(?<=%3B))pwd(?=\W)(?!=/)|env_set(?:\.[\w.]{1,50})?|launcher\.setup"
     + r"|(?<!unexpected )"
     + "".join(rf"(?<!{word}_)" for word in _OF_TEXT)
     + r"token(?![\w-]))"
 )
-_VALUE = r"""(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\\n])*(?P=quote)|["']?[^\s"'&;]+?(?=[,)\]}]*(?:[\s"'&;]|$))"""
+_VALUE = r"""(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\\n])*(?P=quote)|["']?[^\s"'&;]+?(?=[,)\]}]{0,3}(?:[\s"'&;]|$))"""
 
 _SECRET_KEY = re.compile(rf"{_NAME}|^pwd$|^setup$|authorization", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"""({_NAME}[\w-]*["']?(?:\s*[=:]\s*|%3D))(?!["']?\[redacted|["']?(?:null|none|true|false)\b)(?:{_VALUE})""",
+    rf"""({_NAME}[\w-]{{0,50}}["']?(?:\s*[=:]\s*|%3D))(?!["']?\[redacted|["']?(?:null|none|true|false)\b)(?:{_VALUE})""",
     re.IGNORECASE,
 )
 _SETUP = re.compile(r"(\blauncher\.setup=)(?!\[redacted).+")

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mcqa.config.secrets import redact
 from mcqa.runs.files import retry_stalled_io, write_json
 
 FINAL = ("complete", "failed", "pruned")
@@ -108,13 +109,13 @@ class Mailbox:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the result. A cancelled trial keeps its first one: its job still reports how it was stopped."""
         if not os.path.exists(self.folder / "cancelled"):
-            write_json(self.folder / "result.json", result)
+            write_json(self.folder / "result.json", _shown(result))
 
     def cancel(self, result: Mapping[str, Any]) -> None:
         """End the trial with this result, whatever its job writes later."""
         self.write_result(result)
         retry_stalled_io((self.folder / "cancelled").touch)
-        write_json(self.folder / "result.json", result)  # again, in case the job wrote its own in between
+        write_json(self.folder / "result.json", _shown(result))  # again, in case the job wrote its own in between
 
     def is_finished(self) -> bool:
         """Whether the trial has its final result: nobody may run it again."""
@@ -186,7 +187,12 @@ class Mailbox:
             self._write_submissions([*submissions[:-1], replace(submissions[-1], end=end)])
 
     def _write_submissions(self, submissions: list[Submission]) -> None:
-        write_json(self.folder / "job.json", [asdict(submission) for submission in submissions])
+        write_json(self.folder / "job.json", [asdict(submission) for submission in submissions], private=True)
+
+
+def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result as others may see it: its error without secrets."""
+    return {**result, "error": redact(str(result["error"]))} if result.get("error") else dict(result)
 
 
 def result_problem(result: Mapping[str, Any]) -> str | None:

@@ -79,6 +79,11 @@ def open_existing(path: str) -> Path:
         stored = read_yaml(folder / "config.yaml")
     except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: no UTF-8, or a number of thousands of digits
         stored = None
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path}: its config.yaml is only for the user whose run it is; `chmod go+r {folder / 'config.yaml'}` "
+            "by that user shares it."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path}: its config.yaml cannot be read: {error.strerror or error}.") from error
     if not isinstance(stored, dict):

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mcqa.config.secrets import redact
 from mcqa.runs.duration import duration
 from mcqa.sweep.controller.controller import Controller, TrialState
 from mcqa.sweep.options import Direction
@@ -23,9 +24,9 @@ LONG_FLOAT = re.compile(r"(?<![\w.])-?\d+\.\d{4,}(e-?\d+)?")
 
 
 def say(*lines: str, console: Console | None = None) -> None:
-    """Print lines as they are."""
+    """Print lines as they are, without secrets."""
     for line in lines:
-        (console or Console()).print(line, highlight=False, markup=False, soft_wrap=True)
+        (console or Console()).print(redact(line), highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass

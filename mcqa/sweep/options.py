@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.secrets import url_problem
 from mcqa.config.validation import members
 
 Direction = Literal["maximize", "minimize"]
 
 PositiveInt = Annotated[int, "at least 1"]
 NonNegativeInt = Annotated[int, "at least 0"]
-
-PASSWORD_KEYS = ("password", "passwd", "pwd")  # of a URL's query, in any case
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,10 @@ def options_of(config_dict: dict[str, Any]) -> Options:
     if isinstance(direction := keys.get("direction"), list):
         problems.append(f"hydra.sweeper.direction={direction}: a study has one objective; give minimize or maximize.")
         keys["direction"] = None
-    if isinstance(keys.get("storage"), str) and _has_password(keys["storage"]):
-        problems.append(
-            "hydra.sweeper.storage: its URL has a password, which would be written into the study's files. Leave it "
-            "out of the URL: PostgreSQL reads PGPASSWORD or ~/.pgpass, MySQL an option file "
-            "(mysql+pymysql://user@host/db?read_default_file=~/.my.cnf)."
-        )
+    url = keys.get("storage")
+    if isinstance(url, str) and (problem := url_problem("hydra.sweeper.storage", url)):
+        problems.append(problem)
     values = members(Options, keys, "hydra.sweeper.", problems)
     if problems:
         raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
     return Options(**values)
-
-
-def _has_password(url: str) -> bool:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parts = make_url(url)
-    except (ArgumentError, ValueError):  # none of SQLAlchemy's: Optuna says whether it knows it
-        return False
-    return bool(parts.password) or any(key.lower() in PASSWORD_KEYS for key in parts.query)

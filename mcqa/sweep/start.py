@@ -14,7 +14,7 @@ from rich.console import Console
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
-from mcqa.runs.files import read_yaml
+from mcqa.runs.files import read_yaml, write_text
 from mcqa.sweep import dry_run, study_folder
 from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job
@@ -127,7 +127,7 @@ def write_description(request: Request, stored: Mapping[str, Any], commit: str |
     commit: the one that runs now; a note says so where it began on another one.
     """
     study_folder.write_description(request.folder, stored, file)
-    OmegaConf.save(request.sweep.config, request.folder / "multirun.yaml")
+    write_text(request.folder / "multirun.yaml", OmegaConf.to_yaml(request.sweep.config), private=True)
     if stored["commit"] != commit:
         what = "the study" if file == study_folder.STUDY else "these jobs"
         say(f"Note: {what} began on commit {short_commit(stored['commit'])} and resumes on {short_commit(commit)}.")

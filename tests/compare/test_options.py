@@ -39,6 +39,12 @@ def test_every_problem_is_reported_at_once_with_the_nearest_known_name():
     assert "split=: needs a value." in message
 
 
+def test_a_tracking_uri_with_a_password_is_refused_without_repeating_it():
+    message = refused("a", "tracking_uri=postgresql://u:hun/ter2@host/db")
+    assert "tracking_uri: holds a password" in message and "PGPASSWORD" in message
+    assert "ter2" not in message
+
+
 @pytest.mark.parametrize("name", ["accuracy", "ACC", "acc_nrm"])
 def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(name):
     assert f"metric={name}: must be one of {', '.join(METRICS)}" in refused("a", f"metric={name}")

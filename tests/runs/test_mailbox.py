@@ -153,6 +153,13 @@ def test_nothing_is_left_beside_a_file_that_was_replaced(box: Mailbox) -> None:
     assert sorted(path.name for path in box.folder.iterdir()) == ["job.json", "result.json"]
 
 
+def test_the_error_of_a_result_has_no_secret(box: Mailbox) -> None:
+    box.write_result({"status": "failed", "value": None, "error": "GET https://me:hunter2@hub failed"})
+    assert (box.result() or {})["error"] == "GET https://[redacted]@hub failed"
+    box.cancel({"status": "failed", "value": None, "error": "API_KEY=hunter2"})
+    assert "hunter2" not in (box.folder / "result.json").read_text()
+
+
 # --- a file system that stalls
 
 

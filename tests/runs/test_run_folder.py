@@ -70,3 +70,13 @@ def test_a_run_that_moved_finds_the_database_it_was_written_to(tmp_path, moved_t
     (tmp_path / database / "mlflow.db").touch()
     found = run_folder.outputs_of(tmp_path / moved_to, str(tmp_path / "results"))
     assert found == tmp_path / expected
+
+
+def test_a_run_of_another_user_is_named_with_how_that_user_can_share_it(tmp_path, monkeypatch):
+    run = run_in(tmp_path, 1)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(run_folder, "read_yaml", refuse)
+    assert f"only for the user whose run it is; `chmod go+r {run / 'config.yaml'}` by that user" in told(run)

@@ -57,6 +57,7 @@ def make_executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
     at_start = {f"{cluster}_{key}": options.pop(key) or if_null[key] for key in if_null if key in options}
     if cluster == "slurm" and options.get("gpus_per_node") == 0:  # a cluster without GPUs would refuse the option
         options["gpus_per_node"] = None
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)  # job script and pickle hold launcher.setup and job.env_set
     executor = submitit.AutoExecutor(folder=logs, cluster=cluster, **at_start)
     executor.update_parameters(**{k if k in common else f"{cluster}_{k}": value for k, value in options.items()})
     return executor._executor
