@@ -9,7 +9,7 @@ from mcqa.compare.flips import KINDS, Kind, by_subject
 from mcqa.evaluation.report.charts.confidence import reliability_figure, risk_coverage_figure
 from mcqa.evaluation.report.charts.option_order import letters_figure
 from mcqa.evaluation.report.charts.style import BLUE, GREY, SKY, VERMILLION, WHITE, interval, new_figure, styled, svg
-from mcqa.evaluation.report.formatting import cut
+from mcqa.evaluation.report.formatting import one_line
 
 COLOURS: dict[Kind, str] = {"newly right": BLUE, "newly wrong": VERMILLION, "always right": SKY, "always wrong": GREY}
 WIDTH = 5.4  # inches: about a phone's width, half a desktop page
@@ -82,7 +82,9 @@ def subjects_figure(comparison: Comparison) -> Any:
     pair = comparison.with_first[0]
     counts, seeds = by_subject(comparison.questions, pair.flips), comparison.several_seeds(pair)
     gained, lost = ("gained", "lost") if seeds else ("newly right", "newly wrong")
-    figure, axes = _rows([f"{_printable(subject.name)} ({subject.questions})" for subject in counts[:MOST_SUBJECTS]])
+    figure, axes = _rows(
+        [f"{one_line(subject.name, LONGEST)} ({subject.questions})" for subject in counts[:MOST_SUBJECTS]]
+    )
     for i, subject in enumerate(counts[:MOST_SUBJECTS]):
         axes.barh(i, subject.gained, color=BLUE, height=0.62, label=gained if i == 0 else None)
         axes.barh(i, -subject.lost, color=VERMILLION, height=0.62, label=lost if i == 0 else None)
@@ -126,12 +128,7 @@ def _margins(pair: Pair, kind: Kind) -> list[tuple[float, float]]:
 
 
 def _label(comparison: Comparison, i: int) -> str:
-    return f"{i + 1} {_printable(comparison.label(i))}"
-
-
-def _printable(text: str) -> str:
-    """XML allows no control characters."""
-    return cut("".join(letter if letter.isprintable() else " " for letter in text), LONGEST)
+    return f"{i + 1} {one_line(comparison.label(i), LONGEST)}"
 
 
 def _rows(names: Sequence[str]) -> tuple[Any, Any]:

@@ -5,8 +5,9 @@ import errno
 import io
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 WAITS_S = (0.05, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0)
 """Pauses between two attempts: six minutes in all."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+NUMBER = re.compile(r"[+-][0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 MAX_DEPTH = 100
 """Of lists and mappings in a YAML file; no configuration comes near it."""
@@ -84,12 +88,28 @@ def write_json(path: Path, value: Any, private: bool = False) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV; the keys of the first row are the header."""
+    """Write rows as `csv_text` does; the keys of the first row are the header."""
+    columns = list(rows[0])
+    write_text(path, csv_text(columns, ([row.get(column) for column in columns] for row in rows)))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV under a header.
+
+    A text that a spreadsheet would run as a formula, for instance `=cmd|…` in a question, begins with an apostrophe.
+    Numbers, also those that are text, stay as they are, and None is an empty cell.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_no_formula(cell) for cell in row] for row in (columns, *rows))
+    return text.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # the csv module would not quote a carriage return
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(text) else text
 
 
 def read_json(path: Path) -> Any:

@@ -63,6 +63,15 @@ def test_questions_csv_has_every_question_with_both_answers(tmp_path):
     assert (first["margin_1"], first["margin_2"], second["flip_2"]) == ("-1.0", "1.0", "always right")
 
 
+def test_no_text_of_a_question_is_a_formula_in_questions_csv(tmp_path):
+    text = "=cmd|' /C calc'!A0"
+    odd = [predicted(True, question(0, question=text, choices=("-5", text))), predicted(True, question(1))]
+    _, folder = written(tmp_path, *two(tmp_path, odd, odd))
+    first, second = rows(folder / "questions.csv")
+    assert first["question"] == first["right_answer"] == f"'{text}"
+    assert second["question"] == "Number 1?" and float(first["margin_1"]) == 1.0
+
+
 def test_pairs_csv_has_every_pair(tmp_path):
     runs = [make_run(tmp_path, f"r{i}", [True, bool(i)], peft__rank=i) for i in range(3)]
     _, folder = written(tmp_path, *runs)

@@ -1,5 +1,6 @@
 """Files that a reader finds complete or not at all, also where a shared file system stalls."""
 
+import csv
 import errno
 import os
 
@@ -65,3 +66,16 @@ def test_a_stored_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
     (tmp_path / "stored.json").mkdir()
     with pytest.raises(FileError, match="cannot be read: Is a directory"):
         files.read_stored(tmp_path / "stored.json", "Restore it.", dict)
+
+
+def test_text_that_a_spreadsheet_would_run_is_written_as_text_and_numbers_stay_numbers(tmp_path):
+    texts = ["=1+1", "+a", "-a", "@a", "\ta", "a\r\nb\rc", "a=1", "'=1", ""]
+    numbers = [-1.5, -2, 1e-9, "-1.5", "+3", "-2e-05", None, True]
+    files.write_csv(tmp_path / "x.csv", [{"=h": value, "b": 1} for value in [*texts, *numbers]])
+    with (tmp_path / "x.csv").open(newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["'=h", "b"]
+    assert [line[0] for line in lines[: len(texts)]] == (
+        ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "a\nb\nc", "a=1", "'=1", ""]
+    )
+    assert [line[0] for line in lines[len(texts) :]] == ["-1.5", "-2", "1e-09", "-1.5", "+3", "-2e-05", "", "True"]

@@ -20,6 +20,11 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def one_line(text: str, longest: int) -> str:
+    """Return a text of the data as a label: without control characters, of which XML allows none, and cut."""
+    return cut("".join(letter if letter.isprintable() else " " for letter in text), longest)
+
+
 def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from rich.markup import escape
 from rich.table import Table
 
 from mcqa.config.metric_names import SPLITS
@@ -78,7 +77,7 @@ def show_summary(evaluations: Sequence[Measurements]) -> None:
         for name in measurements.predictions:
             cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
             what = _model(record.config), _questions(record.config, name), " ".join(own)
-            shown.add_row(str(number), *map(escape, what), *cells)
+            shown.add_row(str(number), *what, *cells)
     folders = [f"  {number}  {run_folder.shown(record.folder)}" for number, record in enumerate(records, 1)]
     records[-1].say("", shown, "Run folders:", *folders)
 

@@ -1,11 +1,9 @@
 """Write the report of a study as files in its folder, at its end and at any time before."""
 
-import csv
-import io
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -16,7 +14,7 @@ import yaml
 
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import config_value
-from mcqa.runs.files import write_text
+from mcqa.runs.files import csv_text, write_text
 from mcqa.sweep.report import best_experiment, sentences
 from mcqa.sweep.report.confirmation import read_confirmation
 from mcqa.sweep.report.load import read_study
@@ -69,7 +67,7 @@ def write_report(folder: Path) -> Summary:
     confirmation = read_confirmation(study, problems)
     texts: dict[str, Callable[[], str | None]] = {
         "trials.csv": partial(_trials_csv, study, result),
-        "importances.csv": lambda: _csv(["parameter", "importance"], importances.items()),
+        "importances.csv": lambda: csv_text(["parameter", "importance"], importances.items()),
         "optimization_results.yaml": partial(_results_yaml, study),
         "best.yaml": partial(_best_yaml, study),
     }
@@ -145,20 +143,12 @@ def _importances(study: StudyRecord, problems: list[str]) -> dict[str, float]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def _trials_csv(study: StudyRecord, result: StudyResult) -> str:
     """A line a trial. A parameter is under its key, `params.<key>` where that is the name of another column."""
     keys = [swept.key for swept in study.swept]
     names = [f"params.{key}" if key in COLUMNS_BEFORE + COLUMNS_AFTER else key for key in keys]
     columns = [*COLUMNS_BEFORE, *names, *COLUMNS_AFTER]
-    return _csv(columns, (_row(trial, result, keys) for trial in study.trials))
+    return csv_text(columns, [_row(trial, result, keys) for trial in study.trials])
 
 
 def _row(trial: TrialRecord, result: StudyResult, keys: Sequence[str]) -> list[Any]:

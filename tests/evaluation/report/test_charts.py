@@ -85,6 +85,27 @@ def test_a_name_with_dollar_signs_is_no_formula():
     assert "$\\frac$" in svg(figure)
 
 
+@pytest.mark.parametrize(
+    "subject", ["_", "\\", "😀", "new\nline", "s" * 5000, "<script>alert(1)</script>", "a|b", "\x1b[31m", "x^$ $"]
+)
+def test_an_odd_name_is_drawn_as_a_short_label(tmp_path, subject, recwarn):
+    rows = measured(subject=subject)
+    (label,) = subjects_figure(rows, rows).axes[0].get_yticklabels()
+    assert label.get_text().endswith(" (40)") and len(label.get_text()) < 50 and label.get_text().isprintable()
+    charts.save_training_charts(tmp_path, HISTORY, BASE, rows, rows)
+    assert (tmp_path / "subjects.png").read_bytes().startswith(PNG)
+    assert ElementTree.fromstring(svg(subjects_figure(rows, rows))).tag.endswith("svg")
+    assert not recwarn.list
+
+
+def test_of_very_many_subjects_the_largest_are_drawn():
+    rows = [row for n in range(99) for row in measured(2 + n // 50, subject=f"s{n}")]
+    figure = subjects_figure(rows, rows)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(labels) == 60 and sum(label.endswith("(3)") for label in labels) == 49
+    assert figure.axes[0].get_xlabel().endswith("; the largest 60 of 99 subjects")
+
+
 def test_everything_that_was_measured_is_drawn_under_its_name(tmp_path):
     rows, folder = measured(subject="zoology"), tmp_path / "pictures"
     charts.save_evaluation_charts(folder, "test", rows, None, base=rows)

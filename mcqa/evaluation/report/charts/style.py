@@ -69,7 +69,9 @@ def interval(axes: Any, x: float, low: float, high: float, colour: str, upright:
 @styled
 def save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # which draws a box instead
+        figure.savefig(path)
 
 
 @styled

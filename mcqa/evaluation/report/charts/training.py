@@ -7,7 +7,9 @@ from typing import Any
 from mcqa.evaluation.metrics import by_subject, chance_accuracy, compute_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, interval, legend, new_figure, styled
-from mcqa.evaluation.report.formatting import count
+from mcqa.evaluation.report.formatting import count, one_line
+
+MOST_SUBJECTS, LONGEST = 60, 40  # MMLU has 57; characters of a subject
 
 Points = Sequence[tuple[int, float]]
 
@@ -40,9 +42,10 @@ def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
 
 @styled
 def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -> Any:
-    """Draw accuracy with 95 % interval by subject, before and after training."""
+    """Draw accuracy with 95 % interval by subject, before and after training; of very many the largest."""
     groups, earlier = by_subject(after), by_subject(before)
-    names = sorted(groups, key=lambda name: compute_metrics(groups[name])["acc"])
+    largest = sorted(groups, key=lambda name: len(groups[name]), reverse=True)[:MOST_SUBJECTS]
+    names = sorted(largest, key=lambda name: compute_metrics(groups[name])["acc"])
     figure, axes = new_figure(1.4 + 0.34 * len(names))
     for offset, colour, marker, label, rows in (
         (-0.14, GREY, "s", "base", earlier),
@@ -50,10 +53,11 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
     ):
         for i, name in enumerate(names):
             _accuracy(axes, i + offset, rows[name], colour, marker, label if i == 0 else None)
-    axes.set_yticks(range(len(names)), [f"{name} ({len(groups[name])})" for name in names])
+    axes.set_yticks(range(len(names)), [f"{one_line(name, LONGEST)} ({len(groups[name])})" for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("accuracy on test, with 95 % interval (questions)")
+    rest = f"; the largest {len(names)} of {len(groups)} subjects" if len(groups) > len(names) else ""
+    axes.set_xlabel(f"accuracy on test, with 95 % interval (questions){rest}")
     legend(figure, axes, columns=2)
     return figure
 
