@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcqa.config.errors import ConfigError, listing
+from mcqa.config.errors import ConfigError, listing, quoted
 from mcqa.config.plain_command import plain_command
+from mcqa.config.validation import path_problem
 from mcqa.runs import run_folder
 from mcqa.sweep.backends.job_status import TIMEOUT_S, Row, cancel, read_jobs
 
@@ -61,11 +62,13 @@ def parse(arguments: Sequence[str]) -> Options:
             cancels = True
             if value != "all":
                 parts = value.split(",")
-                wrong = [part for part in parts if not part.isdecimal()]
-                problems += [f"cancel={value}: {part!r} is not a trial's number." for part in wrong]
+                wrong = [part for part in parts if not (part.isascii() and part.isdecimal() and len(part) < 10)]
+                problems += [f"cancel={value}: {quoted(part)} is not a trial's number." for part in wrong]
                 numbers = frozenset(int(part) for part in parts if part not in wrong)
-        elif argument.startswith("-") or (equals and not Path(argument).exists()):
-            problems.append(f"{argument}: unknown; there is only cancel=<numbers>, and cancel=all.")
+        elif argument.startswith("-") or (equals and (path_problem(argument) or not Path(argument).exists())):
+            problems.append(f"{quoted(argument)[1:-1]}: unknown; there is only cancel=<numbers>, and cancel=all.")
+        elif problem := path_problem(argument):
+            problems.append(f"{quoted(argument)}: {problem}")
         else:
             folders.append(Path(argument).expanduser().absolute())
     folder = job_of(folders[0]) if folders else Path("outputs").absolute()

@@ -448,3 +448,10 @@ def test_a_job_that_ended_without_a_result_waits_for_its_study_s_command(
     ended(mailbox, "preempted", "Stopped by SIGTERM")
     cluster.queue(f"17|{word}|None|c|n1|N/A|N/A")
     assert printed(capsys)[0][3] == f"{word}; its study's command submits it again"
+
+
+@pytest.mark.parametrize("argument", ["~nouser/x", "x" * 300, "x" * 300 + "=1", "", "cancel=" + "9" * 5000, "cancel=²"])
+def test_what_no_folder_and_no_trial_can_be_called_is_a_mistake(argument: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        jobs.parse([argument])
+    assert "The configuration has" in str(caught.value)

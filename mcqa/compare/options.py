@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
-from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.metric_names import HIGHER_IS_BETTER
 from mcqa.config.schema import EvaluationConfig
 from mcqa.config.secrets import url_problem
+from mcqa.config.validation import path_problem
 
 if TYPE_CHECKING:
     from mcqa.evaluation.metrics import ClusterBy
@@ -70,6 +71,12 @@ def _text(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if problem := path_problem(text):
+        raise ValueError(problem.removesuffix("."))
+    return text
+
+
 KNOWN = {
     "split": _Option("test", _text, "whose predictions: test, dev, base/test (before training), a further set's name"),
     "metric": _Option("acc", _one_of(METRICS), f"what decides right or wrong: {', '.join(METRICS)}"),
@@ -78,10 +85,10 @@ KNOWN = {
         _one_of(CLUSTERS),
         "what related questions share: auto (fact or passage, else 10 subjects or more), passage, subject, none",
     ),
-    "out": _Option("", _text, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
+    "out": _Option("", _path, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),
-    "outputs": _Option("outputs", _text, "where an MLflow run id is looked up first"),
+    "outputs": _Option("outputs", _path, "where an MLflow run id is looked up first"),
     "tracking_uri": _Option("", _text, "MLflow's server or database; default sqlite:///<outputs>/mlflow.db"),
     "dry_run": _Option("false", _truth, "say what would be compared and stop"),
 }
@@ -111,11 +118,11 @@ def parse(arguments: Sequence[str]) -> Options:
         try:
             values[name] = option.read(text) if name in given or text else None
         except ValueError as error:
-            problems.append(f"{name}={text}: {error}.")
+            problems.append(f"{name}={quoted(text)[1:-1]}: {error}.")
     if problem := url_problem("tracking_uri", given.get("tracking_uri", "")):
         problems.append(problem)
     if not runs:
-        problems.append(f"no run is named. {_runs_to_try(Path(given.get('outputs') or 'outputs'))}")
+        problems.append(f"no run is named. {_runs_to_try(Path(values.get('outputs') or 'outputs'))}")
     if problems:
         raise ConfigError(listing(problems))
     outputs = Path(values.pop("outputs")).expanduser().absolute()
@@ -132,7 +139,7 @@ def _split_up(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], list
         name, equals, value = argument.partition("=")
         if argument.startswith("-"):
             problems.append(f"{argument}: unknown; options are key=value, and --help lists them.")
-        elif not equals or Path(argument).is_dir():
+        elif not equals or (path_problem(argument) is None and Path(argument).is_dir()):
             runs.append(argument)
         elif name not in KNOWN:
             problems.append(f"{name}: unknown option; known are {', '.join(KNOWN)}.{nearest(name, KNOWN)}")

@@ -28,7 +28,7 @@ from mcqa.config.composition import (
 from mcqa.config.errors import ConfigError, listing, nearest
 from mcqa.config.question_sets import options
 from mcqa.config.schema import Config, ConfigDict
-from mcqa.config.validation import problems_of
+from mcqa.config.validation import members, problems_of
 
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
@@ -55,9 +55,15 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
 
 
 def with_value_problems(problems: list[str], config_dict: ConfigDict, kind: type[Config]) -> list[str]:
-    """Return `problems`, and those of values that none of them is about."""
-    reported = {problem.split(": ")[0] for problem in problems}
-    more = problems_of(config_dict, kind)[1]
+    """Return `problems`, and those of values that none of them is about.
+
+    Of a run that is stored, Hydra knows only the overrides: what goes together is then checked when it has been read.
+    """
+    reported, more = {problem.split(": ")[0] for problem in problems}, list[str]()
+    if any(config_dict.get(key) is not None for key in ("from_run", "run", "resume")):
+        members(kind, config_dict, "", more)
+    else:
+        more = problems_of(config_dict, kind)[1]
     return problems + [problem for problem in more if problem.split(": ")[0] not in reported]
 
 

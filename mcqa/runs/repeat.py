@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from mcqa.config.errors import ConfigError, listing, quoted
+from mcqa.config.errors import ConfigError, FileError, quoted
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.validation import problems_of
 from mcqa.runs import run_folder
@@ -32,6 +33,7 @@ def repeated_config(config_dict: ConfigDict, overrides: Sequence[str]) -> Config
     own = _own_values(config_dict, Config, ("outputs", "dry_run", "resume", "from_run"))
     outputs, uri = Path(config_dict["outputs"]).absolute(), config_dict["tracking"]["uri"]
     stored = stored_config(str(config_dict["from_run"]), outputs, uri)
+    _check_whole(stored, f"from_run={config_dict['from_run']}")
     _refuse_without_consent(stored, _keys(overrides), f"from_run={config_dict['from_run']}")
     return with_overrides(stored, config_dict, overrides, leave_out=own) | own
 
@@ -53,6 +55,7 @@ def config_of_evaluated_run(config_dict: ConfigDict, overrides: Sequence[str]) -
         )
     folder = finished_run(str(config_dict["run"]), Path(config_dict["outputs"]).absolute())
     stored = run_folder.config_of(folder)
+    _check_whole(stored, f"run={config_dict['run']}")
     _refuse_without_consent(stored, [*keys, "objective"], f"run={config_dict['run']}")
     own |= {"run": run_folder.shown(folder)}
     return with_overrides(stored, config_dict, overrides, leave_out=own) | own
@@ -68,6 +71,7 @@ def resumed_config(config_dict: ConfigDict, overrides: Sequence[str]) -> ConfigD
     if any(key not in NEED_CONSENT or not _value(config_dict, key) for key in keys):
         raise ConfigError("resume continues a run as it was configured; leave the other overrides out.")
     stored = run_folder.config_of(run_folder.open_existing(config_dict["resume"]))
+    _check_whole(stored, f"resume={config_dict['resume']}")
     _refuse_without_consent(stored, keys, f"resume={config_dict['resume']}")
     return stored
 
@@ -82,7 +86,7 @@ def _own_values(config_dict: ConfigDict, kind: type[Config], names: Sequence[str
         text for text in problems_of(config_dict, kind)[1] if text.split(": ")[0].split(".")[0] in (*names, "tracking")
     ]
     if own:
-        raise ConfigError(listing(own))
+        raise ConfigError("\n".join(own))
     return {name: config_dict[name] for name in names}
 
 
@@ -97,6 +101,16 @@ def _value(config_dict: Any, key: str) -> Any:
     return config_dict
 
 
+def _check_whole(stored: ConfigDict, run: str) -> None:
+    """Raise a FileError where a stored configuration lacks groups, as a file that was cut short does."""
+    groups = (name for name, kind in get_type_hints(Config).items() if is_dataclass(kind))
+    if lacking := [name for name in groups if not isinstance(stored.get(name), dict)]:
+        raise FileError(
+            f"{run}: its config.yaml is damaged: it has no keys of {', '.join(lacking)}. Nothing else says how the run "
+            "is configured."
+        )
+
+
 def _refuse_without_consent(stored: ConfigDict, keys: Collection[str], run: str) -> None:
     """Raise a ConfigError where a stored run asks for what none of the command line's keys or groups decides."""
     asked = {key: _value(stored, key) for key in NEED_CONSENT}
@@ -108,7 +122,7 @@ def _refuse_without_consent(stored: ConfigDict, keys: Collection[str], run: str)
         if value and key not in decided
     ]
     if problems:
-        raise ConfigError(listing(problems))
+        raise ConfigError("\n".join(problems))
 
 
 def with_overrides(

@@ -97,3 +97,10 @@ def test_a_file_is_no_place_for_a_comparison(tmp_path):
     (tmp_path / "page").touch()
     with pytest.raises(ConfigError, match="this is a file, not a folder"):
         options.check_out(options.parse(["a", f"out={tmp_path / 'page'}"]))
+
+
+@pytest.mark.parametrize("value", ["~nouser/x", "x" * 300, "", "x/" * 3000])
+@pytest.mark.parametrize("name", ["out", "outputs"])
+def test_a_path_that_nothing_can_have_is_refused(name, value):
+    message = refused(f"{name}={value}")
+    assert f"{name}=" in message and len(message) < 1000

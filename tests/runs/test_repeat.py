@@ -52,8 +52,7 @@ def test_a_stored_run_runs_and_publishes_nothing_unless_this_command_says_so(rea
     with pytest.raises(ConfigError) as caught:
         read(f"{key}={foreign}")
     told = str(caught.value)
-    assert told.startswith("The configuration has 2 problems:")
-    assert f"model.trust_remote_code: {key}={foreign} has True stored" in told
+    assert told.startswith(f"model.trust_remote_code: {key}={foreign} has True stored")
     assert TRUST in told and PUBLISH in told
     with pytest.raises(ConfigError, match="push_to_hub") as caught:
         read(f"{key}={foreign}", TRUST)
