@@ -18,6 +18,7 @@ from mcqa.config.errors import ConfigError, listing, quoted
 from mcqa.config.plain_command import plain_command
 from mcqa.config.validation import path_problem
 from mcqa.runs import run_folder
+from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.backends.job_status import TIMEOUT_S, Row, cancel, read_jobs
 
 COLUMNS = ("trial", "job", "state", "where", "since", "last line of its log")
@@ -88,7 +89,7 @@ def parse(arguments: Sequence[str]) -> Options:
 def job_of(folder: Path) -> Path:
     """Return the folder of the job that has its run in this folder; the folder itself where there is none."""
     for pointer in folder.parents[2].glob("sweeps/*/trials/*/run_folder") if len(folder.parents) > 2 else ():
-        if Path(pointer.read_text("utf-8").strip()) == folder:
+        if Mailbox(pointer.parent).run_folder() == folder:
             return pointer.parent
     return folder
 

@@ -16,6 +16,7 @@ from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, listing
 from mcqa.config.output import outlast_readers
+from mcqa.config.plain_command import command_line
 from mcqa.config.schema import Config, ConfigDict
 
 Main = Callable[[ConfigDict, list[str]], Any]
@@ -89,8 +90,8 @@ def hydra_command(
         if entered or composed or isinstance(error, ImportError):  # a bug, and not the fault of the command line
             raise
         sys.exit(f"{diagnosis(config_name, kind, sys.argv[1:], error)}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped.")
+    except KeyboardInterrupt as stop:
+        sys.exit(str(stop) or f"Stopped. Start it again with:\n  {command_line()}")
     return results
 
 

@@ -1,12 +1,20 @@
 """The entry of a command that composes no configuration and so needs no Hydra."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
 from mcqa.config.errors import McqaError
 from mcqa.config.output import outlast_readers
-from mcqa.config.secrets import RedactedRecord
+from mcqa.config.secrets import RedactedRecord, redact
+
+
+def command_line(more: Sequence[str] = ()) -> str:
+    """Return the command of this process with its arguments and more, to be pasted into a shell."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    command = ["-m", module.name.removesuffix(".__main__")] if module else [sys.argv[0]]
+    return redact(shlex.join(["python", *command, *sys.argv[1:], *more]))
 
 
 def plain_command(main: Callable[[Sequence[str]], None]) -> None:

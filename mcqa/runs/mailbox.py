@@ -18,12 +18,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mcqa.config.errors import FileError
 from mcqa.config.secrets import redact
-from mcqa.runs.files import retry_stalled_io, write_json
+from mcqa.config.validation import members
+from mcqa.runs.files import read_stored, retry_stalled_io, write_json
 
 FINAL = ("complete", "failed", "pruned")
 """Statuses of a result after which nobody runs the trial again."""
@@ -33,6 +35,11 @@ PREEMPTED = "preempted"
 
 HEARTBEAT_S = 10.0
 """Seconds between two heartbeats."""
+
+JOBS_REMEDY = (
+    "It says which jobs the trial has. Make sure that none of them runs any more (squeue, ps), then delete the file: "
+    "the trial is submitted again, and resumes where it saved."
+)
 
 
 @dataclass(frozen=True)
@@ -83,11 +90,18 @@ class Mailbox:
             file.write(line.encode())
 
     def reports(self, since_line: int = 0) -> list[Report]:
-        """Return the reports from a line on, without unreadable lines. The first report of a point counts."""
+        """Return the reports from a line on, without unreadable lines. The first report of a point counts.
+
+        Raises:
+            FileError: the file cannot be read.
+        """
+        path = self.folder / "reports.jsonl"
         try:
-            content = retry_stalled_io((self.folder / "reports.jsonl").read_bytes)
+            content = retry_stalled_io(path.read_bytes)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
         first: dict[int, Report] = {}
         for number, line in enumerate(content.split(b"\n")[:-1]):  # the last line is still being written
             if report := _report(number, line):
@@ -97,7 +111,11 @@ class Mailbox:
     # ---- result
 
     def result(self) -> dict[str, Any] | None:
-        """Return the result; None without one that can be read (a machine that lost power leaves empty files)."""
+        """Return the result; None without a whole one (a machine that lost power leaves empty files).
+
+        Raises:
+            FileError: there is one, and it cannot be read.
+        """
         result = _read(self.folder / "result.json")
         return result if isinstance(result, dict) and "status" in result else None
 
@@ -154,18 +172,34 @@ class Mailbox:
 
     def saved_since(self, moment: float) -> bool:
         """Whether `checkpoints` changed since then (seconds since 1970), in this folder or the run folder it names."""
-        pointer = self.folder / "run_folder"
-        folder = Path(pointer.read_text("utf-8").strip()) if pointer.exists() else self.folder
         try:
-            return (folder / "checkpoints").stat().st_mtime >= moment
+            return ((self.run_folder() or self.folder) / "checkpoints").stat().st_mtime >= moment
         except OSError:
             return False
+
+    def run_folder(self) -> Path | None:
+        """Return the folder of the trial's run, where that is another one."""
+        try:
+            return Path((self.folder / "run_folder").read_text("utf-8").strip())
+        except (OSError, ValueError):
+            return None
 
     # ---- submissions
 
     def submissions(self) -> list[Submission]:
-        """Return every submission of the trial, oldest first."""
-        return [Submission(**entry) for entry in _read(self.folder / "job.json") or []]
+        """Return every submission of the trial, oldest first.
+
+        Raises:
+            FileError: job.json is damaged, so that a job of the trial may run and nobody knows; of a trial that has
+                ended nobody needs to.
+        """
+        path = self.folder / "job.json"
+        try:
+            return [_submission(path, entry) for entry in read_stored(path, JOBS_REMEDY, list)]
+        except FileError as error:
+            if isinstance(error.__cause__, FileNotFoundError) or self.is_finished():
+                return []
+            raise
 
     def last_submission(self) -> Submission | None:
         """Return the latest submission; None where the trial was never submitted."""
@@ -202,11 +236,24 @@ def result_problem(result: Mapping[str, Any]) -> str | None:
         known = ", ".join((*FINAL, PREEMPTED))
         return f"result.json has status {status!r}, which is none of {known}; leave `status` out of an app's own file"
     values = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(each, int | float) for each in values):
+    if not all(isinstance(each, int | float) and (isinstance(each, float) or abs(each) < 1e300) for each in values):
         return f"result.json has value {value!r}, which is not a number"
     if not isinstance(result.get("metrics", {}), dict):
         return "result.json has metrics that do not map names to numbers"
     return None
+
+
+def _submission(path: Path, entry: Any) -> Submission:
+    """Return an entry of job.json; keys that only a later version knows are left out."""
+    names = {field.name for field in fields(Submission)}
+    known = {key: entry[key] for key in entry if key in names} if isinstance(entry, dict) else {}
+    problems: list[str] = []
+    values = members(Submission, {"end": None} | known, "", problems)
+    if values.get("backend") == "local" and values.get("job") and not values["job"].isdecimal():
+        problems.append(f"job: {values['job']!r} is no process id")
+    if problems:
+        raise FileError(f"{path} is damaged: {' '.join(problems)[:300]} {JOBS_REMEDY}")
+    return Submission(**values)
 
 
 def _report(number: int, line: bytes) -> Report | None:
@@ -216,12 +263,14 @@ def _report(number: int, line: bytes) -> Report | None:
         point = int(fields["point"])
         report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]))
         return report if 0 <= point < 2**63 else None
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 
 def _read(path: Path) -> Any:
     try:
         return json.loads(retry_stalled_io(path.read_bytes))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error

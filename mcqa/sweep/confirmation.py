@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcqa.runs.files import read_yaml, write_json, write_yaml
+from mcqa.config.errors import FileError
+from mcqa.runs.files import read_stored, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.report.confirmation import FILE
 from mcqa.sweep.report.study_data import StudyRecord
 from mcqa.sweep.report.ties import study_result
+from mcqa.sweep.study_folder import stored_overrides
 
 MAX_TIED = 3  # of the trials that are tied with the best, itself included
 
-OVERRIDES = "overrides.yaml"  # in a trial's folder
-
 Job = dict[str, Any]  # trial, default and params of its configuration, seed, overrides
+JOB_KEYS = ("trial", "default", "params", "seed", "overrides")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ def select_configurations(study: StudyRecord, fixed: Sequence[str]) -> list[Conf
         return []
     numbers = [*dict.fromkeys([result.best.number, *result.tied])][:MAX_TIED]
     numbers = [*dict.fromkeys([*numbers, *([default.number] if default else [])])]
-    trials = {trial.number: trial for trial in study.trials if (trial.folder / OVERRIDES).exists()}
+    trials = {trial.number: trial for trial in study.trials}
     configurations = [
-        Configuration(number, trial is default, trial.params, tuple(read_yaml(trial.folder / OVERRIDES)))
+        Configuration(number, trial is default, trial.params, tuple(overrides))
         for number in numbers
-        if (trial := trials.get(number))
+        if (trial := trials.get(number)) and (overrides := stored_overrides(trial.folder)) is not None
     ]
     return configurations if default else [*configurations, Configuration(None, True, {}, tuple(fixed))]
 
@@ -94,7 +95,12 @@ def seed_of(base: Mapping[str, Any], fixed: Sequence[str]) -> int:
 def update_plan(folder: Path, wanted: Sequence[Job]) -> list[Job]:
     """Return the jobs planned before, under the same numbers, so that a restart resumes them, then the new ones."""
     path = folder / "jobs.yaml"
-    stored: list[Job] = read_yaml(path) if path.exists() else []
+    remedy = f"It says which confirmation each folder in {folder / 'trials'} is; restore it, or move {folder} away."
+    stored: list[Job] = read_stored(path, remedy, list) if path.exists() else []
+    if not all(
+        isinstance(job, dict) and job.keys() >= {*JOB_KEYS} and isinstance(job["overrides"], list) for job in stored
+    ):
+        raise FileError(f"{path} is damaged: a job in it lacks some of {', '.join(JOB_KEYS)}. {remedy}")
     known = {_identity(job) for job in stored}
     plan = [*stored, *(job for job in wanted if _identity(job) not in known)]
     if plan != stored:
@@ -117,7 +123,7 @@ def write(study: Path, folder: Path, jobs: Sequence[Job], metric: str | None) ->
         configuration = {key: job[key] for key in ("trial", "default", "params")}
         row = rows.setdefault((job["trial"], job["default"]), configuration | {"runs": []})
         run: dict[str, Any] = {"seed": job["seed"], "value": value}
-        if "folder" in result:
+        if isinstance(result.get("folder"), str):
             run["folder"] = os.path.relpath(result["folder"], study)
         if result.get("status") == "failed":
             run["error"] = str(result.get("error") or "failed").strip()
@@ -128,7 +134,8 @@ def write(study: Path, folder: Path, jobs: Sequence[Job], metric: str | None) ->
 def _measured(results: Sequence[Mapping[str, Any]], metric: str | None) -> tuple[str, list[Any]]:
     """The study's metric on test, with its name; of an app that does not measure that, the value that it returns."""
     _, slash, name = (metric or "").partition("/")
-    on_test = [result.get("metrics", {}).get(f"test/{name}") for result in results]
+    metrics = [each if isinstance(each := result.get("metrics"), dict) else {} for result in results]
+    on_test = [each.get(f"test/{name}") for each in metrics]
     if slash and (any(value is not None for value in on_test) or not any(results)):
         return f"test/{name}", on_test
     return metric or "value", [result.get("value") for result in results]

@@ -12,6 +12,8 @@ Direction = Literal["maximize", "minimize"]
 PositiveInt = Annotated[int, "at least 1"]
 NonNegativeInt = Annotated[int, "at least 0"]
 
+MAX_NAME_BYTES = 255  # of a folder, with every usual file system
+
 
 @dataclass(frozen=True)
 class Options:
@@ -54,7 +56,23 @@ def options_of(config_dict: dict[str, Any]) -> Options:
     url = keys.get("storage")
     if isinstance(url, str) and (problem := url_problem("hydra.sweeper.storage", url)):
         problems.append(problem)
+    if problem := name_problem(keys.get("study_name")):
+        problems.append(f"hydra.sweeper.study_name={keys['study_name']!r}: {problem}")
     values = members(Options, keys, "hydra.sweeper.", problems)
     if problems:
         raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
     return Options(**values)
+
+
+def name_problem(name: Any) -> str | None:
+    """Return why a study's folder cannot have this name, if so. Other types than text are somebody else's problem."""
+    if not isinstance(name, str):
+        return None
+    if not name.strip(" .") or "/" in name or name[0] in "-~ " or name[-1] == " " or not name.isprintable():
+        return (
+            "it names one folder below sweeps/ (outputs= or hydra.sweep.dir= say where that is), so it wants visible "
+            "characters, no /, and no -, ~ or blank in front."
+        )
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"it has {len(name.encode())} bytes, and a folder's name at most {MAX_NAME_BYTES}."
+    return None

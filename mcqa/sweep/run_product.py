@@ -19,7 +19,6 @@ from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
 from mcqa.sweep.display import say
-from mcqa.sweep.loop import SAME_COMMAND
 from mcqa.sweep.options import Options
 from mcqa.sweep.space.override_text import text_of
 from mcqa.sweep.space.parsing import product
@@ -53,8 +52,7 @@ def _request(sweep: HydraSweep, options: Options) -> ProductRequest:
         if sweep.is_placed_by_name
         else f"hydra.sweep.dir={run_folder.shown(folder)}"
     )
-    resume_command = f"{SAME_COMMAND} with {place}"
-    return ProductRequest(sweep=sweep, options=options, folder=folder, jobs=overrides, resume_command=resume_command)
+    return ProductRequest(sweep=sweep, options=options, folder=folder, jobs=overrides, needed=(place,))
 
 
 def jobs(sweep: HydraSweep, options: Options) -> list[list[str]]:
@@ -135,6 +133,7 @@ def _run_jobs(request: ProductRequest) -> tuple[str, Controller]:
     stored, description = _check_same(request)
     start.write_description(request, stored, description["commit"], study_folder.PRODUCT)
     known = submitted_jobs(folder, len(request.jobs))
+    study_folder.check_unfinished(folder, [job.trial for job in known if job.outcome is None])
     say(_summary(request), _progress(request, known))
     known = [job if job.outcome is None or is_final(job.outcome) else _reset(folder, job) for job in known]
     limits = Limits(len(request.jobs), options.n_jobs, options.max_failures, options.max_resubmits, options.timeout_s)

@@ -1,6 +1,8 @@
 """A study, from the command to its report."""
 
+import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -161,6 +163,7 @@ def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str,
     for trial in study.known():
         if aside := study_folder.set_aside(folder / "trials" / str(trial.trial), study.own_overrides(trial.trial)):
             say(study_folder.describe_moved_folder(trial.trial, aside))
+    study_folder.check_unfinished(folder, [trial.trial for trial in study.known() if trial.outcome is None])
     known = [recover(folder, trial.trial, trial.outcome) for trial in study.known()]
     observers = _observers(request, stored)
     say(*describe_study(folder, stored, request.space), describe_progress(known, options.n_trials))
@@ -219,9 +222,34 @@ def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[
     summary = write.write_report(folder)
     if reason != LEFT_RUNNING:
         say(summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems))
+    failed = controller.counts["failed"]
+    if complete and 0 < failed < len(controller.trials):
+        say(f"Note: {_failures(controller)}")
     say(f"Report: {run_folder.shown(folder / 'report.html')}")
     if request.sweep.hooks:
         request.sweep.hooks.finished(summary, complete)
     if not complete:
         raise SweepError(start.unfinished(request, reason, controller, "trial"))
+    if failed and failed == len(controller.trials):
+        raise SweepError(_all_failed(request, controller))
     return [trial.outcome.value if trial.outcome else None for trial in controller.trials]
+
+
+def _all_failed(request: StudyRequest, controller: Controller) -> str:
+    folder = shlex.quote(run_folder.shown(request.folder))
+    return (
+        f"{_failures(controller)}\n"
+        f"Their logs are listed by python -m mcqa.jobs {folder}. A study learns from failed trials and runs none of "
+        "them again: once the cause is removed, give a larger hydra.sweeper.n_trials, or another "
+        "hydra.sweeper.study_name to begin anew."
+    )
+
+
+def _failures(controller: Controller) -> str:
+    """Return how many trials failed, with the commonest error."""
+    outcomes = [trial.outcome for trial in controller.trials if trial.outcome and trial.outcome.status == "failed"]
+    errors = Counter(((outcome.error or "").strip() or "failed").splitlines()[-1] for outcome in outcomes)
+    (commonest, count), *others = errors.most_common()
+    total, failed = len(controller.trials), len(outcomes)
+    how_many = f"{failed} of {total} trials failed" if failed < total else f"All trials failed ({total})"
+    return f"{how_many}, {f'{count} of them with' if others else 'with'}: {commonest}"

@@ -11,10 +11,11 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import ConfigError, SweepError
+from mcqa.config.plain_command import command_line
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
-from mcqa.runs.files import read_yaml, write_text
+from mcqa.runs.files import FULL, STALLS, read_stored, write_text
 from mcqa.sweep import dry_run, study_folder
 from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job
@@ -41,7 +42,17 @@ class Request:
     sweep: HydraSweep
     options: Options
     folder: Path  # of the study or product
-    resume_command: str = SAME_COMMAND  # what resumes it, for the user
+    needed: tuple[str, ...] = ()  # arguments without which the same command would begin anew
+
+    @property
+    def resume_command(self) -> str:
+        """What resumes it, for the user."""
+        return f"{SAME_COMMAND} with {' '.join(self.needed)}" if self.needed else SAME_COMMAND
+
+    @property
+    def command_line(self) -> str:
+        """The same, to be pasted into a shell."""
+        return command_line(self.needed)
 
 
 @contextmanager
@@ -50,12 +61,25 @@ def checked_folder(request: Request, config_dicts: Callable[[], Iterable[ConfigD
 
     Raises:
         ConfigError: with what keeps the jobs from running; another process holds the folder.
+        SweepError: the file system refuses to read or write something there.
     """
     folder = request.folder
     refuse_what_cannot_run(request.sweep, config_dicts, folder, resumes=(folder / file).exists())
     run_folder.make(folder, exist_ok=True)
-    with study_folder.only_controller(folder):
-        yield
+    try:
+        with study_folder.only_controller(folder):
+            yield
+    except KeyboardInterrupt as stop:  # while a trial ran in this process, or before the first one
+        raise KeyboardInterrupt(f"Stopped. Resume with:\n  {request.command_line}") from stop
+    except OSError as error:
+        if error.filename is None and error.errno not in (FULL | STALLS):  # of a network, for instance
+            raise
+        place, reason = error.filename or folder, error.strerror or error
+        room = " Make room there, or ask for a higher quota." if error.errno in FULL else ""
+        raise SweepError(
+            f"{place}: {reason}.{room} What has ended is kept, and jobs that run go on. Once the cause is removed, "
+            f"resume with:\n  {request.command_line}"
+        ) from error
 
 
 def run(
@@ -96,7 +120,7 @@ def _backend(sweep: HydraSweep, options: Options) -> Backend:
     return make_backend(
         cast(ConfigDict, OmegaConf.to_container(sweep.hydra.launcher, resolve=True)),
         partial(Job, task_function=sweep.task, hydra_context=sweep.context),
-        lambda folder: dry_run.launcher_of(sweep, read_yaml(folder / "config.yaml")),
+        lambda folder: dry_run.launcher_of(sweep, read_stored(folder / "config.yaml", study_folder.JOB_REMEDY, dict)),
         options.n_jobs,
     )
 
@@ -160,7 +184,8 @@ def unfinished(request: Request, reason: str, controller: Controller, noun: str)
     done = f"{len(ended)} of {wanted} {noun}s" if wanted is not None else f"{len(ended)} {noun}s"
     # the failed jobs of a product run again; a study has learned from its failed trials
     more = ", given a higher max_failures" if reason == events.FAILURES and noun == "trial" else ""
-    first = f"{_why_early(reason, controller)} after {done}; {where}. {again} resumes{more}."
+    end = f":\n  {request.command_line}" if reason == events.LEFT_RUNNING else f"{more}."
+    first = f"{_why_early(reason, controller)} after {done}; {where}. {again} resumes{end}"
     return "\n  ".join([first, *([f"{count}:", *failed] if failed else [])])
 
 

@@ -3,18 +3,19 @@
 import itertools
 import json
 import os
-import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import ConfigError, FileError
 from mcqa.config.validation import RENAMED, with_current_names
-from mcqa.runs.files import flatten, read_json, read_yaml, write_json, write_yaml
+from mcqa.runs.files import flatten, read_stored, write_yaml
+from mcqa.runs.lock import only_process
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.optuna_study import storage
 
@@ -24,7 +25,18 @@ COMPARED = ("metric", "direction", "directions", "sampler", "space", "jobs", "ba
 STORAGE = "storage"  # where the trials are; elsewhere there would be none, or those of another study
 KEPT = ("name", "created", "commit")  # of the beginning
 
+KINDS: Mapping[str, type] = {"name": str, "changes": list, "space": dict, "base": dict, "jobs": dict}
+
+REMEDY = (
+    "Restore the file, or, if the command is the one that began it, move the file away: then it is written again, and "
+    "all that has ended is kept. Another hydra.sweeper.study_name begins anew."
+)
+
 MAX_LINES = 12  # changed keys in a message
+
+OVERRIDES = "overrides.yaml"  # in a trial's folder
+
+JOB_REMEDY = "Delete the trial's config.yaml: then its configuration is composed again."
 
 ASIDE = "set_aside"  # folder of a study, for the folders of trials that it does not have
 
@@ -48,7 +60,7 @@ def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool
     _check_kind(folder, file)
     path = folder / file
     wanted: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(description), sort_keys=False))  # as it is read back
-    if not path.exists():
+    if not os.path.lexists(path):
         return wanted
     stored = _stored(path)
     changed = changes(stored, wanted)
@@ -74,17 +86,16 @@ def _has_other_jobs(changed: Sequence[str]) -> bool:
 
 def write_description(folder: Path, description: Mapping[str, Any], file: str = STUDY) -> None:
     path = folder / file
-    if not path.exists() or _stored(path) != description:
+    if not os.path.lexists(path) or _stored(path) != description:
         write_yaml(path, dict(description))
 
 
 def _stored(path: Path) -> dict[str, Any]:
-    try:
-        stored = read_yaml(path)
-    except yaml.YAMLError:
-        stored = None
-    if not isinstance(stored, dict):
-        raise ConfigError(f"{path} is damaged: it should say what runs here. Restore it, or take another study_name.")
+    stored = read_stored(path, REMEDY, dict)
+    wrong = [key for key, kind in KINDS.items() if key in stored and not isinstance(stored[key], kind)]
+    if wrong or not stored:
+        what = f"{', '.join(wrong)}: of another type than it was written" if wrong else "it is empty"
+        raise FileError(f"{path} is damaged: {what}. {REMEDY}")
     if isinstance(base := stored.get("base"), dict):
         stored["base"] = with_current_names(base)
     if isinstance(space := stored.get("space"), dict):
@@ -170,44 +181,52 @@ def describe_moved_folder(number: int, aside: Path) -> str:
 
 
 def _is_own(folder: Path, own_overrides: Sequence[str]) -> bool:
-    path = folder / "overrides.yaml"
-    if not path.exists():
-        return True
-    try:
-        overrides = read_yaml(path)
-    except yaml.YAMLError:
-        return False
-    return isinstance(overrides, list) and set(own_overrides) <= set(overrides)
+    overrides = stored_overrides(folder)
+    return not (folder / OVERRIDES).exists() or (overrides is not None and set(own_overrides) <= set(overrides))
+
+
+def stored_overrides(folder: Path) -> list[str] | None:
+    """Return a trial's overrides from either of the two files that have them; None where both are damaged."""
+    with suppress(FileError):
+        return list(map(str, read_stored(folder / OVERRIDES, "", list)))
+    with suppress(FileError):
+        hydra = OmegaConf.create(read_stored(folder / "hydra.yaml", "", dict))
+        overrides = OmegaConf.select(hydra, "hydra.overrides.task")
+        return list(map(str, overrides)) if OmegaConf.is_list(overrides) else None
+    return None
+
+
+def check_unfinished(folder: Path, numbers: Iterable[int]) -> None:
+    """Check that what unfinished trials need can be read, before any of them is submitted.
+
+    Raises:
+        FileError: with everything that is damaged.
+    """
+    problems = [problem for number in numbers for problem in _damaged(folder / "trials" / str(number))]
+    if problems:
+        raise FileError("\n".join(problems))
+
+
+def _damaged(folder: Path) -> Iterator[str]:
+    mailbox = Mailbox(folder)
+    checks: list[Callable[[], object]] = [mailbox.submissions, mailbox.result, mailbox.reports]
+    if os.path.lexists(folder / "config.yaml"):
+        checks += [partial(read_stored, folder / name, JOB_REMEDY, dict) for name in ("config.yaml", "hydra.yaml")]
+    for check in checks:
+        try:
+            check()
+        except FileError as error:
+            yield str(error)
 
 
 @contextmanager
 def only_controller(folder: Path) -> Iterator[None]:
-    """Lock the folder while it is controlled. The operating system frees the lock however the process ends.
+    """Lock the folder while it is controlled.
 
     Raises:
         ConfigError: another process controls it, with its host and pid.
     """
-    from filelock import FileLock, Timeout
-
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "controller.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"{folder} is already controlled{_holder(folder)}. Stop that one first, "
-            "or give another hydra.sweeper.study_name."
-        ) from error
-    try:
-        write_json(folder / "controller.json", {"host": platform.node(), "pid": os.getpid()})
+    remedy = "Stop that one first, or give another hydra.sweeper.study_name."
+    with only_process(folder, "controller", "is already controlled", remedy):
         yield
-    finally:
-        lock.release()
-
-
-def _holder(folder: Path) -> str:
-    try:
-        holder = read_json(folder / "controller.json")
-        return f" by process {holder['pid']} on {holder['host']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun
-        return ""

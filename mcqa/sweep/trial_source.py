@@ -84,8 +84,8 @@ def submitted_jobs(folder: Path, count: int) -> list[RecoveredTrial]:
     jobs = []
     for number in range(count):
         mailbox = Mailbox(folder / "trials" / str(number))
-        if mailbox.submissions():
-            result = mailbox.result() if mailbox.is_finished() else None
+        result = mailbox.result() if mailbox.is_finished() else None
+        if result or mailbox.submissions():
             jobs.append(recover(folder, number, outcome(result) if result else None))
     return jobs
 

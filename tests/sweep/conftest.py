@@ -36,6 +36,7 @@ def app(tmp_path, monkeypatch):
 
     def run(task, *overrides):
         monkeypatch.setattr(sys, "argv", ["app.py", "--multirun", *overrides])
+        monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as of a script
         hydra.main(version_base="1.3", config_path=str(tmp_path / "conf"), config_name="config")(task)()
         return tmp_path / "studies"
 

@@ -1,6 +1,7 @@
 """Whole studies of small apps through Hydra, in this process and in many."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from mcqa.runs.files import read_json, read_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep import dry_run, start
 from mcqa.sweep.loop import Loop
+from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.study_folder import only_controller
 from tests.sweep.commands import APP, config_of, ended, kill, result, start_study, until
 
@@ -148,6 +150,54 @@ def test_too_many_failures_end_the_study_early(app):
     assert len(list(Path("studies/app/trials").iterdir())) == 2
 
 
+def test_a_study_whose_trials_all_failed_is_an_error_at_every_start_until_one_succeeds(app):
+    def task(cfg):
+        raise ValueError("no such file" if cfg.y < 3 else f"other\nsomething {cfg.y}")
+
+    arguments = ("hydra/sweeper/sampler=grid", "y=1,2,3")
+    for _ in range(2):
+        with pytest.raises(SweepError) as raised:
+            app(task, *arguments)
+        assert str(raised.value) == (
+            "All trials failed (3), 2 of them with: ValueError: no such file\n"
+            "Their logs are listed by python -m mcqa.jobs studies/app. A study learns from failed trials and runs none "
+            "of them again: once the cause is removed, give a larger hydra.sweeper.n_trials, or another "
+            "hydra.sweeper.study_name to begin anew."
+        )
+
+
+def test_a_study_of_which_some_trials_failed_ends_well_and_its_summary_counts_them(app, capsys):
+    app(lambda cfg: 1 / cfg.y, "hydra/sweeper/sampler=grid", "y=0,1,2")
+    assert "Note: 1 of 3 trials failed, with: ZeroDivisionError: division by zero\n" in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_a_study_with_the_place_and_the_command_that_resumes_it(app, monkeypatch):
+    def tell(self, number, outcome):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=2")
+    with monkeypatch.context() as patched:
+        patched.setattr(OptunaStudy, "tell", tell)
+        with pytest.raises(SweepError) as raised:
+            app(value_of_x, *arguments)
+    assert str(raised.value) == (
+        f"{Path('studies/app').absolute()}: No space left on device. Make room there, or ask for a higher quota. What "
+        "has ended is kept, and jobs that run go on. Once the cause is removed, resume with:\n"
+        "  python app.py --multirun 'x=interval(0,1)' hydra.sweeper.n_trials=2"
+    )
+    assert len(stored(app(value_of_x, *arguments) / "app")) == 2
+
+
+def test_ctrl_c_in_a_trial_of_this_process_says_how_to_resume_its_jobs(app):
+    def task(cfg):
+        raise KeyboardInterrupt
+
+    with pytest.raises(
+        KeyboardInterrupt, match=r"Resume with:\n  python app.py --multirun y=1,2 hydra.*study_name=app-"
+    ):
+        app(task, "y=1,2")
+
+
 @pytest.mark.slow
 def test_a_study_whose_first_trials_fail_identically_is_ended_and_resumes_once_that_is_fixed(app):
     def task(cfg):
@@ -176,10 +226,14 @@ def test_a_study_that_times_out_says_how_far_it_came_and_that_the_same_command_r
 @pytest.mark.parametrize(
     ("study", "message"),
     [
-        (("hydra/sweeper/sampler=grid",), r"^Stopped by Ctrl-C after 1 trials; .*The same command resumes\.$"),
+        (
+            ("hydra/sweeper/sampler=grid",),
+            r"^Stopped by Ctrl-C after 1 trials; .*The same command resumes:\n  python app.py --multirun x=.*=grid$",
+        ),
         (
             (),
-            r"^Stopped by Ctrl-C after 1 of 3 jobs; see studies/(\S+)\. .* hydra\.sweeper\.study_name=\1 resumes\.$",
+            r"^Stopped by Ctrl-C after 1 of 3 jobs; see studies/(\S+)\. .* hydra\.sweeper\.study_name=\1 resumes:\n"
+            r"  python app\.py --multirun x=0\.1,0\.2,0\.3 hydra\.sweeper\.poll_s=\S+ hydra\.sweeper\.study_name=\1$",
         ),
     ],
 )
@@ -573,7 +627,9 @@ def test_what_cannot_be_confirmed_is_refused_before_the_study(app, overrides, me
 
 
 def test_a_study_whose_trials_all_failed_has_its_report_and_nothing_to_confirm(app, capsys):
-    study = app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1") / "app"
+    study = Path("studies/app")
+    with pytest.raises(SweepError, match=r"^All trials failed \(2\), with: the trial returned no value"):
+        app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1")
     assert "nothing to confirm" in capsys.readouterr().out
     assert (study / "report.html").exists() and not (study / "confirm.json").exists()
 

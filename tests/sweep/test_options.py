@@ -62,3 +62,22 @@ def test_a_misspelt_direction_is_refused_with_the_nearest_one():
 def test_n_trials_or_a_grid_make_a_study():
     assert not options().is_study
     assert options(n_trials=3).is_study and options(sampler={"name": "grid"}).is_study
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", " ", "/tmp/x", "a/b", "-rf", "~", "~me", " a", "a ", "a\nb", "\x1b[31m", "\udc80"]
+)
+def test_a_name_that_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(ConfigError, match="study_name=.*names one folder below sweeps/"):
+        options(study_name=name)
+
+
+def test_a_name_is_as_long_as_a_folder_may_have_it():
+    assert options(study_name="ä" * 127).study_name
+    with pytest.raises(ConfigError, match="study_name=.*: it has 256 bytes, and a folder's name at most 255"):
+        options(study_name="ä" * 128)
+
+
+@pytest.mark.parametrize("name", ["core-qlora_mcqa", "lr sweep 2", "día=1", "a.b", ".hidden", "100%"])
+def test_any_other_name_is_taken(name):
+    assert options(study_name=name).study_name == name

@@ -125,7 +125,7 @@ def stopped(app, task, *overrides):
     """The override by which a command that ends early says that it goes on."""
     with pytest.raises(SweepError, match="^Stopped by Ctrl-C") as told:
         app(task, *overrides, SLOWLY)
-    return next((word for word in str(told.value).split() if word.startswith("hydra.")), None)
+    return next((word for word in str(told.value).splitlines()[0].split() if word.startswith("hydra.")), None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import ConfigError, FileError
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.study_folder import check_same, interpolations, only_controller, set_aside, write_description
 
@@ -103,7 +103,7 @@ def test_a_long_list_of_changes_is_cut_short(tmp_path):
 @pytest.mark.parametrize("content", ["", "[1, 2]", "a: [1"])
 def test_a_damaged_description_is_refused(tmp_path, content):
     (tmp_path / "study.yaml").write_text(content)
-    with pytest.raises(ConfigError, match="is damaged"):
+    with pytest.raises(FileError, match="is damaged"):
         started(tmp_path, STUDY, allow_changes=False)
 
 

@@ -25,8 +25,9 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.basecontainer import BaseContainer
 from packaging.version import Version
 
+from mcqa.config.errors import FileError
 from mcqa.runs.environment import commit_of, folder_of
-from mcqa.runs.files import read_yaml
+from mcqa.runs.files import read_stored
 from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, result_problem
 from mcqa.runs.trial import VARIABLE, Preempted, Pruned, Trial
 
@@ -105,7 +106,10 @@ class Job:
 
     def _is_superseded(self, mailbox: Mailbox) -> bool:
         """Whether the trial was submitted again since: this job was taken to be lost and started late."""
-        last = mailbox.last_submission() if self.token else None
+        try:
+            last = mailbox.last_submission() if self.token else None
+        except FileError:  # nobody submits it again before a user has looked
+            return False
         return last is not None and last.token != self.token
 
     def _result(self, job_id: str, in_process: bool) -> Result:
@@ -222,8 +226,8 @@ def _this_process() -> _Process:
 
 def _config(folder: Path, job_id: str) -> Any:
     """The configuration in the folder, as Hydra would pass it to the app."""
-    config, schema = OmegaConf.create(read_yaml(folder / "config.yaml") or {}), OmegaConf.structured(HydraConf)
-    stored = read_yaml(folder / "hydra.yaml") or {}
+    config = OmegaConf.create(read_stored(folder / "config.yaml", "", dict))
+    stored, schema = read_stored(folder / "hydra.yaml", "", dict), OmegaConf.structured(HydraConf)
     with open_dict(schema):
         hydra = OmegaConf.merge(schema, stored.get("hydra", stored))
         hydra.runtime.output_dir = str(folder.absolute())

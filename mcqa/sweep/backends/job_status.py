@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from mcqa.config.errors import FileError
 from mcqa.runs.duration import duration
 from mcqa.runs.mailbox import FINAL, Mailbox, Submission
 from mcqa.sweep.backends import slurm_commands
@@ -71,12 +72,12 @@ def read_jobs(
     Returns:
         The trials of each study in their order, and why SLURM tells nothing about them, if so.
     """
-    last = {study: {folder: Mailbox(folder).last_submission() for folder in _trials(study)} for study in studies}
+    last = {study: {folder: _last_submission(folder) for folder in _trials(study)} for study in studies}
     submissions = [
         submission
         for trials in last.values()
         for folder, submission in trials.items()
-        if submission and (ended or not Mailbox(folder).is_finished())
+        if submission and (ended or _result(folder).get("status") not in FINAL)
     ]
     answer = _ask_slurm(submissions, timeout_s)
     rows = {study: [_row(folder, each, answer) for folder, each in trials.items()] for study, trials in last.items()}
@@ -84,8 +85,22 @@ def read_jobs(
 
 
 def _trials(study: Path) -> list[Path]:
-    folders = (path for path in (study / "trials").glob("*") if path.name.isdecimal())
+    folders = (path for path in (study / "trials").glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(folders, key=lambda path: int(path.name))
+
+
+def _last_submission(folder: Path) -> Submission | None:
+    try:
+        return Mailbox(folder).last_submission()
+    except FileError:  # its row says so
+        return None
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    try:
+        return Mailbox(folder).result() or {}
+    except FileError:
+        return {}
 
 
 def _ask_slurm(submissions: Sequence[Submission], timeout_s: float) -> SlurmAnswer:
@@ -105,17 +120,18 @@ def _ask_slurm(submissions: Sequence[Submission], timeout_s: float) -> SlurmAnsw
 
 def _row(folder: Path, submission: Submission | None, answer: SlurmAnswer) -> Row:
     mailbox = Mailbox(folder)
-    result = mailbox.result() or {}
+    result = _result(folder)
     ended = result.get("status") in FINAL
     log, last_line = _last_line(folder, submission, ended)
     if ended:
         state, where, since = str(result["status"]), submission.host if submission else "", _modified(folder)
         if submission and submission.backend == "slurm":
             where = queued.nodes if (queued := answer.find(submission)) else ""
-        if result.get("error"):
-            last_line = str(result["error"]).strip().splitlines()[-1]
+        if error := str(result.get("error") or "").strip():
+            last_line = error.splitlines()[-1]
     elif submission is None:
-        state, where, since = "not submitted", "", None
+        damaged = (folder / "job.json").exists()
+        state, where, since = "unknown: its job.json is damaged" if damaged else "not submitted", "", None
     else:
         state, where, since = _unfinished(mailbox, submission, answer)
     job = submission.job if submission else None
@@ -200,8 +216,15 @@ def cancel(row: Row, timeout_s: float = TIMEOUT_S) -> str:
     if row.ended:
         return f"has ended already ({row.state})"
     if row.submission is None:
+        if (row.folder / "job.json").exists():
+            return "is left as it is: its job.json is damaged, so its job is unknown. Look for that in squeue or ps"
         return "is not submitted yet, but its study will submit it. Stop that first (Ctrl-C)"
-    Mailbox(row.folder).cancel({"status": "failed", "value": None, "metrics": {}, "seconds": 0.0, "error": CANCELLED})
+    try:
+        Mailbox(row.folder).cancel(
+            {"status": "failed", "value": None, "metrics": {}, "seconds": 0.0, "error": CANCELLED}
+        )
+    except OSError as error:
+        return f"cannot be cancelled: {error.filename}: {error.strerror or error}"
     return f"cancelled{_end(row.submission, timeout_s)}"
 
 

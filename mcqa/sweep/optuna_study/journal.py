@@ -16,9 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
+from optuna.storages.journal._storage import JournalOperation
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import FileError, McqaError
+
+OPERATIONS = frozenset(JournalOperation)
 
 
 class Journal(BaseJournalBackend):
@@ -27,16 +31,21 @@ class Journal(BaseJournalBackend):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = JournalFileSymlinkLock(str(path.absolute()))
-        self._read = 0  # logs taken from the file
-        self._offset = 0  # bytes that they take there
+        self._begin()
         self._pending: list[dict[str, Any]] | None = None  # logs of the transaction
         self._pending_text = ""  # the same as they were: Optuna changes the dictionaries that it reads back
-        path.touch()
+        if not path.exists():
+            path.touch()
+
+    def _begin(self) -> None:
+        self._read = 0  # logs taken from the file
+        self._offset = 0  # bytes that they take there
+        self._studies = self._trials = 0  # that they made, at most
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield those from a number on. Optuna only ever asks for what it has not seen yet, or for everything."""
         if log_number_from < self._read:
-            self._read = self._offset = 0
+            self._begin()
         for log in self._from_file():
             if self._read > log_number_from:
                 yield log
@@ -58,12 +67,26 @@ class Journal(BaseJournalBackend):
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
-            return dict(json.loads(line))
-        except ValueError as error:
-            raise ConfigError(
-                f"{self._path}:{self._read + 1}: the study's journal is damaged there. Was it edited, or written by "
-                "two controllers? A copy without that line and those after it can be opened."
-            ) from error
+            log = json.loads(line)
+            problem = self._problem(log)
+        except (ValueError, TypeError, RecursionError) as error:
+            log, problem = {}, f"no line of a journal ({error})"
+        if problem:
+            raise FileError(damage(f"{self._path}:{self._read + 1}", problem))
+        return dict(log)
+
+    def _problem(self, log: Any) -> str | None:
+        """Return why a log cannot follow those before it. Optuna would leave it out, and number all others anew."""
+        if not isinstance(log, dict):
+            return "no line of a journal"
+        operation = log.get("op_code")
+        if operation not in OPERATIONS:
+            return f"an operation that Optuna {optuna.__version__} does not know, {operation!r}; a newer one may"
+        if log.get("study_id", -1) >= self._studies or log.get("trial_id", -1) >= self._trials:
+            return "it is about a study or a trial that no line before it begins"
+        self._studies += operation == JournalOperation.CREATE_STUDY
+        self._trials += operation == JournalOperation.CREATE_TRIAL
+        return None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
@@ -94,16 +117,41 @@ class Journal(BaseJournalBackend):
             finally:
                 self._release()
 
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Raise what Optuna raises about a log of the file as an error that says where it stands."""
+        try:
+            yield
+        except (McqaError, OSError):
+            raise
+        except Exception as error:  # whatever Optuna makes of a log with other values than it writes
+            raise FileError(damage(f"{self._path}:{self._read}", f"{type(error).__name__}: {error}")) from error
+
     def _release(self) -> None:
         with suppress(RuntimeError):  # another process took a lock that it thought stale, after 30 s of a slow sampler
             self._lock.release()
 
     def _write(self, text: str, durable: bool) -> None:
-        with self._path.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        with self._path.open("ab", buffering=0) as file:
+            before, left = file.tell(), memoryview(text.encode())
+            try:
+                while left:
+                    left = left[file.write(left) :]
+                if durable:
+                    os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):  # half of it, such as on a full disk, would spoil the line after it
+                    file.truncate(before)
+                raise
+
+
+def damage(place: str, problem: str) -> str:
+    """Return the message that a journal is damaged at a place, and what to do."""
+    return (
+        f"{place}: the study's journal is damaged there: {problem}. Was it edited, or written by two controllers? A "
+        "copy of the file without that line and those after it can be opened in its place; trials that ended since "
+        "then are read from their folders."
+    )
 
 
 def repair(path: Path) -> None:

@@ -61,7 +61,8 @@ def open_storage(folder: Path, url: str | None) -> tuple[Journal | None, BaseSto
         path = folder / "journal.log"
         repair(path)
         journal = Journal(path)
-        return journal, JournalStorage(journal)
+        with journal.replaying():
+            return journal, JournalStorage(journal)
     try:
         return None, optuna.storages.get_storage(url)
     except Exception as error:  # as many kinds as there are databases

@@ -1,7 +1,7 @@
 """A study in Optuna: it suggests trials, records how they ended, and decides whether one of them should stop."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,18 @@ class OptunaStudy:
         self._common = IntersectionSearchSpace(include_pruned=True)
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # the live table says what is new
         self._journal, opened = open_storage(folder, storage)
-        self._study = optuna.create_study(
-            storage=opened,
-            study_name=name,
-            direction=direction,
-            sampler=make_sampler(self._sampler, seed),
-            pruner=make_pruner(pruner),
-            load_if_exists=True,
-        )
+        study_sampler, study_pruner = make_sampler(self._sampler, seed), make_pruner(pruner)
+        with self._journal.replaying() if self._journal else _database_errors():
+            self._study = optuna.create_study(
+                storage=opened,
+                study_name=name,
+                direction=direction,
+                sampler=study_sampler,
+                pruner=study_pruner,
+                load_if_exists=True,
+            )
+            for trial in self._study.get_trials(deepcopy=False):
+                _check_trial(trial)
         check_same(self._study, direction, space)
         if storage is not None:
             claim(self._study, folder, take_over)
@@ -229,6 +233,26 @@ class OptunaStudy:
 
     def known(self) -> list[RecoveredTrial]:
         return [RecoveredTrial(trial.number, outcome_of(trial), 0, None) for trial in self._asked()]
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # as many kinds as there are databases
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"hydra.sweeper.storage: the study cannot be read there: {reason}. Is the database damaged, full or away?"
+        ) from error
+
+
+def _check_trial(trial: FrozenTrial) -> None:
+    """Raise a ValueError where a trial has what no controller has written."""
+    overrides = trial.user_attrs.get(OVERRIDES, [])
+    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
+        raise ValueError(f"trial {trial.number} has overrides {overrides!r}")
+    if not all(isinstance(value, int | float) for value in trial.values or ()):
+        raise ValueError(f"trial {trial.number} has the value {trial.values!r}")
 
 
 def _identity(params: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

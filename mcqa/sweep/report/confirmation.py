@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mcqa.config.errors import FileError
 from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
 from mcqa.evaluation.statistics.clusters import t_quantile
 from mcqa.runs import run_folder
-from mcqa.runs.files import read_json
+from mcqa.runs.files import read_stored
 from mcqa.sweep.report.study_data import StudyRecord, is_number
 from mcqa.sweep.report.ties import UNREADABLE, Estimate, accuracy, clusters_of, parse_metric, read_answers
 
@@ -70,19 +71,23 @@ def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation |
     if not path.exists():
         return None
     try:
-        content = read_json(path)
+        content = read_stored(path, "", dict, waits_s=())
         metric, rows = str(content.get("metric", "test/acc")), [dict(row) for row in content["configurations"]]
         answers = [_answers(study, row, metric, problems) for row in rows]
         confirmed = [_confirmed(row, own) for row, own in zip(rows, answers, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        failures = [
+            f"The confirmation of {configuration.name} with seed {run.get('seed')} failed: {_last_line(run['error'])}"
+            for configuration, row in zip(confirmed, rows, strict=True)
+            for run in row["runs"]
+            if run.get("error")
+        ]
+    except FileError as error:
+        problems.append(str(error).strip().replace(str(path), FILE))
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problems.append(f"{FILE} cannot be read: {type(error).__name__}: {error}.")
         return None
-    problems += [
-        f"The confirmation of {configuration.name} with seed {run.get('seed')} failed: {run['error'].splitlines()[-1]}"
-        for configuration, row in zip(confirmed, rows, strict=True)
-        for run in row["runs"]
-        if run.get("error")
-    ]
+    problems += failures
     known = [own for own in answers if own is not None]
     by_questions = len(known) == len(answers) and all(own.ids == known[0].ids for own in known)
     return Confirmation(metric, tuple(_with_differences(confirmed, known if by_questions else None)), by_questions)
@@ -105,6 +110,10 @@ def _answers(study: StudyRecord, row: Mapping[str, Any], metric: str, problems: 
     if any(answers.ids != ids for answers, _ in runs):
         return None
     return _Answers([answers.right for answers, _ in runs], ids, clusters)
+
+
+def _last_line(error: object) -> str:
+    return (str(error).strip() or "failed").splitlines()[-1]
 
 
 def _ended(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -14,15 +14,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import optuna
-import yaml
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import make_url
 
-from mcqa.config.errors import ConfigError
-from mcqa.runs.files import read_json, read_yaml
+from mcqa.config.errors import ConfigError, FileError
+from mcqa.runs.files import read_stored
 from mcqa.sweep.options import Direction
+from mcqa.sweep.optuna_study.journal import Journal
 from mcqa.sweep.optuna_study.storage import without_mask
 from mcqa.sweep.optuna_study.study import STATUS
 from mcqa.sweep.report.study_data import ENDED, Status, StudyRecord, SweptKey, TrialRecord, is_number, parse_yaml
@@ -51,7 +52,7 @@ def read_study(folder: Path, now: float) -> StudyRecord:
     metric, direction = _objective(description, storage, problems)
     space = _mapping(description.get("space"))
     stored = {} if storage is None else {trial.number: trial for trial in storage.get_trials(deepcopy=False)}
-    folders = {int(path.name) for path in (folder / "trials").glob("*") if path.name.isdigit()}
+    folders = {int(path.name) for path in (folder / "trials").glob("*") if path.name.isdecimal()}
     torn: list[int] = []
     trials = [
         _trial(folder / "trials" / str(number), stored.get(number), set(space), now, problems, torn)
@@ -67,7 +68,7 @@ def read_study(folder: Path, now: float) -> StudyRecord:
         metric=metric,
         direction=direction,
         base=_mapping(description.get("base")),
-        overrides=tuple(map(str, description.get("overrides") or ())),
+        overrides=tuple(_texts(description.get("overrides"))),
         description=description,
         swept=tuple(_swept(stored, space, trials)),
         trials=tuple(trials),
@@ -86,12 +87,10 @@ def _check_is_study(folder: Path) -> None:
 
 def _objective(description: Mapping[str, Any], storage: Any, problems: list[str]) -> tuple[str, Direction]:
     """Return metric and direction. Both are one text or, in older files, a list."""
-    directions = description.get("directions") or description.get("direction") or "maximize"
-    directions = [directions] if isinstance(directions, str) else list(directions)
+    directions = _texts(description.get("directions")) or _texts(description.get("direction")) or ["maximize"]
     if storage is not None:
         directions = [direction.name.lower() for direction in storage.directions]
-    metric = description.get("metric") or "value"
-    metric = metric if isinstance(metric, str) else str(metric[0])
+    metric = next(iter(_texts(description.get("metric"))), "value")
     if len(directions) > 1:
         problems.append(f"The study has several objectives; this report shows only the first of them, {metric}.")
     return metric, "minimize" if directions[0] == "minimize" else "maximize"
@@ -99,22 +98,22 @@ def _objective(description: Mapping[str, Any], storage: Any, problems: list[str]
 
 def load(path: Path, default: T, problems: list[str]) -> T:
     """Return the mapping or list in a YAML or JSON file, or `default` where there is no file or a damaged one."""
-    if not path.exists():
-        return default
-    shown = f"trials/{path.parent.name}/{path.name}" if path.parent.name.isdigit() else path.name
     try:
-        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problems.append(f"{shown} cannot be read: {str(error).splitlines()[0]}.")
+        return read_stored(path, "", type(default), waits_s=())
+    except FileError as error:
+        shown = f"trials/{path.parent.name}/{path.name}" if path.parent.name.isdecimal() else path.name
+        if not isinstance(error.__cause__, FileNotFoundError):
+            problems.append(str(error).strip().replace(str(path), shown))
         return default
-    if isinstance(content, type(default)):
-        return content
-    problems.append(f"{shown} is damaged: a {'list' if isinstance(default, list) else 'mapping'} is expected.")
-    return default
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    """One text or several."""
+    return [value] if isinstance(value, str) and value else list(map(str, value)) if isinstance(value, list) else []
 
 
 # --- the storage ------------------------------------------------------------------------------------------------------
@@ -136,10 +135,25 @@ def _storage(folder: Path, description: Mapping[str, Any], problems: list[str]) 
 
 def _open_storage(folder: Path, url: str | None) -> Any:
     """Open the storage without creating one: Optuna makes an empty SQLite file or journal where there is none."""
-    file = Path(url.removeprefix("sqlite:///")) if url and url.startswith("sqlite:///") else folder / "journal.log"
-    if (not url or url.startswith("sqlite:///")) and not file.is_file():
-        raise FileNotFoundError(f"there is no {file if url else file.name}")
-    return optuna.storages.get_storage(url) if url else JournalStorage(JournalFileBackend(str(file)))
+    if url:
+        file = sqlite_file(url)
+        if file is not None and not file.is_file():
+            raise FileNotFoundError(f"there is no {file}")
+        return optuna.storages.get_storage(url)
+    if not (folder / "journal.log").is_file():
+        raise FileNotFoundError("there is no journal.log")
+    journal = Journal(folder / "journal.log")
+    with journal.replaying():
+        return JournalStorage(journal)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite URL; None of another one, and of a database in memory."""
+    parts = make_url(url)
+    database = parts.database or ":memory:"
+    if parts.get_backend_name() != "sqlite" or database == ":memory:":
+        return None
+    return Path(unquote(database.removeprefix("file:"))) if parts.query.get("uri") else Path(database)
 
 
 def _swept(stored: Mapping[int, Any], space: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Iterator[SweptKey]:
@@ -258,7 +272,7 @@ def _reports(folder: Path, torn: list[int]) -> list[tuple[int, float]]:
         try:
             row = json.loads(line)
             reports.setdefault(int(row["point"]), float(row["value"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             damaged = True
     torn += [int(folder.name)] * damaged
     return sorted((point, value) for point, value in reports.items() if math.isfinite(value))

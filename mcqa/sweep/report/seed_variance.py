@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mcqa.config.errors import FileError
 from mcqa.evaluation.statistics.clusters import t_quantile
-from mcqa.runs.files import flatten, read_yaml
+from mcqa.runs.files import flatten, read_stored
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.study_data import StudyRecord
 
@@ -70,8 +69,8 @@ def find_seed_variance(study: StudyRecord, problems: list[str]) -> SeedVariance 
 def _is_study_of_seeds(folder: Path) -> bool:
     """A study.yaml that cannot be read leaves the folder's name to go by."""
     try:
-        return list(read_yaml(folder / "study.yaml")["space"]) == [SEED]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return list(read_stored(folder / "study.yaml", "", dict, waits_s=())["space"]) == [SEED]
+    except (FileError, TypeError, KeyError):
         return folder.name.startswith("seeds")
 
 

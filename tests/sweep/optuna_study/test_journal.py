@@ -1,5 +1,7 @@
 """The journal on real files, beside Optuna's own backend."""
 
+import errno
+import io
 import json
 
 import optuna
@@ -98,3 +100,37 @@ def test_mending_what_is_empty_or_not_there_is_no_matter(path):
     path.write_text("torn")
     repair(path)
     assert path.read_bytes() == b""
+
+
+class Full:
+    """A file on a disk with room for some more bytes."""
+
+    def __init__(self, path, left):
+        self.file, self.left = io.FileIO(path, "a"), left
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        if not self.left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.left -= (written := self.file.write(data[: self.left]))
+        return written
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_of_a_transaction_that_the_disk_has_no_room_for_nothing_stays(path, monkeypatch, durable):
+    journal = Journal(path)
+    journal.append_logs(LOGS[:2])
+    with monkeypatch.context() as patched:
+        patched.setattr(type(path), "open", lambda self, *_, **__: Full(self, 30))
+        with pytest.raises(OSError, match="No space"), journal.transaction(durable):
+            journal.append_logs(LOGS[2:])
+    journal.append_logs(LOGS[2:])
+    assert list(Journal(path).read_logs(0)) == LOGS

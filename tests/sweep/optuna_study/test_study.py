@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mcqa.config.errors import ConfigError
+from mcqa.config.errors import ConfigError, FileError
 from mcqa.sweep.controller.events import Outcome, RecoveredTrial
 from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.space.space import parse
@@ -564,5 +564,5 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_with_its_line(tmp_pa
     journal = tmp_path / "journal.log"
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join([*lines[:3], "what\n", *lines[3:]]))
-    with pytest.raises(ConfigError, match=r"journal.log:4: the study's journal is damaged"):
+    with pytest.raises(FileError, match=r"journal.log:4: the study's journal is damaged"):
         open_study(tmp_path)

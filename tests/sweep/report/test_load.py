@@ -1,6 +1,7 @@
 """A study is read at any moment, whatever its files disagree about, and damage is named."""
 
 import os
+import re
 
 import optuna
 import pytest
@@ -75,8 +76,8 @@ def cut_in_half(path):
     ("name", "message"),
     [
         ("study.yaml", "study.yaml lacks "),
-        ("trials/0/result.json", "trials/0/result.json cannot be read"),
-        ("trials/1/job.json", "trials/1/job.json cannot be read"),
+        ("trials/0/result.json", "trials/0/result.json is damaged"),
+        ("trials/1/job.json", "trials/1/job.json is damaged"),
         ("trials/1/predictions/dev.jsonl", "dev.jsonl is damaged"),
     ],
 )
@@ -128,3 +129,23 @@ def test_a_sqlite_storage_that_is_gone_is_not_created(tmp_path):
         text.write(f"storage: sqlite:///{tmp_path}/gone.db\n")
     assert "there is no" in read_study(folder, NOW).problems[0]
     assert not (tmp_path / "gone.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///{file}?timeout=60", "sqlite+pysqlite:///{file}", "sqlite:///file:{file}?uri=true&timeout=60"]
+)
+def test_a_sqlite_storage_is_read_whatever_options_its_url_has(tmp_path, url):
+    folder, url = mixed_study(tmp_path, journal=False), url.format(file=tmp_path / "study.db")
+    study = optuna.create_study(study_name=folder.name, storage=url)
+    study.add_trial(optuna.trial.create_trial(value=0.25))
+    with (folder / "study.yaml").open("a") as text:
+        text.write(f"storage: {url}\n")
+    assert read_study(folder, NOW).problems == ()
+    assert read_study(folder, NOW).trials[0].value == 0.25
+
+
+def test_a_journal_with_a_line_that_nothing_before_it_explains_is_named_with_the_line(tmp_path):
+    folder = mixed_study(tmp_path)
+    with (folder / "journal.log").open("a") as lines:
+        lines.write('{"op_code": 4, "study_id": 7, "worker_id": "x", "datetime_start": null}\n')
+    assert re.search(r"journal\.log:\d+: .* no line before it begins", read_study(folder, NOW).problems[0])
