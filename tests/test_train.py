@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -163,10 +165,9 @@ def test_a_run_is_found_in_mlflow(finished_run):
     assert {"config.yaml", "environment.json", "pictures", "predictions", "result.json", "wrong_test.json"} <= names
 
 
-def started(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mcqa.train", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def started(arguments, **options):
+    command = [sys.executable, "-m", "mcqa.train", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def wait_for_checkpoint(process, runs, beyond):
@@ -284,6 +285,17 @@ def test_of_two_commands_that_resume_one_run_one_is_refused_at_once(small, tmp_p
     assert read_json(folder / "result.json")["status"] == "complete"
     starts = [event for event in events_of(folder) if event["event"] == "start"]
     assert len(starts) == 1
+
+
+@pytest.mark.slow
+def test_a_file_that_the_disk_refuses_ends_the_run_without_a_traceback(small):
+    """The system refuses the configuration, as any file beyond 2,000 bytes."""
+    process = started(small, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)))
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    (message,) = errors.splitlines()
+    assert re.match(r"The disk takes nothing more at .*/config\.yaml: File too large\. ", message)
+    assert message.endswith("Then give the same command again.")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mcqa.config import question_sets
 from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides, usage_problems
 from mcqa.config.diagnosis import diagnosis, with_value_problems
-from mcqa.config.errors import ConfigError, McqaError, listing
+from mcqa.config.errors import ConfigError, McqaError, disk_problem, listing
 from mcqa.config.output import outlast_readers
 from mcqa.config.plain_command import command_line
 from mcqa.config.schema import Config, ConfigDict
@@ -76,6 +76,9 @@ def hydra_command(
             results.append(main(config_dict, list(overrides.task)))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash
             sys.exit(f"{error}")
+        except Exception as error:
+            _exit_if_of_disk(error)
+            raise
 
     if problems := _misused_studies(sys.argv[1:]):
         sys.exit(listing(problems))
@@ -86,6 +89,7 @@ def hydra_command(
     except McqaError as error:
         sys.exit(f"{error}")
     except Exception as error:
+        _exit_if_of_disk(error)
         composed = getattr(task, "composed", False) and not isinstance(error, (HydraException, OmegaConfBaseException))
         if entered or composed or isinstance(error, ImportError):  # a bug, and not the fault of the command line
             raise
@@ -93,6 +97,11 @@ def hydra_command(
     except KeyboardInterrupt as stop:
         sys.exit(str(stop) or f"Stopped. Start it again with:\n  {command_line()}")
     return results
+
+
+def _exit_if_of_disk(error: Exception) -> None:
+    if problem := disk_problem(error):
+        sys.exit(f"{problem} Then give the same command again.")
 
 
 ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}

@@ -4,6 +4,7 @@ Each is shown as its message alone, without a traceback, and ends the command wi
 what is wrong and where, what would do instead and the likely cause. Everything else that is raised is a bug.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -95,3 +96,22 @@ def _shortened_line(line: str) -> str:
     if len(line) > LONGEST_LINE:
         line = f"{line[: LONGEST_LINE // 2]} […] {line[-LONGEST_LINE // 2 :]}"
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a file system raises that has no room; waiting does not help."""
+
+_REFUSALS = ("No space left", "Disk quota exceeded", "File too large", "Read-only file system", "disk is full")
+"""The same in the words of safetensors, torch and SQLite, whose errors have no number."""
+
+
+def disk_problem(error: BaseException | None) -> str | None:
+    """Return a sentence about a full or read-only disk, where an error, or one that led to it, comes from there."""
+    while error is not None:
+        of_system = isinstance(error, OSError) and error.errno in FULL | {errno.EROFS}
+        if of_system or any(words in str(error) for words in _REFUSALS):
+            place = f" at {error.filename}" if isinstance(error, OSError) and error.filename else ""
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            return f"The disk takes nothing more{place}: {reason}. What was written before is kept; make room there."
+        error = error.__cause__ or error.__context__
+    return None

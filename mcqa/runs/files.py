@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +24,6 @@ STALLS = frozenset(
     if hasattr(errno, name)
 )
 """What a network file system raises while its server is away, and when a file was replaced from another machine."""
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a file system raises that has no room; waiting does not help."""
 
 WAITS_S = (0.05, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 120.0)
 """Pauses between two attempts: six minutes in all."""
@@ -162,7 +160,13 @@ def write_text(path: Path, text: str, private: bool = False) -> None:
             os.fsync(file.fileno())  # else a loss of power may leave the new name with an empty file
         aside.replace(path)
 
-    retry_stalled_io(write)
+    try:
+        retry_stalled_io(write)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which writing to an open file leaves out
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
 
 
 def open_private(path: str, flags: int) -> int:

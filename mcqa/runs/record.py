@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mcqa.config.errors import DataError, FileError
+from mcqa.config.errors import DataError, FileError, McqaError, disk_problem
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
@@ -83,16 +83,23 @@ class Record:
             self.tracker.dataset(data.name, fingerprints[name], source, name, count)
 
     def _check_same_inputs(self, path: Path, now: Mapping[str, str]) -> None:
+        """
+        Raises:
+            FileError: the file cannot be read. One that is damaged is replaced, with a warning.
+            DataError: it says that the run began on something else.
+        """
+        remedy = "It says on which questions and with which tokenizer the run began."
         try:
-            earlier = read_stored(path, "", dict).get("fingerprints")
+            earlier = read_stored(path, remedy, dict).get("fingerprints")
         except FileError as error:
-            earlier = str(error).strip()
+            if isinstance(error.__cause__, OSError):
+                raise
+            earlier = None
         if not isinstance(earlier, dict) or not earlier:
-            reason = earlier or f"{path} has no fingerprints."
             log.warning(
-                "%s So it is not known whether the questions and the tokenizer are those that the run began on; it "
-                "takes those that are there now.",
-                reason,
+                "%s is damaged, so it is not known whether the run began on these questions and with this tokenizer; "
+                "it goes on with them.",
+                path,
             )
         elif changed := [name for name in now if earlier.get(name, now[name]) != now[name]]:
             raise DataError(
@@ -161,6 +168,8 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
         tracking.send_unsent(config.tracking, run_folder.outputs_of(folder, config.outputs))
         Mailbox(folder).delete_result()  # of an earlier start; the controller deletes a trial's
     record = Record(config, folder, console, trial)
+    # A trial is resumed by its study, and a run of mcqa.evaluate simply starts again.
+    hint = "" if trial or isinstance(config, EvaluateConfig) else f" {run_folder.how_to_resume(folder)}"
     status, error = "failed", None
     tracker_status: tracking.Status = "FAILED"
     try:
@@ -171,20 +180,30 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
         status, tracker_status = "pruned", "KILLED"
     except Preempted as stop:
         status, tracker_status, error = "preempted", "KILLED", str(stop)
-        # A trial is resumed by its study, and a run of mcqa.evaluate simply starts again.
-        hint = "" if trial or isinstance(config, EvaluateConfig) else f" {run_folder.how_to_resume(folder)}"
         raise type(stop)(f"{stop}{hint}") from None
     except (KeyboardInterrupt, SystemExit) as stop:
         status, tracker_status = "preempted" if trial else "failed", "KILLED"
         error = f"stopped by {type(stop).__name__}"
         raise
-    except BaseException as raised:
+    except McqaError as raised:
         error = error_text(raised)
+        raise
+    except BaseException as raised:
+        error = disk_problem(raised) or error_text(raised)
+        if disk_problem(raised):
+            raise FileError(f"{error}{hint}") from raised
         raise
     finally:
         watch.over()
-        _finish(record, status, error)
-        record.tracker.finish(tracker_status)
+        try:
+            _finish(record, status, error)
+        except OSError as unwritten:
+            message = f"{disk_problem(unwritten) or unwritten}{hint}"
+            if error is None:
+                raise FileError(message) from unwritten
+            log.warning("result.json could not be written: %s", message)  # the first error is the one to raise
+        finally:
+            record.tracker.finish(tracker_status)
         if status == "preempted":
             watch.requeue()
 

@@ -11,11 +11,11 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from mcqa.config.errors import ConfigError, SweepError
+from mcqa.config.errors import FULL, ConfigError, SweepError
 from mcqa.config.plain_command import command_line
 from mcqa.config.schema import ConfigDict
 from mcqa.runs import run_folder
-from mcqa.runs.files import FULL, STALLS, read_stored, write_text
+from mcqa.runs.files import STALLS, read_stored, write_text
 from mcqa.sweep import dry_run, study_folder
 from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job

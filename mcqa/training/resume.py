@@ -23,9 +23,9 @@ from transformers import Trainer
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import SaveStrategy
 
-from mcqa.config.errors import TrainingError
+from mcqa.config.errors import FULL, TrainingError
 from mcqa.runs import processes, signals
-from mcqa.runs.files import FULL, is_stall
+from mcqa.runs.files import is_stall
 from mcqa.runs.run_folder import shown
 from mcqa.runs.trial import Preempted
 from mcqa.training import checkpoints

@@ -68,6 +68,31 @@ def test_a_stored_file_that_cannot_be_read_is_not_called_damaged(tmp_path):
         files.read_stored(tmp_path / "stored.json", "Restore it.", dict)
 
 
+def test_configurations_are_for_their_user_alone_and_results_are_not(tmp_path):
+    (tmp_path / "any").touch()
+    open_to_all = (tmp_path / "any").stat().st_mode & 0o777
+    (tmp_path / "any").unlink()
+    files.write_yaml(tmp_path / "config.yaml", {"seed": 0})
+    files.write_json(tmp_path / "job.json", [], private=True)
+    files.write_json(tmp_path / "result.json", {})
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"config.yaml": 0o600, "job.json": 0o600, "result.json": open_to_all}
+
+
+def test_a_file_that_the_disk_does_not_take_is_named_and_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    files.write_json(path, {"value": 1})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="result.json"):
+        files.write_json(path, {"value": 2})
+    assert files.read_json(path) == {"value": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
 def test_text_that_a_spreadsheet_would_run_is_written_as_text_and_numbers_stay_numbers(tmp_path):
     texts = ["=1+1", "+a", "-a", "@a", "\ta", "a\r\nb\rc", "a=1", "'=1", ""]
     numbers = [-1.5, -2, 1e-9, "-1.5", "+3", "-2e-05", None, True]

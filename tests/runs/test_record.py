@@ -1,11 +1,13 @@
-"""How a run ends when a signal asks it to stop, at any stage."""
+"""How a run ends when a signal asks it to stop, at any stage, and when the disk is full."""
 
+import errno
 import os
 import signal
 import time
 
 import pytest
 
+from mcqa.config.errors import FileError, McqaError, ModelError
 from mcqa.runs import files, record, run_folder
 from mcqa.runs.trial import Preempted
 from tests.small_runs import configured
@@ -88,3 +90,33 @@ def test_what_is_optional_does_not_swallow_a_request_to_stop():
 
     with pytest.raises(Preempted):
         record.optional("A picture", draw)
+
+
+def no_space(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device", "predictions/dev.jsonl")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_that_says_where_and_how_to_resume(small):
+    config, folder = begun(small)
+    with pytest.raises(FileError) as raised, record.open_run(config, folder):
+        try:
+            no_space()
+        except OSError as error:
+            raise RuntimeError("a library's own words") from error
+    expected = "The disk takes nothing more at predictions/dev.jsonl: No space left on device."
+    assert str(raised.value).startswith(expected)
+    assert str(raised.value).endswith(f"Resume it with: python -m mcqa.train resume={folder}")
+    assert files.read_json(folder / "result.json")["error"].startswith(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails_before", [True, False])
+def test_where_not_even_the_result_can_be_written_the_first_error_is_the_one_to_see(small, monkeypatch, fails_before):
+    config, folder = begun(small)
+    monkeypatch.setattr(run_folder, "write_result", no_space)
+    expected = "no such layer" if fails_before else "No space left on device.* resume="
+    with pytest.raises(McqaError, match=expected), record.open_run(config, folder):
+        if fails_before:
+            raise ModelError("no such layer")
+    assert '"finish"' in (folder / "events.jsonl").read_text()
