@@ -60,8 +60,8 @@ class Position:
         """
         path, problems = folder / "tracking.json", list[str]()
         try:
-            stored = asdict(cls(None, "")) | json.loads(path.read_bytes())
-            values = members(cls, stored, "", problems)
+            defaults = {"run_id": None, "sent": 0, "status": "RUNNING"}
+            values = members(cls, defaults | json.loads(path.read_bytes()), "", problems)
         except OSError:  # there is none, or it is another user's
             return None
         except (ValueError, TypeError, RecursionError) as error:

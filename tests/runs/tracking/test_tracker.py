@@ -561,7 +561,74 @@ def test_importing_the_tracker_is_instant():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+# What is damaged
+
+
+def test_an_odd_line_keeps_neither_its_run_nor_the_next_from_being_sent(outputs, caplog):
+    for run in ("arc/u1", "arc/u2"):
+        a_whole_run(outputs, run=run, uri=None)
+        (outputs / "runs" / run / "tracking.json").unlink()
+        sender.Position(None, "mcqa").save(outputs / "runs" / run)
+        pretend_owner(outputs, run, pid=2**22 + 1)
+    with (outputs / "runs/arc/u1/events.jsonl").open("ab") as file:
+        file.write(b'{"ms": 1, "event": "metrics", "step": 5, "values": [1]}\nonce upon a time\n')
+    send_unsent(config(), outputs)
+    (warning,) = warnings_in(caplog)
+    assert f"{outputs / 'runs/arc/u1/events.jsonl'}, line 4: no event" in warning
+    for run in ("arc/u1", "arc/u2"):
+        position = sender.Position.read(outputs / "runs" / run)
+        assert position.sent == (outputs / "runs" / run / "events.jsonl").stat().st_size
+    assert len(all_runs(outputs)) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[" * 100_000, '{"uri": null}', '{"uri": null, "experiment": "mcqa", "sent": -1}',
+     '{"uri": null, "experiment": "mcqa", "sent": "all"}', '{"uri": null, "experiment": "mcqa", "run_id": 7}'],
+)  # fmt: skip
+def test_a_damaged_position_costs_one_warning_and_the_run_is_sent_to_where_it_belongs(outputs, text, caplog):
+    tracker = a_whole_run(outputs)
+    folder = outputs / "runs/arc/u1"
+    pretend_owner(outputs, pid=2**22 + 1)
+    (folder / "tracking.json").write_text(text)
+    (folder / "config.yaml").write_text("tracking: {name: mlflow, uri: null, experiment: mcqa}\n")
+    send_unsent(config(experiment="another"), outputs)
+    send_unsent(config(), outputs)
+    (warning,) = warnings_in(caplog)
+    assert f"{folder / 'tracking.json'} is damaged" in warning
+    assert [run.info.run_id for run in all_runs(outputs)] == [tracker.run_id]
+    assert sender.Position.read(folder).sent == (folder / "events.jsonl").stat().st_size
+
+
+def test_a_position_past_the_end_of_a_spool_that_lost_its_end_is_the_beginning(outputs):
+    a_whole_run(outputs)
+    folder = outputs / "runs/arc/u1"
+    text = (folder / "events.jsonl").read_bytes()
+    (folder / "events.jsonl").write_bytes(text[: text.rindex(b"\n", 0, -1) + 1])
+    assert send_run(config(), folder, outputs)
+    assert sender.Position.read(folder).sent == (folder / "events.jsonl").stat().st_size
+
+
 # Secrets
+
+
+def test_a_configuration_is_sent_without_its_secrets_and_stays_as_it_is_in_the_folder(outputs):
+    folder = outputs / "runs/arc/u1"
+    folder.mkdir(parents=True)
+    text = "# mine\nhydra: {job: {env_set: {ANY: hunter2}}, launcher: {setup: ['export ANY=hunter2']}}\nseed: 0\n"
+    (folder / "multirun.yaml").write_text(text)
+    (folder / "config.yaml").write_text("# mine\npad_token: <pad>\n")
+    tracker = tracker_in(outputs)
+    tracker.start({}, {})
+    tracker.artifact(folder / "multirun.yaml")
+    tracker.artifact(folder / "config.yaml")
+    tracker.finish("FINISHED")
+    sent = outputs / "sent"
+    sent.mkdir()
+    client(outputs).download_artifacts(tracker.run_id, "", str(sent))
+    assert "hunter2" not in (sent / "multirun.yaml").read_text() and "seed: 0" in (sent / "multirun.yaml").read_text()
+    assert (sent / "config.yaml").read_text() == "# mine\npad_token: <pad>\n"
+    assert (folder / "multirun.yaml").read_text() == text
 
 
 def test_secrets_reach_neither_spool_nor_mlflow(outputs):
