@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from mcqa.config.errors import DataError
+from mcqa.config.errors import DataError, shortened
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import checks, files, hub, readers
@@ -27,6 +27,7 @@ READERS: dict[str, Reader] = {
 """Readers that need only a row. `local` needs its columns too, and `facts` has no rows."""
 
 MAX_LISTED = 10  # bad rows in an error
+ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
 UNLIKELY = 1e-6  # probability that no answer of a question set is its first choice
 
 DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
@@ -176,9 +177,11 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
                 raise row
             good.append((where, read(row)))
         except DataError as error:
-            bad.append(f"{where}: {error}")
+            bad.append(shortened(f"{where}: {error}"))
         except RecursionError:  # a value so deep that a message cannot quote it
-            bad.append(f"{where}: is nested too deeply.")
+            bad.append(shortened(f"{where}: is nested too deeply."))
+        if config.bad_rows == "error" and len(bad) == ENOUGH_BAD:
+            break
     questions, clashes = checks.assign_ids(good)
     bad += clashes
     doubt = _doubt_about_numbers(config, questions)
@@ -222,7 +225,8 @@ def _raise_if_unusable(
     source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
     if not bad:
         raise DataError(f"{source}: is empty.")
-    lines = [f"{source}: {len(bad)} of {len(questions) + len(bad)} rows cannot be used:"]
+    of = "of the first" if len(bad) >= ENOUGH_BAD else "of"
+    lines = [f"{source}: {len(bad)} {of} {len(questions) + len(bad)} rows cannot be used:"]
     lines += [f"  {line}" for line in bad[:MAX_LISTED]]
     if len(bad) > MAX_LISTED:
         lines.append(f"  and {len(bad) - MAX_LISTED} more.")

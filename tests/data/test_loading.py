@@ -325,6 +325,14 @@ def test_ten_bad_rows_are_listed_and_all_are_counted(tmp_path):
     assert lines[11] == "  and 20 more."
 
 
+def test_a_file_with_very_many_bad_rows_is_read_no_further(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "ENOUGH_BAD", 20)
+    folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31)), *range(31, 40)])
+    lines = error_of(config(tmp_path)).splitlines()
+    assert lines[0].endswith("20 of the first 21 rows cannot be used:") and lines[11] == "  and 10 more."
+    assert len(load(config(tmp_path, bad_rows="skip"), ["train"]).splits["train"]) == 10, "those who skip get all"
+
+
 def test_skipped_rows_are_left_out_listed_and_counted(tmp_path):
     folder(tmp_path, train=[row(0), row(1, answerKey="D"), row(2, question=""), row(3)])
     with (tmp_path / "train.jsonl").open("a") as file:
