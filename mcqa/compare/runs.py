@@ -46,12 +46,13 @@ class Run:
 
         Raises:
             ConfigError: there are none for this split.
+            FileError: the file cannot be read.
             DataError: the file is damaged.
         """
-        path = self.folder / "predictions" / f"{split.replace('/', '_')}.jsonl"
-        if not path.is_file():
-            raise ConfigError(_no_predictions(self, split))
-        return read(path, self.shown)
+        try:
+            return read(self.folder / "predictions" / f"{split.replace('/', '_')}.jsonl", self.shown)
+        except FileNotFoundError:
+            raise ConfigError(_no_predictions(self, split)) from None
 
 
 def find(reference: str, options: Options, downloads: str) -> Run:
@@ -59,13 +60,14 @@ def find(reference: str, options: Options, downloads: str) -> Run:
 
     Raises:
         ConfigError: there is no such run, or it is not complete.
+        FileError: its result or configuration cannot be read.
     """
     folder = lookup.find(reference, options.outputs)
     downloaded = folder is None
     if folder is None:
         target = lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))
         folder = run_folder.open_existing(str(target))
-    status = read_optional(folder / "result.json").get("status", "not written")
+    status = run_folder.read_result(folder).get("status", "not written")
     if status != "complete":
         raise ConfigError(
             f"{reference} is not complete (the status in its result.json: {status}), so its predictions may be "

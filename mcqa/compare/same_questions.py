@@ -58,7 +58,7 @@ def _cause(runs: Sequence[Run], split: str) -> str:
     keys = _data_keys(runs, split.removeprefix("base/"))
     if keys:
         return f"Likely cause: {', '.join(keys)} differ{'s' if len(keys) == 1 else ''}. Compare runs on the same data."
-    commits = {run.environment.get("git_commit") for run in runs}
+    commits = {str(run.environment.get("git_commit")) for run in runs}
     files = "the question file was changed between the runs"
     return f"Likely cause: {files}{', or the code was (their commits differ)' if len(commits) > 1 else ''}."
 

@@ -313,7 +313,7 @@ def _explained(key: str, path: str, part: Part) -> Iterator[None]:
     except McqaError:
         raise
     except Exception as error:
-        cause = f"{_reason(error, path)} {_advice(error, path)}".strip()
+        cause = f"{_reason(error, path)} {_advice(error, path, part)}".strip()
         raise ModelError(f"{key}={path}: the {part} cannot be loaded: {cause}") from error
 
 
@@ -338,7 +338,7 @@ def _reason(error: Exception, path: str) -> str:
     return f"{text}." if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}."
 
 
-def _advice(error: Exception, path: str) -> str:
+def _advice(error: Exception, path: str, part: Part) -> str:
     message = f"{type(error).__name__} {error}".lower()
     if advice := hub.login_advice(error, path):
         return advice
@@ -349,6 +349,8 @@ def _advice(error: Exception, path: str) -> str:
     if "safetensors" in message and hub.is_hub_id(path):
         return "Only safetensors are read: weights in pickle files can run code. Convert them first."
     if not hub.is_hub_id(path):
+        if part == "tokenizer" and not (Path(location(path)) / "tokenizer.json").exists():
+            return f"{path}/tokenizer.json is missing: copy it from where the folder came from, or set model.tokenizer."
         return (
             f"The files of {path} can be read, so a value in one of its JSON files is likely wrong, or they do not "
             "belong together: copy the folder again from where it came from, or train it again."

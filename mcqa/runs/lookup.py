@@ -84,7 +84,8 @@ def stored_config(reference: str, outputs: Path, tracking_uri: str | None) -> Co
 def seconds_of(results: Iterable[Path]) -> list[float]:
     """Return how many seconds each complete run among these result.json took."""
     complete = (result for path in results if (result := read_optional(path)).get("status") == "complete")
-    return [float(result["seconds"]) for result in complete if isinstance(result.get("seconds"), int | float)]
+    seconds = (result.get("seconds") for result in complete)
+    return [float(each) for each in seconds if isinstance(each, int | float) and 0 <= each < 1e12]
 
 
 # --- a run whose folder is elsewhere ----------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mcqa.compare.runs import find
-from mcqa.config.errors import ConfigError
-from tests.compare.finished_runs import asked, make_run
+from mcqa.config.errors import ConfigError, DataError, FileError
+from tests.compare.finished_runs import asked, compared, make_run
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -52,7 +52,9 @@ def test_a_damaged_configuration_is_the_users_to_know(tmp_path, content):
     assert "config.yaml" in refused(folder)
 
 
-@pytest.mark.parametrize("result", ['{"status": "failed"}', "{", "[]", None])
+@pytest.mark.parametrize(
+    "result", ['{"status": "failed"}', '{"status": 5}', '{"status": ["complete"]}', "{", "[]", "[" * 100_000, None]
+)
 def test_a_run_that_is_not_complete_is_refused(tmp_path, result):
     folder = make_run(tmp_path, "7", [True])
     (folder / "result.json").unlink()
@@ -70,3 +72,22 @@ def test_a_missing_split_names_those_that_there_are(tmp_path):
 
 def test_a_run_without_predictions_says_so(tmp_path):
     assert "has no predictions at all" in refused(make_run(tmp_path, "7"))
+
+
+@pytest.mark.parametrize("name", ["result.json", "predictions/test.jsonl"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, name):
+    folder = make_run(tmp_path, "7", [True])
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(FileError, match=f"{name} cannot be read: Is a directory") as raised:
+        find(str(folder), asked(folder), "nowhere").predictions("test")
+    assert "damaged" not in str(raised.value)
+
+
+def test_what_a_run_noted_of_its_surroundings_may_be_anything(tmp_path):
+    one = make_run(tmp_path, "1", [True, False], environment={"git_commit": ["abc"], "packages": 5})
+    other = make_run(tmp_path, "2", [True, True], environment={"git_commit": {"a": 1}, "packages": [1]}, seed=1)
+    (tmp_path / "third").mkdir()
+    third = make_run(tmp_path / "third", "3", [True, True, True])
+    with pytest.raises(DataError, match="answered other questions than .* or the code was"):
+        compared(one, other, third)

@@ -6,8 +6,9 @@ import signal
 import time
 
 import pytest
+from rich.console import Console
 
-from mcqa.config.errors import FileError, McqaError, ModelError
+from mcqa.config.errors import DataError, FileError, McqaError, ModelError
 from mcqa.runs import files, record, run_folder
 from mcqa.runs.trial import Preempted
 from tests.small_runs import configured
@@ -120,3 +121,43 @@ def test_where_not_even_the_result_can_be_written_the_first_error_is_the_one_to_
         if fails_before:
             raise ModelError("no such layer")
     assert '"finish"' in (folder / "events.jsonl").read_text()
+
+
+# --- what an earlier start read --------------------------------------------------------------------------------------
+
+NOW = {"train": "a", "dev": "b", "test": "c"}
+
+
+@pytest.fixture
+def begun_record(small, monkeypatch):
+    monkeypatch.setattr(record, "run_environment", lambda device: {"git_commit": None})
+    config, folder = begun(small)
+    return record.Record(config, folder, Console(quiet=True), None)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"fingerprints": 5}'])
+def test_a_damaged_note_of_what_an_earlier_start_read_is_replaced_with_one_warning(begun_record, caplog, content):
+    path = begun_record.folder / "environment.json"
+    path.write_text(content)
+    begun_record.inputs(NOW, {}, "t")
+    (warning,) = caplog.records
+    assert f"{path} is damaged, so it is not known whether the run began on these questions" in warning.getMessage()
+    assert files.read_json(path)["fingerprints"] == {**NOW, "tokenizer": "t"}
+
+
+def test_a_note_of_what_an_earlier_start_read_that_cannot_be_read_stops_the_run(begun_record):
+    (begun_record.folder / "environment.json").mkdir()
+    with pytest.raises(FileError, match=r"environment\.json cannot be read: Is a directory"):
+        begun_record.inputs(NOW, {}, "t")
+
+
+def test_a_run_that_began_on_other_questions_names_what_changed(begun_record):
+    begun_record.inputs(NOW, {}, "t")
+    begun_record.inputs(NOW, {}, "t")
+    with pytest.raises(DataError, match="environment.json has other fingerprints of dev, tokenizer"):
+        begun_record.inputs({**NOW, "dev": "other"}, {}, "u")
+
+
+def test_an_earlier_version_noted_fewer_fingerprints(begun_record):
+    files.write_json(begun_record.folder / "environment.json", {"fingerprints": NOW})
+    begun_record.inputs(NOW, {}, "t")
