@@ -3,16 +3,31 @@
 Each is a job of one process, or of two processes on two nodes that meet over gloo.
 """
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
+from mcqa.runs import run_folder
 from mcqa.runs.files import read_json
-from tests.cluster.machine import Folder
-from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, multirun, result, sent, trains, updates, weights
-from tests.small_runs import smaller
+from tests.cluster.machine import TIMEOUT_S, Folder
+from tests.cluster.runs import (
+    LONGER,
+    OF_ALL,
+    WHOLE_NODES,
+    events,
+    losses,
+    multirun,
+    result,
+    sent,
+    trains,
+    updates,
+    weights,
+)
+from tests.small_runs import configured, smaller
 
 UPDATES = 40
 FORTY = (f"objective.max_steps={UPDATES}", *LONGER)
@@ -172,3 +187,17 @@ def test_a_job_of_which_one_process_is_killed_is_submitted_again_and_that_is_cou
     command.succeeds()
     assert [entry.end for entry in jobs.submissions(0)] == ["vanished", None]
     assert_same_end(run, on_two_nodes["ddp"])
+
+
+def test_of_two_commands_that_resume_one_run_on_two_nodes_one_is_refused(slurm, questions_folder, tmp_path):
+    config, config_dict = configured(["+experiment=smoke", *smaller(questions_folder, tmp_path), *LONGER])
+    folder = run_folder.create(config.outputs, config.name, config_dict, [])
+    resume = (sys.executable, "-m", "mcqa.train", f"resume={folder}")
+    nodes = sorted(set(slurm.ask("sinfo", "--noheader", "--Node", "--format=%N")))[:2]
+    steps = [("srun", "--ntasks=1", "--mem=1500M", f"--nodelist={node}", *resume) for node in nodes]
+    both = [subprocess.Popen(step, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for step in steps]
+    ended = [(process.communicate(timeout=TIMEOUT_S)[1], process.returncode) for process in both]
+    (refusal,) = [errors for errors, status in ended if status]
+    assert f"{folder} is being run by process" in refusal and "Traceback" not in refusal
+    assert result(folder)["status"] == "complete"
+    assert [event["event"] for event in events(folder)].count("start") == 1
