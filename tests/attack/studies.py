@@ -7,8 +7,9 @@ Pure: `cases` draws from a seed alone, and a case does nothing but change files 
         case.damage(folder)
         ...                                     # start the study again, ask for its report, list its jobs
 
-`begun_as` says which study is damaged: "finished", of which every trial is complete, or "unfinished", which was stopped
-with one trial that has a job and no result. Either is expected to have at least three trials and a journal.
+`begun_as` says what is damaged: a "finished" study, of which every trial is complete; an "unfinished" one, which was
+stopped with one trial that has a job and no result; or an unfinished "product", the jobs of a --multirun without a
+study. Each is expected to have three trials or jobs, and a study its journal.
 
 `expected` says what must happen when the study is started again by its own command:
 
@@ -26,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-Study = Literal["finished", "unfinished"]
+Study = Literal["finished", "unfinished", "product"]
 Expected = Literal["error", "as before"]
 Damage = Callable[[Path], None]
 
@@ -57,9 +58,10 @@ LAST, FIRST = "2", "0"  # the trials: of an unfinished study the last one has no
 NEEDED = {  # files, and the studies that cannot go on without them
     "study.yaml": ("finished", "unfinished"),
     "journal.log": ("finished", "unfinished"),
-    f"trials/{LAST}/job.json": ("unfinished",),
-    f"trials/{LAST}/config.yaml": ("unfinished",),
-    f"trials/{LAST}/hydra.yaml": ("unfinished",),
+    "product.yaml": ("product",),
+    f"trials/{LAST}/job.json": ("unfinished", "product"),
+    f"trials/{LAST}/config.yaml": ("unfinished", "product"),
+    f"trials/{LAST}/hydra.yaml": ("unfinished", "product"),
 }
 OPTIONAL = (
     f"trials/{FIRST}/job.json",
@@ -84,7 +86,7 @@ def _every_class(rng: random.Random) -> Iterator[Case]:
             for study in studies:
                 yield Case(f"{path}: {name}", study, partial(write, path, content), "error", Path(path).name)
     for path in OPTIONAL:
-        study: Study = rng.choice(("finished", "unfinished"))
+        study: Study = rng.choice(("finished", "unfinished", "product"))
         for name, content in _contents(rng, path).items():
             yield Case(f"{path}: {name}", study, partial(write, path, content), "as before")
     yield from _lines_of_the_journal(rng)
