@@ -39,6 +39,17 @@ MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
 CUT = " … [cut]"
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
 
+ADVICE = {
+    r"\b401\b": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+    r"\b403\b": "A server that is reached by name needs --allowed-hosts.",
+    r"\b404\b|valid JSON|'run_id'|nsupported URI|maintenance mode|Invalid url|WRONG_VERSION|code 30\d": (
+        "tracking.uri is the address of an MLflow server, such as http://host:5000, or a database, such as "
+        "sqlite:////home/me/mlflow.db."
+    ),
+    "No module named": "Install the driver of that database.",
+}
+"""What to do, by what MLflow's error says."""
+
 _ONE_AT_A_TIME = threading.Lock()  # MLflow reads the timeout of a request from the environment of the process
 
 
@@ -127,12 +138,11 @@ class Sender:
     def warn_away(self, error: Exception) -> None:
         """Warn once, whichever thread notices first."""
         first, self._warned = not self._warned, True
-        hint = " A server that is reached by name needs --allowed-hosts." if "403" in str(error) else ""
         log.log(
             logging.WARNING if first else logging.DEBUG,
-            "MLflow at %s could not be updated: %s.%s Nothing is lost: %s holds everything and is sent later, "
+            "MLflow at %s could not be updated: %s. %s Nothing is lost: %s holds everything and is sent later, "
             "at the latest when the next run starts.",
-            *(redact(self.uri), error_reason(error), hint, self.spool.path),
+            *(redact(self.uri), error_reason(error), _advice(error, self.uri), self.spool.path),
         )
 
     def _allow(self, seconds: float) -> None:
@@ -177,6 +187,8 @@ class Sender:
 
         database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
         self._allow(CREATE_S if database else REQUEST_S)
+        if database and database.exists():
+            database.open("r+b").close()  # of what is no file, or not to be written, MLflow asks again for a minute
         with _locked(database) if database else nullcontext():
             self._allow(CREATE_S if database and not database.exists() else REQUEST_S)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -327,6 +339,15 @@ def _calm_mlflow() -> Iterator[None]:
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
             for logger, level in loggers.items():
                 logger.setLevel(level)
+
+
+def _advice(error: Exception, uri: str) -> str:
+    """Return what to do about an MLflow that does not take a run."""
+    return next((advice for pattern, advice in ADVICE.items() if re.search(pattern, str(error))), None) or (
+        "Is it the database of an MLflow of this version, and yours to write?"
+        if is_file(uri)
+        else "Does MLflow run there, and can this machine reach it?"
+    )
 
 
 @contextmanager

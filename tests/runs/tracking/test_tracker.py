@@ -328,7 +328,7 @@ def refusing():
 def answering(status):
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_error(status)
+            self.send_error(status)  # with a page of HTML
 
         do_POST = do_GET
 
@@ -347,9 +347,12 @@ def answering(status):
         (refusing(), "Connection refused"),
         (hanging(), "timed out"),
         (answering(503), "503"),
+        (answering(401), "MLFLOW_TRACKING_TOKEN"),
         (answering(403), "--allowed-hosts"),
+        (answering(404), "tracking.uri is the address of an MLflow server"),
+        (answering(200), "tracking.uri is the address of an MLflow server"),
     ],
-    ids=["refused", "hanging", "503", "403"],
+    ids=["refused", "hanging", "503", "401", "403", "404", "a page"],
 )
 def test_a_server_that_does_not_answer_costs_one_warning(server, reason, tmp_path, caplog, short_timeouts):
     with server as uri:
@@ -368,6 +371,15 @@ def test_a_broken_database_costs_one_warning(tmp_path, caplog, short_timeouts):
     a_whole_run(tmp_path)
     (warning,) = warnings_in(caplog)
     assert "not a database" in warning
+
+
+def test_a_database_that_is_no_file_costs_one_warning_at_once(tmp_path, caplog):
+    (tmp_path / "mlflow.db").mkdir()
+    begin = time.monotonic()
+    a_whole_run(tmp_path)
+    assert time.monotonic() - begin < 3
+    (warning,) = warnings_in(caplog)
+    assert "Is a directory" in warning and "yours to write?" in warning
 
 
 def test_a_locked_database_delays_a_run_by_the_timeout_only(outputs, caplog, short_timeouts):
