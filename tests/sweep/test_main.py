@@ -476,6 +476,7 @@ def test_multirun_yaml_is_that_of_hydra_s_own_sweeper(app, tmp_path):
     assert list(ours) == list(study) == list(theirs) and list(ours["hydra"]) == list(theirs["hydra"])
     assert ours["hydra"]["overrides"]["task"] == theirs["hydra"]["overrides"]["task"]
     assert (ours["x"], ours["kind"]) == (theirs["x"], theirs["kind"]) == (0.5, {"name": "plain"})
+    assert [Path(name, "multirun.yaml").stat().st_mode & 0o777 for name in ("ours", "study")] == [0o600, 0o600]
 
 
 def test_code_that_changed_between_two_starts_is_noted_at_the_start_and_in_the_report(app, monkeypatch, capsys):
