@@ -6,7 +6,7 @@ import re
 import warnings
 from argparse import ArgumentError
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
@@ -15,7 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
@@ -124,15 +124,31 @@ def compose(config_name: str, overrides: list[str], config_dir: str | None = Non
 def compose_with_problems(
     config_name: str, overrides: list[str], config_dir: str | None
 ) -> tuple[ConfigDict, list[str]]:
-    """Return the configuration, and a line for everything wrong with the further question sets in it."""
+    """Return the configuration, and a line for every value that refers to none and every wrong further question set."""
     extra = searchpath_override(config_dir)
     try:
         with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
             cfg = hydra_compose(config_name, overrides + extra)
-            config_dict = cast(ConfigDict, OmegaConf.to_container(cfg, resolve=True))
-            return config_dict, question_sets.expand(config_dict, config_name, overrides + extra)
+            problems: list[str] = []
+            config_dict = _resolved(cfg, "", problems)
+            return config_dict, problems + question_sets.expand(config_dict, config_name, overrides + extra)
     except COMPOSITION_ERRORS as error:
         raise ConfigError(listing([first_lines(error)])) from error
+
+
+def _resolved(cfg: Any, path: str, problems: list[str]) -> ConfigDict:
+    """Return a section with its values; one that refers to a key that is not there stays as it is written."""
+    values: ConfigDict = {}
+    for key, written in OmegaConf.to_container(cfg, resolve=False).items():
+        try:
+            value = cfg[key]
+            if isinstance(value, DictConfig):
+                value = _resolved(value, f"{path}{key}.", problems)
+            values[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        except OmegaConfBaseException as error:
+            problems.append(f"{path}{key}: {quoted(written)} has no value: {first_lines(error)}.")
+            values[key] = written
+    return values
 
 
 def searchpath_override(config_dir: str | None) -> list[str]:

@@ -106,3 +106,9 @@ def test_the_keys_of_an_evaluation_are_known_to_it_alone():
         "peft.rnk"
     )
     assert [problem.split(":")[0] for problem in diagnosed("splits=[dev]")] == ["splits"]
+
+
+def test_a_value_that_follows_from_a_wrong_one_hides_no_other_mistake():
+    told = diagnosed("peft.trainable=foo", "seed=x", "name=${nope}")
+    assert [problem.split(": ")[0] for problem in told] == ["name", "optimizer.learning_rate", "seed", "peft.trainable"]
+    assert told[0] == "name: '${nope}' has no value: Interpolation key 'nope' not found."

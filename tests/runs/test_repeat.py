@@ -113,11 +113,12 @@ def test_an_override_that_no_stored_run_can_take_is_quoted(override, told, finis
     assert told in str(caught.value)
 
 
-def test_a_stored_section_that_is_none_takes_a_whole_group_only(finished):
-    write_yaml(finished / "config.yaml", compose("config", []) | {"data": None})
-    with pytest.raises(ConfigError, match=r"data\.limit=5: the stored run has no such key; give the whole group data"):
-        repeated(f"from_run={finished}", "data.limit=5")
-    assert repeated(f"from_run={finished}", "data=facts")["data"]["name"] == "facts"
+def test_a_stored_section_that_is_none_takes_a_whole_section_only(finished):
+    config_dict = compose("config", [])
+    write_yaml(finished / "config.yaml", config_dict | {"data": config_dict["data"] | {"splits": None}})
+    with pytest.raises(ConfigError, match=r"data\.splits\.dev=x: the stored run has no such key; give the whole group"):
+        repeated(f"from_run={finished}", "data.splits.dev=x")
+    assert repeated(f"from_run={finished}", "data=facts")["data"]["splits"]["dev"] == "dev"
 
 
 def test_a_value_with_a_comma_is_one_value(finished):
