@@ -11,6 +11,7 @@ from typing import Any
 
 from mcqa.config.errors import DataError, FileError
 from mcqa.data.question import Question
+from mcqa.runs import run_folder
 from mcqa.runs.files import retry_stalled_io, write_text
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def best_choice(scores: Sequence[float]) -> int | None:
 
 def write(path: Path, rows: Sequence[Prediction]) -> None:
     """Write one JSON line a question; the file appears when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    run_folder.make(path.parent, exist_ok=True)
     write_text(path, "".join(json.dumps(row.as_row(), ensure_ascii=False) + "\n" for row in rows))
 
 

@@ -88,7 +88,10 @@ class Record:
             FileError: the file cannot be read. One that is damaged is replaced, with a warning.
             DataError: it says that the run began on something else.
         """
-        remedy = "It says on which questions and with which tokenizer the run began."
+        remedy = (
+            "It says on which questions and with which tokenizer the run began. Make it a file that you can read, or "
+            "delete it: the run then goes on with those that are there."
+        )
         try:
             earlier = read_stored(path, remedy, dict).get("fingerprints")
         except FileError as error:

@@ -21,6 +21,7 @@ from mcqa.models import loading
 from mcqa.runs.files import read_json
 from mcqa.runs.record import Record
 from mcqa.runs.repeat import repeated_config
+from mcqa.runs.run_folder import config_of
 from tests.attack.run_folders import COMMANDS, cases, interrupt
 
 SEED, COUNT = 7, 160
@@ -127,3 +128,22 @@ def test_the_same_seed_gives_the_same_cases():
     names = [[(case.name, case.error) for case in cases(seed, 200)] for seed in (1, 1, 2)]
     assert names[0] == names[1] != names[2]
     assert {case.command for case in cases(1, 200)} == set(COMMANDS)
+
+
+def test_a_run_whose_optional_files_are_all_damaged_ends_with_the_same_numbers(finished_run, tmp_path):
+    finished, result = finished_run
+    run = copied(finished, tmp_path / "run", "resume")
+    for name in ("environment.json", "tracking.json", "overrides.yaml", "predictions/base_test.jsonl"):
+        (run / name).write_bytes(b"\xff{")
+    base = run / "predictions" / "base_dev.jsonl"
+    base.write_bytes(b"".join(base.read_bytes().splitlines(keepends=True)[:3]))
+    train.run(without_tracking(typed(config_of(run), Config)), run)
+    again = read_json(run / "result.json")
+    assert (again["status"], again["metrics"]) == ("complete", pytest.approx(result["metrics"], nan_ok=True))
+    for path in (finished / "predictions").iterdir():
+        assert len(predictions.read(run / "predictions" / path.name)) == len(predictions.read(path))
+    for name in ("environment.json", "tracking.json", "result.json"):
+        (run / name).write_text("[1]")
+    overrides = [f"run={run}", "tracking=none", f"outputs={tmp_path}/again"]
+    measured = evaluate.main(compose("evaluate", overrides), overrides)
+    assert measured.record.metrics["test/acc"] == result["metrics"]["test/acc"]

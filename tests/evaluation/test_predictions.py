@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.config.errors import DataError, FileError
+from mcqa.config.errors import ConfigError, DataError, FileError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice, read, recalled, write
 from tests.compare.finished_runs import answered
@@ -265,6 +265,12 @@ def test_of_a_run_that_is_not_finished_a_damaged_file_is_to_be_deleted(tmp_path)
     (tmp_path / "base_dev.jsonl").write_text("{")
     with pytest.raises(DataError, match="line 1 is not a JSON object.* delete it to have it measured again"):
         read(tmp_path / "base_dev.jsonl")
+
+
+def test_a_file_where_the_folder_of_predictions_should_be_is_named(tmp_path):
+    (tmp_path / "predictions").write_text("")
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/predictions: no folder can be made there: File exists"):
+        write(tmp_path / "predictions" / "dev.jsonl", ROWS)
 
 
 # --- predictions of an earlier start ---------------------------------------------------------------------------------
