@@ -25,7 +25,7 @@ _VALUE = r"""(?P<quote>["'])(?:\\.|(?!(?P=quote))[^\\\n])*(?P=quote)|["']?[^\s"'
 
 _SECRET_KEY = re.compile(rf"{_NAME}|^pwd$|^setup$|authorization", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"""({_NAME}[\w-]{{0,50}}["']?(?:\s*[=:]\s*|%3D))(?!["']?\[redacted|["']?(?:null|none|true|false)\b)(?:{_VALUE})""",
+    rf"""({_NAME}[\w-]{{0,50}}["']?(?:\s*[=:]\s*|%3D))(?!["']?\[redacted|["']?(?:null|none|true|false)\b)(?P<value>{_VALUE})(?=(?P<rest>.{{0,2}}))""",
     re.IGNORECASE,
 )
 _SETUP = re.compile(r"(\blauncher\.setup=)(?!\[redacted).+")
@@ -65,7 +65,15 @@ def redact(text: str) -> str:
     text = _SIGNATURE.sub(rf"\1{HIDDEN}", text)
     text = _SETUP.sub(rf"\1{HIDDEN}", text)
     text = _KNOWN.sub(HIDDEN, text)
-    return _ASSIGNED.sub(lambda found: f"{found[1]}{found['quote'] or ''}{HIDDEN}{found['quote'] or ''}", text)
+    return _ASSIGNED.sub(_without_value, text)
+
+
+def _without_value(found: re.Match[str]) -> str:
+    quote = found["quote"] or ""
+    is_prose = found[1].endswith(": ") and re.fullmatch(r"\D*", found["value"]) and re.match(r" \w", found["rest"])
+    if is_prose and not quote:  # hub_token: cannot be changed
+        return found[0]
+    return f"{found[1]}{quote}{HIDDEN}{quote}"
 
 
 def without_secrets(value: Any, key: str = "") -> Any:

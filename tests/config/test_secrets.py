@@ -23,6 +23,8 @@ from mcqa.config.secrets import redact, url_problem, without_secrets
         ("glpat-abcdefghijklmnopqrst, xoxb-1234567890", "[redacted], [redacted]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-d expired", "[redacted] expired"),
         ("model.hub_token=abc seed=1", "model.hub_token=[redacted] seed=1"),
+        ("hub_token: abc\nn: 1", "hub_token: [redacted]\nn: 1"),
+        ("the password: hunter2 is wrong", "the password: [redacted] is wrong"),
         ("password='two words' n=1", "password='[redacted]' n=1"),
         ("f(token=a,b)", "f(token=[redacted])"),
         ('{"api_key": "a\\"bc", "n": 1}', '{"api_key": "[redacted]", "n": 1}'),
@@ -44,7 +46,8 @@ def test_a_secret_in_a_text_is_hidden_and_the_rest_stays(text, shown):
 @pytest.mark.parametrize(
     "text",
     ["hf_dataset_name", "hf_internaltestingmodel", "max_tokens=5", "tokenizer: gpt2", "pad_token=<pad>",
-     "loss_per_token: 0.3", "Unexpected token: x", "hub_token: null", "a bearer of news", "secretary: Jo",
+     "loss_per_token: 0.3", "Unexpected token: x", "hub_token: null", "hub_token: cannot be changed",
+     "a bearer of news", "secretary: Jo",
      "sk-learn-models-and-more-of-them", "http://host:5000/a@b", "ssh://git@host/x", "me@host.org", "/data/hf_home",
      "PWD=/home/me", "sqlite:////home/me@host/x.db"],
 )  # fmt: skip
@@ -52,7 +55,9 @@ def test_words_about_text_paths_and_addresses_are_no_secrets(text):
     assert redact(text) == text
 
 
-@pytest.mark.parametrize("text", ["://a:", "https://a", "password=a,", "eyJaaaaaaaa.", "token ", "env_set.a", "password", "=,"])
+@pytest.mark.parametrize(
+    "text", ["://a:", "https://a", "password=a,", "eyJaaaaaaaa.", "token ", "env_set.a", "password", "=,"]
+)
 def test_a_long_text_takes_no_longer_than_its_length(text):
     begin = time.process_time()
     redact(f"password={text * 10_000}")
