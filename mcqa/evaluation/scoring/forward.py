@@ -5,6 +5,7 @@ Shapes: B rows, T tokens, H tokens of the shared prefix, S scored positions, N t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,11 +27,31 @@ def device_of(model: Any) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if offloaded else model.device
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Scored tokens: the choice and token of each, and its row in the logits, since several may share a position."""
+
+    choice_N: torch.Tensor
+    token_N: torch.Tensor
+    at_N: torch.Tensor
+    logits_SV: torch.Tensor
+
+    def log_probabilities(self) -> torch.Tensor:
+        """Return log p of each token, (N,), in float32 nats."""
+        return self.logits_SV[self.at_N, self.token_N].float() - self.normalisers()[self.at_N]
+
+    def normalisers(self) -> torch.Tensor:
+        """Return the logarithm of the sum over the vocabulary, (S,), in float32."""
+        parts = self.logits_SV.split(max(1, SOFTMAX_CHUNK // self.logits_SV.shape[1]))
+        return torch.cat([part.float().logsumexp(-1) for part in parts])
+
+
 class Forward:
     """Runs the model on rows that all begin with `prefix` (tokens, or []), whose keys and values are cached."""
 
-    def __init__(self, model: Any, prefix: list[int]) -> None:
-        self.model, self.prefix = model, prefix
+    def __init__(self, model: Any, prefix: list[int], wrapped: Any = None) -> None:
+        """wrapped: what to call for the model, where DDP or DeepSpeed have wrapped it."""
+        self.model, self.prefix, self.wrapped = model, prefix, wrapped or model
         self.base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.device = device_of(model)
         half = torch.is_autocast_enabled(self.device.type) or model.dtype != torch.float32
@@ -39,25 +60,25 @@ class Forward:
 
     def log_probabilities(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for every target of the rows its choice and its log-probability in nats (float64), on the device."""
-        targets = [
+        targets = self.targets(rows)
+        return targets.choice_N, targets.log_probabilities().double()
+
+    def targets(self, rows: Sequence[Row]) -> "Targets":
+        """Return every target of the rows, in order, with the logits where it is scored."""
+        numbers = [
             (b, position - len(self.prefix), token, choice)
             for b, row in enumerate(rows)
             for position, token, choice in row.targets
         ]
-        row_N, position_N, token_N, choice_N = torch.tensor(targets).T.to(self.device)
+        row_N, position_N, token_N, choice_N = torch.tensor(numbers).T.to(self.device)
         length = max(len(row.tokens) for row in rows) - len(self.prefix)
-        positions_S, target_N = (row_N * length + position_N).unique(return_inverse=True)
-        logits_SV = self._logits(rows, length, positions_S)
-        normaliser_S = torch.cat(
-            [part.float().logsumexp(-1) for part in logits_SV.split(max(1, SOFTMAX_CHUNK // logits_SV.shape[1]))]
-        )
-        logprob_N = logits_SV[target_N, token_N].float() - normaliser_S[target_N]
-        return choice_N, logprob_N.double()
+        positions_S, at_N = (row_N * length + position_N).unique(return_inverse=True)
+        return Targets(choice_N, token_N, at_N, self._logits(rows, length, positions_S))
 
     def _logits(self, rows: Sequence[Row], length: int, positions_S: torch.Tensor) -> torch.Tensor:
         inputs = self._inputs(rows, length)
         with self._head_at(positions_S):
-            logits: torch.Tensor = self.model(**inputs).logits
+            logits: torch.Tensor = self.wrapped(**inputs).logits
         if logits.shape[:2] == (1, len(positions_S)):
             return logits[0]
         return logits.flatten(0, 1)[positions_S]  # of a model whose head is none of its modules
