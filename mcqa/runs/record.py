@@ -187,6 +187,8 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
     except (KeyboardInterrupt, SystemExit) as stop:
         status, tracker_status = "preempted" if trial else "failed", "KILLED"
         error = f"stopped by {type(stop).__name__}"
+        if hint and isinstance(stop, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"Stopped.{hint}") from None
         raise
     except McqaError as raised:
         error = error_text(raised)

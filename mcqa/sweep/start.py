@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
 from mcqa.config.errors import FULL, ConfigError, SweepError
@@ -61,7 +62,7 @@ def checked_folder(request: Request, config_dicts: Callable[[], Iterable[ConfigD
 
     Raises:
         ConfigError: with what keeps the jobs from running; another process holds the folder.
-        SweepError: the file system refuses to read or write something there.
+        SweepError: the file system, or the database of the study, refuses to be read or written.
     """
     folder = request.folder
     refuse_what_cannot_run(request.sweep, config_dicts, folder, resumes=(folder / file).exists())
@@ -71,15 +72,23 @@ def checked_folder(request: Request, config_dicts: Callable[[], Iterable[ConfigD
             yield
     except KeyboardInterrupt as stop:  # while a trial ran in this process, or before the first one
         raise KeyboardInterrupt(f"Stopped. Resume with:\n  {request.command_line}") from stop
-    except OSError as error:
-        if error.filename is None and error.errno not in (FULL | STALLS):  # of a network, for instance
+    except Exception as error:
+        if (refused := _refused(error, folder)) is None:
             raise
-        place, reason = error.filename or folder, error.strerror or error
-        room = " Make room there, or ask for a higher quota." if error.errno in FULL else ""
         raise SweepError(
-            f"{place}: {reason}.{room} What has ended is kept, and jobs that run go on. Once the cause is removed, "
-            f"resume with:\n  {request.command_line}"
+            f"{refused} What has ended is kept, and jobs that run go on. Once the cause is removed, resume with:\n"
+            f"  {request.command_line}"
         ) from error
+
+
+def _refused(error: Exception, folder: Path) -> str | None:
+    """Return what a file system or a database refuses; None for any other error."""
+    if isinstance(error, StorageInternalError) or type(error).__module__.startswith("sqlalchemy."):
+        return f"hydra.sweeper.storage: {str(error.__cause__ or error).splitlines()[0]}."
+    if isinstance(error, OSError) and (error.filename or error.errno in FULL | STALLS):  # else of a network, say
+        room = " Make room there, or ask for a higher quota." if error.errno in FULL else ""
+        return f"{error.filename or folder}: {error.strerror or error}.{room}"
+    return None
 
 
 def run(

@@ -188,11 +188,13 @@ def _is_own(folder: Path, own_overrides: Sequence[str]) -> bool:
 def stored_overrides(folder: Path) -> list[str] | None:
     """Return a trial's overrides from either of the two files that have them; None where both are damaged."""
     with suppress(FileError):
-        return list(map(str, read_stored(folder / OVERRIDES, "", list)))
+        overrides = read_stored(folder / OVERRIDES, "", list)
+        if all(isinstance(text, str) for text in overrides):
+            return overrides
     with suppress(FileError):
         hydra = OmegaConf.create(read_stored(folder / "hydra.yaml", "", dict))
-        overrides = OmegaConf.select(hydra, "hydra.overrides.task")
-        return list(map(str, overrides)) if OmegaConf.is_list(overrides) else None
+        task = OmegaConf.select(hydra, "hydra.overrides.task")
+        return list(map(str, task)) if OmegaConf.is_list(task) else None
     return None
 
 

@@ -37,6 +37,14 @@ def test_outside_of_training_a_signal_stops_a_run_at_once_and_the_error_says_how
 
 
 @pytest.mark.slow
+def test_ctrl_c_says_how_to_resume_the_run(small):
+    config, folder = begun(small)
+    with pytest.raises(KeyboardInterrupt) as stopped, record.open_run(config, folder):
+        raise KeyboardInterrupt
+    assert str(stopped.value) == f"Stopped. Resume it with: python -m mcqa.train resume={folder}"
+
+
+@pytest.mark.slow
 def test_a_signal_before_the_run_has_begun_is_not_lost(small, monkeypatch):
     config, folder = begun(small)
     monkeypatch.setattr(record.tracking, "send_unsent", lambda *args: stop())
@@ -132,7 +140,9 @@ NOW = {"train": "a", "dev": "b", "test": "c"}
 def begun_record(small, monkeypatch):
     monkeypatch.setattr(record, "run_environment", lambda device: {"git_commit": None})
     config, folder = begun(small)
-    return record.Record(config, folder, Console(quiet=True), None)
+    found = record.Record(config, folder, Console(quiet=True), None)
+    yield found
+    found.tracker.finish("FINISHED")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"fingerprints": 5}'])

@@ -17,6 +17,7 @@ import optuna
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from sqlalchemy.exc import OperationalError
 
 from mcqa.config.errors import ConfigError, SweepError
 from mcqa.runs import trial
@@ -171,20 +172,28 @@ def test_a_study_of_which_some_trials_failed_ends_well_and_its_summary_counts_th
     assert "Note: 1 of 3 trials failed, with: ZeroDivisionError: division by zero\n" in capsys.readouterr().out
 
 
-def test_a_full_disk_ends_a_study_with_the_place_and_the_command_that_resumes_it(app, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), "{study}: No space left. Make room there, or ask for a higher quota."),
+        (OSError(errno.EROFS, "Read-only file system", "/a/b"), "/a/b: Read-only file system."),
+        (OperationalError("INSERT", {}, Exception("disk is full")), "hydra.sweeper.storage: .* disk is full."),
+    ],
+)
+def test_a_disk_that_refuses_ends_a_study_with_the_place_and_the_command_that_resumes_it(
+    app, monkeypatch, error, message
+):
     def tell(self, number, outcome):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     arguments = ("x=interval(0,1)", "hydra.sweeper.n_trials=2")
     with monkeypatch.context() as patched:
         patched.setattr(OptunaStudy, "tell", tell)
         with pytest.raises(SweepError) as raised:
             app(value_of_x, *arguments)
-    assert str(raised.value) == (
-        f"{Path('studies/app').absolute()}: No space left on device. Make room there, or ask for a higher quota. What "
-        "has ended is kept, and jobs that run go on. Once the cause is removed, resume with:\n"
-        "  python app.py --multirun 'x=interval(0,1)' hydra.sweeper.n_trials=2"
-    )
+    first, command = str(raised.value).splitlines()
+    assert re.match(message.format(study=Path("studies/app").absolute()) + " What has ended is kept", first)
+    assert command == "  python app.py --multirun 'x=interval(0,1)' hydra.sweeper.n_trials=2"
     assert len(stored(app(value_of_x, *arguments) / "app")) == 2
 
 

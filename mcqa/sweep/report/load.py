@@ -52,7 +52,10 @@ def read_study(folder: Path, now: float) -> StudyRecord:
     metric, direction = _objective(description, storage, problems)
     space = _mapping(description.get("space"))
     stored = {} if storage is None else {trial.number: trial for trial in storage.get_trials(deepcopy=False)}
-    folders = {int(path.name) for path in (folder / "trials").glob("*") if path.name.isdecimal()}
+    folders = {int(path.name) for path in (folder / "trials").glob("*") if path.name.isdecimal() and path.is_dir()}
+    if storage is not None and (unknown := folders - stored.keys()):
+        listed = ", ".join(map(str, sorted(unknown)))
+        problems.append(f"The study's storage lacks trials {listed}; what their folders say counts. Were they copied?")
     torn: list[int] = []
     trials = [
         _trial(folder / "trials" / str(number), stored.get(number), set(space), now, problems, torn)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import optuna
 import pytest
@@ -10,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from mcqa.sweep.report import write
 from mcqa.sweep.report.load import read_study
-from tests.sweep.report.recorded_studies import NOW, START, Written, exactly, make_study, mixed_study
+from tests.sweep.report.recorded_studies import NOW, START, Written, exactly, make_study, mixed_study, trials
 
 
 def test_a_result_counts_before_the_storage_knows_it(tmp_path):
@@ -135,13 +136,21 @@ def test_a_sqlite_storage_that_is_gone_is_not_created(tmp_path):
     "url", ["sqlite:///{file}?timeout=60", "sqlite+pysqlite:///{file}", "sqlite:///file:{file}?uri=true&timeout=60"]
 )
 def test_a_sqlite_storage_is_read_whatever_options_its_url_has(tmp_path, url):
-    folder, url = mixed_study(tmp_path, journal=False), url.format(file=tmp_path / "study.db")
+    folder, url = make_study(tmp_path, trials(60), journal=False), url.format(file=tmp_path / "study.db")
     study = optuna.create_study(study_name=folder.name, storage=url)
     study.add_trial(optuna.trial.create_trial(value=0.25))
     with (folder / "study.yaml").open("a") as text:
         text.write(f"storage: {url}\n")
     assert read_study(folder, NOW).problems == ()
     assert read_study(folder, NOW).trials[0].value == 0.25
+
+
+def test_a_folder_of_a_trial_that_the_storage_lacks_is_named(tmp_path):
+    folder = mixed_study(tmp_path)
+    shutil.copytree(folder / "trials" / "0", folder / "trials" / "17")
+    study = read_study(folder, NOW)
+    assert study.problems == ("The study's storage lacks trials 17; what their folders say counts. Were they copied?",)
+    assert study.trials[-1].number == 17
 
 
 def test_a_journal_with_a_line_that_nothing_before_it_explains_is_named_with_the_line(tmp_path):
