@@ -69,7 +69,10 @@ class Reader:
     def _resume(self, config, folder, trial=None):
         record = Record(without_tracking(config), folder, Console(quiet=True), None)
         fingerprints = read_json(self.finished / "environment.json")["fingerprints"]
-        record.inputs({n: f for n, f in fingerprints.items() if n != "tokenizer"}, {}, fingerprints["tokenizer"])
+        try:
+            record.inputs({n: f for n, f in fingerprints.items() if n != "tokenizer"}, {}, fingerprints["tokenizer"])
+        finally:
+            record.tracker.finish("FINISHED")  # it samples the use of the machine, into the folder
         self.got = {}
         for name in ("base_dev", "base_test"):
             rows = predictions.read(self.finished / "predictions" / f"{name}.jsonl")
