@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.schema import ConfigDict
-from mcqa.config.secrets import RedactedRecord
+from mcqa.config.secrets import keep_secrets
 
 MAX_DEPTH, MAX_DIGITS = 100, 1000  # of one argument
 
@@ -95,7 +95,7 @@ def sweep_overrides(arguments: list[str]) -> list[str]:
 
 def calm_libraries() -> None:
     """Show warnings of our own, and of the libraries only errors."""
-    logging.setLogRecordFactory(RedactedRecord)
+    keep_secrets()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("mcqa").setLevel(logging.INFO)
     for library in ("accelerate", "bitsandbytes", "datasets", "DeepSpeed", "mlflow", "peft", "torch", "transformers"):

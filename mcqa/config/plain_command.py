@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mcqa.config.errors import McqaError
 from mcqa.config.output import outlast_readers
-from mcqa.config.secrets import RedactedRecord, redact
+from mcqa.config.secrets import keep_secrets, redact
 
 
 def command_line(more: Sequence[str] = ()) -> str:
@@ -20,7 +20,7 @@ def command_line(more: Sequence[str] = ()) -> str:
 def plain_command(main: Callable[[Sequence[str]], None]) -> None:
     """Call `main` with the command line, for a command that composes no configuration and so needs no Hydra."""
     outlast_readers(quietly=True)
-    logging.setLogRecordFactory(RedactedRecord)
+    keep_secrets()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)

@@ -7,6 +7,9 @@ looks like a secret wherever it stands (`hf_…`, `https://user:password@host`).
 
 import logging
 import re
+import sys
+import traceback
+from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -129,8 +132,16 @@ def error_reason(error: Exception) -> str:
     return redact((cause or text)[:300]).rstrip(".")
 
 
-class RedactedRecord(logging.LogRecord):
-    """What logging writes, by any logger of the process, without secrets."""
+def keep_secrets() -> None:
+    """Let this process show no secret in what logging writes, by whatever logger, and in a traceback that ends it."""
+    logging.setLogRecordFactory(_Record)
+    sys.excepthook = _print_traceback
 
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+class _Record(logging.LogRecord):
     def getMessage(self) -> str:
         return redact(super().getMessage())

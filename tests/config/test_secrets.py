@@ -1,13 +1,13 @@
 """Secrets are hidden in texts and values, and URLs that hold one are refused; words about text tokens are none."""
 
 import logging
+import sys
 import time
 
 import pytest
 
-from mcqa.config.composition import calm_libraries
 from mcqa.config.errors import ConfigError
-from mcqa.config.secrets import redact, url_problem, without_secrets
+from mcqa.config.secrets import keep_secrets, redact, url_problem, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,11 @@ def test_a_url_without_a_secret_is_taken(url):
     assert url_problem("tracking.uri", url) is None
 
 
-def test_neither_errors_nor_log_lines_show_a_secret(caplog):
-    calm_libraries()
+def test_neither_errors_nor_log_lines_nor_tracebacks_show_a_secret(caplog, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    keep_secrets()
     logging.getLogger("somebody's").warning("%s cannot be reached", "https://me:hunter2@hub")
     assert caplog.messages == ["https://[redacted]@hub cannot be reached"]
     assert str(ConfigError("https://me:hunter2@hub")) == "https://[redacted]@hub"
+    sys.excepthook(ValueError, ValueError("https://me:hunter2@hub"), None)
+    assert capsys.readouterr().err == "ValueError: https://[redacted]@hub\n"
