@@ -455,3 +455,21 @@ def test_what_no_folder_and_no_trial_can_be_called_is_a_mistake(argument: str) -
     with pytest.raises(ConfigError) as caught:
         jobs.parse([argument])
     assert "The configuration has" in str(caught.value)
+
+
+def test_a_trial_whose_jobs_are_unknown_is_said_to_be_and_neither_hides_the_others_nor_is_cancelled(
+    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "outputs" / "sweeps" / "s"
+    ended(submitted(study, 0, "17", "debug"))
+    damaged = submitted(study, 1, "18", "debug").folder
+    (damaged / "job.json").write_text("[{")
+    (submitted(study, 2, "19", "debug").folder / "result.json").mkdir()
+    (study / "trials" / "3").touch()
+    first, second, third = printed(capsys, str(study))
+    assert first[3] == "complete" and third[1] == "2"
+    assert second[3] == "unknown: its job.json is damaged"
+    jobs.main([str(study), "cancel=1,2"])
+    said = capsys.readouterr().out
+    assert "trial 1: is left as it is" in said and "trial 2: cannot be cancelled: " in said
+    assert not (damaged / "result.json").exists()

@@ -203,6 +203,7 @@ def _confirm(request: StudyRequest) -> str | None:
         say("No trial is complete, so there is nothing to confirm.")
         return None
     known = submitted_jobs(folder, len(jobs))
+    study_folder.check_unfinished(folder, [job.trial for job in known if job.outcome is None])
     say("Confirming, each a whole run measured on test:")
     say(*(f"  job {number}: {confirmation.describe_job(job)}" for number, job in enumerate(jobs)))
     job_list = JobList([job["overrides"] for job in jobs], known)

@@ -12,7 +12,14 @@ from omegaconf import OmegaConf
 
 from mcqa.config.errors import ConfigError, FileError
 from mcqa.runs.mailbox import Mailbox, Submission
-from mcqa.sweep.study_folder import check_same, interpolations, only_controller, set_aside, write_description
+from mcqa.sweep.study_folder import (
+    check_same,
+    check_unfinished,
+    interpolations,
+    only_controller,
+    set_aside,
+    write_description,
+)
 
 STUDY = {
     "name": "core",
@@ -166,6 +173,31 @@ def test_the_folder_of_a_trial_stays_and_that_of_another_makes_way_with_all_it_h
     trial_folder.mkdir()
     (trial_folder / "overrides.yaml").write_text("")
     assert set_aside(trial_folder, ["x=0.7"]) == tmp_path / "set_aside" / "3-1"
+
+
+def test_a_trial_whose_list_of_overrides_is_damaged_is_known_by_its_other_file(trial_folder):
+    (trial_folder / "hydra.yaml").write_text("hydra: {overrides: {task: [fixed=1, x=0.5]}}")
+    for content in ("", "[1, 2]", "x: [", "\0"):
+        (trial_folder / "overrides.yaml").write_text(content)
+        assert set_aside(trial_folder, ["x=0.5"]) is None
+    assert set_aside(trial_folder, ["x=0.7"]) is not None
+
+
+def test_everything_that_is_damaged_of_unfinished_trials_is_told_at_once(tmp_path, trial_folder):
+    check_unfinished(tmp_path, [3, 4])
+    for name in ("config.yaml", "hydra.yaml", "job.json"):
+        (trial_folder / name).write_text("[")
+    (trial_folder / "reports.jsonl").mkdir()
+    with pytest.raises(FileError) as error:
+        check_unfinished(tmp_path, [3, 4])
+    lines = str(error.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"{trial_folder}/job.json is damaged",
+        f"{trial_folder}/reports.jsonl cannot be read",
+        f"{trial_folder}/config.yaml is damaged",
+        f"{trial_folder}/hydra.yaml is damaged",
+    ]
+    assert "squeue" in lines[0] and "Delete the trial's config.yaml" in lines[2]
 
 
 def test_a_folder_in_which_another_trials_job_may_still_write_is_refused_with_the_job(trial_folder):
