@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mcqa.config.secrets import error_reason, redact, without_secrets
 from mcqa.config.validation import members
-from mcqa.runs.files import read_optional, read_yaml, write_json, write_yaml
+from mcqa.runs.files import flatten, read_optional, read_yaml, write_json, write_yaml
 from mcqa.runs.tracking.spool import Event, Spool
 
 if TYPE_CHECKING:
@@ -79,12 +79,13 @@ class Position:
             problems.append(" ".join(str(error).split()))
         if not problems:
             return cls(**values)
-        log.warning("%s is damaged: %s The run is sent to MLflow from its beginning.", path, problems[0])
-        tracking = read_optional(folder / "config.yaml").get("tracking")
-        if not isinstance(tracking, dict) or not isinstance(tracking.get("experiment"), str):
+        stored = flatten(read_optional(folder / "config.yaml"))
+        uri, experiment = stored.get("tracking.uri"), stored.get("tracking.experiment")
+        what = "only when it is resumed" if experiment is None else "from its beginning"
+        log.warning("%s is damaged: %s. The run is sent to MLflow %s.", path, problems[0].rstrip("."), what)
+        if experiment is None:
             return None
-        uri = tracking.get("uri")
-        position = cls(redact(str(uri)) if uri else None, tracking["experiment"])
+        position = cls(redact(str(uri)) if uri else None, str(experiment))
         with suppress(OSError):
             position.save(folder)
         return position

@@ -612,6 +612,16 @@ def test_a_damaged_position_costs_one_warning_and_the_run_is_sent_to_where_it_be
     assert sender.Position.read(folder).sent == (folder / "events.jsonl").stat().st_size
 
 
+def test_a_run_of_which_nothing_says_where_it_was_tracked_is_left_alone(outputs, caplog):
+    a_whole_run(outputs)
+    folder = outputs / "runs/arc/u1"
+    pretend_owner(outputs, pid=2**22 + 1)
+    (folder / "tracking.json").write_text("{")
+    send_unsent(config(), outputs)
+    (warning,) = warnings_in(caplog)
+    assert warning.endswith("The run is sent to MLflow only when it is resumed.")
+
+
 def test_a_position_past_the_end_of_a_spool_that_lost_its_end_is_the_beginning(outputs):
     a_whole_run(outputs)
     folder = outputs / "runs/arc/u1"
