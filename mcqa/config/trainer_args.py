@@ -95,6 +95,8 @@ FIXED: Mapping[str, str] = {
     "packing_strategy": "examples come tokenized, one per row",
     "padding_free": "examples come tokenized, one per row",
     "dataset_kwargs": "examples come tokenized, so that what is learned is what is scored",
+    "log_level": "what a run says is its own",
+    "log_level_replica": "what a run says is its own",
     "local_rank": "the processes of a run know their own",
     "ignore_data_skip": "a resumed run continues at the same question",
     "save_only_model": "a run could not be resumed",
@@ -106,6 +108,9 @@ FIXED: Mapping[str, str] = {
 
 NUMBERS = "from 0 to 2147483647"
 """The bound of all arguments of TRL that are free and numbers."""
+
+SCHEDULE_KWARGS = {"cosine": ("num_cycles",)}
+"""The keys that objective.trainer_args.lr_scheduler_kwargs may have by scheduler.name."""
 
 FIXED_VALUES = {
     "dataset_kwargs": {"skip_prepare_dataset": True},
@@ -146,6 +151,10 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
             yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
+    kwargs, scheduler = config.objective.trainer_args.get("lr_scheduler_kwargs"), config.scheduler.name
+    for key in kwargs if isinstance(kwargs, Mapping) else ():
+        if key not in SCHEDULE_KWARGS.get(scheduler, ()):
+            yield f"objective.trainer_args.lr_scheduler_kwargs.{key}: scheduler={scheduler} has no such key."
 
 
 @cache

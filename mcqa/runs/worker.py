@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mcqa.config.composition import calm_libraries
+from mcqa.config.output import outlast_readers
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs import launch, run_folder, trial
@@ -25,6 +26,7 @@ def main() -> None:
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # warnings of a scheduler, which the parent handles for all
         signal.signal(number, signal.SIG_IGN)
     calm_libraries()
+    outlast_readers(quietly=True)
     folder = Path(job["folder"])
     config = typed(run_folder.config_of(folder), EvaluateConfig if job["module"] == "mcqa.evaluate" else Config)
     try:

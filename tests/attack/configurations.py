@@ -201,7 +201,7 @@ def _list_of_names(random: Random) -> Case:
 def _trainer_argument(random: Random) -> Case:
     name, value = random.choice(
         [
-            ("label_smoothing_factor", random.choice(["-1", "high", "1e308", "nan", "[0.1]"])),
+            ("router_aux_loss_coef", random.choice(["-1", "high", "1e308", "nan", "[0.1]"])),
             ("dataloader_num_workers", random.choice(["-3", "2.5", "many", str(10**12)])),
             ("torch_compile", random.choice(["yes please", "2"])),
             ("label_names", random.choice(["5", "[1]"])),

@@ -20,6 +20,11 @@ BROKEN = [
         ["+objective.trainer_args.disable_tqdm=false"],
         "objective.trainer_args.disable_tqdm: cannot be changed",
     ),
+    (
+        "trainer_args_problems",
+        ["+objective.trainer_args.lr_scheduler_kwargs={nope: 1}"],
+        "objective.trainer_args.lr_scheduler_kwargs.nope: scheduler=cosine has no such key.",
+    ),
     ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),

@@ -39,13 +39,14 @@ def test_an_argument_whose_name_is_no_text_is_reported(arguments_of_trl):
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("label_smoothing_factor", "high", "must be a number, got 'high'."),
-        ("label_smoothing_factor", -1, "must be from 0 to 2147483647, got -1."),
+        ("router_aux_loss_coef", "high", "must be a number, got 'high'."),
+        ("router_aux_loss_coef", -1, "must be from 0 to 2147483647, got -1."),
         ("dataloader_num_workers", 2.5, "must be a whole number, got 2.5."),
         ("dataloader_num_workers", 10**12, "must be from 0 to 2147483647, got 1000000000000."),
         ("torch_compile", "yes", "must be true or false, got 'yes'."),
         ("label_names", [1], "must be a text, got 1."),
         ("fsdp_config", 3, "must be a mapping of keys or a text, got 3."),
+        ("lr_scheduler_kwargs", {"nope": 1}, ".nope: scheduler=cosine has no such key."),
         ("deepspeed", ["x"], "must be a mapping of keys or a text, got ['x']."),
     ],
 )
