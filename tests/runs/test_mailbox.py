@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcqa.config.errors import FileError
 from mcqa.runs import files
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.runs.trial import Trial
@@ -210,3 +211,25 @@ def test_while_nothing_can_be_read_nobody_is_asked_to_stop_and_nobody_is_silent(
     monkeypatch.setattr(Path, "stat", away)
     assert not box.prune_requested()
     assert box.silent_s(now=0.0) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "\0\0", "{}", "[7]", "[{}]", '[{"attempt": 0}]', "[" * 100_000, None]
+    + [json.dumps([vars(entry()) | wrong]) for wrong in ({"attempt": "0"}, {"token": 1}, {"job": "x"}, {"end": "so"})],
+)
+def test_jobs_that_cannot_be_read_are_an_error_until_the_trial_has_ended(box: Mailbox, content: str | None) -> None:
+    path = box.folder / "job.json"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(FileError, match=r"job\.json .* then delete the file"):
+        box.submissions()
+    box.write_result({"status": "complete"})
+    assert box.submissions() == []
+
+
+def test_jobs_of_an_earlier_and_of_a_later_version_are_read(box: Mailbox) -> None:
+    known = vars(entry())
+    (box.folder / "job.json").write_text(
+        json.dumps([known | {"colour": 1}, {k: known[k] for k in known if k != "end"}])
+    )
+    assert box.submissions() == [entry(), entry()]
