@@ -82,4 +82,5 @@ def finished_run(questions_folder: Path, tmp_path_factory: pytest.TempPathFactor
     Some training examples were too long for it; the database is outputs/mlflow.db above its folder.
     """
     overrides = [*smaller(questions_folder, tmp_path_factory.mktemp("finished")), "+experiment=smoke", "seed=3"]
-    return trained([*overrides, "tracking=mlflow", "data.licence=CC BY-SA 4.0", "objective.max_length=28"])
+    told = ["data.licence=CC BY-SA 4.0", "data.source='https://me:hunter2@host/questions'"]
+    return trained([*overrides, *told, "tracking=mlflow", "objective.max_length=28"])

@@ -116,7 +116,7 @@ def test_a_run_leaves_everything_in_its_folder(finished_run):
 def test_the_model_card_names_data_licence_configuration_and_scores(finished_run):
     folder, result = finished_run
     card = (folder / "model" / "README.md").read_text()
-    assert "CC BY-SA 4.0" in card
+    assert "; https://[redacted]@host/questions (licence: CC BY-SA 4.0)" in card
     assert f"{100 * result['metrics']['test/acc']:.1f} %" in card
     assert "learning_rate: 0.002" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any, cast
 
 import hydra
@@ -18,6 +20,7 @@ from mcqa.config.errors import ConfigError, McqaError, disk_problem, listing
 from mcqa.config.output import outlast_readers
 from mcqa.config.plain_command import command_line
 from mcqa.config.schema import Config, ConfigDict
+from mcqa.config.secrets import redact
 
 Main = Callable[[ConfigDict, list[str]], Any]
 """The main function of a command: takes the composed configuration and the overrides of the command line."""
@@ -85,7 +88,8 @@ def hydra_command(
     task.hooks = hooks  # type: ignore[attr-defined]
     task.instead_of_jobs = instead_of_jobs  # type: ignore[attr-defined]
     try:
-        hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
+        with _nothing_secret_shown():
+            hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name=config_name)(task)()
     except McqaError as error:
         sys.exit(f"{error}")
     except Exception as error:
@@ -106,6 +110,20 @@ def _exit_if_of_disk(error: Exception) -> None:
 
 ONLY_SHOWN = {"-c", "--cfg", "--info", "-h", "--help", "--hydra-help"}
 """Arguments with which Hydra shows something and runs nothing."""
+
+
+@contextmanager
+def _nothing_secret_shown() -> Iterator[None]:
+    """Hide the secrets in what Hydra itself shows, such as the configuration for --cfg."""
+    if not ONLY_SHOWN & {text.partition("=")[0] for text in sys.argv}:
+        yield
+        return
+    shown = StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield
+    finally:
+        print(redact(shown.getvalue()), end="")
 
 
 def _misused_studies(arguments: list[str]) -> list[str]:

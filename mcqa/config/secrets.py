@@ -41,9 +41,9 @@ _SIGNATURE = re.compile(
     r"""([?&;](?:sig|signature|pass|pwd|x-(?:amz|goog)-(?:signature|credential))=)(?!\[redacted)[^&;\s"'<>]+""",
     re.IGNORECASE,
 )
-# A password may contain @ and /, but of host:5000/a@b the 5000 is a port.
+# A password may contain @ and /, but of host:5000/a@b the 5000 is a port. A URL taken for a path has one slash there.
 _USER_IN_URL = re.compile(
-    r"""(?P<before>://)[^\s/@:'"<>]{0,200}:(?!\d+[/?#])[^\s'"<>]{0,200}@|(?P<http>\bhttps?://)(?!\[redacted)[^\s/@:'"<>]{1,200}@""",
+    r"""(?P<before>://?)[^\s/@:'"<>]{0,200}:(?!\d+[/?#])[^\s'"<>]{0,200}@|(?P<http>\bhttps?://)(?!\[redacted)[^\s/@:'"<>]{1,200}@""",
     re.IGNORECASE,
 )
 _KNOWN = re.compile(

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mcqa.config.errors import DataError, FileError, McqaError, disk_problem
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
+from mcqa.config.secrets import redact
 from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
@@ -54,7 +55,8 @@ class Record:
     def say(self, *parts: Any) -> None:
         """Show texts or tables in the terminal, one below the other."""
         for part in parts:
-            self.console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+            shown = redact(part) if isinstance(part, str) else part
+            self.console.print(shown, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
     def keep(self, path: Path) -> None:
         """Have the tracker keep a file or folder of the run folder."""

@@ -1,6 +1,7 @@
 """Where jobs would go and what they may cost, shown without submitting any: dry_run=true."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict
+from mcqa.config.secrets import HIDDEN
 from mcqa.evaluation.report.formatting import count
 from mcqa.runs.duration import duration
 from mcqa.runs.environment import node_local_warnings
@@ -168,6 +170,8 @@ def show(sweep: HydraSweep, folder: Path, config_dicts: Sequence[ConfigDict], jo
         answer = _ask_slurm(_distinct(launchers), folder / "trials" / "0" / ".submitit" / "0")
         problems += answer.problems
         warnings, script = [*answer.warnings, *_unshared_folders(folder)], answer.script
+        for line in sweep.hydra.launcher.get("setup") or []:
+            script = script.replace(line, re.sub(r"(\w=).*", rf"\1{HIDDEN}", line))
     say(*_lines(plan), *(f"  {line}" for line in memory), *(f"Warning: {line}" for line in _distinct(warnings)))
     if script:
         say("The script of a job:", script.strip())

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mcqa.config.schema import Config, ConfigDict, batching
+from mcqa.config.secrets import without_secrets
 from mcqa.config.trainer_args import warmup_steps
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
@@ -73,7 +74,7 @@ def show_questions(
 def _frame(console: Console, config_dict: ConfigDict, data: Data, end: str) -> Iterator[None]:
     """Show the configuration before the block; after it what was noticed in the data, and `end`."""
     console.rule("configuration")
-    text = yaml.safe_dump(dict(config_dict), sort_keys=False, allow_unicode=True).strip()
+    text = yaml.safe_dump(without_secrets(config_dict), sort_keys=False, allow_unicode=True).strip()
     console.print(Syntax(text, "yaml", theme="ansi_dark"))
     yield
     console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)

@@ -81,8 +81,10 @@ def test_help_names_every_option_and_three_commands_to_try_and_imports_nothing_h
 
 @pytest.mark.slow
 def test_the_configuration_is_shown_from_any_folder_and_leaves_nothing_there(tmp_path):
-    done = command("+experiment=qlora_mcqa", "seed=7", "--cfg", "job", cwd=tmp_path)
+    secret = "tracking.uri=http://me:hunter2@host:5000"
+    done = command("+experiment=qlora_mcqa", "seed=7", secret, "--cfg", "job", cwd=tmp_path)
     shown = yaml.safe_load(done.stdout)
+    assert shown["tracking"]["uri"] == "http://[redacted]@host:5000"
     assert (shown["name"], shown["seed"], shown["peft"]["quantization"]) == ("qlora_mcqa", 7, "nf4")
     assert list(tmp_path.iterdir()) == []
 

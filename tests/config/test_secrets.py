@@ -17,6 +17,7 @@ from mcqa.config.secrets import keep_secrets, redact, url_problem, without_secre
         ("postgresql://u:p@ss:w@db/x", "postgresql://[redacted]@db/x"),
         ("postgresql://u:hun/ter2@db/x", "postgresql://[redacted]@db/x"),
         ("https://hunter2@host/x", "https://[redacted]@host/x"),
+        ("no folder /here/https:/me:hunter2@host/x", "no folder /here/https:/[redacted]@host/x"),
         ("Authorization: Bearer abcdefgh.123", "Authorization: Bearer [redacted]"),
         ("{'authorization': 'Basic dXNlcjpw'}", "{'authorization': 'Basic [redacted]'}"),
         ("failed for hf_aBcDeFgHiJkLmNoPqRsT!", "failed for [redacted]!"),

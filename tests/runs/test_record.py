@@ -145,6 +145,12 @@ def begun_record(small, monkeypatch):
     found.tracker.finish("FINISHED")
 
 
+def test_what_a_run_says_shows_no_secret(begun_record, capsys):
+    begun_record.console = Console()
+    begun_record.say("Questions: train 9 (mine; https://me:hunter2@host/licence)")
+    assert capsys.readouterr().out == "Questions: train 9 (mine; https://[redacted]@host/licence)\n"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"fingerprints": 5}'])
 def test_a_damaged_note_of_what_an_earlier_start_read_is_replaced_with_one_warning(begun_record, caplog, content):
     path = begun_record.folder / "environment.json"

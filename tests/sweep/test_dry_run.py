@@ -263,8 +263,10 @@ def test_jobs_are_reported_not_to_ask_the_hub_unless_the_user_says_that_they_can
 
 @pytest.mark.slow
 def test_the_lines_of_setup_come_before_the_job(multirun: Callable[..., str]) -> None:
-    shown = multirun("hydra.launcher.setup=[module load cuda]", "+hydra.launcher.additional_parameters.mail-type=FAIL")
+    setup = "hydra.launcher.setup=[module load cuda,'export LOGIN=hunter2']"
+    shown = multirun(setup, "+hydra.launcher.additional_parameters.mail-type=FAIL")
     assert shown.index("export HF_HUB") < shown.index("module load cuda") < shown.index("\nsrun ")
+    assert "export LOGIN=[redacted]\n" in shown
     assert "#SBATCH --mail-type=FAIL\n" in shown
 
 

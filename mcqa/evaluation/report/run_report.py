@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import Config, SetConfig, Split
-from mcqa.config.secrets import without_secrets
+from mcqa.config.secrets import redact, without_secrets
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
 from mcqa.data.tokens import TrainingSet
@@ -189,7 +189,7 @@ dev chose the checkpoint; test was measured once.
 {yaml.safe_dump(without_secrets(record.config_dict), sort_keys=False, allow_unicode=True).strip()}
 ```
 """
-    (record.folder / "model" / "README.md").write_text(text, "utf-8")
+    (record.folder / "model" / "README.md").write_text(redact(text), "utf-8")
 
 
 def _kind_of_interval(measurements: Measurements) -> str:

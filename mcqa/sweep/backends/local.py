@@ -26,6 +26,7 @@ from mcqa.sweep.backends.submission import (
     Remote,
     log_folder,
     make_executor,
+    make_log_folder,
     record_submission,
     repair_pickle,
     submission_errors,
@@ -56,7 +57,7 @@ class Local:
             if "OMP_NUM_THREADS" not in os.environ:
                 processes = self._slots * launcher.get("tasks_per_node", 1)
                 environment["OMP_NUM_THREADS"] = str(threads_share(processes, launcher.get("cpus_per_task")))
-            executor = _Executor(make_executor("local", launcher, log_folder(folder, attempt)), environment)
+            executor = _Executor(make_executor("local", launcher, make_log_folder(folder, attempt)), environment)
             job = str(executor.submit(self._make_job(folder, token=token)).job_id)
         Mailbox(folder).set_job_id(token, job)
         self._watched[job] = _Processes(folder, int(job), token, gpus, executor.process)

@@ -15,6 +15,7 @@ from mcqa.sweep.backends.submission import (
     Remote,
     log_folder,
     make_executor,
+    make_log_folder,
     record_submission,
     repair_pickle,
     submission_errors,
@@ -79,7 +80,7 @@ class Slurm:
         with submission_errors():
             launcher = self._launcher_of(folder)
             comment = " ".join(filter(None, [launcher.get("comment"), submission.token]))
-            logs = log_folder(folder, submission.attempt)
+            logs = make_log_folder(folder, submission.attempt)
             executor = make_executor("slurm", {**launcher, "comment": comment}, logs)
             return str(executor.submit(self._make_job(folder, token=submission.token)).job_id)
 

@@ -37,6 +37,13 @@ def log_folder(folder: Path, attempt: int) -> Path:
     return folder / ".submitit" / str(attempt)
 
 
+def make_log_folder(folder: Path, attempt: int) -> Path:
+    """Create that folder, for its user alone: job script and pickle hold launcher.setup and job.env_set."""
+    logs = log_folder(folder, attempt)
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return logs
+
+
 def make_executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
     """Return submitit's executor with all options of hydra.launcher, passed on as Hydra's own launcher does.
 
@@ -57,7 +64,6 @@ def make_executor(cluster: str, launcher: Mapping[str, Any], logs: Path) -> Any:
     at_start = {f"{cluster}_{key}": options.pop(key) or if_null[key] for key in if_null if key in options}
     if cluster == "slurm" and options.get("gpus_per_node") == 0:  # a cluster without GPUs would refuse the option
         options["gpus_per_node"] = None
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)  # job script and pickle hold launcher.setup and job.env_set
     executor = submitit.AutoExecutor(folder=logs, cluster=cluster, **at_start)
     executor.update_parameters(**{k if k in common else f"{cluster}_{k}": value for k, value in options.items()})
     return executor._executor
