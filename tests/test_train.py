@@ -367,7 +367,7 @@ def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, caps
     for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=24"):
         assert expected in shown
     assert "Updates: 2" in shown
-    assert "8 questions = 8 per forward pass x 1 accumulated" in shown
+    assert "8 questions, at most 8 per forward pass" in shown
     assert not Path(config_dict["outputs"]).exists()
 
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
+from mcqa.config.metric_names import length_of
 from mcqa.config.schema import ConfigDict
 from mcqa.config.secrets import keep_secrets
 
@@ -30,6 +31,9 @@ PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 """Where conf/ stands: beside the code in an installed wheel, above it in a checkout. conf/sweeps leads to sweeps/."""
 
+
+OmegaConf.register_new_resolver("length_of", lambda metric: length_of(str(metric)), replace=True)
+"""For objective=choice: scores are divided as the metric that steers divides them."""
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
 """What Hydra raises where a command line, or a file of the user's own, cannot be composed."""

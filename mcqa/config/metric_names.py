@@ -35,3 +35,12 @@ def greater_is_better(metric: str) -> bool:
 def needed_for(metric: str) -> str | None:
     """Return the key of evaluation that turns a metric such as dev/acc on; None where it is always measured."""
     return NEEDS[metric.removeprefix("dev/")]
+
+
+LENGTHS = {"acc_norm": "characters", "acc_bytes": "bytes", "acc_tokens": "tokens"}
+"""By what lengths a metric divides the scores of choices, where it does."""
+
+
+def length_of(metric: str) -> str:
+    """Return by what length a metric such as dev/acc_norm divides scores: none, characters, bytes or tokens."""
+    return LENGTHS.get(metric.removeprefix("dev/"), "none")

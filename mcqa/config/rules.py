@@ -32,6 +32,11 @@ def _size_of_update(config: Config) -> Iterator[str]:
             f"optimizer.batch_size, optimizer.gradient_accumulation_steps: give one of the two and null for the other "
             f"(got {given[0]} and {given[1]}); the other follows from hardware.micro_batch_size."
         )
+    if given[0] is None and config.hardware.micro_batch_size == "auto":
+        yield (
+            "optimizer.gradient_accumulation_steps: counts micro batches of hardware.micro_batch_size questions, which "
+            "must then be a number; or set optimizer.batch_size in its place."
+        )
 
 
 def _processes(config: Config) -> Iterator[str]:
@@ -58,8 +63,23 @@ def _processes(config: Config) -> Iterator[str]:
         yield "hardware.cpu_offload: ddp keeps everything on every device; take zero2, zero3 or fsdp2."
 
 
+CHOICE_KEYS = ("sft_weight", "unlikelihood_weight", "normalise", "temperature")
+
+
+def _choice(config: Config) -> Iterator[str]:
+    """The keys of objective=choice have values there and nowhere else."""
+    objective, name = config.objective, config.objective.name
+    for key in CHOICE_KEYS:
+        if getattr(objective, key) is None and name == "choice":
+            yield f"objective.{key}: objective=choice needs a value."
+        if getattr(objective, key) is not None and name != "choice":
+            yield f"objective.{key}: must be null with objective={name}, since only objective=choice has it."
+    if name == "choice" and objective.loss_on != "answer":
+        yield "objective.loss_on: objective=choice compares answers; take loss_on=answer, or objective=sft."
+
+
 def _objective(config: Config) -> Iterator[str]:
-    if config.objective.name == "sft" and config.model.architecture is not None:
+    if config.objective.name != "pretrain" and config.model.architecture is not None:
         yield "model.architecture: a model of random weights cannot answer questions; it goes with objective=pretrain."
     if config.objective.name == "pretrain":
         if config.data.texts is None:
@@ -196,6 +216,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _data,
     _sets,
     _objective,
+    _choice,
     _length_of_training,
     _size_of_update,
     _processes,

@@ -18,6 +18,7 @@ LearningRate = Annotated[float, "above 0 and at most 1e30"]  # a loss that is no
 Orders = Annotated[int, "from 1 to 10000"]
 Seconds = Annotated[float, "above 0 and at most 31536000"]
 Minutes = Annotated[float, "above 0 and at most 525600"]
+Weight = Annotated[float, "from 0 to 1000000"]
 Share = Annotated[float, "from 0 to below 1"]
 
 PATH = "path"
@@ -110,11 +111,16 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: Literal["sft", "pretrain"]
+    name: Literal["sft", "pretrain", "choice"]
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     max_length: Count  # tokens of a training example
     loss_on: Literal["answer", "all"]
+    label_smoothing: Share  # of the target: over the vocabulary, or with objective=choice over the choices
+    sft_weight: Weight | None  # with objective=choice: of the loss of the right answer's tokens
+    unlikelihood_weight: Weight | None  # with objective=choice: of making the tokens of wrong choices unlikely
+    normalise: Literal["none", "tokens", "characters", "bytes"] | None  # with objective=choice: lengths of scores
+    temperature: Annotated[float, "above 0 and at most 1000000"] | None  # with objective=choice: divides scores
     checkpoint_every_min: Minutes | None  # between two checkpoints; there is one after every measurement too
     save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
@@ -162,7 +168,10 @@ class HardwareConfig:
     timeout_s: Seconds  # that a process waits for the others before the run ends
     memory_gb: Annotated[int, "from 1 to 10000"] | None  # of each GPU; null: what torch finds
     precision: Literal["fp32", "bf16", "fp16"]
-    micro_batch_size: BatchSize  # questions per forward pass, at most; the largest divisor of the batch is taken
+    micro_batch_size: (
+        BatchSize | Literal["auto"]
+    )  # questions per forward pass, at most; auto: what training_tokens allow
+    training_tokens: Count | None  # padded tokens per forward pass when training; null: what suits the device
     evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
     gradient_checkpointing: bool
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"]
@@ -235,24 +244,25 @@ class EvaluateConfig(Config):
 
 @dataclass(frozen=True)
 class Batching:
-    """How one update is made up: micro_batch_size * accumulation * processes = batch_size questions."""
+    """How one update is made up: each process takes an equal share of its questions, in one or more forward passes."""
 
-    micro_batch_size: int
-    accumulation: int
+    batch_size: int  # questions per update, over all processes
     processes: int
+    most: int  # questions per forward pass, at most
 
     @property
-    def batch_size(self) -> int:
-        return self.micro_batch_size * self.accumulation * self.processes
+    def share(self) -> int:
+        """Questions per update and process."""
+        return self.batch_size // self.processes
 
 
 def batching(config: Config) -> Batching:
-    """The largest micro batch that fits and divides the batch, or the fixed one when accumulation is given."""
+    """Return the batch that is configured, or what so many full micro batches hold when accumulation is given."""
     micro, size = config.hardware.micro_batch_size, config.optimizer.batch_size
     processes = config.hardware.devices * config.hardware.nodes
     if size is None:
-        assert config.optimizer.gradient_accumulation_steps is not None
-        return Batching(micro, config.optimizer.gradient_accumulation_steps, processes)
+        accumulation = config.optimizer.gradient_accumulation_steps
+        assert accumulation is not None and isinstance(micro, int), "rules.py"
+        size = micro * accumulation * processes
     share = size // processes  # a rule has it divide
-    micro = max(part for part in range(1, min(micro, share) + 1) if share % part == 0)
-    return Batching(micro, share // micro, processes)
+    return Batching(size, processes, min(micro, share) if isinstance(micro, int) else share)

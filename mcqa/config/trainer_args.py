@@ -48,12 +48,9 @@ DECIDED: Mapping[str, Decided] = {
     "adam_beta1": Decided("optimizer.beta1", lambda config: config.optimizer.beta1),
     "adam_beta2": Decided("optimizer.beta2", lambda config: config.optimizer.beta2),
     "adam_epsilon": Decided("optimizer.eps", lambda config: config.optimizer.eps),
-    "gradient_accumulation_steps": Decided(
-        "optimizer.gradient_accumulation_steps", lambda config: batching(config).accumulation
-    ),
-    "per_device_train_batch_size": Decided(
-        "hardware.micro_batch_size", lambda config: batching(config).micro_batch_size
-    ),
+    "gradient_accumulation_steps": Decided("optimizer.gradient_accumulation_steps"),  # micro_batches.py splits updates
+    "per_device_train_batch_size": Decided("optimizer.batch_size", lambda config: batching(config).share),
+    "label_smoothing_factor": Decided("objective.label_smoothing"),  # losses.py has it
     "per_device_eval_batch_size": Decided("hardware.evaluation_tokens"),
     "lr_scheduler_type": Decided("scheduler.name", lambda config: SCHEDULES[config.scheduler.name]),
     "warmup_steps": Decided("scheduler.warmup_ratio"),
@@ -97,6 +94,8 @@ FIXED: Mapping[str, str] = {
     "dataset_kwargs": "examples come tokenized, so that what is learned is what is scored",
     "log_level": "what a run says is its own",
     "log_level_replica": "what a run says is its own",
+    "loss_type": "the loss is that of the objective",
+    "remove_unused_columns": "examples come tokenized, in a form of their own",
     "local_rank": "the processes of a run know their own",
     "ignore_data_skip": "a resumed run continues at the same question",
     "save_only_model": "a run could not be resumed",
@@ -116,6 +115,7 @@ FIXED_VALUES = {
     "dataset_kwargs": {"skip_prepare_dataset": True},
     "disable_tqdm": True,
     "logging_nan_inf_filter": False,
+    "remove_unused_columns": False,
     "restore_callback_states_from_checkpoint": True,
 }
 """Their values, where these are not TRL's defaults."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,13 @@ def reordered(question: Question, order: Sequence[int]) -> Question:
     """Return the same question with the choice order[i] at position i."""
     assert sorted(order) == list(range(len(question.choices))), "every choice once"
     return replace(question, choices=tuple(question.choices[i] for i in order), answer=order.index(question.answer))
+
+
+def with_shuffled_choices(question: Question, seed: int, epoch: int) -> Question:
+    """Return the question with its choices in an order drawn from the seed, the epoch and its id."""
+    order = list(range(len(question.choices)))
+    random.Random(f"{seed}.{epoch}.{question.id}").shuffle(order)
+    return reordered(question, order)
 
 
 def fingerprint(questions: Iterable[Question]) -> str:

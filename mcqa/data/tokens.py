@@ -11,8 +11,8 @@ with them. Training on a question means to predict the right choice's continuati
 one that ends a turn of the chat template), so exactly the scored tokens are learned.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
 from mcqa.data import prompts
 from mcqa.data.prompts import Shots
-from mcqa.data.question import Question
+from mcqa.data.question import Question, with_shuffled_choices
 
 IGNORE_INDEX = -100
 """The label of a token that is read but not learned, as in PyTorch's cross entropy."""
@@ -53,10 +53,16 @@ class EncodedChoice:
 
 @dataclass(frozen=True)
 class Example:
-    """One training example; labels are IGNORE_INDEX where nothing is learned."""
+    """One training example; labels are IGNORE_INDEX where nothing is learned.
+
+    With objective `choice` also every choice, which one is right, and by what the score of each is divided.
+    """
 
     input_ids: list[int]
     labels: list[int]
+    choices: tuple[EncodedChoice, ...] = ()
+    answer: int = 0
+    lengths: tuple[float, ...] = ()
 
     @property
     def supervised(self) -> int:
@@ -66,10 +72,23 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Examples short enough to train on, and the lengths in tokens of the others by their id."""
+    """Examples short enough to train on, and the lengths in tokens of the others by their id.
+
+    of_epoch: encodes the same examples for an epoch (from 0), where that is not the same in all of them.
+    """
 
     examples: list[Example]
     too_long: dict[str, int]
+    of_epoch: Callable[[int], list[Example]] | None = None
+
+    def epoch(self, number: int) -> list[Example]:
+        """Return the examples as they are in an epoch, in the same order in all of them."""
+        return self.examples if self.of_epoch is None else self.of_epoch(number)
+
+    def first(self, count: int) -> "TrainingSet":
+        """Return the set with its first examples alone."""
+        of_epoch = self.of_epoch and (lambda number: self.epoch(number)[:count])
+        return TrainingSet(self.examples[:count], self.too_long, of_epoch)
 
 
 # --- tokens of choices -----------------------------------------------------------------------------------------------
@@ -171,10 +190,13 @@ def training_set(
     questions: Sequence[Question],
     texts: Sequence[str],
     shots: Shots | None = None,
+    shuffle_seed: int | None = None,
 ) -> TrainingSet:
     """Return one example per question, or per text with objective `pretrain`, each with an end-of-text token.
 
     Examples longer than objective.max_length are dropped and never cut.
+
+    shuffle_seed: draws another order of every question's options for each epoch; None leaves them as they are.
 
     Raises:
         DataError: no example is left.
@@ -188,7 +210,7 @@ def training_set(
     if objective.name == "pretrain":
         named = _text_examples(tokenizer, texts, int(tokenizer.eos_token_id))
     else:
-        named = _question_examples(tokenizer, prompt, questions, shots, objective.loss_on == "answer")
+        named = _question_examples(tokenizer, prompt, objective, questions, shots)
     lengths = {name: len(example.input_ids) for name, example in named.items()}
     too_long = {name: length for name, length in lengths.items() if length > objective.max_length}
     examples = [example for name, example in named.items() if name not in too_long]
@@ -199,20 +221,53 @@ def training_set(
             f"{objective.max_length} tokens{shortest}. Raise it, or look at the data."
         )
     assert all(example.supervised for example in examples), "an example without a supervised token"
-    return TrainingSet(examples, too_long)
+    if shuffle_seed is None or objective.name == "pretrain":
+        return TrainingSet(examples, too_long)
+    kept = [question for question in questions if question.id not in too_long]
+
+    def of_epoch(number: int) -> list[Example]:
+        shuffled = [with_shuffled_choices(question, shuffle_seed, number) for question in kept]
+        return list(_question_examples(tokenizer, prompt, objective, shuffled, shots).values())
+
+    return TrainingSet(examples, too_long, of_epoch)
 
 
 def _question_examples(
-    tokenizer: Tokenizer, prompt: PromptConfig, questions: Sequence[Question], shots: Shots | None, answer_only: bool
+    tokenizer: Tokenizer,
+    prompt: PromptConfig,
+    objective: ObjectiveConfig,
+    questions: Sequence[Question],
+    shots: Shots | None,
 ) -> dict[str, Example]:
-    right_pairs = [[prompts.requests(tokenizer, prompt, question, shots)[question.answer]] for question in questions]
-    end = _end_token(tokenizer, prompt)
+    with_choices, end = objective.name == "choice", _end_token(tokenizer, prompt)
+    pairs = [prompts.requests(tokenizer, prompt, question, shots) for question in questions]
+    if not with_choices:
+        pairs = [[choices[question.answer]] for question, choices in zip(questions, pairs, strict=True)]
     examples = {}
-    for question, (right,) in zip(questions, _encode_pairs(tokenizer, right_pairs), strict=True):
+    for question, choices in zip(questions, _encode_pairs(tokenizer, pairs), strict=True):
+        right = choices[question.answer] if with_choices else choices[0]
         ids = [*right.context, *right.continuation, end]
-        ignored = len(right.context) if answer_only else 0
-        examples[question.id] = Example(ids, [IGNORE_INDEX] * ignored + ids[ignored:])
+        ignored = len(right.context) if objective.loss_on == "answer" else 0
+        example = Example(ids, [IGNORE_INDEX] * ignored + ids[ignored:])
+        if with_choices:
+            lengths = _lengths(objective.normalise, prompt, question, choices)
+            example = replace(example, choices=tuple(choices), answer=question.answer, lengths=lengths)
+        examples[question.id] = example
     return examples
+
+
+def _lengths(
+    normalise: str | None, prompt: PromptConfig, question: Question, choices: Sequence[EncodedChoice]
+) -> tuple[float, ...]:
+    """Return by what the score of each choice is divided, as metrics of the same name divide it."""
+    if normalise == "tokens":
+        return tuple(float(len(choice.continuation)) for choice in choices)
+    texts = prompts.answers(prompt, question)
+    if normalise == "characters":
+        return tuple(float(len(text)) for text in texts)
+    if normalise == "bytes":
+        return tuple(float(len(text.encode())) for text in texts)
+    return (1.0,) * len(choices)
 
 
 def _end_token(tokenizer: Tokenizer, prompt: PromptConfig) -> int:

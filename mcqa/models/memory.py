@@ -150,7 +150,7 @@ def _activations(config: Config, model: ModelSize, tokens: int | None) -> float:
 
     With gradient checkpointing one hidden vector is stored for each layer, and one layer at a time is recomputed.
     """
-    positions = batching(config).micro_batch_size * (tokens or config.objective.max_length)
+    positions = batching(config).most * (tokens or config.objective.max_length)
     layer = 10 * model.hidden + 4 * model.intermediate
     checkpointing = config.hardware.gradient_checkpointing
     stored = model.layers * model.hidden + layer if checkpointing else model.layers * layer

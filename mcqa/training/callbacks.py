@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from mcqa.config.errors import TrainingError
 from mcqa.runs import processes, signals
+from mcqa.training.losses import Item, padding
 
 Measure = Callable[[], dict[str, float]]
 """Measure the model as it is on dev; return metrics by name."""
@@ -21,17 +21,28 @@ LOGGED_NAMES = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate":
 """The Trainer's names of what it logs, and ours."""
 
 
-class CountingCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
-    """Count what is put into batches: questions, their tokens, and positions including padding."""
+class ItemCollator:
+    """Turn rows of the dataset into items of the current epoch, and count what an update holds.
 
-    questions = tokens = positions = 0
+    items: of every example, for the epoch that begins. Further rows of the dataset are padding. questions, tokens and
+    positions, the latter with padding: what was read so far.
+    """
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = super().torch_call(examples)
-        self.questions += sum(len(example["input_ids"]) > 1 for example in examples)  # one token is a padding row
-        self.tokens += sum(len(example["input_ids"]) for example in examples)
-        self.positions += batch["input_ids"].numel()
-        return batch
+    def __init__(self, padding_token: int) -> None:
+        self.items: list[Item] = []
+        self.padding = padding(padding_token)
+        self.questions = self.tokens = self.positions = 0
+
+    def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, list[Item]]:
+        numbers = [row["row"] for row in rows]
+        return {"items": [self.items[number] if number < len(self.items) else self.padding for number in numbers]}
+
+    def count(self, batch: Sequence[Item]) -> None:
+        """Count what goes through the model in one forward pass."""
+        rows = [row for item in batch for row in item.rows]
+        self.questions += sum(item.weight > 0 for item in batch)
+        self.tokens += sum(len(row.tokens) for row in rows)
+        self.positions += len(rows) * max(len(row.tokens) for row in rows)
 
 
 SAVING_SHARE = 0.05
@@ -92,7 +103,7 @@ class MetricsLogger(TrainerCallback):  # type: ignore[misc]
         TrainingError: at the first loss or gradient norm that is not finite.
     """
 
-    def __init__(self, observers: Sequence[Report], collator: CountingCollator) -> None:
+    def __init__(self, observers: Sequence[Report], collator: ItemCollator) -> None:
         self.observers, self.collator = observers, collator
         self.seconds = self.began = 0.0
         self.seen = (0, 0, 0)

@@ -117,11 +117,11 @@ def _dropped(training: TrainingSet, max_length: int) -> str:
 def _plan(config: Config, examples: int, updates: int, data: Data) -> str:
     batch = batching(config)
     counts = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
-    processes = f" x {batch.processes} processes" if batch.processes > 1 else ""
+    processes = f" over {batch.processes} processes" if batch.processes > 1 else ""
     return (
         f"Questions: {counts}; {examples} training examples.\n"
         f"Updates: {updates}, {updates * batch.batch_size / examples:.1f} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
-        f"Each update: {batch.batch_size} questions = {batch.micro_batch_size} per forward pass "
-        f"x {batch.accumulation} accumulated{processes}; learning rate {config.optimizer.learning_rate:g}."
+        f"Each update: {batch.batch_size} questions{processes}, at most {batch.most} per forward pass; "
+        f"learning rate {config.optimizer.learning_rate:g}."
     )

@@ -1,8 +1,9 @@
 """TRL's SFTTrainer with evaluation on dev by log-probability, built from a configuration."""
 
-import inspect
+import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,68 +16,140 @@ from trl import SFTConfig, SFTTrainer
 from mcqa.config.errors import ConfigError, ModelError, TrainingError
 from mcqa.config.schema import Config, batching
 from mcqa.config.trainer_args import trainer_arguments
-from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet
+from mcqa.data.tokens import TrainingSet
+from mcqa.evaluation.scoring.forward import Forward
+from mcqa.evaluation.scoring.scorer import reads_trees
 from mcqa.models import sharding
+from mcqa.runs import processes
+from mcqa.training import micro_batches
 from mcqa.training.callbacks import (
     CheckpointSchedule,
-    CountingCollator,
     EvaluationPoints,
+    ItemCollator,
     Measure,
     MetricsLogger,
     Report,
     not_finite_message,
 )
+from mcqa.training.losses import Item, Loss, item
 from mcqa.training.resume import ResumableTrainer
 from mcqa.training.updates import evaluation_points, total_updates
 
+log = logging.getLogger(__name__)
+
 
 class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer that is evaluated by the log-probability of choices instead of token accuracy.
+    """SFTTrainer with the losses of our objectives, and dev measured by the log-probability of choices.
 
-    The best checkpoint and early stopping then follow that, as they follow its own metrics otherwise.
+    The best checkpoint and early stopping follow what is measured, as they follow its own metrics otherwise. A batch of
+    the Trainer is this process's share of a whole update; training_step splits it into forward passes.
     """
 
     def __init__(
         self,
+        config: Config,
+        training: TrainingSet,
         measure: Measure,
-        questions: int,
         schedule: CheckpointSchedule,
-        keep: int,
         flush: Callable[[], None],
         **kwargs: Any,
     ) -> None:
-        """questions: those of train_dataset, which may have one row more, the padding (PaddedSampler)."""
         super().__init__(**kwargs)
-        self.measure, self.questions = measure, questions
-        self.schedule, self.keep, self.flush = schedule, keep, flush
+        self.training, self.questions = training, len(training.examples)
+        self.measure, self.schedule, self.flush = measure, schedule, flush
+        self.keep = config.objective.save_total_limit
         self.add_callback(schedule)
-        bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        self.chooses_logits = "logits_to_keep" in inspect.signature(type(bare).forward).parameters
+        self.loss, self.as_trees = Loss(config.objective), True
+        self.limits = micro_batches.budget(config.hardware, self._bare().config.get_text_config().vocab_size)
+        if config.objective.name == "choice":
+            self._prepare_for_trees()
 
     def measured(self) -> dict[str, float]:
         return {f"eval_{name}": value for name, value in self.measure().items()}
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Return TRL's loss. On a CPU, logits are computed only where there is a label; TRL computes all of them.
+    def _run_epoch(self, **kwargs: Any) -> None:
+        examples = self.training.epoch(kwargs["epoch"])
+        self.data_collator.items = [item(example, self.as_trees) for example in examples]
+        super()._run_epoch(**kwargs)
 
-        Shapes: B rows, T tokens, P positions with a label in any row, V vocabulary.
+    def _bare(self) -> Any:
+        """Return the model without an adapter's and a strategy's wrappers."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _prepare_for_trees(self) -> None:
+        """Read the choices of a question as a tree where the model gives them the scores that plain rows give."""
+        if self._bare().config._attn_implementation not in ("sdpa", "eager"):  # others take no mask of a tree
+            self._bare().set_attn_implementation("sdpa")
+        questions = [example.choices for example in self.training.examples]
+        self.as_trees = reads_trees(self.accelerator.unwrap_model(self.model), questions)
+        if not self.as_trees:
+            log.warning(
+                "This model cannot read the choices of a question as a tree: on two questions its scores differ from "
+                "those of plain rows. Each choice is a row of its own: the same loss, at several times the cost."
+            )
+
+    # --- one update ---------------------------------------------------------------------------------------------------
+
+    def training_step(self, model: Any, inputs: dict[str, list[Item]], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Add the gradient of an update, in as many forward passes as the device needs; return its loss.
+
+        Raises:
+            TrainingError: a single question needs more memory than there is.
         """
-        args = self.args
-        plain = args.loss_type == "nll" and not args.label_smoothing_factor and not self.aux_loss_enabled
-        short = args.device.type == "cpu" and plain and self.chooses_logits
-        if not short or return_outputs or num_items_in_batch is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels_BT = inputs["labels"]
-        positions_P = (labels_BT[:, 1:] != IGNORE_INDEX).any(dim=0).nonzero().squeeze(1)
-        read = {name: tensor for name, tensor in inputs.items() if name != "labels"}
-        logits_BPV = model(**read, use_cache=False, logits_to_keep=positions_P).logits
-        targets_BP = labels_BT[:, positions_P + 1]
-        losses = torch.nn.functional.cross_entropy(
-            logits_BPV.float().flatten(0, 1), targets_BP.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
+        items = inputs["items"]
+        counts = processes.all_reduce_sum(self.loss.counts(items))
+        real = [each for each in items if each.weight] or items[:1]
+        while True:
+            batches = self._batches(real)
+            try:
+                return sum(
+                    (self._forward_and_backward(model, batch, counts, batch is batches[-1]) for batch in batches),
+                    torch.zeros((), device=self.args.device),
+                )
+            except torch.OutOfMemoryError as error:
+                self._halve(batches[0], error)
+                model.zero_grad()
+
+    def _batches(self, items: list[Item]) -> list[list[Item]]:
+        """Return the items in forward passes. Where weights are sharded every process must take equally many."""
+        batches = micro_batches.split(items, self.limits)
+        most = -processes.min_over_ranks(-len(batches))
+        batches = micro_batches.split(items, self.limits, at_least=most)
+        return [*([[self.data_collator.padding]] * (most - len(batches))), *batches]
+
+    def _forward_and_backward(self, model: Any, batch: list[Item], counts: list[float], is_last: bool) -> torch.Tensor:
+        """Process one batch as the Trainer does; gradients are averaged over the processes after the last one."""
+        self.data_collator.count(batch)
+        state = self.accelerator.gradient_state
+        state._set_sync_gradients(is_last)
+        every = state.plugin_kwargs.get("sync_each_batch", False) or self.is_deepspeed_enabled
+        with nullcontext() if is_last or every else self.accelerator.no_sync(model):
+            return super().training_step(model, {"items": batch, "counts": counts})
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return a batch's share of the loss of its update; times the processes, whose gradients are averaged."""
+        forward = Forward(self.accelerator.unwrap_model(model), [], wrapped=model)
+        return self.loss(forward, inputs["items"], inputs["counts"]) * self.accelerator.num_processes
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 0: the Trainer's estimate is of batches of another form, and nothing reads it."""
+        return 0
+
+    def _halve(self, batch: list[Item], error: torch.OutOfMemoryError) -> None:
+        if len(batch) == 1 or processes.world_size() > 1:  # the others wait in a collective
+            smaller = "peft=qlora or a smaller model" if len(batch) == 1 else "a smaller hardware.training_tokens"
+            raise TrainingError(
+                f"The device ran out of memory in a forward pass of {len(batch)} questions of up to "
+                f"{batch[0].longest} tokens. Take {smaller}, or hardware.gradient_checkpointing=true, and resume."
+            ) from error
+        self.limits = self.limits.halved(batch)
+        log.warning(
+            "The device ran out of memory with %d questions in a forward pass. The update is begun again with half as "
+            "many; its result is the same.",
+            len(batch),
         )
-        return losses * self.accelerator.num_processes / num_items_in_batch
+        torch.cuda.empty_cache()
 
 
 def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
@@ -116,10 +189,9 @@ def build(
         ModelError: peft.target_modules names no layer of the model.
         ConfigError: the trainer refuses an argument of objective.trainer_args.
     """
-    padding = [Example([tokenizer.pad_token_id], [IGNORE_INDEX])] if batching(config).processes > 1 else []
-    rows = [*training.examples, *padding]
-    dataset = Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
-    collator = CountingCollator(pad_token_id=tokenizer.pad_token_id, pad_to_multiple_of=arguments.pad_to_multiple_of)
+    padding_rows = batching(config).processes > 1
+    dataset = Dataset.from_dict({"row": range(len(training.examples) + padding_rows)})
+    collator = ItemCollator(tokenizer.pad_token_id)
     all_callbacks = [
         EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
         MetricsLogger(observers, collator),
@@ -130,10 +202,10 @@ def build(
     minutes = config.objective.checkpoint_every_min
     try:
         trainer = MeasuringTrainer(
+            config=config,
+            training=training,
             measure=measure,
-            questions=len(training.examples),
             schedule=CheckpointSchedule(None if minutes is None else 60 * minutes),
-            keep=config.objective.save_total_limit,
             flush=flush,
             model=sharding.materialise_meta_weights(model),
             args=arguments,

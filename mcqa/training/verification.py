@@ -63,7 +63,7 @@ class TinyTraining:
         train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         whole = tokens.training_set(self.tokenizer, config.prompt, config.objective, train, sentences, shots)
-        self.training = replace(whole, examples=whole.examples[:questions])
+        self.training = whole.first(questions)
         self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)
 
     def train(self, config: Config, folder: Path, trace: Trace, *further: TrainerCallback) -> None:
@@ -176,7 +176,7 @@ def _compare(straight: Trace, resumed: Trace, config: Config, console: Console) 
 
 def accumulation(config: Config, folder: Path, console: Console) -> bool:
     """Whether the gradient of an update is the same in one batch and accumulated over micro batches."""
-    whole = max(2, batching(config).micro_batch_size)
+    whole = max(2, batching(config).most)
     part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
     size = whole * batching(config).processes
     config = replace(  # without clipping, and without dropout, which differs between micro batches

@@ -34,12 +34,20 @@ BROKEN = [
     ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
     ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
     ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
+    ("_choice", ["objective.temperature=2"], "objective.temperature: must be null with objective=sft"),
+    ("_choice", ["objective=choice", "objective.temperature=null"], "objective.temperature: objective=choice needs"),
+    ("_choice", ["objective=choice", "objective.loss_on=all"], "objective.loss_on: objective=choice compares"),
     ("_length_of_training", ["objective.epochs=null"], "objective.epochs: give epochs or objective.max_steps"),
     (
         "_size_of_update",
         ["optimizer.batch_size=null"],
         "optimizer.batch_size, optimizer.gradient_accumulation_steps: give one of the two and null for the other "
         "(got None and None)",
+    ),
+    (
+        "_size_of_update",
+        ["optimizer.batch_size=null", "optimizer.gradient_accumulation_steps=2", "hardware.micro_batch_size=auto"],
+        "optimizer.gradient_accumulation_steps: counts micro batches",
     ),
     ("_data", ["data.path=mine.csv"], "data.path: data=facts is generated and reads no file"),
     ("_sets", ["evaluation.sets=[local]"], "evaluation.sets[0].path: data=local needs evaluation.sets[0].path=<file"),

@@ -1,4 +1,4 @@
-"""Micro batches, accumulation and processes make up the batch of an update."""
+"""How many questions make up an update, each process's share of it, and a forward pass."""
 
 import pytest
 from hypothesis import given
@@ -22,23 +22,18 @@ def batches(micro, size=None, accumulation=None):
 
 
 @given(sizes, sizes)
-def test_micro_batches_make_up_the_batch_exactly_and_fit(micro, size):
-    made = batches(micro, size)
-    assert made.micro_batch_size * made.accumulation == made.batch_size == size
-    assert made.micro_batch_size <= micro
+def test_a_forward_pass_holds_at_most_a_micro_batch_and_at_most_the_batch(micro, size):
+    assert batches(micro, size) == Batching(size, 1, min(micro, size))
+
+
+@given(sizes)
+def test_a_micro_batch_of_automatic_size_may_be_the_whole_batch(size):
+    assert batches("auto", size) == Batching(size, 1, size)
 
 
 @given(sizes, sizes)
-def test_no_larger_micro_batch_would_do(micro, size):
-    made = batches(micro, size)
-    assert all(size % larger for larger in range(made.micro_batch_size + 1, min(micro, size) + 1))
-
-
-@given(sizes, sizes)
-def test_with_accumulation_given_the_micro_batch_is_fixed_and_the_batch_follows(micro, accumulation):
-    made = batches(micro, accumulation=accumulation)
-    assert made == Batching(micro, accumulation, 1)
-    assert made.batch_size == micro * accumulation
+def test_with_accumulation_given_the_batch_follows(micro, accumulation):
+    assert batches(micro, accumulation=accumulation) == Batching(micro * accumulation, 1, micro)
 
 
 def on(devices, size, micro=32, nodes=1):
@@ -55,7 +50,7 @@ def test_the_processes_share_the_batch_equally_and_it_stays_the_same(devices, no
     made = batching(on(devices, devices * nodes * each, micro, nodes))
     assert made.batch_size == devices * nodes * each
     assert made.processes == devices * nodes
-    assert made.micro_batch_size <= micro
+    assert made.most <= micro and made.share == each
 
 
 def test_accumulation_that_is_given_holds_for_every_process():

@@ -22,7 +22,7 @@ def test_every_governed_argument_is_one_of_trl_and_its_key_one_of_ours(arguments
 
 
 def test_arguments_that_no_key_decides_are_passed_on(arguments_of_trl):
-    wanted = {"label_smoothing_factor": 0.1, "dataloader_num_workers": 2}
+    wanted = {"neftune_noise_alpha": 5.0, "dataloader_num_workers": 2}
     assert config(objective__trainer_args=wanted).objective.trainer_args == wanted
 
 

@@ -133,7 +133,7 @@ def test_no_field_has_a_default_in_python():
         ("peft__rank", "qlora", "must be a whole number, got 'qlora'."),
         ("peft__dropout", 1.0, "must be from 0 to below 1, got 1.0."),
         ("peft__target_modules", 3, "must be a text or a list, got 3."),
-        ("hardware__micro_batch_size", None, "must be a whole number, got None."),
+        ("hardware__micro_batch_size", None, "must be a whole number from 1 to 1000000 or auto, got None."),
         ("evaluation__every", 0, "must be a whole number from 1 to 1000000000 or a text, got 0."),
         ("evaluation__every", 1.5, "must be a whole number from 1 to 1000000000 or a text, got 1.5."),
         ("evaluation__cluster", "topic", "must be one of auto, passage, subject, none, got 'topic'."),

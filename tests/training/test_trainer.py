@@ -38,8 +38,17 @@ class BatchOrder:
         self.collator, self.batches = collator, []
 
     def __call__(self, examples):
-        self.batches.append([tuple(example["input_ids"]) for example in examples])
+        self.batches.append([tuple(item.rows[0].tokens) for item in self.collator(examples)["items"]])
         return self.collator(examples)
+
+    def __getattr__(self, name):
+        return getattr(self.collator, name)
+
+    def __setattr__(self, name, value):
+        if name == "items":
+            self.collator.items = value
+        else:
+            super().__setattr__(name, value)
 
 
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
@@ -90,7 +99,7 @@ def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(s
         orders.append(sft_trainer.data_collator.batches)
     flat = [ids for batch in orders[0] for ids in batch]
     first, second = flat[:40], flat[40:]
-    assert sorted(first) == sorted(second) == sorted(tuple(example.input_ids) for example in training.examples)
+    assert sorted(first) == sorted(second) == sorted(tuple(example.input_ids[:-1]) for example in training.examples)
     assert first != second
     assert orders[0] == orders[1]
 

@@ -27,6 +27,11 @@ def device_of(model: Any) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if offloaded else model.device
 
 
+def wide(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in float32, or as it is in float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 @dataclass(frozen=True)
 class Targets:
     """Scored tokens: the choice and token of each, and its row in the logits, since several may share a position."""
@@ -37,13 +42,13 @@ class Targets:
     logits_SV: torch.Tensor
 
     def log_probabilities(self) -> torch.Tensor:
-        """Return log p of each token, (N,), in float32 nats."""
-        return self.logits_SV[self.at_N, self.token_N].float() - self.normalisers()[self.at_N]
+        """Return log p of each token in nats, (N,), in float32 or better."""
+        return wide(self.logits_SV[self.at_N, self.token_N]) - self.normalisers()[self.at_N]
 
     def normalisers(self) -> torch.Tensor:
-        """Return the logarithm of the sum over the vocabulary, (S,), in float32."""
+        """Return the logarithm of the sum over the vocabulary, (S,), in float32 or better."""
         parts = self.logits_SV.split(max(1, SOFTMAX_CHUNK // self.logits_SV.shape[1]))
-        return torch.cat([part.float().logsumexp(-1) for part in parts])
+        return torch.cat([wide(part).logsumexp(-1) for part in parts])
 
 
 class Forward:

@@ -74,6 +74,21 @@ def score(
     return ScoredChoices([[next(values) for _ in choices] for choices in encoded], truncated, method)
 
 
+def reads_trees(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> bool:
+    """Whether the choices of a question, read as a tree, get the scores that they have as rows of their own.
+
+    Tried on two questions, in every process. False too where a question exceeds the model's attention window, which a
+    tree does not respect.
+    """
+    questions, _ = _paths(model, encoded)
+    window = _attention_window(model)
+    if not all(_fits(paths, window) for paths in questions):
+        return processes.min_over_ranks(0) == 1
+    probes = _probes([paths for paths in questions if len(paths) > 1])
+    with _evaluating(model):
+        return _checked_forward(model, [], Forward(model, []), probes, None) is not None
+
+
 # --- method -----------------------------------------------------------------------------------------------------------
 
 

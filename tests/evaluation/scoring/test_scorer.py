@@ -35,6 +35,7 @@ CPU = HardwareConfig(
     timeout_s=1800,
     precision="fp32",
     micro_batch_size=8,
+    training_tokens=None,
     evaluation_tokens=1024,
     gradient_checkpointing=False,
     attention="auto",
