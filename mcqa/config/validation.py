@@ -48,14 +48,30 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 """Keys that had another name once (`group.key` before and now), so that stored runs and studies can still be read."""
 
 
+ADDED: dict[str, Any] = {
+    "objective.label_smoothing": 0.0,
+    "objective.sft_weight": None,
+    "objective.unlikelihood_weight": None,
+    "objective.normalise": None,
+    "objective.temperature": None,
+    "hardware.training_tokens": None,
+}
+"""Keys that earlier versions did not have (`group.key`), with the value that does what these versions did."""
+
+
 def with_current_names(config_dict: ConfigDict) -> ConfigDict:
-    """Return a stored configuration under the names that keys have now."""
-    renamed = deepcopy(config_dict)
+    """Return a stored configuration with the keys that there are now, under the names that they have now."""
+    current = deepcopy(config_dict)
     for old, new in RENAMED.items():
         group, key = old.split(".")
-        if isinstance(section := renamed.get(group), dict) and key in section:
+        if isinstance(section := current.get(group), dict) and key in section:
             section[new.split(".")[1]] = section.pop(key)
-    return renamed
+    if get_type_hints(Config).keys() <= current.keys():  # a study may be of another application
+        for name, value in ADDED.items():
+            group, key = name.split(".")
+            if isinstance(section := current[group], dict):
+                section.setdefault(key, value)
+    return current
 
 
 def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[str, Any]:

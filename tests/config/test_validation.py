@@ -1,6 +1,7 @@
 """Everything wrong with a configuration is reported at once, by the key that it is about."""
 
 from dataclasses import dataclass, fields, is_dataclass
+from operator import attrgetter
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mcqa.config.composition import compose
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, EvaluateConfig, SetConfig
-from mcqa.config.validation import RENAMED, is_within, members, problems_of, typed, with_current_names
+from mcqa.config.validation import ADDED, RENAMED, is_within, members, problems_of, typed, with_current_names
 from mcqa.runs import run_folder
 from mcqa.runs.files import write_yaml
 from tests.config.configurations import config, config_dict_of, every_key, problems
@@ -320,6 +321,18 @@ def test_a_configuration_stored_under_old_names_is_read_as_one_under_the_new_one
     write_yaml(tmp_path / "config.yaml", stored_before())
     assert run_folder.config_of(tmp_path) == compose("config", ["+experiment=lora_mcqa"])
     assert typed(run_folder.config_of(tmp_path), Config).peft.rank == 16
+
+
+def test_a_configuration_stored_before_keys_were_added_does_what_it_did(tmp_path):
+    config_dict = compose("config", ["+experiment=lora_mcqa"])
+    for name in ADDED:
+        group, key = name.split(".")
+        del config_dict[group][key]
+    write_yaml(tmp_path / "config.yaml", config_dict)
+    config = typed(run_folder.config_of(tmp_path), Config)
+    assert {name: attrgetter(name)(config) for name in ADDED} == ADDED
+    missing = [f"{name}: missing; it belongs to the file that was chosen for this group." for name in ADDED]
+    assert sorted(problems_of(config_dict)[1]) == sorted(missing)
 
 
 @pytest.mark.parametrize("config_dict", [{}, {"peft": None}, {"peft": "r"}, {"peft": {"alpha": 1}}])
