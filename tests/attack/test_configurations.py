@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from mcqa import train
 from tests.attack.configurations import KINDS, cases, command_line
 
-SEED, COUNT = 7, 4 * len(KINDS)
+SEED, COUNT = 7, 2 * len(KINDS)
 
 pytestmark = pytest.mark.slow
 

@@ -2,12 +2,11 @@
 
 import logging
 import sys
-import time
 
 import pytest
 
 from mcqa.config.errors import ConfigError
-from mcqa.config.secrets import keep_secrets, redact, url_problem, without_secrets
+from mcqa.config.secrets import HIDDEN, keep_secrets, redact, url_problem, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -59,10 +58,9 @@ def test_words_about_text_paths_and_addresses_are_no_secrets(text):
 @pytest.mark.parametrize(
     "text", ["://a:", "https://a", "password=a,", "eyJaaaaaaaa.", "token ", "env_set.a", "password", "=,"]
 )
-def test_a_long_text_takes_no_longer_than_its_length(text):
-    begin = time.process_time()
-    redact(f"password={text * 10_000}")
-    assert time.process_time() - begin < 2
+def test_a_long_text_is_redacted_too(text):
+    """A pattern that tries every way to divide such a text would not end."""
+    assert HIDDEN in redact(f"password={text * 10_000}")
 
 
 def test_none_booleans_and_what_is_empty_are_no_secrets():
