@@ -70,7 +70,7 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
-    training = training_set(tokenizer, config.prompt, config.objective, train, sentences, shots)
+    training = training_set(tokenizer, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed)
     updates = total_updates(config, len(training.examples))
     longest = max(len(example.input_ids) for example in training.examples)
     needed = memory.estimate(config, memory.model_size(config.model, config.peft, len(tokenizer)), longest)

@@ -92,6 +92,7 @@ class DataConfig:
     seed: Seed  # of the dev cut and of limit's draw; not the run's seed, so that seeds compare on the same questions
     limit: Count | None
     bad_rows: Literal["error", "skip"]
+    shuffle_choices: bool | Literal["auto"]  # another order of each question's options in every epoch of the training
     licence: str
     source: str
     columns: Columns | None
@@ -232,6 +233,13 @@ class Config:
     hardware: HardwareConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig
+
+    @property
+    def shuffle_seed(self) -> int | None:
+        """What draws the order of options in each epoch; None where it stays. Cloze prompts do not show the options."""
+        shuffles = self.data.shuffle_choices
+        shuffles = self.prompt.style == "letters" if shuffles == "auto" else shuffles
+        return self.seed if shuffles else None
 
 
 @dataclass(frozen=True)

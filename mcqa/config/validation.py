@@ -49,6 +49,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 
 ADDED: dict[str, Any] = {
+    "data.shuffle_choices": False,
     "objective.label_smoothing": 0.0,
     "objective.sft_weight": None,
     "objective.unlikelihood_weight": None,
@@ -69,9 +70,18 @@ def with_current_names(config_dict: ConfigDict) -> ConfigDict:
     if get_type_hints(Config).keys() <= current.keys():  # a study may be of another application
         for name, value in ADDED.items():
             group, key = name.split(".")
-            if isinstance(section := current[group], dict):
-                section.setdefault(key, value)
+            for section in [current[group], *(_further_data(current) if group == "data" else [])]:
+                if isinstance(section, dict):
+                    section.setdefault(key, value)
     return current
+
+
+def _further_data(config_dict: ConfigDict) -> list[Any]:
+    """Return the data of the further question sets, in a stored configuration that may be damaged."""
+    evaluation = config_dict["evaluation"] if isinstance(config_dict["evaluation"], dict) else {}
+    sets = evaluation.get("sets")
+    further = [evaluation.get("dev"), *(sets if isinstance(sets, list) else [])]
+    return [one.get("data") for one in further if isinstance(one, dict)]
 
 
 def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[str, Any]:

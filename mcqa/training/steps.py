@@ -60,7 +60,7 @@ def tokenize_questions(record: Record) -> Tokens:
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
-        training = training_set(reader, config.prompt, config.objective, train, sentences, shots)
+        training = training_set(reader, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed)
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
         sets = question_sets({name: data.splits[name] for name in names}, config, reader, shots)

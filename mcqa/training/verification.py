@@ -62,7 +62,9 @@ class TinyTraining:
         data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
         train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
-        whole = tokens.training_set(self.tokenizer, config.prompt, config.objective, train, sentences, shots)
+        whole = tokens.training_set(
+            self.tokenizer, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed
+        )
         self.training = whole.first(questions)
         self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)
 

@@ -1,5 +1,6 @@
 """Everything wrong with a configuration is reported at once, by the key that it is about."""
 
+from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
 from operator import attrgetter
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
@@ -333,6 +334,17 @@ def test_a_configuration_stored_before_keys_were_added_does_what_it_did(tmp_path
     assert {name: attrgetter(name)(config) for name in ADDED} == ADDED
     missing = [f"{name}: missing; it belongs to the file that was chosen for this group." for name in ADDED]
     assert sorted(problems_of(config_dict)[1]) == sorted(missing)
+
+
+def test_keys_that_were_added_to_data_are_added_to_further_question_sets_too(tmp_path):
+    config_dict = compose("config", ["+experiment=lora_mcqa", "evaluation.sets=[arc_easy]", "evaluation.dev=arc_easy"])
+    before = deepcopy(config_dict)
+    for section in (before["evaluation"]["sets"][0]["data"], before["evaluation"]["dev"]["data"]):
+        del section["shuffle_choices"]
+    assert with_current_names(before)["evaluation"]["sets"][0]["data"]["shuffle_choices"] is False
+    assert typed(with_current_names(before), Config).evaluation.dev.data.shuffle_choices is False
+    before["evaluation"] = {"sets": 3, "dev": [1]}
+    with_current_names(before)
 
 
 @pytest.mark.parametrize("config_dict", [{}, {"peft": None}, {"peft": "r"}, {"peft": {"alpha": 1}}])

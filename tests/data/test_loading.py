@@ -34,6 +34,7 @@ BASE = DataConfig(
     seed=0,
     limit=None,
     bad_rows="error",
+    shuffle_choices="auto",
     licence="",
     source="",
     columns=None,

@@ -14,7 +14,7 @@ from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
 from mcqa.data import tokens
 from mcqa.data.prompts import Shots, apply_chat_template, context, continuations
-from mcqa.data.question import Question
+from mcqa.data.question import Question, with_shuffled_choices
 from mcqa.data.tokens import (
     IGNORE_INDEX,
     EncodedChoice,
@@ -413,6 +413,33 @@ def test_where_no_example_is_short_enough_the_error_names_the_shortest(tokenizer
         DataError, match=rf"2 are longer than objective\.max_length={length - 1} tokens; the shortest has {length}\."
     ):
         training_set(tokenizer, CLOZE, objective(max_length=length - 1), asked, [])
+
+
+def test_options_have_another_order_in_each_epoch_and_the_answer_follows(tokenizer):
+    asked = [question(id=str(n), choices=("red", "green", "blue", "grey"), answer=n % 4) for n in range(8)]
+    training = training_set(tokenizer, LETTERS, objective(), asked, [], shuffle_seed=3)
+    again = training_set(tokenizer, LETTERS, objective(), asked, [], shuffle_seed=3)
+    other = training_set(tokenizer, LETTERS, objective(), asked, [], shuffle_seed=4)
+    epochs = [training.epoch(number) for number in range(3)]
+    assert epochs == [again.epoch(number) for number in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != other.epoch(0)
+    for number, examples in enumerate(epochs):
+        shuffled = [with_shuffled_choices(one, 3, number) for one in asked]
+        assert [one.choices[one.answer] for one in shuffled] == [one.choices[one.answer] for one in asked]
+        assert examples == training_set(tokenizer, LETTERS, objective(), shuffled, []).examples
+    assert training.first(3).epoch(1) == epochs[1][:3]
+
+
+def test_without_a_seed_every_epoch_is_the_same(tokenizer):
+    training = training_set(tokenizer, LETTERS, objective(), [question()], [])
+    assert training.epoch(0) is training.epoch(5) is training.examples
+
+
+def test_what_is_too_long_is_left_out_of_every_epoch(tokenizer):
+    asked = [question(id="short"), question(id="long", question="why " * 400)]
+    training = training_set(tokenizer, LETTERS, objective(max_length=400), asked, [], shuffle_seed=1)
+    assert list(training.too_long) == ["long"]
+    assert len(training.epoch(2)) == 1
 
 
 def test_without_questions_there_is_no_training_set(tokenizer):

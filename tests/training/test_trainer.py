@@ -23,7 +23,8 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     config, _ = configured(overrides)
     data = load(config.data)
     tokenizer = loading.load_tokenizer(config.model, [])
-    training = tokens.training_set(tokenizer, config.prompt, config.objective, data.splits["train"], [])
+    train, seed = data.splits["train"], config.shuffle_seed
+    training = tokens.training_set(tokenizer, config.prompt, config.objective, train, [], shuffle_seed=seed)
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     adapter = adapter_config(config.peft)
     arguments = sft_config(config, folder, len(training.examples))
@@ -102,6 +103,17 @@ def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(s
     assert sorted(first) == sorted(second) == sorted(tuple(example.input_ids[:-1]) for example in training.examples)
     assert first != second
     assert orders[0] == orders[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("style", "differ"), [("letters", True), ("cloze", False)])
+def test_the_options_of_letters_are_reshuffled_each_epoch(style, differ, small, tmp_path):
+    overrides = [*small, f"prompt={style}", "objective.max_steps=10", "objective.epochs=2", "evaluation.every=10"]
+    sft_trainer, *_ = built(overrides, tmp_path)
+    sft_trainer.data_collator = BatchOrder(sft_trainer.data_collator)
+    trainer.train(sft_trainer)
+    flat = [ids for batch in sft_trainer.data_collator.batches for ids in batch]
+    assert (sorted(flat[:40]) != sorted(flat[40:])) == differ
 
 
 @pytest.mark.slow
