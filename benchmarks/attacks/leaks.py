@@ -112,6 +112,7 @@ WAYS: dict[str, Way] = {
 def leaks(seed: int, count: int, base: Path) -> Iterator[Try]:
     """All ways, each with a secret of its own."""
     chance = random.Random(seed)
+    finished(base)
     for name, way in WAYS.items():
         secret = "".join(chance.choices(string.ascii_letters + string.digits, k=34))
         if way.kind == "hub":

@@ -9,12 +9,12 @@ import socketserver
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from benchmarks.attacks.folders import STUDY, finished, look_at, result, small_run, weights
+from benchmarks.attacks.folders import STUDY, TRIALS, finished, look_at, result, small_run, weights
 from benchmarks.attacks.running import Ended, Try, Wrong, refused, run, same, sound, succeeded
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
@@ -84,6 +84,7 @@ def _status(folder: Path) -> object:
 LARGEST_FILES = (0, 1_000, 20_000, 400_000)
 DISKS = ("256k", "1m", "read-only")
 SAYS = ("disk", "Disk", "File too large", "No space", "Read-only", "read-only")
+FURTHER = "hydra.sweeper.n_trials"
 COMMANDS = ("run", "run without MLflow", "evaluation", "comparison", "study")
 
 
@@ -105,7 +106,14 @@ def disk(seed: int, count: int, base: Path) -> Iterator[Try]:
             )
 
 
-def _try_again(command: str, base: Path, run_folder: Path, folder: Path, largest_file: int | None = None) -> Ended:
+def _try_again(
+    command: str,
+    base: Path,
+    run_folder: Path,
+    folder: Path,
+    largest_file: int | None = None,
+    more: Sequence[str] = (),
+) -> Ended:
     """Give the command, or the one that goes on with what it left."""
     module, arguments = {
         "run": ("mcqa.train", _goes_on(base, folder)),
@@ -117,7 +125,7 @@ def _try_again(command: str, base: Path, run_folder: Path, folder: Path, largest
     }[command]  # fmt: skip
     if arguments[0].startswith("resume="):
         arguments = arguments[:1]
-    return run(module, arguments, folder, largest_file=largest_file)
+    return run(module, [*arguments, *more], folder, largest_file=largest_file)
 
 
 def _complete(command: str, folder: Path, ended: Ended) -> None:
@@ -132,8 +140,8 @@ def _complete(command: str, folder: Path, ended: Ended) -> None:
             ended,
         )
     elif command == "study":
-        told = [_status(outputs / "sweeps" / "s" / "trials" / str(number)) for number in range(3)]
-        same("how the trials ended", told, ["complete"] * 3, ended)
+        told = [_status(trial) for trial in (outputs / "sweeps" / "s" / "trials").iterdir()]
+        same("complete trials", told.count("complete"), len(TRIALS), ended)
     else:
         found = runs_of(folder, "evaluate" if command == "evaluation" else "smoke")
         same("how a run ended", [*map(_status, found)][-1:], ["complete"], ended)
@@ -146,6 +154,16 @@ def _judge(command: str, ended: Ended, folder: Path) -> None:
     refused(ended, *SAYS)
 
 
+def _goes_on_well(command: str, base: Path, run_folder: Path, folder: Path) -> Ended:
+    """With room on the disk, what is told to do brings the result."""
+    again = _try_again(command, base, run_folder, folder)
+    if command == "study" and again.code == 1 and FURTHER in again.output:  # its trials have failed, and stay so
+        again = _try_again(command, base, run_folder, folder, more=[f"{FURTHER}={2 * len(TRIALS)}"])
+    succeeded(again)
+    _complete(command, folder, again)
+    return again
+
+
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -153,9 +171,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def _limited(command: str, size: int, base: Path, run_folder: Path, folder: Path) -> None:
     before = _contents(run_folder)
     _judge(command, _try_again(command, base, run_folder, folder, largest_file=size), folder)
-    again = _try_again(command, base, run_folder, folder)
-    succeeded(again)
-    _complete(command, folder, again)
+    again = _goes_on_well(command, base, run_folder, folder)
     same("the finished run", _contents(run_folder) == before, True, again)
     if command == "study":
         look_at(folder / "outputs" / "sweeps" / "s", folder)
@@ -170,9 +186,7 @@ def _on_disk(command: str, size: str, base: Path, run_folder: Path, folder: Path
             subprocess.run(["mount", "-o", "remount,ro", str(outputs)], check=True)
         _judge(command, _try_again(command, base, run_folder, folder), folder)
         subprocess.run(["mount", "-o", "remount,rw,size=64m", str(outputs)], check=True)
-        again = _try_again(command, base, run_folder, folder)
-        succeeded(again)
-        _complete(command, folder, again)
+        _goes_on_well(command, base, run_folder, folder)
     finally:
         subprocess.run(["umount", "-l", str(outputs)], check=True)
 
