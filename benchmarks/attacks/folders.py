@@ -173,12 +173,12 @@ def study_tries(seed: int, count: int, base: Path) -> Iterator[Try]:
 
 
 def ended_trials(folder: Path) -> dict[int, Any]:
-    """Return the values of the trials that have ended, from the table that a study ends with or their folders."""
+    """Return the values of those that have ended: of trials from the study's table where it has one, else of results."""
     table = folder / "trials.csv"
-    if table.exists() and (rows := [row for row in csv.DictReader(table.open()) if row["status"] == "complete"]):
+    if table.exists() and (folder / "journal.log").exists():
+        rows = [row for row in csv.DictReader(table.open()) if row["status"] == "complete"]
         return {int(row["number"]): float(row["value"]) for row in rows}
-    found = {number: folder / "trials" / str(number) for number in TRIALS}
-    told = {number: _readable(each) for number, each in found.items()}
+    told = {number: _readable(folder / "trials" / str(number)) for number in TRIALS}
     return {number: content["value"] for number, content in told.items() if "status" in content}
 
 
