@@ -117,6 +117,7 @@ class ObjectiveConfig:
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     max_length: Count  # tokens of a training example
     loss_on: Literal["answer", "all"]
+    packing: bool  # several examples in a row of max_length tokens, none of which sees another
     label_smoothing: Share  # of the target: over the vocabulary, or with objective=choice over the choices
     sft_weight: Weight | None  # with objective=choice: of the loss of the right answer's tokens
     unlikelihood_weight: Weight | None  # with objective=choice: of making the tokens of wrong choices unlikely

@@ -50,6 +50,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "data.shuffle_choices": False,
+    "objective.packing": False,
     "objective.label_smoothing": 0.0,
     "objective.sft_weight": None,
     "objective.unlikelihood_weight": None,

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mcqa.config.errors import TrainingError
+from mcqa.evaluation.scoring.tree import Row
 from mcqa.runs import processes, signals
 from mcqa.training.losses import Item, padding
 
@@ -37,10 +38,9 @@ class ItemCollator:
         numbers = [row["row"] for row in rows]
         return {"items": [self.items[number] if number < len(self.items) else self.padding for number in numbers]}
 
-    def count(self, batch: Sequence[Item]) -> None:
+    def count(self, questions: int, rows: Sequence[Row]) -> None:
         """Count what goes through the model in one forward pass."""
-        rows = [row for item in batch for row in item.rows]
-        self.questions += sum(item.weight > 0 for item in batch)
+        self.questions += questions
         self.tokens += sum(len(row.tokens) for row in rows)
         self.positions += len(rows) * max(len(row.tokens) for row in rows)
 

@@ -10,7 +10,7 @@ A score is the sum of the log-probabilities of a choice's tokens, divided by its
 it) and by the temperature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,11 @@ class Item:
     def longest(self) -> int:
         """Tokens of the longest row."""
         return max(len(row.tokens) for row in self.rows)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows."""
+        return sum(len(row.tokens) for row in self.rows)
 
     @property
     def positions(self) -> int:
@@ -75,15 +80,22 @@ def _linear(tokens: list[int], targets: list[tuple[int, int, int]]) -> Row:
 class Loss:
     """The loss of an objective, summed over items so that the parts of an update add up.
 
-    Shapes: N targets, Q items, K choices of the item that has most.
+    Shapes: N targets, Q items, K choices of the item that has most. packing: tokens of the rows into which items are
+    packed, one behind the other; None for a row of their own each.
     """
 
     def __init__(self, objective: ObjectiveConfig) -> None:
+        self.packing = objective.max_length if objective.packing else None
         self.is_choice = objective.name == "choice"
         self.smoothing = objective.label_smoothing
         self.sft_weight = 1.0 if objective.sft_weight is None else objective.sft_weight
         self.unlikelihood_weight = objective.unlikelihood_weight or 0.0
         self.temperature = objective.temperature or 1.0
+
+    def rows(self, items: Iterable[Item]) -> list[Row]:
+        """Return the rows of the items as the model reads them."""
+        rows = [row for item in items for row in item.rows]
+        return rows if self.packing is None else tree.packed_rows(rows, self.packing)
 
     def counts(self, items: Sequence[Item]) -> list[float]:
         """Return what the parts are divided by: tokens of right answers, questions, and tokens of wrong choices."""
@@ -94,7 +106,7 @@ class Loss:
 
     def __call__(self, forward: Forward, items: Sequence[Item], counts: Sequence[float]) -> torch.Tensor:
         """Return the items' share of the loss of an update with these counts."""
-        targets = forward.targets([row for item in items for row in item.rows])
+        targets = forward.targets(self.rows(items))
         device = targets.choice_N.device
         item_N = torch.tensor([q for q, item in enumerate(items) for row in item.rows for _ in row.targets]).to(device)
         answer_Q = torch.tensor([item.answer for item in items]).to(device)

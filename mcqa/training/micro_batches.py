@@ -18,32 +18,38 @@ CPU_LOGITS, GPU_LOGITS = 1 << 25, 1 << 28
 
 @dataclass(frozen=True)
 class Budget:
-    """What a forward pass holds at most: items, token positions with padding, and positions with logits."""
+    """What a forward pass holds at most: items, token positions with padding, and positions with logits.
+
+    packed: there is no padding, since items are packed into rows one behind the other.
+    """
 
     items: int
     tokens: int
     positions: int
+    packed: bool = False
 
     def allows(self, batch: Sequence[Item]) -> bool:
         """Whether the items fit into one forward pass; a single one always does."""
-        rows = sum(len(item.rows) for item in batch)
-        longest = max(item.longest for item in batch)
         positions = sum(item.positions for item in batch)
-        fits = len(batch) <= self.items and rows * longest <= self.tokens and positions <= self.positions
+        fits = len(batch) <= self.items and self._size(batch) <= self.tokens and positions <= self.positions
         return fits or len(batch) == 1
+
+    def _size(self, batch: Sequence[Item]) -> int:
+        if self.packed:
+            return sum(item.tokens for item in batch)
+        return sum(len(item.rows) for item in batch) * max(item.longest for item in batch)
 
     def halved(self, batch: Sequence[Item]) -> "Budget":
         """Return a budget with room for about half of this batch."""
-        tokens = sum(len(item.rows) for item in batch) * max(item.longest for item in batch)
-        return replace(self, items=max(1, len(batch) // 2), tokens=max(1, tokens // 2))
+        return replace(self, items=max(1, len(batch) // 2), tokens=max(1, self._size(batch) // 2))
 
 
-def budget(hardware: HardwareConfig, vocabulary: int) -> Budget:
+def budget(hardware: HardwareConfig, vocabulary: int, packed: bool = False) -> Budget:
     """Return the budget of a device. vocabulary: columns of the logits."""
     on_gpu = hardware.device == "cuda"
     items = hardware.micro_batch_size if isinstance(hardware.micro_batch_size, int) else 1 << 30
     tokens = hardware.training_tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS)
-    return Budget(items, tokens, max(1, (GPU_LOGITS if on_gpu else CPU_LOGITS) // vocabulary))
+    return Budget(items, tokens, max(1, (GPU_LOGITS if on_gpu else CPU_LOGITS) // vocabulary), packed)
 
 
 def split(items: Sequence[Item], limits: Budget, at_least: int = 1) -> list[list[Item]]:

@@ -4,6 +4,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from mcqa.config.schema import Config, batching
 from mcqa.config.trainer_args import trainer_arguments
 from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.scoring.forward import Forward
-from mcqa.evaluation.scoring.scorer import reads_trees
+from mcqa.evaluation.scoring.scorer import attention_window, reads_trees
 from mcqa.models import sharding
 from mcqa.runs import processes
 from mcqa.training import micro_batches
@@ -59,15 +61,17 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
         self.measure, self.schedule, self.flush = measure, schedule, flush
         self.keep = config.objective.save_total_limit
         self.add_callback(schedule)
-        self.loss, self.as_trees = Loss(config.objective), True
-        self.limits = micro_batches.budget(config.hardware, self._bare().config.get_text_config().vocab_size)
-        if config.objective.name == "choice":
-            self._prepare_for_trees()
+        self.loss = Loss(config.objective)
+        self.as_trees: bool | None = None  # not known before the first update
+        vocabulary = self._bare().config.get_text_config().vocab_size
+        self.limits = micro_batches.budget(config.hardware, vocabulary, packed=self.loss.packing is not None)
 
     def measured(self) -> dict[str, float]:
         return {f"eval_{name}": value for name, value in self.measure().items()}
 
     def _run_epoch(self, **kwargs: Any) -> None:
+        if self.as_trees is None:
+            self.as_trees = self._choose_rows()
         examples = self.training.epoch(kwargs["epoch"])
         self.data_collator.items = [item(example, self.as_trees) for example in examples]
         super()._run_epoch(**kwargs)
@@ -77,17 +81,48 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if hasattr(model, "get_base_model") else model
 
-    def _prepare_for_trees(self) -> None:
-        """Read the choices of a question as a tree where the model gives them the scores that plain rows give."""
-        if self._bare().config._attn_implementation not in ("sdpa", "eager"):  # others take no mask of a tree
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _choose_rows(self) -> bool:
+        """Return whether the choices of a question are read as a tree; turn packing off where the model cannot do it.
+
+        Both are tried on a few examples, since a model that ignores the mask would learn something else in silence.
+        """
+        packing = self.loss.packing is not None
+        if not (self.loss.is_choice or packing):
+            return True
+        if self._bare().config._attn_implementation not in ("sdpa", "eager"):  # others take no such mask
             self._bare().set_attn_implementation("sdpa")
+        model = self.accelerator.unwrap_model(self.model)
         questions = [example.choices for example in self.training.examples]
-        self.as_trees = reads_trees(self.accelerator.unwrap_model(self.model), questions)
-        if not self.as_trees:
+        as_trees = not self.loss.is_choice or reads_trees(model, questions)
+        if not as_trees:
             log.warning(
                 "This model cannot read the choices of a question as a tree: on two questions its scores differ from "
                 "those of plain rows. Each choice is a row of its own: the same loss, at several times the cost."
             )
+        if packing and not self._can_pack(model, as_trees):
+            self.loss.packing, self.limits = None, replace(self.limits, packed=False)
+            log.warning(
+                "objective.packing is left out: with packed examples this model's loss differs from that of the same "
+                "examples in rows of their own (its attention may reach over a window only)."
+            )
+        return as_trees
+
+    def _can_pack(self, model: Any, as_trees: bool) -> bool:
+        """Whether three packed examples have the loss that they have in rows of their own, in every process."""
+        items = [item(example, as_trees) for example in self.training.examples[:3]]
+        packed, forward = self.loss, Forward(model, [])
+        alone = copy(packed)
+        alone.packing = None
+        training = model.training
+        model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            losses = [loss(forward, items, loss.counts(items)).item() for loss in (packed, alone)]
+        model.train(training)
+        longest = max(len(example.input_ids) for example in self.training.examples)
+        equal = math.isclose(*losses, rel_tol=forward.relative, abs_tol=forward.absolute)
+        return bool(processes.min_over_ranks(int(equal and longest <= attention_window(model))))
 
     # --- one update ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +155,7 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
 
     def _forward_and_backward(self, model: Any, batch: list[Item], counts: list[float], is_last: bool) -> torch.Tensor:
         """Process one batch as the Trainer does; gradients are averaged over the processes after the last one."""
-        self.data_collator.count(batch)
+        self.data_collator.count(sum(each.weight > 0 for each in batch), self.loss.rows(batch))
         state = self.accelerator.gradient_state
         state._set_sync_gradients(is_last)
         every = state.plugin_kwargs.get("sync_each_batch", False) or self.is_deepspeed_enabled

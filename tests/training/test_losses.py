@@ -159,6 +159,31 @@ def test_parts_of_an_update_add_up_and_padding_adds_nothing(model, name):
     assert_same(model, summed, loss_of(objective, model, items))
 
 
+@pytest.mark.parametrize("name", ["sft", "choice"])
+@pytest.mark.parametrize("length", [1, 90, 10_000])
+def test_packed_examples_have_the_loss_and_gradient_of_rows_of_their_own(model, name, length):
+    objective, examples = setting(f"objective={name}", choices=LONG)
+    items = [item(example, as_trees=True) for example in examples]
+    packing = replace(objective, packing=True, max_length=length)
+    longest = max(each.longest for each in items)
+    rows = Loss(packing).rows(items)
+    assert all(len(row.tokens) <= max(length, longest) for row in rows)
+    assert len(rows) == {1: QUESTIONS, 10_000: 1}.get(length, len(rows))
+    assert_same(model, loss_of(packing, model, items), loss_of(objective, model, items))
+
+
+def test_what_a_packed_neighbour_says_changes_nothing(model):
+    objective, examples = setting("objective.packing=true")
+    other = replace(examples[0], input_ids=[7] * len(examples[0].input_ids))
+    loss, forward, values = Loss(objective), Forward(model, []), []
+    for first in (examples[0], other):
+        items = [item(first, as_trees=True), *(item(example, as_trees=True) for example in examples[1:])]
+        targets = forward.targets(loss.rows(items))
+        own = sum(len(row.targets) for row in items[0].rows)
+        values.append(targets.log_probabilities()[own:])
+    assert torch.equal(*values)
+
+
 def test_a_tree_reads_the_prompt_once():
     _, examples = setting("objective=choice", choices=LONG)
     for example in examples:

@@ -81,7 +81,7 @@ def reads_trees(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> bool:
     tree does not respect.
     """
     questions, _ = _paths(model, encoded)
-    window = _attention_window(model)
+    window = attention_window(model)
     if not all(_fits(paths, window) for paths in questions):
         return processes.min_over_ranks(0) == 1
     probes = _probes([paths for paths in questions if len(paths) > 1])
@@ -101,7 +101,7 @@ def _paths(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> tuple[list
 
 def _choose_method(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[Forward, list[Row], str]:
     """Return the fastest method that gives a few of the questions the scores that linear rows give."""
-    window, linear = _attention_window(model), Forward(model, [])
+    window, linear = attention_window(model), Forward(model, [])
     probes = _probes([paths for paths in questions if len(paths) > 1 and _fits(paths, window)])
     rows = [row for paths in questions for row in _rows(paths, window)]
     long = sum(not _fits(paths, window) for paths in questions)
@@ -140,7 +140,8 @@ def _fits(paths: list[Path], window: float) -> bool:
     return max(len(path.inputs) for path in paths) <= window
 
 
-def _attention_window(model: Any) -> float:
+def attention_window(model: Any) -> float:
+    """Return how many tokens back the model's attention reaches, which the mask of a tree does not respect."""
     config = model.config.get_text_config()
     used = getattr(config, "use_sliding_window", True)
     windows = [getattr(config, "sliding_window", None) if used else None, getattr(config, "attention_chunk_size", None)]

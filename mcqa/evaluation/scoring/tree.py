@@ -97,6 +97,23 @@ def linear_rows(question: Iterable[Path]) -> list[Row]:
     return rows
 
 
+def packed_rows(rows: Iterable[Row], length: int) -> list[Row]:
+    """Return the rows one behind the other, in rows of at most `length` tokens or of a single row; none sees another.
+
+    Targets keep their order.
+    """
+    packed: list[Row] = []
+    for row in rows:
+        if not packed or len(packed[-1].tokens) + len(row.tokens) > length:
+            packed.append(Row([], [], []))
+        into, offset = packed[-1], len(packed[-1].tokens)
+        into.tokens.extend(row.tokens)
+        into.depths.extend(row.depths)
+        into.ends.extend(offset + end for end in row.ends)
+        into.targets.extend((offset + position, token, choice) for position, token, choice in row.targets)
+    return packed
+
+
 def prefix_length(rows: Sequence[Row]) -> int:
     """Return how many tokens all rows begin with, each on every path of its row and before anything that is scored."""
     first = rows[0].tokens if rows else []
