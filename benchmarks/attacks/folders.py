@@ -173,7 +173,7 @@ def study_tries(seed: int, count: int, base: Path) -> Iterator[Try]:
 
 
 def ended_trials(folder: Path) -> dict[int, Any]:
-    """Return the values of those that have ended: of trials from the study's table where it has one, else of results."""
+    """Return the values of those that have ended: of trials from the table of a study, else of results."""
     table = folder / "trials.csv"
     if table.exists() and (folder / "journal.log").exists():
         rows = [row for row in csv.DictReader(table.open()) if row["status"] == "complete"]
