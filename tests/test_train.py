@@ -30,6 +30,7 @@ SMALLER = {  # options that cannot run on a test machine, and why
         [f"hardware/{name}" for name in ("gpu", "gpus", "nodes", "h100x8", "a100x4", "mi250x8", "nodes2_h100x8")],
         "GPUs; test_conf looks at each in a dry run, test_sharding trains by their strategies on a CPU",
     ),
+    "optimizer/paged_adamw_8bit": "a GPU; test_optimizers takes its steps on a CPU, where it does not page",
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
 }

@@ -54,13 +54,79 @@ def _processes(config: Config) -> Iterator[str]:
             f"hardware.strategy: {hardware.strategy} shards the weights over the devices, which is impossible with "
             "packed 4-bit weights; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
         )
-    if hardware.strategy != "ddp" and config.optimizer.name == "adamw_8bit":
+    if hardware.strategy != "ddp" and config.optimizer.name not in ("adamw", "sgd"):
         yield (
-            f"optimizer.name: the 8-bit state of adamw_8bit cannot be sharded as {hardware.strategy} does; take "
-            "optimizer=adamw, whose state can be, or hardware.strategy=ddp."
+            f"optimizer.name: the state of {config.optimizer.name} cannot be sharded as {hardware.strategy} does; take "
+            "optimizer=adamw or sgd, whose state can be, or hardware.strategy=ddp."
         )
     if hardware.strategy == "ddp" and hardware.cpu_offload:
         yield "hardware.cpu_offload: ddp keeps everything on every device; take zero2, zero3 or fsdp2."
+
+
+OPTIMIZER_KEYS = {
+    "adamw": ("beta1", "beta2", "eps"),
+    "adamw_8bit": ("beta1", "beta2", "eps"),
+    "paged_adamw_8bit": ("beta1", "beta2", "eps"),
+    "adafactor": (),
+    "lion": ("beta1", "beta2"),
+    "lion_8bit": ("beta1", "beta2"),
+    "muon": ("beta1", "beta2", "eps", "momentum"),
+    "sgd": ("momentum",),
+}
+SCHEDULER_KEYS = {
+    "constant": (),
+    "linear": (),
+    "cosine": (),
+    "cosine_with_min_lr": ("min_lr_ratio",),
+    "cosine_restarts": ("cycles",),
+    "step": ("step_ratio", "gamma"),
+    "exponential": ("min_lr_ratio",),
+    "one_cycle": ("initial_lr_ratio", "min_lr_ratio"),
+    "warmup_stable_decay": ("decay_ratio", "min_lr_ratio"),
+    "reduce_on_plateau": ("gamma", "patience", "min_lr_ratio"),
+}
+"""Which keys an option has that others of its group do not have."""
+
+
+def _own_keys(config: Config) -> Iterator[str]:
+    """Keys that belong to some options of a group have a value there and nowhere else."""
+    sections = (("optimizer", config.optimizer, OPTIMIZER_KEYS), ("scheduler", config.scheduler, SCHEDULER_KEYS))
+    for group, section, table in sections:
+        own = table[section.name]
+        for key in sorted(set().union(*table.values())):
+            if key in own and getattr(section, key) is None:
+                yield f"{group}.{key}: {group}={section.name} needs a value."
+            if key not in own and getattr(section, key) is not None:
+                yield f"{group}.{key}: must be null with {group}={section.name}, which has no such thing."
+
+
+def _optimizer(config: Config) -> Iterator[str]:
+    optimizer, hardware = config.optimizer, config.hardware
+    if optimizer.name == "paged_adamw_8bit" and hardware.device == "cpu":
+        yield "optimizer.name: paged_adamw_8bit moves its state out of a GPU's memory; on a CPU take adamw_8bit."
+    for name, group in optimizer.groups.items():
+        if not is_name(str(name)):
+            yield f"optimizer.groups: a name has letters, digits and . _ + - only, got {quoted(name)}."
+        try:
+            re.compile(group.pattern)
+        except re.error as error:
+            yield f"optimizer.groups.{name}.pattern: not a regular expression ({error}), got {quoted(group.pattern)}."
+        if group.max_grad_norm is not None and hardware.strategy.startswith("zero"):
+            yield (
+                f"optimizer.groups.{name}.max_grad_norm: DeepSpeed clips all gradients together, by "
+                "optimizer.max_grad_norm; take null, or hardware.strategy=ddp or fsdp2."
+            )
+
+
+def _scheduler(config: Config) -> Iterator[str]:
+    scheduler = config.scheduler
+    if scheduler.decay_ratio is not None and scheduler.warmup_ratio + scheduler.decay_ratio > 1:
+        yield (
+            f"scheduler.decay_ratio: {scheduler.decay_ratio:g} of the updates and scheduler.warmup_ratio "
+            f"{scheduler.warmup_ratio:g} are more than all; together they are at most 1."
+        )
+    if scheduler.name == "exponential" and scheduler.min_lr_ratio == 0:
+        yield "scheduler.min_lr_ratio: scheduler=exponential reaches it by a constant factor, so it is above 0."
 
 
 CHOICE_KEYS = ("sft_weight", "unlikelihood_weight", "normalise", "temperature")
@@ -144,6 +210,15 @@ def _adapter(config: Config) -> Iterator[str]:
                 yield f"peft.{key}: peft={peft.name} needs a value."
     if (peft.name == "none") != (peft.trainable == "full"):
         yield f"peft.trainable: peft={peft.name} cannot train {peft.trainable}; choose by peft=none, lora or qlora."
+    if peft.trainable == "full":
+        for key in ("path", "modules_to_save", "dora", "rslora"):
+            if getattr(peft, key):
+                yield f"peft.{key}: belongs to an adapter, and peft={peft.name} trains all weights; take peft=lora."
+    if peft.path is not None and config.hardware.strategy in ("zero3", "fsdp2"):
+        yield (
+            f"peft.path: a saved adapter is not sharded as {config.hardware.strategy} needs it; take "
+            "hardware.strategy=ddp or zero2."
+        )
     if peft.trainable == "full" and peft.quantization is not None:
         yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 
@@ -156,6 +231,7 @@ def _lists(config: Config) -> Iterator[str]:
     lists: dict[str, str | list[str] | None] = {}
     lists |= {f"{where}.columns.choices": one.columns.choices for where, one in data.items() if one.columns}
     lists["peft.target_modules"] = config.peft.target_modules
+    lists["peft.modules_to_save"] = config.peft.modules_to_save
     for key, names in lists.items():
         if names is not None and not names:
             yield f"{key}: must name at least one, got {quoted(names)}."
@@ -168,25 +244,38 @@ def _hardware(config: Config) -> Iterator[str]:
     hardware = config.hardware
     if hardware.device == "cpu" and hardware.precision == "fp16":
         yield "hardware.precision: fp16 trains only on a GPU; on a CPU take fp32 or bf16."
+    if hardware.device == "cpu" and hardware.tf32:
+        yield "hardware.tf32: only GPUs have this format; take false."
     if hardware.device == "cpu" and hardware.attention == "flash_attention_2":
         yield "hardware.attention: flash_attention_2 runs only on a GPU; take auto or sdpa."
     if hardware.attention == "flash_attention_2" and hardware.precision == "fp32":
         yield "hardware.attention: flash_attention_2 computes in bf16 or fp16; change hardware.precision."
 
 
-def _evaluation(config: Config) -> Iterator[str]:
-    metric, every = config.evaluation.best_metric, config.evaluation.every
+def _metric_that_steers(config: Config, name: str) -> Iterator[str]:
+    metric: str | None = getattr(config.evaluation, name)
+    if metric is None:
+        return
     if metric.startswith(("test/", "base/", "train/")):
         known = ", ".join(DEV_METRICS)
-        yield f"evaluation.best_metric: {metric} must not steer a run, only dev may: one of {known}."
+        yield f"evaluation.{name}: {metric} must not steer a run, only dev may: one of {known}."
     elif metric not in DEV_METRICS:
         yield (
-            f"evaluation.best_metric: unknown metric {quoted(metric)}, known are {', '.join(DEV_METRICS)}."
+            f"evaluation.{name}: unknown metric {quoted(metric)}, known are {', '.join(DEV_METRICS)}."
             f"{nearest(metric, DEV_METRICS)}"
         )
     elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
         value = "cyclic" if key == "permutations" else "true"
-        yield f"evaluation.best_metric: {metric} is measured only with evaluation.{key}={value}."
+        yield f"evaluation.{name}: {metric} is measured only with evaluation.{key}={value}."
+
+
+def _evaluation(config: Config) -> Iterator[str]:
+    yield from _metric_that_steers(config, "best_metric")
+    yield from _metric_that_steers(config, "stop_metric")
+    for key, unused in (("stop_metric", None), ("min_delta", 0)):
+        if config.evaluation.patience is None and getattr(config.evaluation, key) != unused:
+            yield f"evaluation.{key}: is for early stopping, which evaluation.patience=<measurements> turns on."
+    every = config.evaluation.every
     if config.evaluation.permutations is not None and config.prompt.style != "letters":
         yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
     elif config.evaluation.permutations == 1:
@@ -219,6 +308,9 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _choice,
     _length_of_training,
     _size_of_update,
+    _own_keys,
+    _optimizer,
+    _scheduler,
     _processes,
     _adapter,
     _lists,

@@ -119,6 +119,7 @@ class ObjectiveConfig:
     loss_on: Literal["answer", "all"]
     packing: bool  # several examples in a row of max_length tokens, none of which sees another
     label_smoothing: Share  # of the target: over the vocabulary, or with objective=choice over the choices
+    neftune_alpha: Annotated[float, "above 0 and at most 1000000"] | None  # noise on embeddings while training
     sft_weight: Weight | None  # with objective=choice: of the loss of the right answer's tokens
     unlikelihood_weight: Weight | None  # with objective=choice: of making the tokens of wrong choices unlikely
     normalise: Literal["none", "tokens", "characters", "bytes"] | None  # with objective=choice: lengths of scores
@@ -129,32 +130,60 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True)
+class ParameterGroup:
+    """The trained parameters in whose names `pattern` is found last, in the order of the groups."""
+
+    pattern: str  # a regular expression
+    learning_rate_factor: Weight  # of optimizer.learning_rate
+    max_grad_norm: Annotated[float, "above 0 and at most 1e30"] | None  # of this group alone, before that of all
+    weight_decay: Annotated[float, "from 0 to 1000"] | None  # null: as all others, biases and norms without
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
-    name: Literal["adamw", "adamw_8bit"]
+    name: Literal[
+        "adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor", "lion", "lion_8bit", "muon", "sgd"
+    ]  # fmt: skip
     learning_rate: LearningRate
     weight_decay: Annotated[float, "from 0 to 1000"]
     max_grad_norm: Annotated[float, "from 0 to 1e30"]  # 0: no clipping
     batch_size: BatchSize | None
     gradient_accumulation_steps: BatchSize | None
-    beta1: Share
-    beta2: Share
-    eps: Annotated[float, "above 0 and at most 1"]
+    beta1: Share | None  # this and the next three: null where the optimizer has no such thing
+    beta2: Share | None
+    eps: Annotated[float, "above 0 and at most 1"] | None
+    momentum: Share | None
+    groups: dict[str, ParameterGroup]
 
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    name: Literal["constant", "linear", "cosine"]
+    name: Literal[
+        "constant", "linear", "cosine", "cosine_with_min_lr", "cosine_restarts", "step", "exponential", "one_cycle",
+        "warmup_stable_decay", "reduce_on_plateau",
+    ]  # fmt: skip
     warmup_ratio: Share
+    min_lr_ratio: Annotated[float, "from 0 to 1"] | None  # of the learning rate; this and the rest: null where unused
+    initial_lr_ratio: Annotated[float, "from 0 to 1"] | None  # where warm-up begins
+    cycles: Annotated[int, "from 1 to 1000000"] | None
+    step_ratio: Annotated[float, "above 0 and at most 1"] | None  # of the updates after warm-up, between two steps
+    decay_ratio: Annotated[float, "above 0 and at most 1"] | None  # of all updates
+    gamma: Annotated[float, "above 0 and at most 1"] | None  # the factor of each reduction
+    patience: Annotated[int, "from 0 to 1000000"] | None  # measurements without a better best_metric
 
 
 @dataclass(frozen=True)
 class PeftConfig:
-    name: Literal["none", "lora", "qlora"]
+    name: Literal["none", "lora", "qlora", "dora", "rslora"]
     trainable: Literal["full", "adapter"]
+    path: FilePath | None  # a saved adapter, with which the training goes on
     rank: Annotated[int, "from 1 to 65536"] | None
     alpha: Annotated[float, "above 0 and at most 1000000"] | None
     dropout: Share | None
     target_modules: str | list[str] | None
+    modules_to_save: list[str] | None  # trained whole, and saved with the adapter
+    dora: bool
+    rslora: bool
     quantization: Literal["nf4", "fp4"] | None
     double_quantization: bool
 
@@ -175,8 +204,10 @@ class HardwareConfig:
     )  # questions per forward pass, at most; auto: what training_tokens allow
     training_tokens: Count | None  # padded tokens per forward pass when training; null: what suits the device
     evaluation_tokens: Count | None  # padded tokens per forward pass when scoring; null: what the device takes
-    gradient_checkpointing: bool
+    gradient_checkpointing: bool | Literal["auto"]  # auto: where the memory estimate asks for it
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"]
+    compile: bool  # the model, by torch.compile
+    tf32: bool  # products of single-precision matrices with 10 bits of mantissa
 
 
 @dataclass(frozen=True)
@@ -193,7 +224,11 @@ class EvaluationConfig:
     best_metric: str
     every: Count | str  # updates, or `4/epoch`
     limit: Count | None  # dev questions that are measured during training
-    patience: Count | None  # measurements without a better best_metric before training stops
+    patience: Count | None  # measurements without a better stop_metric before training stops
+    stop_metric: str | None  # null: best_metric
+    min_delta: Annotated[float, "from 0 to 1000000"]  # a smaller change of stop_metric makes it no better
+    max_time_share: Annotated[float, "above 0 and at most 1"] | None  # of training's time, for measuring dev
+    test_limit: Count | None  # test questions that are measured, for a first look
     dev: SetConfig | None  # what steers, where it is not the dev of data
     sets: list[SetConfig]  # measured beside dev and test
     cluster: Literal["auto", "passage", "subject", "none"]  # whose questions are not independent, for intervals

@@ -14,8 +14,17 @@ from mcqa.config.errors import nearest
 from mcqa.config.metric_names import greater_is_better
 from mcqa.config.schema import Config, SchedulerConfig, batching
 
-OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
-SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+OPTIMIZERS = {
+    "adamw": "adamw_torch_fused",
+    "adamw_8bit": "adamw_bnb_8bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "adafactor": "adafactor",
+    "lion": "lion_32bit",
+    "lion_8bit": "lion_8bit",
+    "muon": "adamw_torch_fused",  # which it is for parameters other than matrices: training/optimizers.py
+    "sgd": "sgd",
+}
+"""optimizer.name by the names that transformers has."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +59,22 @@ DECIDED: Mapping[str, Decided] = {
     "adam_epsilon": Decided("optimizer.eps", lambda config: config.optimizer.eps),
     "gradient_accumulation_steps": Decided("optimizer.gradient_accumulation_steps"),  # micro_batches.py splits updates
     "per_device_train_batch_size": Decided("optimizer.batch_size", lambda config: batching(config).share),
+    "neftune_noise_alpha": Decided("objective.neftune_alpha", lambda config: config.objective.neftune_alpha),
     "label_smoothing_factor": Decided("objective.label_smoothing"),  # losses.py has it
     "per_device_eval_batch_size": Decided("hardware.evaluation_tokens"),
-    "lr_scheduler_type": Decided("scheduler.name", lambda config: SCHEDULES[config.scheduler.name]),
+    "lr_scheduler_type": Decided("scheduler.name"),  # training/schedules.py has all of them
+    "lr_scheduler_kwargs": Decided("scheduler.name"),
     "warmup_steps": Decided("scheduler.warmup_ratio"),
     "bf16": Decided("hardware.precision", lambda config: config.hardware.precision == "bf16"),
     "fp16": Decided("hardware.precision", lambda config: config.hardware.precision == "fp16"),
+    "tf32": Decided("hardware.tf32", lambda config: config.hardware.tf32 or None),
+    "torch_compile": Decided("hardware.compile", lambda config: config.hardware.compile),
     "use_cpu": Decided(  # DeepSpeed and FSDP are ignored where it is set: models/sharding.py
         "hardware.device",
         lambda config: config.hardware.device == "cpu" and config.hardware.strategy == "ddp",
     ),
     "gradient_checkpointing": Decided(
-        "hardware.gradient_checkpointing", lambda config: config.hardware.gradient_checkpointing
+        "hardware.gradient_checkpointing", lambda config: config.hardware.gradient_checkpointing is True
     ),
     "activation_checkpointing": Decided("hardware.gradient_checkpointing"),
     "eval_strategy": Decided("evaluation.every", lambda config: "steps"),
@@ -108,9 +121,6 @@ FIXED: Mapping[str, str] = {
 NUMBERS = "from 0 to 2147483647"
 """The bound of all arguments of TRL that are free and numbers."""
 
-SCHEDULE_KWARGS = {"cosine": ("num_cycles",)}
-"""The keys that objective.trainer_args.lr_scheduler_kwargs may have by scheduler.name."""
-
 FIXED_VALUES = {
     "dataset_kwargs": {"skip_prepare_dataset": True},
     "disable_tqdm": True,
@@ -129,6 +139,7 @@ def trainer_arguments(config: Config, folder: Path, updates: int) -> dict[str, A
     # Curves begin at the first update. objective.trainer_args may replace both of these defaults.
     defaults = {"logging_first_step": True, "dataloader_pin_memory": config.hardware.device != "cpu"}
     decided = {name: argument.value(config) for name, argument in DECIDED.items() if argument.value}
+    decided = {name: value for name, value in decided.items() if value is not None}
     decided |= dict.fromkeys(("max_steps", "eval_steps", "save_steps"), updates)
     decided |= {"output_dir": str(folder / "checkpoints"), "warmup_steps": warmup_steps(config.scheduler, updates)}
     return defaults | config.objective.trainer_args | decided | FIXED_VALUES
@@ -151,10 +162,6 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
             yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
         elif name not in known:
             yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
-    kwargs, scheduler = config.objective.trainer_args.get("lr_scheduler_kwargs"), config.scheduler.name
-    for key in kwargs if isinstance(kwargs, Mapping) else ():
-        if key not in SCHEDULE_KWARGS.get(scheduler, ()):
-            yield f"objective.trainer_args.lr_scheduler_kwargs.{key}: scheduler={scheduler} has no such key."
 
 
 @cache

@@ -50,13 +50,30 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "data.shuffle_choices": False,
+    "evaluation.max_time_share": None,
+    "evaluation.min_delta": 0.0,
+    "evaluation.stop_metric": None,
+    "evaluation.test_limit": None,
     "objective.packing": False,
     "objective.label_smoothing": 0.0,
     "objective.sft_weight": None,
     "objective.unlikelihood_weight": None,
     "objective.normalise": None,
     "objective.temperature": None,
+    "objective.neftune_alpha": None,
+    "optimizer.momentum": None,
+    "optimizer.groups": {},
+    **dict.fromkeys(
+        f"scheduler.{key}"
+        for key in ("min_lr_ratio", "initial_lr_ratio", "cycles", "step_ratio", "decay_ratio", "gamma", "patience")
+    ),
     "hardware.training_tokens": None,
+    "hardware.compile": False,
+    "hardware.tf32": False,
+    "peft.path": None,
+    "peft.modules_to_save": None,
+    "peft.dora": False,
+    "peft.rslora": False,
 }
 """Keys that earlier versions did not have (`group.key`), with the value that does what these versions did."""
 
@@ -156,8 +173,11 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
             items = [_value(arguments[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
             return INVALID if INVALID in items else items
     elif origin is dict:
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and arguments[1] is Any:
             return dict(value)
+        if isinstance(value, Mapping):
+            named = {key: _value(arguments[1], item, f"{path}.{key}", problems) for key, item in value.items()}
+            return INVALID if INVALID in named.values() else named
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value):
             return float(value)

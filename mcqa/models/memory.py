@@ -6,21 +6,32 @@ kernel here stores), buffers of gathered weights and reduced gradients, and what
 Evaluation takes less than training.
 """
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, HardwareConfig, ModelConfig, PeftConfig, batching
-from mcqa.models import sharding
-from mcqa.models.loading import transformers_config
+from mcqa.models import adapters, loading, sharding
+from mcqa.runs import processes
 
 GIB = 1024**3
 CUDA = 1.5 * GIB  # context, kernels and communication buffers of one process
 TIGHT = 0.9  # of the memory: above it, fragmentation decides
 BLOCK = 64  # weights that share a constant in 4 bits; 256 such constants share one with double quantisation
+MOMENTS = {
+    "adamw": 8.0,
+    "adamw_8bit": 2.0,
+    "paged_adamw_8bit": 0.0,  # in the CPU's memory, where the GPU's is full
+    "adafactor": 0.0,  # a row and a column for each matrix
+    "lion": 4.0,
+    "lion_8bit": 1.0,
+    "muon": 4.0,
+    "sgd": 4.0,
+}
+"""What optimizers keep of the gradients of earlier updates, in bytes per parameter."""
+
 REDUCE_BUCKET, MAX_LIVE = 5e8, 1e9  # parameters that DeepSpeed reduces, and gathers, at a time (its defaults)
 
 
@@ -30,7 +41,7 @@ class ModelSize:
 
     parameters: int
     linear: int  # parameters of the linear layers without the head: those that 4 bits apply to
-    adapter: int  # parameters that LoRA adds
+    adapter: int  # parameters that are trained beside the frozen ones
     layer: int  # parameters of one layer
     layers: int
     hidden: int
@@ -55,25 +66,16 @@ def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = N
 
     vocabulary: of a tokenizer that is trained for the run; else it is taken from the configuration.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.initialization import no_init_weights
-
-    if config.architecture is None:
-        architecture = transformers_config(config)
-    else:
-        architecture = AutoConfig.for_model(**config.architecture, vocab_size=vocabulary or config.vocabulary_size)
-    with torch.device("meta"), no_init_weights():  # takes neither memory nor time for random numbers
-        model: Any = AutoModelForCausalLM.from_config(architecture, trust_remote_code=config.trust_remote_code)
-    model.tie_weights()
+    model = loading.meta_model(config, vocabulary)
     text, head = model.config.get_text_config(), model.get_output_embeddings()
-    modules = model.named_modules()
-    linear = {name: module for name, module in modules if isinstance(module, torch.nn.Linear) and module is not head}
+    modules = {name: module for name, module in model.named_modules() if name}
+    linear = [module for module in modules.values() if isinstance(module, torch.nn.Linear) and module is not head]
     total = sum(parameter.numel() for parameter in model.parameters())
     tables = {id(module.weight): module.weight.numel() for module in (model.get_input_embeddings(), head) if module}
     return ModelSize(
         parameters=total,
-        linear=sum(module.weight.numel() for module in linear.values()),
-        adapter=sum(_lora_parameters(name, module, peft) for name, module in linear.items()),
+        linear=sum(module.weight.numel() for module in linear),
+        adapter=0 if peft.rank is None else _adapter_parameters(modules, head, peft, peft.rank),
         layer=(total - sum(tables.values())) // text.num_hidden_layers,
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
@@ -82,15 +84,15 @@ def model_size(config: ModelConfig, peft: PeftConfig, vocabulary: int | None = N
     )
 
 
-def _lora_parameters(name: str, module: torch.nn.Linear, peft: PeftConfig) -> int:
-    """Parameters that LoRA adds to this layer; target_modules is matched as PEFT does, whose import takes seconds."""
-    if peft.rank is None or peft.target_modules is None:
-        return 0
-    if isinstance(peft.target_modules, str):
-        chosen = peft.target_modules == "all-linear" or re.fullmatch(peft.target_modules, name) is not None
-    else:
-        chosen = any(f".{name}".endswith(f".{target}") for target in peft.target_modules)
-    return peft.rank * (module.in_features + module.out_features) if chosen else 0
+def _adapter_parameters(modules: adapters.Modules, head: Any, peft: PeftConfig, rank: int) -> int:
+    """Parameters that are trained: two matrices for each layer, with DoRA a vector too, and modules trained whole."""
+    whole = peft.modules_to_save or ()
+    shapes = [modules[name].weight.shape for name in adapters.targeted(modules, head, peft.target_modules, whole)]
+    trained = {
+        id(weight): weight for name in adapters.saved_whole(modules, whole) for weight in modules[name].parameters()
+    }
+    lora = sum(rank * sum(shape) + (shape[0] if peft.dora else 0) for shape in shapes)
+    return int(lora + sum(weight.numel() for weight in trained.values()))
 
 
 def estimate(config: Config, model: ModelSize, tokens: int | None = None) -> Estimate:
@@ -117,7 +119,9 @@ def estimate(config: Config, model: ModelSize, tokens: int | None = None) -> Est
 def _model_states(config: Config, model: ModelSize, trained: int) -> dict[str, float]:
     hardware, share = config.hardware, 1 / batching(config).processes
     deepspeed, sharded = hardware.strategy.startswith("zero"), sharding.shards_weights(hardware)
-    moments = 2.0 if config.optimizer.name == "adamw_8bit" else 8.0  # AdamW's two, in bytes per parameter
+    moments = MOMENTS[config.optimizer.name]
+    if config.optimizer.name == "muon" and not model.adapter:
+        moments += 4.0 * (1 - model.layers * model.layer / model.parameters)  # AdamW's second one, of the tables
     # DeepSpeed computes with weights in the run's precision and keeps a copy in single precision with the optimizer.
     weight_bytes, copy_bytes = (_compute_bytes(hardware), 4.0) if deepspeed else (4.0, 0.0)
     weights = weight_bytes * trained + (_frozen_bytes(config, model) if model.adapter else 0.0)
@@ -152,7 +156,7 @@ def _activations(config: Config, model: ModelSize, tokens: int | None) -> float:
     """
     positions = batching(config).most * (tokens or config.objective.max_length)
     layer = 10 * model.hidden + 4 * model.intermediate
-    checkpointing = config.hardware.gradient_checkpointing
+    checkpointing = config.hardware.gradient_checkpointing is True
     stored = model.layers * model.hidden + layer if checkpointing else model.layers * layer
     logits = 2 * 4.0 * min(positions, 1024) * model.vocabulary  # with their gradient, in chunks of 1024 tokens
     return _compute_bytes(config.hardware) * positions * stored + logits
@@ -168,6 +172,22 @@ def available_bytes(hardware: HardwareConfig) -> float | None:
     if hardware.device == "cuda" and torch.cuda.is_available():
         return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
     return None
+
+
+def decide_checkpointing(config: Config, tokens: int, vocabulary: int | None = None) -> Config:
+    """Return the configuration with true or false in place of hardware.gradient_checkpointing=auto.
+
+    It is true on a GPU that would be fuller than TIGHT without, or whose memory is not known. All processes of a run
+    must call this. tokens: length of the longest training example. vocabulary: as for model_size.
+    """
+    if config.hardware.gradient_checkpointing != "auto":
+        return config
+    without = replace(config, hardware=replace(config.hardware, gradient_checkpointing=False))
+    if config.hardware.device == "cpu":
+        return without
+    memory = processes.min_over_ranks(int(available_bytes(config.hardware) or 0))
+    needed = estimate(without, model_size(config.model, config.peft, vocabulary), tokens).total
+    return replace(without, hardware=replace(without.hardware, gradient_checkpointing=needed > TIGHT * memory))
 
 
 def check(config: Config, estimated: Estimate) -> None:
@@ -207,6 +227,6 @@ def _advice(config: Config) -> str:
         "hardware.cpu_offload=true": hardware.strategy != "ddp" and not hardware.cpu_offload,
         "peft=lora or qlora": peft.trainable == "full",
         "peft=qlora": peft.trainable == "adapter" and peft.quantization is None,
-        "hardware.gradient_checkpointing=true": not hardware.gradient_checkpointing,
+        "hardware.gradient_checkpointing=true": hardware.gradient_checkpointing is False,
     }
     return f"What would help: {', '.join(option for option, helps in options.items() if helps)}."

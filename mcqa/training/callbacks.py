@@ -1,16 +1,21 @@
 """Callbacks of the Trainer: when to measure dev and to save, and what is logged."""
 
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from mcqa.config.errors import TrainingError
+from mcqa.config.metric_names import greater_is_better
 from mcqa.evaluation.scoring.tree import Row
 from mcqa.runs import processes, signals
 from mcqa.training.losses import Item, padding
+
+log = logging.getLogger(__name__)
 
 Measure = Callable[[], dict[str, float]]
 """Measure the model as it is on dev; return metrics by name."""
@@ -85,15 +90,108 @@ class RunAtStart(TrainerCallback):  # type: ignore[misc]
         self.do()
 
 
-class EvaluationPoints(TrainerCallback):  # type: ignore[misc]
-    """Request a measurement and a checkpoint after the given updates."""
+UNLIMITED_S = 60.0
+"""Seconds for measuring dev that a training may take, whatever share of its time that is."""
 
-    def __init__(self, points: set[int]) -> None:
-        self.points = points
+
+class EvaluationPoints(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """Request a measurement and a checkpoint after the given updates.
+
+    Where measuring takes more than max_share of the time of training, only every second, third … of them is measured,
+    and always the last one. How many are left out until the next one is decided after each measurement, by its first
+    process, and kept in the checkpoint that follows it: a resumed run measures where the run before would have.
+    """
+
+    def __init__(
+        self, points: Collection[int], max_share: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.points, self.max_share, self.clock = set(points), max_share, clock
+        self.reached = self.measured = self.left_out = self.to_leave_out = 0
+        self.training = self.measuring = 0.0  # seconds
+        self.since: float | None = None  # of what is going on, training or a measurement; None before the first update
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.since = self.clock() if self.since is None else self.since
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step in self.points:
+        if state.global_step not in self.points:
+            return
+        self.reached += 1
+        self.training += self._seconds()
+        if self.to_leave_out and state.global_step < max(self.points):
+            self.to_leave_out -= 1
+            self.left_out += 1
+        else:
             control.should_evaluate = control.should_save = True
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.max_share is None or self.since is None:  # one that an earlier start of the run was stopped in
+            return
+        self.measured += 1
+        self.measuring += self._seconds()
+        self.to_leave_out = processes.broadcast(self._next_to_leave_out(self.max_share))
+        if self.to_leave_out and not self.left_out and processes.is_first():
+            log.warning(
+                "Measuring dev takes %.0f %% of the time of training, and evaluation.max_time_share allows %.0f %%: "
+                "about one of %d measurements is made from here on, and the last one.",
+                100 * self.measuring / (self.measuring + self.training),
+                100 * self.max_share,
+                self.to_leave_out + 1,
+            )
+
+    def state(self) -> dict[str, Any]:
+        names = ("reached", "measured", "left_out", "to_leave_out", "training", "measuring")
+        args = {"points": sorted(self.points), "max_share": self.max_share}
+        return {"args": args, "attributes": {name: getattr(self, name) for name in names}}
+
+    def _seconds(self) -> float:
+        """Return how long went on what ends now."""
+        now = self.clock()
+        seconds = 0.0 if self.since is None else now - self.since
+        self.since = now
+        return seconds
+
+    def _next_to_leave_out(self, share: float) -> int:
+        """Return n so that a measurement takes this share of its own time and that of n + 1 intervals of training."""
+        if self.measuring <= UNLIMITED_S:
+            return 0
+        interval, measurement = self.training / self.reached, self.measuring / self.measured
+        wanted = measurement * (1 - share) / share
+        return max(0, min(math.ceil(wanted / interval) - 1, len(self.points))) if interval else len(self.points)
+
+
+class EarlyStopping(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """End the training after `patience` measurements in a row in which a metric of dev is no better.
+
+    Better is a value that beats the last one that was better by more than min_delta, so that many small steps count
+    together.
+    """
+
+    def __init__(self, metric: str, patience: int, min_delta: float = 0.0) -> None:
+        self.metric, self.patience, self.min_delta = metric, patience, min_delta
+        self.best: float | None = None
+        self.no_better = 0
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Mapping[str, float], **kwargs: Any) -> None:
+        value = metrics[f"eval_{self.metric}"]
+        sign = 1 if greater_is_better(self.metric) else -1
+        if not math.isnan(value) and (self.best is None or sign * (value - self.best) > self.min_delta):
+            self.best, self.no_better = value, 0
+            return
+        self.no_better += 1
+        if self.no_better >= self.patience and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            log.info(
+                "The training ends after %d of %d updates: %s was no better in %d measurements (evaluation.patience).",
+                state.global_step,
+                state.max_steps,
+                self.metric,
+                self.no_better,
+            )
+
+    def state(self) -> dict[str, Any]:
+        args = {"metric": self.metric, "patience": self.patience, "min_delta": self.min_delta}
+        return {"args": args, "attributes": {"best": self.best, "no_better": self.no_better}}
 
 
 class MetricsLogger(TrainerCallback):  # type: ignore[misc]
@@ -116,6 +214,7 @@ class MetricsLogger(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_dev/")}
+        values |= {name: value for name, value in logs.items() if name.startswith("grad_norm/")}
         values |= {ours: float(logs[theirs]) for theirs, ours in LOGGED_NAMES.items() if theirs in logs}
         if "train/loss" in values:
             scaled = getattr(args, "fp16", False)  # the gradient scaler of fp16 skips its first, overflowing updates

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import get_peft_model
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_callback import EarlyStoppingCallback
 from trl import SFTConfig, SFTTrainer
 
-from mcqa.config.errors import ConfigError, ModelError, TrainingError
+from mcqa.config.errors import ConfigError, TrainingError
 from mcqa.config.schema import Config, batching
 from mcqa.config.trainer_args import trainer_arguments
 from mcqa.data.tokens import TrainingSet
@@ -26,6 +26,7 @@ from mcqa.runs import processes
 from mcqa.training import micro_batches
 from mcqa.training.callbacks import (
     CheckpointSchedule,
+    EarlyStopping,
     EvaluationPoints,
     ItemCollator,
     Measure,
@@ -34,13 +35,14 @@ from mcqa.training.callbacks import (
     not_finite_message,
 )
 from mcqa.training.losses import Item, Loss, item
+from mcqa.training.optimizers import OptimizingTrainer
 from mcqa.training.resume import ResumableTrainer
-from mcqa.training.updates import evaluation_points, total_updates
+from mcqa.training.updates import evaluation_points, longest_share, total_updates
 
 log = logging.getLogger(__name__)
 
 
-class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
+class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with the losses of our objectives, and dev measured by the log-probability of choices.
 
     The best checkpoint and early stopping follow what is measured, as they follow its own metrics otherwise. A batch of
@@ -59,6 +61,7 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.training, self.questions = training, len(training.examples)
         self.measure, self.schedule, self.flush = measure, schedule, flush
+        self.optimizer_config, self.scheduler_config, self.group_norms = config.optimizer, config.scheduler, {}
         self.keep = config.objective.save_total_limit
         self.add_callback(schedule)
         self.loss = Loss(config.objective)
@@ -68,6 +71,12 @@ class MeasuringTrainer(ResumableTrainer, SFTTrainer):  # type: ignore[misc]
 
     def measured(self) -> dict[str, float]:
         return {f"eval_{name}": value for name, value in self.measure().items()}
+
+    @property
+    def measurements_left_out(self) -> int:
+        """How many measurements of dev were left out until the last checkpoint."""
+        stored: dict[str, Any] = self.state.stateful_callbacks.get(EvaluationPoints.__name__, {})
+        return int(stored.get("attributes", {}).get("left_out", 0))
 
     def _run_epoch(self, **kwargs: Any) -> None:
         if self.as_trees is None:
@@ -221,20 +230,24 @@ def build(
     before a checkpoint counts, since a run that resumes from there would not observe it again.
 
     Raises:
-        ModelError: peft.target_modules names no layer of the model.
         ConfigError: the trainer refuses an argument of objective.trainer_args.
     """
     padding_rows = batching(config).processes > 1
     dataset = Dataset.from_dict({"row": range(len(training.examples) + padding_rows)})
     collator = ItemCollator(tokenizer.pad_token_id)
     all_callbacks = [
-        EvaluationPoints(set(evaluation_points(config, len(training.examples)))),
+        EvaluationPoints(evaluation_points(config, len(training.examples)), longest_share(config)),
         MetricsLogger(observers, collator),
         *callbacks,
     ]
-    if config.evaluation.patience is not None:
-        all_callbacks.append(EarlyStoppingCallback(config.evaluation.patience))
+    if (patience := config.evaluation.patience) is not None:
+        metric = config.evaluation.stop_metric or config.evaluation.best_metric
+        all_callbacks.append(EarlyStopping(metric, patience, config.evaluation.min_delta))
     minutes = config.objective.checkpoint_every_min
+    model, exact = sharding.materialise_meta_weights(model), []
+    if config.peft.quantization is not None:
+        model, adapter = (model, None) if adapter is None else (get_peft_model(model, adapter), None)
+        exact = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
     try:
         trainer = MeasuringTrainer(
             config=config,
@@ -242,7 +255,7 @@ def build(
             measure=measure,
             schedule=CheckpointSchedule(None if minutes is None else 60 * minutes),
             flush=flush,
-            model=sharding.materialise_meta_weights(model),
+            model=model,
             args=arguments,
             processing_class=tokenizer,
             train_dataset=dataset,
@@ -252,13 +265,13 @@ def build(
             peft_config=adapter,
         )
     except ValueError as error:
-        if "arget modules" in str(error):
-            raise ModelError(f"peft.target_modules={config.peft.target_modules}: {error}") from error
         if config.objective.trainer_args:
             raise ConfigError(f"objective.trainer_args: {error}") from error
         raise
     trainer.remove_callback(PrinterCallback)
-    _adapters_in_single_precision(trainer.model)
+    for weight, data in exact:  # TRL rounds what is trained over 4-bit weights to bfloat16
+        weight.data = data
+    _trained_in_single_precision(trainer.model)
     return trainer
 
 
@@ -274,8 +287,8 @@ def train(trainer: MeasuringTrainer) -> None:
         raise TrainingError(not_finite_message("train/loss", {"train/loss": output.training_loss}, output.global_step))
 
 
-def _adapters_in_single_precision(model: Any) -> None:
-    """Undo TRL's cast of adapters over 4-bit weights to bfloat16, in which small updates are rounded to nothing."""
+def _trained_in_single_precision(model: Any) -> None:
+    """Small updates of weights in 16 bits, as modules copied from such a base have, are rounded to nothing."""
     for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.float()

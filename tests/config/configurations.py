@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import is_dataclass
 from functools import cache
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config, EvaluateConfig
@@ -43,5 +43,5 @@ def every_key(kind=Config, prefix=()):
     for name, hint in get_type_hints(kind, include_extras=True).items():
         yield (*prefix, name)
         for part in (hint, *get_args(hint)):
-            if is_dataclass(part):
+            if is_dataclass(part) and get_origin(hint) is not dict:  # the names in between are the user's
                 yield from every_key(part, (*prefix, name))

@@ -7,7 +7,7 @@ import pytest
 
 from mcqa.config import rules
 from mcqa.config.metric_names import DEV_METRICS, NEEDS, greater_is_better, needed_for
-from mcqa.config.rules import RULES
+from mcqa.config.rules import OPTIMIZER_KEYS, RULES, SCHEDULER_KEYS
 from mcqa.config.validation import problems_of
 from tests.config.configurations import config, config_dict_of, problems, problems_of_evaluating
 
@@ -20,10 +20,34 @@ BROKEN = [
         ["+objective.trainer_args.disable_tqdm=false"],
         "objective.trainer_args.disable_tqdm: cannot be changed",
     ),
+    ("_own_keys", ["optimizer=sgd", "optimizer.beta1=0.9"], "optimizer.beta1: must be null with optimizer=sgd, which"),
+    ("_own_keys", ["scheduler=step", "scheduler.gamma=null"], "scheduler.gamma: scheduler=step needs a value."),
+    ("_optimizer", ["optimizer=paged_adamw_8bit"], "optimizer.name: paged_adamw_8bit moves its state out of a GPU's"),
     (
-        "trainer_args_problems",
-        ["+objective.trainer_args.lr_scheduler_kwargs={nope: 1}"],
-        "objective.trainer_args.lr_scheduler_kwargs.nope: scheduler=cosine has no such key.",
+        "_optimizer",
+        ["optimizer.groups.norms.pattern='('"],
+        "optimizer.groups.norms.pattern: not a regular expression (missing ), unterminated subpattern at position 0), "
+        "got '('.",
+    ),
+    (
+        "_optimizer",
+        ["+optimizer.groups={a/b: {pattern: a, learning_rate_factor: 1, max_grad_norm: null, weight_decay: null}}"],
+        "optimizer.groups: a name has letters, digits and . _ + - only, got 'a/b'.",
+    ),
+    (
+        "_optimizer",
+        ["optimizer.groups.norms.max_grad_norm=1", "hardware.strategy=zero2"],
+        "optimizer.groups.norms.max_grad_norm: DeepSpeed clips all gradients together",
+    ),
+    (
+        "_scheduler",
+        ["scheduler=warmup_stable_decay", "scheduler.decay_ratio=0.8", "scheduler.warmup_ratio=0.3"],
+        "scheduler.decay_ratio: 0.8 of the updates and scheduler.warmup_ratio 0.3 are more than all",
+    ),
+    (
+        "_scheduler",
+        ["scheduler=exponential", "scheduler.min_lr_ratio=0"],
+        "scheduler.min_lr_ratio: scheduler=exponential reaches it by a constant factor, so it is above 0.",
     ),
     ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
@@ -82,7 +106,7 @@ BROKEN = [
         ["peft=qlora", "hardware=cpu_processes", "hardware.strategy=zero3"],
         "hardware.strategy: zero3 shards the weights over the devices, which is impossible with packed 4-bit weights",
     ),
-    ("_processes", ["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the 8-bit state"),
+    ("_processes", ["optimizer=adamw_8bit", "hardware.strategy=zero2"], "optimizer.name: the state of adamw_8bit"),
     ("_processes", ["hardware.cpu_offload=true"], "hardware.cpu_offload: ddp keeps everything on every device"),
     ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
     ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
@@ -93,6 +117,7 @@ BROKEN = [
         ["data=local", "data.path=q.csv", "data.columns.choices=[A,B,A]"],
         "data.columns.choices: names one of them twice, got ['A', 'B', 'A'].",
     ),
+    ("_hardware", ["hardware.tf32=true"], "hardware.tf32: only GPUs have this format; take false."),
     ("_hardware", ["hardware.precision=fp16"], "hardware.precision: fp16 trains only on a GPU"),
     (
         "_hardware",
@@ -116,6 +141,7 @@ BROKEN = [
         ["evaluation.best_metric=dev/acc_mutual_info"],
         "evaluation.best_metric: dev/acc_mutual_info is measured only with evaluation.unconditional=true.",
     ),
+    ("_evaluation", ["evaluation.min_delta=0.1"], "evaluation.min_delta: is for early stopping, which evaluation.pat"),
     (
         "_evaluation",
         ["evaluation.permutations=cyclic"],
@@ -181,10 +207,30 @@ def test_batch_size_and_accumulation_are_not_both_given():
     assert "(got 8 and 2)" in told
 
 
+@pytest.mark.parametrize(("group", "table"), [("optimizer", OPTIMIZER_KEYS), ("scheduler", SCHEDULER_KEYS)])
+def test_a_key_of_some_optimizers_or_schedules_has_a_value_there_and_nowhere_else(group, table):
+    for option, own in table.items():
+        for key in {key for keys in table.values() for key in keys}:
+            value = None if key in own else 1 if key in ("cycles", "patience") else 0.5
+            told = problems(f"{group}={option}", "hardware=gpu", **{f"{group}__{key}": value})
+            assert [line.split(":")[0] for line in told] == [f"{group}.{key}"], (option, key)
+
+
 @pytest.mark.parametrize("metric", ["test/acc", "base/dev/acc", "train/loss"])
 def test_only_dev_steers(metric):
     (told,) = problems(evaluation__best_metric=metric)
     assert told.endswith(f"one of {', '.join(DEV_METRICS)}.")
+
+
+def test_early_stopping_follows_any_metric_of_dev_that_is_measured():
+    early = ["evaluation.patience=2", "evaluation.min_delta=0.01"]
+    assert problems(*early, "evaluation.stop_metric=dev/nll") == []
+    (told,) = problems(*early, "evaluation.stop_metric=test/acc")
+    assert told.startswith("evaluation.stop_metric: test/acc must not steer a run")
+    (told,) = problems(*early, "evaluation.stop_metric=dev/acc_mutual_info")
+    assert told == "evaluation.stop_metric: dev/acc_mutual_info is measured only with evaluation.unconditional=true."
+    (told,) = problems("evaluation.stop_metric=dev/nll")
+    assert told.startswith("evaluation.stop_metric: is for early stopping")
 
 
 WHAT_IS_NEEDED = {"unconditional": True, "choices_only": True, "permutations": "cyclic"}

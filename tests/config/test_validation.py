@@ -62,6 +62,7 @@ def test_a_key_of_another_group_is_unknown_in_this_one():
     assert problems(optimizer__r=3)[0].startswith("optimizer.r: unknown key.")
 
 
+PLAIN = {"pattern": "x", "learning_rate_factor": 1, "max_grad_norm": None, "weight_decay": None}
 LOCAL = "{data: local, path: q.csv}"
 
 
@@ -74,6 +75,22 @@ def test_a_missing_key_is_reported_and_never_filled_in(path):
     del section[path[-1]]
     key = ".".join(path).replace("evaluation.sets.", "evaluation.sets[0].")
     assert f"{key}: missing; it belongs to the file that was chosen for this group." in problems_of(values)[1]
+
+
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        ({"pattern": "x"}, "learning_rate_factor: missing; it belongs"),
+        (3, ": must be a mapping of keys, got 3."),
+        ({**PLAIN, "pattern": None}, "pattern: must be a text, got None."),
+        ({**PLAIN, "max_grad_norm": 0}, "max_grad_norm: must be above 0 and at most 1e30, got 0."),
+        ({**PLAIN, "decay": 1}, "decay: unknown key."),
+    ],
+)
+def test_each_value_of_a_mapping_whose_names_are_the_user_s_is_checked(group, told):
+    lines = problems(optimizer__groups={"mine": group})
+    assert all(line.startswith("optimizer.groups.mine") for line in lines)
+    assert any(told in line for line in lines)
 
 
 def every_kind(kind):

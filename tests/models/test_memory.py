@@ -41,6 +41,21 @@ def test_target_modules_are_matched_as_peft_does(targets):
     assert memory.model_size(config.model, config.peft).adapter == adapted.get_nb_trainable_parameters()[0] > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "moments"), [("adamw", 8), ("adamw_8bit", 2), ("paged_adamw_8bit", 0), ("adafactor", 0), ("lion", 4),
+    ("lion_8bit", 1), ("sgd", 4)],
+)  # fmt: skip
+def test_what_each_optimizer_keeps_of_earlier_gradients_is_counted(name, moments):
+    _, estimate = estimated(LLAMA_8B, FULL, "hardware=gpu", f"optimizer={name}")
+    assert estimate.parts["optimizer state"] == moments * LLAMA_8B.parameters
+
+
+def test_muon_keeps_one_moment_of_the_layers_and_two_of_the_tables():
+    _, estimate = estimated(LLAMA_8B, FULL, "hardware=gpu", "optimizer=muon")
+    tables = LLAMA_8B.parameters - LLAMA_8B.layers * LLAMA_8B.layer
+    assert estimate.parts["optimizer state"] == pytest.approx(4 * LLAMA_8B.parameters + 4 * tables)
+
+
 def test_on_one_device_full_weights_take_sixteen_bytes_each():
     _, estimate = estimated(LLAMA_8B, FULL, "hardware=gpu")
     assert estimate.model_states == 16 * LLAMA_8B.parameters
