@@ -153,7 +153,8 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
                 )
             except torch.OutOfMemoryError as error:
                 self._halve(batches[0], error)
-                model.zero_grad()
+            model.zero_grad()
+            torch.cuda.empty_cache()  # here, where the error no longer holds on to what was computed
 
     def _batches(self, items: list[Item]) -> list[list[Item]]:
         """Return the items in forward passes. Where weights are sharded every process must take equally many."""
@@ -184,8 +185,8 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         if len(batch) == 1 or processes.world_size() > 1:  # the others wait in a collective
             smaller = "peft=qlora or a smaller model" if len(batch) == 1 else "a smaller hardware.training_tokens"
             raise TrainingError(
-                f"The device ran out of memory in a forward pass of {len(batch)} questions of up to "
-                f"{batch[0].longest} tokens. Take {smaller}, or hardware.gradient_checkpointing=true, and resume."
+                f"The device ran out of memory in a forward pass of {len(batch)} question{'s' * (len(batch) > 1)} of "
+                f"up to {batch[0].longest} tokens. Take {smaller}, or hardware.gradient_checkpointing=true, and resume."
             ) from error
         self.limits = self.limits.halved(batch)
         log.warning(
@@ -193,7 +194,6 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
             "many; its result is the same.",
             len(batch),
         )
-        torch.cuda.empty_cache()
 
 
 def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:

@@ -10,6 +10,7 @@ import torch
 from mcqa.config.errors import TrainingError
 from mcqa.data import tokens
 from mcqa.data.loading import load
+from mcqa.evaluation.scoring.forward import Forward
 from mcqa.models import loading
 from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
@@ -130,6 +131,40 @@ def test_the_loss_is_normalised_by_the_supervised_tokens_of_the_whole_update(sma
     assert len(losses[0]) == 3
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_an_update_that_is_too_large_for_the_memory_begins_again_with_half_and_ends_the_same(
+    small, tmp_path, monkeypatch, caplog
+):
+    overrides = [*small, "peft=none", "hardware.micro_batch_size=8", "objective.max_steps=2", "evaluation.every=2"]
+    whole, *_ = built(overrides, tmp_path / "whole")
+    trainer.train(whole)
+    targets = Forward.targets
+
+    def with_little_memory(self, rows):
+        if len(rows) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return targets(self, rows)
+
+    monkeypatch.setattr(Forward, "targets", with_little_memory)
+    halved, *_ = built(overrides, tmp_path / "halved")
+    trainer.train(halved)
+    warnings = [message for message in caplog.messages if "ran out of memory" in message]
+    assert [message.split()[7] for message in warnings] == ["8", "4"]
+    for one, other in zip(whole.model.parameters(), halved.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_question_that_is_too_large_for_the_memory_ends_the_training_with_what_would_do(small, tmp_path, monkeypatch):
+    def without_memory(self, rows):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Forward, "targets", without_memory)
+    sft_trainer, *_ = built(small, tmp_path)
+    with pytest.raises(TrainingError, match="forward pass of 1 question of .* peft=qlora or a smaller model"):
+        trainer.train(sft_trainer)
 
 
 @pytest.mark.slow
