@@ -17,7 +17,7 @@ from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.data.prompts import Shots
-from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_best_metric
+from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_steering_metrics
 from mcqa.models import loading
 from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
@@ -41,7 +41,7 @@ def main(overrides: list[str]) -> None:
     tokenizer, shots = loading.load_tokenizer(config.model, []), Shots(config.prompt, splits["train"])
     training = tokens.training_set(tokenizer, config.prompt, config.objective, splits["train"], [], shots)
     steering = question_set(
-        "dev", splits["dev"], config.prompt, restrict_to_best_metric(config.evaluation), tokenizer, shots
+        "dev", splits["dev"], config.prompt, restrict_to_steering_metrics(config.evaluation), tokenizer, shots
     )
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     spent: list[float] = []

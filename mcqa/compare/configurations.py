@@ -29,7 +29,17 @@ _NO_EFFECT = ("name", "outputs", "resume", "from_run", "dry_run", "run", "splits
 _NO_EFFECT_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
 _EXTRA_MEASUREMENTS = {
     f"evaluation.{key}"
-    for key in ("cluster", "bootstrap", "unconditional", "choices_only", "permutations", "harness_task", "sets")
+    for key in (
+        "cluster",
+        "bootstrap",
+        "unconditional",
+        "choices_only",
+        "permutations",
+        "harness_task",
+        "sets",
+        "max_time_share",
+        "test_limit",
+    )
 }
 _BATCH_SIZE = ("hardware.micro_batch_size", "hardware.devices", "hardware.nodes")
 """Keys that determine the batch size where optimizer.batch_size is null."""

@@ -14,7 +14,11 @@ from mcqa.runs.files import flatten, read_optional
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. config_dict: its configuration by dotted name; mlflow_id: its id in MLflow if it was tracked."""
+    """A finished run.
+
+    config_dict: its configuration by dotted name. mlflow_id: its id in MLflow if it was tracked. first_look: as in
+    result.json.
+    """
 
     shown: str
     folder: Path
@@ -22,6 +26,7 @@ class Run:
     environment: Mapping[str, Any]
     mlflow_id: str | None
     downloaded: bool
+    first_look: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -67,7 +72,8 @@ def find(reference: str, options: Options, downloads: str) -> Run:
     if folder is None:
         target = lookup.download(reference, options.outputs, options.tracking_uri, Path(downloads))
         folder = run_folder.open_existing(str(target))
-    status = run_folder.read_result(folder).get("status", "not written")
+    result = run_folder.read_result(folder)
+    status = result.get("status", "not written")
     if status != "complete":
         raise ConfigError(
             f"{reference} is not complete (the status in its result.json: {status}), so its predictions may be "
@@ -80,6 +86,7 @@ def find(reference: str, options: Options, downloads: str) -> Run:
         read_optional(folder / "environment.json"),
         reference if downloaded else read_optional(folder / "tracking.json").get("run_id"),
         downloaded,
+        looks if isinstance(looks := result.get("first_look"), dict) else {},
     )
 
 

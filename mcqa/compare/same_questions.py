@@ -10,6 +10,7 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.runs.files import flatten
 
 EXAMPLES, MOST_KEYS = 3, 6
+TEST_LIMIT = "evaluation.test_limit"
 _NOT_MEASURED = ("data.limit", "data.licence", "data.recommended.", "data.texts")
 
 
@@ -65,6 +66,8 @@ def _cause(runs: Sequence[Run], split: str) -> str:
 
 def _data_keys(runs: Sequence[Run], split: str) -> list[str]:
     """The keys that differ of what the split is measured on: a set of this name, dev's own set, or data."""
+    if split not in ("train", "dev") and len({str(run.config_dict.get(TEST_LIMIT)) for run in runs}) > 1:
+        return [TEST_LIMIT]
     sets = [_set(run.config_dict, split) for run in runs]
     if not any(sets):
         return _differing([_group(run.config_dict, "data.") for run in runs], "")

@@ -98,7 +98,18 @@ def _score_notes(comparison: Comparison) -> Iterator[str]:
 
 def remarks(compared: Compared) -> list[str]:
     """Return what else differs between the runs and may explain a difference."""
-    return [*_key_remarks(compared), *_run_remarks(compared.runs)]
+    return [*_first_look(compared), *_key_remarks(compared), *_run_remarks(compared.runs)]
+
+
+def _first_look(compared: Compared) -> Iterator[str]:
+    """Runs whose first looks differ measured different questions, and are not compared."""
+    looks = [run.first_look.get(compared.split.removeprefix("base/")) for run in compared.runs]
+    every = {str(look["of"]) for look in looks if isinstance(look, dict) and "of" in look}
+    if every:
+        yield (
+            f"A first look: {len(compared.questions)} of {', '.join(sorted(every))} questions were measured "
+            "(evaluation.test_limit)."
+        )
 
 
 def _key_remarks(compared: Compared) -> Iterator[str]:

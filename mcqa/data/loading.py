@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,15 @@ DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field
 
 @dataclass(frozen=True)
 class Data:
-    """The questions of each split, in the order train, dev, test; bad_rows and notes are messages for the user."""
+    """The questions of each split, in the order train, dev, test; bad_rows and notes are messages for the user.
+
+    first_looks: by split or further set, where evaluation.test_limit reads only some: how many, and how many it has.
+    """
 
     splits: dict[str, list[Question]]
     bad_rows: list[str]
     notes: list[str]
+    first_looks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequence[str] = SPLITS) -> Data:
@@ -56,6 +60,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
     if evaluation.dev is not None and "dev" in splits:
         others.insert(0, ("dev", evaluation.dev, "evaluation.dev"))
     data = load(config, own) if own else Data({}, [], [])
+    if "test" in data.splits:
+        _first_look("test", config.seed, evaluation.test_limit, data)
     for name, other, key in others:
         loaded = _load_evaluation_set(other, key)
         data.splits[name] = loaded.splits[other.split]
@@ -64,8 +70,19 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         data.notes.extend(f"{name}: {note}" for note in loaded.notes)
         if "train" in data.splits:
             data.notes.extend(_overlap_note(name, "train", data.splits))
+        if other.split == "test" and name != "dev":
+            _first_look(name, other.data.seed, evaluation.test_limit, data)
     order = dict.fromkeys([*SPLITS, *data.splits])
     return replace(data, splits={split: data.splits[split] for split in order if split in data.splits})
+
+
+def _first_look(name: str, seed: int, limit: int | None, data: Data) -> None:
+    """Keep `limit` questions of a split or set, if it has more, and say so."""
+    questions = data.splits[name]
+    if limit is not None and limit < len(questions):
+        data.splits[name] = subsample(questions, seed, limit)
+        data.first_looks[name] = limit, len(questions)
+        data.notes.append(f"{name}: a first look at {limit} of {_count(questions)} (evaluation.test_limit)")
 
 
 def _load_evaluation_set(other: SetConfig, key: str) -> Data:

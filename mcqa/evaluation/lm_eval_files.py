@@ -40,7 +40,8 @@ class Measurement:
     """What was measured and with what.
 
     model_name: a hub id or a folder. questions: the data and its split. shots: those drawn for the prompt, if it has
-    any. environment: as in environment.json. began: seconds since 1970.
+    any. environment: as in environment.json. began: seconds since 1970. first_look: how many questions were measured
+    and how many there are, where these were not all.
     """
 
     model_name: str
@@ -51,6 +52,7 @@ class Measurement:
     shots: Shots | None
     environment: Mapping[str, Any]
     began: float
+    first_look: tuple[int, int] | None = None
 
 
 def write(folder: Path, task: str, rows: Sequence[Prediction], measurement: Measurement) -> tuple[Path, Path]:
@@ -127,7 +129,7 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
         "versions": {task: version},
         "n-shot": {task: prompt.shots},
         "higher_is_better": {task: dict.fromkeys(metrics, True)},
-        "n-samples": {task: {"original": len(samples), "effective": len(samples)}},
+        "n-samples": {task: {"original": (measurement.first_look or [len(samples)])[-1], "effective": len(samples)}},
         "config": _run_config(measurement),
         "git_hash": measurement.environment["git_commit"],
         "date": measurement.began,
@@ -190,7 +192,7 @@ def _run_config(measurement: Measurement) -> dict[str, Any]:
         "batch_sizes": [],
         "device": config.hardware.device,
         "use_cache": None,
-        "limit": measurement.questions.data.limit if measurement.questions.split == "train" else None,
+        "limit": _limit(measurement),
         "bootstrap_iters": 0,
         "gen_kwargs": None,
         "random_seed": config.seed,
@@ -198,6 +200,12 @@ def _run_config(measurement: Measurement) -> dict[str, Any]:
         "torch_seed": config.seed,
         "fewshot_seed": config.prompt.shots_seed,
     }
+
+
+def _limit(measurement: Measurement) -> int | None:
+    if measurement.first_look is not None:
+        return measurement.first_look[0]
+    return measurement.questions.data.limit if measurement.questions.split == "train" else None
 
 
 def _tokenizer(measurement: Measurement) -> dict[str, Any]:

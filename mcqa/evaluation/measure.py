@@ -77,14 +77,15 @@ def question_sets(
     ]
 
 
-def restrict_to_best_metric(evaluation: EvaluationConfig) -> EvaluationConfig:
-    """Return the configuration that measures what best_metric needs and no more, for dev during training."""
-    key = needed_for(evaluation.best_metric)
+def restrict_to_steering_metrics(evaluation: EvaluationConfig) -> EvaluationConfig:
+    """Return the configuration that measures what best_metric and stop_metric need and no more, for dev during
+    training."""
+    keys = {needed_for(metric) for metric in (evaluation.best_metric, evaluation.stop_metric) if metric}
     return replace(
         evaluation,
-        unconditional=key == "unconditional",
-        choices_only=key == "choices_only",
-        permutations=evaluation.permutations if key == "permutations" else None,
+        unconditional="unconditional" in keys,
+        choices_only="choices_only" in keys,
+        permutations=evaluation.permutations if "permutations" in keys else None,
         bootstrap=None,
     )
 

@@ -60,6 +60,7 @@ def measured_once(
 
 
 def record_inputs(record: Record, data: Data, tokenizer: str) -> None:
-    """Record the fingerprints of all questions, and that of the tokenizer."""
+    """Record the fingerprints of all questions, that of the tokenizer, and of which sets only some are read."""
     fingerprints = {split: fingerprint(questions) for split, questions in data.splits.items()}
-    record.inputs(fingerprints, {split: len(questions) for split, questions in data.splits.items()}, tokenizer)
+    counts = {split: len(questions) for split, questions in data.splits.items()}
+    record.inputs(fingerprints, counts, tokenizer, data.first_looks)

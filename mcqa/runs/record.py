@@ -30,8 +30,12 @@ class Record:
     """Write what happens in a run to its folder and report it to the tracker.
 
     The stages of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
-    it is one of a study.
+    it is one of a study. first_looks: the sets of which only some questions are measured: how many, and how many there
+    are. measurements_left_out: of dev during training.
     """
+
+    first_looks: Mapping[str, tuple[int, int]] = {}
+    measurements_left_out = 0
 
     def __init__(self, config: Config, folder: Path, console: Console, trial: Trial | None) -> None:
         self.config, self.folder, self.console, self.trial = config, folder, console, trial
@@ -62,10 +66,16 @@ class Record:
         """Have the tracker keep a file or folder of the run folder."""
         self.tracker.artifact(path)
 
-    def inputs(self, fingerprints: Mapping[str, str], counts: Mapping[str, int], tokenizer: str) -> None:
+    def inputs(
+        self,
+        fingerprints: Mapping[str, str],
+        counts: Mapping[str, int],
+        tokenizer: str,
+        first_looks: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         """Write what the run reads to environment.json, and report it to the tracker as datasets.
 
-        fingerprints, counts: of the questions of every split. tokenizer: its fingerprint.
+        fingerprints, counts: of the questions of every split. tokenizer: its fingerprint. first_looks: as of the class.
 
         Raises:
             DataError: an earlier start of this run read something else.
@@ -83,6 +93,10 @@ class Record:
             data = sets[name].data if name in sets else self.config.data
             source = data.path or data.hub or data.source
             self.tracker.dataset(data.name, fingerprints[name], source, name, count)
+        if first_looks and self.trial is None:  # a trial measures dev only
+            self.first_looks = first_looks
+            looks = [f"{name}: {few} of {every} questions" for name, (few, every) in first_looks.items()]
+            self.tracker.tags({"first_look": "; ".join(looks)})
 
     def _check_same_inputs(self, path: Path, now: Mapping[str, str]) -> None:
         """
@@ -224,6 +238,8 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         "status": status,
         "value": trial.last_reported() if trial and status == "pruned" else value,
         "metrics": record.metrics,
+        "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in record.first_looks.items()},
+        "measurements_left_out": record.measurements_left_out,
         "seconds": round(time.time() - record.began, 1),
         "peak_memory_bytes": peak_memory_bytes(record.config.hardware.device),
         "error": error,

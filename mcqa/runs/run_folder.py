@@ -24,11 +24,18 @@ NO_RESULT: Mapping[str, Any] = {
     "status": None,
     "value": None,
     "metrics": {},
+    "first_look": {},
+    "measurements_left_out": 0,
     "seconds": 0.0,
     "peak_memory_bytes": 0,
     "error": None,
 }
-"""The keys of result.json. status: complete, failed, pruned or preempted. value: of the metric a study optimises."""
+"""The keys of result.json.
+
+status: complete, failed, pruned or preempted. value: of the metric a study optimises. first_look: by set, where only
+some of its questions were measured, {"questions": how many, "of": how many there are}. measurements_left_out: of dev
+during training, because measuring took too much of its time.
+"""
 
 
 DEPTH_OF_RUNS, MOST_FOLDERS = 5, 1000

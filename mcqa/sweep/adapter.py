@@ -31,6 +31,7 @@ QUESTIONS = "trials measured on different questions cannot be compared"
 FOR_ALL_TRIALS = {
     "evaluation.best_metric": "values of different metrics cannot be compared",
     "evaluation.limit": QUESTIONS,
+    "evaluation.test_limit": QUESTIONS,
     "evaluation.dev": QUESTIONS,
     "evaluation.every": "a trial that is measured more often has more chances to have the best value",
     "name": "trials have numbers and no names",

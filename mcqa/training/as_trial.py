@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -72,6 +73,11 @@ def _key(config_dict: ConfigDict) -> str:
     if leaves["model.path"] is None:  # random weights, which the seed draws
         leaves["seed"] = config_dict["seed"]
     return hashlib.sha256(json.dumps(leaves, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def measured_at_every_point(config: Config) -> Config:
+    """Return the configuration of a trial, which leaves no measurement out: trials are compared at equal points."""
+    return replace(config, evaluation=replace(config.evaluation, max_time_share=None))
 
 
 def callbacks(trial: Trial, config: Config, examples: int) -> list[TrainerCallback]:

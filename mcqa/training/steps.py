@@ -22,7 +22,7 @@ from mcqa.evaluation.measure import (
     measure_metrics,
     question_set,
     question_sets,
-    restrict_to_best_metric,
+    restrict_to_steering_metrics,
 )
 from mcqa.evaluation.record import Measurements, record_inputs
 from mcqa.evaluation.report import run_report
@@ -73,7 +73,7 @@ def tokenize_questions(record: Record) -> Tokens:
 def steering_questions(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
     """Return evaluation.limit dev questions, measured only for the metric that chooses the best state."""
     few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
-    return question_set("dev", few, config.prompt, restrict_to_best_metric(config.evaluation), tokenizer, shots)
+    return question_set("dev", few, config.prompt, restrict_to_steering_metrics(config.evaluation), tokenizer, shots)
 
 
 def load_base(record: Record, tokens: Tokens) -> Any:
@@ -113,6 +113,7 @@ def train(
     measure_at_start: measures the base once the trainer has sharded its weights; None where it has been measured.
     """
     config, examples = record.config, len(tokens.training.examples)
+    config = as_trial.measured_at_every_point(config) if record.trial else config
     callbacks = as_trial.callbacks(record.trial, config, examples) if record.trial else []
     if measure_at_start is not None:
         callbacks.append(RunAtStart(lambda: measure_at_start(built.model)))
@@ -131,6 +132,7 @@ def train(
             flush=record.flush,
         )
         trainer.train(built)
+    record.measurements_left_out = built.measurements_left_out
     return built
 
 

@@ -25,6 +25,11 @@ def questions_seen(config: Config, examples: int, update: int) -> int:
     return epochs * examples + min(rest * batching(config).batch_size, examples)
 
 
+def longest_share(config: Config) -> float | None:
+    """Return evaluation.max_time_share; None where the learning rate follows dev, which must not depend on time."""
+    return None if config.scheduler.name in ("reduce_on_plateau",) else config.evaluation.max_time_share
+
+
 def evaluation_points(config: Config, examples: int) -> dict[int, int]:
     """Return the updates after which dev is measured, always including the last one, each with its point.
 

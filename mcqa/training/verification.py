@@ -213,7 +213,9 @@ def _for_check(config: Config, updates: int, measured_every: int) -> Config:
     return replace(
         config,
         objective=replace(config.objective, max_steps=updates, epochs=None, checkpoint_every_min=None),
-        evaluation=replace(config.evaluation, every=measured_every, patience=None, limit=DEV_QUESTIONS),
+        evaluation=replace(
+            config.evaluation, every=measured_every, patience=None, limit=DEV_QUESTIONS, max_time_share=None
+        ),
     )
 
 

@@ -134,6 +134,8 @@ REASONABLE: dict[str, Callable[[Random], Any]] = {
     "evaluation.every": lambda random: random.choice([random.randint(1, 10**9), f"{random.randint(1, 999)}/epoch"]),
     "evaluation.limit": lambda random: random.randint(1, 10**9),
     "evaluation.patience": lambda random: random.randint(1, 10**9),
+    "evaluation.max_time_share": lambda random: random.uniform(1e-9, 1),
+    "evaluation.test_limit": lambda random: random.randint(1, 10**9),
     "evaluation.bootstrap": lambda random: random.randint(1, 10**6),
     "hardware.micro_batch_size": lambda random: random.randint(1, 10**6),
     "hardware.evaluation_tokens": lambda random: random.randint(1, 10**9),

@@ -42,13 +42,14 @@ def make_run(
     base: Sequence[bool] | Sequence[Prediction] | None = None,
     status: str = "complete",
     environment: dict[str, Any] | None = None,
+    first_look: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
     """The folder of a run; `changes` are of its configuration, optimizer__learning_rate=… for the dotted key."""
     folder = root / "outputs" / "runs" / "mine" / run
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config_dict(changes), sort_keys=False))
-    (folder / "result.json").write_text(json.dumps({"status": status}))
+    (folder / "result.json").write_text(json.dumps({"status": status, "first_look": first_look or {}}))
     (folder / "environment.json").write_text(json.dumps(environment or {"git_commit": "abc", "git_dirty": False}))
     for split, rows in (("test", test), ("base_test", base)):
         if rows is not None:

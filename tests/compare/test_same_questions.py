@@ -54,6 +54,14 @@ def test_the_data_keys_that_differ_are_the_likely_cause(tmp_path):
     assert "Likely cause: data.path differs." in message
 
 
+def test_a_first_look_is_not_compared_with_all_questions(tmp_path):
+    message = refused(
+        make_run(tmp_path, "a", [True, True], data__path="one.csv", evaluation__test_limit=None),
+        make_run(tmp_path, "b", [True], data__path="one.csv", evaluation__test_limit=1),
+    )
+    assert "Likely cause: evaluation.test_limit differs." in message
+
+
 def test_of_a_further_set_its_own_keys_are_the_cause_and_not_those_of_data(tmp_path):
     def run(name, right, path):
         sets = [{"name": "arc", "split": "test", "data": {"path": path, "seed": 1}}]

@@ -56,6 +56,25 @@ def test_scores_that_are_no_number_are_in_the_notes(tmp_path):
     assert "rank=2: scores of 1 question are not a number; they count as wrong." in sentences.notes(found)
 
 
+def test_a_first_look_is_in_the_notes(tmp_path):
+    look, limit = {"test": {"questions": 2, "of": 30}}, {"evaluation__test_limit": 2}
+    rows = answered([True, False])
+    runs = [
+        make_run(tmp_path, name, rows, rows, first_look=look, peft__rank=len(name), **limit) for name in ("a", "bb")
+    ]
+    note = "A first look: 2 of 30 questions were measured (evaluation.test_limit)."
+    assert note in sentences.notes(compared(*runs))
+    assert note in sentences.notes(compared(runs[0]))
+    whole = make_run(tmp_path, "whole", rows, rows)
+    assert "first look" not in str(sentences.notes(compared(whole)))
+
+
+@pytest.mark.parametrize("damaged", [{"test": 5}, {"test": {"of": "many"}}, {"dev": None}])
+def test_a_damaged_note_of_a_first_look_stops_no_comparison(tmp_path, damaged):
+    rows = answered([True, False])
+    sentences.notes(compared(make_run(tmp_path, "a", rows, rows, first_look=damaged)))
+
+
 def test_what_was_measured_names_clusters_where_there_are(tmp_path):
     rows = answered([True, False], context="shared")
     found = compared(make_run(tmp_path, "a", rows, base=rows), metric="acc_norm")

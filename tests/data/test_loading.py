@@ -173,9 +173,9 @@ def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
 # --- further sets --------------------------------------------------------------------------------------------
 
 
-def evaluation_of(dev=None, sets=()):
+def evaluation_of(dev=None, sets=(), test_limit=None):
     """What loading looks at of an EvaluationConfig."""
-    return SimpleNamespace(dev=dev, sets=list(sets))
+    return SimpleNamespace(dev=dev, sets=list(sets), test_limit=test_limit)
 
 
 def further(path, name="other", split="test", **changes):
@@ -276,6 +276,21 @@ def test_the_limit_of_a_further_set_is_its_own(tmp_path):
     limited = further(folder(tmp_path), split="train", limit=7)
     notes = load_run_data(config(tmp_path), evaluation_of(sets=[limited]), ()).notes
     assert notes[1] == "other: train: 7 of 100 questions sampled (evaluation.sets[0].limit)"
+
+
+def test_a_first_look_reads_some_questions_of_each_test_and_says_so(tmp_path):
+    sets = [further(folder(tmp_path)), further(tmp_path, name="all_of_dev", split="dev")]
+    data, whole = (load_run_data(config(tmp_path), evaluation_of(sets=sets, test_limit=limit)) for limit in (7, None))
+    sizes = {name: len(questions) for name, questions in data.splits.items()}
+    assert sizes == {"train": 100, "dev": 20, "test": 7, "other": 7, "all_of_dev": 20}
+    assert set(data.splits["test"]) <= set(whole.splits["test"])
+    assert data.first_looks == {"test": (7, 30), "other": (7, 30)} and whole.first_looks == {}
+    assert "test: a first look at 7 of 30 questions (evaluation.test_limit)" in data.notes
+
+
+def test_a_limit_that_leaves_no_question_out_is_no_first_look(tmp_path):
+    data = load_run_data(config(folder(tmp_path)), evaluation_of(test_limit=30))
+    assert len(data.splits["test"]) == 30 and data.first_looks == {}
 
 
 # --- sentences -------------------------------------------------------------------------------------------------

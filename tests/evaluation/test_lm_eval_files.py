@@ -71,6 +71,14 @@ def ours(measured, rows, tmp_path_factory) -> tuple[Path, Path]:
     return lm_eval_files.write(tmp_path_factory.mktemp("ours"), TASK, rows, measured)
 
 
+def test_a_first_look_has_their_limit(measured, rows):
+    samples = [lm_eval_files.sample(number, row, measured) for number, row in enumerate(rows)]
+    few = lm_eval_files.results(TASK, samples, replace(measured, first_look=(11, 500)))
+    assert few["config"]["limit"] == 11 and few["n-samples"] == {TASK: {"original": 500, "effective": 11}}
+    every = lm_eval_files.results(TASK, samples, measured)
+    assert every["config"]["limit"] is None and every["n-samples"] == {TASK: {"original": 11, "effective": 11}}
+
+
 @pytest.fixture(scope="module")
 def theirs(measured, rows, ours, tmp_path_factory) -> tuple[Path, Path]:
     """The files of their own tracker, of a run of the task as our results file words it, over our documents."""

@@ -13,7 +13,7 @@ from mcqa.data.prompts import Shots
 from mcqa.data.question import reordered
 from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation import measure as measuring
-from mcqa.evaluation.measure import measure, measure_metrics, question_set, restrict_to_best_metric
+from mcqa.evaluation.measure import measure, measure_metrics, question_set, restrict_to_steering_metrics
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.option_order import orders_to_measure
 from mcqa.models import loading
@@ -63,16 +63,18 @@ def test_the_choices_of_all_orders_share_a_row_the_given_order_first(starter):
     assert [list(choices[:4]) for choices in ready.encoded] == [list(choices) for choices in plain.encoded]
 
 
-def test_during_training_only_what_best_metric_needs_is_measured():
+def test_during_training_only_what_steers_is_measured():
     everything = ["prompt=letters", "evaluation.unconditional=true", "evaluation.choices_only=true"]
     everything += ["evaluation.permutations=3", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
     for name, key in NEEDS.items():
         config, _ = configured([*everything, f"evaluation.best_metric=dev/{name}"])
-        few = restrict_to_best_metric(config.evaluation)
+        few = restrict_to_steering_metrics(config.evaluation)
         assert few.unconditional == (key == "unconditional")
         assert few.choices_only == (key == "choices_only")
         assert few.permutations == (3 if key == "permutations" else None)
         assert (few.bootstrap, few.cluster) == (None, "subject")
+        both = replace(config.evaluation, stop_metric="dev/acc_mutual_info")
+        assert restrict_to_steering_metrics(both) == replace(few, stop_metric=both.stop_metric, unconditional=True)
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------

@@ -174,6 +174,19 @@ def test_a_run_that_began_on_other_questions_names_what_changed(begun_record):
         begun_record.inputs({**NOW, "dev": "other"}, {}, "u")
 
 
+def test_a_first_look_is_in_the_result_and_a_tag(begun_record):
+    begun_record.inputs(NOW, {}, "t", {"test": (5, 30)})
+    record._finish(begun_record, "complete", None)
+    assert run_folder.read_result(begun_record.folder)["first_look"] == {"test": {"questions": 5, "of": 30}}
+    assert '"first_look": "test: 5 of 30 questions"' in (begun_record.folder / "events.jsonl").read_text()
+
+
+def test_a_trial_looks_at_no_test(begun_record):
+    begun_record.trial = trial_in(begun_record.folder)
+    begun_record.inputs(NOW, {}, "t", {"test": (5, 30)})
+    assert begun_record.first_looks == {}
+
+
 def test_an_earlier_version_noted_fewer_fingerprints(begun_record):
     files.write_json(begun_record.folder / "environment.json", {"fingerprints": NOW})
     begun_record.inputs(NOW, {}, "t")

@@ -76,6 +76,7 @@ def test_what_a_function_suggests_must_be_comparable_too(config_dict):
     [
         ("evaluation.best_metric", "different metrics"),
         ("evaluation.limit", "different questions"),
+        ("evaluation.test_limit", "different questions"),
         ("evaluation.dev", "different questions"),
         ("evaluation.dev.data.limit", "different questions"),
         ("evaluation.every", "more chances"),

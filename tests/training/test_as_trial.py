@@ -17,7 +17,7 @@ from mcqa.runs import repeat
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Pruned, Trial
-from mcqa.training.as_trial import TrialReporter, base_predictions
+from mcqa.training.as_trial import TrialReporter, base_predictions, measured_at_every_point
 from tests.small_runs import configured, smaller
 
 ADAPTERS = ("adapter_model.safetensors", "model.safetensors", "optimizer.pt")
@@ -40,6 +40,11 @@ def test_the_metric_of_the_study_is_reported_at_the_points_and_nowhere_else(tmp_
         reporter.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
     reports = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
     assert reports == [(10, 0.2, 12), (20, 0.4, 24)]
+
+
+def test_a_trial_leaves_no_measurement_out():
+    config, _ = configured(["evaluation.max_time_share=0.1"])
+    assert measured_at_every_point(config).evaluation.max_time_share is None
 
 
 def test_a_training_ends_between_two_updates_when_the_study_prunes_it(tmp_path):

@@ -1,6 +1,8 @@
 """Trainings on the embedded model: order of questions, loss, best state, early stopping, speeds."""
 
+import itertools
 import math
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from mcqa.evaluation.scoring.forward import Forward
 from mcqa.models import loading
 from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
-from mcqa.training.callbacks import MetricsLogger
+from mcqa.training.callbacks import EvaluationPoints, MetricsLogger
 from mcqa.training.trainer import sft_config
 from tests.small_runs import configured
 
@@ -190,6 +192,45 @@ def test_patience_stops_a_training_that_no_longer_gets_better(small, tmp_path):
     sft_trainer, *_ = built(overrides, tmp_path, lambda: {"dev/acc": next(accuracies)})
     trainer.train(sft_trainer)
     assert sft_trainer.state.global_step == 3
+
+
+@pytest.mark.slow
+def test_early_stopping_follows_another_metric_than_the_one_that_chooses_the_best_state(small, tmp_path):
+    losses = iter([0.5, 0.49, 0.48, 0.47])
+    overrides = [*small, "objective.max_steps=5", "evaluation.patience=2", "evaluation.stop_metric=dev/loss"]
+    sft_trainer, *_ = built(
+        [*overrides, "evaluation.min_delta=0.1"],
+        tmp_path,
+        lambda: {"dev/acc": sft_trainer.state.global_step / 10, "dev/loss": next(losses)},
+    )
+    trainer.train(sft_trainer)
+    assert (sft_trainer.state.global_step, sft_trainer.state.best_global_step) == (3, 3)
+
+
+@pytest.mark.slow
+def test_a_resumed_training_leaves_out_the_measurements_that_were_to_be_left_out(small, tmp_path):
+    measured = []
+
+    def stop(values, step):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    def training(*observers):
+        def measure():
+            measured.append(one.state.global_step)
+            return {"dev/acc": 0.5}
+
+        one, *_ = built([*small, "objective.max_steps=6", "tracking.log_every=1"], tmp_path, measure, observers)
+        return one
+
+    slow = training(stop)
+    (points,) = (each for each in slow.callback_handler.callbacks if isinstance(each, EvaluationPoints))
+    points.clock = partial(next, itertools.count(0, 100))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(slow)
+    again = training()
+    trainer.train(again)
+    assert measured == [1, 5, 6] and again.measurements_left_out == 3
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.config.trainer_args import warmup_steps
-from mcqa.training.updates import evaluation_points, questions_seen, total_updates
+from mcqa.training.updates import evaluation_points, longest_share, questions_seen, total_updates
 from tests.small_runs import configured
 
 
@@ -25,6 +25,12 @@ def batches_of(size, every="1/epoch", max_steps=None, epochs=None):
         objective=replace(config.objective, max_steps=max_steps, epochs=epochs),
         evaluation=replace(config.evaluation, every=every),
     )
+
+
+def test_a_schedule_that_follows_dev_has_every_measurement():
+    config = plain_config()
+    follows = replace(config, scheduler=replace(config.scheduler, name="reduce_on_plateau"))
+    assert (longest_share(config), longest_share(follows)) == (0.2, None)
 
 
 def points(every, examples, batch_size, max_steps=None, epochs=None):

@@ -19,7 +19,15 @@ from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
 from mcqa.evaluation.report.formatting import count, percent
-from mcqa.evaluation.report.tables import accuracy_table, details, interval, subjects, verdict, wrong_answers
+from mcqa.evaluation.report.tables import (
+    accuracy_table,
+    details,
+    first_look,
+    interval,
+    subjects,
+    verdict,
+    wrong_answers,
+)
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
@@ -53,7 +61,7 @@ def show_base(record: Record, parameters: int) -> None:
 def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
     """Show the table and details of an evaluation; write the wrong answers and the charts."""
     record = measurements.record
-    record.say("", accuracy_table(record.metrics, {name: name for name in names}, "Accuracy"))
+    record.say("", accuracy_table(record.metrics, {name: name for name in names}, "Accuracy", record.first_looks))
     for name in names:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
@@ -76,7 +84,8 @@ def show_summary(evaluations: Sequence[Measurements]) -> None:
         record = measurements.record
         for name in measurements.predictions:
             cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
-            what = _model(record.config), _questions(record.config, name), " ".join(own)
+            few = " (first look)" if name in record.first_looks else ""
+            what = _model(record.config), _questions(record.config, name) + few, " ".join(own)
             shown.add_row(str(number), *what, *cells)
     folders = [f"  {number}  {run_folder.shown(record.folder)}" for number, record in enumerate(records, 1)]
     records[-1].say("", shown, "Run folders:", *folders)
@@ -117,9 +126,13 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
     record.metrics |= gain_metrics(paired)
     record.log(gain_metrics(paired), step=int(history[-1]["step"]))
-    record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test"))
+    record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test", record.first_looks))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
-    record.say(*details(record.metrics, "test"), "")
+    record.say(*details(record.metrics, "test"))
+    if record.measurements_left_out:
+        left_out = record.measurements_left_out
+        record.say(f"Measurements of dev left out during training: {left_out} (evaluation.max_time_share).")
+    record.say("")
     _write_model_card(measurements, examples)
     record.keep(record.folder / "model")
     _keep_rows(measurements, "test")
@@ -178,7 +191,7 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 {scores}
 
 Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(measurements)}).
-dev chose the checkpoint; test was measured once.
+{_how_chosen(record)}
 
 - Base: {base} (licence: {config.model.licence})
 - Questions: {config.data.name}; {config.data.source} (licence: {config.data.licence})
@@ -190,6 +203,14 @@ dev chose the checkpoint; test was measured once.
 ```
 """
     (record.folder / "model" / "README.md").write_text(redact(text), "utf-8")
+
+
+def _how_chosen(record: Record) -> str:
+    left_out = ""
+    if record.measurements_left_out:
+        left_out = f" ({count(record.measurements_left_out, 'measurement')} left out by evaluation.max_time_share)"
+    text = f"dev chose the checkpoint{left_out}; test was measured once."
+    return f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
 
 
 def _kind_of_interval(measurements: Measurements) -> str:
@@ -214,7 +235,15 @@ def write_harness_files(
     for name in names:
         questions = _set(record.config, name)
         about = lm_eval_files.Measurement(
-            model_name, model, tokenizer, record.config, questions, shots, record.environment, record.began
+            model_name,
+            model,
+            tokenizer,
+            record.config,
+            questions,
+            shots,
+            record.environment,
+            record.began,
+            record.first_looks.get(name),
         )
         named = task if len(names) == 1 else f"{task}_{name}"
         lm_eval_files.write(record.folder / "harness", named, measurements.predictions[name], about)

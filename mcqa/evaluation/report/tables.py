@@ -27,15 +27,30 @@ def interval(metrics: Mapping[str, float], name: str) -> str:
     return percent_interval(metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"])
 
 
-def accuracy_table(metrics: Mapping[str, float], names: Mapping[str, str], title: str) -> Table:
-    """Return a table with a row for each split in `names`, which says what to call it."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+def accuracy_table(
+    metrics: Mapping[str, float],
+    names: Mapping[str, str],
+    title: str,
+    first_looks: Mapping[str, tuple[int, int]] | None = None,
+) -> Table:
+    """Return a table with a row for each split in `names`, which says what to call it.
+
+    first_looks: those of the record (mcqa.runs.record), for the caption.
+    """
+    caption = first_look(first_looks) if first_looks else None
+    table = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left")
     for heading in ("", "accuracy", "95 % interval", "acc_norm", "questions"):
         table.add_column(heading, justify="left" if not heading else "right")
     for split, name in names.items():
         accuracy, normalised = (percent(metrics[f"{split}/{metric}"]) for metric in ("acc", "acc_norm"))
         table.add_row(name, accuracy, interval(metrics, f"{split}/acc"), normalised, f"{metrics[f'{split}/n']:.0f}")
     return table
+
+
+def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
+    """Return in a sentence of which sets only some questions were measured."""
+    looks = [f"{few} of {every} {name} questions" for name, (few, every) in first_looks.items()]
+    return f"A first look: {', '.join(looks)} (evaluation.test_limit)."
 
 
 def verdict(paired: PairedDifference, chance: float) -> str:

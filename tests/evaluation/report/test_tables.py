@@ -57,7 +57,14 @@ def test_the_table_has_a_line_for_each_split_under_its_own_name():
     (base,), (tuned,) = ([line for line in lines if name in line] for name in ("base", "fine-tuned"))
     assert "50.0 %" in base and tuned.count("75.0 %") == 2
     assert re.search(r"\b4\b", tuned) and re.search(r"\b2\b", base)
-    assert lines[0].startswith("Accuracy")
+    assert lines[0].startswith("Accuracy") and "first look" not in str(lines)
+
+
+def test_the_table_says_that_it_is_a_first_look():
+    values = {f"test/{name}": value for name, value in compute_metrics(PLAIN).items()}
+    looks = {"test": (4, 30)}
+    lines = shown(accuracy_table(values, {"test": "fine-tuned"}, "Accuracy on test", looks))
+    assert "A first look: 4 of 30 test questions (evaluation.test_limit)." in " ".join(lines.split())
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
