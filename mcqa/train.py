@@ -63,17 +63,20 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     from mcqa.data.loading import load_run_data, load_texts
     from mcqa.data.prompts import Shots
     from mcqa.data.tokens import training_set
-    from mcqa.models import loading, memory
+    from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates
 
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
+    loading.check_base(config.model)
+    adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
     training = training_set(tokenizer, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed)
     updates = total_updates(config, len(training.examples))
-    longest = max(len(example.input_ids) for example in training.examples)
-    needed = memory.estimate(config, memory.model_size(config.model, config.peft, len(tokenizer)), longest)
+    config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
+    size = memory.model_size(config.model, config.peft, len(tokenizer))
+    needed = memory.estimate(config, size, training.longest)
     dry_run.show_training(
         Console(), config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed)
     )

@@ -81,6 +81,11 @@ class TrainingSet:
     too_long: dict[str, int]
     of_epoch: Callable[[int], list[Example]] | None = None
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return max(len(example.input_ids) for example in self.examples)
+
     def epoch(self, number: int) -> list[Example]:
         """Return the examples as they are in an epoch, in the same order in all of them."""
         return self.examples if self.of_epoch is None else self.of_epoch(number)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -78,12 +79,34 @@ def transformers_config(config: ModelConfig) -> Any:
     return _from_pretrained(AutoConfig, config, "configuration")
 
 
+def meta_model(config: ModelConfig, vocabulary: int | None = None) -> Any:
+    """Return the model of config.json or model.architecture without weights: on the meta device, in no time.
+
+    vocabulary: of a tokenizer that is trained for the run; else it is taken from the configuration.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    if config.architecture is None:
+        shape = transformers_config(config)
+    else:
+        shape = AutoConfig.for_model(**config.architecture, vocab_size=vocabulary or config.vocabulary_size)
+    with torch.device("meta"), no_init_weights():  # takes neither memory nor time for random numbers
+        model: Any = AutoModelForCausalLM.from_config(shape, trust_remote_code=config.trust_remote_code)
+    model.tie_weights()
+    return model
+
+
 def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int) -> Any:
     """Return the base model exactly as it is trained and measured.
 
     With QLoRA its weights are in 4 bits; other frozen bases are in the run's precision, weights to train in single
-    precision. For a folder with an adapter, the base that it was trained on is loaded under it. For
-    model.architecture, a new model is made with random weights that depend on the seed.
+    precision. For a folder with an adapter, the base that it was trained on is loaded under it. With peft.path the
+    adapter saved there lies on the base, ready to be trained. For model.architecture, a new model is made with random
+    weights that depend on the seed.
 
     Raises:
         ModelError: it does not exist, cannot be loaded, or does not match the tokenizer.
@@ -137,20 +160,38 @@ def load_model(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, 
             f"model.path={config.path}: the tokenizer has {len(tokenizer)} tokens and the model knows {known}. "
             "They do not belong together; set model.tokenizer."
         )
-    return model
+    return model if peft.path is None else _put_on(model, "peft.path", peft.path, train_with=peft)
 
 
 def check_base(config: ModelConfig) -> None:
     """Check that the base can be trained.
 
     Raises:
-        ModelError: it is an adapter, which can only be measured.
+        ModelError: it is an adapter, with which a training goes on by another key.
     """
-    if config.path is not None and model_files.holds_adapter(Path(location(config.path))):
+    if config.path is not None and model_files.holds_adapter(folder := Path(location(config.path))):
+        base = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path", "<its base>")
         raise ModelError(
-            f"model.path={config.path} holds an adapter, and training starts from a whole model: merge it into its "
-            "base first (PEFT's merge_and_unload), or give the base's path."
+            f"model.path={config.path} holds an adapter, and training starts from a whole model. To go on with the "
+            f"adapter, give peft.path={config.path} and its base {base} as the model (model=local model.path={base}, "
+            "or its option); to train on top of it, merge it into its base first (PEFT's merge_and_unload)."
         )
+
+
+def check_adapter_files(path: str) -> None:
+    """Check that peft.path is a folder with a whole adapter.
+
+    Raises:
+        ModelError: it is not there, holds something else, or has files that are damaged.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ModelError(f"peft.path={path}: there is no such folder here.")
+    if not model_files.holds_adapter(folder):
+        raise ModelError(
+            f"peft.path={path}: holds no adapter ({ADAPTER_CONFIG}); a run saves its own in <folder>/model."
+        )
+    _check_files(folder, "peft.path", path)
 
 
 def save(model: Any, tokenizer: Any, folder: Path, hardware: HardwareConfig) -> None:
@@ -180,9 +221,10 @@ def fingerprint(tokenizer: Any) -> str:
 
 
 def adapter_config(peft: PeftConfig) -> Any:
-    """Return PEFT's configuration of the adapter to train, or None if all weights are trained."""
-    if peft.trainable == "full":
+    """Return PEFT's configuration of a new adapter to train; None if all weights are trained, or a saved adapter is."""
+    if peft.trainable == "full" or peft.path is not None:
         return None
+    warnings.filterwarnings("ignore", "You have requested `ensure_weight_tying`, but no tied modules")
     from peft import LoraConfig
 
     return LoraConfig(
@@ -191,6 +233,10 @@ def adapter_config(peft: PeftConfig) -> Any:
         lora_alpha=peft.alpha,
         lora_dropout=peft.dropout,
         target_modules=peft.target_modules,
+        modules_to_save=peft.modules_to_save,
+        ensure_weight_tying=bool(peft.modules_to_save),  # embeddings and head stay one matrix where they are one
+        use_dora=peft.dora,
+        use_rslora=peft.rslora,
     )
 
 
@@ -222,8 +268,6 @@ def keep_4bit_weights_as_trained(model: Any) -> None:
 def _with_adapter(
     config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, folder: Path
 ) -> Any:
-    from peft import PeftModel
-
     assert config.path is not None, "it is the folder"
     _check_files(folder, "model.path", config.path)
     path = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
@@ -232,7 +276,7 @@ def _with_adapter(
     with _explained("model.path", config.path, "adapter"):
         if not isinstance(path, str):
             raise ValueError(f"{ADAPTER_CONFIG} does not say which base it belongs to (base_model_name_or_path).")
-        as_trained = replace(peft, trainable="adapter", **quantized)
+        as_trained = replace(peft, trainable="adapter", path=None, **quantized)
         quantization_config(as_trained, hardware)  # which checks the types of its values
     location(path, f"{folder / ADAPTER_CONFIG}: base_model_name_or_path")
     if as_trained.quantization is not None and sharding.shards_weights(hardware):
@@ -241,12 +285,41 @@ def _with_adapter(
             "over devices; they are small, so take hardware.strategy=ddp."
         )
     base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
+    return _put_on(base, "model.path", str(folder))
+
+
+def _put_on(base: Any, key: str, path: str, train_with: PeftConfig | None = None) -> Any:
+    """Return the base with the adapter saved at this path. train_with: it will be trained, with this dropout."""
+    from peft import LoraConfig, PeftModel
+
+    folder = Path(path).expanduser()
     on_meta = base.device.type == "meta"  # in processes that read no weights; nothing can be copied into theirs
-    with _explained("model.path", config.path, "adapter"):
-        model = PeftModel.from_pretrained(base, str(folder), low_cpu_mem_usage=on_meta)
+    with _explained(key, path, "adapter"):
+        options: dict[str, Any] = {}
+        if train_with is not None:
+            options = {"is_trainable": True, "config": LoraConfig.from_pretrained(str(folder))}
+            options["config"].lora_dropout = train_with.dropout
+        model = PeftModel.from_pretrained(base, str(folder), low_cpu_mem_usage=on_meta, **options)
         _check_adapter_names(model, folder / ADAPTER_WEIGHTS)
-    _check_finite(model, config.path)
+        if not on_meta:
+            _in_saved_precision(model, folder)
+    _check_finite(model, path, key)
     return model
+
+
+def _in_saved_precision(model: Any, folder: Path) -> None:
+    """PEFT reads the modules that were trained whole into copies of those of the base, whose precision may be lower."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    rounded = [
+        weight
+        for name, weight in model.named_parameters()
+        if ".modules_to_save." in name and weight.dtype in (torch.bfloat16, torch.float16)
+    ]
+    for weight in rounded:
+        weight.data = weight.data.float()
+    if rounded:
+        set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
 
 
 def _check_adapter_names(model: Any, weights: Path) -> None:
@@ -298,7 +371,7 @@ def _check_files(folder: Path, key: str, path: str) -> None:
     Raises:
         ModelError: files in the folder are missing, damaged or not trusted; names all of them.
     """
-    if problems := model_files.problems(folder, weights=key == "model.path"):
+    if problems := model_files.problems(folder, weights=key != "model.tokenizer"):
         raise ModelError(
             "\n  ".join([f"{key}={path} cannot be loaded:", *problems])
             + "\nWhere a file is missing or damaged, copy the folder again from where it came from, or train it again."
@@ -317,7 +390,7 @@ def _explained(key: str, path: str, part: Part) -> Iterator[None]:
         raise ModelError(f"{key}={path}: the {part} cannot be loaded: {cause}") from error
 
 
-def _check_finite(model: Any, path: str) -> None:
+def _check_finite(model: Any, path: str, key: str = "model.path") -> None:
     """
     Raises:
         ModelError: a weight is not a number or infinite, so that no score would be a number.
@@ -325,7 +398,7 @@ def _check_finite(model: Any, path: str) -> None:
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not weight.is_meta and not weight.sum(dtype=torch.float32).isfinite():
             raise ModelError(
-                f"model.path={path}: the weight {name} has values that are infinite or not a number, so no score would "
+                f"{key}={path}: the weight {name} has values that are infinite or not a number, so no score would "
                 "be one. The training that saved it diverged (its loss says when), or the file is damaged."
             )
 

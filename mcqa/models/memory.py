@@ -156,7 +156,7 @@ def _activations(config: Config, model: ModelSize, tokens: int | None) -> float:
     """
     positions = batching(config).most * (tokens or config.objective.max_length)
     layer = 10 * model.hidden + 4 * model.intermediate
-    checkpointing = config.hardware.gradient_checkpointing is True
+    checkpointing = config.hardware.gradient_checkpointing is not False  # auto: where memory is short
     stored = model.layers * model.hidden + layer if checkpointing else model.layers * layer
     logits = 2 * 4.0 * min(positions, 1024) * model.vocabulary  # with their gradient, in chunks of 1024 tokens
     return _compute_bytes(config.hardware) * positions * stored + logits

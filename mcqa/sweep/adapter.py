@@ -183,6 +183,7 @@ class RunHooks:
                 continue
             key = repr((config.model, config.peft))
             sizes[key] = sizes.get(key) or memory.model_size(config.model, config.peft)
+            config = memory.decide_checkpointing(config, config.objective.max_length)
             needed = memory.estimate(config, sizes[key])
             lines[memory.describe(config, needed)] = None
             try:

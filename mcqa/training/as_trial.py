@@ -24,7 +24,14 @@ from mcqa.runs.files import flatten
 from mcqa.runs.trial import Pruned, Trial
 from mcqa.training.updates import evaluation_points, questions_seen
 
-MODEL_KEYS = ("model", "peft.quantization", "peft.double_quantization", "hardware.device", "hardware.precision")
+MODEL_KEYS = (
+    "model",
+    "peft.path",
+    "peft.quantization",
+    "peft.double_quantization",
+    "hardware.device",
+    "hardware.precision",
+)
 QUESTION_KEYS = ("data", "prompt", "evaluation")
 """What the predictions of the base model depend on: prefixes of keys."""
 

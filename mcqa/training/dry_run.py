@@ -16,6 +16,7 @@ from mcqa.config.trainer_args import warmup_steps
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
+from mcqa.training.updates import notes, questions_seen
 
 PERCENTILES = (0, 50, 90, 99, 100)
 OPEN, CLOSE, LEARNED = "⟦", "⟧", "bold green"  # brackets as well, for eyes and terminals without green
@@ -45,6 +46,8 @@ def show_training(
         console.print(_lengths(training), _dropped(training, config.objective.max_length), sep="\n", markup=False)
         console.rule("training")
         console.print(_plan(config, len(training.examples), updates, data), memory, sep="\n", highlight=False)
+        for note in notes(config, len(training.examples)):
+            console.print(note, highlight=False, markup=False)
 
 
 def show_questions(
@@ -118,10 +121,13 @@ def _plan(config: Config, examples: int, updates: int, data: Data) -> str:
     batch = batching(config)
     counts = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
     processes = f" over {batch.processes} processes" if batch.processes > 1 else ""
+    size, rest = min(batch.batch_size, examples), examples % batch.batch_size
+    last = f" (the last of an epoch {rest})" if 0 < rest < size else ""
     return (
         f"Questions: {counts}; {examples} training examples.\n"
-        f"Updates: {updates}, {updates * batch.batch_size / examples:.1f} epochs, "
+        f"Updates: {updates}, {questions_seen(config, examples, updates) / examples:.3g} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
-        f"Each update: {batch.batch_size} questions{processes}, at most {batch.most} per forward pass; "
-        f"learning rate {config.optimizer.learning_rate:g}."
+        f"Each update: {size} questions{last}{processes}, at most {min(batch.most, size)} per forward pass; "
+        f"learning rate {config.optimizer.learning_rate:g}; "
+        f"gradient checkpointing {'on' if config.hardware.gradient_checkpointing is True else 'off'}."
     )

@@ -26,14 +26,14 @@ from mcqa.evaluation.measure import (
 )
 from mcqa.evaluation.record import Measurements, record_inputs
 from mcqa.evaluation.report import run_report
-from mcqa.models import loading, memory
+from mcqa.models import adapters, loading, memory
 from mcqa.models.loading import adapter_config
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import RunAtStart
 from mcqa.training.progress import TrainingProgress
 from mcqa.training.trainer import MeasuringTrainer, sft_config
-from mcqa.training.updates import total_updates
+from mcqa.training.updates import notes, total_updates
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,24 @@ def tokenize_questions(record: Record) -> Tokens:
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
     train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
     loading.check_base(config.model)
+    adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
         training = training_set(reader, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed)
+        config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
         sets = question_sets({name: data.splits[name] for name in names}, config, reader, shots)
         steering = steering_questions(config, data.splits["dev"], reader, shots)
     record_inputs(record, data, fingerprint)
     run_report.show_inputs(record, data, training)
+    record.say(*notes(config, len(training.examples)))
+    if record.config.hardware.gradient_checkpointing == "auto" and config.hardware.device == "cuda":
+        record.say(
+            f"Gradient checkpointing: {'on' if arguments.gradient_checkpointing else 'off'}, by the memory estimate"
+        )
+        record.log({"gradient_checkpointing": float(arguments.gradient_checkpointing)}, step=0, of="memory estimate")
     return Tokens(tokenizer, shots, training, sets, steering, arguments)
 
 

@@ -111,6 +111,12 @@ BROKEN = [
     ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
     ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
     ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantized weights cannot be trained"),
+    ("_adapter", ["peft=none", "peft.path=a/folder"], "peft.path: belongs to an adapter, and peft=none trains all weig"),
+    (
+        "_adapter",
+        ["peft.path=a/folder", "hardware=cpu_processes", "hardware.strategy=zero3"],
+        "peft.path: a saved adapter is not sharded as zero3 needs it; take hardware.strategy=ddp or zero2.",
+    ),
     ("_lists", ["peft.target_modules=[]"], "peft.target_modules: must name at least one, got []."),
     (
         "_lists",
