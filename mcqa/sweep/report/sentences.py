@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mcqa.evaluation.report.formatting import config_value, count, cut, p_value, percent, point_interval, points
@@ -107,7 +107,7 @@ def verdict(study: StudyRecord, result: StudyResult) -> str:
 
 def notes(study: StudyRecord, result: StudyResult, confirmation: Confirmation | None = None) -> list[str]:
     """Return what a reader of the verdict should keep in mind, the most important first."""
-    confirmed = list(_confirmed(confirmation)) if confirmation else []
+    confirmed = list(_confirmed(confirmation, _test_limit(study))) if confirmation else []
     return [*confirmed, *_notes(study, result, bool(confirmed)), *_commits(study)]
 
 
@@ -125,12 +125,20 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
             yield result.not_compared_because
 
 
-def _confirmed(confirmation: Confirmation) -> Iterator[str]:
+def _test_limit(study: StudyRecord) -> object:
+    """Return how many test questions a study of mcqa.train measures at most; None for all of them."""
+    evaluation = study.base.get("evaluation")
+    return evaluation.get("test_limit") if isinstance(evaluation, Mapping) else None
+
+
+def _confirmed(confirmation: Confirmation, test_limit: object) -> Iterator[str]:
     """The new seeds come first: they alone are free of selection bias."""
     measured = [run for run in confirmation.configurations if run.values]
     if not measured:
         return
     where = "On test" if confirmation.metric.startswith("test/") else "Run again"
+    if where == "On test" and test_limit is not None:
+        where = f"On a first look at test (evaluation.test_limit={test_limit})"
     metric, seeds = confirmation.metric, count(max(run.planned for run in measured), "new seed")
     means = ", ".join(f"{run.name} {value(run.mean.value, metric)}" for run in measured)
     differences = ", ".join(f"{run.name} {difference(run.difference, metric)}" for run in measured if run.difference)

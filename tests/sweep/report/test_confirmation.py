@@ -10,7 +10,9 @@ from scipy.stats import ttest_ind
 from mcqa.evaluation import predictions, statistics
 from mcqa.sweep.report.confirmation import read_confirmation
 from mcqa.sweep.report.load import read_study
-from tests.sweep.report.recorded_studies import NOW, answered, exactly, make_study, trials
+from mcqa.sweep.report.sentences import notes
+from mcqa.sweep.report.ties import study_result
+from tests.sweep.report.recorded_studies import BASE, NOW, answered, exactly, make_study, trials
 
 
 def confirmed(folder, configurations, metric="test/acc"):
@@ -113,3 +115,14 @@ def test_a_damaged_confirmation_is_named(tmp_path, text):
     problems: list[str] = []
     assert read_confirmation(read_study(folder, NOW), problems) is None
     assert re.match("confirm.json (is damaged|cannot be read): ", problems[0])
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "where"),
+    [({"test_limit": 50}, "On a first look at test (evaluation.test_limit=50), with"), ({}, "On test, with")],
+)
+def test_a_confirmation_on_some_questions_of_test_is_a_first_look(tmp_path, evaluation, where):
+    folder = make_study(tmp_path, trials(60, 50), base={**BASE, "evaluation": evaluation})
+    confirmation, _ = confirmed(folder, [runs([0.5, 0.6]), runs([0.5, 0.4], default=True)])
+    study = read_study(folder, NOW)
+    assert notes(study, study_result(study), confirmation)[0].startswith(where)
