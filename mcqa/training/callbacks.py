@@ -182,11 +182,12 @@ class EarlyStopping(TrainerCallback, ExportableState):  # type: ignore[misc]
         if self.no_better >= self.patience and state.global_step < state.max_steps:
             control.should_training_stop = True
             log.info(
-                "The training ends after %d of %d updates: %s was no better in %d measurements (evaluation.patience).",
+                "The training ends after %d of %d updates: %s was no better in %d measurement%s (evaluation.patience).",
                 state.global_step,
                 state.max_steps,
                 self.metric,
                 self.no_better,
+                "s" * (self.no_better > 1),
             )
 
     def state(self) -> dict[str, Any]:

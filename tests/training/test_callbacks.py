@@ -61,7 +61,7 @@ def test_an_early_end_is_said_and_the_usual_one_is_none(caplog):
     caplog.set_level(logging.INFO)
     assert stops_after([0.5, 0.4], patience=1, updates=9) == 2
     assert caplog.messages == [
-        "The training ends after 2 of 9 updates: dev/acc was no better in 1 measurements (evaluation.patience)."
+        "The training ends after 2 of 9 updates: dev/acc was no better in 1 measurement (evaluation.patience)."
     ]
     assert stops_after([0.5, 0.4], patience=1, updates=2) is None
 
