@@ -86,7 +86,7 @@ class Schedule(LambdaLR):  # type: ignore[misc]
         if self.plateau is None:
             return
         self.plateau.measured(value)
-        self._last_lr = self.get_lr()
+        self._last_lr = [rate * self.lr_lambdas[0](self.last_epoch) for rate in self.base_lrs]
         for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
             group["lr"] = rate
 

@@ -96,6 +96,15 @@ def test_every_update_has_the_loss_and_gradient_that_one_process_finds(folders, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
+def test_norms_of_groups_are_those_of_one_process_except_with_deepspeed_which_has_none(folders, name):
+    for group in ("adapter_a", "adapter_b") if "adapter" in name else ("embeddings", "linear", "norms"):
+        one, two = (logged(folders / each, f"grad_norm/{group}") for each in (alone(name), name))
+        assert set(one) == {1, 2, 3, 4}
+        assert two == ({} if "zero" in name else pytest.approx(one, rel=2e-4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL)
 def test_base_and_trained_model_are_measured_as_by_one_process(folders, name):
     one, two = (read_json(folders / each / "result.json") for each in (alone(name), name))
     assert two["status"] == "complete"

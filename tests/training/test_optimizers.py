@@ -187,6 +187,27 @@ def test_every_optimizer_takes_updates_and_the_norms_of_groups_are_logged(name, 
         assert math.hypot(*norms) == pytest.approx(values["grad_norm"], rel=1e-5)
 
 
+@pytest.mark.slow
+def test_noise_on_embeddings_is_uniform_as_neftune_has_it_and_only_while_training(small, tmp_path):
+    tokens, noise = torch.arange(40).reshape(4, 10), []
+
+    def measure():
+        table = sft_trainer.model.get_input_embeddings()
+        for training in (False, True):
+            noise.append(table.train(training)(tokens).detach() - table.weight[tokens].detach())
+        return {"dev/acc": 0.5}
+
+    sft_trainer, *_ = built([*small, "objective.neftune_alpha=5", "objective.max_steps=1"], tmp_path, measure)
+    trainer.train(sft_trainer)
+    measured, training = noise
+    most = 5 / math.sqrt(10 * training.shape[-1])  # alpha / sqrt(length x width), arXiv 2310.05914
+    assert not measured.any()
+    assert 0.95 * most < training.abs().max() <= most * 1.001
+    assert abs(training.mean()) < 0.05 * most
+    measure()
+    assert not noise[-1].any()  # after the training
+
+
 def matrices():
     torch.manual_seed(0)
     return [torch.nn.Parameter(torch.randn(8, 4)), torch.nn.Parameter(torch.randn(4))]

@@ -121,8 +121,19 @@ def killing(kind, times):
             ["training_step", "logged", "commit", "_save_optimizer_and_scheduler", "measured"],
         ),
         (["peft=none", "evaluation.patience=2"], "null", ["log", "rotate", "training_step", "measure", "commit"]),
+        (
+            [
+                "optimizer=muon",
+                "optimizer.groups.adapter_b.learning_rate_factor=4",
+                "scheduler=reduce_on_plateau",
+                "scheduler.patience=0",
+                "objective.neftune_alpha=5",
+            ],
+            "null",
+            ["training_step", "measured", "commit"],
+        ),
     ],
-    ids=["adapter", "full"],
+    ids=["adapter", "full", "muon, noise and a plateau"],
 )
 def test_killed_again_and_again_it_ends_with_the_same_weights_and_log(
     kind, every, moments, small, tmp_path, monkeypatch

@@ -302,8 +302,8 @@ def test_adapters_over_4_bit_weights_are_trained_in_single_precision(small, tmp_
 
 
 def test_own_arguments_reach_the_training_loop(small):
-    config, _ = configured([*small, "+objective.trainer_args.neftune_noise_alpha=5", "optimizer.max_grad_norm=0.3"])
+    config, _ = configured([*small, "+objective.trainer_args.dataloader_num_workers=3", "optimizer.max_grad_norm=0.3"])
     args = sft_config(config, Path("unused"), 40)
-    assert args.neftune_noise_alpha == 5
+    assert args.dataloader_num_workers == 3
     assert args.max_grad_norm == 0.3
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 8

@@ -18,7 +18,7 @@ from mcqa.runs import processes
 from mcqa.runs.files import read_yaml, write_json
 
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp2")
-ADAPTED = {"peft": "lora", "peft.dropout": "0"}
+ADAPTED = {"peft": "lora", "peft.dropout": "0", "optimizer.groups.adapter_b.learning_rate_factor": "4"}
 CASES: dict[str, dict[str, str]] = {
     name: {**keys, "hardware.strategy": strategy}
     for strategy in STRATEGIES  # ddp before the others, for which accelerate is changed (sharding.py)

@@ -56,7 +56,7 @@ class Forward:
 
     def __init__(self, model: Any, prefix: list[int], wrapped: Any = None) -> None:
         """wrapped: what to call for the model, where DDP or DeepSpeed have wrapped it."""
-        self.model, self.prefix, self.wrapped = model, prefix, wrapped or model
+        self.model, self.prefix, self.wrapped = model, prefix, model if wrapped is None else wrapped
         self.base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.device = device_of(model)
         half = torch.is_autocast_enabled(self.device.type) or model.dtype != torch.float32

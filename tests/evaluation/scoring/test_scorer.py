@@ -15,8 +15,9 @@ from mcqa.config.errors import ModelError
 from mcqa.config.schema import HardwareConfig, PromptConfig
 from mcqa.data.question import Question
 from mcqa.data.tokens import EncodedChoice, encode
-from mcqa.evaluation.scoring.forward import device_of
+from mcqa.evaluation.scoring.forward import Forward, device_of
 from mcqa.evaluation.scoring.scorer import score
+from mcqa.evaluation.scoring.tree import Row
 from mcqa.models import from_scratch
 from mcqa.models.from_scratch import new_tokenizer
 from mcqa.models.loading import keep_4bit_weights_as_trained
@@ -39,6 +40,8 @@ CPU = HardwareConfig(
     evaluation_tokens=1024,
     gradient_checkpointing=False,
     attention="auto",
+    compile=False,
+    tf32=False,
 )
 SHAPE = {
     "hidden_size": 32,
@@ -360,6 +363,18 @@ def test_eager_attention_reads_the_tree_too():
     found = score(eager, [tree_of(10), tree_of(15)])
     assert "the choices share its prompt." in found.method
     close(found.scores, all_alone(QWEN, [tree_of(10), tree_of(15)]))
+
+
+@pytest.mark.slow
+def test_a_compiled_model_computes_logits_where_they_are_needed_in_each_forward_pass():
+    model = new_model()
+    compiled = torch.compile(model, backend="eager")  # what a backend makes of the graph is torch's
+    for length, position in [(8, 2), (8, 5), (12, 3), (9, 7), (10, 1)]:
+        tokens = [(7 * i + length) % 200 + 5 for i in range(length)]
+        row = Row(tokens, list(range(length)), [length] * length, [(position, 9, 0), (position + 1, 17, 0)])
+        _, wanted = Forward(model, []).log_probabilities([row, row])
+        _, told = Forward(model, [], wrapped=compiled).log_probabilities([row, row])
+        assert torch.allclose(told, wanted, atol=1e-4)
 
 
 def test_out_of_memory_halves_the_batch_and_changes_no_score():
