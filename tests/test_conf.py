@@ -196,7 +196,8 @@ def test_a_site_s_file_is_a_launcher_by_the_command_in_its_comment(name, capsys,
     shown = script(capsys, monkeypatch, tmp_path, *command.split()[4:])
     values = raw(path)
     assert "#SBATCH --gpus-per-node=2\n" in shown
-    assert f"#SBATCH --account={values['account']}\n" in shown and all(line in shown for line in values["setup"])
+    assert f"#SBATCH --account={values['account']}\n" in shown
+    assert all(line.partition("=")[0] in shown for line in values["setup"])  # the values may be secrets
     assert values.get("python", "-m submitit") in shown
 
 
