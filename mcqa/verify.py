@@ -2,6 +2,8 @@
 
 python -m mcqa.verify resume [the arguments of mcqa.train]
 python -m mcqa.verify accumulation [the arguments of mcqa.train]
+python -m mcqa.verify choice [the arguments of mcqa.train]
+python -m mcqa.verify determinism [the arguments of mcqa.train]
 """
 
 import sys
@@ -18,7 +20,7 @@ from mcqa.runs.files import write_yaml
 from mcqa.runs.repeat import repeated_config
 from mcqa.sweep.adapter import RunHooks
 
-CHECKS = ("resume", "accumulation")
+CHECKS = ("resume", "accumulation", "choice", "determinism")
 """The keys of verification.CHECKS, whose module imports torch."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from mcqa.config.schema import HardwareConfig
 from mcqa.training.losses import Item
 
-CPU_TOKENS, GPU_TOKENS = 2048, 1 << 15
+CPU_TOKENS, GPU_TOKENS = 512, 1 << 15
 """Token positions of a forward pass, padding included, where hardware.training_tokens is null."""
 
 CPU_LOGITS, GPU_LOGITS = 1 << 25, 1 << 28

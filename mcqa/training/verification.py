@@ -7,14 +7,16 @@ and the first one compares, since weights and gradients are gathered there.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from transformers import TrainerCallback
 
+from mcqa.config.metric_names import length_of
 from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
 from mcqa.data.loading import load_run_data, load_texts
@@ -26,14 +28,17 @@ from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart
 from mcqa.training.steps import steering_questions
-from mcqa.training.trainer import sft_config
+from mcqa.training.trainer import MeasuringTrainer, sft_config
 
 UPDATES, UPDATES_PER_EPOCH, STOP = 6, 4, 3  # so that the resumed training also crosses the end of an epoch
 DEV_QUESTIONS = 16
+MICRO_BATCHES = (16, 8, 1)  # questions of each process in a forward pass, of as many in an update as the first
+CHOICE_QUESTIONS = 8  # of each process, in an update
+REPEATED_UPDATES = 4
 
 TOLERANCE = 1e-3
-"""Of a resumed training: largest difference of a loss or weight, relative to the value. The order of sums is not fixed
-on a GPU, nor over more than two processes; elsewhere no difference is allowed."""
+"""Of a resumed or repeated training: largest difference of a loss or weight, relative to the value. The order of sums
+is not fixed on a GPU, nor over more than two processes; elsewhere no difference is allowed."""
 
 GRADIENT_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 1e-2}
 """Of a gradient: largest difference in a tensor, relative to the largest gradient in it. Sums in another order differ
@@ -68,8 +73,15 @@ class TinyTraining:
         self.training = whole.first(questions)
         self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)
 
-    def train(self, config: Config, folder: Path, trace: Trace, *further: TrainerCallback) -> None:
-        """Train in the folder, from the newest checkpoint there, and add to the trace."""
+    def train(
+        self,
+        config: Config,
+        folder: Path,
+        trace: Trace,
+        *further: TrainerCallback,
+        prepare: Callable[[MeasuringTrainer], None] = lambda built: None,
+    ) -> MeasuringTrainer:
+        """Train in the folder, from the newest checkpoint there, and add to the trace. prepare: changes the trainer."""
         arguments = sft_config(config, folder, len(self.training.examples))
         built = trainer.build(
             config,
@@ -82,7 +94,9 @@ class TinyTraining:
             observers=[trace.log],
             callbacks=[*further, _TraceTensors(trace), RunAtStart(lambda: _trace_deepspeed_gradients(built, trace))],
         )
+        prepare(built)
         trainer.train(built)
+        return built
 
 
 class _TraceTensors(TrainerCallback):  # type: ignore[misc]
@@ -155,57 +169,121 @@ def resume(config: Config, folder: Path, console: Console) -> bool:
         tiny.train(config, folder / "resumed", resumed, _Kill())
     except Preempted:
         tiny.train(config, folder / "resumed", resumed)
-    return _compare(straight, resumed, config, console)
+    return _compare(straight, resumed, config, console, "resumed", "A resumed training equals one that was not stopped")
 
 
-def _compare(straight: Trace, resumed: Trace, config: Config, console: Console) -> bool:
+def _compare(straight: Trace, other: Trace, config: Config, console: Console, name: str, claim: str) -> bool:
+    """Show two trainings, the other one under its name, and say whether the claim holds that they are equal."""
     metric = config.evaluation.best_metric
-    table = Table("update", "loss", "resumed", "difference", metric, "resumed", box=None, header_style="bold")
+    table = Table("update", "loss", name, "difference", metric, name, box=None, header_style="bold")
     largest = 0.0
     for step in sorted(straight.metrics):
-        ours, theirs = straight.metrics[step], resumed.metrics.get(step, {})
+        ours, theirs = straight.metrics[step], other.metrics.get(step, {})
         difference = max(_difference(ours.get(key), theirs.get(key)) for key in ("train/loss", "grad_norm", metric))
         largest = max(largest, difference)
         cells = [_text(ours.get("train/loss")), _text(theirs.get("train/loss")), f"{difference:.1e}"]
         table.add_row(str(step), *cells, _text(ours.get(metric)), _text(theirs.get(metric)))
     console.print(table)
-    weights, where = _largest_difference(straight.weights, resumed.weights)
+    weights, where = _largest_difference(straight.weights, other.weights)
     exact = config.hardware.device == "cpu" and batching(config).processes <= 2
     console.print(f"Largest difference of a weight, in {len(straight.weights)} tensors: {weights:.1e}{where}")
-    claim = "A resumed training equals one that was not stopped"
     return _verdict(max(largest, weights), 0.0 if exact else TOLERANCE, claim, console)
 
 
 def accumulation(config: Config, folder: Path, console: Console) -> bool:
     """Whether the gradient of an update is the same in one batch and accumulated over micro batches."""
-    whole = max(2, batching(config).most)
-    part = max(size for size in range(1, max(1, whole // 4) + 1) if whole % size == 0)
-    size = whole * batching(config).processes
-    config = replace(  # without clipping, and without dropout, which differs between micro batches
-        _for_check(config, updates=1, measured_every=1),
-        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
-        peft=replace(config.peft, dropout=None if config.peft.dropout is None else 0.0),
-    )
+    size = MICRO_BATCHES[0] * batching(config).processes
+    config = _for_one_update(config, size)
+    config = replace(config, hardware=replace(config.hardware, training_tokens=1 << 30))  # so that only items are split
     tiny = TinyTraining(config, size)
     gradients = []
-    for micro in (whole, part):
+    for micro in MICRO_BATCHES:
         trace = Trace()
         hardware = replace(config.hardware, micro_batch_size=micro)
         tiny.train(replace(config, hardware=hardware), folder / str(micro), trace)
         gradients.append(trace.gradients)
     console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
-    largest, where = _largest_difference(*gradients)
+    largest, where = max((_largest_difference(gradients[0], tensors) for tensors in gradients[1:]), key=itemgetter(0))
     table = Table("update", "micro batches", "norm of the gradient", box=None, header_style="bold")
-    for micro, tensors in zip((whole, part), gradients, strict=True):
-        norm = math.sqrt(sum(float(gradient.double().pow(2).sum()) for gradient in tensors.values()))
-        table.add_row(f"{size} questions", f"{size // micro} of {micro}", f"{norm:.8g}")
+    for micro, tensors in zip(MICRO_BATCHES, gradients, strict=True):
+        table.add_row(f"{size} questions", f"{MICRO_BATCHES[0] // micro} of {micro}", f"{_norm(tensors):.8g}")
     console.print(table)
     console.print(f"Largest relative difference of a gradient, in {len(gradients[0])} tensors: {largest:.1e}{where}")
     claim = "The gradients of micro batches add up to that of the whole batch"
     return _verdict(largest, GRADIENT_TOLERANCE[config.hardware.precision], claim, console)
 
 
-CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {"resume": resume, "accumulation": accumulation}
+def choice(config: Config, folder: Path, console: Console) -> bool:
+    """Whether the choices of a question, read as a tree, have the loss and the gradients of a row for each of them."""
+    size = CHOICE_QUESTIONS * batching(config).processes
+    config = _for_one_update(_with_choice(config), size)
+    tiny = TinyTraining(config, size)
+    tree, naive = Trace(), Trace()
+    trees = tiny.train(config, folder / "tree", tree)
+    rows = tiny.train(config, folder / "rows", naive, prepare=lambda built: setattr(built, "as_trees", False))
+    console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
+    table = Table("choices", "tokens read", "loss", "norm of the gradient", box=None, header_style="bold")
+    for name, built, trace in (("as a tree", trees, tree), ("in rows", rows, naive)):
+        loss = trace.metrics[1]["train/loss"]
+        table.add_row(name, str(built.data_collator.tokens), _text(loss), f"{_norm(trace.gradients):.8g}")
+    console.print(table)
+    if not trees.as_trees:
+        console.print("This model cannot read the choices of a question as a tree; each is a row in any training.")
+    loss = _difference(*(trace.metrics[1]["train/loss"] for trace in (naive, tree)))
+    gradient, where = _largest_difference(naive.gradients, tree.gradients)
+    console.print(
+        f"Largest relative difference of a gradient, in {len(naive.gradients)} tensors: {gradient:.1e}{where}"
+    )
+    claim = "The choices as a tree have the loss and the gradients of plain rows"
+    return _verdict(max(loss, gradient), GRADIENT_TOLERANCE[config.hardware.precision], claim, console)
+
+
+def determinism(config: Config, folder: Path, console: Console) -> bool:
+    """Whether two trainings from the same seed are equal."""
+    size = batching(config).batch_size
+    config = _for_check(config, REPEATED_UPDATES, measured_every=REPEATED_UPDATES)
+    config = replace(config, tracking=replace(config.tracking, log_every=1))
+    tiny = TinyTraining(config, REPEATED_UPDATES * size)
+    first, second = Trace(), Trace()
+    tiny.train(config, folder / "first", first)
+    tiny.train(config, folder / "second", second)
+    console.print(
+        f"{REPEATED_UPDATES} updates of {size} questions with seed {config.seed}, {_processes(config)}: twice.",
+        highlight=False,
+    )
+    return _compare(first, second, config, console, "second", "Two trainings from the same seed are equal")
+
+
+CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {
+    "resume": resume,
+    "accumulation": accumulation,
+    "choice": choice,
+    "determinism": determinism,
+}
+
+
+def _with_choice(config: Config) -> Config:
+    """Return the configuration with objective choice: as it is configured, or as conf/objective/choice.yaml has it."""
+    if config.objective.name == "choice":
+        return config
+    forced = replace(
+        config.objective,
+        name="choice",
+        sft_weight=1.0,
+        unlikelihood_weight=0.0,
+        normalise=cast(Any, length_of(config.evaluation.best_metric)),
+        temperature=1.0,
+    )
+    return replace(config, objective=forced)
+
+
+def _for_one_update(config: Config, size: int) -> Config:
+    """Return the configuration for an update without clipping, and without dropout, which differs between batches."""
+    return replace(
+        _for_check(config, updates=1, measured_every=1),
+        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
+        peft=replace(config.peft, dropout=None if config.peft.dropout is None else 0.0),
+    )
 
 
 def _for_check(config: Config, updates: int, measured_every: int) -> Config:
@@ -236,6 +314,11 @@ def _largest_difference(ours: Tensors, theirs: Tensors) -> tuple[float, str]:
         if not difference <= largest:  # also where it is NaN
             largest, where = difference, f" in {name}"
     return (largest if math.isfinite(largest) else math.inf), where
+
+
+def _norm(tensors: Tensors) -> float:
+    """Return the joint norm of all tensors."""
+    return math.sqrt(sum(float(tensor.double().pow(2).sum()) for tensor in tensors.values()))
 
 
 def _difference(ours: float | None, theirs: float | None) -> float:
