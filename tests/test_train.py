@@ -369,7 +369,17 @@ def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, caps
         assert expected in shown
     assert "Updates: 2" in shown
     assert "8 questions, at most 8 per forward pass" in shown
+    assert "2 updates: fewer than 100" in shown
     assert not Path(config_dict["outputs"]).exists()
+
+
+def test_dry_run_shows_epochs_and_questions_of_an_update_as_they_will_be(small, capsys):
+    larger = ["dry_run=true", "optimizer.batch_size=128", "objective.max_steps=null", "objective.epochs=3"]
+    train.main(compose("config", [*small, *larger]), [])
+    shown = capsys.readouterr().out
+    assert "Updates: 3, 3 epochs, " in shown
+    assert "Each update: 40 questions, at most 32 per forward pass" in shown
+    assert "An update of optimizer.batch_size=128 is more than the 40 training examples" in " ".join(shown.split())
 
 
 @pytest.mark.slow

@@ -122,12 +122,12 @@ def _plan(config: Config, examples: int, updates: int, data: Data) -> str:
     counts = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
     processes = f" over {batch.processes} processes" if batch.processes > 1 else ""
     size, rest = min(batch.batch_size, examples), examples % batch.batch_size
-    last = f" (the last of an epoch {rest})" if 0 < rest < size else ""
+    last = f" (the last of an epoch has {rest})" if 0 < rest < size else ""
     return (
         f"Questions: {counts}; {examples} training examples.\n"
         f"Updates: {updates}, {questions_seen(config, examples, updates) / examples:.3g} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
-        f"Each update: {size} questions{last}{processes}, at most {min(batch.most, size)} per forward pass; "
+        f"Each update: {size} questions{processes}, at most {min(batch.most, size)} per forward pass{last}; "
         f"learning rate {config.optimizer.learning_rate:g}; "
         f"gradient checkpointing {'on' if config.hardware.gradient_checkpointing is True else 'off'}."
     )

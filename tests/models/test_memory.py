@@ -109,3 +109,33 @@ def test_the_memory_of_a_gpu_is_a_key_and_without_one_nothing_is_promised():
     assert "it" not in memory.describe(config, estimate).split() or memory.available_bytes(config.hardware)
     config, estimate = estimated(LLAMA_8B, "hardware=gpu", "hardware.memory_gb=24")
     assert memory.describe(config, estimate).startswith("Memory of this device: about ")
+
+
+# --- gradient checkpointing ------------------------------------------------------------------------------------------
+
+
+def decided(monkeypatch, *overrides):
+    config, _ = configured(["model=llama3_1_8b", "peft=lora", *overrides])
+    monkeypatch.setattr(memory, "model_size", lambda *_: LLAMA_8B)
+    return memory.decide_checkpointing(config, 200).hardware.gradient_checkpointing
+
+
+def test_activations_are_recomputed_where_a_gpu_would_be_too_full_without(monkeypatch):
+    assert decided(monkeypatch, "hardware=gpu", "hardware.memory_gb=24") is True
+    assert decided(monkeypatch, "hardware=gpu", "hardware.memory_gb=48") is False
+    assert decided(monkeypatch, "hardware=gpu", "hardware.memory_gb=48", "hardware.micro_batch_size=32") is True
+
+
+def test_what_is_told_is_done_and_a_cpu_recomputes_nothing_by_itself(monkeypatch):
+    for told in (True, False):
+        assert decided(monkeypatch, "hardware=gpu", f"hardware.gradient_checkpointing={told}") is told
+    assert decided(monkeypatch) is False
+
+
+@pytest.mark.parametrize("peft", [["peft=dora"], ["peft.modules_to_save=[lm_head]"], ["peft.modules_to_save=[q_proj]"]])
+def test_what_is_trained_is_counted_as_peft_does(peft):
+    config, _ = configured(peft)
+    tokenizer = loading.load_tokenizer(config.model, [])
+    base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
+    adapted = get_peft_model(base, adapter_config(config.peft))
+    assert memory.model_size(config.model, config.peft).adapter == adapted.get_nb_trainable_parameters()[0] > 0

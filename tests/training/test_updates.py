@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.config.trainer_args import warmup_steps
-from mcqa.training.updates import evaluation_points, longest_share, questions_seen, total_updates
+from mcqa.training.updates import evaluation_points, longest_share, notes, questions_seen, total_updates
 from tests.small_runs import configured
 
 
@@ -76,3 +76,38 @@ def test_warm_up_takes_its_share_of_the_updates(small):
     assert warmup_steps(scheduler, 50) == 5
     assert warmup_steps(scheduler, 3) == 1
     assert warmup_steps(configured([*small, "scheduler.warmup_ratio=0"])[0].scheduler, 50) == 0
+
+
+# --- notes -----------------------------------------------------------------------------------------------------------
+
+
+def test_updates_that_suit_the_questions_need_no_note():
+    assert notes(batches_of(32, epochs=3.0), 1119) == []
+
+
+def test_too_few_updates_are_told_with_the_batch_size_that_makes_enough():
+    assert notes(batches_of(128, epochs=3.0), 1119) == [
+        "27 updates: fewer than 100 teach little, most of all an adapter; optimizer.batch_size=32 makes them 105."
+    ]
+
+
+def test_a_batch_of_more_than_all_questions_is_told():
+    larger, few = notes(batches_of(128, epochs=3.0), 48)
+    assert larger.startswith("An update of optimizer.batch_size=128 is more than the 48 training examples")
+    assert few.endswith("optimizer.batch_size=1 makes them 144.")
+
+
+def test_questions_that_are_too_few_for_any_batch_size_need_more_epochs():
+    (few,) = notes(batches_of(4, epochs=2.0), 20)
+    assert few.endswith("take more questions, or a larger objective.epochs than 2.")
+
+
+def test_max_steps_beyond_the_last_epoch_are_told_and_those_before_it_are_what_ends_the_training():
+    beyond, *_ = notes(batches_of(32, epochs=3.0, max_steps=500), 1119)
+    assert beyond == (
+        "objective.max_steps=500 has no effect: objective.epochs=3 ends the training after 105 updates; for 500, add "
+        "objective.epochs=null."
+    )
+    (before,) = notes(batches_of(32, epochs=3.0, max_steps=50), 1119)
+    assert before.startswith("50 updates: ") and before.endswith("objective.max_steps=50 ends the training.")
+    assert notes(batches_of(32, epochs=None, max_steps=500), 1119) == []

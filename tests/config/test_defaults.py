@@ -1,0 +1,68 @@
+"""The defaults that belong to a model or a question set follow one rule, which the README states."""
+
+import pytest
+import yaml
+
+from mcqa.config.composition import ROOT
+from mcqa.data import facts
+from mcqa.training.updates import FEWEST_UPDATES, MOST_QUESTIONS, recommended
+
+LLAMA, QWEN = 0.781, 0.0775  # exponents of tinker-cookbook
+HIDDEN = {  # size of the model's hidden vectors, and exponent
+    "gemma3_1b": (1152, LLAMA),
+    "llama3_1_8b": (4096, LLAMA),
+    "llama3_2_1b": (2048, LLAMA),
+    "llama3_2_3b": (3072, LLAMA),
+    "local": (2000, LLAMA),
+    "mistral_7b": (4096, LLAMA),
+    "qwen3_0_6b": (1024, QWEN),
+    "qwen3_1_7b": (2048, QWEN),
+    "qwen3_4b": (2560, QWEN),
+    "qwen3_8b": (4096, QWEN),
+    "smollm2_135m": (576, LLAMA),
+    "smollm2_1_7b": (2048, LLAMA),
+    "smollm2_360m": (960, LLAMA),
+}
+MEASURED = {"starter", "scratch"}
+TRAINING_QUESTIONS = {
+    "arc_challenge": 1119,
+    "arc_easy": 2251,
+    "commonsenseqa": 8650,
+    "facts": len(facts.questions("train")),
+    "local": 3000,
+    "mmlu": 99_842,
+    "openbookqa": 4957,
+}
+
+
+def values(group, name):
+    return yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text("utf-8"))
+
+
+def names(group):
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_an_adapter_learns_ten_times_as_fast_as_full_weights_and_both_by_one_formula(name):
+    rates = values("model", name)["learning_rate"]
+    assert rates["adapter"] == pytest.approx(10 * rates["full"])
+    if name not in MEASURED:
+        hidden, exponent = HIDDEN[name]
+        assert rates["full"] == float(f"{5e-5 * (2000 / hidden) ** exponent:.1e}")
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_batch_and_epochs_follow_from_the_size_of_the_set(name):
+    expected = recommended(TRAINING_QUESTIONS[name])
+    assert values("data", name)["recommended"] == {"batch_size": expected.batch_size, "epochs": expected.epochs}
+
+
+@pytest.mark.parametrize(
+    ("questions", "size", "epochs"), [(10, 1, 4), (48, 1, 4), (400, 16, 4), (999, 32, 4), (1100, 32, 3)]
+)
+def test_a_small_set_has_small_batches(questions, size, epochs):
+    found = recommended(questions)
+    assert (found.batch_size, found.epochs) == (size, epochs)
+    assert found.batch_size <= MOST_QUESTIONS
+    assert questions < 25 or -(-questions // size) * epochs >= FEWEST_UPDATES
