@@ -111,6 +111,9 @@ def _optimizer(config: Config) -> Iterator[str]:
             re.compile(group.pattern)
         except re.error as error:
             yield f"optimizer.groups.{name}.pattern: not a regular expression ({error}), got {quoted(group.pattern)}."
+        own = (group.learning_rate_factor, group.max_grad_norm, group.weight_decay) != (1, None, None)
+        if own and "lora_" in group.pattern and config.peft.trainable == "full":
+            yield f"optimizer.groups.{name}: peft={config.peft.name} trains no adapter; take peft=lora, or 1 and nulls."
         if group.max_grad_norm is not None and hardware.strategy.startswith("zero"):
             yield (
                 f"optimizer.groups.{name}.max_grad_norm: DeepSpeed clips all gradients together, by "

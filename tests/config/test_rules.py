@@ -36,6 +36,11 @@ BROKEN = [
     ),
     (
         "_optimizer",
+        ["peft=none", "optimizer.groups.adapter_b.learning_rate_factor=16"],
+        "optimizer.groups.adapter_b: peft=none trains no adapter; take peft=lora, or 1 and nulls.",
+    ),
+    (
+        "_optimizer",
         ["optimizer.groups.norms.max_grad_norm=1", "hardware.strategy=zero2"],
         "optimizer.groups.norms.max_grad_norm: DeepSpeed clips all gradients together",
     ),

@@ -84,8 +84,8 @@ def test_groups_of_ones_own_come_after_those_that_are_there(small, tmp_path):
 
 
 def test_a_group_that_is_treated_in_its_own_way_must_have_a_trained_parameter(small, tmp_path):
-    overrides = [*small, "peft=none", "optimizer.groups.adapter_b.learning_rate_factor=16"]
-    told = r"optimizer\.groups\.adapter_b: no trained parameter .* trained ones in embeddings, linear, norms\."
+    overrides = [*small, "peft=lora", "optimizer.groups.norms.learning_rate_factor=16"]
+    told = r"optimizer\.groups\.norms: no trained parameter .* trained ones in adapter_a, adapter_b\."
     with pytest.raises(ConfigError, match=told):
         prepared(overrides, tmp_path)
 
