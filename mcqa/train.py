@@ -85,7 +85,7 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
 
 def run(config: Config, folder: Path, trial: "Trial | None" = None) -> None:
     """Run in the folder, from where an earlier start left it if there was one. A trial leaves test alone."""
-    with fast_imports(compiled=config.peft.quantization is not None or config.optimizer.name == "adamw_8bit"):
+    with fast_imports(compiled=config.peft.quantization is not None or config.optimizer.name.endswith("8bit")):
         from mcqa.evaluation.record import Measurements
         from mcqa.models import devices, sharding
         from mcqa.runs import launch, processes

@@ -27,6 +27,8 @@ _TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "e
 
 _NO_EFFECT = ("name", "outputs", "resume", "from_run", "dry_run", "run", "splits", "model.licence", "data.licence")
 _NO_EFFECT_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
+_GROUPS = "optimizer.groups"
+_PRECISION = ("hardware.precision", "hardware.tf32")
 _EXTRA_MEASUREMENTS = {
     f"evaluation.{key}"
     for key in (
@@ -159,11 +161,22 @@ def _as_text(value: Any) -> str:
 def _relevant(run: Run) -> dict[str, Any]:
     """The keys that determine the answers, speed or extra measurements."""
     trained = "splits" not in run.config_dict or run.config_dict.get("run") is not None
+    no_effect = (*_NO_EFFECT_GROUPS, _GROUPS) if _has_plain_groups(run.config_dict) else _NO_EFFECT_GROUPS
     return {TRAINED: trained} | {
         key: value
         for key, value in run.config_dict.items()
-        if key not in _NO_EFFECT and not key.startswith(_NO_EFFECT_GROUPS) and (trained or not _is_training(key))
+        if key not in _NO_EFFECT and not key.startswith(no_effect) and (trained or not _is_training(key))
     }
+
+
+def _has_plain_groups(config: Mapping[str, Any]) -> bool:
+    """Whether all groups of parameters are treated alike, so that it does not matter which there are."""
+    values = {key: value for key, value in config.items() if key.startswith(_GROUPS + ".")}
+    return all(
+        value == (1 if key.endswith(".learning_rate_factor") else None)
+        for key, value in values.items()
+        if not key.endswith(".pattern")
+    )
 
 
 def _is_training(key: str) -> bool:
@@ -174,7 +187,7 @@ def _is_speed(key: str, config: Mapping[str, Any]) -> bool:
     """Whether a key changes only speed, or what is measured besides."""
     if key in _BATCH_SIZE and config.get("optimizer.batch_size") is None:
         return False
-    return key in _EXTRA_MEASUREMENTS or (key.startswith("hardware.") and key != "hardware.precision")
+    return key in _EXTRA_MEASUREMENTS or (key.startswith("hardware.") and key not in _PRECISION)
 
 
 def _differing(groups: Sequence[Sequence[Run]]) -> list[str]:

@@ -49,6 +49,21 @@ def test_what_is_only_faster_or_measured_beside_is_shown_apart(tmp_path):
 def test_precision_changes_what_is_learned(tmp_path):
     runs = [make_run(tmp_path, name, RIGHT, hardware__precision=name) for name in ("bf16", "fp32")]
     assert labels(*runs) == ["precision=bf16", "precision=fp32"]
+    runs = [make_run(tmp_path, f"{value}", RIGHT, hardware__tf32=value) for value in (False, True)]
+    assert labels(*runs) == ["tf32=false", "tf32=true"]
+
+
+def test_groups_of_parameters_that_are_all_treated_alike_are_as_none(tmp_path):
+    def group(factor):
+        return {"pattern": "lora_B", "learning_rate_factor": factor, "max_grad_norm": None, "weight_decay": None}
+
+    runs = [
+        make_run(tmp_path, f"r{number}", RIGHT, seed=number % 3, optimizer__groups=groups)
+        for number, groups in enumerate([{}, {"b": group(1)}, {"mine": group(1.0)}, {"b": group(16)}])
+    ]
+    found = grouped(*runs)
+    assert [len(one.predictions) for one in found.configurations] == [3, 1]
+    assert found.differing["optimizer.groups.b.learning_rate_factor"] == ("absent", "16")
 
 
 def test_a_micro_batch_that_decides_the_batch_size_changes_what_is_learned(tmp_path):
