@@ -278,10 +278,13 @@ def _with_choice(config: Config) -> Config:
 
 
 def _for_one_update(config: Config, size: int) -> Config:
-    """Return the configuration for an update without clipping, and without dropout, which differs between batches."""
+    """Return the configuration for an update without clipping, and without dropout and noise, as batches differ in."""
+    config = replace(config, objective=replace(config.objective, neftune_alpha=None))
     return replace(
         _for_check(config, updates=1, measured_every=1),
-        optimizer=replace(config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0),
+        optimizer=replace(
+            config.optimizer, batch_size=size, gradient_accumulation_steps=None, max_grad_norm=0.0, groups={}
+        ),
         peft=replace(config.peft, dropout=None if config.peft.dropout is None else 0.0),
     )
 
