@@ -115,8 +115,9 @@ def _check_agreement(config: ModelConfig, peft: PeftConfig, modules: Modules, he
         )
     needed = {key: saved.get(name) for key, name in SAVED_AS.items() if saved.get(name) != getattr(peft, key)}
     whole = saved.get("modules_to_save") or []
-    if saved_whole(modules, whole) != saved_whole(modules, peft.modules_to_save or []):
-        needed["modules_to_save"] = f"[{','.join(whole)}]" if whole else "null"
+    if _weights(modules, whole) != _weights(modules, peft.modules_to_save or []):
+        shortest = [name for name in whole if not any(name.endswith(f".{other}") for other in whole)]
+        needed["modules_to_save"] = f"[{','.join(shortest)}]" if whole else "null"
     layers, wanted = saved.get("target_modules") or [], peft.target_modules
     if targeted(modules, head, layers, whole) != targeted(modules, head, wanted, peft.modules_to_save or []):
         needed["target_modules"] = layers if isinstance(layers, str) else f"[{','.join(sorted(layers))}]"
@@ -126,6 +127,11 @@ def _check_agreement(config: ModelConfig, peft: PeftConfig, modules: Modules, he
             for key, value in needed.items()
         )
         raise ModelError(f"peft.path={peft.path}: the adapter was trained with other values; go on with {values}")
+
+
+def _weights(modules: Modules, saved: Iterable[str]) -> set[int]:
+    """Return which weights are trained whole; embeddings and head may be one of two names."""
+    return {id(weight) for name in saved_whole(modules, saved) for weight in modules[name].parameters()}
 
 
 def _last_parts(names: Iterable[str]) -> list[str]:

@@ -270,7 +270,8 @@ def _with_adapter(
 ) -> Any:
     assert config.path is not None, "it is the folder"
     _check_files(folder, "model.path", config.path)
-    path = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    saved = model_files.read_object(folder / ADAPTER_CONFIG)
+    path = saved.get("base_model_name_or_path")
     kept = folder / BASE_QUANTIZATION
     quantized = model_files.read_object(kept) if kept.exists() and peft.quantization is None else {}
     with _explained("model.path", config.path, "adapter"):
@@ -283,6 +284,11 @@ def _with_adapter(
         raise ModelError(
             f"model.path={config.path} holds an adapter over 4-bit weights, which are packed and cannot be sharded "
             "over devices; they are small, so take hardware.strategy=ddp."
+        )
+    if saved.get("modules_to_save") and sharding.shards_weights(hardware):
+        raise ModelError(
+            f"model.path={config.path} holds an adapter with modules that were trained whole, which FSDP cannot shard "
+            "over devices; take hardware.strategy=ddp."
         )
     base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
     return _put_on(base, "model.path", str(folder))

@@ -122,6 +122,11 @@ BROKEN = [
         ["peft.path=a/folder", "hardware=cpu_processes", "hardware.strategy=zero3"],
         "peft.path: a saved adapter is not sharded as zero3 needs it; take hardware.strategy=ddp or zero2.",
     ),
+    (
+        "_adapter",
+        ["peft.modules_to_save=[norm]", "hardware=cpu_processes", "hardware.strategy=fsdp2"],
+        "peft.modules_to_save: fsdp2 cannot shard modules that are trained beside a frozen copy",
+    ),
     ("_lists", ["peft.target_modules=[]"], "peft.target_modules: must name at least one, got []."),
     (
         "_lists",

@@ -157,6 +157,15 @@ def test_other_values_than_those_of_the_saved_adapter_are_refused_with_those_tha
     adapters.check(config.model, config.peft)
 
 
+@pytest.mark.parametrize("name", ["lm_head", "embed_tokens"])
+def test_one_matrix_by_either_of_its_names_is_the_same(name, tmp_path):
+    _, folder = saved(tmp_path / "adapter", f"peft.modules_to_save=[{name}]")
+    for same in ("lm_head", "embed_tokens"):
+        config, _ = configured([f"peft.path={folder}", f"peft.modules_to_save=[{same}]"])
+        adapters.check(config.model, config.peft)
+    assert "go on with peft.modules_to_save=[" in refusal(f"peft.path={folder}")
+
+
 def test_an_adapter_of_another_base_or_none_at_all_is_refused(adapter, tmp_path):
     base = shutil.copytree(loading.ASSETS / "starter", tmp_path / "base")
     told = refusal(*going_on(adapter), "model=local", f"model.path={base}")
