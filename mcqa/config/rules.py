@@ -223,7 +223,7 @@ def _adapter(config: Config) -> Iterator[str]:
             "hardware.strategy=ddp or zero2."
         )
     if peft.modules_to_save is not None and config.hardware.strategy == "fsdp2":
-        yield "peft.modules_to_save: fsdp2 cannot shard modules that are trained beside a frozen copy; take zero2 or zero3."
+        yield "peft.modules_to_save: fsdp2 cannot shard modules trained beside a frozen copy; take zero2 or zero3."
     if peft.trainable == "full" and peft.quantization is not None:
         yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 

@@ -116,7 +116,7 @@ BROKEN = [
     ("_adapter", ["peft.trainable=full"], "peft.trainable: peft=lora cannot train full"),
     ("_adapter", ["peft.rank=null"], "peft.rank: peft=lora needs a value."),
     ("_adapter", ["peft=none", "peft.quantization=nf4"], "peft.quantization: quantized weights cannot be trained"),
-    ("_adapter", ["peft=none", "peft.path=a/folder"], "peft.path: belongs to an adapter, and peft=none trains all weig"),
+    ("_adapter", ["peft=none", "peft.path=a/folder"], "peft.path: belongs to an adapter, and peft=none trains all"),
     (
         "_adapter",
         ["peft.path=a/folder", "hardware=cpu_processes", "hardware.strategy=zero3"],
@@ -125,7 +125,7 @@ BROKEN = [
     (
         "_adapter",
         ["peft.modules_to_save=[norm]", "hardware=cpu_processes", "hardware.strategy=fsdp2"],
-        "peft.modules_to_save: fsdp2 cannot shard modules that are trained beside a frozen copy",
+        "peft.modules_to_save: fsdp2 cannot shard modules trained beside a frozen copy",
     ),
     ("_lists", ["peft.target_modules=[]"], "peft.target_modules: must name at least one, got []."),
     (
