@@ -3,6 +3,7 @@
 python -m mcqa.verify resume [the arguments of mcqa.train]
 python -m mcqa.verify accumulation [the arguments of mcqa.train]
 python -m mcqa.verify choice [the arguments of mcqa.train]
+python -m mcqa.verify packing [the arguments of mcqa.train]
 python -m mcqa.verify determinism [the arguments of mcqa.train]
 """
 
@@ -20,7 +21,7 @@ from mcqa.runs.files import write_yaml
 from mcqa.runs.repeat import repeated_config
 from mcqa.sweep.adapter import RunHooks
 
-CHECKS = ("resume", "accumulation", "choice", "determinism")
+CHECKS = ("resume", "accumulation", "choice", "packing", "determinism")
 """The keys of verification.CHECKS, whose module imports torch."""
 
 

@@ -95,11 +95,29 @@ def test_choices_as_a_tree_have_the_loss_and_gradients_of_rows(overrides, long_c
 
 
 @pytest.mark.slow
-def test_choices_that_see_one_another_fail_the_check(long_choices, tmp_path, console, monkeypatch):
-    def causal(self, ends_BT):
-        at_T = torch.arange(ends_BT.shape[1])
-        return (at_T[:, None] >= at_T).expand(len(ends_BT), 1, -1, -1)
+@pytest.mark.parametrize("overrides", [[], ["objective=choice", "objective.packing=true"]])
+def test_packed_examples_have_the_loss_and_gradients_of_rows_of_their_own(overrides, small, tmp_path, console):
+    config, _ = configured([*small, *overrides])
+    assert verification.packing(config, tmp_path, console)
+    assert "by another neighbour in front of it: 0.0e+00" in console.export_text()
 
+
+@pytest.mark.slow
+def test_packed_examples_that_see_their_neighbours_fail_the_check(small, tmp_path, console, monkeypatch):
+    monkeypatch.setattr(Forward, "_mask", causal)
+    monkeypatch.setattr(trainer.MeasuringTrainer, "_can_pack", lambda *arguments: True)
+    config, _ = configured(small)
+    assert not verification.packing(config, tmp_path, console)
+    assert "This does not hold: packed examples have the loss" in console.export_text()
+
+
+def causal(self, ends_BT):
+    at_T = torch.arange(ends_BT.shape[1])
+    return (at_T[:, None] >= at_T).expand(len(ends_BT), 1, -1, -1)
+
+
+@pytest.mark.slow
+def test_choices_that_see_one_another_fail_the_check(long_choices, tmp_path, console, monkeypatch):
     monkeypatch.setattr(Forward, "_mask", causal)
     monkeypatch.setattr(trainer, "reads_trees", lambda *arguments: True)
     config, _ = configured(long_choices)

@@ -5,8 +5,9 @@ and the first one compares, since weights and gradients are gathered there.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
@@ -22,11 +23,14 @@ from mcqa.data import tokens
 from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
 from mcqa.evaluation.measure import measure_metrics
+from mcqa.evaluation.scoring.forward import Forward
+from mcqa.evaluation.scoring.tree import packed_rows
 from mcqa.models import loading, sharding
 from mcqa.models.loading import adapter_config
 from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart
+from mcqa.training.losses import item
 from mcqa.training.steps import steering_questions
 from mcqa.training.trainer import MeasuringTrainer, sft_config
 
@@ -218,24 +222,73 @@ def choice(config: Config, folder: Path, console: Console) -> bool:
     size = CHOICE_QUESTIONS * batching(config).processes
     config = _for_one_update(_with_choice(config), size)
     tiny = TinyTraining(config, size)
-    tree, naive = Trace(), Trace()
-    trees = tiny.train(config, folder / "tree", tree)
-    rows = tiny.train(config, folder / "rows", naive, prepare=lambda built: setattr(built, "as_trees", False))
+    ways = {
+        "as a tree": partial(tiny.train, config),
+        "in rows": partial(tiny.train, config, prepare=lambda built: setattr(built, "as_trees", False)),
+    }
     console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
-    table = Table("choices", "tokens read", "loss", "norm of the gradient", box=None, header_style="bold")
-    for name, built, trace in (("as a tree", trees, tree), ("in rows", rows, naive)):
-        loss = trace.metrics[1]["train/loss"]
-        table.add_row(name, str(built.data_collator.tokens), _text(loss), f"{_norm(trace.gradients):.8g}")
-    console.print(table)
+    trees, _, largest = _one_update_each(ways, "choices", folder, console)
     if not trees.as_trees:
         console.print("This model cannot read the choices of a question as a tree; each is a row in any training.")
-    loss = _difference(*(trace.metrics[1]["train/loss"] for trace in (naive, tree)))
-    gradient, where = _largest_difference(naive.gradients, tree.gradients)
-    console.print(
-        f"Largest relative difference of a gradient, in {len(naive.gradients)} tensors: {gradient:.1e}{where}"
-    )
     claim = "The choices as a tree have the loss and the gradients of plain rows"
-    return _verdict(max(loss, gradient), GRADIENT_TOLERANCE[config.hardware.precision], claim, console)
+    return _verdict(largest, GRADIENT_TOLERANCE[config.hardware.precision], claim, console)
+
+
+def packing(config: Config, folder: Path, console: Console) -> bool:
+    """Whether packed examples have the loss and the gradients of rows of their own, and see no neighbour."""
+    size = CHOICE_QUESTIONS * batching(config).processes
+    alone = _for_one_update(replace(config, objective=replace(config.objective, packing=False)), size)
+    packed = replace(alone, objective=replace(alone.objective, packing=True))
+    tiny = TinyTraining(packed, size)
+    ways = {"packed": partial(tiny.train, packed), "in rows of their own": partial(tiny.train, alone)}
+    console.print(f"One update of {size} questions, {_processes(config)}.", highlight=False)
+    built, _, largest = _one_update_each(ways, "examples", folder, console)
+    tolerance = GRADIENT_TOLERANCE[config.hardware.precision]
+    if built.loss.packing is None:
+        console.print("This model cannot read packed examples; each is a row of its own in any training.")
+    else:
+        seen = _largest_change_by_a_neighbour(built, tiny.training.examples[:2])
+        console.print(f"Largest change of a log-probability by another neighbour in front of it: {seen:.1e}")
+        largest = max(largest, seen)
+    claim = "Packed examples have the loss and the gradients of rows of their own, and none sees another"
+    return _verdict(largest, tolerance, claim, console)
+
+
+def _one_update_each(
+    ways: Mapping[str, Callable[..., MeasuringTrainer]], what: str, folder: Path, console: Console
+) -> tuple[MeasuringTrainer, MeasuringTrainer, float]:
+    """Train one update in two ways, show both, and return the trainers and the largest relative difference.
+
+    ways: take a folder and a trace, by what the table calls them. what: the heading of that column.
+    """
+    traces, trainers = [Trace(), Trace()], []
+    table = Table(what, "tokens read", "loss", "norm of the gradient", box=None, header_style="bold")
+    for number, ((name, train), trace) in enumerate(zip(ways.items(), traces, strict=True)):
+        trainers.append(train(folder / str(number), trace))
+        loss = _text(trace.metrics[1]["train/loss"])
+        table.add_row(name, str(trainers[-1].data_collator.tokens), loss, f"{_norm(trace.gradients):.8g}")
+    console.print(table)
+    loss_difference = _difference(*(trace.metrics[1]["train/loss"] for trace in reversed(traces)))
+    gradient, where = _largest_difference(traces[1].gradients, traces[0].gradients)
+    console.print(
+        f"Largest relative difference of a gradient, in {len(traces[1].gradients)} tensors: {gradient:.1e}{where}"
+    )
+    return trainers[0], trainers[1], max(loss_difference, gradient)
+
+
+def _largest_change_by_a_neighbour(built: MeasuringTrainer, examples: Sequence[tokens.Example]) -> float:
+    """Return how much the second example's log-probabilities, in nats, change with what stands before it in its row."""
+    first, second = (item(example, as_trees=True) for example in examples)
+    reversed_first = replace(first, rows=[replace(row, tokens=row.tokens[::-1]) for row in first.rows])
+    own = sum(len(row.targets) for row in second.rows)
+    built.model.eval()
+    with torch.no_grad(), built.compute_loss_context_manager():
+        forward = Forward(built.accelerator.unwrap_model(built.model), [])
+        scores = [
+            forward.targets(packed_rows([*neighbour.rows, *second.rows], 1 << 30)).log_probabilities()[-own:]
+            for neighbour in (first, reversed_first)
+        ]
+    return float((scores[0] - scores[1]).abs().max())
 
 
 def determinism(config: Config, folder: Path, console: Console) -> bool:
@@ -258,6 +311,7 @@ CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {
     "resume": resume,
     "accumulation": accumulation,
     "choice": choice,
+    "packing": packing,
     "determinism": determinism,
 }
 
