@@ -222,7 +222,7 @@ def test_the_exit_status_is_that_of_the_check_in_the_processes(passes, status, s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "one of resume, accumulation, choice, determinism, got nothing"),
+        ([], "one of resume, accumulation, choice, packing, determinism, got nothing"),
         (["resum"], "got resum. Did you mean 'resume'?"),
         (["resume", "peft=qlroa"], "peft=qlroa: no such option"),
         (["accumulation", "optimizer.lerning_rate=1"], "Did you mean 'learning_rate'?"),

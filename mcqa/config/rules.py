@@ -137,13 +137,13 @@ CHOICE_KEYS = ("sft_weight", "unlikelihood_weight", "normalise", "temperature")
 
 def _choice(config: Config) -> Iterator[str]:
     """The keys of objective=choice have values there and nowhere else."""
-    objective, name = config.objective, config.objective.name
+    objective = config.objective
     for key in CHOICE_KEYS:
-        if getattr(objective, key) is None and name == "choice":
-            yield f"objective.{key}: objective=choice needs a value."
-        if getattr(objective, key) is not None and name != "choice":
-            yield f"objective.{key}: must be null with objective={name}, since only objective=choice has it."
-    if name == "choice" and objective.loss_on != "answer":
+        if getattr(objective, key) is None and objective.compares_choices:
+            yield f"objective.{key}: objective={objective.name} needs a value."
+        if getattr(objective, key) is not None and not objective.compares_choices:
+            yield f"objective.{key}: must be null with objective={objective.name}, since only objective=choice has it."
+    if objective.compares_choices and objective.loss_on != "answer":
         yield "objective.loss_on: objective=choice compares answers; take loss_on=answer, or objective=sft."
 
 

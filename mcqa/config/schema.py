@@ -112,7 +112,7 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: Literal["sft", "pretrain", "choice"]
+    name: Literal["sft", "pretrain", "choice", "choice_only"]
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     max_length: Count  # tokens of a training example
@@ -127,6 +127,11 @@ class ObjectiveConfig:
     checkpoint_every_min: Minutes | None  # between two checkpoints; there is one after every measurement too
     save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
+
+    @property
+    def compares_choices(self) -> bool:
+        """Whether the loss compares a right answer with the wrong choices."""
+        return self.name in ("choice", "choice_only")
 
 
 @dataclass(frozen=True)

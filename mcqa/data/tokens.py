@@ -244,7 +244,7 @@ def _question_examples(
     questions: Sequence[Question],
     shots: Shots | None,
 ) -> dict[str, Example]:
-    with_choices, end = objective.name == "choice", _end_token(tokenizer, prompt)
+    with_choices, end = objective.compares_choices, _end_token(tokenizer, prompt)
     pairs = [prompts.requests(tokenizer, prompt, question, shots) for question in questions]
     if not with_choices:
         pairs = [[choices[question.answer]] for question, choices in zip(questions, pairs, strict=True)]

@@ -86,7 +86,7 @@ class Loss:
 
     def __init__(self, objective: ObjectiveConfig) -> None:
         self.packing = objective.max_length if objective.packing else None
-        self.is_choice = objective.name == "choice"
+        self.is_choice = objective.compares_choices
         self.smoothing = objective.label_smoothing
         self.sft_weight = 1.0 if objective.sft_weight is None else objective.sft_weight
         self.unlikelihood_weight = objective.unlikelihood_weight or 0.0

@@ -318,7 +318,7 @@ CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {
 
 def _with_choice(config: Config) -> Config:
     """Return the configuration with objective choice: as it is configured, or as conf/objective/choice.yaml has it."""
-    if config.objective.name == "choice":
+    if config.objective.compares_choices:
         return config
     forced = replace(
         config.objective,
