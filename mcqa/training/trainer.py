@@ -160,7 +160,8 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         """Return the items in forward passes. Where weights are sharded every process must take equally many."""
         batches = micro_batches.split(items, self.limits)
         most = -processes.min_over_ranks(-len(batches))
-        batches = micro_batches.split(items, self.limits, at_least=most)
+        if len(batches) < most:
+            batches = micro_batches.split(items, self.limits, at_least=most)
         return [*([[self.data_collator.padding]] * (most - len(batches))), *batches]
 
     def _forward_and_backward(self, model: Any, batch: list[Item], counts: list[float], is_last: bool) -> torch.Tensor:
@@ -172,10 +173,13 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         with nullcontext() if is_last or every else self.accelerator.no_sync(model):
             return super().training_step(model, {"items": batch, "counts": counts})
 
+    _forward: Forward | None = None
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return a batch's share of the loss of its update; times the processes, whose gradients are averaged."""
-        forward = Forward(self.accelerator.unwrap_model(model), [], wrapped=model)
-        return self.loss(forward, inputs["items"], inputs["counts"]) * self.accelerator.num_processes
+        if self._forward is None or self._forward.wrapped is not model:  # unwrapping looks at every module
+            self._forward = Forward(self.accelerator.unwrap_model(model), [], wrapped=model)
+        return self.loss(self._forward, inputs["items"], inputs["counts"]) * self.accelerator.num_processes
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: the Trainer's estimate is of batches of another form, and nothing reads it."""
