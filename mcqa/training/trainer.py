@@ -145,14 +145,14 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         counts = processes.all_reduce_sum(self.loss.counts(items))
         real = [each for each in items if each.weight] or items[:1]
         while True:
-            batches = self._batches(real)
+            loss, batches = torch.zeros((), device=self.args.device), self._batches(real)
+            batch = batches[0]
             try:
-                return sum(
-                    (self._forward_and_backward(model, batch, counts, batch is batches[-1]) for batch in batches),
-                    torch.zeros((), device=self.args.device),
-                )
+                for batch in batches:
+                    loss += self._forward_and_backward(model, batch, counts, batch is batches[-1])
+                return loss
             except torch.OutOfMemoryError as error:
-                self._halve(batches[0], error)
+                self._halve(batch, error)
             model.zero_grad()
             torch.cuda.empty_cache()  # here, where the error no longer holds on to what was computed
 
