@@ -2,9 +2,7 @@
 
 import os
 import platform
-import signal
-import subprocess
-import sys
+import re
 
 import pytest
 import yaml
@@ -207,37 +205,10 @@ def test_a_folder_in_which_another_trials_job_may_still_write_is_refused_with_th
     assert trial_folder.exists()
 
 
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that controls the study until it is killed."""
-    code = (
-        "import sys, time, pathlib\n"
-        "from mcqa.sweep.study_folder import only_controller\n"
-        "with only_controller(pathlib.Path(sys.argv[1])):\n"
-        "    print('held', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-@pytest.mark.slow
-def test_a_second_controller_is_refused_and_reported_of_the_first_until_that_is_killed(tmp_path, holder):
-    with pytest.raises(ConfigError, match=f"by process {holder.pid} on {platform.node()}"), only_controller(tmp_path):
+def test_a_second_controller_is_refused_with_the_process_of_the_first(tmp_path):
+    first = f"{tmp_path} is already controlled by process {os.getpid()} on {platform.node()}. Stop that one first, or "
+    with only_controller(tmp_path), pytest.raises(ConfigError, match=re.escape(first)), only_controller(tmp_path):
         pass
-    os.kill(holder.pid, signal.SIGKILL)
-    holder.wait()
-    with only_controller(tmp_path):
-        assert str(os.getpid()) in (tmp_path / "controller.json").read_text()
-
-
-def test_the_lock_is_given_back_also_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), only_controller(tmp_path):
-        raise RuntimeError
     with only_controller(tmp_path):
         pass
 
