@@ -63,7 +63,7 @@ def attention(hardware: HardwareConfig) -> str:
     if hardware.device == "cuda" and hardware.precision != "fp32":
         if find_spec("flash_attn") is not None:
             return "flash_attention_2"
-        log.warning("flash-attn is not installed (pip install 'mcqa[gpu]'): attention runs on PyTorch's SDPA.")
+        log.warning("flash-attn is not installed (pip install 'mcqa[flash]'): attention runs on PyTorch's SDPA.")
     return "sdpa"
 
 
