@@ -114,7 +114,7 @@ def test_a_configuration_that_cannot_be_read_says_why(tracked, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", refuse)  # permissions do not stop root
-    with pytest.raises(ConfigError, match=f"^{folder}: its config.yaml cannot be read: Permission denied.$"):
+    with pytest.raises(ConfigError, match=f"^{folder}: its config.yaml is only for the user whose run it is; `chmod"):
         run_folder.open_existing(str(folder))
 
 

@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 from mcqa.config.errors import FileError
 from mcqa.config.secrets import redact
-from mcqa.config.validation import members
 from mcqa.runs.files import read_stored, retry_stalled_io, write_json
 
 FINAL = ("complete", "failed", "pruned")
@@ -245,6 +244,8 @@ def result_problem(result: Mapping[str, Any]) -> str | None:
 
 def _submission(path: Path, entry: Any) -> Submission:
     """Return an entry of job.json; keys that only a later version knows are left out."""
+    from mcqa.config.validation import members  # not where an app's trial imports this module
+
     names = {field.name for field in fields(Submission)}
     known = {key: entry[key] for key in entry if key in names} if isinstance(entry, dict) else {}
     problems: list[str] = []

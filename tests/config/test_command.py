@@ -96,7 +96,7 @@ def test_the_configuration_is_shown_from_any_folder_and_leaves_nothing_there(tmp
 def test_a_misspelled_option_ends_with_the_nearest_one(tmp_path):
     assert refused("peft=qlroa", cwd=tmp_path) == (
         "The configuration has a problem:\n"
-        "  peft=qlroa: no such option; known are lora, none, qlora. Did you mean 'qlora'?\n"
+        "  peft=qlroa: no such option; known are dora, lora, none, qlora, rslora. Did you mean 'qlora'?\n"
     )
 
 
