@@ -18,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,9 @@ FINAL = ("complete", "failed", "pruned")
 
 PREEMPTED = "preempted"
 """Status of a result with which the trial asks to be submitted again."""
+
+ENDS = (None, "refused", "vanished", "cancelled")
+"""How the controller may have seen a submission end."""
 
 HEARTBEAT_S = 10.0
 """Seconds between two heartbeats."""
@@ -244,14 +247,12 @@ def result_problem(result: Mapping[str, Any]) -> str | None:
 
 def _submission(path: Path, entry: Any) -> Submission:
     """Return an entry of job.json; keys that only a later version knows are left out."""
-    from mcqa.config.validation import members  # not where an app's trial imports this module
-
-    names = {field.name for field in fields(Submission)}
-    known = {key: entry[key] for key in entry if key in names} if isinstance(entry, dict) else {}
-    problems: list[str] = []
-    values = members(Submission, {"end": None} | known, "", problems)
-    if values.get("backend") == "local" and values.get("job") and not values["job"].isdecimal():
-        problems.append(f"job: {values['job']!r} is no process id")
+    entry = {"end": None, **entry} if isinstance(entry, dict) else {}
+    values = {name: entry[name] for name in _FIELDS if name in entry}
+    problems = [f"{name}: missing." for name in _FIELDS if name not in values]
+    problems += [f"{name}: {values[name]!r}." for name in values if not _is_field(name, values[name])]
+    if not problems and values["backend"] == "local" and values["job"] and not values["job"].isdecimal():
+        problems.append(f"job: {values['job']!r} is no process id.")
     if problems:
         raise FileError(f"{path} is damaged: {' '.join(problems)[:300]} {JOBS_REMEDY}")
     return Submission(**values)
@@ -275,3 +276,20 @@ def _read(path: Path) -> Any:
         return None
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "attempt": (int,),
+    "token": (str,),
+    "job": (str, type(None)),
+    "backend": (str,),
+    "host": (str,),
+    "slot": (int,),
+    "submitted": (int, float),
+    "end": (str, type(None)),
+}
+"""What a submission's fields hold; config/validation.py is too much for a trial of another application to import."""
+
+
+def _is_field(name: str, value: Any) -> bool:
+    return isinstance(value, _FIELDS[name]) and not isinstance(value, bool) and (name != "end" or value in ENDS)
