@@ -5,6 +5,7 @@ what is wrong and where, what would do instead and the likely cause. Everything 
 """
 
 import errno
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from reprlib import Repr
@@ -96,6 +97,11 @@ def _shortened_line(line: str) -> str:
     if len(line) > LONGEST_LINE:
         line = f"{line[: LONGEST_LINE // 2]} […] {line[-LONGEST_LINE // 2 :]}"
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def without_paths(error: BaseException) -> str:
+    """Return an error's text without paths and addresses, in which a number such as 403 is no status of HTTP."""
+    return re.sub(r"\S*/\S*", "", str(error))
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

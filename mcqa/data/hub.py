@@ -13,7 +13,7 @@ from socket import create_connection
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from mcqa.config.errors import DataError
+from mcqa.config.errors import DataError, without_paths
 from mcqa.config.schema import DataConfig
 from mcqa.data.formats import Rows
 
@@ -93,7 +93,7 @@ def first_line(error: Exception) -> str:
 
 def login_advice(error: Exception, page: str) -> str:
     """Return what to do if the hub has refused access to `page` (owner/name), else an empty string."""
-    if not re.search(r"gated|\b40[13]\b", str(error).lower()):  # 401 Unauthorized, 403 Forbidden
+    if not re.search(r"gated|\b40[13]\b", without_paths(error).lower()):  # 401 Unauthorized, 403 Forbidden
         return ""
     return f"Accept its terms at https://huggingface.co/{page} and log in with `hf auth login`."
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mcqa.config.errors import without_paths
 from mcqa.config.secrets import error_reason, redact, without_secrets
 from mcqa.config.validation import members
 from mcqa.runs.files import flatten, read_optional, read_yaml, write_json, write_yaml
@@ -344,7 +345,8 @@ def _calm_mlflow() -> Iterator[None]:
 
 def _advice(error: Exception, uri: str) -> str:
     """Return what to do about an MLflow that does not take a run."""
-    return next((advice for pattern, advice in ADVICE.items() if re.search(pattern, str(error))), None) or (
+    text = without_paths(error)
+    return next((advice for pattern, advice in ADVICE.items() if re.search(pattern, text)), None) or (
         "Is it the database of an MLflow of this version, and yours to write?"
         if is_file(uri)
         else "Does MLflow run there, and can this machine reach it?"

@@ -373,11 +373,11 @@ def test_a_broken_database_costs_one_warning(tmp_path, caplog, short_timeouts):
     assert "not a database" in warning
 
 
-def test_a_database_that_is_no_file_costs_one_warning_at_once(tmp_path, caplog):
-    (tmp_path / "mlflow.db").mkdir()
-    begin = time.monotonic()
-    a_whole_run(tmp_path)
-    assert time.monotonic() - begin < 3
+def test_a_database_that_is_no_file_costs_one_warning(tmp_path, caplog):
+    """Whatever numbers are in its path."""
+    outputs = tmp_path / "room-403"
+    (outputs / "mlflow.db").mkdir(parents=True)
+    a_whole_run(outputs)
     (warning,) = warnings_in(caplog)
     assert "Is a directory" in warning and "yours to write?" in warning
 
