@@ -30,7 +30,7 @@ def outlast_readers(quietly: bool) -> None:
     """Let this process go on when nobody reads its output any more; quietly: without a line about it."""
     for name, farewell in (
         ("stderr", ""),
-        ("stdout", "" if quietly else "The command goes on, but nobody takes its output any more"),
+        ("stdout", "" if quietly else "The command continues, but nobody takes its output any more"),
     ):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or stream is not getattr(sys, f"__{name}__"):

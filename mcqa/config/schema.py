@@ -181,7 +181,7 @@ class SchedulerConfig:
 class PeftConfig:
     name: Literal["none", "lora", "qlora", "dora", "rslora"]
     trainable: Literal["full", "adapter"]
-    path: FilePath | None  # a saved adapter, with which the training goes on
+    path: FilePath | None  # a saved adapter that is trained further
     rank: Annotated[int, "from 1 to 65536"] | None
     alpha: Annotated[float, "above 0 and at most 1000000"] | None
     dropout: Share | None

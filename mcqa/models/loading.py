@@ -167,7 +167,7 @@ def check_base(config: ModelConfig) -> None:
     """Check that the base can be trained.
 
     Raises:
-        ModelError: it is an adapter, with which a training goes on by another key.
+        ModelError: it is an adapter, which peft.path trains further.
     """
     if config.path is not None and model_files.holds_adapter(folder := Path(location(config.path))):
         base = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path", "<its base>")

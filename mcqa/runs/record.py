@@ -106,7 +106,7 @@ class Record:
         """
         remedy = (
             "It says on which questions and with which tokenizer the run began. Make it a file that you can read, or "
-            "delete it: the run then goes on with those that are there."
+            "delete it: the run then continues with those that are there."
         )
         try:
             earlier = read_stored(path, remedy, dict).get("fingerprints")
@@ -117,7 +117,7 @@ class Record:
         if not isinstance(earlier, dict) or not earlier:
             log.warning(
                 "%s is damaged, so it is not known whether the run began on these questions and with this tokenizer; "
-                "it goes on with them.",
+                "it continues with them.",
                 path,
             )
         elif changed := [name for name in now if earlier.get(name, now[name]) != now[name]]:

@@ -1,4 +1,4 @@
-"""What peft names is looked for in the model before anything is measured, and training goes on from a saved adapter."""
+"""What peft names is looked for in the model before anything is measured, and a saved adapter is trained further."""
 
 import json
 import logging

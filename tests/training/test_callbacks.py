@@ -13,7 +13,7 @@ from mcqa.training.callbacks import EarlyStopping, EvaluationPoints
 
 
 def stops_after(values, metric="dev/acc", updates=100, **options):
-    """The number of measurements after which the training ends; None where it goes on."""
+    """The number of measurements after which the training ends; None where it continues."""
     callback = EarlyStopping(metric, **options)
     for number, value in enumerate(values, 1):
         callback = resumed(callback)

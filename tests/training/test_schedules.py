@@ -1,4 +1,4 @@
-"""Every schedule against its formula, and a training that is resumed goes on along the same curve."""
+"""Every schedule against its formula, and a resumed training continues the same curve."""
 
 import math
 

@@ -5,6 +5,6 @@ is what a run calls, and `unsent` sends what earlier runs could not.
 """
 
 from mcqa.runs.tracking.tracker import Status, Tracker, open_tracker
-from mcqa.runs.tracking.unsent import is_running, send_run, send_unsent
+from mcqa.runs.tracking.unsent import send_run, send_unsent
 
-__all__ = ["Status", "Tracker", "is_running", "open_tracker", "send_run", "send_unsent"]
+__all__ = ["Status", "Tracker", "open_tracker", "send_run", "send_unsent"]

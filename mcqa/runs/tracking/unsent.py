@@ -63,12 +63,6 @@ def _send_all(config: "TrackingConfig", folders: list[Path], outputs: Path) -> N
         log.debug("unsent runs are left to another process: %s", error)
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process of this machine works on the run in this folder."""
-    owner, finished, _ = Spool(folder).work()
-    return owner is not None and not finished and owner.is_here() and owner.is_alive()
-
-
 def _is_over(folder: Path) -> bool:
     """Whether the run has ended; one that was killed gets the `finish` event that it could not write."""
     spool = Spool(folder)
