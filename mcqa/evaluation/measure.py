@@ -122,7 +122,12 @@ def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> lis
 
 def measure_metrics(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> dict[str, float]:
     """Return the metrics of `measure` by their names, such as dev/acc."""
-    rows, evaluation = measure(model, questions, hardware), questions.evaluation
+    return named_metrics(measure(model, questions, hardware), questions)
+
+
+def named_metrics(rows: Sequence[Prediction], questions: QuestionSet) -> dict[str, float]:
+    """Return the metrics of predictions for these questions by their names, such as dev/acc."""
+    evaluation = questions.evaluation
     metrics = compute_metrics(rows, evaluation.cluster, evaluation.bootstrap)
     return {f"{questions.split}/{name}": value for name, value in metrics.items()}
 

@@ -17,7 +17,7 @@ stalls, both sides retry (mcqa.runs.files):
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,7 @@ class Report:
     value: float
     seen: int | None  # what had really been seen at the report, at or past the point
     time: float  # seconds since 1970, by the trial's clock
+    right: str | None = None  # a 1 for each question answered right, a 0 for each other one, where the trial says so
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,12 @@ class Mailbox:
 
     # ---- reports
 
-    def report(self, point: int, value: float, seen: int | None = None) -> None:
+    def report(self, point: int, value: float, seen: int | None = None, right: Sequence[bool] | None = None) -> None:
         """Append a report."""
-        line = json.dumps({"point": point, "value": value, "seen": seen, "time": time.time()}) + "\n"
+        fields: dict[str, Any] = {"point": point, "value": value, "seen": seen, "time": time.time()}
+        if right is not None:
+            fields["right"] = "".join("01"[each] for each in right)
+        line = json.dumps(fields) + "\n"
         retry_stalled_io(lambda: self._append(line))
 
     def _append(self, line: str) -> None:
@@ -263,7 +267,9 @@ def _report(number: int, line: bytes) -> Report | None:
     try:
         fields = json.loads(line)
         point = int(fields["point"])
-        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]))
+        right = fields.get("right")
+        right = right if isinstance(right, str) and not right.strip("01") else None
+        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]), right)
         return report if 0 <= point < 2**63 else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None

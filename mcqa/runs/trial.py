@@ -22,7 +22,7 @@ How the trial ended stands in result.json of its folder, which an app may write 
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -59,13 +59,17 @@ class Trial:
         """The folder of the study."""
         return self.folder.parent.parent
 
-    def report(self, value: SupportsFloat, point: int, seen: int | None = None) -> None:
+    def report(
+        self, value: SupportsFloat, point: int, seen: int | None = None, right: Sequence[bool] | None = None
+    ) -> None:
         """Report an intermediate value of the study's metric. Reporting a point again changes nothing.
 
         Args:
             value: of the metric.
             point: epochs or questions, at which all trials report.
             seen: how many were really seen, where that is more than the point.
+            right: whether each question of the metric is answered right, in the same order in all trials; for pruners
+                that compare trials question by question.
 
         Raises:
             ValueError: point is below 0.
@@ -73,7 +77,7 @@ class Trial:
         if int(point) < 0:
             raise ValueError(f"point={point}: a point counts epochs or questions, from 0.")
         try:
-            self._mailbox.report(int(point), float(value), seen)
+            self._mailbox.report(int(point), float(value), seen, right)
         except OSError as error:  # the study decides without it; the trial itself does not need it
             log.warning("The report at point %s could not be written: %s", point, error)
 

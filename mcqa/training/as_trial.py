@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.data import token_cache
 from mcqa.data.question import Question
+from mcqa.evaluation.decisions import SCORES, is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import measured_once
 from mcqa.runs import processes
@@ -40,22 +41,36 @@ class TrialReporter(TrainerCallback):  # type: ignore[misc]
     """Report the study's metric at every point, and stop the training when the study prunes the trial.
 
     points: the updates after which dev is measured, each with its point (updates.evaluation_points). seen: how many
-    questions were read until the end of an update.
+    questions were read until the end of an update. answers: the predictions of the latest measurement of dev.
 
     Raises:
         Pruned: between two updates.
     """
 
-    def __init__(self, trial: Trial, metric: str, points: Mapping[int, int], seen: Callable[[int], int]) -> None:
-        self.trial, self.metric, self.points, self.seen = trial, metric, points, seen
+    def __init__(
+        self,
+        trial: Trial,
+        metric: str,
+        points: Mapping[int, int],
+        seen: Callable[[int], int],
+        answers: Sequence[Prediction] = (),
+    ) -> None:
+        self.trial, self.metric, self.points, self.seen, self.answers = trial, metric, points, seen, answers
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         if processes.is_first() and (point := self.points.get(state.global_step)) is not None:
-            self.trial.report(metrics[f"eval_{self.metric}"], point, self.seen(state.global_step))
+            value, seen = metrics[f"eval_{self.metric}"], self.seen(state.global_step)
+            self.trial.report(value, point, seen, right_answers(self.answers, self.metric))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if processes.broadcast(self.trial.should_prune()):
             raise Pruned
+
+
+def right_answers(rows: Sequence[Prediction], metric: str) -> list[bool] | None:
+    """Return which questions are answered right by the metric; None where it is not an accuracy of single questions."""
+    name = metric.rpartition("/")[2]
+    return [is_correct(row, name) for row in rows] if rows and name in SCORES else None
 
 
 def cached_tokenizer(trial: Trial | None, tokenizer: Any, fingerprint: str) -> AbstractContextManager[Any]:
@@ -87,7 +102,10 @@ def measured_at_every_point(config: Config) -> Config:
     return replace(config, evaluation=replace(config.evaluation, max_time_share=None))
 
 
-def callbacks(trial: Trial, config: Config, examples: int) -> list[TrainerCallback]:
-    """Return the callbacks of a trial. examples: the number of training examples."""
-    points = evaluation_points(config, examples)
-    return [TrialReporter(trial, config.evaluation.best_metric, points, partial(questions_seen, config, examples))]
+def callbacks(trial: Trial, config: Config, examples: int, answers: Sequence[Prediction]) -> list[TrainerCallback]:
+    """Return the callbacks of a trial.
+
+    examples: the number of training examples. answers: the predictions of the latest measurement of dev.
+    """
+    points, seen = evaluation_points(config, examples), partial(questions_seen, config, examples)
+    return [TrialReporter(trial, config.evaluation.best_metric, points, seen, answers)]

@@ -19,11 +19,12 @@ from mcqa.data.tokens import TrainingSet, training_set
 from mcqa.evaluation.measure import (
     QuestionSet,
     measure,
-    measure_metrics,
+    named_metrics,
     question_set,
     question_sets,
     restrict_to_steering_metrics,
 )
+from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import Measurements, record_inputs
 from mcqa.evaluation.report import run_report
 from mcqa.models import adapters, loading, memory
@@ -122,9 +123,15 @@ def train(
     """
     config, examples = record.config, len(tokens.training.examples)
     config = as_trial.measured_at_every_point(config) if record.trial else config
-    callbacks = as_trial.callbacks(record.trial, config, examples) if record.trial else []
+    answers: list[Prediction] = []  # of the latest measurement of dev
+    callbacks = as_trial.callbacks(record.trial, config, examples, answers) if record.trial else []
     if measure_at_start is not None:
         callbacks.append(RunAtStart(lambda: measure_at_start(built.model)))
+
+    def measure_dev() -> dict[str, float]:
+        answers[:] = measure(built.model, tokens.steering, config.hardware)
+        return named_metrics(answers, tokens.steering)
+
     updates = total_updates(config, examples)
     with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
         built = trainer.build(
@@ -134,7 +141,7 @@ def train(
             adapter_config(config.peft),
             tokens.tokenizer,
             tokens.training,
-            measure=lambda: measure_metrics(built.model, tokens.steering, config.hardware),
+            measure=measure_dev,
             observers=[record.log, progress.update],
             callbacks=callbacks,
             flush=record.flush,

@@ -40,6 +40,14 @@ def test_a_box_without_anything_is_empty(box: Mailbox) -> None:
     assert not box.is_finished() and not box.prune_requested()
 
 
+def test_a_report_may_say_which_questions_are_answered_right(box: Mailbox) -> None:
+    box.report(8, 0.5, right=[True, False])
+    box.report(16, 0.5)
+    with (box.folder / "reports.jsonl").open("a") as file:
+        file.write('{"point": 24, "value": 0.5, "time": 1.0, "right": "damaged"}\n')
+    assert [report.right for report in box.reports()] == ["10", None, None]
+
+
 def test_a_point_that_is_reported_again_after_a_resume_keeps_its_first_value(box: Mailbox) -> None:
     for value in (0.5, 0.9):
         box.report(800, value)

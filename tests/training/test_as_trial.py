@@ -42,6 +42,20 @@ def test_the_metric_of_the_study_is_reported_at_the_points_and_nowhere_else(tmp_
     assert reports == [(10, 0.2, 12), (20, 0.4, 24)]
 
 
+def prediction(number, scores, answer):
+    return Prediction(Question(f"q{number}", "Why?", ("a", "bbbb"), answer), scores, (1, 1))
+
+
+def test_a_report_says_which_questions_the_metric_counts_as_right(tmp_path):
+    trial, answers = trial_in(tmp_path), []
+    for metric in ("acc", "acc_norm", "loss"):
+        answers[:] = [prediction(0, (-1.0, -2.0), 0), prediction(1, (-1.0, -2.0), 1)]
+        reporter = TrialReporter(trial, f"dev/{metric}", {1: len(metric)}, seen=lambda update: 1, answers=answers)
+        reporter.on_evaluate(None, SimpleNamespace(global_step=1), None, {f"eval_dev/{metric}": 0.5})
+    rights = {report.point: report.right for report in Mailbox(trial.folder).reports()}
+    assert rights == {len("acc"): "10", len("acc_norm"): "01", len("loss"): None}
+
+
 def test_a_trial_leaves_no_measurement_out():
     config, _ = configured(["evaluation.max_time_share=0.1"])
     assert measured_at_every_point(config).evaluation.max_time_share is None
