@@ -7,6 +7,7 @@ stalls, both sides retry (mcqa.runs.files):
     file            written by   content
     job.json        controller   every submission: a token before it, the scheduler's job id after it
     prune           controller   an empty file: please stop
+    pause           controller   an empty file: please save and stop; there until the trial is submitted again
     cancelled       mcqa.jobs    an empty file: the trial has ended, whatever its job writes later
     reports.jsonl   trial        one line per report
     heartbeat       trial        its modification time is the last sign of life
@@ -20,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mcqa.config.errors import FileError
 from mcqa.config.secrets import redact
@@ -32,7 +33,11 @@ FINAL = ("complete", "failed", "pruned")
 PREEMPTED = "preempted"
 """Status of a result with which the trial asks to be submitted again."""
 
-ENDS = (None, "refused", "vanished", "cancelled")
+PAUSED: Literal["paused"] = "paused"
+"""Status of a result after which the trial waits until the study lets it go on."""
+
+End = Literal["refused", "vanished", "cancelled", "paused"]
+ENDS = (None, *get_args(End))
 """How the controller may have seen a submission end."""
 
 HEARTBEAT_S = 10.0
@@ -54,6 +59,7 @@ class Report:
     seen: int | None  # what had really been seen at the report, at or past the point
     time: float  # seconds since 1970, by the trial's clock
     right: str | None = None  # a 1 for each question answered right, a 0 for each other one, where the trial says so
+    share: float | None = None  # of the training that is done, where the trial says so
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Submission:
     host: str
     slot: int
     submitted: float  # seconds since 1970
-    end: Literal["refused", "vanished", "cancelled"] | None = None  # as the controller saw it; a result says more
+    end: End | None = None  # as the controller saw it; a result says more
 
 
 class Mailbox:
@@ -79,11 +85,20 @@ class Mailbox:
 
     # ---- reports
 
-    def report(self, point: int, value: float, seen: int | None = None, right: Sequence[bool] | None = None) -> None:
+    def report(
+        self,
+        point: int,
+        value: float,
+        seen: int | None = None,
+        right: Sequence[bool] | None = None,
+        share: float | None = None,
+    ) -> None:
         """Append a report."""
         fields: dict[str, Any] = {"point": point, "value": value, "seen": seen, "time": time.time()}
         if right is not None:
             fields["right"] = "".join("01"[each] for each in right)
+        if share is not None:
+            fields["share"] = round(share, 4)
         line = json.dumps(fields) + "\n"
         retry_stalled_io(lambda: self._append(line))
 
@@ -147,7 +162,7 @@ class Mailbox:
         return result is not None and result["status"] in FINAL
 
     def clear_preemption(self) -> None:
-        """Delete a `preempted` result before the trial resumes, so that it is not taken for the next one."""
+        """Delete a `preempted` or `paused` result before the trial resumes: it is not the next one."""
         if self.result() is not None and not self.is_finished():
             self.delete_result()
 
@@ -155,7 +170,7 @@ class Mailbox:
         """Let the trial run again."""
         retry_stalled_io(lambda: (self.folder / "result.json").unlink(missing_ok=True))
 
-    # ---- pruning and heartbeats
+    # ---- pruning, pausing and heartbeats
 
     def request_prune(self) -> None:
         """Ask the trial to stop."""
@@ -164,6 +179,18 @@ class Mailbox:
     def prune_requested(self) -> bool:
         """Whether the trial was asked to stop; False while the file system is away."""
         return os.path.exists(self.folder / "prune")
+
+    def request_pause(self) -> None:
+        """Ask the trial to save and to give its slot away."""
+        retry_stalled_io((self.folder / "pause").touch)
+
+    def pause_requested(self) -> bool:
+        """Whether the trial was asked to pause; False while the file system is away."""
+        return os.path.exists(self.folder / "pause")
+
+    def withdraw_pause(self) -> None:
+        """Let the trial go on at its next start."""
+        retry_stalled_io(lambda: (self.folder / "pause").unlink(missing_ok=True))
 
     def heartbeat(self) -> None:
         """Give a sign of life."""
@@ -221,7 +248,7 @@ class Mailbox:
             [replace(each, job=job, end=None) if each.token == token else each for each in self.submissions()]
         )
 
-    def end_submission(self, end: Literal["refused", "vanished", "cancelled"]) -> None:
+    def end_submission(self, end: End) -> None:
         """Record how the last submission ended."""
         if submissions := self.submissions():
             self._write_submissions([*submissions[:-1], replace(submissions[-1], end=end)])
@@ -238,8 +265,8 @@ def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
 def result_problem(result: Mapping[str, Any]) -> str | None:
     """Return why a result with a `status` is not one of ours, for apps may write a result.json of another kind."""
     status, value = result["status"], result.get("value")
-    if status not in (*FINAL, PREEMPTED):
-        known = ", ".join((*FINAL, PREEMPTED))
+    if status not in (*FINAL, PREEMPTED, PAUSED):
+        known = ", ".join((*FINAL, PREEMPTED, PAUSED))
         return f"result.json has status {status!r}, which is none of {known}; leave `status` out of an app's own file"
     values = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(each, int | float) and (isinstance(each, float) or abs(each) < 1e300) for each in values):
@@ -269,7 +296,8 @@ def _report(number: int, line: bytes) -> Report | None:
         point = int(fields["point"])
         right = fields.get("right")
         right = right if isinstance(right, str) and not right.strip("01") else None
-        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]), right)
+        share = None if fields.get("share") is None else float(fields["share"])
+        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]), right, share)
         return report if 0 <= point < 2**63 else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None

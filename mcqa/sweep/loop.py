@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcqa.config.errors import ConfigError
-from mcqa.runs.mailbox import FINAL, PREEMPTED, Mailbox
+from mcqa.runs.mailbox import FINAL, PAUSED, PREEMPTED, Mailbox
 from mcqa.sweep.backends import Backend, SubmissionError
 from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
@@ -146,6 +146,10 @@ class Loop:
             over = watched.over_since is not None or self.backend.state(watched.job) == "over"
             yield from self._new_reports(number, watched)
             yield from self._ending(number, watched, over)
+        for number in self.controller.paused:
+            if os.path.exists(os.path.join(self.folder, "trials", str(number), "cancelled")):  # by mcqa.jobs
+                result = Mailbox(self._folder(number)).result()
+                yield events.Ended(number, outcome(result or {"status": "failed"}, self.needs_value))
 
     def _new_reports(self, number: int, watched: Watched, at_the_end: bool = False) -> Iterator[Event]:
         """A file of reports that did not grow is not read, except for the last time."""
@@ -159,10 +163,15 @@ class Loop:
 
     def _ending(self, number: int, watched: Watched, over: bool) -> Iterator[Event]:
         result = watched.mailbox.result() if os.path.exists(watched.result) else None
-        if result is not None and (result["status"] in FINAL or (over and result["status"] != PREEMPTED)):
+        if result is not None and (result["status"] in FINAL or (over and result["status"] not in (PREEMPTED, PAUSED))):
             yield from self._new_reports(number, watched, at_the_end=True)  # what it reported just before its result
             self._unwatch(number)
             yield events.Ended(number, outcome(result, self.needs_value))
+        elif over and result is not None and result["status"] == PAUSED:
+            yield from self._new_reports(number, watched, at_the_end=True)
+            self._unwatch(number)
+            watched.mailbox.end_submission(PAUSED)
+            yield events.Paused(number, watched.attempt)
         elif over and result is not None:
             self._unwatch(number)
             yield self._preempted(number, watched, result.get("error"))
@@ -215,13 +224,25 @@ class Loop:
                 self.study.tell(number, result)
                 self._notify(lambda observer: observer.trial_ended(self._folder(number), result))
             case events.Judge(number, point, value):
-                yield events.Judged(number, self.study.report(number, point, value))
+                yield events.Judged(number, self.study.judge(number, point, value), point)
+            case events.Promote(paused, otherwise):
+                yield events.Promoted(self.study.promote(paused, otherwise))
             case events.Prune(number):
                 Mailbox(self._folder(number)).request_prune()
+            case events.Pause(number):
+                Mailbox(self._folder(number)).request_pause()
+            case events.Close(number):
+                self._close(number)
             case events.Cancel(number) if number in self.running:
                 self.cancelled = True
                 self.backend.cancel(self.running[number].job)
                 self.running[number].mailbox.end_submission("cancelled")
+
+    def _close(self, number: int) -> None:
+        """Write the result of a paused trial as it would have written it, had it been pruned when it paused."""
+        mailbox = Mailbox(self._folder(number))
+        last = next((report.value for report in reversed(mailbox.reports())), None)
+        mailbox.write_result({**(mailbox.result() or {}), "status": "pruned", "value": last, "error": None})
 
     def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)
@@ -234,6 +255,7 @@ class Loop:
             self.display.set_label(number, overrides)
             if not (folder / "config.yaml").exists():
                 self.compose(number, overrides)
+            mailbox.withdraw_pause()
             job = self._find_refused(mailbox) if attempt else None
             job = job or self._submit_to_backend(folder, attempt, slot)
         except SubmissionError as error:

@@ -1,13 +1,13 @@
 """Where the controller takes its trials from: a study that suggests them, a fixed list of jobs, an earlier command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from mcqa.runs.mailbox import Mailbox, result_problem
-from mcqa.sweep.controller.events import CANCELLED, Outcome, RecoveredTrial
+from mcqa.runs.mailbox import PAUSED, Mailbox, result_problem
+from mcqa.sweep.controller.events import CANCELLED, Judgement, Otherwise, Outcome, RecoveredTrial
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,15 @@ class Study(Protocol):
     def own_overrides(self, number: int) -> list[str]:
         """Return those of the overrides that make it this trial and no other."""
 
-    def report(self, number: int, point: int, value: float) -> bool:
-        """Record an intermediate value; return whether to prune. The first report of a point counts."""
+    def judge(self, number: int, point: int, value: float) -> Judgement:
+        """Record an intermediate value; return what becomes of the trial. The first report of a point counts."""
+
+    def promote(self, paused: Collection[int], otherwise: Otherwise) -> int | None:
+        """Return which of the paused trials goes on, now that a slot is free; None if none does.
+
+        The answer depends on nothing but what was reported and decided: after a restart it is the same. A trial that
+        was chosen and is still paused, because the controller died in between, is chosen again.
+        """
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record how a trial ended; only the first time counts."""
@@ -66,8 +73,11 @@ class JobList:
     def own_overrides(self, number: int) -> list[str]:
         return self.overrides(number)
 
-    def report(self, number: int, point: int, value: float) -> bool:
-        return False
+    def judge(self, number: int, point: int, value: float) -> Judgement:
+        return "continue"
+
+    def promote(self, paused: Collection[int], otherwise: Otherwise) -> int | None:
+        return None
 
     def tell(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = self._outcomes[number] or outcome
@@ -97,11 +107,15 @@ def is_final(outcome: Outcome | None) -> bool:
 
 def recover(folder: Path, number: int, outcome: Outcome | None) -> RecoveredTrial:
     """Return a trial with what its job.json says of its submissions. outcome: how it ended, as far as is known."""
-    submissions = Mailbox(folder / "trials" / str(number)).submissions()
+    mailbox = Mailbox(folder / "trials" / str(number))
+    submissions = mailbox.submissions()
     last = submissions[-1] if submissions else None
     job = None if last is None or last.end == "refused" else last.job or last.token
     vanished = sum(submission.end == "vanished" for submission in submissions)
-    return RecoveredTrial(number, outcome, len(submissions), job, vanished)
+    pause: Literal["asked", "done"] | None = None
+    if outcome is None and last is not None and not mailbox.is_finished():
+        pause = "done" if last.end == PAUSED else "asked" if mailbox.pause_requested() else None
+    return RecoveredTrial(number, outcome, len(submissions), None if pause == "done" else job, vanished, pause)
 
 
 def outcome(result: Mapping[str, Any], needs_value: bool = False) -> Outcome:

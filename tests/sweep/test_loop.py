@@ -102,9 +102,9 @@ class Studied(JobList):
         self.told: list[tuple[int, Outcome]] = []
         self.reported: list[tuple[int, int, float]] = []
 
-    def report(self, number, point, value):
+    def judge(self, number, point, value):
         self.reported.append((number, point, value))
-        return value < self.wants
+        return "prune" if value < self.wants else "continue"
 
     def tell(self, number, outcome):
         self.told.append((number, outcome))

@@ -19,7 +19,7 @@ def test_a_job_list_hands_out_its_jobs_in_order_and_remembers_their_ends():
     jobs = JobList([["a=1"], ["a=2"]])
     assert [jobs.ask().number, jobs.ask().number, jobs.ask()] == [0, 1, None]
     assert jobs.overrides(1) == ["a=2"]
-    assert jobs.report(0, 1, 0.5) is False
+    assert jobs.judge(0, 1, 0.5) == "continue" and jobs.promote([0], "end") is None
     jobs.tell(0, COMPLETE)
     jobs.tell(0, Outcome("failed", None, "late"))
     assert jobs.known() == [RecoveredTrial(0, COMPLETE, 0, None), RecoveredTrial(1, None, 0, None)]

@@ -5,11 +5,12 @@ The loop reports what happened (events) and carries out what it gets back (actio
     Ask     answered by Asked or Exhausted             a job:     Reported, Ended, JobPreempted, Vanished
     Submit  answered by Submitted, Refused (by the     the user:  Interrupted (Ctrl-C)
             scheduler, for now) or Impossible (ever)   time:      Tick
-    Judge   answered by Judged
+    Judge   answered by Judged                         a paused trial's job: Paused
+    Promote answered by Promoted
 
 Events may come late, twice and in any order. News of an attempt names the attempt, because news of the one before must
-not be taken for news of this one; Ended does not, because a result is the truth whichever attempt wrote it. An Ask is
-answered exactly once.
+not be taken for news of this one; Ended does not, because a result is the truth whichever attempt wrote it. An Ask and
+a Promote are answered exactly once.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ CANCELLED = "cancelled by mcqa.jobs"
 """The error of a trial that the user cancelled."""
 
 Status = Literal["complete", "failed", "pruned"]
+
+Judgement = Literal["continue", "prune", "pause"]
+"""What becomes of a trial that has reported. A paused one keeps its checkpoint, gives its slot away and may go on."""
+
+Otherwise = Literal["ask", "wait", "end"]
+"""What the slot is used for if no paused trial goes on: a new trial is asked for; nothing, while others run, waiting or
+not; or nothing ever, because the study is over and what is paused is told as pruned."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class RecoveredTrial:
     attempts: int  # submissions so far
     job: str | None  # of the last submission; None: it was not accepted, or its job was never recorded
     vanished: int = 0  # attempts that already count against max_resubmits
+    pause: Literal["asked", "done"] | None = None  # of an unfinished one: it was asked to pause, or is paused
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,15 @@ class Reported(_OfTrial):
 
 @dataclass(frozen=True)
 class Judged(_OfTrial):
-    prune: bool
+    judgement: Judgement
+    point: int = -1  # the one that was judged
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The paused trial that goes on; None: none does, unless more becomes known."""
+
+    trial: int | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,11 @@ class Ended(_OfTrial):
 @dataclass(frozen=True)
 class JobPreempted(_OfAttempt):
     """It was stopped by the scheduler, has saved, and can resume."""
+
+
+@dataclass(frozen=True)
+class Paused(_OfAttempt):
+    """It was asked to pause, has saved, and its job is over."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +185,33 @@ class Tell(_OfTrial):
 
 @dataclass(frozen=True)
 class Judge(_OfTrial):
-    """Let the study decide whether to prune the trial."""
+    """Let the study decide whether the trial goes on."""
 
     point: int
     value: float
 
 
 @dataclass(frozen=True)
+class Promote:
+    """Let the study decide which of these trials goes on, if any: a slot is free."""
+
+    paused: tuple[int, ...]
+    otherwise: Otherwise
+
+
+@dataclass(frozen=True)
 class Prune(_OfTrial):
     """Ask the trial to stop."""
+
+
+@dataclass(frozen=True)
+class Pause(_OfTrial):
+    """Ask the trial to save and to give its slot away."""
+
+
+@dataclass(frozen=True)
+class Close(_OfTrial):
+    """Write the result of a paused trial, which ends as pruned; a Tell follows."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +224,6 @@ class Finish:
     reason: str
 
 
-Answer = Asked | Exhausted | Submitted | Refused | Impossible | Judged
-Event = Answer | Reported | Ended | JobPreempted | Vanished | Interrupted | Tick
-Action = Ask | Submit | Tell | Judge | Prune | Cancel | Finish
+Answer = Asked | Exhausted | Submitted | Refused | Impossible | Judged | Promoted
+Event = Answer | Reported | Ended | JobPreempted | Paused | Vanished | Interrupted | Tick
+Action = Ask | Submit | Tell | Judge | Promote | Prune | Pause | Close | Cancel | Finish

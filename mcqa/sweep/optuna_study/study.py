@@ -1,6 +1,6 @@
 """A study in Optuna: it suggests trials, records how they ended, and decides whether one of them should stop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mcqa.config.errors import ConfigError
 from mcqa.config.validation import RENAMED
-from mcqa.sweep.controller.events import Outcome, RecoveredTrial, Status
+from mcqa.sweep.controller.events import Judgement, Otherwise, Outcome, RecoveredTrial, Status
 from mcqa.sweep.options import Direction
+from mcqa.sweep.optuna_study.pruner import Pruner, last_point
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.optuna_study.storage import check, check_same, claim, open_storage
 from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
@@ -24,6 +25,9 @@ from mcqa.sweep.trial_source import Suggestion
 OVERRIDES = "overrides"
 DEFAULT = "default"  # whether the trial is the default configuration; of the first one, and of all in a grid
 PRUNED = "pruned"  # decided; the trial may not know yet
+PAUSED = "paused"  # the point at which it was decided last that the trial pauses
+PROMOTED = "promoted"  # the last point that the trial had reported when it was decided that it goes on
+TO_THE_END = "to_the_end"  # whether that was when nothing else was left to do, so that it is paused no more
 ERROR = "error"
 
 STATES: dict[Status, TrialState] = {
@@ -73,6 +77,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # the live table says what is new
         self._journal, opened = open_storage(folder, storage)
         study_sampler, study_pruner = make_sampler(self._sampler, seed), make_pruner(pruner)
+        self._pruner = study_pruner if isinstance(study_pruner, Pruner) else None  # else one of Optuna's
         with self._journal.replaying() if self._journal else _database_errors():
             self._study = optuna.create_study(
                 storage=opened,
@@ -201,24 +206,59 @@ class OptunaStudy:
     def own_overrides(self, number: int) -> list[str]:
         return list(self._overrides.get(number, []))
 
-    def report(self, number: int, point: int, value: float) -> bool:
-        """Whether to stop is decided for good, also after a restart: successive halving says yes only the first time.
+    def judge(self, number: int, point: int, value: float) -> Judgement:
+        """Judgements are for good, also after a restart: successive halving says only once that a trial is pruned.
 
         The default configuration runs to its end: without its value nobody could say what the study brought.
         """
         trial = self._running.get(number)
         if trial is None:
-            return False
-        if PRUNED in trial.user_attrs:
-            return True
+            return "continue"
+        attributes = trial.user_attrs
+        if PRUNED in attributes:
+            return "prune"
         with self._transaction(durable=False):
-            if point not in self._points[number]:
+            is_new = point not in self._points[number]
+            if is_new:
                 self._points[number].add(point)
                 trial.report(value, point)
-            prune = bool(trial.should_prune()) and not trial.user_attrs.get(DEFAULT)
-            if prune:
+            if attributes.get(DEFAULT):
+                return "continue"
+            if not is_new and self._pruner is not None:
+                return "pause" if attributes.get(PAUSED) == point > attributes.get(PROMOTED, -1) else "continue"
+            judgement = self._judgement(trial)
+            if judgement == "pause" and attributes.get(TO_THE_END):
+                return "continue"
+            if judgement == "prune":
                 trial.set_user_attr(PRUNED, True)
-        return prune
+            elif judgement == "pause":
+                trial.set_user_attr(PAUSED, point)
+        return judgement
+
+    def _judgement(self, trial: optuna.Trial) -> Judgement:
+        if self._pruner is None:
+            return "prune" if trial.should_prune() else "continue"
+        return self._pruner.judge(self._study, self._stored(trial.number))
+
+    def _stored(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def promote(self, paused: Collection[int], otherwise: Otherwise) -> int | None:
+        """One that nothing else is left to do for goes on to its end; the choice is on the disk before it does."""
+        candidates = [number for number in sorted(paused) if number in self._running]
+        for number in candidates:
+            trial = self._stored(number)
+            if trial.user_attrs.get(PROMOTED, -2) >= last_point(trial):
+                return number  # chosen by a controller that died before the trial went on
+        if self._pruner is None or not candidates:
+            return None
+        promoted = self._pruner.promote(self._study, candidates, otherwise)
+        if promoted is not None:
+            with self._transaction(durable=True):
+                self._running[promoted].set_user_attr(PROMOTED, last_point(self._stored(promoted)))
+                if otherwise == "end":
+                    self._running[promoted].set_user_attr(TO_THE_END, True)
+        return promoted
 
     def tell(self, number: int, outcome: Outcome) -> None:
         trial = self._running.get(number)

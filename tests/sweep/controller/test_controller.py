@@ -187,7 +187,7 @@ def test_a_point_that_a_resumed_trial_reports_again_is_judged_once():
         submitted 0/0        ->
         reported 0 800 0.6   -> judge 0 800 0.6
         reported 0 1600 0.7  -> judge 0 1600 0.7
-        judged 0 keep        ->
+        judged 0 continue    ->
         vanished 0/0 killed  -> submit 0/1
         submitted 0/1        ->
         reported 0 800 0.5   ->

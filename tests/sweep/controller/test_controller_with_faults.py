@@ -139,7 +139,7 @@ class World:
                     self.tell(trial, outcome)
                 case events.Judge(trial, point, value):
                     self.life.judged.append((trial, point))
-                    self.inbox.append(events.Judged(trial, value < 0.5))
+                    self.inbox.append(events.Judged(trial, "prune" if value < 0.5 else "continue", point))
                 case events.Prune(trial):
                     self.life.pruned.append(trial)
                 case events.Cancel(trial):

@@ -41,7 +41,12 @@ def event(text):
         case "reported":
             return events.Reported(int(number), int(more.split()[0]), float(more.split()[1]))
         case "judged":
-            return events.Judged(int(number), {"prune": True, "keep": False}[more])
+            point, _, judgement = more.rpartition(" ")
+            return events.Judged(int(number), judgement, int(point or -1))
+        case "promoted":
+            return events.Promoted(int(number) if number else None)
+        case "paused":
+            return events.Paused(int(number), int(attempt))
         case "ended":
             return events.Ended(int(number), OUTCOMES[more])
     raise AssertionError(text)
@@ -55,7 +60,9 @@ def shown(action):
             return f"tell {trial} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
         case events.Judge(trial, point, value):
             return f"judge {trial} {point} {value}"
-        case events.Prune(trial) | events.Cancel(trial):
+        case events.Promote(paused, otherwise):
+            return f"promote {' '.join(map(str, paused))} or {otherwise}"
+        case events.Prune(trial) | events.Pause(trial) | events.Close(trial) | events.Cancel(trial):
             return f"{type(action).__name__.lower()} {trial}"
         case events.Finish(reason):
             return f"finish {reason}"

@@ -97,7 +97,7 @@ def test_the_same_suggestions_and_decisions_come_after_a_restart_with_hyperband_
         seen = []
         for _ in range(n):
             asked = study.ask()
-            judged = [study.report(asked.number, point, score(asked.params)) for point in (100, 300, 900)]
+            judged = [study.judge(asked.number, point, score(asked.params)) == "prune" for point in (100, 300, 900)]
             seen.append((asked.params, judged))
             study.tell(asked.number, complete(score(asked.params)))
         return seen
@@ -197,7 +197,7 @@ def test_unfinished_trials_of_an_earlier_controller_are_known_and_can_be_reporte
     overrides = [study.overrides(number) for number in numbers]
     study.tell(1, complete(0.5))
     study.tell(3, Outcome("failed", None, "ValueError: no"))
-    study.report(2, 800, 0.25)
+    study.judge(2, 800, 0.25)
 
     again = open_study(tmp_path, overrides=["+extra=1"], storage=url)
     assert again.known() == [
@@ -340,13 +340,13 @@ def history(study, n, points, level=0.5):
     for _ in range(n):
         number = study.ask().number
         for point in points:
-            study.report(number, point, level)
+            study.judge(number, point, level)
         study.tell(number, complete(level))
 
 
 def decisions(study, points, values):
     number = study.ask().number
-    return [study.report(number, point, value) for point, value in zip(points, values, strict=True)]
+    return [study.judge(number, point, value) == "prune" for point, value in zip(points, values, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_pruners_decide_by_what_other_trials_reported_at_the_same_points(tmp_pat
     history(study, 5, (100, 200, 400))
     assert decisions(study, (100, 200, 400), values) == expected
     again = open_study(tmp_path, pruner=pruner)
-    assert again.report(5, 400, 0.123) is expected[-1]
+    assert (again.judge(5, 400, 0.123) == "prune") is expected[-1]
 
 
 def test_the_default_configuration_is_never_pruned(tmp_path):
@@ -426,11 +426,11 @@ def test_where_less_is_better_the_higher_one_is_pruned(tmp_path):
 def test_the_first_report_of_a_point_counts_also_after_a_restart(tmp_path):
     study = open_study(tmp_path)
     study.ask()
-    study.report(0, 100, 0.5)
-    study.report(0, 100, 0.9)
+    study.judge(0, 100, 0.5)
+    study.judge(0, 100, 0.9)
     again = open_study(tmp_path)
-    again.report(0, 100, 0.7)
-    again.report(0, 200, 0.8)
+    again.judge(0, 100, 0.7)
+    again.judge(0, 200, 0.8)
     assert stored(tmp_path).trials[0].intermediate_values == {100: 0.5, 200: 0.8}
 
 
@@ -439,7 +439,7 @@ def test_what_comes_after_the_end_of_a_trial_changes_nothing(tmp_path):
     study.ask()
     study.tell(0, complete(0.5))
     study.tell(0, Outcome("failed", None, "late"))
-    assert study.report(0, 100, 0.1) is False
+    assert study.judge(0, 100, 0.1) == "continue"
     again = open_study(tmp_path)
     again.tell(0, complete(0.9))
     assert again.known() == [RecoveredTrial(0, Outcome("complete", 0.5, None), 0, None)]

@@ -1,0 +1,43 @@
+"""What a pruner of ours may decide, beyond ending a trial as Optuna's do: to pause it, and to let it go on later."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from optuna.pruners import BasePruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from mcqa.sweep.controller.events import Judgement, Otherwise
+
+
+class Pruner(BasePruner):
+    """A pruner that can pause trials.
+
+    Both decisions depend on nothing but the study's trials and what stands in their attributes, so that they are the
+    same after a restart. The study keeps each: a point is judged once, and the default configuration never.
+    """
+
+    @abstractmethod
+    def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
+        """Return what becomes of a trial that has just reported its last intermediate value."""
+
+    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> int | None:
+        """Return the paused trial that goes on; None to leave the slot to what `otherwise` says.
+
+        With `end` nothing else runs and no trial will be asked for: what is not promoted now is pruned, and what is
+        promoted is paused no more.
+
+        Args:
+            study: with all trials; those that are paused are `running` in Optuna.
+            paused: numbers of the paused trials, in order, at least one.
+            otherwise: what the slot is used for if no paused trial goes on.
+        """
+        return None
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        return self.judge(study, trial) == "prune"
+
+
+def last_point(trial: FrozenTrial) -> int:
+    """Return the last point that the trial has reported; -1 if there is none."""
+    return max(trial.intermediate_values, default=-1)
