@@ -13,6 +13,7 @@ from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
+from mcqa.sweep.space.dimension import times
 from mcqa.sweep.space.override_text import text_of
 from mcqa.sweep.space.space import parse
 
@@ -137,9 +138,11 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
     assert params
     space = parse(params, [], compose("config", [f"+sweeps={name}"]), dict.fromkeys(GROUPS, ""), None)
+    recommended = space.recommended()
     for dimension in space.dimensions:
         ends = list(dimension.values()) or [dimension.distribution.low, dimension.distribution.high]
         for value in (ends[0], ends[-1]):
+            value = times(value, *recommended[dimension.name].values()) if dimension.is_factor else value
             config(f"+sweeps={name}", f"{dimension.key}={text_of(value) if not isinstance(value, str) else value}")
 
 

@@ -120,6 +120,17 @@ class HydraSweep:
         of_hydra = cast(list[str], OmegaConf.to_container(self.hydra.overrides.hydra, resolve=False))
         return self.hooks.complete(config_dict, [*of_hydra, *overrides]) if self.hooks else []
 
+    def base_with(self, overrides: Sequence[str]) -> ConfigDict:
+        """Return `base` with these overrides, completed by the app as far as it can be.
+
+        Raises:
+            ConfigError: Hydra cannot compose it.
+        """
+        with hydra_errors_as_config_errors(overrides):
+            config_dict = app_config(self.composer(overrides), lenient=True)
+        self.problems(config_dict, overrides)  # of a trial, they are found when it is written
+        return config_dict
+
     @property
     def choices(self) -> ConfigDict:
         """The option that is chosen in each group."""

@@ -130,12 +130,16 @@ def _ask_slurm(launchers: Sequence[ConfigDict], folder: Path) -> _SlurmAnswer:
 def sampled_configs(sweep: HydraSweep, space: "Space", every: bool = True) -> Iterator[ConfigDict]:
     """Yield the base configuration with each value of each list that is swept, the other lists at their first ones.
 
-    every: otherwise only all lists at their first ones. What cannot be composed is left out: that fails its trial
-    alone when it comes up.
+    every: otherwise only all lists at their first ones. Factors stay 1. What cannot be composed is left out: that fails
+    its trial alone when it comes up.
     """
     swept = {dimension.name for dimension in space.dimensions}
     fixed = [text for text in sweep.arguments if text.partition("=")[0].lstrip("+") not in swept]
-    lists = [[f"{each.key}={text}" for text in each.texts] for each in space.dimensions if each.options]
+    lists = [
+        [f"{each.key}={text}" for text in each.texts]
+        for each in space.dimensions
+        if each.options and not each.is_factor
+    ]
     first = [lines[0] for lines in lists]
     points = [[*first[:place], line, *first[place + 1 :]] for place, lines in enumerate(lists) for line in lines]
     for point in [first, *(point for point in points if every and point != first)][:MAX_CONFIGS]:

@@ -23,6 +23,7 @@ from mcqa.sweep.hooks import Observer
 from mcqa.sweep.options import Direction, Options
 from mcqa.sweep.optuna_study import samplers, storage
 from mcqa.sweep.optuna_study.study import OptunaStudy
+from mcqa.sweep.space.dimension import times
 from mcqa.sweep.space.space import DefaultOutsideSpace, Space, parse
 from mcqa.sweep.trial_source import JobList, recover, submitted_jobs
 
@@ -67,6 +68,7 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
 
         problems += confirmation.problems(base, list(space.distributions))
     start.refuse(problems)
+    space.recommended()  # for its errors
     storage.check(space, options.sampler)
     if options.sampler.get("name") != samplers.GRID:
         samplers.make_sampler(options.sampler, options.seed)
@@ -76,7 +78,8 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
 
 
 def space_of(sweep: HydraSweep, options: Options, base: ConfigDict) -> Space:
-    return parse(options.params, sweep.arguments, base, sweep.choices, options.function, sweep.context.config_loader)
+    loader = sweep.context.config_loader
+    return parse(options.params, sweep.arguments, base, sweep.choices, options.function, loader, sweep.base_with)
 
 
 def _description(request: StudyRequest) -> dict[str, Any]:
@@ -124,7 +127,10 @@ def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -
         f"{'no' if pruner == 'none' else pruner} pruner; "
         f"{' and '.join(description['directions'])} {description['metric'] or 'what the app returns'}"
     )
-    yield from (f"  {key}: {text}" for key, text in description["space"].items())
+    values = _values_of_factors(space)
+    for key, text in description["space"].items():
+        yield f"  {key}: {text}"
+        yield from values.get(key, [])
     try:
         differences = "; ".join(space.differences(space.default()))
     except DefaultOutsideSpace as why:
@@ -132,6 +138,19 @@ def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -
     else:
         where = "one of the trials" if description["sampler"]["name"] == samplers.GRID else "trial 0"
         yield f"  {where} is the default configuration{differences and f', but {differences}'}"
+
+
+def _values_of_factors(space: Space) -> dict[str, list[str]]:
+    """Return lines by key: `peft=none: 2e-05 to 0.002; 0.0002 is recommended`."""
+    recommended = space.recommended()
+    lines: dict[str, list[str]] = {}
+    for dimension in space.dimensions:
+        for choice, value in recommended.get(dimension.name, {}).items():
+            numbers = [f"{times(each, value):.3g}" for each in dimension.values_or_ends()]
+            text = (", " if dimension.enumerable else " to ").join(numbers)
+            where = f"{choice}: " if choice else ""
+            lines.setdefault(dimension.key, []).append(f"    {where}{text}; {value:.3g} is recommended")
+    return lines
 
 
 def describe_progress(known: Sequence[RecoveredTrial], n_trials: int | None) -> str:

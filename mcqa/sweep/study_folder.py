@@ -18,6 +18,7 @@ from mcqa.runs.files import flatten, read_stored, write_yaml
 from mcqa.runs.lock import only_process
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.optuna_study import storage
+from mcqa.sweep.space.dimension import is_factor
 
 STUDY, PRODUCT = "study.yaml", "product.yaml"  # in its folder: what it is
 
@@ -66,6 +67,11 @@ def check_same(folder: Path, description: Mapping[str, Any], allow_changes: bool
     changed = changes(stored, wanted)
     if changed and (not allow_changes or _has_other_jobs(changed)):
         raise ConfigError(_refusal(folder, changed, file))
+    if keys := _changed_kinds(stored, wanted):
+        raise ConfigError(
+            f"{folder}: its trials have {', '.join(keys)} as a factor of the recommended value, and the new ones would "
+            "have the value itself, or the other way round. Give another hydra.sweeper.study_name."
+        )
     kept = {key: stored[key] for key in KEPT if key in stored}
     history = [*stored.get("changes", []), *changed]
     return wanted | kept | ({"changes": history} if history else {})
@@ -78,6 +84,12 @@ def _check_kind(folder: Path, file: str) -> None:
             f"{folder} has {stored}, and this is {wanted} (by hydra.sweeper.n_trials or sampler=grid). "
             "Give another hydra.sweeper.study_name."
         )
+
+
+def _changed_kinds(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values in Optuna would mean another thing."""
+    old, new = ({key.lstrip("+"): text for key, text in (each.get("space") or {}).items()} for each in (before, now))
+    return [key for key in old.keys() & new.keys() if is_factor(old[key]) != is_factor(new[key])]
 
 
 def _has_other_jobs(changed: Sequence[str]) -> bool:

@@ -84,7 +84,7 @@ def test_a_misspelled_value_in_a_list_of_options_is_reported():
     assert told.startswith("peft=nome: no such option")
 
 
-@pytest.mark.parametrize("space", ["interval(1e-5,1e-3)", "tag(log,interval(1e-5,1e-3))", "glob(*)"])
+@pytest.mark.parametrize("space", ["interval(1e-5,1e-3)", "tag(log,factor,interval(0.1,10))", "glob(*)"])
 def test_a_range_without_a_sweeper_for_it_does_not_hide_the_other_mistakes(space):
     told = diagnosed(f"optimizer.learning_rate={space}", "sede=1")
     assert "sede: unknown key. Did you mean 'seed'?" in told

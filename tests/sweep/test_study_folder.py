@@ -99,6 +99,13 @@ def test_changes_that_are_allowed_are_taken_and_noted(tmp_path):
     assert written(tmp_path) == changed(metric="dev/loss") | {"changes": ['metric: "dev/acc" -> "dev/loss"']}
 
 
+@pytest.mark.parametrize("key", ["optimizer.learning_rate", "+optimizer.learning_rate"])
+def test_values_and_factors_of_one_key_are_not_mixed_even_where_changes_are_allowed(tmp_path, key):
+    started(tmp_path, STUDY, allow_changes=False)
+    with pytest.raises(ConfigError, match=r"its trials have optimizer.learning_rate as a factor .*study_name"):
+        started(tmp_path, changed(space={key: "tag(log,factor,interval(0.1,10.0))"}), allow_changes=True)
+
+
 def test_a_long_list_of_changes_is_cut_short(tmp_path):
     started(tmp_path, STUDY, allow_changes=False)
     with pytest.raises(ConfigError, match=r"… and \d+ more"):

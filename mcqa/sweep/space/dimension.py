@@ -6,11 +6,13 @@ The kinds of dimensions:
     range(1,9,2)  range(0,1,0.25)  IntDistribution, or FloatDistribution with a step; the end is excluded
     interval(a,b)                  FloatDistribution, both ends included; int(interval(a,b)) IntDistribution
     tag(log,interval(a,b))         the same on a log scale
+    tag(factor,…)                  any of these: Optuna holds a factor, and the override is the factor times the value
+                                   that the configuration has without it
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -39,6 +41,7 @@ class Dimension:
     enumerable: bool = True  # the values of a choice and of a range can be listed, those of an interval cannot
     descending: bool = False  # the order in which a grid takes the values
     shuffled: bool = False
+    is_factor: bool = False  # of the recommended value: what the trial's configuration has without this override
 
     @property
     def name(self) -> str:
@@ -98,6 +101,12 @@ class Dimension:
         low, step = _low_and_step(self.distribution)
         values = [_nearest(self.distribution, low + index * step) for index in range(self.size() or 0)]
         return values[::-1] if self.descending else values
+
+    def values_or_ends(self) -> Sequence[Any]:
+        """Return every value as Optuna holds it; of an interval both ends."""
+        if self.enumerable or isinstance(self.distribution, CategoricalDistribution):
+            return self.values()
+        return self.distribution.low, self.distribution.high
 
 
 def choice(key: str, options: Sequence[Any], shuffled: bool = False) -> Dimension:
@@ -160,6 +169,35 @@ def interval(key: str, low: Number, high: Number, log: bool = False) -> Dimensio
     if isinstance(low, int) and isinstance(high, int):
         grammar, distribution = f"int({grammar})", IntDistribution(low, high, log=log)
     return Dimension(key, distribution, f"tag(log,{grammar})" if log else grammar, enumerable=False)
+
+
+def factors(dimension: Dimension) -> Dimension:
+    """Return the same values as factors of the recommended one.
+
+    Raises:
+        ValueError: one of them is no number of at least 0.
+    """
+    for value in dimension.options or dimension.values_or_ends():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError(f"a factor is a number of at least 0, not {text_of(value)}.")
+    log, rest = ("log,", dimension.grammar[len("tag(log,") : -1]) if _is_log(dimension) else ("", dimension.grammar)
+    return replace(dimension, grammar=f"tag({log}factor,{rest})", is_factor=True)
+
+
+def is_factor(grammar: object) -> bool:
+    """Whether the values of a key in a stored study are factors, by their text in study.yaml."""
+    return str(grammar).startswith(("tag(factor,", "tag(log,factor,"))
+
+
+def times(factor: Number | Decimal, recommended: Number) -> Number:
+    """Return the product in decimals: 0.1 times 0.0003 is 3e-05. It is whole where it can be, as 0.5 times 32."""
+    product = _decimal(factor) * _decimal(recommended)
+    whole = isinstance(recommended, int) and product == product.to_integral_value()
+    return int(product) if whole else float(product)
+
+
+def _is_log(dimension: Dimension) -> bool:
+    return bool(getattr(dimension.distribution, "log", False))
 
 
 def _shuffle(grammar: str, shuffled: bool) -> str:

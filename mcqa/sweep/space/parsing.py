@@ -10,8 +10,10 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.runs.files import flatten
-from mcqa.sweep.space.dimension import NO_VALUES, Dimension, choice, interval, number_range
+from mcqa.sweep.space.dimension import NO_VALUES, Dimension, choice, factors, interval, number_range
 from mcqa.sweep.space.override_text import text_of
+
+LOG, FACTOR = "log", "factor"  # tags
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def _enumerated(line: str, loader: Any) -> list[str]:
             f"{line}: an interval has no list of values; a study can draw from it (hydra.sweeper.n_trials)."
         )
     key, sweep = override.get_key_element(), override.value()
+    if FACTOR in getattr(sweep, "tags", ()):
+        raise ValueError(f"{line}: factors of the recommended value belong to a study (hydra/sweeper/sampler=grid).")
     try:
         if isinstance(sweep, RangeSweep):
             number_range(key, sweep.start, sweep.stop, sweep.step)  # for its errors: Hydra would count without an end
@@ -126,13 +130,18 @@ def _parsed(line: str, loader: Any) -> Override:
 
 def _dimension(override: Override) -> Dimension:
     """Raises ValueError with what is wrong with it."""
+    tags = set(getattr(override.value(), "tags", ()))
+    if unknown := tags - {LOG, FACTOR}:
+        raise ValueError(f"the tags {sorted(unknown)} have no meaning here; the only ones are {LOG} and {FACTOR}.")
+    dimension = _of_values(override, is_log=LOG in tags)
+    return factors(dimension) if FACTOR in tags else dimension
+
+
+def _of_values(override: Override, is_log: bool) -> Dimension:
     key, sweep = override.get_key_element(), override.value()
-    tags = set(getattr(sweep, "tags", ()))
-    if tags - {"log"}:
-        raise ValueError(f"the tags {sorted(tags)} have no meaning here; the only one is log.")
     if isinstance(sweep, IntervalSweep):
-        return interval(key, sweep.start, sweep.end, "log" in tags)
-    if tags:
+        return interval(key, sweep.start, sweep.end, is_log)
+    if is_log:
         raise ValueError("only an interval can have a log scale: tag(log,interval(a,b)).")
     if isinstance(sweep, RangeSweep):
         return number_range(key, sweep.start, sweep.stop, sweep.step, sweep.shuffle)

@@ -2,6 +2,7 @@
 
     params:
       optimizer.learning_rate: tag(log,interval(1e-5,1e-2))
+      optimizer.weight_decay: tag(factor,choice(0.3,1,3))     # times what the trial's configuration has without it
       peft: none,lora                               # a group
       peft.targets: [[q_proj], [q_proj, v_proj]]    # a YAML list holds the values themselves
       seed: 3                                       # one value: fixed for every trial
@@ -22,8 +23,10 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from hydra.utils import get_method
@@ -32,9 +35,11 @@ from optuna.trial import BaseTrial, FixedTrial
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.files import flatten
-from mcqa.sweep.space.dimension import Dimension
+from mcqa.sweep.space.dimension import Dimension, Number, times
 from mcqa.sweep.space.override_text import read_back, text_of
 from mcqa.sweep.space.parsing import BaseConfig, parsed_keys
+
+MAX_COMBINATIONS = 64  # of swept groups, that recommended values are looked up for beforehand
 
 
 class DefaultOutsideSpace(ValueError):
@@ -58,6 +63,8 @@ class Space:
     function: str | None  # the path of a function that adds conditional dimensions
     base: Mapping[str, Any]  # the base configuration
     groups: Mapping[str, Any]  # the option that each Hydra group has in it
+    compose: Callable[[Sequence[str]], Mapping[str, Any]] | None = field(default=None, compare=False, repr=False)
+    """The configuration with these overrides, for what a factor is multiplied by; None: always the base."""
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -79,9 +86,37 @@ class Space:
         for dimension in self.dimensions:
             value = params[dimension.name] if dimension.name in params else dimension.suggest(trial)
             texts[dimension.key] = dimension.text(value)
-        if self.function:
-            texts |= self._conditional(trial, self.function)
+        factors = {dimension.key: texts[dimension.key] for dimension in self.dimensions if dimension.is_factor}
+        returned = self._conditional(trial, self.function) if self.function else {}
+        texts |= returned
+        if factors := {key: text for key, text in factors.items() if key not in returned}:
+            config = self._configuration([f"{key}={text}" for key, text in texts.items() if key not in factors])
+            for key, text in factors.items():
+                texts[key] = text_of(times(Decimal(text), _recommended(config, key.lstrip("+"))))
         return [f"{key}={text}" for key, text in texts.items()]
+
+    def _configuration(self, overrides: Sequence[str]) -> Mapping[str, Any]:
+        """What a trial with these overrides has where no factor applies."""
+        return self.base if self.compose is None else self.compose([*self.fixed, *overrides])
+
+    def recommended(self) -> dict[str, dict[str, Number]]:
+        """Return by key what its factors are multiplied by, under every choice of the swept groups that matter for it.
+
+        A choice is written as its overrides, "" where none matters; of very many the first ones are looked up.
+
+        Raises:
+            ConfigError: a key has no number there.
+        """
+        names = [dimension.name for dimension in self.dimensions if dimension.is_factor]
+        groups = [each for each in self.dimensions if each.name in self.groups and not each.is_factor]
+        options = [[f"{group.key}={text}" for text in group.texts] for group in groups]
+        combinations = itertools.islice(itertools.product(*options), MAX_COMBINATIONS) if names else []
+        configs = dict[tuple[str, ...], Mapping[str, Any]]()
+        for combination in combinations:
+            with suppress(ConfigError):  # which fails the trials that have it, and no others
+                configs[combination] = self._configuration(combination)
+        found = {name: {each: _recommended(config, name) for each, config in configs.items()} for name in names}
+        return {name: {" ".join(each): value for each, value in _relevant(found[name]).items()} for name in names}
 
     def _conditional(self, trial: BaseTrial, path: str) -> dict[str, str]:
         try:
@@ -129,24 +164,18 @@ class Space:
         problems = []
         for dimension in self.dimensions:
             try:
-                value = self._value(dimension.name)
+                value = 1 if dimension.is_factor else self._value(dimension.name)
                 params[dimension.name] = dimension.param(value)
             except KeyError:
                 problems.append(f"{dimension.name} is not in the base configuration")
             except ValueError as error:
-                problems.append(f"{dimension.name}={value} {error}")
+                what = " times the recommended value" if dimension.is_factor else ""
+                problems.append(f"{dimension.name}={value}{what} {error}")
         return params, problems
 
     def _value(self, name: str) -> Any:
         """The value of a key of the base configuration. Raises KeyError where there is no such key."""
-        if name in self.groups:
-            return self.groups[name]
-        value: Any = self.base
-        for part in name.split("."):
-            if not isinstance(value, Mapping):
-                raise KeyError(name)
-            value = value[part]
-        return value
+        return self.groups[name] if name in self.groups else _leaf(self.base, name)
 
     def _suggestable(self) -> dict[str, Any]:
         """Every value of the base configuration under the names that a function may suggest it by."""
@@ -182,6 +211,7 @@ def parse(
     groups: Mapping[str, Any],
     function: str | None,
     loader: Any = None,
+    compose: Callable[[Sequence[str]], Mapping[str, Any]] | None = None,
 ) -> Space:
     """Read the space of a sweep.
 
@@ -191,6 +221,7 @@ def parse(
         base: the resolved configuration without what is swept, plain containers.
         groups: `hydra.runtime.choices`.
         loader: Hydra's ConfigLoader, to know a group's options (`model=glob(*)`, and typing errors).
+        compose: returns the configuration with these overrides; may raise ConfigError. None: always `base`.
 
     Raises:
         ConfigError: with every problem found.
@@ -202,7 +233,39 @@ def parse(
         raise ConfigError("The search space cannot be read:\n  " + "\n  ".join(problems))
     dimensions = tuple(key.dimension for key in keys if key.dimension is not None)
     fixed = tuple(key.line for key in keys if key.dimension is None)
-    return Space(dimensions, fixed, function, base, groups)
+    return Space(dimensions, fixed, function, base, groups, compose)
+
+
+def _leaf(config: Mapping[str, Any], name: str) -> Any:
+    """The value of a key. Raises KeyError where there is no such key."""
+    value: Any = config
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(name)
+        value = value[part]
+    return value
+
+
+def _relevant(values: Mapping[tuple[str, ...], Number]) -> Mapping[tuple[str, ...], Number]:
+    """Leave out of the combinations the groups that make no difference."""
+    for place in reversed(range(len(next(iter(values), ())))):
+        without: dict[tuple[str, ...], set[Number]] = {}
+        for combination, value in values.items():
+            without.setdefault((*combination[:place], *combination[place + 1 :]), set()).add(value)
+        if all(len(each) == 1 for each in without.values()):
+            values = {combination: each.pop() for combination, each in without.items()}
+    return values
+
+
+def _recommended(config: Mapping[str, Any], name: str) -> Number:
+    """Raises ConfigError where the configuration has no number for factors of it."""
+    try:
+        value = _leaf(config, name)
+    except KeyError:
+        value = None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value == 0:
+        raise ConfigError(f"{name}: a factor needs a number other than 0 to multiply; the configuration has {value!r}.")
+    return value
 
 
 def _problem_of_function(path: str) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.sweep.space.dimension import choice, interval, number_range
+from mcqa.sweep.space.dimension import choice, factors, interval, is_factor, number_range, times
 from mcqa.sweep.space.override_text import text_of
 from tests.sweep.space.spaces import dimension, same, sample, space, value_of, values
 
@@ -35,7 +35,7 @@ def test_every_float_of_an_interval_is_read_back_exactly(low, width, log, seed):
     low = abs(low) + 1e-300 if log else low
     line = f"interval({low!r},{low + width!r})"
     for overrides, params in sample(space({"seed": f"tag(log,{line})" if log else line}), 3, seed):
-        assert same(params["seed"], value_of(overrides[0]))
+        assert same(float(params["seed"]), value_of(overrides[0]))
         assert low <= params["seed"] <= low + width
 
 
@@ -100,11 +100,27 @@ def test_lists_and_ranges_enumerate_what_optuna_holds(text, expected):
         ("tag(log, int(interval(1, 64)))", interval("seed", 1, 64, log=True)),
         ("shuffle(range(1,4))", number_range("seed", 1, 4, 1, shuffled=True)),
         ("shuffle(a,b)", choice("seed", ("a", "b"), shuffled=True)),
+        ("tag(log, factor, interval(0.1, 10))", factors(interval("seed", 0.1, 10.0, log=True))),
+        ("tag(factor,int(interval(1,8)))", factors(interval("seed", 1, 8))),
+        ("tag(factor, choice(0.1, 1, 10))", factors(choice("seed", (0.1, 1, 10)))),
+        ("shuffle(tag(factor,choice(1,3)))", factors(choice("seed", (1, 3), shuffled=True))),
+        ("tag(factor,range(1,9,2))", factors(number_range("seed", 1, 9, 2))),
     ],
 )
 def test_the_grammar_of_hydra_is_understood_and_written_back(text, expected):
     assert dimension(text) == expected
     assert dimension(dimension(text).grammar) == expected
+
+
+@pytest.mark.parametrize("text", ["tag(log,factor,interval(1,2))", "shuffle(tag(factor,choice(1,3)))"])
+def test_a_stored_study_says_which_of_its_keys_are_factors(text):
+    assert is_factor(dimension(text).grammar)
+    assert not is_factor(dimension("tag(log,interval(1,2))").grammar)
+
+
+def test_a_product_of_decimals_has_no_rounding_and_is_whole_where_it_can_be():
+    found = [times(0.1, 0.0003), times(3, 0.0002), times(0.5, 32), times(2, 1.0), times(0.3, 32), times(0.3, 1)]
+    assert list(map(repr, found)) == ["3e-05", "0.0006", "16", "2.0", "9.6", "0.3"]
 
 
 def test_whole_numbers_stay_whole_and_both_ends_of_an_interval_can_come():

@@ -50,6 +50,8 @@ def test_every_problem_is_reported_at_once():
             "peft.targets": [],
             "name": "tag(fast,interval(0,1))",
             "peft.name": "interval(0,inf)",
+            "peft.alpha": "tag(factor,choice(fast,1))",
+            "peft.beta": "tag(factor,interval(-0.5,1))",
         },
         ["hydra/launcher=basic,joblib", "hydra.sweeper.n_jobs=1,2", "entirely.new=1"],
         function="nowhere.at.all",
@@ -64,7 +66,9 @@ def test_every_problem_is_reported_at_once():
         "peft.rank=choice(1",
         "A null stands in a plain list: a,null.",
         "peft.targets=[]: there is nothing to choose from",
-        "the only one is log",
+        "the only ones are log and factor",
+        "a factor is a number of at least 0, not fast",
+        "a factor is a number of at least 0, not -0.5",
         "an interval needs two finite ends",
         "hydra/launcher=basic,joblib: what configures Hydra itself",
         "hydra.sweeper.n_jobs=1,2: what configures Hydra itself",
@@ -72,7 +76,7 @@ def test_every_problem_is_reported_at_once():
         "function=nowhere.at.all: no function is found there",
     ):
         assert part in said
-    assert len(said.splitlines()) == 16
+    assert len(said.splitlines()) == 18
 
 
 def test_a_new_key_is_allowed_with_a_plus_and_inner_and_group_keys_are_known():
@@ -132,6 +136,13 @@ def test_what_has_no_end_or_no_value_has_no_product():
             product([line])
     with pytest.raises(ConfigError, match="nothing to choose from"):
         product(["peft=glob(x*)"], Loader())
+
+
+def test_factors_have_no_product_since_each_trial_has_its_own_values():
+    with pytest.raises(
+        ConfigError, match=r"factors of the recommended value belong to a study \(hydra/sweeper/sampler"
+    ):
+        product(["seed=tag(factor,choice(1,2))"])
 
 
 def test_an_interval_has_no_product():

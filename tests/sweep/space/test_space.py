@@ -4,8 +4,8 @@ import pytest
 from optuna.trial import FixedTrial
 
 from mcqa.config.errors import ConfigError
-from mcqa.sweep.space.space import DefaultOutsideSpace
-from tests.sweep.space.spaces import BASE, Loader, space
+from mcqa.sweep.space.space import DefaultOutsideSpace, parse
+from tests.sweep.space.spaces import BASE, GROUPS, Loader, space
 
 HERE = __name__
 
@@ -15,6 +15,10 @@ def lora_has_a_rank(trial, config):
         rank = trial.suggest_int("peft.rank", 4, 64, log=True)
         return {"peft.alpha": 2 * rank, "name": f"rank {rank} seed {config['seed']}"}
     return None
+
+
+def rank(trial, config):
+    return {"peft.rank": 7}
 
 
 def breaks(trial, config):
@@ -32,6 +36,56 @@ def test_a_shuffled_choice_is_the_same_space_every_time_it_is_read():
     assert all(one == read[0] for one in read)
     assert read[0].grammar()["name"] == "shuffle(choice(a,b,c,d,e,f,g,h))"
     assert len({str(list(one.combinations(seed=3))) for one in read}) == 1
+
+
+def by_adapter(calls):
+    """The configuration of Hydra where the learning rate follows peft."""
+
+    def compose(overrides):
+        calls.append(list(overrides))
+        rate = 2e-4 if "peft=none" in overrides else 2e-3
+        return {**BASE, "optimizer": {**BASE["optimizer"], "learning_rate": rate}}
+
+    return compose
+
+
+def test_a_factor_becomes_the_value_that_suits_the_other_overrides_of_the_trial():
+    calls = []
+    params = {"peft": "none,lora", "optimizer.learning_rate": "tag(log,factor,interval(0.1,10))", "seed": 3}
+    found = parse(params, [], BASE, GROUPS, None, compose=by_adapter(calls))
+    lines = [found.overrides(FixedTrial({"optimizer.learning_rate": 0.3, "peft": peft})) for peft in ("none", "lora")]
+    assert lines == [["peft=none", "optimizer.learning_rate=6e-05"], ["peft=lora", "optimizer.learning_rate=0.0006"]]
+    assert calls[0] == ["seed=3", "peft=none"]
+    assert found.recommended() == {"optimizer.learning_rate": {"peft=none": 2e-4, "peft=lora": 2e-3}}
+
+
+def test_groups_that_make_no_difference_for_a_factor_are_not_named():
+    params = {"optimizer": "adamw,lion", "peft": "lora,none", "optimizer.learning_rate": "tag(factor,choice(1,3))"}
+    found = parse(params, [], BASE, GROUPS, None, compose=by_adapter([]))
+    assert found.recommended()["optimizer.learning_rate"] == {"peft=lora": 2e-3, "peft=none": 2e-4}
+    assert space(params).recommended()["optimizer.learning_rate"] == {"": 2e-4}
+
+
+def test_the_default_has_factor_one_and_the_recommended_value():
+    found = space({"optimizer.learning_rate": "tag(factor,choice(0.3,1,3))", "optimizer.steps": "4,8"})
+    default = found.default()
+    assert default.params == {"optimizer.learning_rate": 1, "optimizer.steps": 4}
+    assert default.overrides == ["optimizer.learning_rate=0.0002", "optimizer.steps=4"]
+    with pytest.raises(DefaultOutsideSpace, match="learning_rate=1 times the recommended value is not in tag"):
+        space({"optimizer.learning_rate": "tag(log,factor,interval(2,4))"}).default()
+
+
+@pytest.mark.parametrize("key", ["optimizer.weight_decay", "peft.dropout", "optimizer.nesterov", "name", "peft"])
+def test_a_factor_of_nothing_or_of_no_number_is_refused_with_what_is_there(key):
+    with pytest.raises(
+        ConfigError, match=f"{key}: a factor needs a number other than 0 to multiply; the configuration"
+    ):
+        space({key: "tag(factor,range(1,3))"}).recommended()
+
+
+def test_a_key_that_a_function_returns_wins_over_its_factor():
+    found = space({"peft.rank": "tag(factor,choice(1,2))", "seed": "1,2"}, function=f"{HERE}.rank")
+    assert found.overrides(FixedTrial({"peft.rank": 2, "seed": 1})) == ["peft.rank=7", "seed=1"]
 
 
 def test_the_default_is_the_base_configuration_as_a_trial():
