@@ -21,7 +21,7 @@ from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
 from mcqa.runs.files import flatten, read_stored, write_json
 from mcqa.runs.mailbox import Mailbox
-from mcqa.runs.trial import Preempted, Pruned, Trial
+from mcqa.runs.trial import Paused, Preempted, Pruned, Trial
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +197,9 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
         status, tracker_status = "complete", "FINISHED"
     except Pruned:
         status, tracker_status = "pruned", "KILLED"
+    except Paused:
+        status, tracker_status = "paused", "KILLED"
+        raise
     except Preempted as stop:
         status, tracker_status, error = "preempted", "KILLED", str(stop)
         raise type(stop)(f"{stop}{hint}") from None
@@ -236,7 +239,7 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     result = {
         "status": status,
-        "value": trial.last_reported() if trial and status == "pruned" else value,
+        "value": trial.last_reported() if trial and status in ("pruned", "paused") else value,
         "metrics": record.metrics,
         "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in record.first_looks.items()},
         "measurements_left_out": record.measurements_left_out,

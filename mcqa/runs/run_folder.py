@@ -32,9 +32,9 @@ NO_RESULT: Mapping[str, Any] = {
 }
 """The keys of result.json.
 
-status: complete, failed, pruned or preempted. value: of the metric a study optimises. first_look: by set, where only
-some of its questions were measured, {"questions": how many, "of": how many there are}. measurements_left_out: of dev
-during training, because measuring took too much of its time.
+status: complete, failed, pruned, preempted or paused. value: of the metric a study optimises. first_look: by set, where
+only some of its questions were measured, {"questions": how many, "of": how many there are}. measurements_left_out: of
+dev during training, because measuring took too much of its time.
 """
 
 

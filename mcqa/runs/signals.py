@@ -1,5 +1,7 @@
 """Signals that ask a run to stop: it saves at the end of the current update, and can be resumed from there.
 
+A trial that its study asks to pause stops in the same way.
+
 SIGTERM and submitit's own signal (SIGUSR2 unless SUBMITIT_PREEMPT_SIGNAL names another) count. A second one stops at
 once. submitit has a handler that requeues the job and ends the process wherever it is; it is called here when
 everything is saved. Before a watch begins, that handler is left in place, since there is nothing to save.
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from mcqa.runs.trial import Preempted
+from mcqa.runs.trial import Paused, Preempted
 
 WAIT_FOR_FIRST_RANK_S = 30.0
 """How long the other processes of a job wait for the first one, whose end is the job's."""
@@ -22,12 +24,13 @@ WAIT_FOR_FIRST_RANK_S = 30.0
 class Watch:
     """Note signals from `with` on. Only the main thread can; in another one nothing is ever noted.
 
-    asked: the name of the signal that asked the run to stop. deferring: somebody looks at `asked` between two updates;
+    asked: the name of the signal that asked the run to stop. pausing: the study asked it to. deferring: somebody looks at `asked` between two updates;
     otherwise a signal raises Preempted at once.
     """
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        self.pausing = False
         self.deferring = True
         self._over = False
         self._before: dict[int, object] = {}
@@ -49,13 +52,21 @@ class Watch:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self.asked is not None or self.pausing
+
     def check(self) -> None:
         """
         Raises:
-            Preempted: when the run was asked to stop.
+            Preempted: when a signal asked the run to stop.
+            Paused: when its study did.
         """
         if self.asked is not None:
             raise Preempted(f"Stopped by {self.asked}.")
+        if self.pausing:
+            raise Paused("Paused by its study.")
 
     def over(self) -> None:
         """Ignore signals from here on: the run is at its end, and what it writes must not be disturbed."""

@@ -11,7 +11,13 @@
                 me.report(loss, point=epoch + 1)
                 if me.should_prune():
                     raise trial.Pruned                  # save first what you want to keep
+                if me.should_pause():
+                    raise trial.Paused                  # save first what you need to go on
         return loss                                     # the value of the trial
+
+A pruner may pause a trial instead of ending it: its job ends, and another trial gets the slot. Where the trial is among
+the best of those that came as far, it goes on: the app starts again in the same folder with the same configuration, as
+after the death of its job, and continues from what it saved. An app that never asks runs on to its end.
 
 Trials are compared at equal points, so a point must mean the same in all of them: epochs, or questions seen where the
 batch size varies. In a trial of several processes one of them reports, asks, and broadcasts the answer to the others.
@@ -47,6 +53,13 @@ class Preempted(McqaError):
     """
 
 
+class Paused(Preempted):
+    """Raise it where the study asked the trial to pause, and it has saved: it is submitted again when it may go on.
+
+    What it needs for that should be in the folder `checkpoints` of the trial, which is deleted once it never will.
+    """
+
+
 class Trial:
     """The trial that this process runs, known by its folder."""
 
@@ -60,7 +73,12 @@ class Trial:
         return self.folder.parent.parent
 
     def report(
-        self, value: SupportsFloat, point: int, seen: int | None = None, right: Sequence[bool] | None = None
+        self,
+        value: SupportsFloat,
+        point: int,
+        seen: int | None = None,
+        right: Sequence[bool] | None = None,
+        share: float | None = None,
     ) -> None:
         """Report an intermediate value of the study's metric. Reporting a point again changes nothing.
 
@@ -70,6 +88,7 @@ class Trial:
             seen: how many were really seen, where that is more than the point.
             right: whether each question of the metric is answered right, in the same order in all trials; for pruners
                 that compare trials question by question.
+            share: of the training that is done, 0 while its learning rate still warms up; for the same pruners.
 
         Raises:
             ValueError: point is below 0.
@@ -77,13 +96,17 @@ class Trial:
         if int(point) < 0:
             raise ValueError(f"point={point}: a point counts epochs or questions, from 0.")
         try:
-            self._mailbox.report(int(point), float(value), seen, right)
+            self._mailbox.report(int(point), float(value), seen, right, share)
         except OSError as error:  # the study decides without it; the trial itself does not need it
             log.warning("The report at point %s could not be written: %s", point, error)
 
     def should_prune(self) -> bool:
         """Whether the study pruned this trial. The answer to a report comes later: ask again at every point."""
         return self._mailbox.prune_requested()
+
+    def should_pause(self) -> bool:
+        """Whether the study asks this trial to pause. Nothing is lost by not doing so, except the time of others."""
+        return self._mailbox.pause_requested()
 
     def last_reported(self) -> float | None:
         """Return the last value that was reported, if any."""

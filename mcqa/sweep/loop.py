@@ -7,6 +7,7 @@ folder, its outcome in the study. So the loop may die anywhere, and the next one
 import logging
 import math
 import os
+import shutil
 import signal
 import time
 from collections import deque
@@ -239,10 +240,11 @@ class Loop:
                 self.running[number].mailbox.end_submission("cancelled")
 
     def _close(self, number: int) -> None:
-        """Write the result of a paused trial as it would have written it, had it been pruned when it paused."""
+        """Write the result of a paused trial as if it had been pruned when it paused; nothing resumes from there."""
         mailbox = Mailbox(self._folder(number))
         last = next((report.value for report in reversed(mailbox.reports())), None)
         mailbox.write_result({**(mailbox.result() or {}), "status": "pruned", "value": last, "error": None})
+        shutil.rmtree(mailbox.folder / "checkpoints", ignore_errors=True)
 
     def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)

@@ -1,4 +1,4 @@
-"""What a run does differently as a trial of a study: it reports dev, can be pruned, and shares work with other trials.
+"""What a run does differently as a trial of a study: it reports dev, can be pruned or paused, and shares work.
 
 Tokens and the predictions of the base model are the same in most trials; they lie in the folder `shared` of the study.
 """
@@ -15,15 +15,16 @@ from filelock import FileLock
 from transformers import TrainerCallback
 
 from mcqa.config.schema import Config, ConfigDict
+from mcqa.config.trainer_args import warmup_steps
 from mcqa.data import token_cache
 from mcqa.data.question import Question
 from mcqa.evaluation.decisions import SCORES, is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import measured_once
-from mcqa.runs import processes
+from mcqa.runs import processes, signals
 from mcqa.runs.files import flatten
 from mcqa.runs.trial import Pruned, Trial
-from mcqa.training.updates import evaluation_points, questions_seen
+from mcqa.training.updates import evaluation_points, questions_seen, total_updates
 
 MODEL_KEYS = (
     "model",
@@ -38,10 +39,13 @@ QUESTION_KEYS = ("data", "prompt", "evaluation")
 
 
 class TrialReporter(TrainerCallback):  # type: ignore[misc]
-    """Report the study's metric at every point, and stop the training when the study prunes the trial.
+    """Report the study's metric at every point, and stop the training when the study prunes or pauses the trial.
+
+    A trial that pauses stops as by a signal, after a checkpoint; one that has made its last update ends instead.
 
     points: the updates after which dev is measured, each with its point (updates.evaluation_points). seen: how many
-    questions were read until the end of an update. answers: the predictions of the latest measurement of dev.
+    questions were read until the end of an update. answers: the predictions of the latest measurement of dev. warmup:
+    updates in which the learning rate rises; until they have ended no share of the training is done.
 
     Raises:
         Pruned: between two updates.
@@ -54,17 +58,23 @@ class TrialReporter(TrainerCallback):  # type: ignore[misc]
         points: Mapping[int, int],
         seen: Callable[[int], int],
         answers: Sequence[Prediction] = (),
+        warmup: int = 0,
     ) -> None:
-        self.trial, self.metric, self.points, self.seen, self.answers = trial, metric, points, seen, answers
+        self.trial, self.metric, self.points, self.seen = trial, metric, points, seen
+        self.answers, self.warmup = answers, warmup
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         if processes.is_first() and (point := self.points.get(state.global_step)) is not None:
             value, seen = metrics[f"eval_{self.metric}"], self.seen(state.global_step)
-            self.trial.report(value, point, seen, right_answers(self.answers, self.metric))
+            share = state.global_step / state.max_steps if state.global_step > self.warmup else 0.0
+            self.trial.report(value, point, seen, right_answers(self.answers, self.metric), share)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if processes.broadcast(self.trial.should_prune()):
+        asked = processes.broadcast(2 * self.trial.should_prune() + self.trial.should_pause())
+        if asked >= 2:
             raise Pruned
+        if asked and state.global_step < state.max_steps:
+            signals.watch().pausing = True
 
 
 def right_answers(rows: Sequence[Prediction], metric: str) -> list[bool] | None:
@@ -108,4 +118,5 @@ def callbacks(trial: Trial, config: Config, examples: int, answers: Sequence[Pre
     examples: the number of training examples. answers: the predictions of the latest measurement of dev.
     """
     points, seen = evaluation_points(config, examples), partial(questions_seen, config, examples)
-    return [TrialReporter(trial, config.evaluation.best_metric, points, seen, answers)]
+    warmup = warmup_steps(config.scheduler, total_updates(config, examples))
+    return [TrialReporter(trial, config.evaluation.best_metric, points, seen, answers, warmup)]

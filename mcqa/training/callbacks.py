@@ -55,7 +55,7 @@ SAVING_SHARE = 0.05
 
 
 class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
-    """Request a checkpoint every_s seconds after the last one, and one more when a signal asks the run to stop.
+    """Request a checkpoint every_s seconds after the last one, and one more when the run is asked to stop.
 
     With every_s None only measurements are followed by one. Where writing is slow the interval is longer.
     """
@@ -69,7 +69,7 @@ class CheckpointSchedule(TrainerCallback):  # type: ignore[misc]
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stopping, due = processes.any_rank([signals.watch().asked is not None, self.due()])
+        self.stopping, due = processes.any_rank([signals.watch().stopping, self.due()])
         if self.stopping or due:
             control.should_save = True
 

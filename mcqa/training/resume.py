@@ -149,7 +149,8 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
         self.schedule.saved = time.monotonic()
         self.schedule.took = self.schedule.saved - began
         if self.schedule.stopping:
-            raise Preempted(f"Stopped by {signals.watch().asked or 'another process of the run'}.")
+            signals.watch().check()
+            raise Preempted("Stopped by another process of the run.")
 
     def _attempt(self, model: Any, folder: Path) -> tuple[str | None, bool]:
         """Write a checkpoint; return why one of the processes could not, and whether another attempt may help.

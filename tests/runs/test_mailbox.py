@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcqa.config.errors import FileError
 from mcqa.runs import files
-from mcqa.runs.mailbox import Mailbox, Submission
+from mcqa.runs.mailbox import Mailbox, Submission, result_problem
 from mcqa.runs.trial import Trial
 
 
@@ -133,6 +133,22 @@ def test_what_a_cancelled_trial_says_later_does_not_count(box: Mailbox) -> None:
 def test_a_preempted_result_is_deleted_before_the_trial_resumes(box: Mailbox) -> None:
     box.write_result({"status": "preempted"})
     assert not box.is_finished()
+    box.clear_preemption()
+    assert box.result() is None
+
+
+def test_a_pause_is_requested_until_it_is_withdrawn(box: Mailbox) -> None:
+    assert not box.pause_requested()
+    box.withdraw_pause()
+    box.request_pause()
+    assert Mailbox(box.folder).pause_requested() and not box.prune_requested()
+    box.withdraw_pause()
+    assert not Mailbox(box.folder).pause_requested()
+
+
+def test_a_trial_that_paused_has_not_ended_and_its_result_goes_before_it_resumes(box: Mailbox) -> None:
+    box.write_result({"status": "paused", "value": 0.5})
+    assert not box.is_finished() and result_problem(box.result() or {}) is None
     box.clear_preemption()
     assert box.result() is None
 

@@ -33,6 +33,9 @@ def test_a_trial_speaks_through_the_folder_that_the_environment_names(
         me.report(0.5, point=-1)
     Mailbox(folder).request_prune()
     assert me.should_prune() and me.last_reported() == 0.5
+    assert not me.should_pause()
+    Mailbox(folder).request_pause()
+    assert me.should_pause()
 
 
 def test_a_job_that_starts_again_has_the_folder_of_its_first_start(

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,10 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.runs import repeat
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.mailbox import Mailbox
-from mcqa.runs.trial import Pruned, Trial
+from mcqa.runs.signals import Watch
+from mcqa.runs.tracking.spool import Spool
+from mcqa.runs.trial import Paused, Pruned, Trial
+from mcqa.training import checkpoints
 from mcqa.training.as_trial import TrialReporter, base_predictions, measured_at_every_point
 from tests.small_runs import configured, smaller
 
@@ -37,7 +41,9 @@ def test_the_metric_of_the_study_is_reported_at_the_points_and_nowhere_else(tmp_
     trial = trial_in(tmp_path)
     reporter = TrialReporter(trial, "dev/acc", {2: 10, 4: 20}, seen=lambda update: 6 * update)
     for update in (1, 2, 3, 4):
-        reporter.on_evaluate(None, SimpleNamespace(global_step=update), None, {"eval_dev/acc": update / 10})
+        reporter.on_evaluate(
+            None, SimpleNamespace(global_step=update, max_steps=4), None, {"eval_dev/acc": update / 10}
+        )
     reports = [(report.point, report.value, report.seen) for report in Mailbox(trial.folder).reports()]
     assert reports == [(10, 0.2, 12), (20, 0.4, 24)]
 
@@ -51,9 +57,17 @@ def test_a_report_says_which_questions_the_metric_counts_as_right(tmp_path):
     for metric in ("acc", "acc_norm", "loss"):
         answers[:] = [prediction(0, (-1.0, -2.0), 0), prediction(1, (-1.0, -2.0), 1)]
         reporter = TrialReporter(trial, f"dev/{metric}", {1: len(metric)}, seen=lambda update: 1, answers=answers)
-        reporter.on_evaluate(None, SimpleNamespace(global_step=1), None, {f"eval_dev/{metric}": 0.5})
+        reporter.on_evaluate(None, SimpleNamespace(global_step=1, max_steps=1), None, {f"eval_dev/{metric}": 0.5})
     rights = {report.point: report.right for report in Mailbox(trial.folder).reports()}
     assert rights == {len("acc"): "10", len("acc_norm"): "01", len("loss"): None}
+
+
+def test_no_share_of_the_training_is_done_while_the_learning_rate_warms_up(tmp_path):
+    trial = trial_in(tmp_path)
+    reporter = TrialReporter(trial, "dev/acc", {2: 10, 3: 15, 4: 20}, seen=lambda update: 5 * update, warmup=2)
+    for update in (2, 3, 4):
+        reporter.on_evaluate(None, SimpleNamespace(global_step=update, max_steps=4), None, {"eval_dev/acc": 0.5})
+    assert [report.share for report in Mailbox(trial.folder).reports()] == [0.0, 0.75, 1.0]
 
 
 def test_a_trial_leaves_no_measurement_out():
@@ -68,6 +82,23 @@ def test_a_training_ends_between_two_updates_when_the_study_prunes_it(tmp_path):
     Mailbox(trial.folder).request_prune()
     with pytest.raises(Pruned):
         reporter.on_step_end(None, None, None)
+
+
+@pytest.mark.parametrize(("update", "pausing"), [(3, True), (4, False)])
+def test_a_training_is_asked_to_save_and_stop_when_the_study_pauses_it_unless_it_has_made_its_last_update(
+    tmp_path, update, pausing
+):
+    trial = trial_in(tmp_path)
+    reporter = TrialReporter(trial, "dev/acc", {}, seen=lambda update: update)
+    Mailbox(trial.folder).request_pause()
+    with Watch() as watch:
+        reporter.on_step_end(None, SimpleNamespace(global_step=update, max_steps=4), None)
+        assert watch.stopping is pausing
+        with pytest.raises(Paused) if pausing else nullcontext():
+            watch.check()
+    Mailbox(trial.folder).request_prune()
+    with pytest.raises(Pruned):
+        reporter.on_step_end(None, SimpleNamespace(global_step=update, max_steps=4), None)
 
 
 def config_dict(**changes):
@@ -145,6 +176,50 @@ def test_a_pruned_trial_has_its_last_value_and_keeps_no_weights(small, tmp_path)
     assert [report.point for report in Mailbox(trial.folder).reports()] == [8]
     assert "base/dev/acc" in result["metrics"] and "dev/acc" not in result["metrics"]
     assert not weights(trial.folder)
+
+
+class Pausing(Trial):
+    """Asked to pause once it has reported so many points."""
+
+    after = 1
+
+    def should_pause(self):
+        return len(Mailbox(self.folder).reports()) >= self.after
+
+
+@pytest.mark.slow
+def test_a_trial_that_pauses_twice_ends_as_one_that_did_not_in_the_same_run_of_mlflow(small, tmp_path):
+    changes = ["objective.max_steps=6", "evaluation.every=2", "peft.dropout=0.1", "tracking=mlflow"]
+    config, composed = configured([*small, *changes, "tracking.system_metrics_every_s=0"])
+    ended = []
+    for place, pauses in (("straight", 0), ("paused", 2)):
+        folder = trial_in(tmp_path / place).folder
+        write_yaml(folder / "config.yaml", composed)
+        write_yaml(folder / "overrides.yaml", small)
+        for after in range(1, pauses + 1):
+            trial = Pausing(folder)
+            trial.after = after
+            with pytest.raises(Paused):
+                train.run(config, folder, trial)
+            result = read_json(folder / "result.json")
+            assert (result["status"], result["value"], result["error"]) == ("paused", trial.last_reported(), None)
+            assert [path.name for path in checkpoints.steps(folder / "checkpoints")][
+                -1
+            ] == f"checkpoint-{2 * after + 1}"
+        train.run(config, folder, Trial(folder))
+        result = read_json(folder / "result.json")
+        reports = [(report.point, report.value, report.right) for report in Mailbox(folder).reports()]
+        predicted = (folder / "predictions" / "dev.jsonl").read_text()
+        losses = [
+            (event["step"], event["values"]["train/loss"])
+            for _, event in Spool(folder).read()
+            if event["event"] == "metrics" and "train/loss" in event["values"]
+        ]
+        ended.append((result["status"], result["value"], result["metrics"], reports, predicted, losses))
+        assert Mailbox(folder).reports()[-1].line == 2 and not weights(folder)
+        starts = [event for _, event in Spool(folder).read() if event["event"] == "start"]
+        assert len({start["run"] for start in starts}) == 1
+    assert ended[0] == ended[1]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from mcqa.runs.files import write_yaml
 from mcqa.runs.signals import Watch
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.tracker import Tracker
-from mcqa.runs.trial import Preempted
+from mcqa.runs.trial import Paused, Preempted
 from mcqa.training import callbacks, checkpoints, optimizers, resume, trainer
 from tests.small_runs import configured
 from tests.training.test_trainer import built
@@ -191,6 +192,31 @@ def test_a_signal_saves_at_the_end_of_the_update_and_nothing_is_done_twice(
         again = Attempt([*small, *overrides], tmp_path / "stopped", patched)
         assert equal(again.run(), weights)
     assert logged(tmp_path / "stopped") == log
+
+
+def pausing(step):
+    """Pause during the update `step`, as the reporter of a trial does at its end."""
+
+    def at(attempt, name):
+        if name == "training_step" and attempt.sft_trainer.state.global_step == step - 1:
+            signals.watch().pausing = True
+
+    return at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_a_training_that_pauses_anywhere_ends_with_the_same_weights_and_log(seed, small, tmp_path, straight_adapter):
+    overrides, weights, log = straight_adapter
+    for step in sorted(random.Random(seed).sample(range(1, 8), 3)):
+        with Watch(), pytest.MonkeyPatch.context() as patched, pytest.raises(Paused):
+            attempt = Attempt([*small, *overrides], tmp_path / "paused", patched)
+            attempt.moment = partial(pausing(step), attempt)
+            attempt.run()
+        assert checkpoints.newest(tmp_path / "paused" / "checkpoints").name == f"checkpoint-{step}"
+    with pytest.MonkeyPatch.context() as patched:
+        assert equal(Attempt([*small, *overrides], tmp_path / "paused", patched).run(), weights)
+    assert logged(tmp_path / "paused") == log
 
 
 @pytest.fixture(scope="module")

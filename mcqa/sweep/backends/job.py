@@ -29,7 +29,7 @@ from mcqa.config.errors import FileError
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import read_stored
 from mcqa.runs.mailbox import HEARTBEAT_S, Mailbox, result_problem
-from mcqa.runs.trial import VARIABLE, Preempted, Pruned, Trial
+from mcqa.runs.trial import VARIABLE, Paused, Preempted, Pruned, Trial
 
 Result = dict[str, Any]
 
@@ -121,7 +121,9 @@ class Job:
         except BaseException as error:
             if self._interrupted or (in_process and isinstance(error, KeyboardInterrupt | bdb.BdbQuit)):
                 raise
-            if preempted := _preemption(error):
+            if isinstance(preempted := _preemption(error), Paused):
+                return _ended("paused", value=Trial(self.folder).last_reported())
+            if preempted:
                 if in_process:
                     raise KeyboardInterrupt from error  # the signal was to the controller
                 return _ended("preempted", error=str(preempted))
@@ -209,7 +211,7 @@ def _with_finite_value(result: Result) -> Result:
     values = value if isinstance(value, list) else [] if value is None else [value]
     if result["status"] == "failed" or all(math.isfinite(each) for each in values):
         return result
-    if result["status"] == "pruned":
+    if result["status"] in ("pruned", "paused"):
         return result | {"value": None}
     return result | {"status": "failed", "value": None, "error": f"value is {value}"}
 

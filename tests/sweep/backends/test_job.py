@@ -1,4 +1,5 @@
 import bdb
+import math
 import pickle
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_a_pruned_trial_has_the_value_that_it_reported_last(tmp_path: Path) -> N
 
     result = run(trial_folder(tmp_path), task)
     assert (result["status"], result["value"], result["error"]) == ("pruned", 0.5, None)
+
+
+@pytest.mark.parametrize(("value", "kept"), [(0.5, 0.5), (math.nan, None)])
+def test_a_paused_trial_has_not_ended_and_has_the_value_that_it_reported_last(
+    tmp_path: Path, value: float, kept: float | None
+) -> None:
+    def task(cfg: Any) -> None:
+        me = trial.current()
+        assert me is not None
+        me.report(value, point=1)
+        raise trial.Paused("later")
+
+    result = run(trial_folder(tmp_path), task)
+    assert (result["status"], result["value"], result["error"]) == ("paused", kept, None)
+    assert not Mailbox(tmp_path / "trials" / "0").is_finished()
 
 
 @pytest.mark.parametrize("ending", [None, SystemExit(1), RuntimeError("while closing")])
