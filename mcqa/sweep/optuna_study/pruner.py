@@ -9,6 +9,9 @@ from optuna.trial import FrozenTrial
 
 from mcqa.sweep.controller.events import Judgement, Otherwise
 
+DEFAULT = "default"
+"""User attribute of a trial: whether it is the default configuration; of the first one, and of all in a grid."""
+
 
 class Pruner(BasePruner):
     """A pruner that can pause trials.

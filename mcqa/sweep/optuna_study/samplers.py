@@ -14,6 +14,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from mcqa.config.errors import ConfigError, nearest
+from mcqa.sweep.optuna_study.asha import Asha
+from mcqa.sweep.optuna_study.pruner import Pruner
 
 # Enumerated by the study: Optuna's GridSampler raises at its end under ask/tell, and runs an enqueued point twice.
 GRID = "grid"
@@ -61,6 +63,7 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "hyperband": optuna.pruners.HyperbandPruner,
     "patient": optuna.pruners.PatientPruner,
     "threshold": optuna.pruners.ThresholdPruner,
+    "asha": Asha,
 }
 
 
@@ -89,6 +92,10 @@ def make_pruner(spec: Mapping[str, Any]) -> BasePruner:
     if spec.get("name") == "patient":
         wrapped = options.pop("wrapped", None)
         options["wrapped_pruner"] = make_pruner(wrapped) if wrapped else None
+        if isinstance(options["wrapped_pruner"], Pruner):
+            raise ConfigError(
+                f"hydra.sweeper.pruner (patient): {wrapped['name']} pauses trials, and cannot be wrapped."
+            )
     return cast(BasePruner, _made("pruner", PRUNERS, options))
 
 

@@ -1,0 +1,97 @@
+"""Asynchronous successive halving with promotion (Li et al. 2020, arXiv 1810.05934, algorithm 2).
+
+Optuna's pruner of that name cannot let a trial go on later, so it ends for good what happens to come early: the first
+trial of a rung goes on however bad it is, and a good one that is second among two ends.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mcqa.sweep.controller.events import Judgement, Otherwise
+from mcqa.sweep.optuna_study.pruner import DEFAULT, Pruner
+
+
+class Asha(Pruner):
+    """A trial that reaches a rung pauses, unless it is among the best 1/reduction_factor of those that have reached it.
+
+    Whenever more trials have reached the rung, more of them go on: the best paused one of the highest rung first. Rung
+    k is reached by the first report at or past min_resource * reduction_factor**k.
+
+    Args:
+        min_resource: the first rung, a point; `first` is the first point that any trial of the study has reported.
+        reduction_factor: between two rungs.
+
+    Raises:
+        ValueError: for other values than these.
+    """
+
+    def __init__(self, min_resource: int | str = "first", reduction_factor: int = 2) -> None:
+        if min_resource != "first" and (not isinstance(min_resource, int) or min_resource < 1):
+            raise ValueError(f"min_resource={min_resource!r} is neither `first` nor a point of at least 1")
+        if not isinstance(reduction_factor, int) or reduction_factor < 2:
+            raise ValueError(f"reduction_factor={reduction_factor!r} is no whole number of at least 2")
+        self._min_resource, self._factor = min_resource, reduction_factor
+
+    def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
+        last = max(trial.intermediate_values)
+        before = [point for point in trial.intermediate_values if point < last]
+        first = self._first_rung(study)
+        rung = self._rung(first, last)
+        if rung < 0 or (before and self._rung(first, max(before)) == rung):
+            return "continue"
+        return "continue" if trial.number in self._promotable(study, first, rung) else "pause"
+
+    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> int | None:
+        """Return the best promotable trial of the highest rung.
+
+        At the end of the study the best of the highest rung runs to its end, whatever its share: a rung of fewer than
+        reduction_factor trials promotes none, and a study without a complete trial has no answer.
+        """
+        first = self._first_rung(study)
+        trials = study.get_trials(deepcopy=False)
+        rungs = {number: self._rung(first, max(trials[number].intermediate_values, default=0)) for number in paused}
+        for rung in sorted({rung for rung in rungs.values() if rung >= 0}, reverse=True):
+            for number in self._promotable(study, first, rung):
+                if rungs.get(number) == rung:
+                    return number
+        if otherwise != "end":
+            return None
+        highest = max(rungs.values())
+        ranked = self._ranked(study, first, highest) if highest >= 0 else paused
+        best = next((number for number in ranked if not trials[number].user_attrs.get(DEFAULT)), None)
+        return best if best is not None and rungs.get(best) == highest else None
+
+    def _first_rung(self, study: Study) -> int:
+        if isinstance(self._min_resource, int):
+            return self._min_resource
+        return max(1, min(_points(study), default=1))
+
+    def _rung(self, first: int, point: int) -> int:
+        """Return the highest rung that a trial has reached with a report at this point; -1 for none."""
+        rung = -1
+        while first * self._factor ** (rung + 1) <= point:
+            rung += 1
+        return rung
+
+    def _promotable(self, study: Study, first: int, rung: int) -> list[int]:
+        """Return the numbers of the best 1/factor of a rung, the best first."""
+        ranked = self._ranked(study, first, rung)
+        return ranked[: len(ranked) // self._factor]
+
+    def _ranked(self, study: Study, first: int, rung: int) -> list[int]:
+        """Return the numbers of the trials that have reached a rung, the best first, without those that failed."""
+        resource, sign = first * self._factor**rung, -1 if study.direction == StudyDirection.MAXIMIZE else 1
+        values = {}
+        for trial in study.get_trials(deepcopy=False):
+            reached = [point for point in trial.intermediate_values if point >= resource]
+            if reached and trial.state != TrialState.FAIL:
+                values[trial.number] = sign * trial.intermediate_values[min(reached)]
+        return sorted(values, key=lambda number: (math.isnan(values[number]), values[number], number))
+
+
+def _points(study: Study) -> Iterator[int]:
+    for trial in study.get_trials(deepcopy=False):
+        yield from trial.intermediate_values
