@@ -59,8 +59,13 @@ def experiment(study: StudyRecord, trial: TrialRecord, reached: str) -> str:
 
 def command(study: StudyRecord) -> str:
     """Return the command that runs the best trial again."""
-    app = study.description.get("command") or ("python -m mcqa.train" if "objective" in study.base else "<your app>")
-    return f"{app} --config-dir {run_folder.shown(study.folder)} +{EXPERIMENT}=best"
+    return f"{app(study)} --config-dir {run_folder.shown(study.folder)} +{EXPERIMENT}=best"
+
+
+def app(study: StudyRecord) -> str:
+    """Return how the study's application is called."""
+    known = study.description.get("command")
+    return str(known) if known else "python -m mcqa.train" if "objective" in study.base else "<your app>"
 
 
 def _ran(study: StudyRecord, trial: TrialRecord) -> _Ran:
@@ -78,7 +83,9 @@ def _overrides(study: StudyRecord, trial: TrialRecord) -> Iterator[tuple[str, An
         key, equals, value = text.partition("=")
         if equals and not key.startswith("~") and key.lstrip("+").split(".")[0].split("/")[0] not in _STUDY_KEYS:
             yield key, parse_value(value)
-    yield from trial.params.items()
+    for key in trial.params:
+        if key not in trial.values or trial.values[key] is not None:  # else it is a factor of an unknown value
+            yield key, trial.value_of(key)
 
 
 def _at(config: Any, key: str, default: Any) -> Any:

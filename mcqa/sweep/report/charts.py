@@ -181,12 +181,15 @@ def _slice(study: StudyRecord, result: StudyResult, swept: SweptKey) -> Figure:
     data = []
     for role, trials in reversed(roles(study, result).items()):
         some = [trial for trial in trials if swept.key in trial.params]
-        hover = "" if swept.choices else "%{x}"
+        hover = "%{text}" if swept.is_factor else "" if swept.choices else "%{x}"
         hover += f" {escape(study.metric)} %{{y}}" if trials[0].value is not None else ""
         if some:
             data.append(_points(some, role, [_x(swept, trial) for trial in some], _values(some, study), hover))
+            if swept.is_factor:
+                data[-1]["text"] = [sentences.setting(trial, swept.key) for trial in some]
     values = [trial.params[swept.key] for trial in study.trials if swept.key in trial.params]
-    return {"data": data, "layout": layout(230, xaxis=axis(**_x_axis(swept, values)), yaxis=axis(nticks=5))}
+    title = "times the recommended value" if swept.is_factor else None
+    return {"data": data, "layout": layout(230, xaxis=axis(title, **_x_axis(swept, values)), yaxis=axis(nticks=5))}
 
 
 def _x(swept: SweptKey, trial: TrialRecord) -> Any:

@@ -25,8 +25,9 @@ from mcqa.runs.files import read_stored
 from mcqa.sweep.options import Direction
 from mcqa.sweep.optuna_study.journal import Journal
 from mcqa.sweep.optuna_study.storage import without_mask
-from mcqa.sweep.optuna_study.study import STATUS
+from mcqa.sweep.optuna_study.study import OVERRIDES, STATUS
 from mcqa.sweep.report.study_data import ENDED, Status, StudyRecord, SweptKey, TrialRecord, is_number, parse_yaml
+from mcqa.sweep.space.dimension import is_factor
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
@@ -57,8 +58,10 @@ def read_study(folder: Path, now: float) -> StudyRecord:
         listed = ", ".join(map(str, sorted(unknown)))
         problems.append(f"The study's storage lacks trials {listed}; what their folders say counts. Were they copied?")
     torn: list[int] = []
+    names = {str(key).lstrip("+") for key in space}
+    factors = {str(key).lstrip("+") for key, text in space.items() if storage is not None and is_factor(text)}
     trials = [
-        _trial(folder / "trials" / str(number), stored.get(number), set(space), now, problems, torn)
+        _trial(folder / "trials" / str(number), stored.get(number), names, factors, now, problems, torn)
         for number in sorted(stored.keys() | folders)
     ]
     if torn:
@@ -73,7 +76,7 @@ def read_study(folder: Path, now: float) -> StudyRecord:
         base=_mapping(description.get("base")),
         overrides=tuple(_texts(description.get("overrides"))),
         description=description,
-        swept=tuple(_swept(stored, space, trials)),
+        swept=tuple(_swept(stored, space, factors, trials)),
         trials=tuple(trials),
         problems=tuple(problems),
         storage=storage,
@@ -159,7 +162,9 @@ def sqlite_file(url: str) -> Path | None:
     return Path(unquote(database.removeprefix("file:"))) if parts.query.get("uri") else Path(database)
 
 
-def _swept(stored: Mapping[int, Any], space: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Iterator[SweptKey]:
+def _swept(
+    stored: Mapping[int, Any], space: Mapping[str, Any], factors: set[str], trials: Sequence[TrialRecord]
+) -> Iterator[SweptKey]:
     """The keys of the space in its order, then conditional keys, which only some trials have."""
     distributions: dict[str, Any] = {}
     for trial in stored.values():
@@ -171,13 +176,15 @@ def _swept(stored: Mapping[int, Any], space: Mapping[str, Any], trials: Sequence
         if choices is None and not all(map(is_number, values)):
             choices = {repr(value): value for value in values}.values()  # a choice may be a list, which has no hash
         if values:
-            yield SweptKey(key, log, None if choices is None else tuple(choices))
+            yield SweptKey(key, log, None if choices is None else tuple(choices), key in factors)
 
 
 # --- a trial ----------------------------------------------------------------------------------------------------------
 
 
-def _trial(folder: Path, stored: Any, space: set[str], now: float, problems: list[str], torn: list[int]) -> TrialRecord:
+def _trial(
+    folder: Path, stored: Any, space: set[str], factors: set[str], now: float, problems: list[str], torn: list[int]
+) -> TrialRecord:
     """stored: Optuna's FrozenTrial, or None; numbers of trials with damaged reports are added to `torn`."""
     result = load(folder / "result.json", {}, problems)
     jobs = [
@@ -190,11 +197,15 @@ def _trial(folder: Path, stored: Any, space: set[str], now: float, problems: lis
     reports = _reports(folder, torn) or (sorted(stored.intermediate_values.items()) if stored else ())
     attributes = stored.user_attrs if stored else {}
     error = attributes.get("error") or result.get("error")
+    params = dict(stored.params) if stored else _params(load(folder / "overrides.yaml", [], problems), space)
+    own = factors & params.keys()
+    overrides = attributes.get(OVERRIDES) if own else []
+    overrides = overrides if isinstance(overrides, list) else load(folder / "overrides.yaml", [], [])
     return TrialRecord(
         number=int(folder.name),
         status=status,
         value=_value(stored, result) if status == "complete" else None,
-        params=dict(stored.params) if stored else _params(folder, space, problems),
+        params=params if stored else {key: value for key, value in params.items() if key not in factors},
         reports=tuple(reports),
         started=started,
         ended=ended,
@@ -206,6 +217,7 @@ def _trial(folder: Path, stored: Any, space: set[str], now: float, problems: lis
         slot=next((job["slot"] for job in jobs if isinstance(job.get("slot"), int)), None),
         default=attributes.get("default"),
         folder=folder,
+        values=dict.fromkeys(own) | _params(overrides, own),
     )
 
 
@@ -281,10 +293,10 @@ def _reports(folder: Path, torn: list[int]) -> list[tuple[int, float]]:
     return sorted((point, value) for point, value in reports.items() if math.isfinite(value))
 
 
-def _params(folder: Path, space: set[str], problems: list[str]) -> dict[str, Any]:
-    """The swept keys among the overrides of a trial that the storage does not have."""
-    pairs = [str(override).partition("=") for override in load(folder / "overrides.yaml", [], problems)]
-    return {key: parse_value(value) for key, equals, value in pairs if equals and key in space}
+def _params(overrides: Sequence[Any], keys: set[str]) -> dict[str, Any]:
+    """The values that a trial's overrides give to these keys."""
+    pairs = [str(override).partition("=") for override in overrides]
+    return {name: parse_value(value) for key, equals, value in pairs if equals and (name := key.lstrip("+")) in keys}
 
 
 def parse_value(text: str) -> Any:

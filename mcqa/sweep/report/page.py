@@ -14,7 +14,7 @@ from mcqa.evaluation.report.html import Scale, render
 from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.runs import run_folder
 from mcqa.runs.duration import duration
-from mcqa.sweep.report import best_experiment, charts, sentences
+from mcqa.sweep.report import best_experiment, charts, edges, sentences
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.seed_variance import varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
@@ -40,6 +40,15 @@ class ReportData:
     problems: tuple[str, ...]
 
     @property
+    def verdict(self) -> str:
+        return sentences.verdict(self.study, self.result)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to keep in mind, the most important first."""
+        return [*edges.notes(self.study, self.result), *sentences.notes(self.study, self.result, self.confirmation)]
+
+    @property
     def order(self) -> list[SweptKey]:
         """The swept keys, the most important first."""
         return sorted(self.study.swept, key=lambda swept: -self.importances.get(swept.key, 0.0))
@@ -48,17 +57,16 @@ class ReportData:
 def page(report: ReportData, plotly: str | None) -> str:
     """Return the complete page. plotly: the library's JavaScript; None where it is not installed."""
     study, result = report.study, report.result
-    verdict = sentences.verdict(study, result)
     slices = charts.slices(study, result, report.order) if plotly is not None and study.complete else {}
     figures = _figures(report) if plotly is not None else {}
     figures |= {f"slice{i}": figure for i, figure in enumerate(slices.values())}
     complete = len(study.complete)
     return render(
         TEMPLATE,
-        title=f"{study.name}: {verdict}",
+        title=f"{study.name}: {report.verdict}",
         subject=sentences.subject(study),
-        verdict=verdict,
-        remarks=sentences.notes(study, result, report.confirmation),
+        verdict=report.verdict,
+        remarks=report.remarks,
         study=study,
         result=result,
         confirmation=report.confirmation,
@@ -126,8 +134,7 @@ def _best(report: ReportData) -> dict[str, Any]:
     columns = [("parameter", "key label"), (f"trial {best.number}", "n"), ("default", "n")]
     rows = []
     for swept in report.order:
-        value = sentences.parameter(best.params[swept.key]) if swept.key in best.params else "–"
-        rows.append([swept.key, value, sentences.default_value(study, swept.key)])
+        rows.append([swept.key, sentences.setting(best, swept.key), sentences.default_value(study, swept.key)])
         if tied:
             rows[-1].append(sentences.value_range(study, [best.number, *tied], swept.key))
     return {"best_columns": columns + [("tied trials", "n")] * bool(tied), "best_rows": rows}

@@ -57,6 +57,16 @@ def parameter(setting: Any) -> str:
     return cut(f"{setting:.4g}" if isinstance(setting, float) else config_value(setting), LONGEST_VALUE)
 
 
+def setting(trial: TrialRecord, key: str) -> str:
+    """Return what a trial has for a key, a factor behind its value: `0.0006 (0.3 ×)`."""
+    if key not in trial.params:
+        return "–"
+    if key not in trial.values:
+        return parameter(trial.params[key])
+    came_to, factor = trial.values[key], f"{parameter(trial.params[key])} ×"
+    return factor if came_to is None else f"{parameter(came_to)} ({factor})"
+
+
 def short(key: str, keys: Sequence[str]) -> str:
     """Return the last part of a key, or the whole key where another one ends in the same part."""
     last = key.rpartition(".")[2]
@@ -230,15 +240,20 @@ def value_range(study: StudyRecord, numbers: Sequence[int], key: str) -> str:
     values = [trial.params[key] for trial in study.trials if trial.number in numbers and key in trial.params]
     if not values:
         return "–"
-    choices = next((swept.choices for swept in study.swept if swept.key == key), None)
+    choices, times = next(
+        ((swept.choices, " ×" * swept.is_factor) for swept in study.swept if swept.key == key), (None, "")
+    )
     if choices is not None:
-        taken = [parameter(choice) for choice in choices if any(same(choice, value) for value in values)]
+        taken = [parameter(choice) + times for choice in choices if any(same(choice, value) for value in values)]
         return ", ".join(taken[:6]) + (" …" if len(taken) > 6 else "")
     low, high = parameter(min(values)), parameter(max(values))
-    return low if low == high else f"{low} to {high}"
+    return (low if low == high else f"{low} to {high}") + times
 
 
 def default_value(study: StudyRecord, key: str) -> str:
     """Return the default configuration's value of a key, by its trial where there is one."""
-    known = {**study.defaults, **(study.default_trial.params if study.default_trial else {})}
-    return "–" if known.get(key) is None else parameter(known[key])
+    if study.default_trial and key in study.default_trial.params:
+        return setting(study.default_trial, key)
+    is_factor = any(swept.is_factor for swept in study.swept if swept.key == key)
+    default = study.defaults.get(key)
+    return "–" if default is None else parameter(default) + " ×" * is_factor

@@ -37,6 +37,11 @@ class TrialRecord:
     slot: int | None  # of the controller, from 0
     default: bool | None  # whether it has the default configuration; None where the storage does not say
     folder: Path
+    values: Mapping[str, Any] = field(default_factory=dict)  # of the keys whose `params` are factors
+
+    def value_of(self, key: str) -> Any:
+        """Return what the trial's configuration has for a key; None where that is unknown or it lacks the key."""
+        return self.values.get(key) if key in self.values else self.params.get(key)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class SweptKey:
     key: str
     log: bool  # searched on a logarithmic scale
     choices: tuple[Any, ...] | None  # of a categorical key, in order
+    is_factor: bool = False  # of the recommended value
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,12 @@ class StudyRecord:
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
-        """The base configuration's value of every swept key; of a group such as `model` the name of its option."""
+        """The value, or factor, of every swept key in the base configuration; of a group its option's name."""
         leaves, groups = flatten(self.base), self.base
         return {
-            swept.key: group.get("name")
+            swept.key: 1
+            if swept.is_factor
+            else group.get("name")
             if isinstance(group := groups.get(swept.key), Mapping)
             else leaves.get(swept.key.lstrip("+"))
             for swept in self.swept

@@ -76,8 +76,8 @@ def write_report(folder: Path) -> Summary:
     report = ReportData(study, result, importances, confirmation, tuple(problems))
     page_file = _write(folder / "report.html", lambda: page(report, _plotly()), problems)
     return Summary(
-        verdict=sentences.verdict(study, result),
-        notes=tuple(sentences.notes(study, result, confirmation)),
+        verdict=report.verdict,
+        notes=tuple(report.remarks),
         problems=tuple(problems),
         counts={str(status): number for status, number in study.counts.items()},
         best=result.best.number if result.best else None,
@@ -144,20 +144,25 @@ def _importances(study: StudyRecord, problems: list[str]) -> dict[str, float]:
 
 
 def _trials_csv(study: StudyRecord, result: StudyResult) -> str:
-    """A line a trial. A parameter is under its key, `params.<key>` where that is the name of another column."""
+    """A line a trial. A parameter is under its key, `params.<key>` where that is the name of another column.
+
+    Of a factor the key has the value that it came to.
+    """
     keys = [swept.key for swept in study.swept]
     names = [f"params.{key}" if key in COLUMNS_BEFORE + COLUMNS_AFTER else key for key in keys]
-    columns = [*COLUMNS_BEFORE, *names, *COLUMNS_AFTER]
-    return csv_text(columns, [_row(trial, result, keys) for trial in study.trials])
+    factors = [swept.key for swept in study.swept if swept.is_factor]
+    columns = [*COLUMNS_BEFORE, *names, *(f"{key} (factor)" for key in factors), *COLUMNS_AFTER]
+    return csv_text(columns, [_row(trial, result, keys, factors) for trial in study.trials])
 
 
-def _row(trial: TrialRecord, result: StudyResult, keys: Sequence[str]) -> list[Any]:
+def _row(trial: TrialRecord, result: StudyResult, keys: Sequence[str], factors: Sequence[str]) -> list[Any]:
     comparison = result.by_trial.get(trial.number)
     return [
         trial.number,
         trial.status,
         trial.value,  # None is an empty cell
-        *(_cell(trial.params[key]) if key in trial.params else None for key in keys),
+        *(_cell(trial, key) for key in keys),
+        *(trial.params.get(key) for key in factors),
         None if trial.seconds is None else round(trial.seconds, 3),
         _iso(trial.started),
         _iso(trial.ended),
@@ -168,8 +173,11 @@ def _row(trial: TrialRecord, result: StudyResult, keys: Sequence[str]) -> list[A
     ]
 
 
-def _cell(value: Any) -> Any:
+def _cell(trial: TrialRecord, key: str) -> Any:
     """null and true as in the configuration: an empty cell says that the trial does not have the key."""
+    if key not in trial.params or trial.values.get(key, key) is None:  # of a factor the value may be unknown
+        return None
+    value = trial.value_of(key)
     return value if is_number(value) or isinstance(value, str) else config_value(value)
 
 
@@ -183,7 +191,7 @@ def _results_yaml(study: StudyRecord) -> str:
     best = study.complete[0] if study.complete else None
     results = {
         "name": "optuna",
-        "best_params": {key: _plain(value) for key, value in best.params.items()} if best else {},
+        "best_params": {key: _plain(best.value_of(key)) for key in best.params} if best else {},
         "best_value": best and best.value,
     }
     return yaml.safe_dump(results, sort_keys=False, allow_unicode=True)

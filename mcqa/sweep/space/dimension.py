@@ -47,6 +47,10 @@ class Dimension:
     def name(self) -> str:
         return self.key.lstrip("+")
 
+    @property
+    def is_log(self) -> bool:
+        return bool(getattr(self.distribution, "log", False))
+
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The options of a choice as overrides write them."""
@@ -180,7 +184,7 @@ def factors(dimension: Dimension) -> Dimension:
     for value in dimension.options or dimension.values_or_ends():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ValueError(f"a factor is a number of at least 0, not {text_of(value)}.")
-    log, rest = ("log,", dimension.grammar[len("tag(log,") : -1]) if _is_log(dimension) else ("", dimension.grammar)
+    log, rest = ("log,", dimension.grammar[len("tag(log,") : -1]) if dimension.is_log else ("", dimension.grammar)
     return replace(dimension, grammar=f"tag({log}factor,{rest})", is_factor=True)
 
 
@@ -194,10 +198,6 @@ def times(factor: Number | Decimal, recommended: Number) -> Number:
     product = _decimal(factor) * _decimal(recommended)
     whole = isinstance(recommended, int) and product == product.to_integral_value()
     return int(product) if whole else float(product)
-
-
-def _is_log(dimension: Dimension) -> bool:
-    return bool(getattr(dimension.distribution, "log", False))
 
 
 def _shuffle(grammar: str, shuffled: bool) -> str:

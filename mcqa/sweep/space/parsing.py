@@ -58,6 +58,15 @@ def parsed_keys(
     return list(keys.values()), problems
 
 
+def read_dimension(key: str, grammar: str) -> Dimension | None:
+    """Return the range of a key by its text in study.yaml; None where it is fixed.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    return _parsed_key(key, grammar, None).dimension
+
+
 def product(overrides: Sequence[str], loader: Any = None) -> list[list[str]]:
     """Return the jobs of a --multirun without a study: every combination of the lists, the last key fastest.
 

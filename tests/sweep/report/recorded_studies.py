@@ -32,8 +32,11 @@ DISTRIBUTIONS = {
     "scheduler.warmup_ratio": FloatDistribution(0.0, 0.2),
     "optimizer.gradient_accumulation_steps": IntDistribution(1, 64, log=True),
     "seed": IntDistribution(0, 99),
+    "optimizer.beta": FloatDistribution(0.01, 100, log=True),
+    "data.limit": IntDistribution(0, 800),
     "scheduler": CategoricalDistribution(("cosine", "linear", "constant")),
 }
+FACTORS, FACTOR_VALUES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.002, 0.006, 0.02, 0.06, 0.2)
 BASE = {
     "name": "qlora_mcqa",
     "seed": 0,
@@ -61,6 +64,7 @@ class Written:
     error: str | None = None
     slot: int | None = None
     in_storage: bool = True
+    values: Mapping[str, Any] = field(default_factory=dict)  # of the keys whose params are factors
     default: bool | None = None
 
 
@@ -100,6 +104,16 @@ def mixed_study(root: Path, **changes: Any) -> Path:
         Written("waiting", params=params(0.004), attempts=0),
     ]
     return make_study(root, rows, **changes)
+
+
+def factor_study(root: Path, *counts: int, of: int = 100, **changes: Any) -> Path:
+    """Trials with FACTORS of a key that is 0.02 in the configuration, and so many right answers."""
+    rows = [
+        Written(right=exactly(count, of, 7 * i), params={"optimizer.beta": factor}, values={"optimizer.beta": value})
+        for i, (count, factor, value) in enumerate(zip(counts, FACTORS, FACTOR_VALUES, strict=False))
+    ]
+    given = {"space": {"optimizer.beta": "tag(factor,choice(0.1,0.3,1.0,3.0,10.0))"}} | changes
+    return make_study(root, rows, **given)
 
 
 def seed_study(root: Path, values: Sequence[float], name: str = "seeds-qlora_mcqa", **changes: Any) -> Path:
@@ -174,7 +188,9 @@ def _frozen(number: int, trial: Written, states: Mapping[str, TrialState]) -> op
 
 def _files(folder: Path, trial: Written) -> None:
     folder.mkdir(parents=True)
-    (folder / "overrides.yaml").write_text(yaml.safe_dump([f"{key}={value}" for key, value in trial.params.items()]))
+    (folder / "overrides.yaml").write_text(
+        yaml.safe_dump([f"{key}={value}" for key, value in (trial.params | trial.values).items()])
+    )
     if trial.attempts:
         slot = {} if trial.slot is None else {"slot": trial.slot}
         at = START + trial.started

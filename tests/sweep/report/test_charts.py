@@ -8,7 +8,7 @@ from mcqa.sweep.report import charts
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.ties import study_result
 from tests.sweep.optuna_study.example_studies import BASE, CORE, core
-from tests.sweep.report.recorded_studies import NOW, Written, make_study
+from tests.sweep.report.recorded_studies import NOW, Written, factor_study, make_study
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,11 @@ def test_pruned_curves_end_where_the_trial_last_reported(study, result):
     ends = next(trace for trace in charts.curves(study, result)["data"] if trace["mode"] == "markers")
     pruned = {trial.number: trial.reports[-1][0] for trial in study.trials if trial.status == "pruned"}
     assert dict(zip(ends["customdata"], ends["x"], strict=True)) == pruned
+
+
+def test_a_slice_of_factors_says_so_and_has_the_values_under_the_pointer(tmp_path):
+    folder = factor_study(tmp_path, 20, 90, 40)
+    study = read_study(folder, NOW)
+    (figure,) = charts.slices(study, study_result(study), study.swept).values()
+    assert figure["layout"]["xaxis"]["title"]["text"] == "times the recommended value"
+    assert sorted(text for points in figure["data"] for text in points["text"])[0] == "0.002 (0.1 ×)"

@@ -5,7 +5,7 @@ import pytest
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.ties import study_result
-from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_study, params, trials
+from tests.sweep.report.recorded_studies import NOW, Written, exactly, factor_study, make_study, params, trials
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,13 @@ def test_what_is_known_of_the_default_configuration_is_said(tmp_path, default, n
 def test_the_best_of_many_has_a_selection_bias(tmp_path):
     study = read_study(make_study(tmp_path, trials(60, 59, 58)), NOW)
     assert any("Selection bias: the best of 3" in note for note in sentences.notes(study, study_result(study)))
+
+
+def test_a_factor_stands_beside_the_value_that_it_came_to(tmp_path):
+    study = read_study(factor_study(tmp_path, 20, 90, 40), NOW)
+    assert sentences.setting(study.trials[1], "optimizer.beta") == "0.006 (0.3 ×)"
+    assert sentences.setting(study.trials[1], "peft.rank") == "–"
+    assert sentences.value_range(study, [0, 2], "optimizer.beta") == "0.1 to 1 ×"
+    assert sentences.default_value(study, "optimizer.beta") == "0.02 (1 ×)"
+    without_default = read_study(factor_study(tmp_path / "more", 20, 90), NOW)
+    assert sentences.default_value(without_default, "optimizer.beta") == "1 ×"

@@ -10,7 +10,16 @@ import yaml
 
 from mcqa.config.errors import ConfigError
 from mcqa.sweep.report import write
-from tests.sweep.report.recorded_studies import SPACE, Written, make_study, mixed_study, params
+from tests.sweep.report.recorded_studies import (
+    FACTOR_VALUES,
+    FACTORS,
+    SPACE,
+    Written,
+    factor_study,
+    make_study,
+    mixed_study,
+    params,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,6 +82,33 @@ def test_importances_find_the_parameter_that_matters(tmp_path, direction, sign):
     weights = write.write_report(folder).importances
     assert list(weights) == ["optimizer.learning_rate", "peft.rank"] and sum(weights.values()) == pytest.approx(1)
     assert [row["parameter"] for row in table(folder, "importances.csv")] == list(weights)
+
+
+def test_of_a_factor_the_files_have_the_value_that_it_came_to(tmp_path):
+    folder = factor_study(tmp_path, 20, 30, 40, 90, 60)
+    write.write_report(folder)
+    rows = table(folder)
+    assert [(float(row["optimizer.beta"]), float(row["optimizer.beta (factor)"])) for row in rows] == [
+        *zip(FACTOR_VALUES, FACTORS, strict=True)
+    ]
+    assert yaml.safe_load((folder / "optimization_results.yaml").read_text())["best_params"] == {"optimizer.beta": 0.06}
+    assert yaml.safe_load((folder / "best.yaml").read_text())["optimizer"]["beta"] == 0.06
+    assert "0.06 (3 ×)" in (folder / "report.html").read_text()
+
+
+def test_a_factor_whose_value_is_unknown_is_in_no_configuration(tmp_path):
+    folder = factor_study(tmp_path, 20, 90, 40)
+    (folder / "trials" / "1" / "overrides.yaml").unlink()
+    write.write_report(folder)
+    assert table(folder)[1]["optimizer.beta"] == "" and table(folder)[1]["optimizer.beta (factor)"] == "0.3"
+    assert "beta" not in (folder / "best.yaml").read_text()
+
+
+def test_without_the_storage_only_values_are_known(tmp_path):
+    folder = factor_study(tmp_path, 20, 90, 40, journal=False)
+    write.write_report(folder)
+    assert [float(row["optimizer.beta"]) for row in table(folder)] == [*FACTOR_VALUES[:3]]
+    assert "optimizer.beta (factor)" not in table(folder)[0]
 
 
 # --- at any time ------------------------------------------------------------------------------------------------------

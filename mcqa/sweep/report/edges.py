@@ -1,0 +1,141 @@
+"""A best value at an end of its range: better ones may lie beyond, so a wider range to try is named."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mcqa.sweep.report import best_experiment, sentences
+from mcqa.sweep.report.load import load
+from mcqa.sweep.report.seed_variance import SEED
+from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, is_number
+from mcqa.sweep.report.ties import StudyResult
+from mcqa.sweep.space.dimension import Dimension, Number, choice, factors, interval
+from mcqa.sweep.space.parsing import read_dimension
+
+NEAR = 0.05  # share of an interval that counts as its end
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A key whose best value lies at an end of its range."""
+
+    text: str  # such as `optimizer.learning_rate = 0.02 (10 ×; tried were 0.1 to 10 ×)`
+    wider: str  # the override with a range to try
+
+
+def notes(study: StudyRecord, result: StudyResult) -> list[str]:
+    """Return a sentence on the best values that lie at an end of their ranges, with a command to try wider ones.
+
+    A key whose other half has a trial that is tied with the best is left out: its end is no better than its middle.
+    """
+    best = result.best
+    if best is None or len(study.complete) < 2:
+        return []
+    tied = [trial for trial in study.complete if trial.number in result.tied]
+    found = [edge for key in best.params if (edge := find_edge(study, key, best, tied)) is not None]
+    return [sentence("The best trial has", found, study)] if found else []
+
+
+def sentence(subject: str, found: Sequence[Edge], study: StudyRecord) -> str:
+    """subject: such as `The best trial has`."""
+    ends, it = ("an end", "a wider range") if len(found) == 1 else ("ends", "wider ranges")
+    values = " and ".join(edge.text for edge in found)
+    wider = dict.fromkeys(edge.wider for edge in found)
+    return f"{subject} {values} at {ends} of what was tried. To try {it}: {command(study, list(wider))}"
+
+
+def find_edge(study: StudyRecord, key: str, best: TrialRecord, tied: Sequence[TrialRecord] = ()) -> Edge | None:
+    """Return the key where its value in `best` is at an end of its range and none of the tied ones in the other half.
+
+    None too where there can be no wider range, such as below 0.
+    """
+    dimension = _numbers(study, key)
+    if dimension is None or key == SEED or not is_number(best.params.get(key)):
+        return None
+    place, *others = [_place(dimension, trial.params[key]) for trial in (best, *tied) if key in trial.params]
+    near = 0.0 if dimension.enumerable else NEAR
+    if near < place < 1 - near or any((other < 0.5) != (place < 0.5) for other in others):
+        return None
+    wider = _wider(dimension, upwards=place > 0.5)
+    if wider is None:
+        return None
+    values = sorted(dimension.values_or_ends())
+    times = " ×" if dimension.is_factor else ""
+    tried = f"{values[0]:.4g} to {values[-1]:.4g}{times}"
+    return Edge(f"{key} = {sentences.setting(best, key)}, where {tried} was tried,", f"{dimension.key}={wider.grammar}")
+
+
+def command(study: StudyRecord, changed: Sequence[str]) -> str:
+    """Return the command of a study like this one with these overrides in the place of its own."""
+    hydra = load(study.folder / "multirun.yaml", {}, []).get("hydra")
+    given = (hydra.get("overrides") if isinstance(hydra, Mapping) else None) or {}
+    of_hydra = [str(text) for text in given.get("hydra") or [] if not str(text).startswith("hydra.mode=")]
+    keys = {text.partition("=")[0].lstrip("+") for text in changed} | {"hydra.sweeper.study_name"}
+    kept = [text for text in [*study.overrides, *of_hydra] if text.partition("=")[0].lstrip("+") not in keys]
+    name = f"hydra.sweeper.study_name={study.name}-wider"
+    return f"{best_experiment.app(study)} --multirun {shlex.join([*kept, *changed, name])}"
+
+
+def _numbers(study: StudyRecord, key: str) -> Dimension | None:
+    """The range of a key with at least three numbers, by its text in study.yaml."""
+    space = study.description.get("space")
+    texts = (
+        {str(name).lstrip("+"): (str(name), text) for name, text in space.items()} if isinstance(space, dict) else {}
+    )
+    try:
+        dimension = read_dimension(*texts[key])
+    except (KeyError, ValueError):
+        return None
+    if dimension is None or not all(map(is_number, dimension.options)):
+        return None
+    return dimension if not dimension.enumerable or len({*dimension.values()}) > 2 else None
+
+
+def _place(dimension: Dimension, value: Number) -> float:
+    """Where the value lies from the lowest, 0, to the highest, 1; in a list by its rank."""
+    values = sorted(dimension.values_or_ends())
+    if dimension.enumerable:
+        return float(sum(other < value for other in values) / (len(values) - 1))
+    scale = math.log if dimension.is_log else float
+    low, here, high = (scale(each) for each in (values[0], value, values[-1]))
+    return float((here - low) / (high - low)) if high > low else 0.5
+
+
+def _wider(dimension: Dimension, upwards: bool) -> Dimension | None:
+    """Half as wide again, at one end; None where that end cannot move."""
+    values = sorted(dimension.values_or_ends())
+    whole = all(isinstance(value, int) for value in values) and not dimension.is_factor
+    if dimension.enumerable:
+        added = [each for each in _next(values, upwards) if each > 0 and (not whole or each == int(each))]
+        if not added:
+            return None
+        numbers = sorted({*values, *(int(each) if whole else each for each in added)})
+        wider = choice(dimension.key, numbers)
+    else:
+        end = _end(values, dimension.is_log, upwards)
+        end = max(round(end), min(values[0], 1)) if whole else max(end, min(values[0], 0.0))
+        low, high = (values[0], end) if upwards else (end, values[-1])
+        if (low, high) == tuple(values):
+            return None
+        wider = interval(dimension.key, low, high, dimension.is_log)
+    return factors(wider) if dimension.is_factor else wider
+
+
+def _next(values: Sequence[Number], upwards: bool) -> list[float]:
+    """Two more values as the last three of the list go on: by their ratio, or by their difference where one is 0."""
+    *_, third, second, first = values if upwards else values[::-1]
+    if third == 0 or first == 0:
+        return [_round(each + first - third) for each in (second, first)]
+    return [_round(each * first / third) for each in (second, first)]
+
+
+def _end(ends: Sequence[Number], log: bool, upwards: bool) -> float:
+    low, high = ends
+    if log:
+        return _round(high * math.sqrt(high / low) if upwards else low / math.sqrt(high / low))
+    return _round(high + (high - low) / 2 if upwards else low - (high - low) / 2)
+
+
+def _round(number: float) -> float:
+    return float(f"{number:.3g}")
