@@ -46,8 +46,6 @@ class TrialState:
 def _recovered(trial: RecoveredTrial) -> TrialState:
     """A trial with a job is taken to be running: whether it still is, Vanished or Ended will say."""
     unfinished: State = "paused" if trial.pause == "done" else "waiting" if trial.job is None else "running"
-    if trial.pause == "asked" and trial.job is None:  # it has no job any more that could pause
-        unfinished = "paused"
     state = unfinished if trial.outcome is None else trial.outcome.status
     attempt = trial.attempts if state in ("waiting", "paused") else max(0, trial.attempts - 1)
     pausing = state == "running" and trial.pause == "asked"
@@ -134,9 +132,7 @@ class Controller:
                 self._job_ended()
                 self._set_waiting(self._trials[number])
             case events.Paused(number, attempt) if self._is_current(number, attempt, "submitting", "running"):
-                self._job_ended()
-                self._trials[number].pausing = True  # also where that was not known
-                self._set_waiting(self._trials[number])
+                return self._job_paused(self._trials[number])
             case events.Vanished(number, attempt, reason) if self._is_current(number, attempt, "submitting", "running"):
                 return self._resubmit_or_fail(self._trials[number], reason)
             case events.Reported(number, point, value) if self._is_new_point(number, point):
@@ -299,6 +295,15 @@ class Controller:
         if trial.state == "waiting":
             self._pause(trial)
         return [events.Pause(trial.number)]
+
+    def _job_paused(self, trial: TrialState) -> list[Action]:
+        """A trial that was judged to be pruned meanwhile need not go on to hear that."""
+        self._job_ended()
+        if trial.pruning:
+            return self._close(trial)
+        trial.pausing = True  # also where nobody remembers to have asked
+        self._set_waiting(trial)
+        return []
 
     def _promoted(self, number: int | None) -> None:
         promote, self._promote = self._promote, None

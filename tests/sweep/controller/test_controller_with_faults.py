@@ -20,6 +20,7 @@ class Job:
     attempt: int
     alive: bool = True
     given_up: bool = False  # it was said to be gone, truly or not
+    paused: bool = False  # it has ended so
 
 
 @dataclass
@@ -32,6 +33,9 @@ class Life:
     submits: Counter = field(default_factory=Counter)
     preemptions: Counter = field(default_factory=Counter)
     refusals: Counter = field(default_factory=Counter)
+    promotions: Counter = field(default_factory=Counter)
+    promoting: bool = False  # a Promote has no answer yet
+    promoted: set[int] = field(default_factory=set)
     accepts: bool = False  # the scheduler did once
     held_until: float = 0.0  # nothing may be asked or submitted before, by the controller's clock
     deaths: dict[int, set[int]] = field(default_factory=dict)  # attempts
@@ -58,6 +62,11 @@ class World:
         self.log: list[str] = []
         self.now = 0.0
         self.outage = dice.choice([0, 0, 60, 290])  # seconds of every five minutes
+        self.judgements: dict[tuple[int, int], str] = {}  # by trial and point, once for all
+        self.due: dict[int, int] = {}  # how many judgements there must be before a trial may go on
+        self.chosen: set[int] = set()  # to go on, and not judged to pause again since
+        self.pause_files: set[int] = set()
+        self.paused: set[int] = set()  # their last submission ended so, as job.json says
         self.live()
 
     def live(self):
@@ -66,19 +75,29 @@ class World:
         self.inbox: list[events.Event] = list(self.reports)
         self.pending: list[events.Submit] = []
         controller = Controller(self.limits, [self.known(trial) for trial in self.study], self.now)
-        self.life = Life(controller, {n for n in self.noted if self.study[n] is None})
+        self.life = Life(controller, {n for n in self.noted if self.study[n] is None and not self.is_paused(n)})
         self.slots = len(self.life.running)  # more than n_jobs, perhaps, but never growing
         for job in self.noted.values():
+            if self.is_paused(job.trial):
+                continue
             job.given_up = False
             if job.trial in self.results:
                 self.inbox.append(events.Ended(job.trial, self.results[job.trial]))
+            elif job.paused:
+                self.inbox.append(events.Paused(job.trial, job.attempt))
             elif not job.alive:
                 self.gone(job)
         self.carry_out(controller.start(self.now))
 
     def known(self, trial):
         job = f"job {trial}/{self.noted[trial].attempt}" if trial in self.noted else None
-        return RecoveredTrial(trial, self.study[trial], self.attempts[trial], job, self.deaths[trial])
+        pause = "done" if self.is_paused(trial) else "asked" if trial in self.pause_files else None
+        job = None if pause == "done" else job
+        return RecoveredTrial(trial, self.study[trial], self.attempts[trial], job, self.deaths[trial], pause)
+
+    def is_paused(self, trial):
+        """As the files say when a controller starts."""
+        return trial in self.paused and trial not in self.results
 
     def gone(self, job):
         job.given_up = True
@@ -91,12 +110,15 @@ class World:
                 self.life.running.add(trial)
             case events.Exhausted():
                 self.life.asks -= 1
-            case events.JobPreempted(trial, attempt) | events.Vanished(trial, attempt):
+            case events.JobPreempted(trial, attempt) | events.Vanished(trial, attempt) | events.Paused(trial, attempt):
                 self.lose(event, trial, attempt)
+            case events.Promoted(trial):
+                self.life.promoting = False
+                self.life.promotions[trial] += 1
         self.log.append(f"{self.now:.0f} {event}")
         self.hold(event)
         self.carry_out(self.life.controller.on(event, self.now))
-        if not isinstance(event, events.Exhausted | events.Interrupted):
+        if not isinstance(event, events.Exhausted | events.Interrupted | events.Promoted):
             self.past.append(event)
         self.check()
 
@@ -110,7 +132,7 @@ class World:
                 self.life.held_until = self.life.controller.elapsed + FIRST_PAUSE_S
             case events.Submitted(trial, attempt) if (trial, attempt) in submitted:
                 self.life.accepts, self.life.held_until = True, 0.0
-            case events.Ended() | events.Vanished() | events.JobPreempted():
+            case events.Ended() | events.Vanished() | events.JobPreempted() | events.Paused():
                 self.life.held_until = 0.0
 
     def lose(self, event, trial, attempt):
@@ -120,18 +142,23 @@ class World:
             self.life.deaths.setdefault(trial, set()).add(attempt)
         if any(attempt == now.attempt for now in self.life.controller.trials if now.number == trial):
             self.life.running.discard(trial)  # until it is submitted again
+            if isinstance(event, events.Paused) and self.noted[trial].attempt == attempt:
+                self.paused.add(trial)
             self.life.preemptions[trial] += isinstance(event, events.JobPreempted)
 
     def carry_out(self, actions):
         for action in actions:
             self.log.append(f"    {shown(action)}")
             assert not self.life.finishes or isinstance(action, events.Cancel)
+            assert self.study.get(getattr(action, "trial", None)) is None, "it has ended"
             held = self.life.controller.elapsed < self.life.held_until
             assert not (held and isinstance(action, events.Ask | events.Submit)), "no pause after a refusal"
             match action:
                 case events.Ask():
                     self.ask()
                 case events.Submit(trial):
+                    assert trial not in self.paused or trial in self.life.promoted, "nobody promoted it"
+                    self.pause_files.discard(trial)
                     self.life.running.add(trial)
                     self.life.submits[trial] += 1
                     self.pending.append(action)
@@ -139,7 +166,14 @@ class World:
                     self.tell(trial, outcome)
                 case events.Judge(trial, point, value):
                     self.life.judged.append((trial, point))
-                    self.inbox.append(events.Judged(trial, "prune" if value < 0.5 else "continue", point))
+                    self.inbox.append(events.Judged(trial, self.judge(trial, point, value), point))
+                case events.Promote(paused, otherwise):
+                    self.promote(paused, otherwise)
+                case events.Pause(trial):
+                    self.pause_files.add(trial)
+                case events.Close(trial):
+                    assert trial not in self.life.running
+                    self.results.setdefault(trial, Outcome("pruned", None, None))
                 case events.Prune(trial):
                     self.life.pruned.append(trial)
                 case events.Cancel(trial):
@@ -148,6 +182,35 @@ class World:
                     self.life.finishes.append(reason)
                     enough = self.life.refusals.total() > MAX_REFUSALS
                     assert reason != "refused" or enough or not self.life.accepts, "no patience with the scheduler"
+
+    def judge(self, trial, point, value):
+        """A judgement is for good, except that a trial that may go on is not paused again for an old report."""
+        if (trial, point) not in self.judgements:
+            judgement = {0.4: "prune", 0.5: "pause", 0.6: "continue"}[value]
+            self.judgements[trial, point] = judgement
+            if judgement == "pause":
+                self.due[trial] = len(self.judgements) + self.dice.randint(0, 5)
+                self.chosen.discard(trial)
+        judgement = self.judgements[trial, point]
+        return "continue" if judgement == "pause" and trial in self.chosen else judgement
+
+    def promote(self, paused, otherwise):
+        assert paused and not self.life.promoting
+        assert (otherwise == "end") <= (not self.life.running and not self.life.asks), "others run"
+        self.life.promoting = True
+        promoted = self.promotable(paused, otherwise)
+        self.chosen |= {promoted} - {None}
+        self.life.promoted.add(promoted)
+        self.inbox.append(events.Promoted(promoted))
+
+    def promotable(self, paused, otherwise):
+        """One that was chosen before, one whose time has come, or at the end every second one."""
+        ways = (
+            (trial for trial in paused if trial in self.chosen),
+            (trial for trial in paused if self.due.get(trial, 0) <= len(self.judgements)),
+            (trial for trial in paused if otherwise == "end" and trial % 2),
+        )
+        return next((trial for way in ways for trial in way), None)
 
     def ask(self):
         self.life.asks += 1
@@ -170,7 +233,9 @@ class World:
     def moves(self):
         """What may happen next, with its weight."""
         living = [job for job in self.jobs if job.alive]
+        asked = [job for job in living if job.trial in self.pause_files]
         return [
+            (lambda: self.end(self.dice.choice(asked), "paused"), 20 * bool(asked)),
             (self.something_arrives_in_any_order_perhaps_twice, 30 * bool(self.inbox)),
             (lambda: self.send(self.dice.choice(self.past)), 5 * bool(self.past)),
             (self.time_jumps, 3 + 10 * (self.life.controller.backoff.message is not None)),
@@ -187,7 +252,7 @@ class World:
 
     def something_arrives_in_any_order_perhaps_twice(self):
         event = self.inbox.pop(self.dice.randrange(len(self.inbox)))
-        if self.dice.random() < 0.2 and not isinstance(event, events.Exhausted):
+        if self.dice.random() < 0.2 and not isinstance(event, events.Exhausted | events.Promoted):
             self.inbox.append(event)
         self.now += self.dice.uniform(-5, 10)
         self.send(event)
@@ -206,11 +271,12 @@ class World:
             self.inbox.append(events.Refused(submit.trial, submit.attempt, "refused"))
             return
         self.noted[submit.trial] = Job(submit.trial, submit.attempt)
+        self.paused.discard(submit.trial)
         self.jobs.append(self.noted[submit.trial])
         self.inbox.append(events.Submitted(submit.trial, submit.attempt, f"job {submit.trial}/{submit.attempt}"))
 
     def a_job_reports(self, job):
-        report = events.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.6]))
+        report = events.Reported(job.trial, self.dice.randint(1, 3), self.dice.choice([0.4, 0.5, 0.5, 0.6]))
         self.reports.append(report)
         self.inbox.append(report)
 
@@ -219,6 +285,11 @@ class World:
         job.alive = how == "silent"
         if how in OUTCOMES:
             self.inbox.append(events.Ended(job.trial, self.results.setdefault(job.trial, OUTCOMES[how])))
+        elif how == "paused":
+            job.paused = True
+            if not job.given_up:
+                job.given_up = True
+                self.inbox.append(events.Paused(job.trial, job.attempt))
         elif how == "preempted" and not job.given_up:
             job.given_up = True
             self.inbox.append(events.JobPreempted(job.trial, job.attempt))
@@ -230,6 +301,7 @@ class World:
         for submit in self.pending if self.dice.random() < 0.5 else []:
             self.attempts[submit.trial] = submit.attempt + 1
             self.noted.pop(submit.trial, None)
+            self.paused.discard(submit.trial)
         for job in self.jobs if self.dice.random() < 0.5 else []:
             job.alive = False
         self.deaths.update({trial: len(attempts) for trial, attempts in self.life.deaths.items()})
@@ -238,7 +310,7 @@ class World:
 
     def check(self):
         life, limits = self.life, self.limits
-        occupied = life.asks + len(life.running)
+        occupied = life.asks + len(life.running) + life.promoting
         self.slots = max(limits.n_jobs, min(self.slots, occupied))
         assert occupied <= self.slots or life.finishes, "more than n_jobs"
         assert occupied >= limits.n_jobs or life.finishes or not self.wants_more(), "an idle slot"
@@ -246,9 +318,23 @@ class World:
         for once in (life.judged, life.pruned, life.cancelled, life.finishes):
             assert len(set(once)) == len(once) and len(life.finishes) <= 1
         for trial, submits in life.submits.items():
-            assert submits <= 1 + limits.max_resubmits + life.preemptions[trial] + life.refusals[trial]
+            again = life.preemptions[trial] + life.refusals[trial] + life.promotions[trial]
+            assert submits <= 1 + limits.max_resubmits + again
 
     def wants_more(self):
+        """Whether a slot should not be idle, as far as the controller can know: no answer of the study is under way."""
+        if self.life.promoting or any(isinstance(event, events.Judged) for event in self.inbox):
+            return False
+        refused = self.life.controller.backoff.message is not None
+        if not refused and not self.ends_early() and self.promotable(self.life.controller.paused, "wait") is not None:
+            return True
+        return self.wants_a_new_trial()
+
+    def ends_early(self):
+        limits = self.limits
+        return limits.timeout_s is not None or limits.max_failures is not None or self.all_fail_alike()
+
+    def wants_a_new_trial(self):
         unlimited = self.limits.timeout_s is None and self.space is None and self.limits.max_failures is None
         refused = self.life.controller.backoff.message is not None
         return len(self.study) < self.limits.n_trials and unlimited and not refused and not self.all_fail_alike()
@@ -324,8 +410,10 @@ def test_whatever_fails_no_trial_is_lost_or_reported_twice_and_every_study_ends(
         reason = world.come_to_an_end()
     finally:
         note("\n".join(world.log))
-    assert None not in world.study.values(), "lost"
-    failed = sum(outcome.status == "failed" for outcome in world.study.values())
+    unfinished = {trial for trial, outcome in world.study.items() if outcome is None}
+    may_go_on = reason not in (events.COMPLETE, events.EXHAUSTED)  # where the next start resumes the study
+    assert unfinished == (set(world.life.controller.paused) if may_go_on else set()), "lost"
+    failed = sum(outcome is not None and outcome.status == "failed" for outcome in world.study.values())
     assert reason != events.COMPLETE or len(world.study) == limits.n_trials
     assert reason != events.EXHAUSTED or len(world.study) == space
     assert reason != events.IDENTICAL_FAILURES or world.all_fail_alike()
