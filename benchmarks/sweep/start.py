@@ -2,9 +2,11 @@
 
     python benchmarks/sweep.py start [--trials 5] [--folder DIR] [override ...]
 
-A study of the main job's adapter on the embedded model, one trial at a time, each ended at its first step. The trials
-are those of a real study; only the function that they run is wrapped, so that its stages note how long they take.
-Trial 0 measures the base, which the others read; they are shown as medians.
+Two studies of the main job's adapter on the embedded model, one trial at a time, each ended at its first step: in one
+each trial is a process that imports everything (cold), in the other one those after the first are forks of a process
+that has (warm). The trials are those of a real study; only the function that they run is wrapped, so that its stages
+note how long they take. Trial 0 measures the base, which the others read; they are shown as medians. Seconds of the
+processor are those of the trial's own process.
 """
 
 import argparse
@@ -96,6 +98,7 @@ def task(config_dict, overrides):
     from mcqa.runs import trial
 
     entered, phases, folder = now(), Phases(), trial.current().folder
+    (folder / "kind").write_text("warm" if "torch" in sys.modules else "cold")
     submitted = now() - (time.time() - json.loads((folder / "job.json").read_text())[-1]["submitted"])
     phases.add("submission", started(os.getppid()) - submitted)
     phases.add("starter: interpreter, submitit", started(os.getpid()) - started(os.getppid()))
@@ -134,26 +137,33 @@ def end_at_first_step(phases, folder, submitted):
     trainer.train = until_first_step
 
 
-def study(folder: Path, trials: int, overrides: list[str]) -> list[dict[str, tuple[float, float]]]:
+def study(kind: str, folder: Path, trials: int, overrides: list[str]) -> list[dict[str, tuple[float, float]]]:
+    """What the trials of this kind took; one that starts through a shell of its own is always cold."""
+    setup = ["+hydra.launcher.setup=['true']"] if kind == "cold" else []
     command = [
-        *(sys.executable, __file__, "study", "--multirun", "+experiment=lora_mcqa", "+sweeps=core"),
-        *("hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=start"),
+        *(sys.executable, __file__, "study", "--multirun", "+experiment=lora_mcqa", "+sweeps=core", *setup),
+        *("hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none", f"hydra.sweeper.study_name={kind}"),
         *(f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.n_jobs=1", f"outputs={folder}", *overrides),
     ]
     subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    paths = [folder / "sweeps" / "start" / "trials" / str(number) / "phases.json" for number in range(trials)]
-    return [json.loads(path.read_text()) for path in paths]
+    folders = [folder / "sweeps" / kind / "trials" / str(number) for number in range(trials)]
+    of_kind = [one for one in folders if (one / "kind").read_text() == kind]
+    return [with_the_rest(json.loads((one / "phases.json").read_text())) for one in of_kind]
 
 
-def shown(found: list[dict[str, tuple[float, float]]]) -> None:
-    first, *others = map(with_the_rest, found)
-    rows = [
-        [phase, *first[phase], *(statistics.median(one[phase][clock] for one in others) for clock in (0, 1))]
-        for phase in first
-    ]
-    of_others = f"others, median of {len(others)}"
-    heads = ["phase, s", "trial 0", "its processor", of_others, "their processor"]
-    table(heads, sorted(rows, key=lambda row: row[0] == "all"))
+def shown(cold: list[dict[str, tuple[float, float]]], warm: list[dict[str, tuple[float, float]]]) -> None:
+    first, *others = cold
+    kinds = {f"cold, median of {len(others)}": others, f"warm, median of {len(warm)}": warm}
+    rows = [[phase, *first[phase], *medians(phase, others), *medians(phase, warm)] for phase in first]
+    heads = ["phase, s", "trial 0, cold", "its processor"]
+    table(
+        [*heads, *(head for kind in kinds for head in (kind, "their processor"))],
+        sorted(rows, key=lambda row: row[0] == "all"),
+    )
+
+
+def medians(phase, found):
+    return [statistics.median(one.get(phase, (0.0, 0.0))[clock] for one in found) for clock in (0, 1)]
 
 
 def with_the_rest(one):
@@ -176,7 +186,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="kept (default: a temporary one)")
     options, overrides = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as temporary:
-        shown(study((options.folder or Path(temporary)).absolute(), options.trials, overrides))
+        folder = (options.folder or Path(temporary)).absolute()
+        shown(*(study(kind, folder, options.trials, overrides) for kind in ("cold", "warm")))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,18 @@ FOR_ALL_TRIALS = {
 }
 """Keys that have one value in a study, so that the values of its trials mean the same, and why."""
 
+OF_EVERY_RUN = (
+    "torch",
+    "transformers",
+    "torch._dynamo",
+    "transformers.modeling_utils",
+    "mcqa.evaluation.report.run_report",
+    "mcqa.models.loading",
+    "mcqa.runs.record",
+)
+OF_TRAINING = ("datasets", "trl")
+"""Modules that jobs import and that bring no PEFT along: it imports bitsandbytes, which looks for a GPU at once."""
+
 OF_DEV = ("name", "reader", "path", "hub", "hub_config", "revision", "splits.dev", "seed", "bad_rows", "columns")
 HELD_OUT = ("splits.train", "dev_fraction")
 """Keys of data that decide which questions are dev, the second ones where it is held out from train."""
@@ -155,6 +167,9 @@ class RunHooks:
         importances = {f"importance/{key}": importance for key, importance in summary.importances.items()}
         tags = {"verdict": summary.verdict, "mlflow.note.content": "\n\n".join([summary.verdict, *summary.notes])}
         self.tracker.finish(complete, best | counts | importances, tags)
+
+    def modules(self) -> Sequence[str]:
+        return (*OF_EVERY_RUN, *OF_TRAINING) if self.kind is Config else OF_EVERY_RUN
 
     def missing(self, config_dicts: Sequence[ConfigDict]) -> list[str]:
         try:

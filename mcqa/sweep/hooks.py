@@ -31,6 +31,12 @@ class Hooks(Protocol):
     def finished(self, summary: "Summary", complete: bool) -> None:
         """Called at the end of a study, after its report is written."""
 
+    def modules(self) -> Sequence[str]:
+        """Return what every job imports: a process on this machine imports it once, in this order, and forks the jobs.
+
+        None of them may start a thread or use a GPU at its import.
+        """
+
     # The others are only called where jobs go to a cluster.
 
     def missing(self, config_dicts: Sequence[ConfigDict]) -> list[str]:

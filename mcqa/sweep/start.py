@@ -1,5 +1,6 @@
 """Run the jobs of a study or a product until there are no more: the controller, its loop and a backend meet here."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from mcqa.runs.files import STALLS, read_stored, write_text
 from mcqa.sweep import dry_run, study_folder
 from mcqa.sweep.backends import Backend
 from mcqa.sweep.backends.job import Job
-from mcqa.sweep.backends.launcher import make_backend
+from mcqa.sweep.backends.launcher import launcher_class, make_backend
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
@@ -110,7 +111,7 @@ def run(
         The controller's reason to end, and the controller as it was then.
     """
     sweep, folder = request.sweep, request.folder
-    backend = _backend(sweep, request.options)
+    backend = _backend(sweep, request.options, _modules(sweep, limits, known))
     controller = Controller(limits, known, time.monotonic())
     on_slurm = backend.name == "slurm"
     display = LiveDisplay(Console(), controller, direction, folder, fixed=sweep.arguments, on_slurm=on_slurm)
@@ -125,12 +126,25 @@ def run(
         backend.close()
 
 
-def _backend(sweep: HydraSweep, options: Options) -> Backend:
+def _modules(sweep: HydraSweep, limits: Limits, known: Sequence[RecoveredTrial]) -> Sequence[str]:
+    """Return what one process is to import for all jobs: nothing where each slot has only one job to run.
+
+    Variables that Hydra sets in a job would come too late for what was imported before.
+    """
+    left = math.inf if limits.n_trials is None else limits.n_trials - sum(trial.outcome is not None for trial in known)
+    is_local = launcher_class(sweep.hydra.launcher) == "LocalLauncher"
+    if sweep.hooks is None or not is_local or sweep.hydra.job.env_set or left <= limits.n_jobs:
+        return ()
+    return sweep.hooks.modules()
+
+
+def _backend(sweep: HydraSweep, options: Options, modules: Sequence[str]) -> Backend:
     return make_backend(
         cast(ConfigDict, OmegaConf.to_container(sweep.hydra.launcher, resolve=True)),
         partial(Job, task_function=sweep.task, hydra_context=sweep.context),
         lambda folder: dry_run.launcher_of(sweep, read_stored(folder / "config.yaml", study_folder.JOB_REMEDY, dict)),
         options.n_jobs,
+        modules,
     )
 
 

@@ -1,6 +1,6 @@
 """The backend of each launcher of Hydra. That of its basic one is here: trials within the controller's process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,12 @@ def launcher_class(launcher: Mapping[str, Any]) -> str:
     return str(launcher.get("_target_", "")).rpartition(".")[2]
 
 
-def make_backend(launcher: Mapping[str, Any], make_job: MakeJob, launcher_of: LauncherOf, slots: int) -> Backend:
+def make_backend(
+    launcher: Mapping[str, Any], make_job: MakeJob, launcher_of: LauncherOf, slots: int, modules: Sequence[str] = ()
+) -> Backend:
     """Return the backend for the composed and resolved `hydra.launcher`.
+
+    modules: what every job imports, for a process on this machine that imports them once for all of them.
 
     Raises:
         ConfigError: the launcher runs whole batches only.
@@ -66,7 +70,7 @@ def make_backend(launcher: Mapping[str, Any], make_job: MakeJob, launcher_of: La
     if name == "LocalLauncher":
         from mcqa.sweep.backends.local import Local
 
-        return Local(make_job, launcher_of, slots)
+        return Local(make_job, launcher_of, slots, modules=modules)
     if name == "SlurmLauncher":
         from mcqa.sweep.backends.slurm import Slurm
 

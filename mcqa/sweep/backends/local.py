@@ -2,9 +2,12 @@
 
 A trial survives its controller, and Ctrl-C in the terminal does not reach it. Each of its processes inherits the token
 of the submission in the environment and is identified by that: process ids are used again, tokens are not.
+
+Where the app names modules that all its jobs import, a warm process (warm.py) imports them once and forks the jobs.
 """
 
 import contextlib
+import logging
 import os
 import shlex
 import signal
@@ -12,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from submitit.local.local import LocalExecutor, LocalJob
 from mcqa.runs.mailbox import Mailbox, Submission
 from mcqa.sweep.backends import LauncherOf, MakeJob, State, SubmissionError
 from mcqa.sweep.backends.submission import (
+    TOKEN_BYTES,
     Remote,
     log_folder,
     make_executor,
@@ -31,6 +35,9 @@ from mcqa.sweep.backends.submission import (
     repair_pickle,
     submission_errors,
 )
+from mcqa.sweep.backends.warm import StaleError, WarmError, WarmProcess
+
+log = logging.getLogger(__name__)
 
 TOKEN = "MCQA_TOKEN"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -41,12 +48,26 @@ class Local:
     grace_s = 1.0
 
     def __init__(
-        self, make_job: MakeJob, launcher_of: LauncherOf, slots: int, gpus: Sequence[str] | None = None
+        self,
+        make_job: MakeJob,
+        launcher_of: LauncherOf,
+        slots: int,
+        gpus: Sequence[str] | None = None,
+        modules: Sequence[str] = (),
     ) -> None:
-        """slots: how many trials run at a time. gpus: None: those that this process may use."""
+        """Start nothing yet.
+
+        Args:
+            slots: how many trials run at a time.
+            gpus: None: those that this process may use.
+            modules: what every trial imports. From the first submission on a warm process imports them; once it is
+                ready, it forks the trials.
+        """
         self._make_job, self._launcher_of, self._slots = make_job, launcher_of, slots
         self._gpus = visible_gpus() if gpus is None else gpus
         self._watched: dict[str, _Processes | Remote] = {}
+        self._modules = modules
+        self.warm: WarmProcess | None = None
 
     def submit(self, folder: Path, attempt: int, slot: int) -> str:
         token = record_submission(folder, attempt, slot, self.name).token
@@ -57,11 +78,42 @@ class Local:
             if "OMP_NUM_THREADS" not in os.environ:
                 processes = self._slots * launcher.get("tasks_per_node", 1)
                 environment["OMP_NUM_THREADS"] = str(threads_share(processes, launcher.get("cpus_per_task")))
-            executor = _Executor(make_executor("local", launcher, make_log_folder(folder, attempt)), environment)
+            executor = _Executor(
+                make_executor("local", launcher, make_log_folder(folder, attempt)), environment, self._fork
+            )
             job = str(executor.submit(self._make_job(folder, token=token)).job_id)
         Mailbox(folder).set_job_id(token, job)
         self._watched[job] = _Processes(folder, int(job), token, gpus, executor.process)
         return job
+
+    def _fork(self, environment: Mapping[str, str], logs: Path) -> "Forked | None":
+        """Fork a job where the warm process is ready; return None where the job must start by itself."""
+        token = environment[TOKEN]
+        try:
+            if self._modules and self.warm is None:
+                self.start_warm_process()
+            elif self.warm is not None and self.warm.is_ready():
+                return Forked(self.warm, self.warm.fork(environment, logs), token)
+        except StaleError:
+            self._end_warm_process()
+            self.start_warm_process()
+        except WarmError as why:
+            log.warning("Jobs start without a warm process, so each imports everything itself: %s.", why)
+            self._end_warm_process()
+            self._modules = ()
+            end(token)  # it may have begun without a word
+        return None
+
+    def start_warm_process(self) -> WarmProcess:
+        """Start what forks the jobs that are submitted once it is ready."""
+        gpus = len(",".join(self._gpus)) + 64  # a job may name some that could not be detected
+        self.warm = WarmProcess(self._modules, {TOKEN: TOKEN_BYTES, VISIBLE: gpus})
+        return self.warm
+
+    def _end_warm_process(self) -> None:
+        if self.warm is not None:
+            self.warm.close()
+            self.warm = None
 
     def _least_used_gpus(self) -> list[str]:
         """The GPUs by how many jobs use them. A job that has written its result leaves them within moments."""
@@ -109,6 +161,7 @@ class Local:
 
     def close(self) -> None:
         self._watched.clear()
+        self._end_warm_process()
 
 
 @dataclass
@@ -119,7 +172,7 @@ class _Processes:
     pid: int
     token: str
     gpus: Sequence[str]
-    process: "subprocess.Popen[bytes] | None" = None  # known only to the controller that started it
+    process: "subprocess.Popen[bytes] | Forked | None" = None  # known only to the controller that started it
 
     def alive(self) -> bool:
         if self.process is not None:
@@ -146,28 +199,56 @@ class _Processes:
         return "its process ended without a result"
 
 
-class _Executor(LocalExecutor):
-    """submitit's, but what it starts leads a session of its own, prints nothing here and has the environment given."""
+@dataclass
+class Forked:
+    """The first process of a job that the warm process forked."""
 
-    def __init__(self, executor: LocalExecutor, environment: Mapping[str, str]) -> None:
+    warm: WarmProcess
+    pid: int
+    token: str
+
+    def poll(self) -> int | None:
+        """As of a Popen; 0 where nobody knows how it ended."""
+        return None if is_alive(self.pid, self.token) else self.warm.exit_code(self.pid) or 0
+
+
+class _Executor(LocalExecutor):
+    """submitit's, but what it starts leads a session of its own, prints nothing here and has the environment given.
+
+    fork: starts a job of a single process and without a shell, if it can.
+    """
+
+    def __init__(
+        self,
+        executor: LocalExecutor,
+        environment: Mapping[str, str],
+        fork: Callable[[Mapping[str, str], Path], Forked | None],
+    ) -> None:
         super().__init__(executor.folder, executor.max_num_timeout)
         self.parameters = executor.parameters
-        self._environment = environment
-        self.process: subprocess.Popen[bytes] | None = None
+        self._environment, self._fork = environment, fork
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     def _submit_command(self, command: str) -> LocalJob[Any]:
         tasks, setup = self.parameters.get("tasks_per_node", 1), self.parameters.get("setup") or []
+        environment = {**os.environ, **self._submitit_variables(command, tasks, bool(setup)), **self._environment}
+        if tasks == 1 and not setup:
+            self.process = self._fork(environment, self.folder)
+        if self.process is None:
+            self.process = self._started(environment, setup)
+        return LocalJob(self.folder, str(self.process.pid), list(range(tasks)))
+
+    def _started(self, environment: Mapping[str, str], setup: Sequence[str]) -> "subprocess.Popen[bytes]":
         start = shlex.join([sys.executable, "-m", "submitit.local._local", str(self.folder)])
         with (self.folder / "starter.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 ["/bin/sh", "-c", " && ".join([*setup, start if setup else f"exec {start}"])],
-                env={**os.environ, **self._submitit_variables(command, tasks, bool(setup)), **self._environment},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        return LocalJob(self.folder, str(self.process.pid), list(range(tasks)), self.process)
 
     def _submitit_variables(self, command: str, tasks: int, in_shell: bool) -> dict[str, str]:
         """As in submitit.local.local.start_controller, which this replaces."""

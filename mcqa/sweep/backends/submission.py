@@ -20,6 +20,8 @@ from mcqa.sweep.backends import SubmissionError
 LOST_S = 6 * HEARTBEAT_S
 """Silent for so long, a trial is taken to be over. If it only waited to start, it finds itself superseded then."""
 
+TOKEN_BYTES = 8
+
 MEMORY = ("mem_gb", "mem_per_cpu", "mem_per_gpu")  # sbatch takes one of them
 
 
@@ -27,7 +29,8 @@ def record_submission(folder: Path, attempt: int, slot: int, backend: str) -> Su
     """Add a submission without a job to the trial's job.json."""
     mailbox = Mailbox(folder)
     mailbox.clear_preemption()
-    submission = Submission(attempt, secrets.token_hex(8), None, backend, socket.gethostname(), slot, time.time())
+    token, host = secrets.token_hex(TOKEN_BYTES), socket.gethostname()
+    submission = Submission(attempt, token, None, backend, host, slot, time.time())
     mailbox.add_submission(submission)
     return submission
 

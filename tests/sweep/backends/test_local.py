@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from mcqa.sweep.backends.job import Job
 from mcqa.sweep.backends.local import TOKEN, Local, gpu_share, threads_share
 from tests.sweep.submitted import CONTEXT, app, never_named, trial_folder
 
-LAUNCHER = {"_target_": "some.where.LocalLauncher", "submitit_folder": "x/%j", "timeout_min": 5, "name": "app"}
+LAUNCHER: dict[str, Any] = {
+    "_target_": "some.where.LocalLauncher",
+    "submitit_folder": "x/%j",
+    "timeout_min": 5,
+    "name": "app",
+}
 
 make_job = partial(Job, task_function=app(), hydra_context=CONTEXT)
 
@@ -56,23 +62,44 @@ def local() -> Local:
     return Local(make_job, lambda folder: LAUNCHER, slots=2, gpus=[])
 
 
+@contextmanager
+def backend_that(kind: str) -> Iterator[Local]:
+    """A backend whose jobs are processes of their own (cold), or forks of a process that is ready (warm)."""
+    backend = Local(make_job, lambda folder: LAUNCHER, slots=2, gpus=[], modules=["json"] if kind == "warm" else [])
+    if kind == "warm":
+        until(backend.start_warm_process().is_ready, "the warm process")
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+both_ways = pytest.mark.parametrize("kind", ["cold", "warm"])
+
+
 # ---- local
 
 
-@pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+@pytest.fixture(scope="module", params=["cold", "warm"])
+def ends(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Path, str]]]:
     """Trials that ended as named, two at a time: their folders, and why they say they did."""
-    backend, study = local(), tmp_path_factory.mktemp("study")
-    ended_trials = {}
+    with backend_that(request.param) as backend:
+        yield ended_trials(backend, tmp_path_factory.mktemp("study"))
+
+
+def ended_trials(backend: Local, study: Path) -> dict[str, tuple[Path, str]]:
+    trials = {}
     for pair in (("return", "raise"), ("exit", "die")):
         jobs = {}
         for slot, do in enumerate(pair):
-            folder = trial_folder(study, len(ended_trials) + slot, do=do, x=0.5)
+            folder = trial_folder(study, len(trials) + slot, do=do, x=0.5)
             jobs[do] = folder, backend.submit(folder, 0, slot)
         for do, (folder, job) in jobs.items():
             ended(backend, job)
-            ended_trials[do] = folder, backend.reason(job)
-    return ended_trials
+            trials[do] = folder, backend.reason(job)
+    return trials
 
 
 @pytest.mark.slow
@@ -104,37 +131,41 @@ def test_a_local_trial_that_is_killed_is_over_without_a_result(ends: dict[str, t
 
 
 @pytest.mark.slow
-def test_a_trial_reports_and_is_pruned(tmp_path: Path) -> None:
-    backend, folder = local(), trial_folder(tmp_path, do="report")
-    job = backend.submit(folder, 0, 0)
-    until(lambda: Mailbox(folder).reports(), "a report")
-    assert backend.state(job) == "running" and Mailbox(folder).silent_s(time.time()) is not None
-    Mailbox(folder).request_prune()
-    ended(backend, job)
+@both_ways
+def test_a_trial_reports_and_is_pruned(tmp_path: Path, kind: str) -> None:
+    folder = trial_folder(tmp_path, do="report")
+    with backend_that(kind) as backend:
+        job = backend.submit(folder, 0, 0)
+        until(lambda: Mailbox(folder).reports(), "a report")
+        assert backend.state(job) == "running" and Mailbox(folder).silent_s(time.time()) is not None
+        Mailbox(folder).request_prune()
+        ended(backend, job)
     reports = Mailbox(folder).reports()
     assert (result(folder) or {})["status"] == "pruned"
     assert (result(folder) or {})["value"] == reports[-1].value
 
 
 @pytest.mark.slow
-def test_a_cancelled_trial_is_gone_with_all_its_processes_and_leaves_no_result(tmp_path: Path) -> None:
-    backend, folder = local(), trial_folder(tmp_path, do="hang")
-    job = backend.submit(folder, 0, 0)
-    processes = pids(folder)
-    assert os.getsid(processes[0]) == int(job) != os.getsid(0)  # so that Ctrl-C does not reach it
-    backend.cancel(job)
-    ended(backend, job)
-    until(lambda: all(map(is_gone, processes)), "the end of its processes")
-    assert result(folder) is None and backend.reason(job) == "killed by SIGKILL"
+@both_ways
+def test_a_cancelled_trial_is_gone_with_all_its_processes_and_leaves_no_result(tmp_path: Path, kind: str) -> None:
+    folder = trial_folder(tmp_path, do="hang")
+    with backend_that(kind) as backend:
+        job = backend.submit(folder, 0, 0)
+        processes = pids(folder)
+        assert os.getsid(processes[0]) == int(job) != os.getsid(0)  # so that Ctrl-C does not reach it
+        backend.cancel(job)
+        ended(backend, job)
+        until(lambda: all(map(is_gone, processes)), "the end of its processes")
+        assert result(folder) is None and backend.reason(job) == "killed by SIGKILL"
 
 
 @pytest.mark.slow
-def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path: Path) -> None:
+@both_ways
+def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path: Path, kind: str) -> None:
     folder = trial_folder(tmp_path, do="hang")
-    first = local()
-    job = first.submit(folder, 0, 0)
-    processes = pids(folder)
-    first.close()
+    with backend_that(kind) as first:
+        job = first.submit(folder, 0, 0)
+        processes = pids(folder)
     second, (entry,) = local(), Mailbox(folder).submissions()
     assert second.attach(folder, entry) == job and second.state(job) == "running"
     (folder / "go").touch()
@@ -145,16 +176,17 @@ def test_a_trial_outlives_its_controller_and_another_one_attaches_to_it(tmp_path
 
 
 @pytest.mark.slow
-def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(tmp_path: Path) -> None:
+@both_ways
+def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(tmp_path: Path, kind: str) -> None:
     folders = [trial_folder(tmp_path, number, do="hang") for number in range(3)]
-    backend = local()
-    jobs = [backend.submit(folder, 0, slot) for slot, folder in enumerate(folders)]
-    processes = [pid for folder in folders for pid in pids(folder)]
-    for job in jobs:
-        os.kill(int(job), signal.SIGKILL)
-    ended(backend, jobs[0])
+    with backend_that(kind) as backend:
+        jobs = [backend.submit(folder, 0, slot) for slot, folder in enumerate(folders)]
+        processes = [pid for folder in folders for pid in pids(folder)]
+        for job in jobs:
+            os.kill(int(job), signal.SIGKILL)
+        ended(backend, jobs[0])
     for job in jobs[1:]:
-        os.waitpid(int(job), 0)
+        until(partial(is_gone, int(job)), "the end of its first process")
     assert not any(map(is_gone, processes[2:]))  # nobody looked yet
     never_named(folders[2])
     for folder in folders[1:]:
@@ -163,17 +195,18 @@ def test_what_is_left_of_a_trial_whose_first_process_was_killed_is_cleared_away(
 
 
 @pytest.mark.slow
-def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token(tmp_path: Path) -> None:
+@both_ways
+def test_a_process_that_was_started_but_never_written_down_is_found_by_its_token(tmp_path: Path, kind: str) -> None:
     folder = trial_folder(tmp_path, do="hang")
-    first = local()
-    job = first.submit(folder, 0, 0)
-    pids(folder)
-    (entry,) = Mailbox(folder).submissions()
-    second = local()
-    assert second.attach(folder, never_named(folder)) == job
-    assert Mailbox(folder).submissions() == [entry]
-    second.cancel(job)
-    ended(first, job)
+    with backend_that(kind) as first:
+        job = first.submit(folder, 0, 0)
+        pids(folder)
+        (entry,) = Mailbox(folder).submissions()
+        second = local()
+        assert second.attach(folder, never_named(folder)) == job
+        assert Mailbox(folder).submissions() == [entry]
+        second.cancel(job)
+        ended(first, job)
 
 
 @pytest.mark.slow
