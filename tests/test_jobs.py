@@ -87,6 +87,21 @@ def test_each_trial_of_a_study_is_listed_with_its_job_state_node_time_last_line_
 
 
 @pytest.mark.slow
+def test_a_paused_trial_is_shown_as_such_and_can_be_cancelled(
+    tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "outputs" / "sweeps" / "s"
+    paused, just_paused = submitted(study, 0, "17"), submitted(study, 1, "18")
+    paused.end_submission("paused")
+    ended(just_paused, "paused")
+    cluster.queue()
+    assert [row[3] for row in printed(capsys, str(study))] == ["paused; its study may let it go on"] * 2
+    jobs.main([str(study), "cancel=0"])
+    assert "cancelled" in capsys.readouterr().out and paused.is_finished()
+    assert not cluster.asked("scancel")
+
+
+@pytest.mark.slow
 def test_of_a_folder_with_several_studies_only_what_has_not_ended_is_listed(
     tmp_path: Path, cluster: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:

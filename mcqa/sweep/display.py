@@ -96,6 +96,8 @@ class LiveDisplay:
             f"{ended} ended ({counts['complete']} complete, {counts['pruned']} pruned, {counts['failed']} failed)",
             f"{counts['running'] + counts['submitting']} of {limits.n_jobs} slots busy",
         ]
+        if counts["paused"]:
+            parts.append(f"{counts['paused']} paused")
         if self.best:
             parts.append(f"best {_value(self.best)} ({self.noun} {self.best.number})")
         if limits.n_trials is not None and done > self.ended_before:
@@ -116,6 +118,8 @@ class LiveDisplay:
         if trial.state == "waiting" and self.controller.backoff.refusals[trial.number]:
             message = _first_line(self.controller.backoff.message or "")
             return f"{name}: refused: {message}" if message else None
+        if trial.state == "paused":
+            return f"{name}: paused" + (f" at {trial.last[1]:.4g}" if trial.last else "") + f"  {label}".rstrip()
         if trial.state != "running" or (start == 1 and self.live):  # a first start is in the table
             return None
         again = f" again (start {start})" if start > 1 else ""

@@ -120,6 +120,8 @@ def run(
     for trial in known:
         if trial.outcome is None and trial.job is not None:
             loop.attach(trial.trial)
+        elif trial.pause is not None:
+            display.set_label(trial.trial, study.overrides(trial.trial))
     try:
         return loop.run(request.options.poll_s), controller
     finally:

@@ -12,8 +12,11 @@ from mcqa.sweep.controller.controller import Controller, TrialState
 from mcqa.sweep.controller.events import (
     Asked,
     Ended,
+    Judged,
     Limits,
     Outcome,
+    Paused,
+    Promoted,
     RecoveredTrial,
     Refused,
     Reported,
@@ -54,6 +57,17 @@ class Study:
     @property
     def lines(self):
         return self.printed.splitlines()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_trial_that_pauses_and_goes_on_is_shown(tmp_path, terminal):
+    study = Study(tmp_path, terminal, n_trials=2, n_jobs=1)
+    study.starts(0)
+    study.after(20, Reported(0, 100, 0.25), Judged(0, "pause", 100), Paused(0, 0))
+    assert "trial 0: paused at 0.25  x=0" in study.lines
+    assert study.controller.counts["paused"] == 1 and "1 paused" in study.display.summary()
+    study.after(1, Promoted(0), Submitted(0, 1, "job0"))
+    assert "trial 0: started again (start 2)  x=0" in study.lines
 
 
 def ended(number, status="complete", value=0.5, error=None):

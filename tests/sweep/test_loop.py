@@ -542,20 +542,159 @@ def test_reports_from_before_the_restart_are_judged_again(tmp_path):
     assert study.ends == {0: "pruned"}
 
 
+# Trials that pause
+
+
+class Pausing(Studied):
+    """Pauses every trial at its first report, and lets those of `goes_on` go on when no new one can be asked for."""
+
+    def __init__(self, count: int, known=(), goes_on=()) -> None:
+        super().__init__(count, known)
+        self.goes_on = list(goes_on)
+        self.asked: list[tuple[list[int], str]] = []
+        self.promoted: set[int | None] = set()
+
+    def judge(self, number, point, value):
+        super().judge(number, point, value)
+        return "pause" if point == 10 and number not in self.promoted else "continue"
+
+    def promote(self, paused, otherwise):
+        self.asked.append((list(paused), otherwise))
+        promoted = next((number for number in self.goes_on if number in paused and otherwise != "ask"), None)
+        self.promoted.add(promoted)
+        return promoted
+
+
+def pauses(box, attempt):
+    """Report once, then pause when asked to; the second start completes."""
+    box.report(10, 0.1 * (1 + int(box.folder.name)))
+    (box.folder / "checkpoints").mkdir(exist_ok=True)
+    if attempt:
+        assert not box.pause_requested()
+        return completes(box, attempt)
+    if not box.pause_requested():
+        return "running"
+    box.write_result({"status": "paused", "value": 0.0, "metrics": {"dev/acc": 0.2}, "error": None})
+    return "over"
+
+
+def test_a_paused_trial_goes_on_in_its_folder_and_one_that_never_does_is_pruned_with_its_last_value(tmp_path):
+    study, jobs = Pausing(3, goes_on=[1]), Jobs(t0=pauses, t1=pauses, t2=pauses)
+    watcher = Watcher()
+    assert loop(tmp_path, study, jobs, observers=[watcher], n_trials=3, n_jobs=1, max_resubmits=0).run(0.0) == COMPLETE
+    assert [(number, attempt) for number, attempt, _ in jobs.submitted] == [(0, 0), (1, 0), (2, 0), (1, 1)]
+    assert {slot for _, _, slot in jobs.submitted} == {0}
+    assert study.told == [
+        (1, Outcome("complete", 0.5, None)),
+        (0, Outcome("pruned", None, None)),
+        (2, Outcome("pruned", None, None)),
+    ]
+    assert study.asked[:2] == [([0], "ask"), ([0, 1], "ask")] and study.asked[-1] == ([0, 2], "end")
+    boxes = [Mailbox(tmp_path / "trials" / str(number)) for number in range(3)]
+    assert [submission.end for submission in boxes[1].submissions()] == ["paused", None]
+    assert boxes[2].result() == {
+        "status": "pruned",
+        "value": pytest.approx(0.3),
+        "metrics": {"dev/acc": 0.2},
+        "error": None,
+    }
+    assert [(box.folder / "checkpoints").exists() for box in boxes] == [False, True, False]
+    assert sorted(watcher.ended) == [("0", "pruned"), ("1", "complete"), ("2", "pruned")]
+
+
+def test_a_trial_that_ends_before_it_sees_that_it_should_pause_is_complete(tmp_path):
+    def hurries(box, attempt):
+        box.report(10, 0.1)
+        return completes(box, attempt) if box.pause_requested() else "running"
+
+    study, jobs = Pausing(1), Jobs(t0=hurries)
+    assert loop(tmp_path, study, jobs, n_trials=1).run(0.0) == COMPLETE
+    assert study.ends == {0: "complete"} and not study.asked
+
+
+def paused_before(folder, number, *, end=None, result="paused", asked=True):
+    """What an earlier controller left of a trial that paused or was to."""
+    box = Mailbox(folder / "trials" / str(number))
+    box.folder.mkdir(parents=True)
+    (box.folder / "config.yaml").touch()
+    box.add_submission(Submission(0, f"token-{number}", f"{number}.0", "fake", "here", 0, time.time(), end))
+    box.report(10, 0.25)
+    if asked:
+        box.request_pause()
+    if result:
+        box.write_result({"status": result, "value": 0.25})
+    return recover(folder, number, None)
+
+
+@pytest.mark.parametrize(
+    ("left", "found"),
+    [
+        ({"end": "paused"}, "done"),
+        ({"end": "paused", "asked": False}, "done"),  # it died on the way to let it go on
+        ({"end": "paused", "asked": False, "result": None}, "done"),
+        ({}, "asked"),  # its end was not seen
+        ({"result": "preempted"}, "asked"),
+        ({"result": None}, "asked"),  # it was killed before it could save
+        ({"result": None, "end": "vanished"}, "asked"),
+    ],
+)
+def test_a_restart_finds_a_trial_paused_or_pausing_and_it_goes_on_from_there(tmp_path, left, found):
+    known = [paused_before(tmp_path, 0, **left)]
+    assert known[0].pause == found and (known[0].job is None) == (found == "done")
+    study, jobs = Pausing(1, known, goes_on=[0]), Jobs()
+    jobs.behaviours[0] = lambda box, attempt: completes(box, attempt) if attempt else "over"
+    again = loop(tmp_path, study, jobs, known, n_trials=1, max_resubmits=1)
+    if known[0].job:
+        again.attach(0)
+    assert again.run(0.0) == COMPLETE
+    assert study.asked == [([0], "end")]
+    assert [(number, attempt) for number, attempt, _ in jobs.submitted] == [(0, 1)]
+    assert study.ends == {0: "complete"}
+    assert not Mailbox(tmp_path / "trials" / "0").pause_requested()
+
+
+def test_a_trial_that_was_cancelled_or_has_ended_while_it_was_paused_has_ended(tmp_path):
+    known = [paused_before(tmp_path, 0, end="paused"), paused_before(tmp_path, 1, end="paused", result="complete")]
+    assert [trial.pause for trial in known] == ["done", None]
+    study = Pausing(2, known)
+
+    def cancel(seconds):
+        Mailbox(tmp_path / "trials" / "0").cancel({"status": "failed", "value": None, "error": "cancelled"})
+
+    jobs = Jobs()
+    again = loop(tmp_path, study, jobs, known, n_trials=3, n_jobs=1, sleep=cancel)
+    study._left = iter([2])
+    study._jobs.append(["x=2"])
+    jobs.behaviours[2] = lambda box, attempt: completes(box, attempt) if 0 in study.ends else "running"
+    again.attach(1)
+    assert again.run(0.0) == COMPLETE
+    assert study.ends == {1: "complete", 0: "failed", 2: "complete"}
+
+
+def test_paused_trials_stay_paused_after_ctrl_c(tmp_path):
+    study, jobs = Pausing(4), Jobs(t0=pauses, t1=runs)
+    interrupted = loop(tmp_path, study, jobs, n_trials=4, n_jobs=1)
+    interrupted.sleep = lambda seconds: os.kill(os.getpid(), signal.SIGINT) if study.asked else None
+    assert interrupted.run(0.0) == LEFT_RUNNING
+    assert interrupted.controller.counts["paused"] == 1 and not study.told
+    assert recover(tmp_path, 0, None).pause == "done"
+
+
 # Who is notified
 
 
+class Watcher:
+    def __init__(self):
+        self.ended, self.ran = [], set()
+
+    def tick(self, running: list[Path]):
+        self.ran |= {folder.name for folder in running}
+
+    def trial_ended(self, folder: Path, outcome: Outcome):
+        self.ended.append((folder.name, outcome.status))
+
+
 def test_an_observer_is_notified_of_every_trial_and_its_failure_stops_nothing(tmp_path, caplog):
-    class Watcher:
-        def __init__(self):
-            self.ended, self.ran = [], set()
-
-        def tick(self, running: list[Path]):
-            self.ran |= {folder.name for folder in running}
-
-        def trial_ended(self, folder: Path, outcome: Outcome):
-            self.ended.append((folder.name, outcome.status))
-
     class Broken:
         def tick(self, running):
             raise RuntimeError("no server")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mcqa.config.errors import FileError
 from mcqa.runs.duration import duration
-from mcqa.runs.mailbox import FINAL, Mailbox, Submission
+from mcqa.runs.mailbox import FINAL, PAUSED, Mailbox, Submission
 from mcqa.sweep.backends import slurm_commands
 from mcqa.sweep.backends.slurm import ENDED
 from mcqa.sweep.backends.slurm_commands import Queued
@@ -132,6 +132,8 @@ def _row(folder: Path, submission: Submission | None, answer: SlurmAnswer) -> Ro
     elif submission is None:
         damaged = (folder / "job.json").exists()
         state, where, since = "unknown: its job.json is damaged" if damaged else "not submitted", "", None
+    elif submission.end == PAUSED or result.get("status") == PAUSED:
+        state, where, since = "paused; its study may let it go on", "", _modified(folder)
     else:
         state, where, since = _unfinished(mailbox, submission, answer)
     job = submission.job if submission else None
@@ -230,6 +232,8 @@ def cancel(row: Row, timeout_s: float = TIMEOUT_S) -> str:
 
 def _end(submission: Submission, timeout_s: float) -> str:
     job = submission.job
+    if submission.end == PAUSED:
+        return ""  # its job is over
     if submission.backend == "slurm" and job:
         queued = (slurm_commands.queue(timeout_s) or {}).get(job)
         if queued and not queued.belongs_to(submission.token):

@@ -31,6 +31,7 @@ SYMBOLS = {
     "complete": (BLUE, "circle", 8, "●"),
     "pruned": (GREY, "diamond-open", 8, "◇"),
     "running": (GREEN, "circle-open", 9, "○"),
+    "paused": (GREEN, "square-open", 8, "□"),
     "failed": (INK, "x-thin-open", 8, "×"),
 }
 """By the role of a trial: colour, plotly's symbol, its size in pixels and the letter that looks like it."""
@@ -287,6 +288,7 @@ _CURVES = {
     "complete": (SKY, 1.2, "solid"),
     "tied with the best": (BLUE, 1.2, "solid"),
     "pruned": (GREY, 1.3, "dot"),
+    "paused": (GREEN, 1.3, "dot"),
     "running": (GREEN, 2, "dash"),
     "best": (VERMILLION, 3, "solid"),
 }

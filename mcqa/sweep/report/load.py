@@ -193,7 +193,7 @@ def _trial(
     status = _status(stored, result, jobs)
     started = _started(None if status == "waiting" else stored, jobs)
     ended = _ended(folder, stored, result) if status in ENDED else None
-    last_seen = _last_seen(folder, now) if status == "running" else None
+    last_seen = _last_seen(folder, now) if status in ("running", "paused") else None
     reports = _reports(folder, torn) or (sorted(stored.intermediate_values.items()) if stored else ())
     attributes = stored.user_attrs if stored else {}
     error = attributes.get("error") or result.get("error")
@@ -227,6 +227,8 @@ def _status(stored: Any, result: Mapping[str, Any], jobs: Sequence[Any]) -> Stat
         return STATUS[stored.state]
     written = result.get("status")
     ended = next((status for status in ENDED if status == written), None)
+    if not ended and (written == "paused" or (jobs and jobs[-1].get("end") == "paused")):
+        return "paused"
     return ended or ("running" if jobs and written != "preempted" else "waiting")
 
 

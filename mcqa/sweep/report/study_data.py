@@ -12,7 +12,7 @@ import yaml
 from mcqa.runs.files import flatten
 from mcqa.sweep.options import Direction
 
-Status = Literal["complete", "pruned", "failed", "running", "waiting"]
+Status = Literal["complete", "pruned", "failed", "running", "paused", "waiting"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: tuple[Status, ...] = ("complete", "pruned", "failed")
@@ -29,7 +29,7 @@ class TrialRecord:
     reports: tuple[tuple[int, float], ...]  # (point, value) in order, each point once
     started: float | None
     ended: float | None
-    last_seen: float | None  # the last sign of life of a trial that runs
+    last_seen: float | None  # the last sign of life of a trial that runs or is paused
     seconds: float | None
     attempts: int
     error: str | None

@@ -14,6 +14,7 @@ HATCHINGS: dict[Status, tuple[str, str, str]] = {
     "pruned": (GREY, "/", "hatched"),
     "failed": (VERMILLION, "x", "crossed"),
     "running": (GREEN, ".", "dotted"),
+    "paused": (GREEN, "|", "barred"),
     "waiting": (SOFT, "-", "lined"),
 }
 """By status: colour, plotly's pattern, and the class of its swatch in the legend."""

@@ -202,7 +202,7 @@ def _files(folder: Path, trial: Written) -> None:
     if trial.right is not None:
         rows = trial.right if any(isinstance(row, Prediction) for row in trial.right) else answered(trial.right)
         predictions.write(folder / "predictions" / "dev.jsonl", rows)
-    if trial.status in ("complete", "pruned", "failed", "preempted"):
+    if trial.status in ("complete", "pruned", "failed", "preempted", "paused"):
         result = {"status": trial.status, "value": value_of(trial), "seconds": trial.seconds, "error": trial.error}
         (folder / "result.json").write_text(json.dumps(result))
         os.utime(folder / "result.json", (START + trial.started + trial.seconds,) * 2)

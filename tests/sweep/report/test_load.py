@@ -25,6 +25,14 @@ def test_a_preempted_trial_is_waiting(tmp_path):
     assert read_study(make_study(tmp_path, [Written("preempted")]), NOW).trials[0].status == "waiting"
 
 
+def test_a_paused_trial_is_neither_running_nor_waiting(tmp_path):
+    folder = make_study(tmp_path, [Written("paused", reports=[(100, 0.5)]), Written(value=0.5), Written("running")])
+    study = read_study(folder, NOW)
+    assert [trial.status for trial in study.trials] == ["paused", "complete", "running"]
+    page = write.write_report(folder)
+    assert page.counts["paused"] == 1 and "1 paused" in (folder / "report.html").read_text()
+
+
 def test_a_running_trial_has_run_until_its_last_sign_of_life(tmp_path):
     folder = make_study(tmp_path, [Written("running")])
     assert read_study(folder, NOW).trials[0].seconds == NOW - START
