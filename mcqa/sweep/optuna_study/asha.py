@@ -11,7 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mcqa.sweep.controller.events import Judgement, Otherwise
-from mcqa.sweep.optuna_study.pruner import DEFAULT, Pruner
+from mcqa.sweep.optuna_study.pruner import DEFAULT, TO_THE_END, Promotion, Pruner
 
 
 class Asha(Pruner):
@@ -23,17 +23,21 @@ class Asha(Pruner):
     Args:
         min_resource: the first rung, a point; `first` is the first point that any trial of the study has reported.
         reduction_factor: between two rungs.
+        complete: share of all trials that run to their end at least. When no new trial is to be asked for, the most
+            promising paused ones go on to their end until there are so many.
 
     Raises:
         ValueError: for other values than these.
     """
 
-    def __init__(self, min_resource: int | str = "first", reduction_factor: int = 2) -> None:
+    def __init__(self, min_resource: int | str = "first", reduction_factor: int = 2, complete: float = 0.0) -> None:
         if min_resource != "first" and (not isinstance(min_resource, int) or min_resource < 1):
             raise ValueError(f"min_resource={min_resource!r} is neither `first` nor a point of at least 1")
         if not isinstance(reduction_factor, int) or reduction_factor < 2:
             raise ValueError(f"reduction_factor={reduction_factor!r} is no whole number of at least 2")
-        self._min_resource, self._factor = min_resource, reduction_factor
+        if isinstance(complete, bool) or not isinstance(complete, int | float) or not 0 <= complete <= 1:
+            raise ValueError(f"complete={complete!r} is no share from 0 to 1")
+        self._min_resource, self._factor, self._complete = min_resource, reduction_factor, complete
 
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         last = max(trial.intermediate_values)
@@ -44,25 +48,42 @@ class Asha(Pruner):
             return "continue"
         return "continue" if trial.number in self._promotable(study, first, rung) else "pause"
 
-    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> int | None:
-        """Return the best promotable trial of the highest rung.
+    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> Promotion | None:
+        """Return the best promotable trial of the highest rung, else the most promising one that has to be complete.
 
         At the end of the study the best of the highest rung runs to its end, whatever its share: a rung of fewer than
         reduction_factor trials promotes none, and a study without a complete trial has no answer.
         """
-        first = self._first_rung(study)
-        trials = study.get_trials(deepcopy=False)
-        rungs = {number: self._rung(first, max(trials[number].intermediate_values, default=0)) for number in paused}
+        first, rungs = self._first_rung(study), self._rungs(study, paused)
         for rung in sorted({rung for rung in rungs.values() if rung >= 0}, reverse=True):
             for number in self._promotable(study, first, rung):
                 if rungs.get(number) == rung:
-                    return number
+                    return Promotion(number, to_the_end=otherwise == "end")
+        if otherwise != "ask" and self._lacks_complete(study):
+            return Promotion(self._most_promising(study, paused), to_the_end=True)
         if otherwise != "end":
             return None
-        highest = max(rungs.values())
+        trials, highest = study.get_trials(deepcopy=False), max(rungs.values())
         ranked = self._ranked(study, first, highest) if highest >= 0 else paused
         best = next((number for number in ranked if not trials[number].user_attrs.get(DEFAULT)), None)
-        return best if best is not None and rungs.get(best) == highest else None
+        return Promotion(best, to_the_end=True) if best is not None and rungs.get(best) == highest else None
+
+    def _lacks_complete(self, study: Study) -> bool:
+        """Whether fewer trials than wanted are complete or run to their end."""
+        trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+        return sum(map(_runs_to_its_end, trials)) < self._complete * len(trials)
+
+    def _most_promising(self, study: Study, paused: Sequence[int]) -> int:
+        """Return the best paused trial of the highest rung that any of them has reached."""
+        rungs = self._rungs(study, paused)
+        highest = max(rungs.values())
+        ranked = self._ranked(study, self._first_rung(study), highest) if highest >= 0 else []
+        return next((number for number in ranked if rungs.get(number) == highest), paused[0])
+
+    def _rungs(self, study: Study, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the highest rung that each of these trials has reached."""
+        first, trials = self._first_rung(study), study.get_trials(deepcopy=False)
+        return {number: self._rung(first, max(trials[number].intermediate_values, default=0)) for number in numbers}
 
     def _first_rung(self, study: Study) -> int:
         if isinstance(self._min_resource, int):
@@ -90,6 +111,12 @@ class Asha(Pruner):
             if reached and trial.state != TrialState.FAIL:
                 values[trial.number] = sign * trial.intermediate_values[min(reached)]
         return sorted(values, key=lambda number: (math.isnan(values[number]), values[number], number))
+
+
+def _runs_to_its_end(trial: FrozenTrial) -> bool:
+    if trial.state == TrialState.RUNNING:
+        return bool(trial.user_attrs.get(DEFAULT) or trial.user_attrs.get(TO_THE_END))
+    return trial.state == TrialState.COMPLETE
 
 
 def _points(study: Study) -> Iterator[int]:

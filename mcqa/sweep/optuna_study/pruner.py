@@ -2,6 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from optuna.pruners import BasePruner
 from optuna.study import Study
@@ -13,6 +15,17 @@ DEFAULT = "default"
 """User attribute of a trial: whether it is the default configuration; of the first one, and of all in a grid."""
 
 
+TO_THE_END = "to_the_end"
+"""User attribute of a trial: whether it was promoted to be paused no more."""
+
+
+class Promotion(NamedTuple):
+    """A paused trial that goes on."""
+
+    number: int
+    to_the_end: bool  # it is paused no more
+
+
 class Pruner(BasePruner):
     """A pruner that can pause trials.
 
@@ -20,15 +33,17 @@ class Pruner(BasePruner):
     same after a restart. The study keeps each: a point is judged once, and the default configuration never.
     """
 
+    folder: Path | None = None
+    """The folder of the study, which the study sets: the trials' reports say more than Optuna keeps of them."""
+
     @abstractmethod
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         """Return what becomes of a trial that has just reported its last intermediate value."""
 
-    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> int | None:
+    def promote(self, study: Study, paused: Sequence[int], otherwise: Otherwise) -> Promotion | None:
         """Return the paused trial that goes on; None to leave the slot to what `otherwise` says.
 
-        With `end` nothing else runs and no trial will be asked for: what is not promoted now is pruned, and what is
-        promoted is paused no more.
+        With `end` nothing else runs and no trial will be asked for: what is not promoted now is pruned.
 
         Args:
             study: with all trials; those that are paused are `running` in Optuna.

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.sweep.optuna_study.asha import Asha
+from mcqa.sweep.optuna_study.paired import Paired
 from mcqa.sweep.optuna_study.pruner import Pruner
 
 # Enumerated by the study: Optuna's GridSampler raises at its end under ask/tell, and runs an enqueued point twice.
@@ -64,6 +65,7 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "patient": optuna.pruners.PatientPruner,
     "threshold": optuna.pruners.ThresholdPruner,
     "asha": Asha,
+    "paired": Paired,
 }
 
 

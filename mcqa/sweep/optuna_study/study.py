@@ -15,7 +15,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.validation import RENAMED
 from mcqa.sweep.controller.events import Judgement, Otherwise, Outcome, RecoveredTrial, Status
 from mcqa.sweep.options import Direction
-from mcqa.sweep.optuna_study.pruner import DEFAULT, Pruner, last_point
+from mcqa.sweep.optuna_study.pruner import DEFAULT, TO_THE_END, Pruner, last_point
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.optuna_study.storage import check, check_same, claim, open_storage
 from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
@@ -26,7 +26,6 @@ OVERRIDES = "overrides"
 PRUNED = "pruned"  # decided; the trial may not know yet
 PAUSED = "paused"  # the point at which it was decided last that the trial pauses
 PROMOTED = "promoted"  # the last point that the trial had reported when it was decided that it goes on
-TO_THE_END = "to_the_end"  # whether that was when nothing else was left to do, so that it is paused no more
 ERROR = "error"
 
 STATES: dict[Status, TrialState] = {
@@ -77,6 +76,8 @@ class OptunaStudy:
         self._journal, opened = open_storage(folder, storage)
         study_sampler, study_pruner = make_sampler(self._sampler, seed), make_pruner(pruner)
         self._pruner = study_pruner if isinstance(study_pruner, Pruner) else None  # else one of Optuna's
+        if self._pruner is not None:
+            self._pruner.folder = folder
         with self._journal.replaying() if self._journal else _database_errors():
             self._study = optuna.create_study(
                 storage=opened,
@@ -252,12 +253,13 @@ class OptunaStudy:
         if self._pruner is None or not candidates:
             return None
         promoted = self._pruner.promote(self._study, candidates, otherwise)
-        if promoted is not None:
-            with self._transaction(durable=True):
-                self._running[promoted].set_user_attr(PROMOTED, last_point(self._stored(promoted)))
-                if otherwise == "end":
-                    self._running[promoted].set_user_attr(TO_THE_END, True)
-        return promoted
+        if promoted is None:
+            return None
+        with self._transaction(durable=True):
+            self._running[promoted.number].set_user_attr(PROMOTED, last_point(self._stored(promoted.number)))
+            if promoted.to_the_end:
+                self._running[promoted.number].set_user_attr(TO_THE_END, True)
+        return promoted.number
 
     def tell(self, number: int, outcome: Outcome) -> None:
         trial = self._running.get(number)
