@@ -127,7 +127,9 @@ def commands(folder):
     "overrides", [*commands(CONF / "experiment"), *commands(ROOT / "sweeps")], ids=lambda words: " ".join(words)
 )
 def test_every_command_in_a_comment_composes(overrides):
-    config(*(word.replace("<folder>", "a/folder") for word in overrides))
+    """Of what a study sweeps, the first value; that the whole list is valid, its dry run says."""
+    words = [word.replace("<folder>", "a/folder") for word in overrides]
+    config(*(word if "[" in word else word.partition(",")[0] for word in words))
 
 
 @pytest.mark.slow

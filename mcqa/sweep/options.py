@@ -36,6 +36,7 @@ class Options:
     allow_changes: bool
     poll_s: Annotated[float, "above 0"]
     confirm: NonNegativeInt
+    arms: list[str]
 
     @property
     def is_study(self) -> bool:

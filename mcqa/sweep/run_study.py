@@ -27,6 +27,8 @@ from mcqa.sweep.space.dimension import times
 from mcqa.sweep.space.space import DefaultOutsideSpace, Space, parse
 from mcqa.sweep.trial_source import JobList, recover, submitted_jobs
 
+SEED = "seed"
+
 MAX_IDENTICAL_FAILURES = 3  # at the start, after which the values are hardly the cause
 
 
@@ -67,7 +69,7 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
         from mcqa.sweep import confirmation
 
         problems += confirmation.problems(base, list(space.distributions))
-    start.refuse(problems)
+    start.refuse([*problems, *_problems_of_arms(options, space)])
     space.recommended()  # for its errors
     storage.check(space, options.sampler)
     if options.sampler.get("name") != samplers.GRID:
@@ -80,6 +82,24 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
 def space_of(sweep: HydraSweep, options: Options, base: ConfigDict) -> Space:
     loader = sweep.context.config_loader
     return parse(options.params, sweep.arguments, base, sweep.choices, options.function, loader, sweep.base_with)
+
+
+def _problems_of_arms(options: Options, space: Space) -> Iterator[str]:
+    """Why arms could not be compared: each of them has to get the same trials, and to be trained as long."""
+    lists = [dimension.name for dimension in space.dimensions if dimension.options and dimension.name != SEED]
+    if unknown := [key for key in options.arms if key not in lists]:
+        known = ", ".join(lists) or "none"
+        yield f"hydra.sweeper.arms: {', '.join(unknown)} is not swept by a list; such keys are {known}."
+    elif options.arms:
+        swept, size = space.distributions, space.size()
+        if options.sampler.get("name") != samplers.GRID:
+            yield "hydra.sweeper.arms: each arm gets the same trials only in a grid (hydra/sweeper/sampler=grid)."
+        if options.pruner.get("name") != "none":
+            yield "hydra.sweeper.arms: each arm is trained to its end; use hydra/sweeper/pruner=none."
+        if options.n_trials is not None and size is not None and options.n_trials < size:
+            yield f"hydra.sweeper.n_trials={options.n_trials}: the arms have {size} trials together."
+        if SEED in swept:
+            yield "hydra.sweeper.arms: the seed is swept, so the luckiest one of each arm would count; use confirm=3."
 
 
 def _description(request: StudyRequest) -> dict[str, Any]:
@@ -102,7 +122,7 @@ def _description(request: StudyRequest) -> dict[str, Any]:
         "overrides": list(sweep.arguments),
         "n_trials": options.n_trials,
         "n_jobs": options.n_jobs,
-    }
+    } | ({"arms": options.arms} if options.arms else {})
 
 
 def _dry_run(request: StudyRequest, description: Mapping[str, Any]) -> list[Any]:

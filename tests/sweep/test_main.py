@@ -745,3 +745,53 @@ def test_trials_in_processes_are_pruned_die_and_know_their_code(tmp_path):
     assert Counter(row["status"] for row in table(study)) == {"complete": 1, "failed": 1, "pruned": 1}
     commit = commit_of.__wrapped__(APP.parent)  # as it is now
     assert commit and result(study, 0)["commit"] == commit and "code_changed" not in result(study, 0)
+
+
+FACTORS = ("kind=odd,plain", "x=tag(factor,choice(0.5,1,3))")
+
+
+def test_a_dry_run_shows_what_factors_come_to(app, capsys):
+    app(value_of_x, "x=tag(log,factor,interval(0.1,10))", "hydra.sweeper.n_trials=4", "dry_run=true")
+    assert "  x: tag(log,factor,interval(0.1,10.0))\n    0.05 to 5; 0.5 is recommended\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_factor_multiplies_what_the_options_of_each_trial_recommend(app, tmp_path):
+    """x follows the option of kind that the trial has."""
+    (tmp_path / "conf" / "kind" / "odd.yaml").write_text("name: odd\nx: 0.2\n")
+    (tmp_path / "conf" / "kind" / "plain.yaml").write_text("name: plain\nx: 4\n")
+    config = tmp_path / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("x: 0.5", "x: ${kind.x}"))
+    arguments = (*FACTORS, "hydra.sweeper.study_name=s", "hydra.sweeper.arms=[kind]", "hydra/sweeper/sampler=grid")
+    study = app(value_of_x, *arguments) / "s"
+    assert [config_of(study, number)["x"] for number in range(6)] == [0.1, 0.2, 0.6, 2, 4, 12]
+    assert [each.params["x"] for each in stored(study)] == [0.5, 1, 3] * 2
+    assert [float(row["x"]) for row in table(study)] == [0.1, 0.2, 0.6, 2, 4, 12]
+    assert [row["arm"] for row in csv.DictReader((study / "arms.csv").open())] == ["kind=plain", "kind=odd"]
+    assert yaml.safe_load((study / "best.yaml").read_text())["x"] == 12
+    again = ("x=0.5,1,3", *arguments[:1], *arguments[2:], "hydra.sweeper.allow_changes=true")
+    with pytest.raises(ConfigError, match="its trials have x as a factor of the recommended value"):
+        app(value_of_x, *again)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("hydra.sweeper.arms=[y]",), "arms: y is not swept by a list; such keys are kind, x"),
+        (("hydra.sweeper.n_trials=5",), "n_trials=5: the arms have 6 trials together"),
+        (("hydra/sweeper/pruner=median",), "each arm is trained to its end; use hydra/sweeper/pruner=none"),
+        (("hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=6"), "the same trials only in a grid"),
+        (("seed=1,2",), "the seed is swept, so the luckiest one of each arm would count"),
+    ],
+)
+def test_arms_that_would_be_treated_unequally_are_refused(app, more, said):
+    given = ("hydra/sweeper/sampler=grid", "hydra.sweeper.arms=[kind]")
+    names = [text.partition("=")[0] for text in more]
+    kept = [text for text in given if text.partition("=")[0] not in names]
+    with pytest.raises(ConfigError, match=said):
+        app(value_of_x, *FACTORS, *kept, *more)
+
+
+def test_a_factor_of_what_is_no_number_is_refused_before_anything_runs(app):
+    with pytest.raises(ConfigError, match="do: a factor needs a number other than 0 to multiply; .* has 'return'"):
+        app(value_of_x, "do=tag(factor,choice(1,2))", "hydra/sweeper/sampler=grid")

@@ -20,8 +20,9 @@ NEAR = 0.05  # share of an interval that counts as its end
 class Edge:
     """A key whose best value lies at an end of its range."""
 
-    text: str  # such as `optimizer.learning_rate = 0.02 (10 ×; tried were 0.1 to 10 ×)`
-    wider: str  # the override with a range to try
+    key: str
+    upwards: bool  # whether it is the upper one
+    text: str  # such as `optimizer.learning_rate = 0.02 (10 ×), tried from 0.1 to 10 ×`
 
 
 def notes(study: StudyRecord, result: StudyResult) -> list[str]:
@@ -34,15 +35,26 @@ def notes(study: StudyRecord, result: StudyResult) -> list[str]:
         return []
     tied = [trial for trial in study.complete if trial.number in result.tied]
     found = [edge for key in best.params if (edge := find_edge(study, key, best, tied)) is not None]
-    return [sentence("The best trial has", found, study)] if found else []
+    texts = sentences.listed([edge.text for edge in found])
+    return [sentence(texts, found, study)] if found else []
 
 
-def sentence(subject: str, found: Sequence[Edge], study: StudyRecord) -> str:
-    """subject: such as `The best trial has`."""
-    ends, it = ("an end", "a wider range") if len(found) == 1 else ("ends", "wider ranges")
-    values = " and ".join(edge.text for edge in found)
-    wider = dict.fromkeys(edge.wider for edge in found)
-    return f"{subject} {values} at {ends} of what was tried. To try {it}: {command(study, list(wider))}"
+def sentence(texts: str, found: Sequence[Edge], study: StudyRecord) -> str:
+    """Return that these best values are at an end, and a command to look beyond. texts: which ones."""
+    wider = command(study, _overrides(study, found))
+    return f"Best at an end of what was tried, so that better values may lie beyond: {texts}. To look there: {wider}"
+
+
+def _overrides(study: StudyRecord, found: Sequence[Edge]) -> list[str]:
+    """The overrides with wider ranges, of a key at both ends where both were the best."""
+    overrides = []
+    for key in dict.fromkeys(edge.key for edge in found):
+        dimension = _numbers(study, key)
+        assert dimension is not None
+        for upwards in sorted({edge.upwards for edge in found if edge.key == key}):
+            dimension = _wider(dimension, upwards) or dimension
+        overrides.append(f"{dimension.key}={dimension.grammar}")
+    return overrides
 
 
 def find_edge(study: StudyRecord, key: str, best: TrialRecord, tied: Sequence[TrialRecord] = ()) -> Edge | None:
@@ -57,13 +69,12 @@ def find_edge(study: StudyRecord, key: str, best: TrialRecord, tied: Sequence[Tr
     near = 0.0 if dimension.enumerable else NEAR
     if near < place < 1 - near or any((other < 0.5) != (place < 0.5) for other in others):
         return None
-    wider = _wider(dimension, upwards=place > 0.5)
-    if wider is None:
+    if _wider(dimension, upwards=place > 0.5) is None:
         return None
     values = sorted(dimension.values_or_ends())
     times = " ×" if dimension.is_factor else ""
-    tried = f"{values[0]:.4g} to {values[-1]:.4g}{times}"
-    return Edge(f"{key} = {sentences.setting(best, key)}, where {tried} was tried,", f"{dimension.key}={wider.grammar}")
+    tried = f"tried from {values[0]:.4g} to {values[-1]:.4g}{times}"
+    return Edge(key, place > 0.5, f"{key} = {sentences.setting(best, key)}, {tried}")
 
 
 def command(study: StudyRecord, changed: Sequence[str]) -> str:

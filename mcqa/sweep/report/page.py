@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mcqa.evaluation.report.html import Scale, render
 from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.runs import run_folder
 from mcqa.runs.duration import duration
-from mcqa.sweep.report import best_experiment, charts, edges, sentences
+from mcqa.sweep.report import arms, best_experiment, charts, edges, sentences
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.seed_variance import varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
@@ -41,12 +42,17 @@ class ReportData:
 
     @property
     def verdict(self) -> str:
-        return sentences.verdict(self.study, self.result)
+        return arms.verdict(self.study, self.result) or sentences.verdict(self.study, self.result)
 
     @property
     def remarks(self) -> list[str]:
         """What to keep in mind, the most important first."""
-        return [*edges.notes(self.study, self.result), *sentences.notes(self.study, self.result, self.confirmation)]
+        ends = arms.notes if self.arms else edges.notes
+        return [*ends(self.study, self.result), *sentences.notes(self.study, self.result, self.confirmation)]
+
+    @cached_property
+    def arms(self) -> list[arms.Arm]:
+        return arms.compare_arms(self.study, self.result)
 
     @property
     def order(self) -> list[SweptKey]:
@@ -81,6 +87,8 @@ def page(report: ReportData, plotly: str | None) -> str:
         **_charts(report, figures, slices, plotly),
         **_best(report),
         **_ties(result),
+        arms=report.arms,
+        arm_scale=_scale([arm.accuracy for arm in report.arms], 0.02),
         **_confirmation(report.confirmation),
         **_trials(study),
         failures=_failures(study),
@@ -219,6 +227,7 @@ def _methods(report: ReportData) -> dict[str, str]:
             "Two single runs differ by chance by up to Student's t times the root of 2 times the standard deviation "
             "over seeds, in 95 % of cases."
         )
+    methods |= arms.methods(report.arms)
     methods["Importances"] = "PED-ANOVA (Watanabe, Bansal and Hutter 2023) by Optuna, over the complete trials."
     methods["Times"] = "From a trial's first submission to its result, including the wait in the queue and retries."
     return methods

@@ -73,13 +73,14 @@ def short(key: str, keys: Sequence[str]) -> str:
     return key if sum(other.rpartition(".")[2] == last for other in keys) > 1 else last
 
 
-def _and(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Return `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _states(study: StudyRecord) -> str:
     """Return such as `12 complete, 8 pruned and 1 failed`."""
-    return _and([f"{number} {status}" for status, number in study.counts.items() if number]) or "no trial"
+    return listed([f"{number} {status}" for status, number in study.counts.items() if number]) or "no trial"
 
 
 def subject(study: StudyRecord) -> str:

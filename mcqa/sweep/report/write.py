@@ -15,7 +15,7 @@ import yaml
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import config_value
 from mcqa.runs.files import csv_text, write_text
-from mcqa.sweep.report import best_experiment, sentences
+from mcqa.sweep.report import arms, best_experiment, sentences
 from mcqa.sweep.report.confirmation import read_confirmation
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.page import ReportData, page
@@ -65,9 +65,11 @@ def write_report(folder: Path) -> Summary:
     problems += result.problems
     importances = _importances(study, problems)
     confirmation = read_confirmation(study, problems)
+    compared = arms.compare_arms(study, result)
     texts: dict[str, Callable[[], str | None]] = {
         "trials.csv": partial(_trials_csv, study, result),
         "importances.csv": lambda: csv_text(["parameter", "importance"], importances.items()),
+        "arms.csv": lambda: csv_text(arms.COLUMNS, arms.rows(compared)) if compared else None,
         "optimization_results.yaml": partial(_results_yaml, study),
         "best.yaml": partial(_best_yaml, study),
     }
