@@ -60,6 +60,8 @@ def options_of(config_dict: dict[str, Any]) -> Options:
     if problem := name_problem(keys.get("study_name")):
         problems.append(f"hydra.sweeper.study_name={keys['study_name']!r}: {problem}")
     values = members(Options, keys, "hydra.sweeper.", problems)
+    if not problems and values["arms"] and not Options(**values).is_study:
+        problems.append("hydra.sweeper.arms: only a study has arms; give it hydra/sweeper/sampler=grid.")
     if problems:
         raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
     return Options(**values)

@@ -81,3 +81,11 @@ def test_a_name_is_as_long_as_a_folder_may_have_it():
 @pytest.mark.parametrize("name", ["core-qlora_mcqa", "lr sweep 2", "día=1", "a.b", ".hidden", "100%"])
 def test_any_other_name_is_taken(name):
     assert options(study_name=name).study_name == name
+
+
+def test_arms_without_a_study_are_refused_and_not_forgotten():
+    assert options(arms=["kind"], sampler={"name": "grid"}).arms == ["kind"]
+    with pytest.raises(ConfigError, match="arms: only a study has arms; give it hydra/sweeper/sampler=grid"):
+        options(arms=["kind"])
+    with pytest.raises(ConfigError, match="hydra.sweeper.arms"):
+        options(arms="kind")
