@@ -41,6 +41,10 @@ LENGTHS = {"acc_norm": "characters", "acc_bytes": "bytes", "acc_tokens": "tokens
 """By what lengths a metric divides the scores of choices, where it does."""
 
 
+ACCURACIES = ("acc", *LENGTHS, "acc_mutual_info", "acc_choices_only")
+"""The accuracies that the scores of a question's choices decide, in their given order."""
+
+
 def length_of(metric: str) -> str:
     """Return by what length a metric such as dev/acc_norm divides scores: none, characters, bytes or tokens."""
     return LENGTHS.get(metric.removeprefix("dev/"), "none")

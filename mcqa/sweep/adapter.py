@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError
-from mcqa.config.metric_names import greater_is_better
+from mcqa.config.metric_names import ACCURACIES, greater_is_better
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.validation import problems_of, typed
 from mcqa.models import hub_cache
@@ -110,15 +110,20 @@ class RunHooks:
         config_dict.clear()
         config_dict.update(stored)
 
-    def check(self, base: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
+    def check(self, base: ConfigDict, space: "Space", metric: str | None, pruner: str) -> list[str]:
         """What a function of the space suggests is checked by `complete`, trial by trial."""
-        self.base, self.pruned = deepcopy(base), pruned
+        self.base, self.pruned = deepcopy(base), pruner != "none"
         problems = self._not_comparable([*space.distributions, *_fixed_otherwise(space, base)], base)
         best_metric = base["evaluation"]["best_metric"]
         if metric not in (None, best_metric):
             problems.append(
                 f"hydra.sweeper.metric={metric}: trials are compared by the metric that chooses their best "
                 f"checkpoint, evaluation.best_metric={best_metric}; set that key instead."
+            )
+        if pruner == "paired" and best_metric.removeprefix("dev/") not in ACCURACIES:
+            problems.append(
+                f"evaluation.best_metric={best_metric}: hydra/sweeper/pruner=paired compares which questions are "
+                f"answered right, by {', '.join(ACCURACIES)}. Take one of them, or another pruner."
             )
         return problems
 

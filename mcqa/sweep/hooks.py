@@ -19,8 +19,8 @@ class Hooks(Protocol):
     def complete(self, config_dict: ConfigDict, overrides: Sequence[str]) -> list[str]:
         """Fill in what the app resolves itself; return what is wrong with a configuration before it is submitted."""
 
-    def check(self, base: ConfigDict, space: "Space", metric: str | None, pruned: bool) -> list[str]:
-        """Return what is wrong with studying this space from this base configuration."""
+    def check(self, base: ConfigDict, space: "Space", metric: str | None, pruner: str) -> list[str]:
+        """Return what is wrong with studying this space from this base configuration. pruner: its name."""
 
     def direction(self, base: ConfigDict) -> Direction:
         """Return that of the metric, for a study whose hydra.sweeper.direction is null."""

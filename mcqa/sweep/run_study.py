@@ -64,7 +64,7 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
     space = space_of(sweep, options, base)
     direction: Direction = options.direction or (sweep.hooks.direction(base) if sweep.hooks else "maximize")
     if sweep.hooks and not problems:
-        problems += sweep.hooks.check(base, space, options.metric, options.pruner.get("name") != "none")
+        problems += sweep.hooks.check(base, space, options.metric, str(options.pruner.get("name")))
     if options.confirm:
         from mcqa.sweep import confirmation
 
@@ -261,7 +261,7 @@ def _finish(request: StudyRequest, reason: str, controller: Controller) -> list[
     folder, complete = request.folder, reason in (COMPLETE, EXHAUSTED)
     summary = write.write_report(folder)
     if reason != LEFT_RUNNING:
-        say(summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems))
+        say(*summary.lines)
     failed = controller.counts["failed"]
     if complete and 0 < failed < len(controller.trials):
         say(f"Note: {_failures(controller)}")

@@ -7,7 +7,9 @@ import pytest
 
 from mcqa import train
 from mcqa.config.composition import compose
+from mcqa.config.metric_names import ACCURACIES
 from mcqa.config.schema import Config
+from mcqa.evaluation.decisions import SCORES
 from mcqa.runs.files import write_yaml
 from mcqa.sweep.adapter import RunHooks
 
@@ -46,24 +48,34 @@ def test_a_complete_configuration_has_no_problems_and_a_wrong_one_all_of_them(co
     ],
 )
 def test_where_the_batch_size_varies_trials_are_measured_at_points_of_an_epoch(config_dict, every, swept, refused):
-    told = hooks().check(changed(config_dict, evaluation={"every": every}), space(*swept), None, pruned=True)
+    told = hooks().check(changed(config_dict, evaluation={"every": every}), space(*swept), None, pruner="median")
     assert bool(told) == refused
     assert not told or (swept[0] in told[0] and "2/epoch" in told[0])
 
 
 @pytest.mark.parametrize(
-    ("swept", "pruned", "refused"), [("data.limit", True, True), ("data", True, True), ("data.limit", False, False)]
+    ("swept", "pruner", "refused"),
+    [("data.limit", "median", True), ("data", "asha", True), ("data.limit", "none", False)],
 )
-def test_trials_with_epochs_of_different_lengths_are_not_pruned(config_dict, swept, pruned, refused):
-    told = hooks().check(changed(config_dict, evaluation={"every": "2/epoch"}), space(swept), None, pruned)
+def test_trials_with_epochs_of_different_lengths_are_not_pruned(config_dict, swept, pruner, refused):
+    told = hooks().check(changed(config_dict, evaluation={"every": "2/epoch"}), space(swept), None, pruner)
     assert bool(told) == refused
     assert not told or (told[0].startswith(swept) and "pruner=none" in told[0])
+
+
+def test_comparing_question_by_question_needs_an_accuracy(config_dict):
+    assert set(ACCURACIES) == set(SCORES)
+    for metric, refused in (("acc", False), ("acc_norm", False), ("acc_worst", True), ("loss", True)):
+        steered = changed(config_dict, evaluation={"best_metric": f"dev/{metric}"})
+        told = hooks().check(steered, space("optimizer.learning_rate"), None, "paired")
+        assert bool(told) == refused
+        assert not told or f"evaluation.best_metric=dev/{metric}" in told[0]
 
 
 def test_what_a_function_suggests_must_be_comparable_too(config_dict):
     ours = hooks()
     base = changed(config_dict, evaluation={"every": 50})
-    assert ours.check(base, space("optimizer.learning_rate"), None, pruned=True) == []
+    assert ours.check(base, space("optimizer.learning_rate"), None, pruner="median") == []
     assert ours.complete(changed(base, optimizer={"learning_rate": 0.5}), []) == []
     (told,) = ours.complete(changed(base, optimizer={"batch_size": 8}), [])
     assert "optimizer.batch_size" in told
@@ -93,41 +105,41 @@ def test_what_a_function_suggests_must_be_comparable_too(config_dict):
 )
 def test_what_the_value_of_a_trial_means_is_the_same_in_the_whole_study(key, why, config_dict):
     base = changed(config_dict, evaluation={"every": "2/epoch"})
-    (told,) = hooks().check(base, space("seed", key), None, pruned=False)
+    (told,) = hooks().check(base, space("seed", key), None, pruner="none")
     assert told.startswith(f"{key}: cannot vary in a study") and why in told
 
 
 @pytest.mark.parametrize("key", ["data.dev_fraction", "data.splits.train"])
 def test_what_cuts_dev_from_train_may_vary_only_where_dev_is_not_cut(key, config_dict):
-    assert hooks().check(config_dict, space(key), None, pruned=False) == []
+    assert hooks().check(config_dict, space(key), None, pruner="none") == []
     cut = changed(config_dict, data={"splits": {"train": "train", "dev": None, "test": "test"}})
-    (told,) = hooks().check(cut, space(key), None, pruned=False)
+    (told,) = hooks().check(cut, space(key), None, pruner="none")
     assert told.startswith(f"{key}: cannot vary in a study")
 
 
 def test_training_data_may_vary_where_dev_is_another_set(config_dict):
     base = changed(config_dict, evaluation={"dev": {"name": "mine", "split": "dev", "data": config_dict["data"]}})
-    assert hooks().check(base, space("data", "data.limit", "prompt", "evaluation.patience"), None, pruned=False) == []
+    assert hooks().check(base, space("data", "data.limit", "prompt", "evaluation.patience"), None, pruner="none") == []
 
 
 def test_a_value_that_params_fix_must_be_that_of_the_study(config_dict):
     same, other = "evaluation.best_metric=dev/acc", "evaluation.best_metric=dev/loss"
-    assert hooks().check(config_dict, space("seed", fixed=(same, "data.limit=5")), None, pruned=False) == []
-    (told,) = hooks().check(config_dict, space("seed", fixed=(other,)), None, pruned=False)
+    assert hooks().check(config_dict, space("seed", fixed=(same, "data.limit=5")), None, pruner="none") == []
+    (told,) = hooks().check(config_dict, space("seed", fixed=(other,)), None, pruner="none")
     assert told.startswith("evaluation.best_metric: cannot vary in a study")
 
 
 def test_what_a_function_suggests_must_mean_the_same(config_dict):
     ours = hooks()
-    assert ours.check(config_dict, space("seed"), None, pruned=False) == []
+    assert ours.check(config_dict, space("seed"), None, pruner="none") == []
     assert ours.complete(changed(config_dict, prompt={"shots": 2}) | {"name": "other"}, []) == []
     (told,) = ours.complete(changed(config_dict, evaluation={"limit": 8}), [])
     assert told.startswith("evaluation.limit: cannot vary in a study")
 
 
 def test_a_study_judges_by_what_steers_its_trials(config_dict):
-    assert hooks().check(config_dict, space("seed"), "dev/acc", pruned=False) == []
-    (told,) = hooks().check(config_dict, space("seed"), "dev/loss", pruned=False)
+    assert hooks().check(config_dict, space("seed"), "dev/acc", pruner="none") == []
+    (told,) = hooks().check(config_dict, space("seed"), "dev/loss", pruner="none")
     assert "hydra.sweeper.metric=dev/loss" in told and "evaluation.best_metric" in told
 
 

@@ -515,8 +515,8 @@ def test_an_app_s_hooks_check_complete_steer_and_are_notified(app):
             config_dict["filled"] = config_dict["x"] * 2
             return ["x: too large"] if config_dict["x"] > 0.8 else []
 
-        def check(self, config_dict, space, metric, pruned):
-            return ["pruned: not here"] if pruned else []
+        def check(self, config_dict, space, metric, pruner):
+            return [f"{pruner}: not here"] if pruner != "none" else []
 
         def direction(self, config_dict):
             return "minimize"
@@ -541,7 +541,7 @@ def test_an_app_s_hooks_check_complete_steer_and_are_notified(app):
 
     task.hooks = hooks = Hooks()
     arguments = ("x=0.5,0.2,0.9", "hydra/sweeper/sampler=grid")
-    with pytest.raises(ConfigError, match="pruned: not here"):
+    with pytest.raises(ConfigError, match="median: not here"):
         app(task, *arguments, "hydra/sweeper/pruner=median")
     study = app(task, *arguments) / "app"
     assert seen == [1.0, 0.4]

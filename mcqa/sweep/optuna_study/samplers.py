@@ -95,9 +95,8 @@ def make_pruner(spec: Mapping[str, Any]) -> BasePruner:
         wrapped = options.pop("wrapped", None)
         options["wrapped_pruner"] = make_pruner(wrapped) if wrapped else None
         if isinstance(options["wrapped_pruner"], Pruner):
-            raise ConfigError(
-                f"hydra.sweeper.pruner (patient): {wrapped['name']} pauses trials, and cannot be wrapped."
-            )
+            name = wrapped["name"]
+            raise ConfigError(f"hydra.sweeper.pruner (patient): {name} cannot be wrapped, only a pruner of Optuna's.")
     return cast(BasePruner, _made("pruner", PRUNERS, options))
 
 

@@ -195,12 +195,40 @@ def test_reports_between_rungs_and_past_several_of_them_are_judged_by_the_highes
     assert study.judge(1, 1700, 0.0) == "continue"  # whatever comes, it was promoted to its end
 
 
-@pytest.mark.parametrize("spec", [{"min_resource": "auto"}, {"min_resource": 0}, {"reduction_factor": 1}, {"x": 1}])
+def test_the_most_promising_go_on_until_enough_are_complete(tmp_path):
+    how = {"pruner": {"name": "asha", "complete": 0.5}}
+    study = open_study(tmp_path, PARAMS, BASE, **how)
+    values = (0.4, 0.6, 0.1, 0.3, 0.2, 0.5)
+    for _ in values:
+        study.ask()
+    for number, value in enumerate(values):
+        study.judge(number, 100, value)
+    assert study.judge(1, 200, 0.6) == "pause"
+    paused = [0, 1, 2, 3, 4, 5]
+    assert [study.promote(paused, "ask") for _ in range(2)] == [5, 5]  # by its rung, and chosen once
+    study.judge(5, 200, 0.4)
+    study.judge(0, 200, 0.3)
+    assert study.promote([0, 1, 2, 3, 4, 5], "ask") == 1
+    study = open_study(tmp_path, PARAMS, BASE, **how)
+    study.tell(1, Outcome("complete", 0.7, None))
+    left = [0, 2, 3, 4, 5]
+    chosen = []
+    while (number := study.promote(left, "wait")) is not None:
+        chosen.append(number)
+        left.remove(number)
+        assert study.judge(number, 400, 0.0) == "continue"  # it is paused no more
+    assert chosen == [5, 0]  # three of six run to their end: by rung, then by value
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"min_resource": "auto"}, {"min_resource": 0}, {"reduction_factor": 1}, {"complete": 2}, {"x": 1}],
+)
 def test_what_it_does_not_take_is_refused(spec):
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner \(asha\)"):
         make_pruner({"name": "asha", **spec})
 
 
 def test_it_cannot_be_wrapped_by_one_that_knows_no_pauses():
-    with pytest.raises(ConfigError, match="asha pauses trials"):
+    with pytest.raises(ConfigError, match="asha cannot be wrapped"):
         make_pruner({"name": "patient", "patience": 1, "wrapped": {"name": "asha"}})
