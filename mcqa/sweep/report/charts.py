@@ -245,7 +245,11 @@ def parallel_coordinates(study: StudyRecord, result: StudyResult, order: Sequenc
         return None
     keys = [swept.key for swept in order]
     dimensions = [
-        _dimension(sentences.short(swept.key, keys), swept, [trial.params[swept.key] for trial in trials])
+        _dimension(
+            sentences.short(swept.key, keys) + " ×" * swept.is_factor,
+            swept,
+            [trial.params[swept.key] for trial in trials],
+        )
         for swept in shared
     ]
     values = {"label": unit(study.metric), "values": _values(trials, study)}
