@@ -248,7 +248,8 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         "error": error,
     }
     run_folder.write_result(folder, result)
-    record.keep(folder / "result.json")
+    if status not in ("preempted", "paused"):  # that file is deleted when the run resumes
+        record.keep(folder / "result.json")
 
 
 def optional(what: str, do: Callable[[], None]) -> None:

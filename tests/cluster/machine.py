@@ -250,9 +250,9 @@ class SmallStudy(Folder):
         self.folder, self.trace = folder, folder / "trace"
         self.trace.mkdir(exist_ok=True)
 
-    def start(self, *overrides: str) -> Command:
+    def start(self, *overrides: str, do: str = "wait") -> Command:
         sweep = ("hydra/sweeper=mcqa", "hydra/sweeper/sampler=random", "hydra/launcher=submitit_slurm")
-        what = ("hydra.launcher.timeout_min=30", "x=interval(0,1)", "do=wait", f"trace={self.trace}")
+        what = ("hydra.launcher.timeout_min=30", "x=interval(0,1)", f"do={do}", f"trace={self.trace}")
         return Command(self.folder, str(APP), "--multirun", *sweep, *what, *overrides)
 
     def starts(self, number: int) -> int:
@@ -265,6 +265,11 @@ class SmallStudy(Folder):
     def go(self, *numbers: int) -> None:
         for number in numbers:
             (self.trace / f"go-{number}").touch()
+
+    def steps(self, number: int) -> list[int]:
+        """Those that a trial has taken, where it climbs."""
+        path = self.path / "trials" / str(number) / "steps"
+        return [int(step) for step in path.read_text().split()] if path.exists() else []
 
     def is_whole(self, n_trials: int) -> bool:
         """Whether all trials are complete, in the table too, each with its own value."""

@@ -81,6 +81,43 @@ def test_a_trial_whose_node_loses_its_power_runs_again_elsewhere(slurm, study):
     assert [study.starts(number) for number in (0, 1)] == [2, 1]
 
 
+def test_paused_trials_outlive_the_command_and_a_node_and_go_on_as_the_same_trials(slurm, study):
+    pausing = (
+        "hydra.sweeper.n_trials=8",
+        "hydra.sweeper.n_jobs=3",
+        "hydra/sweeper/pruner=asha",
+        "hydra.sweeper.seed=5",
+    )
+
+    def status(number: int) -> str | None:
+        return (study.result(number) or {}).get("status")
+
+    def paused() -> list[int]:
+        return [number for number in range(8) if status(number) == "paused"]
+
+    first = study.start(*pausing, WHOLE_NODES, do="climb")
+    first.until(lambda: len(paused()) >= 2, "two paused trials")
+    first.kill()
+    before = {number: study.steps(number) for number in paused()}
+    running = [number for number in range(8) if study.submissions(number) and status(number) is None]
+    slurm.kill_nodes(*slurm.nodes(study.job(running[-1])))
+    study.start(*pausing, WHOLE_NODES, do="climb").succeeds()
+    rows = study.table()
+    assert len(rows) == 8 and {row["status"] for row in rows} == {"complete", "pruned"}
+    again = 0
+    for number, row in enumerate(rows):
+        entries, steps = study.submissions(number), study.steps(number)
+        assert row["status"] == status(number) and [entry.attempt for entry in entries] == list(range(len(entries)))
+        assert len({entry.job for entry in entries}) == len(entries)
+        assert all(entry.end in ("paused", "vanished") for entry in entries[:-1])
+        assert steps[: len(before.get(number, []))] == before.get(number, [])
+        assert set(steps) == set(range(1, max(steps) + 1)) and (max(steps) == 8) == (row["status"] == "complete")
+        assert steps == sorted(set(steps)) or any(entry.end == "vanished" for entry in entries), "a step was repeated"
+        assert {tuple(slurm.states(entry.job)) for entry in entries if entry.end == "paused"} <= {("COMPLETED",)}
+        again += sum(entry.end == "paused" for entry in entries[:-1])
+    assert again, "none went on"
+
+
 def test_slurm_may_be_away_for_twenty_seconds(slurm, study):
     command = study.start("hydra.sweeper.n_trials=6", *FOUR)
     command.until(lambda: all(study.starts(number) for number in range(4)), "four trials")
