@@ -140,7 +140,7 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
     params = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
     assert params
     space = parse(params, [], compose("config", [f"+sweeps={name}"]), dict.fromkeys(GROUPS, ""), None)
-    recommended = space.recommended()
+    recommended = space.recommended
     for dimension in space.dimensions:
         ends = list(dimension.values()) or [dimension.distribution.low, dimension.distribution.high]
         for value in (ends[0], ends[-1]):

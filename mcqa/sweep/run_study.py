@@ -70,7 +70,7 @@ def study_request(sweep: HydraSweep, options: Options) -> StudyRequest:
 
         problems += confirmation.problems(base, list(space.distributions))
     start.refuse([*problems, *_problems_of_arms(options, space)])
-    space.recommended()  # for its errors
+    list(space.recommended)  # for its errors
     storage.check(space, options.sampler)
     if options.sampler.get("name") != samplers.GRID:
         samplers.make_sampler(options.sampler, options.seed)
@@ -162,10 +162,9 @@ def describe_study(folder: Path, description: Mapping[str, Any], space: Space) -
 
 def _values_of_factors(space: Space) -> dict[str, list[str]]:
     """Return lines by key: `peft=none: 2e-05 to 0.002; 0.0002 is recommended`."""
-    recommended = space.recommended()
     lines: dict[str, list[str]] = {}
     for dimension in space.dimensions:
-        for choice, value in recommended.get(dimension.name, {}).items():
+        for choice, value in space.recommended.get(dimension.name, {}).items():
             numbers = [f"{times(each, value):.3g}" for each in dimension.values_or_ends()]
             text = (", " if dimension.enumerable else " to ").join(numbers)
             where = f"{choice}: " if choice else ""

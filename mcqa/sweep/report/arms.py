@@ -47,17 +47,17 @@ def compare_arms(study: StudyRecord, result: StudyResult) -> list[Arm]:
     """Return the arms of a study, the best first; nothing where it has none."""
     named = study.description.get(ARMS)
     keys = [key for key in named if isinstance(key, str)] if isinstance(named, list) else []
-    trials: dict[str, list[TrialRecord]] = {}
+    trials: dict[tuple[str, ...], list[TrialRecord]] = {}
     for trial in study.trials:
-        if all(key in trial.params for key in keys):
-            name = " ".join(f"{key}={sentences.parameter(trial.params[key])}" for key in keys)
-            trials.setdefault(name, []).append(trial)
-    arms = [_arm(study, result, name, own, keys) for name, own in trials.items()] if keys else []
+        if keys and all(key in trial.params for key in keys):
+            trials.setdefault(tuple(repr(trial.params[key]) for key in keys), []).append(trial)
+    arms = [_arm(study, result, own, keys) for own in trials.values()]
     ranks = {trial.number: rank for rank, trial in enumerate(study.complete)}
     return sorted(arms, key=lambda arm: ranks[arm.best.number] if arm.best else len(ranks))
 
 
-def _arm(study: StudyRecord, result: StudyResult, name: str, trials: Sequence[TrialRecord], keys: Sequence[str]) -> Arm:
+def _arm(study: StudyRecord, result: StudyResult, trials: Sequence[TrialRecord], keys: Sequence[str]) -> Arm:
+    name = " ".join(f"{key}={sentences.parameter(trials[0].params[key])}" for key in keys)
     numbers = {trial.number for trial in trials}
     complete = [trial for trial in study.complete if trial.number in numbers]
     if not complete:

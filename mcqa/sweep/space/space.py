@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from hydra.utils import get_method
@@ -99,8 +100,9 @@ class Space:
         """What a trial with these overrides has where no factor applies."""
         return self.base if self.compose is None else self.compose([*self.fixed, *overrides])
 
+    @cached_property
     def recommended(self) -> dict[str, dict[str, Number]]:
-        """Return by key what its factors are multiplied by, under every choice of the swept groups that matter for it.
+        """By key, what its factors are multiplied by under every choice of the swept groups that matter for it.
 
         A choice is written as its overrides, "" where none matters; of very many the first ones are looked up.
 

@@ -56,14 +56,14 @@ def test_a_factor_becomes_the_value_that_suits_the_other_overrides_of_the_trial(
     lines = [found.overrides(FixedTrial({"optimizer.learning_rate": 0.3, "peft": peft})) for peft in ("none", "lora")]
     assert lines == [["peft=none", "optimizer.learning_rate=6e-05"], ["peft=lora", "optimizer.learning_rate=0.0006"]]
     assert calls[0] == ["seed=3", "peft=none"]
-    assert found.recommended() == {"optimizer.learning_rate": {"peft=none": 2e-4, "peft=lora": 2e-3}}
+    assert found.recommended == {"optimizer.learning_rate": {"peft=none": 2e-4, "peft=lora": 2e-3}}
 
 
 def test_groups_that_make_no_difference_for_a_factor_are_not_named():
     params = {"optimizer": "adamw,lion", "peft": "lora,none", "optimizer.learning_rate": "tag(factor,choice(1,3))"}
     found = parse(params, [], BASE, GROUPS, None, compose=by_adapter([]))
-    assert found.recommended()["optimizer.learning_rate"] == {"peft=lora": 2e-3, "peft=none": 2e-4}
-    assert space(params).recommended()["optimizer.learning_rate"] == {"": 2e-4}
+    assert found.recommended["optimizer.learning_rate"] == {"peft=lora": 2e-3, "peft=none": 2e-4}
+    assert space(params).recommended["optimizer.learning_rate"] == {"": 2e-4}
 
 
 def test_the_default_has_factor_one_and_the_recommended_value():
@@ -80,7 +80,7 @@ def test_a_factor_of_nothing_or_of_no_number_is_refused_with_what_is_there(key):
     with pytest.raises(
         ConfigError, match=f"{key}: a factor needs a number other than 0 to multiply; the configuration"
     ):
-        space({key: "tag(factor,range(1,3))"}).recommended()
+        list(space({key: "tag(factor,range(1,3))"}).recommended)
 
 
 def test_a_key_that_a_function_returns_wins_over_its_factor():
