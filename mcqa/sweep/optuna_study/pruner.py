@@ -15,6 +15,12 @@ DEFAULT = "default"
 """User attribute of a trial: whether it is the default configuration; of the first one, and of all in a grid."""
 
 
+PAUSED = "paused"
+"""User attribute of a trial: the point at which it was decided last that it pauses."""
+
+PROMOTED = "promoted"
+"""User attribute of a trial: the last point that it had reported when it was decided that it goes on."""
+
 TO_THE_END = "to_the_end"
 """User attribute of a trial: whether it was promoted to be paused no more."""
 
@@ -54,6 +60,12 @@ class Pruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return self.judge(study, trial) == "prune"
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Whether a trial that has not ended is paused, or was asked to."""
+    attributes = trial.user_attrs
+    return not trial.state.is_finished() and bool(attributes.get(PAUSED, -1) > attributes.get(PROMOTED, -1))
 
 
 def last_point(trial: FrozenTrial) -> int:

@@ -4,19 +4,20 @@ import inspect
 import random
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from typing import Any, cast
 
 import optuna
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.sweep.optuna_study.asha import Asha
 from mcqa.sweep.optuna_study.paired import Paired
-from mcqa.sweep.optuna_study.pruner import Pruner
+from mcqa.sweep.optuna_study.pruner import Pruner, is_paused
 
 # Enumerated by the study: Optuna's GridSampler raises at its end under ask/tell, and runs an enqueued point twice.
 GRID = "grid"
@@ -51,8 +52,38 @@ class FirstPointHalving(BasePruner):
         return self._pruner.prune(study, trial)
 
 
+class TPEWithPauses(TPESampler):
+    """Optuna's sampler, which learns from paused trials as from pruned ones: most of them will never go on."""
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
+        return super().sample_relative(_with_paused_as_pruned(study), trial, search_space)
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
+        return super().sample_independent(_with_paused_as_pruned(study), trial, param_name, param_distribution)
+
+
+def _with_paused_as_pruned(study: Study) -> Study:
+    if not any(map(is_paused, study.get_trials(deepcopy=False))):
+        return study
+    seen, get_trials = copy(study), study._get_trials
+
+    def trials(deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
+        every = get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache)
+        every = [_as_pruned(trial) if is_paused(trial) else trial for trial in every]
+        return [trial for trial in every if states is None or trial.state in states]
+
+    setattr(seen, "_get_trials", trials)  # noqa: B010
+    return seen
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    pruned = copy(trial)
+    pruned.state = TrialState.PRUNED
+    return pruned
+
+
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
+    "tpe": TPEWithPauses,
     "gp": optuna.samplers.GPSampler,
     "random": optuna.samplers.RandomSampler,
 }

@@ -15,7 +15,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.validation import RENAMED
 from mcqa.sweep.controller.events import Judgement, Otherwise, Outcome, RecoveredTrial, Status
 from mcqa.sweep.options import Direction
-from mcqa.sweep.optuna_study.pruner import DEFAULT, TO_THE_END, Pruner, last_point
+from mcqa.sweep.optuna_study.pruner import DEFAULT, PAUSED, PROMOTED, TO_THE_END, Pruner, last_point
 from mcqa.sweep.optuna_study.samplers import GRID, make_pruner, make_sampler
 from mcqa.sweep.optuna_study.storage import check, check_same, claim, open_storage
 from mcqa.sweep.space.space import DefaultOutsideSpace, Point, Space
@@ -24,8 +24,6 @@ from mcqa.sweep.trial_source import Suggestion
 # User attributes of a trial in Optuna. The overrides are written last: without them, asking was cut off.
 OVERRIDES = "overrides"
 PRUNED = "pruned"  # decided; the trial may not know yet
-PAUSED = "paused"  # the point at which it was decided last that the trial pauses
-PROMOTED = "promoted"  # the last point that the trial had reported when it was decided that it goes on
 ERROR = "error"
 
 STATES: dict[Status, TrialState] = {
