@@ -13,13 +13,11 @@ from typing import Any
 from mcqa.config.errors import FileError
 from mcqa.runs.files import read_stored, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
-from mcqa.sweep.report.arms import compare_arms
 from mcqa.sweep.report.confirmation import FILE
+from mcqa.sweep.report.next_step import to_confirm
 from mcqa.sweep.report.study_data import StudyRecord
 from mcqa.sweep.report.ties import study_result
 from mcqa.sweep.study_folder import stored_overrides
-
-MAX_TIED = 3  # of the trials that are tied with the best, itself included
 
 Job = dict[str, Any]  # trial, default and params of its configuration, seed, overrides
 JOB_KEYS = ("trial", "default", "params", "seed", "overrides")
@@ -46,18 +44,14 @@ def problems(base: Mapping[str, Any], swept: Collection[str]) -> list[str]:
 
 
 def select_configurations(study: StudyRecord, fixed: Sequence[str]) -> list[Configuration]:
-    """Return the best, others tied with it up to MAX_TIED, and the default; nothing where no trial is complete.
-
-    Of a study with arms, the best of each arm and the default.
+    """Return the trials that are worth it and the default; nothing where no trial is complete.
 
     fixed: the overrides that all trials have.
     """
     result, default = study_result(study), study.default_trial
     if result.best is None:
         return []
-    numbers = [*dict.fromkeys([result.best.number, *result.tied])][:MAX_TIED]
-    numbers = [arm.best.number for arm in compare_arms(study, result) if arm.best] or numbers
-    numbers = [*dict.fromkeys([*numbers, *([default.number] if default else [])])]
+    numbers = [*dict.fromkeys([*to_confirm(study, result), *([default.number] if default else [])])]
     trials = {trial.number: trial for trial in study.trials}
     configurations = [
         Configuration(number, trial is default, trial.params, tuple(overrides))

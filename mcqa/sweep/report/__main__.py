@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 1:
         raise ConfigError(f"One study folder is needed.\n\n{usage}")
     summary = write_report(Path(arguments[0]).expanduser().absolute())
-    for line in (summary.verdict, *summary.notes, *(f"Note: {problem}" for problem in summary.problems)):
+    for line in summary.lines:
         print(line)
     print(f"Files: {', '.join(run_folder.shown(path) for path in summary.files)}")
 

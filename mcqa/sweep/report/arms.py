@@ -82,14 +82,19 @@ def _arm(study: StudyRecord, result: StudyResult, trials: Sequence[TrialRecord],
 def verdict(study: StudyRecord, result: StudyResult) -> str | None:
     """Return the comparison in one sentence; None of a study without arms, or with none that has a value."""
     arms = [arm for arm in compare_arms(study, result) if arm.best]
-    if not arms or arms[0].best is None or arms[0].best.value is None:
+    if not arms:
         return None
     first, others = arms[0], arms[1:]
-    reached = f"{study.metric} {sentences.value(arms[0].best.value, study.metric)}"
-    setting = f" with {first.setting}" if first.setting else ""
     if not others:
-        return f"{first.name} reaches {reached}{setting}; no other arm has a complete trial."
-    head = f"Each at the best of its own trials, {first.name} is the best of {len(arms)} arms, {reached}{setting}"
+        return f"{first.name} has the best {study.metric}, {_reached(first, study)}; no other arm has a complete trial."
+    if all(arm.tied for arm in others):
+        reached = sentences.listed([f"{arm.name} {_reached(arm, study)}" for arm in arms])
+        both = "two" if len(arms) == 2 else len(arms)
+        return (
+            f"Each at the best of its own trials, the {both} arms are statistically tied by {study.metric}: {reached}."
+        )
+    reached = f"{study.metric} {_reached(first, study)}"
+    head = f"Each at the best of its own trials, {first.name} is the best of {len(arms)} arms, {reached}"
     tied = [arm.name for arm in others if arm.tied]
     worse = [
         f"{arm.name} ({points(arm.comparison.difference.value)} points)"
@@ -105,6 +110,12 @@ def verdict(study: StudyRecord, result: StudyResult) -> str | None:
     if unknown:
         parts.append(f"whether {sentences.listed(unknown)} {'is' if len(unknown) == 1 else 'are'} tied is unknown")
     return f"{head}; {', '.join(parts)}."
+
+
+def _reached(arm: Arm, study: StudyRecord) -> str:
+    """Return such as `92.9 % with learning_rate 0.002 (1 ×)`."""
+    best = sentences.value(arm.best.value, study.metric) if arm.best and arm.best.value is not None else "–"
+    return f"{best} with {arm.setting}" if arm.setting else best
 
 
 def notes(study: StudyRecord, result: StudyResult) -> list[str]:

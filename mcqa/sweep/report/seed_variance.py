@@ -93,10 +93,3 @@ def chosen_option(overrides: Sequence[str], group: str) -> str | None:
     """Return the option of a group on a command line: qlora_mcqa for `+experiment=qlora_mcqa`."""
     options = [value for name, _, value in (text.partition("=") for text in overrides) if name.lstrip("+") == group]
     return options[-1] if options else None
-
-
-def expected_maximum(count: int) -> float:
-    """Return the expected largest of `count` standard normal values (Blom 1958)."""
-    from scipy.special import ndtri
-
-    return float(ndtri((count - 0.375) / (count + 0.25)))

@@ -14,9 +14,6 @@ from mcqa.sweep.report.ties import Comparison, Estimate, StudyResult
 
 LONGEST_VALUE = 40
 
-FEW = 20
-"""Complete trials below which importances say little: PED-ANOVA compares the best tenth with the rest."""
-
 
 def is_share(metric: str) -> bool:
     """Whether a metric is an accuracy, which is shown in per cent and its differences in points."""
@@ -86,12 +83,12 @@ def _states(study: StudyRecord) -> str:
 def subject(study: StudyRecord) -> str:
     """Return in one line which study it is and how far it has come."""
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.now))
-    unfinished = study.counts["running"] + study.counts["waiting"]
+    unfinished = study.counts["running"] + study.counts["paused"] + study.counts["waiting"]
     return f"Study {study.name}; {study.metric}; {_states(study)}; {moment}{', still running' if unfinished else ''}"
 
 
-def verdict(study: StudyRecord, result: StudyResult) -> str:
-    """Return the whole study in one sentence."""
+def ties(study: StudyRecord, result: StudyResult) -> str:
+    """Return how many trials are tied with the best, in one sentence."""
     if result.best is None or result.best.value is None:
         reason = "No complete trial returned a value" if study.counts["complete"] else "No trial is complete"
         return f"{reason}: {_states(study)}."
@@ -130,8 +127,9 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
     elif result.best is not None:
         yield _default(study, result, result.best)
         if len(study.complete) > 1:
-            yield _selection_bias(study, result, confirmed)
-        yield from _seed_variance(study, result)
+            yield _choice_of_best(study, result, confirmed)
+        if has_seed(study):
+            yield from _seed_variance(study, result)
         if result.not_compared_because:
             yield result.not_compared_because
 
@@ -201,15 +199,43 @@ def against_best(comparison: Comparison, metric: str) -> str:
     return f"{difference(comparison.difference, metric)} from the best, adjusted {p}: {reading}"
 
 
-def _selection_bias(study: StudyRecord, result: StudyResult, confirmed: bool) -> str:
+def expected(study: StudyRecord, result: StudyResult) -> str | None:
+    """Return what the best is worth on new questions, corrected for its choice, where that is known."""
+    if result.expected is None or result.best is None or result.best.value is None:
+        return None
+    return value(min(result.expected, result.best.value), study.metric)
+
+
+def _choice_of_best(study: StudyRecord, result: StudyResult, confirmed: bool) -> str:
     where = " on these very questions" if result.questions else ""
-    text = f"Selection bias: the best of {len(study.complete)} was chosen because it came out best{where}"
-    if result.selection_bias is not None:
-        text += (
-            f"; were all {len(result.comparisons) + 1} equally good, chance alone would lift the best about "
-            f"{100 * result.selection_bias:.1f} points above its true accuracy"
-        )
-    return f"{text}." if confirmed else f"{text}. Expect a worse value with new seeds and on test."
+    text = f"The best of {len(study.complete)} was chosen because it came out best{where}"
+    if corrected := expected(study, result):
+        pruned = study.counts["pruned"]
+        counted = f", {result.pruned_candidates} of {pruned} pruned trials among them," if pruned else ""
+        text += f": chosen among as many candidates{counted} it is worth about {corrected} on new questions like these"
+    else:
+        text += ", so its value is likely too good, by an unknown amount"
+    if confirmed or not has_seed(study):
+        return f"{text}."
+    on_test = " and on test" if study.metric.startswith("dev/") else ""
+    return (
+        f"{text}. New seeds{on_test} say more." if corrected else f"{text}. Expect a worse one with new seeds{on_test}."
+    )
+
+
+def has_seed(study: StudyRecord) -> bool:
+    """Whether the application has a key `seed`: others know neither seeds nor what a new one would change."""
+    return isinstance(study.base.get("seed"), int)
+
+
+def questions(study: StudyRecord, point: int) -> str:
+    """Return a point with its unit: `400 questions`; of another application than mcqa.train, `point 400`."""
+    return f"{point:,} questions" if counts_questions(study) else f"point {point}"
+
+
+def counts_questions(study: StudyRecord) -> bool:
+    """Whether the points of a study are numbers of questions seen, as those of mcqa.train are."""
+    return "objective" in study.base or "evaluation" in study.base
 
 
 def _seed_variance(study: StudyRecord, result: StudyResult) -> Iterator[str]:

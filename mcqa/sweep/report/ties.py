@@ -18,7 +18,8 @@ from mcqa.evaluation.decisions import SCORES, is_correct
 from mcqa.evaluation.metrics import cluster_names
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flatten
-from mcqa.sweep.report.seed_variance import SeedVariance, expected_maximum, find_seed_variance
+from mcqa.sweep.report.optimism import expected_accuracy, pruned_candidates
+from mcqa.sweep.report.seed_variance import SeedVariance, find_seed_variance
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
 
@@ -57,7 +58,8 @@ class StudyResult:
     clustered: bool = False
     comparisons: tuple[Comparison, ...] = ()  # by value, the best first
     not_compared_because: str | None = None  # where some or all trials could not be compared
-    selection_bias: float | None = None  # expected excess over its true accuracy of the best of equally good trials
+    expected: float | None = None  # accuracy of the best on new questions, corrected for its choice
+    pruned_candidates: int = 0  # pruned trials that this correction counts as candidates
     seed_variance: SeedVariance | None = None
     problems: tuple[str, ...] = ()
 
@@ -190,7 +192,7 @@ def _compare(
                 p_adjusted=p_adjusted,
             )
         )
-    best_accuracy = accuracy(right, clusters)
+    best_accuracy, pruned = accuracy(right, clusters), pruned_candidates(study, len(right))
     return StudyResult(
         best=best,
         accuracy=best_accuracy,
@@ -198,7 +200,8 @@ def _compare(
         clustered=clusters is not None,
         comparisons=tuple(comparisons),
         not_compared_because=_left_out(study, answers, len(others)),
-        selection_bias=_selection_bias(comparisons, len(right)),
+        expected=expected_accuracy([(right, 0.0), *((other, 0.0) for other in rights), *pruned], clusters),
+        pruned_candidates=len(pruned),
         seed_variance=seeds,
         problems=(*problems, *_contradiction(best, best_accuracy.value, study.metric)),
     )
@@ -223,16 +226,3 @@ def _left_out(study: StudyRecord, answers: Mapping[int, Answers], compared: int)
     parts = [f"{without} without readable predictions"] * (without > 0)
     parts += [f"{other} measured on other questions"] * (other > 0)
     return f"Not compared with the best: {' and '.join(parts)}." if parts else None
-
-
-def _selection_bias(comparisons: Sequence[Comparison], questions: int) -> float | None:
-    """The expected maximum of as many equal trials, of a standard deviation that the tied trials show.
-
-    Two equally good trials answer a share d of n questions differently by chance alone, so each has a variance of
-    d / 2n of its own, beside the variance that the choice of questions gives both.
-    """
-    flips = [comparison.newly_right + comparison.newly_wrong for comparison in comparisons if comparison.tied]
-    if not flips:
-        return None
-    disagreement = sum(flips) / (len(flips) * questions)
-    return expected_maximum(len(comparisons) + 1) * math.sqrt(disagreement / (2 * questions))

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,10 @@ from mcqa.evaluation.report.formatting import config_value
 from mcqa.runs.files import csv_text, write_text
 from mcqa.sweep.report import arms, best_experiment, sentences
 from mcqa.sweep.report.confirmation import read_confirmation
+from mcqa.sweep.report.importances import Importances
+from mcqa.sweep.report.importances import importances as compute_importances
 from mcqa.sweep.report.load import read_study
+from mcqa.sweep.report.next_step import NextStep
 from mcqa.sweep.report.page import ReportData, page
 from mcqa.sweep.report.seed_variance import varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, is_number, parse_yaml
@@ -51,7 +53,15 @@ class Summary:
     value: float | None  # of the best trial
     tied: tuple[int, ...]  # trials that are tied with the best
     importances: Mapping[str, float]  # by key, the largest first
+    next_step: NextStep | None
     files: tuple[Path, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """All that it says, for the terminal."""
+        after = [] if self.next_step is None else [f"Next: {self.next_step.text}"]
+        command = [] if self.next_step is None or self.next_step.command is None else [f"  {self.next_step.command}"]
+        return [self.verdict, *self.notes, *(f"Note: {problem}" for problem in self.problems), *after, *command]
 
 
 def write_report(folder: Path) -> Summary:
@@ -63,15 +73,15 @@ def write_report(folder: Path) -> Summary:
     study = read_study(folder, time.time())
     result, problems = study_result(study), list(study.problems)
     problems += result.problems
-    importances = _importances(study, problems)
+    importances = compute_importances(study, problems)
     confirmation = read_confirmation(study, problems)
     compared = arms.compare_arms(study, result)
     texts: dict[str, Callable[[], str | None]] = {
         "trials.csv": partial(_trials_csv, study, result),
-        "importances.csv": lambda: csv_text(["parameter", "importance"], importances.items()),
+        "importances.csv": partial(_importances_csv, importances),
         "arms.csv": lambda: csv_text(arms.COLUMNS, arms.rows(compared)) if compared else None,
         "optimization_results.yaml": partial(_results_yaml, study),
-        "best.yaml": partial(_best_yaml, study),
+        "best.yaml": partial(_best_yaml, study, result),
     }
     files = [path for name, text in texts.items() if (path := _write(folder / name, text, problems))]
     _link_as_option(folder, problems)
@@ -85,7 +95,8 @@ def write_report(folder: Path) -> Summary:
         best=result.best.number if result.best else None,
         value=result.best.value if result.best else None,
         tied=result.tied,
-        importances=importances,
+        importances={key: estimate.value for key, estimate in importances.of.items()},
+        next_step=report.next_step,
         files=(*files, *([page_file] if page_file else [])),
     )
 
@@ -127,22 +138,13 @@ def _plotly() -> str | None:
         return None
 
 
-def _importances(study: StudyRecord, problems: list[str]) -> dict[str, float]:
-    """The importance of each parameter, the largest first; nothing where too few trials are complete to compare."""
-    if study.storage is None or len(study.complete) < 4 or len(study.swept) < 2:
-        return {}
-    try:
-        from optuna.importance import get_param_importances
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of few trials, which the page says in its own words
-            return {key: float(weight) for key, weight in get_param_importances(study.storage).items()}
-    except Exception as error:  # whatever Optuna makes of an odd study
-        problems.append(f"Optuna could not compute the importances: {type(error).__name__}: {error}.")
-        return {}
-
-
 # --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _importances_csv(found: Importances) -> str:
+    columns = ["parameter", "importance", "low", "high", "shown_to_matter", "trials", "point"]
+    rows = [[key, *estimate, key in found.matter, found.trials, found.point] for key, estimate in found.of.items()]
+    return csv_text(columns, rows)
 
 
 def _trials_csv(study: StudyRecord, result: StudyResult) -> str:
@@ -204,10 +206,12 @@ def _plain(value: Any) -> Any:
     return parse_yaml(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 
-def _best_yaml(study: StudyRecord) -> str | None:
+def _best_yaml(study: StudyRecord, result: StudyResult) -> str | None:
     """None where no trial is complete, and of a study of seeds: a lucky seed is no better configuration."""
     if not study.complete or varies_only_seed(study):
         return None
     best = study.complete[0]
     value = f"{study.metric} = {sentences.value(best.value or 0.0, study.metric)}"
+    if (corrected := sentences.expected(study, result)) is not None:
+        value += f"\n# Corrected for its choice as the best it is worth about {corrected} on new questions."
     return best_experiment.experiment(study, best, value)

@@ -58,6 +58,14 @@ def test_each_arm_counts_by_its_best_trial_and_the_verdict_is_one_sentence(tmp_p
     assert [row["best_trial"] for row in rows] == ["6", "2", "12"]
 
 
+def test_arms_that_are_all_tied_are_no_ranking(tmp_path):
+    folder = arm_study(tmp_path, cosine=(10, 20, 60, 58, 30), linear=(10, 62, 61, 40, 30))
+    assert arms.verdict(read_study(folder, NOW), result_of(folder)) == (
+        "Each at the best of its own trials, the two arms are statistically tied by dev/acc: scheduler=linear 62.0 % "
+        "with beta 0.006 (0.3 ×) and scheduler=cosine 60.0 % with beta 0.02 (1 ×)."
+    )
+
+
 def test_an_arm_is_as_good_as_the_p_value_of_its_best_trial_allows(tmp_path):
     folder = arm_study(tmp_path, cosine=(10, 20, 60, 58, 30), linear=(10, 62, 61, 40, 30))
     result = result_of(folder)

@@ -10,9 +10,10 @@ import pytest
 
 from mcqa.sweep.report import charts
 from mcqa.sweep.report.confirmation import read_confirmation
+from mcqa.sweep.report.importances import Importances
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.page import ReportData, page
-from mcqa.sweep.report.ties import study_result
+from mcqa.sweep.report.ties import Estimate, study_result
 from tests.sweep.optuna_study.example_studies import BASE as EXAMPLE_BASE
 from tests.sweep.optuna_study.example_studies import CORE, core
 from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_study, seed_study, trials
@@ -47,7 +48,7 @@ def report_on(folder, importances=None):
     study = read_study(folder, NOW)
     result = study_result(study)
     problems = [*study.problems, *result.problems]
-    return ReportData(study, result, importances or {}, read_confirmation(study, problems), tuple(problems))
+    return ReportData(study, result, importances or Importances(), read_confirmation(study, problems), tuple(problems))
 
 
 def figures_in(text):
@@ -68,7 +69,8 @@ def example(tmp_path_factory):
     """Complete, pruned, failed and running trials of six parameters."""
     root = tmp_path_factory.mktemp("example")
     folder = make_study(root, core(40, 4, questions=60), space=CORE, base=EXAMPLE_BASE)
-    return report_on(folder, {"peft.rank": 0.75, "scheduler": 0.25})
+    of = {"peft.rank": Estimate(0.75, 0.4, 0.9), "scheduler": Estimate(0.25, 0.1, 0.6)}
+    return report_on(folder, Importances(of, trials=24, matter=("peft.rank",)))
 
 
 def test_the_page_has_all_sections(example):
@@ -102,7 +104,7 @@ def test_every_place_for_a_chart_has_one(example):
 def test_without_plotly_there_are_still_all_tables(example):
     text = page(example, None)
     assert "plotly is not installed" in text and figures_in(text) == {}
-    assert Tags(text).count["table"] == 4
+    assert Tags(text).count["table"] == 5
 
 
 def test_what_comes_from_a_study_stays_text(tmp_path):

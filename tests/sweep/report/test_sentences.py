@@ -22,7 +22,7 @@ from tests.sweep.report.recorded_studies import NOW, Written, exactly, factor_st
 )
 def test_the_verdict_says_how_many_are_tied(tmp_path, counts, verdict):
     study = read_study(make_study(tmp_path, trials(*counts)), NOW)
-    assert sentences.verdict(study, study_result(study)) == verdict
+    assert sentences.ties(study, study_result(study)) == verdict
 
 
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
@@ -44,9 +44,19 @@ def test_what_is_known_of_the_default_configuration_is_said(tmp_path, default, n
     assert sentences.notes(study, study_result(study))[0].startswith(note)
 
 
-def test_the_best_of_many_has_a_selection_bias(tmp_path):
+def test_what_the_best_is_worth_is_corrected_for_its_choice(tmp_path):
     study = read_study(make_study(tmp_path, trials(60, 59, 58)), NOW)
-    assert any("Selection bias: the best of 3" in note for note in sentences.notes(study, study_result(study)))
+    result = study_result(study)
+    note = next(note for note in sentences.notes(study, result) if note.startswith("The best of 3 was chosen"))
+    assert f"worth about {100 * result.expected:.1f} % on new questions" in note and 0.5 < result.expected < 0.59
+
+
+def test_another_application_is_told_nothing_of_seeds_and_test(tmp_path):
+    rows = [Written(value=value, params={"x": value}) for value in (0.1, 0.2, 0.3)]
+    folder = make_study(tmp_path, rows, metric="value", base={"x": 0.1}, space={"x": "interval(0,1)"}, journal=False)
+    study = read_study(folder, NOW)
+    assert not [note for note in sentences.notes(study, study_result(study)) if "seed" in note or "test" in note]
+    assert sentences.questions(study, 7) == "point 7"
 
 
 def test_a_factor_stands_beside_the_value_that_it_came_to(tmp_path):

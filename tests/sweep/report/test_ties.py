@@ -1,7 +1,5 @@
 """Which trials are tied with the best: the same questions, the choice of the best counted, and what is unknown said."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,6 @@ from mcqa.evaluation import predictions
 from mcqa.evaluation.decisions import is_correct
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import mcnemar, p_values_against_best, wilson_interval
-from mcqa.sweep.report.seed_variance import expected_maximum
 from mcqa.sweep.report.ties import read_answers
 from tests.sweep.report.recorded_studies import Written, answered, exactly, make_study, question, result_of, trials
 
@@ -114,12 +111,6 @@ def test_predictions_of_the_best_that_only_decoding_shows_to_be_damaged_leave_th
 def test_a_value_that_the_predictions_contradict_is_named(tmp_path):
     result = result_of(make_study(tmp_path, [Written(right=exactly(60, 100), value=0.9), *trials(50)]))
     assert "returned dev/acc = 0.9, but its predictions give 0.6" in result.problems[0]
-
-
-def test_the_selection_bias_follows_from_how_often_tied_trials_disagree(tmp_path):
-    result = result_of(make_study(tmp_path, trials(60, 59, 58)))
-    flips = sum(comparison.newly_right + comparison.newly_wrong for comparison in result.comparisons)
-    assert result.selection_bias == pytest.approx(expected_maximum(3) * math.sqrt(flips / 200 / 200))
 
 
 @given(right=st.lists(st.booleans(), min_size=1, max_size=30), text=st.text(max_size=20))

@@ -1,0 +1,125 @@
+"""What to do after a study: keep the default, run the best, confirm it, or ask for more trials; with the command."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from mcqa.evaluation.report.formatting import count
+from mcqa.evaluation.statistics.clusters import ALPHA
+from mcqa.runs.duration import duration
+from mcqa.sweep.report import best_experiment, sentences
+from mcqa.sweep.report.arms import compare_arms
+from mcqa.sweep.report.confirmation import Confirmation
+from mcqa.sweep.report.load import load
+from mcqa.sweep.report.seed_variance import varies_only_seed
+from mcqa.sweep.report.study_data import StudyRecord
+from mcqa.sweep.report.ties import StudyResult
+
+MAX_TIED = 3  # trials that are confirmed, the default beside them: the best and others that are tied with it
+NEW_SEEDS = 3  # that are suggested
+
+
+@dataclass(frozen=True)
+class NextStep:
+    text: str  # a sentence; what it says is done by the command, if there is one
+    command: str | None = None
+
+
+def next_step(study: StudyRecord, result: StudyResult, confirmation: Confirmation | None) -> NextStep | None:
+    """Return None of a study that is not over, and of a study of seeds."""
+    if study.counts["running"] + study.counts["waiting"] + study.counts["paused"] or varies_only_seed(study):
+        return None
+    best, default, trials = result.best, study.default_trial, len(study.trials)
+    if best is None or best.value is None or len(study.complete) < 2:
+        if not trials or study.counts["failed"] == trials:
+            return None
+        more = f"hydra.sweeper.n_trials={2 * trials}"
+        return NextStep("Too few trials are complete to compare any: ask for more.", command_again(study, more))
+    if confirmation and any(run.values for run in confirmation.configurations):
+        return _after_confirmation(study, confirmation, best.number)
+    if default is not None and default.number == best.number:
+        return NextStep("Keep the default: nothing that was tried is better.")
+    if default is not None and default.value is not None and _is_no_gain(study, result, default.number):
+        return NextStep(
+            "Keep the default: the best trial is tied with it, and no better once its choice is corrected for."
+        )
+    if _can_be_confirmed(study):
+        return NextStep(_confirm(study, result), command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}"))
+    return NextStep("Run the best trial's configuration:", best_experiment.command(study))
+
+
+def to_confirm(study: StudyRecord, result: StudyResult) -> list[int]:
+    """Return the trials that are worth new seeds: the best and others tied with it, or the best of each arm."""
+    if result.best is None:
+        return []
+    numbers = [result.best.number, *result.tied][:MAX_TIED]
+    return [arm.best.number for arm in compare_arms(study, result) if arm.best] or numbers
+
+
+def command_again(study: StudyRecord, more: str) -> str:
+    """Return the command that resumes the study, with one more override."""
+    hydra = load(study.folder / "multirun.yaml", {}, []).get("hydra")
+    given = (hydra.get("overrides") if isinstance(hydra, Mapping) else None) or {}
+    key = more.partition("=")[0]
+    arguments = [*study.overrides, *map(str, given.get("hydra") or [])]
+    kept = [text for text in arguments if text.partition("=")[0].lstrip("+") not in (key, "hydra.mode")]
+    return f"{best_experiment.app(study)} --multirun {shlex.join([*kept, more])}"
+
+
+def _is_no_gain(study: StudyRecord, result: StudyResult, default: int) -> bool:
+    """Whether the best is tied with the default and, corrected for its choice, has no higher accuracy."""
+    comparison = result.by_trial.get(default)
+    if comparison is None or not comparison.tied or result.expected is None:
+        return False
+    return result.expected <= comparison.accuracy.value
+
+
+def _can_be_confirmed(study: StudyRecord) -> bool:
+    seed = study.base.get("seed")
+    swept = any(key.key == "seed" for key in study.swept)
+    return isinstance(seed, int) and not isinstance(seed, bool) and not swept
+
+
+def _confirm(study: StudyRecord, result: StudyResult) -> str:
+    """What new seeds would settle, and what they cost."""
+    numbers, default = to_confirm(study, result), study.default_trial
+    configurations = len({*numbers, default.number if default else None})
+    runs = configurations * NEW_SEEDS
+    seconds = [trial.seconds for trial in study.complete if trial.seconds is not None]
+    jobs = study.description.get("n_jobs")
+    at_once = jobs if isinstance(jobs, int) and jobs > 0 else 1
+    cost = (
+        f", about {duration(math.ceil(runs / at_once) * median(seconds))} with {at_once} at a time" if seconds else ""
+    )
+    on_test = " measured on test" if study.metric.startswith("dev/") else ""
+    others = f"the {len(numbers)} best" if len(numbers) > 1 else "the best"
+    seeds = f"{count(runs, 'run')} with new seeds{on_test}{cost}"
+    comparison = result.by_trial.get(default.number) if default else None
+    what = "which of them is best, and " if len(numbers) > 1 else ""
+    if comparison and not comparison.tied:
+        return (
+            f"Confirm by how much {others} beat the default: {seeds}."
+            if len(numbers) > 1
+            else (f"Confirm by how much the best beats the default: {seeds}.")
+        )
+    return f"Confirm {what}whether {'any' if what else 'the best'} beats the default: {seeds}."
+
+
+def _after_confirmation(study: StudyRecord, confirmation: Confirmation, best: int) -> NextStep:
+    """New seeds have the last word: what they show to be better than the default, if anything."""
+    sign = -1 if study.direction == "minimize" else 1
+    better = [
+        run
+        for run in confirmation.configurations
+        if run.difference and run.p_holm is not None and run.p_holm < ALPHA and sign * run.difference.value > 0
+    ]
+    if not better:
+        return NextStep("Keep the default: with new seeds nothing is shown to be better.")
+    first = max(better, key=lambda run: sign * run.mean.value)
+    if first.trial == best:
+        return NextStep(f"Run trial {best}, which new seeds confirm:", best_experiment.command(study))
+    values = next((trial.params for trial in study.trials if trial.number == first.trial), {})
+    shown = " ".join(f"{key}={sentences.parameter(value)}" for key, value in values.items())
+    return NextStep(f"Take trial {first.trial}, the best with new seeds: {shown}.")
