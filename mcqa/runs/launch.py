@@ -21,7 +21,7 @@ from mcqa.config.errors import ProcessError
 from mcqa.config.schema import HardwareConfig
 from mcqa.runs import failures, processes, run_folder, signals, trial
 from mcqa.runs.failures import Failure, failure_message
-from mcqa.runs.trial import Preempted
+from mcqa.runs.trial import Paused, Preempted
 
 GRACE_S = 15.0  # for the others to notice a failure by themselves and to end in order
 STOPPING_S = 120.0  # for what a run still writes when the user or a scheduler stops it
@@ -38,7 +38,7 @@ def start(module: str, hardware: HardwareConfig, folder: Path) -> None:
 
     Raises:
         ProcessError: the first failure of any of them.
-        Preempted: they were stopped, and the run can be resumed.
+        Preempted: they were stopped, and the run can be resumed. Paused: its study asked for it.
     """
     import torch.distributed as dist
 
@@ -60,7 +60,7 @@ def start(module: str, hardware: HardwareConfig, folder: Path) -> None:
         # A process that was not yet ready to stop in order just dies of the signal, and records no failure.
         if STOPPED in codes or (watch.asked is not None and any(codes) and not recorded):
             watch.requeue()
-            raise Preempted(_how_it_stopped(folder))
+            raise _how_it_stopped(folder)
     if any(codes):
         message = failure_message(recorded, [socket.gethostname()] * hardware.devices, hardware.timeout_s)
         _record(folder, message)
@@ -137,9 +137,13 @@ def _stop(started: Sequence[Process], grace_s: float) -> None:
                     process.stdin.close()
 
 
-def _how_it_stopped(folder: Path) -> str:
-    error = run_folder.read_result(folder).get("error") or "Stopped."  # as the first process wrote it
-    return error if trial.current() is not None else f"{error} {run_folder.how_to_resume(folder)}"
+def _how_it_stopped(folder: Path) -> Preempted:
+    """Return what the first process has written, as the error to raise."""
+    result = run_folder.read_result(folder)
+    error = result.get("error") or "Stopped."
+    if trial.current() is None:
+        return Preempted(f"{error} {run_folder.how_to_resume(folder)}")
+    return Paused("Paused by its study.") if result.get("status") == "paused" else Preempted(error)
 
 
 def _record(folder: Path, message: str) -> None:

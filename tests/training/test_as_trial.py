@@ -203,9 +203,7 @@ def test_a_trial_that_pauses_twice_ends_as_one_that_did_not_in_the_same_run_of_m
                 train.run(config, folder, trial)
             result = read_json(folder / "result.json")
             assert (result["status"], result["value"], result["error"]) == ("paused", trial.last_reported(), None)
-            assert [path.name for path in checkpoints.steps(folder / "checkpoints")][
-                -1
-            ] == f"checkpoint-{2 * after + 1}"
+            assert checkpoints.steps(folder / "checkpoints")[-1].name == f"checkpoint-{2 * after + 1}"
         train.run(config, folder, Trial(folder))
         result = read_json(folder / "result.json")
         reports = [(report.point, report.value, report.right) for report in Mailbox(folder).reports()]
@@ -248,6 +246,26 @@ def test_a_trial_of_two_processes_is_pruned_in_both(small, tmp_path, monkeypatch
     assert (result["status"], result["error"], result["value"]) == ("pruned", None, trial.last_reported())
     assert 1 <= len(box.reports()) < 500
     assert not weights(trial.folder)
+
+
+@pytest.mark.slow
+def test_a_trial_of_two_processes_pauses_in_both_and_goes_on(small, tmp_path, monkeypatch):
+    trial = trial_in(tmp_path)
+    box = Mailbox(trial.folder)
+    config, composed = configured(
+        [*small, "hardware=cpu_processes", "objective.max_steps=8", "objective.epochs=null", "evaluation.every=4"]
+    )
+    write_yaml(trial.folder / "config.yaml", composed)
+    write_yaml(trial.folder / "overrides.yaml", small)
+    monkeypatch.setenv("MCQA_TRIAL", str(trial.folder))
+    box.request_pause()
+    with pytest.raises(Paused):
+        train.run(config, trial.folder, trial)
+    assert (box.result() or {})["status"] == "paused" and not box.reports()
+    assert [path.name for path in checkpoints.steps(trial.folder / "checkpoints")] == ["checkpoint-1"]
+    box.withdraw_pause()
+    train.run(config, trial.folder, trial)
+    assert (box.result() or {})["status"] == "complete" and len(box.reports()) == 2
 
 
 @pytest.mark.slow
