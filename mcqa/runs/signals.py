@@ -24,8 +24,8 @@ WAIT_FOR_FIRST_RANK_S = 30.0
 class Watch:
     """Note signals from `with` on. Only the main thread can; in another one nothing is ever noted.
 
-    asked: the name of the signal that asked the run to stop. pausing: the study asked it to. deferring: somebody looks at
-    both between two updates; otherwise a signal raises Preempted at once.
+    asked: the name of the signal that asked the run to stop. pausing: its study asked for that. deferring: somebody
+    looks at both between two updates; otherwise a signal raises Preempted at once.
     """
 
     def __init__(self) -> None:
