@@ -55,6 +55,9 @@ class FirstPointHalving(BasePruner):
 class TPEWithPauses(TPESampler):
     """Optuna's sampler, which learns from paused trials as from pruned ones: most of them will never go on."""
 
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Any:
+        return super().infer_relative_search_space(_with_paused_as_pruned(study), trial)
+
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
         return super().sample_relative(_with_paused_as_pruned(study), trial, search_space)
 
