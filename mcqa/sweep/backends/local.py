@@ -107,7 +107,7 @@ class Local:
     def start_warm_process(self) -> WarmProcess:
         """Start what forks the jobs that are submitted once it is ready."""
         gpus = len(",".join(self._gpus)) + 64  # a job may name some that could not be detected
-        self.warm = WarmProcess(self._modules, {TOKEN: TOKEN_BYTES, VISIBLE: gpus})
+        self.warm = WarmProcess(self._modules, {TOKEN: 2 * TOKEN_BYTES, VISIBLE: gpus})
         return self.warm
 
     def _end_warm_process(self) -> None:

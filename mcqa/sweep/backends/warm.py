@@ -141,7 +141,7 @@ class WarmProcess:
 def main() -> None:
     """Import, then fork a job for each request, until the controller is gone. Each fork leaves by here, too."""
     channel = Connection(os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _open(Path(os.devnull), os.O_RDONLY, 0)
     names, modules = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
     shown = [_Shown(name) for name in names]
     try:
@@ -245,10 +245,13 @@ def _fork(environment: Mapping[str, str], shown: Sequence[_Shown]) -> int | str 
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         here.close()
-        os.setsid()
-        for variable in shown:
-            variable.overwrite(environment[variable.name])
         problem = _problem_of_fork()
+        try:
+            os.setsid()
+            for variable in shown:
+                variable.overwrite(environment[variable.name])
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
         there.send(problem)
         there.close()
         if problem:
@@ -359,9 +362,13 @@ def _undo_what_forks_share() -> None:
 
 def _write_to(out: Path, err: Path) -> None:
     for path, descriptor in ((out, 1), (err, 2)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        os.dup2(opened, descriptor)
-        os.close(opened)
+        _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, descriptor)
+
+
+def _open(path: Path, flags: int, descriptor: int) -> None:
+    opened = os.open(path, flags, 0o666)
+    os.dup2(opened, descriptor)
+    os.close(opened)
 
 
 if __name__ == "__main__":

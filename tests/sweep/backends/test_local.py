@@ -70,6 +70,7 @@ def backend_that(kind: str) -> Iterator[Local]:
         until(backend.start_warm_process().is_ready, "the warm process")
     try:
         yield backend
+        assert (backend.warm is not None) == (kind == "warm")  # which no job had to do without
     finally:
         backend.close()
 
