@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from mcqa.compare.options import Options
@@ -162,6 +163,7 @@ def _relevant(run: Run) -> dict[str, Any]:
     """The keys that determine the answers, speed or extra measurements."""
     trained = "splits" not in run.config_dict or run.config_dict.get("run") is not None
     no_effect = (*_NO_EFFECT_GROUPS, _GROUPS) if _has_plain_groups(run.config_dict) else _NO_EFFECT_GROUPS
+    no_effect = no_effect if _may_cut(run.config_dict) else (*no_effect, "data.split_by")
     return {TRAINED: trained} | {
         key: value
         for key, value in run.config_dict.items()
@@ -177,6 +179,11 @@ def _has_plain_groups(config: Mapping[str, Any]) -> bool:
         for key, value in values.items()
         if not key.endswith(".pattern")
     )
+
+
+def _may_cut(config: Mapping[str, Any]) -> bool:
+    """Whether dev or test may be cut from other questions: from train, or from a file without splits."""
+    return config.get("data.splits.dev") is None or Path(str(config.get("data.path"))).suffix != ""
 
 
 def _is_training(key: str) -> bool:

@@ -89,6 +89,7 @@ class DataConfig:
     revision: str | None
     splits: Splits
     dev_fraction: Annotated[float, "above 0 and below 1"]
+    split_by: Literal["cluster", "question"]  # what a cut keeps in one split: clusters (else passages), or questions
     seed: Seed  # of the dev cut and of limit's draw; not the run's seed, so that seeds compare on the same questions
     limit: Count | None
     bad_rows: Literal["error", "skip"]

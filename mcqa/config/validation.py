@@ -50,6 +50,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "data.shuffle_choices": False,
+    "data.split_by": "question",
     "evaluation.max_time_share": None,
     "evaluation.min_delta": 0.0,
     "evaluation.stop_metric": None,

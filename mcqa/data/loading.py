@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
@@ -14,7 +15,7 @@ from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import checks, files, hub, readers
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
-from mcqa.data.splits import split_by_hash, subsample
+from mcqa.data.splits import passage, related, split_by_hash, subsample
 
 Reader = Callable[[dict[str, Any]], Question]
 
@@ -152,23 +153,35 @@ def _load_split(
     config: DataConfig, split: str, read: Callable[[str | None], list[Question]], notes: list[str]
 ) -> list[Question]:
     """One of our splits: a split of the publisher, or a part of its train split or of the only file."""
-    share = {"dev": config.dev_fraction}
+    share, whole = {"dev": config.dev_fraction}, ""
     if config.reader != "facts" and config.path is not None and files.existing_path(config.path).is_file():
-        whole, source = read(None), Path(config.path).name  # test gets as large a share as dev
-        questions = split_by_hash(whole, config.seed, share | {"test": config.dev_fraction})[split]
-        notes.append(f"{split}: {len(questions)} of {_count(whole)} in {source}, a file without splits")
+        every, source = read(None), Path(config.path).name
+        share |= {"test": config.dev_fraction}  # as large a share as dev
+        questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
+        notes.append(f"{split}: {len(questions)} of {_count(every)} in {source}, a file without splits{whole}")
     elif split == "test" or config.splits.dev is not None:
         questions = read(_published_name(config, split))
     else:
-        questions = split_by_hash(read(_published_name(config, "train")), config.seed, share)[split]
+        every = read(_published_name(config, "train"))
+        questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         if split == "dev":
-            notes.append(f"dev: {_count(questions)} held out from train")
+            notes.append(f"dev: {_count(questions)} held out from train{whole}")
     if not questions:
-        raise DataError(f"{split}: no question is left after splitting; see data.dev_fraction and data.splits.")
+        raise DataError(f"{split}: no question is left after splitting; see data.dev_fraction and data.splits{whole}.")
     if split == "train" and config.limit is not None:
         notes.append(f"train: {min(config.limit, len(questions))} of {_count(questions)} sampled (data.limit)")
         questions = subsample(questions, config.seed, config.limit)
     return questions
+
+
+def _kept_whole(questions: list[Question], config: DataConfig) -> str:
+    """Say what was not cut apart; nothing where no two questions are related, or they were cut one by one."""
+    groups = Counter(related(question) for question in questions)
+    shared = sum(bool(group) and count > 1 for group, count in groups.items())
+    if config.split_by == "question" or not shared:
+        return ""
+    wholes = "one cluster or passage stays" if shared == 1 else f"{shared} clusters or passages stay"
+    return f"; {wholes} whole (data.split_by)"
 
 
 def _published_name(config: DataConfig, split: str) -> str:
@@ -269,8 +282,15 @@ def _reading_notes(name: str, questions: list[Question], bad: list[str], doubt: 
 
 
 def _overlap_note(split: str, other: str, splits: dict[str, list[Question]]) -> Iterator[str]:
+    """What two splits share: questions, and clusters and passages, which tell as much about an answer."""
     if count := checks.count_overlap(splits[split], splits[other]):
         yield f"{split}: {count} of {_count(splits[split])} also occur in {other} (choices may differ)"
+    clusters, passages = ({key(question) for question in splits[other]} - {""} for key in (related, passage))
+    if count := sum(related(one) in clusters or passage(one) in passages for one in splits[split]):
+        yield (
+            f"{split}: {count} of {_count(splits[split])} have a passage or cluster that {other} has too; accuracy on "
+            "them says little about other passages"
+        )
 
 
 def _count(questions: list[Question]) -> str:

@@ -46,6 +46,22 @@ def test_what_is_only_faster_or_measured_beside_is_shown_apart(tmp_path):
     assert dict(found.differing) == {"peft.rank": ("absent", "4"), "seed": ("0, 1", "0")}
 
 
+@pytest.mark.parametrize(
+    ("data", "configurations"),
+    [
+        ({"data__splits__dev": "dev", "data__path": None}, 1),
+        ({"data__splits__dev": "dev", "data__path": "folder"}, 1),
+        ({"data__splits__dev": "dev", "data__path": "all.csv"}, 2),
+        ({"data__splits__dev": None, "data__path": None}, 2),
+    ],
+)
+def test_how_questions_are_cut_matters_where_any_are_cut(tmp_path, data, configurations):
+    by = ("question", "cluster", "cluster")
+    runs = [make_run(tmp_path, f"{n}", RIGHT, seed=n, data__split_by=one, **data) for n, one in enumerate(by)]
+    other = make_run(tmp_path, "other", RIGHT, data__split_by="cluster", prompt__style="letters", **data)
+    assert len(grouped(*runs, other).configurations) == 1 + configurations
+
+
 def test_precision_changes_what_is_learned(tmp_path):
     runs = [make_run(tmp_path, name, RIGHT, hardware__precision=name) for name in ("bf16", "fp32")]
     assert labels(*runs) == ["precision=bf16", "precision=fp32"]

@@ -31,6 +31,7 @@ BASE = DataConfig(
     revision=None,
     splits=Splits("train", "validation", "test"),
     dev_fraction=0.1,
+    split_by="cluster",
     seed=0,
     limit=None,
     bad_rows="error",
@@ -116,6 +117,49 @@ def test_an_empty_split_is_an_error_and_no_split(tmp_path):
     assert error_of(config(folder(tmp_path, test=[]))) == f"{tmp_path}[test]: is empty."
     alone = config(write(tmp_path / "one.jsonl", [row(1)]))
     assert "no question is left after splitting; see data.dev_fraction" in error_of(alone)
+
+
+LOCAL = {"reader": "local", "columns": Columns("question", "choices", "answer", "index", "passage", None, None, None)}
+
+
+def about(passage, n):
+    return {"question": f"What is {n}?", "choices": [f"{n}", "none"], "answer": 0, "passage": f"Passage {passage}."}
+
+
+@pytest.mark.parametrize("single_file", [True, False])
+def test_no_passage_is_on_both_sides_of_a_cut(tmp_path, single_file):
+    """Ten questions about each of 28 passages."""
+    rows = [about(n % 28, n) for n in range(280)]
+    if single_file:
+        mine = config(write(tmp_path / "mine.jsonl", rows), **LOCAL)
+    else:
+        mine = config(folder(tmp_path, train=rows), **LOCAL, splits=Splits("train", None, None))
+    cut = ("train", "dev", "test") if single_file else ("train", "dev")
+    data = load(mine, cut)
+    passages = [{question.context for question in data.splits[split]} for split in cut]
+    assert sum(map(len, passages)) == len(set.union(*passages)) == 28
+    assert "; 28 clusters or passages stay whole (data.split_by)" in data.notes[-1]
+    apart = load(replace(mine, split_by="question"), cut)
+    known = {question.context for question in apart.splits["train"]}
+    assert all(question.context in known for question in apart.splits["dev"]), "as before: every one leaks"
+    n = len(apart.splits["dev"])
+    assert any(
+        note.startswith(f"dev: {n} of {n} questions have a passage or cluster that train") for note in apart.notes
+    )
+
+
+def test_one_passage_cannot_be_cut_and_the_error_says_so(tmp_path):
+    mine = config(write(tmp_path / "mine.jsonl", [about(0, n) for n in range(50)]), **LOCAL)
+    assert "; one cluster or passage stays whole (data.split_by)" in error_of(mine)
+
+
+def test_passages_that_a_publishers_splits_share_are_warned_of(tmp_path):
+    train, test = [about(n, n) for n in range(6)], [about(n, 100 + n) for n in range(4, 8)]
+    mine = config(folder(tmp_path, train=train, validation=[about(50, 50)], test=test), **LOCAL)
+    assert load(mine).notes == [
+        "test: 2 of 4 questions have a passage or cluster that train has too; accuracy on them says little about other "
+        "passages"
+    ]
 
 
 def test_limit_keeps_training_questions_only(tmp_path):

@@ -1,5 +1,7 @@
 """Splits and samples depend on what is asked: nothing else moves a question from one split to another."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def question(n, id="x"):
 
 
 def sides(asked, seed, **shares):
-    parts = splits.split_by_hash(asked, seed, shares)
+    parts = splits.split_by_hash(asked, seed, shares, "cluster")
     return {q.content: side for side, questions in parts.items() for q in questions}
 
 
@@ -31,7 +33,7 @@ def test_reordering_appending_and_renaming_move_no_question(first, more, seed, r
 @given(numbers, seeds)
 def test_every_question_is_in_one_split_and_keeps_its_order(asked, seed):
     questions = [question(n, id=f"{at:03}") for at, n in enumerate(asked)]
-    parts = splits.split_by_hash(questions, seed, {"dev": 0.5})
+    parts = splits.split_by_hash(questions, seed, {"dev": 0.5}, "cluster")
     assert sorted(q.id for part in parts.values() for q in part) == [q.id for q in questions]
     assert all(part == sorted(part, key=lambda q: q.id) for part in parts.values())
     assert not {q.content for q in parts["dev"]} & {q.content for q in parts["train"]}, "twice, on the same side"
@@ -56,13 +58,41 @@ def test_the_sample_depends_on_what_is_asked_and_not_on_its_position(asked, seed
 
 def test_shares_are_kept_seeds_differ_and_the_sample_is_independent_of_the_split():
     questions = [question(n) for n in range(4000)]
-    parts = splits.split_by_hash(questions, 0, {"dev": 0.1, "test": 0.1})
+    parts = splits.split_by_hash(questions, 0, {"dev": 0.1, "test": 0.1}, "cluster")
     assert 340 < len(parts["dev"]) < 460 and 340 < len(parts["test"]) < 460
-    assert splits.split_by_hash(questions, 1, {"dev": 0.1})["dev"] != parts["dev"]
+    assert splits.split_by_hash(questions, 1, {"dev": 0.1}, "cluster")["dev"] != parts["dev"]
     in_dev = set(splits.subsample(questions, 0, 1000)) & set(parts["dev"])
     assert 60 < len(in_dev) < 140
 
 
 def test_the_split_is_the_same_on_every_machine():
-    dev = splits.split_by_hash([question(n) for n in range(30)], 0, {"dev": 0.2})["dev"]
+    dev = splits.split_by_hash([question(n) for n in range(30)], 0, {"dev": 0.2}, "cluster")["dev"]
     assert dev == [question(n) for n in (0, 7, 8, 16, 21, 23, 27)]
+
+
+@given(numbers, seeds, st.booleans())
+def test_related_questions_are_in_one_split_and_appended_ones_move_none(asked, seed, by_cluster):
+    related = {"cluster" if by_cluster else "context": "Some Passage  of n"}
+    questions = [replace(question(n), **{name: f"{text} {n % 7}" for name, text in related.items()}) for n in asked]
+    parts = splits.split_by_hash(questions, seed, {"dev": 0.3, "test": 0.3}, "cluster")
+    sides = {(splits.related(one), side) for side, part in parts.items() for one in part}
+    assert len(sides) == len({name for name, _ in sides}), "each cluster or passage on one side"
+    fewer = splits.split_by_hash(questions[: len(asked) // 2], seed, {"dev": 0.3, "test": 0.3}, "cluster")
+    assert {(splits.related(one), side) for side, part in fewer.items() for one in part} <= sides
+
+
+def test_the_cluster_counts_before_the_passage_and_white_space_makes_no_other_passage():
+    assert splits.related(replace(question(1), cluster="c", context="A passage.")) == "c"
+    assert splits.related(replace(question(1), context="A  passage.\n")) == splits.related(
+        replace(question(2), context="a passage.")
+    )
+    assert splits.related(question(1)) == ""
+
+
+def test_a_stored_run_cuts_as_it_did_question_by_question():
+    shared = [replace(question(n), context="one passage") for n in range(30)]
+    dev = splits.split_by_hash(shared, 0, {"dev": 0.2}, "question")["dev"]
+    assert 0 < len(dev) < 30
+    alone = [question(n) for n in range(30)]
+    by_question, by_cluster = (splits.split_by_hash(alone, 0, {"dev": 0.2}, by) for by in ("question", "cluster"))
+    assert by_question == by_cluster, "unrelated questions are cut alike"

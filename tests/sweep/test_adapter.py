@@ -109,7 +109,7 @@ def test_what_the_value_of_a_trial_means_is_the_same_in_the_whole_study(key, why
     assert told.startswith(f"{key}: cannot vary in a study") and why in told
 
 
-@pytest.mark.parametrize("key", ["data.dev_fraction", "data.splits.train"])
+@pytest.mark.parametrize("key", ["data.dev_fraction", "data.splits.train", "data.split_by"])
 def test_what_cuts_dev_from_train_may_vary_only_where_dev_is_not_cut(key, config_dict):
     assert hooks().check(config_dict, space(key), None, pruner="none") == []
     cut = changed(config_dict, data={"splits": {"train": "train", "dev": None, "test": "test"}})
