@@ -39,6 +39,11 @@ class Arm:
     edges: tuple[Edge, ...] = ()  # other keys whose best value is at an end of what was tried
 
     @property
+    def is_short(self) -> bool:
+        """Whether not all of its trials are complete."""
+        return self.complete < self.planned
+
+    @property
     def tied(self) -> bool:
         return self.p is not None and self.p >= ALPHA
 
@@ -121,7 +126,7 @@ def _reached(arm: Arm, study: StudyRecord) -> str:
 def notes(study: StudyRecord, result: StudyResult) -> list[str]:
     """Return what to keep in mind of a comparison of arms."""
     arms, found = compare_arms(study, result), list[str]()
-    short = [f"{arm.name} {arm.complete} of {arm.planned}" for arm in arms if arm.complete < arm.planned]
+    short = [f"{arm.name} {arm.complete} of {arm.planned}" for arm in arms if arm.is_short]
     if short:
         found.append(f"The arms have had unequal searches, for not all trials are complete: {', '.join(short)}.")
     at_ends = [(arm, edge) for arm in arms for edge in arm.edges]

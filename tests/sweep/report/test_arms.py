@@ -85,6 +85,7 @@ def test_arms_with_fewer_complete_trials_are_named(tmp_path):
     (note,) = arms.notes(read_study(folder, NOW), result_of(folder))
     assert note.endswith("not all trials are complete: scheduler=cosine 3 of 5, scheduler=constant 0 of 5.")
     assert "is the best of 2 arms" in write.write_report(folder).verdict
+    assert '<td class="n">3 of 5</td>' in (folder / "report.html").read_text()
 
 
 def test_without_predictions_the_best_is_named_and_ties_are_unknown(tmp_path):
