@@ -14,7 +14,7 @@ from typing import Any
 
 from mcqa.evaluation.report.formatting import cut
 from mcqa.sweep.report import sentences
-from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord
+from mcqa.sweep.report.study_data import StudyRecord, SweptKey, TrialRecord, is_number
 from mcqa.sweep.report.ties import StudyResult
 
 Figure = dict[str, Any]
@@ -39,6 +39,7 @@ SYMBOLS = {
 MANY = 300  # trials of a role, from where they are drawn smaller
 MOST_SLICES = 24
 MOST_AXES = 10  # parallel coordinates
+FEWEST_LINES = 4  # of them: two or three lines are read better in the table
 MOST_CURVES = 120  # of a role, the newest; more hide each other
 
 
@@ -121,6 +122,14 @@ def _values(trials: Sequence[TrialRecord], study: StudyRecord) -> list[float]:
     return [_shown(bottom if trial.value is None else trial.value, study) for trial in trials]
 
 
+def _last_value(trial: TrialRecord, study: StudyRecord) -> str:
+    """What a trial without a final value had at its last point, which is no value to compare with others."""
+    if trial.value is not None or not trial.reports:
+        return ""
+    point, value = trial.reports[-1]
+    return f"(last {sentences.value(value, study.metric)} at {sentences.questions(study, point)})"
+
+
 # --- history ----------------------------------------------------------------------------------------------------------
 
 
@@ -129,12 +138,16 @@ def history(study: StudyRecord, result: StudyResult) -> Figure:
     last = study.trials[-1].number if study.trials else 0
     data = [_best_so_far(study, last)]
     for role, trials in reversed(roles(study, result).items()):  # the best on top
-        hover = f"{escape(study.metric)} %{{y}}" if trials[0].value is not None else ""
+        hover = f"{escape(study.metric)} %{{y}}" if trials[0].value is not None else "%{text}"
         data.append(_points(trials, role, [trial.number for trial in trials], _values(trials, study), hover))
+        data[-1]["text"] = [_last_value(trial, study) for trial in trials]
     room = 0.02 * last + 0.3  # for a star at either end
     numbers = {"range": [-room, last + room], **({"dtick": 1} if last <= 12 else {"nticks": 10})}
     shapes = [*_interval_of_best(study, result), *_default_line(study)]
-    return {"data": data, "layout": layout(340, xaxis=axis("trial", **numbers), yaxis=axis(), shapes=shapes)}
+    return {
+        "data": data,
+        "layout": layout(340, xaxis=axis("trial", **numbers), yaxis=axis(unit(study.metric)), shapes=shapes),
+    }
 
 
 def _best_so_far(study: StudyRecord, last: int) -> Figure:
@@ -182,12 +195,12 @@ def _slice(study: StudyRecord, result: StudyResult, swept: SweptKey) -> Figure:
     data = []
     for role, trials in reversed(roles(study, result).items()):
         some = [trial for trial in trials if swept.key in trial.params]
-        hover = "%{text}" if swept.is_factor else "" if swept.choices else "%{x}"
-        hover += f" {escape(study.metric)} %{{y}}" if trials[0].value is not None else ""
+        hover = "%{text}" + (f", {escape(study.metric)} %{{y}}" if trials[0].value is not None else "")
         if some:
             data.append(_points(some, role, [_x(swept, trial) for trial in some], _values(some, study), hover))
-            if swept.is_factor:
-                data[-1]["text"] = [sentences.setting(trial, swept.key) for trial in some]
+            data[-1]["text"] = [
+                escape(f"{sentences.setting(trial, swept.key)} {_last_value(trial, study)}".strip()) for trial in some
+            ]
     values = [trial.params[swept.key] for trial in study.trials if swept.key in trial.params]
     title = "times the recommended value" if swept.is_factor else None
     return {"data": data, "layout": layout(230, xaxis=axis(title, **_x_axis(swept, values)), yaxis=axis(nticks=5))}
@@ -197,6 +210,8 @@ def _x(swept: SweptKey, trial: TrialRecord) -> Any:
     value = trial.params[swept.key]
     if swept.choices is None:
         return _rounded(value) if isinstance(value, float) else value
+    if all(map(is_number, swept.choices)):  # beside its mark it would be read as another number
+        return _index_of(swept, value)
     spread = (trial.number * 0.618034) % 1 - 0.5  # by the golden ratio: neighbours side by side, not on top
     return _rounded(_index_of(swept, value) + 0.5 * spread)
 
@@ -238,10 +253,13 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def parallel_coordinates(study: StudyRecord, result: StudyResult, order: Sequence[SweptKey]) -> Figure | None:
-    """One line a complete trial through the parameters that all of them have to its value; None below two of either."""
+    """One line a complete trial through the parameters that all of them have to its value.
+
+    None of too few trials or parameters to see anything.
+    """
     trials = study.complete
     shared = [swept for swept in order if all(swept.key in trial.params for trial in trials)][:MOST_AXES]
-    if min(len(trials), len(shared)) < 2:
+    if len(trials) < FEWEST_LINES or len(shared) < 2:
         return None
     keys = [swept.key for swept in order]
     dimensions = [
@@ -308,8 +326,13 @@ def curves(study: StudyRecord, result: StudyResult) -> Figure:
     data = [_curves(study, by_role[role], *look) for role, look in _CURVES.items() if by_role.get(role)]
     if pruned := by_role.get("pruned"):
         xs, ys = zip(*(trial.reports[-1] for trial in pruned), strict=True)
-        data.append(_points(pruned, "pruned", xs, [_shown(y, study) for y in ys], "point %{x}: %{y}"))
-    return {"data": data, "layout": layout(340, xaxis=axis("point"), yaxis=axis())}
+        data.append(_points(pruned, "pruned", xs, [_shown(y, study) for y in ys], _at_point(study)))
+    seen = "questions seen" if sentences.counts_questions(study) else "point"
+    return {"data": data, "layout": layout(340, xaxis=axis(seen), yaxis=axis(unit(study.metric)))}
+
+
+def _at_point(study: StudyRecord) -> str:
+    return "at %{x} questions: %{y}" if sentences.counts_questions(study) else "point %{x}: %{y}"
 
 
 def _curves(study: StudyRecord, trials: Sequence[TrialRecord], colour: str, width: float, dash: str) -> Figure:
@@ -330,5 +353,5 @@ def _curves(study: StudyRecord, trials: Sequence[TrialRecord], colour: str, widt
         "x": xs,
         "y": ys,
         "customdata": numbers,
-        "hovertemplate": "trial %{customdata}<br>point %{x}: %{y}<extra></extra>",
+        "hovertemplate": f"trial %{{customdata}}<br>{_at_point(study)}<extra></extra>",
     }

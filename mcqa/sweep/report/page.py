@@ -74,7 +74,7 @@ class ReportData:
 def page(report: ReportData, plotly: str | None) -> str:
     """Return the complete page. plotly: the library's JavaScript; None where it is not installed."""
     study, result = report.study, report.result
-    slices = charts.slices(study, result, report.order) if plotly is not None and study.complete else {}
+    slices = charts.slices(study, result, report.order) if plotly is not None and len(study.complete) > 1 else {}
     figures = _figures(report) if plotly is not None else {}
     figures |= {f"slice{i}": figure for i, figure in enumerate(slices.values())}
     return render(
@@ -116,7 +116,7 @@ def page(report: ReportData, plotly: str | None) -> str:
 def _figures(report: ReportData) -> dict[str, charts.Figure]:
     study, result = report.study, report.result
     figures: dict[str, charts.Figure] = {}
-    if any(trial.value is not None or trial.reports for trial in study.trials):
+    if len(study.complete) > 1:
         figures["history"] = charts.history(study, result)
     if (lines := charts.parallel_coordinates(study, result, report.order)) is not None:
         figures["parallel"] = lines

@@ -75,6 +75,28 @@ def test_parallel_coordinates_have_only_parameters_of_all_trials(tmp_path):
     assert [axis["label"] for axis in trace["dimensions"]] == ["learning_rate", "seed", "dev/acc (%)"]
 
 
+def test_a_number_among_choices_is_drawn_at_its_mark_and_other_choices_side_by_side(study, result, tmp_path):
+    slices = charts.slices(study, result, study.swept)
+    xs = {key: [x for trace in slices[key]["data"] for x in trace["x"]] for key in ("peft.rank", "scheduler")}
+    assert {*xs["peft.rank"]} <= {0, 1, 2} and not {*xs["scheduler"]} <= {0, 1, 2}
+
+
+def test_axes_have_units(study, result):
+    layout = charts.curves(study, result)["layout"]
+    assert layout["xaxis"]["title"]["text"] == "questions seen" and layout["yaxis"]["title"]["text"] == "dev/acc (%)"
+
+
+def test_a_pruned_trial_says_how_far_its_value_is_from_final(study, result):
+    (pruned,) = [trace for trace in charts.history(study, result)["data"] if "pruned" in trace.get("hovertemplate", "")]
+    assert all(text.startswith("(last ") and "questions" in text for text in pruned["text"])
+
+
+def test_three_trials_have_no_parallel_coordinates(tmp_path):
+    rows = [Written(params={"optimizer.learning_rate": 0.01 / i, "peft.rank": 4}, value=i / 9) for i in range(1, 4)]
+    study = read_study(make_study(tmp_path, rows), NOW)
+    assert charts.parallel_coordinates(study, study_result(study), study.swept) is None
+
+
 def test_pruned_curves_end_where_the_trial_last_reported(study, result):
     ends = next(trace for trace in charts.curves(study, result)["data"] if trace["mode"] == "markers")
     pruned = {trial.number: trial.reports[-1][0] for trial in study.trials if trial.status == "pruned"}
