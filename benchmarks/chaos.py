@@ -1,6 +1,6 @@
 """Does a study come to the same end while everything around it dies, and how much longer does it take?
 
-    python benchmarks/chaos.py [--seed 0] [--trials 20] [--slots 4] [--every 8] [override ...]
+    python benchmarks/chaos.py [--seed 0] [--trials 20] [--slots 4] [--every 8] [--pauses] [override ...]
 
 On a real SLURM that is started on this machine for it (root and Debian's packages, see tests/cluster), a study of
 lora_mcqa on the embedded model (random search of the learning rate, no pruning, a trial a node) is run undisturbed,
@@ -8,6 +8,10 @@ and again while every few seconds one of these is killed, drawn by the seed: a t
 SLURM's controller; nothing is while no trial runs. The node is drawn from all of them, so that a trial dies as often
 when it is the last one as before. The command is started again at once; what is dead of SLURM after 10 s. The second
 study must have all trials complete, each once, with the losses of all updates and the values of the first.
+
+With --pauses the second study's trials pause and go on (asha). It must then have some complete trials and no failed
+one, and of every trial, complete or pruned, the losses and reported values that it had in the first study up to where
+it came: no update lost, and none twice.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from mcqa.runs.mailbox import Mailbox
 from tests.cluster.machine import Command, Folder, NoSlurm, Slurm, running
 from tests.cluster.runs import LONGER, OF_ALL, WHOLE_NODES, losses, sent, updates
 
@@ -46,10 +51,20 @@ class RealStudy(Folder):
         return sent(self.folder, [*STUDY, f"outputs={self.folder}/outputs", *self.overrides])
 
     def losses(self, number: int) -> list[float]:
-        """Of all updates of a trial, each told once."""
+        """Of all updates that a trial has made, each told once."""
         run = self.path / "trials" / str(number)
-        assert updates(run) == list(range(1, UPDATES + 1)), f"trial {number} told of updates {updates(run)}"
+        last = UPDATES if self.result(number)["status"] == "complete" else len(updates(run))
+        assert updates(run) == list(range(1, last + 1)), f"trial {number} told of updates {updates(run)}"
         return losses(run)
+
+    def paused(self) -> list[str]:
+        """The trials that are paused now."""
+        results = {folder.name: Mailbox(folder).result() or {} for folder in self.path.glob("trials/*")}
+        return [name for name, result in results.items() if result.get("status") == "paused"]
+
+    def reports(self, number: int) -> list[tuple[int, float]]:
+        reports = Mailbox(self.path / "trials" / str(number)).reports()
+        return [(report.point, report.value) for report in reports]
 
 
 class Chaos:
@@ -62,6 +77,7 @@ class Chaos:
         self.command = study.start()
         self.back_at = float("inf")
         self.dead: set[str] = set()  # nodes
+        self.while_paused = 0  # deaths while a trial was paused
 
     def run(self, every_s: float) -> None:
         """Until the study ends well; raises AssertionError where it does not."""
@@ -84,6 +100,7 @@ class Chaos:
         for what in self.random.sample(("trial", "command", "node", "controller"), 4):
             if getattr(self, f"kill_{what}")():
                 self.killed[what] += 1
+                self.while_paused += bool(self.study.paused())
                 return print(f"{what} killed", file=sys.stderr, flush=True)
 
     def kill_trial(self) -> bool:
@@ -128,11 +145,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--every", type=float, default=8.0, help="seconds between two deaths")
+    parser.add_argument("--pauses", action="store_true", help="the trials of the second study pause and go on")
     options, further = parser.parse_known_args()
     overrides = [f"hydra.sweeper.n_trials={options.trials}", f"hydra.sweeper.n_jobs={options.slots}", *further]
     with tempfile.TemporaryDirectory(prefix="mcqa-chaos-") as folder, running() as slurm:
         os.environ.update(slurm.variables)
-        calm, wild = (RealStudy(Path(folder) / name, overrides) for name in ("calm", "wild"))
+        pausing = ["hydra/sweeper/pruner=asha"] if options.pauses else []
+        calm = RealStudy(Path(folder) / "calm", overrides)
+        wild = RealStudy(Path(folder) / "wild", [*overrides, *pausing])
         calm_s = undisturbed(calm)
         began = time.monotonic()
         chaos = Chaos(slurm, wild, options.seed)
@@ -142,17 +162,32 @@ def main() -> None:
             chaos.command.kill()
         wild_s = time.monotonic() - began
         for number in range(options.trials):
-            results = [study.result(number) for study in (calm, wild)]
-            assert [result["status"] for result in results] == ["complete"] * 2, f"trial {number}: {results}"
-            assert results[0]["value"] == results[1]["value"], f"trial {number} has another value"
-            assert calm.losses(number) == wild.losses(number), f"trial {number} has other losses"
-        rows = wild.table()
-        assert [row["status"] for row in rows] == ["complete"] * options.trials
-        starts = sum(len(wild.submissions(number)) for number in range(options.trials))
+            compare(calm, wild, number, options.pauses)
+        statuses = Counter(row["status"] for row in wild.table())
+        assert statuses.total() == options.trials and statuses["complete"]
+        ends = [entry.end for number in range(options.trials) for entry in wild.submissions(number)]
     told = ", ".join(f"{count} x {what}" for what, count in sorted(chaos.killed.items()))
-    print(f"{options.trials} trials in {options.slots} slots; killed: {told}; {starts} submissions")
-    lost = f"undisturbed {calm_s:.0f} s, disturbed {wild_s:.0f} s: {wild_s - calm_s:.0f} s lost"
-    print(f"{lost}; all trials complete, none twice, all losses and values equal")
+    print(f"{options.trials} trials in {options.slots} slots; killed: {told}; {len(ends)} submissions")
+    if options.pauses:
+        print(f"{statuses['complete']} complete, {statuses['pruned']} pruned; {ends.count('paused')} pauses")
+        print(f"{chaos.while_paused} of the deaths while trials were paused; none lost, none twice, all losses equal")
+    else:
+        lost = f"undisturbed {calm_s:.0f} s, disturbed {wild_s:.0f} s: {wild_s - calm_s:.0f} s lost"
+        print(f"{lost}; all trials complete, none twice, all losses and values equal")
+
+
+def compare(calm: RealStudy, wild: RealStudy, number: int, pauses: bool) -> None:
+    """Raise AssertionError where a trial of the second study is not what it was in the first."""
+    results = [study.result(number) for study in (calm, wild)]
+    status = results[1]["status"]
+    assert results[0]["status"] == "complete", f"trial {number}: {results}"
+    assert status == "complete" or (pauses and status == "pruned"), f"trial {number}: {results}"
+    expected, losses, reports = calm.losses(number), wild.losses(number), wild.reports(number)
+    assert losses == expected[: len(losses)], f"trial {number} has other losses"
+    assert reports == calm.reports(number)[: len(reports)], f"trial {number} has reported other values"
+    assert results[1]["value"] == (results[0]["value"] if status == "complete" else reports[-1][1]), (
+        f"trial {number} has another value"
+    )
 
 
 if __name__ == "__main__":
