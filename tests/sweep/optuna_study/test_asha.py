@@ -2,15 +2,19 @@
 
 import heapq
 import math
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from mcqa.config.errors import ConfigError
+from mcqa.runs.files import read_yaml
 from mcqa.sweep.controller.events import Outcome
+from mcqa.sweep.optuna_study.pruner import Pruner
 from mcqa.sweep.optuna_study.samplers import make_pruner
 from tests.sweep.optuna_study.test_study import complete, open_study
 
+CONF = Path(__file__).parents[3] / "hydra_plugins/mcqa_sweeper/conf/hydra/sweeper/pruner"
 PARAMS, BASE = {"rate": "interval(0.5, 1)"}, {"rate": 0.01}  # which holds no default
 
 
@@ -232,3 +236,10 @@ def test_what_it_does_not_take_is_refused(spec):
 def test_it_cannot_be_wrapped_by_one_that_knows_no_pauses():
     with pytest.raises(ConfigError, match="asha cannot be wrapped"):
         make_pruner({"name": "patient", "patience": 1, "wrapped": {"name": "asha"}})
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_pruner_of_the_configuration_can_be_made(path):
+    spec = read_yaml(path)
+    assert spec["name"] == path.stem
+    assert isinstance(make_pruner(spec), Pruner) == (path.stem in ("asha", "paired"))
