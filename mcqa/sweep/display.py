@@ -62,8 +62,8 @@ class LiveDisplay:
         say(text, console=self.console)
 
     def set_label(self, number: int, overrides: Sequence[str]) -> None:
-        """Label a trial by its own overrides, with floats of four significant digits."""
-        own = [text for text in overrides if text not in self.fixed]
+        """Label a trial by its own overrides, keys by their last parts and floats with four significant digits."""
+        own = short_keys([text for text in overrides if text not in self.fixed])
         self.labels[number] = " ".join(LONG_FLOAT.sub(lambda match: f"{float(match[0]):.4g}", text) for text in own)
 
     def update(self) -> None:
@@ -124,6 +124,7 @@ class LiveDisplay:
             return None
         again = f" again (start {start})" if start > 1 else ""
         why = ", because its job ended without a result" if again and trial.vanished else ""
+        why = ", after a pause" if trial.promoted else why
         action = f"submitted{again}{why}, SLURM job {trial.job}" if self.on_slurm else f"started{again}{why}"
         return f"{name}: {action}  {label}"
 
@@ -147,6 +148,16 @@ class LiveDisplay:
             label = Text(self.labels.get(trial.number, ""))  # no markup: [q_proj,v_proj] is a value
             table.add_row(str(trial.number), trial.state + again, value, elapsed, label)
         return table
+
+
+def short_keys(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with the last part of each key: `rank=8` for `peft.rank=8`; whole where two keys share it."""
+    pairs = [text.partition("=") for text in overrides]
+    last = [key.rpartition(".")[2] for key, _, _ in pairs]
+    return [
+        f"{short if last.count(short) == 1 else key}{equals}{value}"
+        for (key, equals, value), short in zip(pairs, last, strict=True)
+    ]
 
 
 def shown(trials: Sequence[TrialState]) -> list[TrialState]:

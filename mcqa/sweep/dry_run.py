@@ -205,7 +205,10 @@ def _lines(plan: DryRunPlan) -> Iterator[str]:
         return
     longest, limit = max(plan.seconds), min(60 * each["timeout_min"] for each in plan.launchers)
     earlier = count(len(plan.seconds), "earlier job")
-    yield f"  {earlier} took {duration(median(plan.seconds))} (median) to {duration(longest)}"
+    if len(plan.seconds) == 1:
+        yield f"  an earlier job took {duration(longest)}"
+    else:
+        yield f"  {earlier} took {duration(median(plan.seconds))} (median), the longest {duration(longest)}"
     if longest > limit and launcher == "SlurmLauncher":
         yield f"  Warning: timeout_min={limit / 60:g} is shorter; such a job is stopped and resumes from its checkpoint"
 

@@ -14,10 +14,10 @@ from mcqa.runs import run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
 from mcqa.runs.mailbox import Mailbox
-from mcqa.sweep import dry_run, start, study_folder
+from mcqa.sweep import dry_run, job_table, start, study_folder
 from mcqa.sweep.compose import HydraSweep
 from mcqa.sweep.controller.controller import Controller
-from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, Limits, RecoveredTrial
+from mcqa.sweep.controller.events import COMPLETE, EXHAUSTED, LEFT_RUNNING, Limits, RecoveredTrial
 from mcqa.sweep.display import say
 from mcqa.sweep.options import Options
 from mcqa.sweep.space.override_text import text_of
@@ -147,7 +147,7 @@ def _progress(request: ProductRequest, known: Sequence[RecoveredTrial]) -> str:
     ended = sum(is_final(job.outcome) for job in known)
     failed = sum(job.outcome is not None for job in known) - ended
     again = f", {failed} failed and run again" if failed else ""
-    return f"  resumes: {ended} have ended{again}, {len(known) - ended - failed} had started"
+    return f"  resumes: {start.resumes(ended, 'job', len(known) - ended - failed)}{again}"
 
 
 def _reset(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
@@ -157,11 +157,10 @@ def _reset(folder: Path, failed: RecoveredTrial) -> RecoveredTrial:
 
 
 def _finish(request: ProductRequest, reason: str, controller: Controller) -> list[Any]:
+    ended = sorted((job for job in controller.trials if job.outcome), key=lambda job: job.number)
+    results = {job.number: Mailbox(request.folder / "trials" / str(job.number)).result() or {} for job in ended}
+    if ended and reason != LEFT_RUNNING:
+        say(*job_table.lines(request.jobs, results, {job.number: job.outcome for job in ended if job.outcome}))
     if reason not in (COMPLETE, EXHAUSTED) or controller.counts["failed"]:
         raise SweepError(start.unfinished(request, reason, controller, "job"))
-    ended = sorted(controller.trials, key=lambda job: job.number)
-    for job in ended:
-        result = Mailbox(request.folder / "trials" / str(job.number)).result() or {}
-        if "folder" in result:
-            say(f"job {job.number}: {result['folder']}")
-    return [job.outcome.value if job.outcome else None for job in ended]
+    return [job.outcome.value if job.outcome else None for job in sorted(controller.trials, key=lambda job: job.number)]

@@ -179,7 +179,7 @@ def describe_progress(known: Sequence[RecoveredTrial], n_trials: int | None) -> 
     ended = sum(trial.outcome is not None for trial in known)
     if n_trials is not None and ended >= n_trials:
         return f"  all {ended} trials have ended; a larger hydra.sweeper.n_trials asks for more"
-    return f"  resumes: {ended} trials have ended, {len(known) - ended} had started"
+    return f"  resumes: {start.resumes(ended, 'trial', len(known) - ended)}"
 
 
 def _search(request: StudyRequest, description: Mapping[str, Any]) -> tuple[str, Controller]:

@@ -16,6 +16,7 @@ from rich.console import Console
 from mcqa.config.errors import FULL, ConfigError, SweepError
 from mcqa.config.plain_command import command_line
 from mcqa.config.schema import ConfigDict
+from mcqa.evaluation.report.formatting import count
 from mcqa.runs import run_folder
 from mcqa.runs.files import STALLS, read_stored, write_text
 from mcqa.sweep import dry_run, study_folder
@@ -180,6 +181,12 @@ def write_description(request: Request, stored: Mapping[str, Any], commit: str |
     if stored["commit"] != commit:
         what = "the study" if file == study_folder.STUDY else "these jobs"
         say(f"Note: {what} began on commit {short_commit(stored['commit'])} and resumes on {short_commit(commit)}.")
+
+
+def resumes(ended: int, noun: str, started: int) -> str:
+    """Return what a command finds: `2 jobs have ended, 1 was started and goes on`."""
+    rest = f"{started} {'was started and goes' if started == 1 else 'were started and go'} on"
+    return f"{count(ended, noun)} {'has' if ended == 1 else 'have'} ended" + f", {rest}" * bool(started)
 
 
 def refuse(problems: Collection[str]) -> None:

@@ -24,7 +24,7 @@ from mcqa.sweep.controller.events import (
     Tick,
     Vanished,
 )
-from mcqa.sweep.display import REDRAW_S, LiveDisplay, best, shown
+from mcqa.sweep.display import REDRAW_S, LiveDisplay, best, short_keys, shown
 
 
 class Study:
@@ -67,7 +67,9 @@ def test_a_trial_that_pauses_and_goes_on_is_shown(tmp_path, terminal):
     assert "trial 0: paused at 0.25  x=0" in study.lines
     assert study.controller.counts["paused"] == 1 and "1 paused" in study.display.summary()
     study.after(1, Promoted(0), Submitted(0, 1, "job0"))
-    assert "trial 0: started again (start 2)  x=0" in study.lines
+    assert "trial 0: started again (start 2), after a pause  x=0" in study.lines
+    study.after(1, Vanished(0, 1, "killed"), Submitted(0, 2, "job0"))
+    assert "trial 0: started again (start 3), because its job ended without a result  x=0" in study.lines
 
 
 def ended(number, status="complete", value=0.5, error=None):
@@ -180,6 +182,11 @@ def test_a_trial_is_called_by_what_was_swept_with_floats_of_four_digits(tmp_path
         0, ["+experiment=smoke", "lr=0.00012345678", "decay=1.23456789e-05", "name=run.123456", "r=16"]
     )
     assert study.display.labels[0] == "lr=0.0001235 decay=1.235e-05 name=run.123456 r=16"
+
+
+def test_a_label_has_the_last_parts_of_keys_unless_two_share_one():
+    overrides = ["optimizer.learning_rate=1", "peft=lora", "+model.name=a", "data.name=b", "x=a.b"]
+    assert short_keys(overrides) == ["learning_rate=1", "peft=lora", "+model.name=a", "data.name=b", "x=a.b"]
 
 
 def test_in_a_terminal_one_table_has_the_running_trials_with_what_they_reported(tmp_path):

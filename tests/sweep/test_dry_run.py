@@ -228,7 +228,7 @@ def test_a_limit_that_earlier_runs_would_have_met_is_warned_of(multirun: Callabl
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps({"status": status, "seconds": seconds}))
     shown = multirun("hydra.launcher.timeout_min=120")
-    assert lines(shown, "2 earlier jobs took 1 h 12 min (median) to 2 h 13 min")
+    assert lines(shown, "2 earlier jobs took 1 h 12 min (median), the longest 2 h 13 min")
     assert lines(shown, "Warning: timeout_min=120 is shorter")
     assert not lines(multirun("hydra.launcher.timeout_min=140"), "Warning: timeout_min")
 

@@ -146,8 +146,10 @@ def test_jobs_that_were_stopped_resume_by_what_the_error_says_and_none_runs_twic
     app(task, "x=0.1,0.2,0.3", f"hydra.sweep.dir='{where}'", found_by)
     assert seen == [0.1, 0.2, 0.3]
     said = capsys.readouterr().out
-    assert "resumes: 2 have ended, 0 had started" in said
-    assert [line for line in said.splitlines() if ": f0" in line] == ["job 0: f0.1", "job 1: f0.2", "job 2: f0.3"]
+    assert "resumes: 2 jobs have ended\n" in said
+    assert [line.split() for line in said.splitlines() if "complete  f0" in line] == [
+        [str(n), f"x=0.{n + 1}", "–", "complete", f"f0.{n + 1}"] for n in range(3)
+    ]
     assert len(list(Path(where.split("/")[0]).iterdir())) == 1
 
 
@@ -158,7 +160,7 @@ def test_a_job_whose_folder_is_gone_runs_again_and_keeps_its_number(app, capsys)
     capsys.readouterr()
     app(task, "x=0.1,0.2,0.3", NAME)
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if ": f0" in line] == ["job 0: f0.1", "job 1: f0.2", "job 2: f0.3"]
+    assert [line.split()[-1] for line in lines if "complete  f0" in line] == ["f0.1", "f0.2", "f0.3"]
 
 
 def test_a_job_that_failed_is_run_again_by_the_same_command_and_the_others_are_not(app, tmp_path):
@@ -307,7 +309,7 @@ def test_jobs_on_slurm_are_attached_by_the_same_command_and_none_is_sent_twice(a
     completes(0)()
     rounds += [completes(1), completes(2), *[lambda: None] * 20, ctrl_c]
     app(pytest.fail, "x=0.1,0.2,0.3", *SLURM, SLOWLY)
-    assert "resumes: 1 have ended, 1 had started" in capsys.readouterr().out
+    assert "resumes: 1 job has ended, 1 was started and goes on" in capsys.readouterr().out
     assert submitted(slurm) == 3 and not slurm.asked("scancel")
     assert [Mailbox(Path(f"studies/p/trials/{number}")).submissions()[0].job for number in range(3)] == [
         "17",

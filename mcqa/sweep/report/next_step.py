@@ -12,6 +12,7 @@ from mcqa.runs.duration import duration
 from mcqa.sweep.report import best_experiment, sentences
 from mcqa.sweep.report.arms import compare_arms
 from mcqa.sweep.report.confirmation import Confirmation
+from mcqa.sweep.report.importances import FEWEST, Importances
 from mcqa.sweep.report.load import load
 from mcqa.sweep.report.seed_variance import varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord
@@ -27,7 +28,9 @@ class NextStep:
     command: str | None = None
 
 
-def next_step(study: StudyRecord, result: StudyResult, confirmation: Confirmation | None) -> NextStep | None:
+def next_step(
+    study: StudyRecord, result: StudyResult, importances: Importances, confirmation: Confirmation | None
+) -> NextStep | None:
     """Return None of a study that is not over, and of a study of seeds."""
     if study.counts["running"] + study.counts["waiting"] + study.counts["paused"] or varies_only_seed(study):
         return None
@@ -40,14 +43,23 @@ def next_step(study: StudyRecord, result: StudyResult, confirmation: Confirmatio
     if confirmation and any(run.values for run in confirmation.configurations):
         return _after_confirmation(study, confirmation, best.number)
     if default is not None and default.number == best.number:
-        return NextStep("Keep the default: nothing that was tried is better.")
+        return _keep(study, importances, "nothing that was tried is better.")
     if default is not None and default.value is not None and _is_no_gain(study, result, default.number):
-        return NextStep(
-            "Keep the default: the best trial is tied with it, and no better once its choice is corrected for."
-        )
+        why = "the best trial is tied with it, and no better once its choice is corrected for."
+        return _keep(study, importances, why)
     if _can_be_confirmed(study):
         return NextStep(_confirm(study, result), command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}"))
     return NextStep("Run the best trial's configuration:", best_experiment.command(study))
+
+
+def _keep(study: StudyRecord, importances: Importances, why: str) -> NextStep:
+    """Keep the default; where trials are too few to say which parameters matter, more of them would."""
+    if importances.enough or len(study.swept) < 2:
+        return NextStep(f"Keep the default: {why}")
+    more = f"hydra.sweeper.n_trials={max(2 * FEWEST, 2 * len(study.trials))}"
+    return NextStep(
+        f"Keep the default: {why} More trials would say which parameters matter:", command_again(study, more)
+    )
 
 
 def to_confirm(study: StudyRecord, result: StudyResult) -> list[int]:

@@ -58,7 +58,7 @@ class ReportData:
 
     @cached_property
     def next_step(self) -> NextStep | None:
-        return next_step(self.study, self.result, self.confirmation)
+        return next_step(self.study, self.result, self.importances, self.confirmation)
 
     @cached_property
     def arms(self) -> list[arms.Arm]:

@@ -28,9 +28,9 @@ def said(folder, importances=None):
     return answer.answer(study, study_result(study), importances or Importances(trials=2))
 
 
-def advice(folder):
+def advice(folder, trials=16):
     study = read_study(folder, NOW)
-    return next_step.next_step(study, study_result(study), read_confirmation(study, []))
+    return next_step.next_step(study, study_result(study), Importances(trials=trials), read_confirmation(study, []))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,12 @@ def test_a_default_that_is_the_best_or_no_worse_is_kept_and_nothing_is_confirmed
     assert advice(make_study(tmp_path / "a", two(62, 60))).text.startswith("Keep the default: nothing")
     step = advice(make_study(tmp_path / "b", two(60, 61)))
     assert step.text.startswith("Keep the default: the best trial is tied with it") and step.command is None
+
+
+def test_a_default_that_is_kept_after_a_few_trials_leaves_open_what_matters(tmp_path):
+    step = advice(make_study(tmp_path, two(62, 60)), trials=2)
+    assert step.text.endswith("More trials would say which parameters matter:")
+    assert step.command.endswith("hydra.sweeper.n_trials=20")
 
 
 def test_a_best_that_beats_the_default_is_confirmed_at_a_cost_that_is_said(tmp_path):
