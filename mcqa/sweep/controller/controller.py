@@ -39,6 +39,7 @@ class TrialState:
     last: tuple[int, float] | None = None  # the report at the highest point: point and value
     pruning: bool = False  # whether it was asked to stop
     pausing: bool = False  # whether it was asked to pause, and has not done so yet
+    promoted: bool = False  # whether its last start follows a pause
     points: set[int] = field(default_factory=set)  # at which it has reported
     unjudged: set[int] = field(default_factory=set)  # those of them that the study has not judged yet
 
@@ -311,12 +312,12 @@ class Controller:
             self._declined = promote
         elif trial := self._paused.pop(number, None):
             self._waiting[number] = trial
-            trial.state, trial.since = "waiting", self.elapsed
+            trial.state, trial.since, trial.promoted = "waiting", self.elapsed, True
 
     def _set_waiting(self, trial: TrialState) -> None:
         """Wait for the next submission; one that was asked to pause has done so, however its job ended."""
         self._waiting[trial.number] = trial
-        trial.state, trial.since, trial.job = "waiting", self.elapsed, None
+        trial.state, trial.since, trial.job, trial.promoted = "waiting", self.elapsed, None, False
         trial.attempt += 1
         if trial.pausing and not trial.pruning:
             self._pause(trial)
