@@ -50,7 +50,8 @@ def _best_and_default(study: StudyRecord, result: StudyResult) -> str:
     if default is None or default.value is None:
         return f"trial {best.number} has the best {study.metric}, {reached}"
     if default.number == best.number:
-        return f"no trial is better than the default, {reached}"
+        trial = "trial" if len(study.complete) == len(study.trials) else "complete trial"
+        return f"no {trial} is better than the default, {reached}"
     comparison, its_value = result.by_trial.get(default.number), sentences.value(default.value, study.metric)
     pair = f"the best, trial {best.number} ({reached}), and the default ({its_value})"
     if comparison is None:

@@ -43,7 +43,8 @@ def next_step(
     if confirmation and any(run.values for run in confirmation.configurations):
         return _after_confirmation(study, confirmation, best.number)
     if default is not None and default.number == best.number:
-        return _keep(study, importances, "nothing that was tried is better.")
+        trial = "trial" if len(study.complete) == trials else "complete trial"
+        return _keep(study, importances, f"no {trial} is better.")
     if default is not None and default.value is not None and _is_no_gain(study, result, default.number):
         why = "the best trial is tied with it, and no better once its choice is corrected for."
         return _keep(study, importances, why)

@@ -128,6 +128,7 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
         yield _default(study, result, result.best)
         if len(study.complete) > 1:
             yield _choice_of_best(study, result, confirmed)
+        yield from _pruned_ahead(study, result.best)
         if has_seed(study):
             yield from _seed_variance(study, result)
         if result.not_compared_because:
@@ -211,16 +212,30 @@ def _choice_of_best(study: StudyRecord, result: StudyResult, confirmed: bool) ->
     text = f"The best of {len(study.complete)} was chosen because it came out best{where}"
     if corrected := expected(study, result):
         pruned = study.counts["pruned"]
-        counted = f", {result.pruned_candidates} of {pruned} pruned trials among them," if pruned else ""
-        text += f": chosen among as many candidates{counted} it is worth about {corrected} on new questions like these"
+        counted = f", with {result.pruned_candidates} of {pruned} pruned trials as candidates too," if pruned else ""
+        text += f": corrected for that{counted} it is worth about {corrected} on new questions like these"
     else:
         text += ", so its value is likely too good, by an unknown amount"
     if confirmed or not has_seed(study):
         return f"{text}."
     on_test = " and on test" if study.metric.startswith("dev/") else ""
     return (
-        f"{text}. New seeds{on_test} say more." if corrected else f"{text}. Expect a worse one with new seeds{on_test}."
+        f"{text}. New seeds{on_test.replace(' on', '')} say more."
+        if corrected
+        else f"{text}. Expect a worse one with new seeds{on_test}."
     )
+
+
+def _pruned_ahead(study: StudyRecord, best: TrialRecord) -> Iterator[str]:
+    """Pruned trials that had a better value than the best one had at the same point."""
+    at, sign = dict(best.reports), -1 if study.direction == "minimize" else 1
+    last = [trial.reports[-1] for trial in study.trials if trial.status == "pruned" and trial.reports]
+    ahead = sum(point in at and sign * (reached - at[point]) > 0 for point, reached in last)
+    if ahead:
+        yield (
+            f"{ahead} of {study.counts['pruned']} pruned trials {'was' if ahead == 1 else 'were'} ahead of the best "
+            "one at the point where they ended, so pruning may have cost a better one."
+        )
 
 
 def has_seed(study: StudyRecord) -> bool:
@@ -246,13 +261,14 @@ def _seed_variance(study: StudyRecord, result: StudyResult) -> Iterator[str]:
             "seed variance is unknown; a study of seeds of the same experiment would measure it."
         )
         return
-    values, least = [trial.value or 0.0 for trial in study.complete], seeds.least_significant_difference
-    near = sum(abs(other - values[0]) <= least for other in values[1:])
+    values = [trial.value or 0.0 for trial in study.complete]
+    by_chance = seeds.range_by_chance(max(2, len(values)))
+    near = sum(abs(other - values[0]) <= by_chance for other in values[1:])
     yield (
         f"Seed variance: over {len(seeds.values)} seeds of one configuration ({seeds.study}) the standard deviation is "
-        f"{distance(seeds.standard_deviation, study.metric)}, so two single runs differ by up "
-        f"to {distance(least, study.metric)} by chance; {near} of {len(values) - 1} other trials are this close to the "
-        "best."
+        f"{distance(seeds.standard_deviation, study.metric)}, so the best and the worst of {max(2, len(values))} equal "
+        f"trials differ by up to {distance(by_chance, study.metric)} by chance (studentised range, 95 %); {near} of "
+        f"{len(values) - 1} other trials are this close to the best."
     )
     if keys := seeds.differing_keys:
         more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""

@@ -68,7 +68,7 @@ def test_a_study_that_has_not_ended_has_no_next_step(tmp_path):
 
 
 def test_a_default_that_is_the_best_or_no_worse_is_kept_and_nothing_is_confirmed(tmp_path):
-    assert advice(make_study(tmp_path / "a", two(62, 60))).text.startswith("Keep the default: nothing")
+    assert advice(make_study(tmp_path / "a", two(62, 60))).text == "Keep the default: no trial is better."
     step = advice(make_study(tmp_path / "b", two(60, 61)))
     assert step.text.startswith("Keep the default: the best trial is tied with it") and step.command is None
 

@@ -51,6 +51,14 @@ def test_what_the_best_is_worth_is_corrected_for_its_choice(tmp_path):
     assert f"worth about {100 * result.expected:.1f} % on new questions" in note and 0.5 < result.expected < 0.59
 
 
+@pytest.mark.parametrize(("value", "ahead"), [(0.3, False), (0.5, True)])
+def test_pruned_trials_that_were_ahead_of_the_best_are_named(tmp_path, value, ahead):
+    rows = [Written(value=0.8, reports=[(10, 0.4), (20, 0.8)]), Written("pruned", reports=[(10, value)])]
+    study = read_study(make_study(tmp_path, rows), NOW)
+    notes = sentences.notes(study, study_result(study))
+    assert any(note.startswith("1 of 1 pruned trials was ahead of the best one") for note in notes) == ahead
+
+
 def test_another_application_is_told_nothing_of_seeds_and_test(tmp_path):
     rows = [Written(value=value, params={"x": value}) for value in (0.1, 0.2, 0.3)]
     folder = make_study(tmp_path, rows, metric="value", base={"x": 0.1}, space={"x": "interval(0,1)"}, journal=False)
