@@ -218,12 +218,8 @@ def _choice_of_best(study: StudyRecord, result: StudyResult, confirmed: bool) ->
         text += ", so its value is likely too good, by an unknown amount"
     if confirmed or not has_seed(study):
         return f"{text}."
-    on_test = " and on test" if study.metric.startswith("dev/") else ""
-    return (
-        f"{text}. New seeds{on_test.replace(' on', '')} say more."
-        if corrected
-        else f"{text}. Expect a worse one with new seeds{on_test}."
-    )
+    test, on_test = (" and test", " and on test") if study.metric.startswith("dev/") else ("", "")
+    return f"{text}. New seeds{test} say more." if corrected else f"{text}. Expect a worse one with new seeds{on_test}."
 
 
 def _pruned_ahead(study: StudyRecord, best: TrialRecord) -> Iterator[str]:
