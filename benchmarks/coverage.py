@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcqa.compare.estimates import estimate
 from mcqa.evaluation import statistics
 
 RESAMPLES = 500
@@ -198,6 +199,28 @@ def finds(n, disagreement):
     return trial
 
 
+def called_as_good(margin, *world):
+    """A model that is worse by the margin is said not to be."""
+
+    def trial(generator):
+        before, after, clusters = two_models(generator, -margin, *world)
+        found = estimate([before], [after], clusters if world[1] else None, trained=True)
+        return found.p_at_most(-margin) < 0.05
+
+    return trial
+
+
+def called_as_good_over_seeds(seeds, noise, alike=0.0):
+    """A configuration of equal worth is said to be better, which is the edge of a margin of 0."""
+
+    def trial(generator):
+        clusters = names(np.arange(400) // 10) if alike else None
+        answers = runs(generator, seeds, noise, alike=alike)
+        return estimate(*answers, clusters, trained=True).p_at_most(0) < 0.05
+
+    return trial
+
+
 def pooled_accuracy(seeds, noise, alike=0.0):
     """The mean over seeds holds the accuracy of all seeds on all questions."""
     deviation = (1.5**2 + 0.5**2 + 0.8**2 + noise**2 + alike**2) ** 0.5  # as in `runs`
@@ -233,6 +256,7 @@ PAIRED_BOOTSTRAP = "the paired bootstrap's interval holds the difference"
 ERRS = "tells equal models apart"
 POOLED_ACCURACY = "the interval of a mean over seeds holds the accuracy"
 POOLED = "pooled p tells equal configurations apart"
+AS_GOOD = "type I error: not worse by a margin"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -306,6 +330,9 @@ CASES = [
     Case(POOLED, "3 seeds each, noise .15", 0.02, 0.07, pooled_errs((3, 3), (0.15, 0.15))),
     Case(POOLED, "5 seeds each, noise .4", 0.03, 0.07, pooled_errs((5, 5), (0.4, 0.4))),
     Case(POOLED, "3 seeds each, noise .15, 40 clusters", 0.02, 0.07, pooled_errs((3, 3), (0.15, 0.15), 0.5)),
+    Case(AS_GOOD, "n 500, worse by 5 points", 0.03, 0.07, called_as_good(0.05, 50, 0)),
+    Case(AS_GOOD, "50 clusters of 10, worse by 5 points", 0.03, 0.07, called_as_good(0.05, 50, 0.12)),
+    Case(AS_GOOD, "3 seeds each, 40 clusters", 0.02, 0.07, called_as_good_over_seeds((3, 3), (0.15, 0.15), 0.5)),
 ]
 
 

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
 def run(chosen: Options, downloads: str) -> None:
     from rich.console import Console
 
-    from mcqa.compare import analysis, configurations, export, runs, terminal
+    from mcqa.compare import analysis, configurations, export, runs, sections, terminal
 
     named = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
     compared = configurations.group_runs(named, chosen)
@@ -32,8 +32,10 @@ def run(chosen: Options, downloads: str) -> None:
     if chosen.dry_run:
         return terminal.preview(console, compared, chosen)
     comparison = analysis.compare(compared, chosen)
-    folder = export.write(comparison, chosen)  # first, for a reader such as head may close the terminal's end early
-    terminal.show(console, comparison)
+    answers = sections.answer(comparison, chosen)
+    # written first, for a reader such as head may close the terminal's end early
+    folder = export.write(comparison, chosen, answers)
+    terminal.show(console, comparison, answers)
     terminal.show_files(console, folder, export.track(comparison, folder, chosen) if chosen.track else None)
 
 

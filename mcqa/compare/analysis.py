@@ -85,14 +85,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result. `clusters` is the number of clusters of questions, None where all are independent."""
+    """The result. `clusters` is the number of clusters of questions, None where all are independent; correct[i] are
+    the answers of configuration i."""
 
     compared: Compared
     metric: str
     resamples: int
     questions: tuple[Question, ...]
     clusters: int | None
+    cluster_names: ClusterNames
     chance: float
+    correct: tuple[Correct, ...]
     answers: tuple[tuple[Answer, ...], ...]
     accuracies: tuple[Accuracy, ...]
     pairs: tuple[Pair, ...]
@@ -142,7 +145,9 @@ def compare(compared: Compared, options: Options) -> Comparison:
         resamples=options.resamples,
         questions=questions,
         clusters=None if names is None else int(cluster_ids(names, len(questions)).max()) + 1,
+        cluster_names=names,
         chance=chance_accuracy(questions),
+        correct=tuple(correct),
         answers=answers,
         accuracies=_accuracies(correct, names, pairs),
         pairs=pairs,

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.charts import draw_charts
 from mcqa.compare.flips import KINDS, by_subject, choice_text, most_confident
 from mcqa.compare.options import Options
+from mcqa.compare.tables import Section
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import TrackingConfig
 from mcqa.runs import tracking
@@ -26,8 +27,9 @@ PAIR_COLUMNS = (
 )  # fmt: skip
 
 
-def write(comparison: Comparison, options: Options) -> Path:
-    """Write comparison.json, pairs.csv, questions.csv, comparison.html and pictures/ into options.out.
+def write(comparison: Comparison, options: Options, sections: Sequence[Section] = ()) -> Path:
+    """Write comparison.json, pairs.csv, questions.csv, comparison.html, pictures/ and each section's CSV file into
+    options.out.
 
     Raises:
         ConfigError: nothing can be written there.
@@ -35,14 +37,16 @@ def write(comparison: Comparison, options: Options) -> Path:
     folder = options.out
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "comparison.json", _json(numbers(comparison)))
+        write_json(folder / "comparison.json", _json(numbers(comparison, sections)))
         write_csv(folder / "pairs.csv", [_pair_row(comparison, pair) for pair in comparison.pairs])
         write_csv(folder / "questions.csv", list(_question_rows(comparison)))
+        for section in sections:
+            write_csv(folder / f"{section.name}.csv", section.rows)
         drawn = _charts(comparison)
         for name, svg in drawn.items():
             (folder / "pictures").mkdir(exist_ok=True)
             (folder / "pictures" / f"{name}.svg").write_text(svg, "utf-8")
-        (folder / "comparison.html").write_text(page.render_page(comparison, drawn), "utf-8")
+        (folder / "comparison.html").write_text(page.render_page(comparison, drawn, sections), "utf-8")
     except OSError as error:
         raise ConfigError(
             f"out={folder}: the comparison cannot be written there: {error.strerror or error}."
@@ -62,7 +66,7 @@ def _charts(comparison: Comparison) -> dict[str, str]:
 # --- comparison.json --------------------------------------------------------------------------------------------------
 
 
-def numbers(comparison: Comparison) -> dict[str, Any]:
+def numbers(comparison: Comparison, sections: Sequence[Section] = ()) -> dict[str, Any]:
     """Return everything but the questions, which questions.csv has."""
     compared = comparison.compared
     return {
@@ -78,6 +82,7 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
         "differing": dict(compared.differing),
         "speed_only": dict(compared.speed_only),
+        **{section.name: {"answers": section.answers, "rows": section.rows} for section in sections},
     }
 
 
@@ -163,7 +168,8 @@ def track(comparison: Comparison, folder: Path, options: Options) -> str:
     for pair in comparison.with_first[:1]:
         write_json(folder / "flips.json", _json(_flips_table(comparison, pair)))
         tracker.table(folder / "flips.json")
-    for name in ("comparison.html", "comparison.json", "pairs.csv", "questions.csv", "pictures"):
+    tables = sorted(path.name for path in folder.glob("*.csv"))
+    for name in ("comparison.html", "comparison.json", *tables, "pictures"):
         if (folder / name).exists():
             tracker.artifact(folder / name)
     tracker.finish("FINISHED")

@@ -36,6 +36,7 @@ class Options:
     tracking_uri: str | None
     track: bool
     dry_run: bool
+    margin: float | None
 
 
 class _Option(NamedTuple):
@@ -65,6 +66,17 @@ def _resamples(text: str) -> int:
     return int(text)
 
 
+def _points(text: str) -> float:
+    """Percentage points, as a share."""
+    try:
+        share = float(text) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise ValueError("must be a number of points above 0 and below 100")
+    return share
+
+
 def _text(text: str) -> str:
     if not text:
         raise ValueError("needs a value")
@@ -85,6 +97,7 @@ KNOWN = {
         _one_of(CLUSTERS),
         "what related questions share: auto (fact or passage, else 10 subjects or more), passage, subject, none",
     ),
+    "margin": _Option("", _points, "points that do not matter: is one not worse by more, are both equivalent (TOST)"),
     "out": _Option("", _path, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),

@@ -1,7 +1,7 @@
 """The comparison as one HTML file that needs nothing else: no network, no fonts, no libraries."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ class FlipList(NamedTuple):
     omitted: list[str]
 
 
-def render_page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
+def render_page(comparison: Comparison, drawn: Mapping[str, str], sections: Sequence[tables.Section] = ()) -> str:
     """Return the complete page. drawn: the charts as SVG by name."""
     from markupsafe import Markup
 
@@ -74,6 +74,7 @@ def render_page(comparison: Comparison, drawn: Mapping[str, str]) -> str:
         scale=scale,
         scale_name=f"{100 * scale.low:.0f} to {100 * scale.high:.0f} %",
         figures=[(*_caption(name, comparison), Markup(_inline(svg, name))) for name, svg in drawn.items()],
+        sections=sections,
         differences=tables.differences(comparison, MOST_PAIRS, detailed=True),
         flip_lists=[_flip_list(comparison, pair, MOST_LISTED // len(pairs)) for pair in pairs],
         differing=tables.keys(dict(list(shown.items())[:MOST_KEYS]), configurations),

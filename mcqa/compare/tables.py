@@ -1,7 +1,7 @@
 """The tables of a comparison, as the terminal and the page show them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Difference, Pair
@@ -16,6 +16,18 @@ class Table(NamedTuple):
 
     columns: list[tuple[str, str]]
     rows: list[list[str]]
+
+
+class Section(NamedTuple):
+    """A further question with its answers. rows: the numbers of the table as <name>.csv has them; note: what its
+    headings mean."""
+
+    name: str
+    title: str
+    table: Table
+    note: str
+    answers: list[str]
+    rows: list[dict[str, Any]]
 
 
 def accuracies(comparison: Comparison) -> Table:

@@ -1,5 +1,6 @@
 """The comparison in the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import table as rich_table
@@ -14,6 +15,7 @@ from mcqa.evaluation.report.formatting import count
 from mcqa.runs import run_folder
 
 SUBJECTS, PAIRS, KEYS = 12, 30, 20  # rows in the terminal; the files have all
+ANSWERS = 6  # sentences of a section
 MDD = "MDD: minimum detectable difference in points (80 % power)"
 TESTS = {
     "exact McNemar": "exact McNemar test",
@@ -22,15 +24,25 @@ TESTS = {
 }
 
 
-def show(console: Console, comparison: Comparison) -> None:
-    """Print the tables, then the notes, and the verdict last, which should stay on the screen."""
+def show(console: Console, comparison: Comparison, sections: Sequence[tables.Section] = ()) -> None:
+    """Print the tables, then the notes, and the verdict and answers last, which should stay on the screen."""
     _say(console, sentences.measured(comparison))
     _keys(console, comparison.compared)
     _print(console, "Accuracy", tables.accuracies(comparison))
     _differences(console, comparison)
     if len(comparison.with_first) == 1:
         _subjects(console, comparison)
+    for section in sections:
+        _section(console, section)
     _say(console, *(f"Note: {note}" for note in sentences.notes(comparison)), "", sentences.verdict(comparison))
+    for section in sections:
+        _say(console, *section.answers[:ANSWERS])
+
+
+def _section(console: Console, section: tables.Section) -> None:
+    columns, rows = section.table
+    rest = [f"and {len(rows) - PAIRS} more in {section.name}.csv"] if len(rows) > PAIRS else []
+    _print(console, section.title, tables.Table(columns, rows[:PAIRS]), "\n".join([section.note, *rest]))
 
 
 def preview(console: Console, compared: Compared, options: Options) -> None:

@@ -1,0 +1,18 @@
+"""The further questions that a comparison answers, each with its section on the page, its table and its CSV file."""
+
+from collections.abc import Iterator
+
+from mcqa.compare import margin
+from mcqa.compare.analysis import Comparison
+from mcqa.compare.options import Options
+from mcqa.compare.tables import Section
+
+
+def answer(comparison: Comparison, options: Options) -> list[Section]:
+    """Return the sections that were asked for or that the runs have data for."""
+    return list(_sections(comparison, options))
+
+
+def _sections(comparison: Comparison, options: Options) -> Iterator[Section]:
+    if options.margin is not None:
+        yield margin.section(comparison, options.margin)
