@@ -1,10 +1,11 @@
-"""Do the intervals keep their word? How often 95 % intervals hold the truth, and how often tests err, by simulation.
+"""Coverage of the 95 % intervals, error rates and power of the tests, by simulation.
 
     python benchmarks/coverage.py [repetitions [word]]
 
-A word leaves only the rows that have it, such as paired.
+A word leaves only the rows that have it, such as paired; mcnemar prints the error rates of McNemar's test, which are
+computed without simulation.
 
-Every case is a world whose truth is known. tests/evaluation/test_coverage.py runs the same cases with fewer
+Every case is a world whose truth is known. tests/evaluation/statistics/test_coverage.py runs the same cases with fewer
 repetitions and holds them to the bounds that stand here.
 """
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from mcqa.compare.estimates import estimate
 from mcqa.evaluation import statistics
+from mcqa.evaluation.statistics.paired import mid_p
+from mcqa.sweep.report.seed_variance import SeedVariance
 
 RESAMPLES = 500
 
@@ -68,6 +71,17 @@ def few_flips(generator, clusters, size, gained, lost):
     return loss.tolist(), gain.tolist(), names(np.repeat(np.arange(clusters), size))
 
 
+def tilted_flips(generator, clusters, size, disagreement, correlation, difference):
+    """A difference of at most the disagreement: of the questions that flip in a cluster, a share that varies between
+    clusters (beta, with this intra-cluster correlation) is gained."""
+    flips = max(disagreement, difference)
+    mean, spread = (1 + difference / flips) / 2, (1 - correlation) / correlation
+    share = generator.beta(mean * spread, (1 - mean) * spread, clusters) if mean < 1 else np.ones(clusters)
+    flipped = generator.random(clusters * size) < flips
+    gained = flipped & (generator.random(clusters * size) < share.repeat(size))
+    return (flipped & ~gained).tolist(), gained.tolist(), names(np.repeat(np.arange(clusters), size))
+
+
 def runs(generator, seeds, noise, questions=400, alike=0.0):
     """Answers of two configurations of equal worth, seeds[side] runs each, with noise[side] between seeds (logits).
 
@@ -105,6 +119,19 @@ def clustered(accuracy, *world):
     def trial(generator):
         found = statistics.clustered_accuracy(*one_model(generator, accuracy, *world))
         return found.low <= accuracy <= found.high
+
+    return trial
+
+
+def of_these_subjects(as_clusters):
+    """57 subjects, some easier than others, of which the questions are a sample; no subject is."""
+    subjects = np.random.default_rng(0).beta(6, 4, 57)
+
+    def trial(generator):
+        correct = generator.random((57, 50)) < subjects[:, None]
+        clusters = names(np.arange(57).repeat(50)) if as_clusters else None
+        low, high = statistics.accuracy_interval(correct.ravel().tolist(), clusters)
+        return low <= subjects.mean() <= high
 
     return trial
 
@@ -173,7 +200,7 @@ def errs(p, *world):
     return trial
 
 
-def exact(world):
+def by_mcnemar(world):
     return statistics.mcnemar(*world).p
 
 
@@ -186,7 +213,7 @@ def resampled(world):
 
 
 def finds(n, disagreement):
-    """The exact McNemar test finds the difference that minimum_detectable_difference names."""
+    """McNemar's test finds the difference that minimum_detectable_difference names."""
     difference = statistics.minimum_detectable_difference(n, disagreement)
 
     def trial(generator):
@@ -195,6 +222,20 @@ def finds(n, disagreement):
         before = [False] * gained + [True] * (n - gained)
         after = [True] * gained + [False] * lost + [True] * (n - gained - lost)
         return statistics.mcnemar(before, after).p < 0.05
+
+    return trial
+
+
+def detectable(world):
+    return statistics.mcnemar(*world).minimum_detectable_difference
+
+
+def finds_clustered(*world):
+    """The clustered test finds the minimum detectable difference that equal models were told."""
+
+    def trial(generator):
+        told = min(0.99, detectable(tilted_flips(generator, *world, difference=0)))
+        return statistics.mcnemar(*tilted_flips(generator, *world, difference=told)).p_clustered < 0.05
 
     return trial
 
@@ -237,48 +278,99 @@ def pooled_accuracy(seeds, noise, alike=0.0):
     return trial
 
 
-def pooled_errs(seeds, noise, alike=0.0):
+def pooled_errs(seeds, noise, alike=0.0, certain=False):
     """Equal configurations are told apart, which is also when the interval misses the true difference, 0."""
 
     def trial(generator):
         clusters = names(np.arange(400) // 10) if alike else None
-        return statistics.pooled_difference(*runs(generator, seeds, noise, alike=alike), clusters).p < 0.05
+        answers = runs(generator, seeds, noise, alike=alike)
+        return statistics.pooled_difference(*answers, clusters, every_side_has_seeds=not certain).p < 0.05
 
     return trial
 
 
-WILSON = "Wilson's interval holds the accuracy"
-CLUSTERED = "the clustered interval holds the accuracy"
-BOOTSTRAP = "the bootstrap's interval holds the accuracy"
-PAIRED = "the paired interval holds the difference"
-CLUSTERED_PAIRED = "the clustered paired interval holds the difference"
-PAIRED_BOOTSTRAP = "the paired bootstrap's interval holds the difference"
-ERRS = "tells equal models apart"
-POOLED_ACCURACY = "the interval of a mean over seeds holds the accuracy"
-POOLED = "pooled p tells equal configurations apart"
+def noise_of(trials, seeds):
+    """Of so many equal trials one is further from the best than the seed variance explains."""
+
+    def trial(generator):
+        values, measured = generator.normal(0.8, 0.01, trials), generator.normal(0.8, 0.01, seeds)
+        noise = SeedVariance("seeds", tuple(measured)).range_by_chance(trials)
+        return float(values.max() - values.min()) > noise
+
+    return trial
+
+
+def exact_p(gained, lost):
+    """McNemar's exact test."""
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def mcnemar_rates(n, disagreement, difference=0.0, p=mid_p):
+    """The probability that McNemar's test is significant, and that the interval beside it says something else.
+
+    Computed over all numbers of questions gained and lost, of n that flip independently.
+    """
+    from scipy.stats import binom
+
+    gain, rates = (1 + difference / disagreement) / 2, np.zeros(2)
+    for flips in range(n + 1):
+        weight = binom.pmf(flips, n, disagreement)
+        if weight < 1e-9:
+            continue
+        critical = next(k for k in range(flips + 1) if 2 * k >= flips or p(flips - k, k) >= 0.05)
+        gained = np.arange(flips + 1)
+        significant = np.minimum(gained, flips - gained) < critical
+        centre = (2 * gained - flips) / (n + 2)  # of the interval of Bonett & Price
+        excluded = abs(centre) > 1.959964 * np.sqrt(((flips + 2) / (n + 2) - centre**2) / (n + 2))
+        probabilities = weight * binom.pmf(gained, flips, gain)
+        rates += probabilities[significant].sum(), probabilities[significant != excluded].sum()
+    return rates
+
+
+WILSON = "coverage: accuracy, Wilson"
+CLUSTERED = "coverage: accuracy, clustered"
+BOOTSTRAP = "coverage: accuracy, bootstrap"
+PAIRED = "coverage: difference, paired"
+CLUSTERED_PAIRED = "coverage: difference, clustered"
+PAIRED_BOOTSTRAP = "coverage: difference, paired bootstrap"
+POOLED_ACCURACY = "coverage: accuracy, pooled over seeds"
+MCNEMAR_ERRS = "type I error: McNemar mid-p"
+CLUSTERED_ERRS = "type I error: clustered test"
+BOOTSTRAP_ERRS = "type I error: paired bootstrap"
 AS_GOOD = "type I error: not worse by a margin"
+POOLED = "type I error: pooled over seeds"
+NOISE = "type I error: range of equal trials"
+FINDS = "power at the minimum detectable difference: McNemar mid-p"
+CLUSTERED_FINDS = "power at the minimum detectable difference: clustered test"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
     Case(WILSON, "n 1000, accuracy .95", 0.93, 0.97, wilson(0.95, 1000)),
     Case(WILSON, "n 20, accuracy .95", 0.91, 0.97, wilson(0.95, 20)),
-    Case(WILSON, "50 clusters of 10, correlation .3 (not heeded)", 0.60, 0.75, unclustered(0.8, 0.3, 50)),
+    Case(WILSON, "50 clusters of 10, correlation .3 (ignored)", 0.60, 0.75, unclustered(0.8, 0.3, 50)),
     Case(CLUSTERED, "50 clusters of 10, correlation .3", 0.93, 0.97, clustered(0.8, 0.3, 50)),
     Case(CLUSTERED, "20 clusters of 10, correlation .1", 0.93, 0.97, clustered(0.8, 0.1, 20)),
-    Case(CLUSTERED, "10 clusters of 10, correlation .3", 0.93, 0.97, clustered(0.8, 0.3, 10)),
-    Case(CLUSTERED, "5 clusters of 10, correlation .3", 0.92, 0.98, clustered(0.8, 0.3, 5)),
+    Case(CLUSTERED, "10 clusters of 10, correlation .3", 0.93, 0.985, clustered(0.8, 0.3, 10)),
+    Case(CLUSTERED, "5 clusters of 10, correlation .3", 0.94, 1.0, clustered(0.8, 0.3, 5)),
     Case(CLUSTERED, "5 clusters of 10, correlation .001", 0.98, 1.0, clustered(0.8, 0.001, 5)),
     Case(CLUSTERED, "50 unequal clusters, correlation .3", 0.92, 0.97, clustered(0.8, 0.3, 50, True)),
     Case(CLUSTERED, "10 unequal clusters, correlation .1", 0.93, 0.99, clustered(0.8, 0.1, 10, True)),
-    Case(CLUSTERED, "10 unequal clusters, correlation .3", 0.91, 0.97, clustered(0.8, 0.3, 10, True)),
-    Case(CLUSTERED, "20 clusters of 10, correlation .3, accuracy .95", 0.87, 0.94, clustered(0.95, 0.3, 20)),
-    Case(CLUSTERED, "20 unequal clusters, correlation .3, accuracy .95", 0.86, 0.94, clustered(0.95, 0.3, 20, True)),
+    Case(CLUSTERED, "10 unequal clusters, correlation .3", 0.93, 0.99, clustered(0.8, 0.3, 10, True)),
+    Case(CLUSTERED, "20 clusters of 10, correlation .3, accuracy .95", 0.95, 1.0, clustered(0.95, 0.3, 20)),
+    Case(CLUSTERED, "20 unequal clusters, correlation .3, accuracy .95", 0.93, 0.99, clustered(0.95, 0.3, 20, True)),
+    Case(CLUSTERED, "40 clusters of 10, correlation .3, accuracy .98", 0.95, 1.0, clustered(0.98, 0.3, 40)),
+    Case(CLUSTERED, "40 clusters of 10, correlation .6, accuracy .98", 0.94, 0.99, clustered(0.98, 0.6, 40)),
+    Case(CLUSTERED, "20 clusters of 10, correlation .6, accuracy .95", 0.94, 0.99, clustered(0.95, 0.6, 20)),
+    Case(CLUSTERED, "57 subjects of 50, no sample of subjects", 0.99, 1.0, of_these_subjects(as_clusters=True)),
+    Case(WILSON, "57 subjects of 50, no sample of subjects", 0.94, 0.99, of_these_subjects(as_clusters=False)),
     Case(BOOTSTRAP, "50 clusters of 10, correlation .3", 0.92, 0.97, bootstrap(0.8, 0.3, 50)),
     Case(BOOTSTRAP, "10 clusters of 10, correlation .3", 0.89, 0.97, bootstrap(0.8, 0.3, 10)),
     Case(BOOTSTRAP, "10 unequal clusters, correlation .3", 0.84, 0.96, bootstrap(0.8, 0.3, 10, True)),
     Case(PAIRED, "n 50, no difference", 0.93, 0.98, paired(0, 5, 0)),
     Case(PAIRED, "n 200, difference .1", 0.93, 0.97, paired(0.1, 20, 0)),
-    Case(PAIRED, "50 clusters of 10, not heeded", 0.76, 0.90, paired(0.05, 50, 0.12)),
+    Case(PAIRED, "50 clusters of 10, ignored", 0.76, 0.90, paired(0.05, 50, 0.12)),
     Case(CLUSTERED_PAIRED, "50 clusters of 10", 0.93, 0.97, paired_clustered(0.05, 50, 0.12)),
     Case(CLUSTERED_PAIRED, "10 clusters of 10", 0.93, 0.98, paired_clustered(0.05, 10, 0.12)),
     Case(CLUSTERED_PAIRED, "5 clusters of 10", 0.94, 1.0, paired_clustered(0.05, 5, 0.12)),
@@ -293,37 +385,31 @@ CASES = [
     ),
     Case(PAIRED_BOOTSTRAP, "50 clusters of 10", 0.92, 0.97, paired_bootstrap(0.05, 50, 0.12)),
     Case(PAIRED_BOOTSTRAP, "10 unequal clusters", 0.90, 0.97, paired_bootstrap(0.05, 10, 0.12, True)),
-    Case(f"McNemar's exact test {ERRS}", "n 200", 0.02, 0.05, errs(exact, 20, 0)),
-    Case(f"McNemar's exact test {ERRS}", "50 clusters of 10, not heeded", 0.08, 0.22, errs(exact, 50, 0.12)),
-    Case(f"p_clustered {ERRS}", "50 clusters of 10", 0.03, 0.07, errs(robust, 50, 0.12)),
-    Case(f"p_clustered {ERRS}", "10 unequal clusters", 0.01, 0.07, errs(robust, 10, 0.12, True)),
-    Case(f"p_clustered {ERRS}", "168 whole clusters of 4, 2 % flip", 0.0, 0.05, whole_clusters_err(168, 4, 0.01, 0.01)),
-    Case(
-        f"p_clustered {ERRS}", "168 whole clusters of 4, 10 % flip", 0.0, 0.06, whole_clusters_err(168, 4, 0.05, 0.05)
-    ),
-    Case(f"the paired bootstrap {ERRS}", "50 clusters of 10", 0.03, 0.08, errs(resampled, 50, 0.12)),
-    Case(f"the paired bootstrap {ERRS}", "10 unequal clusters", 0.02, 0.10, errs(resampled, 10, 0.12, True)),
-    Case(
-        "McNemar's exact test finds minimum_detectable_difference",
-        "n 100, disagreement .3",
-        0.70,
-        0.83,
-        finds(100, 0.3),
-    ),
-    Case(
-        "McNemar's exact test finds minimum_detectable_difference",
-        "n 1000, disagreement .2",
-        0.75,
-        0.83,
-        finds(1000, 0.2),
-    ),
+    Case(MCNEMAR_ERRS, "n 200", 0.02, 0.05, errs(by_mcnemar, 20, 0)),
+    Case(MCNEMAR_ERRS, "50 clusters of 10, ignored", 0.08, 0.22, errs(by_mcnemar, 50, 0.12)),
+    Case(CLUSTERED_ERRS, "50 clusters of 10", 0.03, 0.07, errs(robust, 50, 0.12)),
+    Case(CLUSTERED_ERRS, "10 unequal clusters", 0.01, 0.07, errs(robust, 10, 0.12, True)),
+    Case(CLUSTERED_ERRS, "168 whole clusters of 4, 2 % flip", 0.0, 0.05, whole_clusters_err(168, 4, 0.01, 0.01)),
+    Case(CLUSTERED_ERRS, "168 whole clusters of 4, 10 % flip", 0.0, 0.06, whole_clusters_err(168, 4, 0.05, 0.05)),
+    Case(BOOTSTRAP_ERRS, "50 clusters of 10", 0.03, 0.08, errs(resampled, 50, 0.12)),
+    Case(BOOTSTRAP_ERRS, "10 unequal clusters", 0.02, 0.10, errs(resampled, 10, 0.12, True)),
+    Case(FINDS, "n 100, disagreement .3", 0.75, 0.85, finds(100, 0.3)),
+    Case(FINDS, "n 1000, disagreement .2", 0.75, 0.85, finds(1000, 0.2)),
+    Case(CLUSTERED_FINDS, "4 clusters of 50", 0.75, 0.88, finds_clustered(4, 50, 0.2, 0.05)),
+    Case(CLUSTERED_FINDS, "5 clusters of 50", 0.75, 0.88, finds_clustered(5, 50, 0.2, 0.05)),
+    Case(CLUSTERED_FINDS, "8 clusters of 40", 0.75, 0.88, finds_clustered(8, 40, 0.2, 0.05)),
+    Case(CLUSTERED_FINDS, "10 clusters of 40", 0.75, 0.88, finds_clustered(10, 40, 0.2, 0.05)),
+    Case(NOISE, "16 trials, seed variance of 8 seeds", 0.03, 0.07, noise_of(16, 8)),
+    Case(NOISE, "2 trials, seed variance of 3 seeds", 0.03, 0.07, noise_of(2, 3)),
     Case(POOLED_ACCURACY, "5 seeds, no noise between seeds", 0.93, 0.99, pooled_accuracy(5, 0)),
     Case(POOLED_ACCURACY, "3 seeds, noise .15", 0.93, 0.98, pooled_accuracy(3, 0.15)),
     Case(POOLED_ACCURACY, "3 seeds, noise .15, 40 clusters", 0.92, 0.98, pooled_accuracy(3, 0.15, 0.5)),
     Case(POOLED, "1 seed each, no noise between seeds", 0.03, 0.07, pooled_errs((1, 1), (0, 0))),
-    Case(POOLED, "1 seed each, noise .15 (cannot be seen)", 0.15, 0.35, pooled_errs((1, 1), (0.15, 0.15))),
-    Case(POOLED, "1 certain run, 3 seeds with noise .15", 0.02, 0.08, pooled_errs((1, 3), (0, 0.15))),
-    Case(POOLED, "1 seed, 3 seeds, noise .15 (of one side not seen)", 0.08, 0.22, pooled_errs((1, 3), (0.15, 0.15))),
+    Case(POOLED, "1 seed each, noise .15 (unknown)", 0.15, 0.35, pooled_errs((1, 1), (0.15, 0.15))),
+    Case(POOLED, "1 certain run, 3 seeds with noise .15", 0.02, 0.08, pooled_errs((1, 3), (0, 0.15), certain=True)),
+    Case(POOLED, "1 seed, 3 seeds, noise .15", 0.02, 0.08, pooled_errs((1, 3), (0.15, 0.15))),
+    Case(POOLED, "1 seed, 5 seeds, noise .15", 0.02, 0.08, pooled_errs((1, 5), (0.15, 0.15))),
+    Case(POOLED, "1 seed, 3 seeds, noise .4", 0.02, 0.08, pooled_errs((1, 3), (0.4, 0.4))),
     Case(POOLED, "2 seeds each, no noise", 0.0, 0.06, pooled_errs((2, 2), (0, 0))),
     Case(POOLED, "2 seeds each, noise .15", 0.02, 0.07, pooled_errs((2, 2), (0.15, 0.15))),
     Case(POOLED, "3 seeds each, no noise", 0.0, 0.06, pooled_errs((3, 3), (0, 0))),
@@ -344,5 +430,25 @@ def main(repetitions: int, word: str) -> None:
         print(f"| {case.what} | {case.world} | {case.share(repetitions, seed=1):.3f} |", flush=True)
 
 
+def show_mcnemar() -> None:
+    """Without a difference, and with the minimum detectable one: mid-p, then exact."""
+    print("| questions | disagreement | type I error | power | the interval says otherwise |\n|---|---|---|---|---|")
+    for n, disagreement in MCNEMAR_WORLDS:
+        difference = min(disagreement, statistics.minimum_detectable_difference(n, disagreement))
+        columns = zip(*(_errors_and_power(n, disagreement, difference, p) for p in (mid_p, exact_p)), strict=True)
+        cells = [", ".join(f"{rate:.3f}" for rate in rates) for rates in columns]
+        print(f"| {n} | {disagreement} | {' | '.join(cells)} |", flush=True)
+
+
+def _errors_and_power(n, disagreement, difference, p):
+    (size, without), (power, beside) = (mcnemar_rates(n, disagreement, by, p) for by in (0, difference))
+    return size, power, max(without, beside)
+
+
+MCNEMAR_WORLDS = [(n, d) for n in (50, 100, 200, 400, 672, 1000, 2000) for d in (0.02, 0.05, 0.1, 0.2, 0.4)]
+
+
 if __name__ == "__main__":
+    if sys.argv[2:] == ["mcnemar"]:
+        sys.exit(show_mcnemar())
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, sys.argv[2] if len(sys.argv) > 2 else "")

@@ -18,8 +18,7 @@ from mcqa.data.question import Question
 from mcqa.evaluation import statistics
 from mcqa.evaluation.decisions import decide, is_measured
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
-from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect, t_quantile
-from mcqa.evaluation.statistics.paired import POWER, add_pseudo_flips
+from mcqa.evaluation.statistics.clusters import cluster_ids, detectable_in_standard_errors
 
 ClusterNames = Sequence[str] | None
 """For each question the name of its cluster; None where all questions are independent."""
@@ -51,7 +50,7 @@ class Difference:
     estimate: float
     low: float
     high: float
-    test: Literal["exact McNemar", "clustered", "pooled over seeds"]
+    test: Literal["McNemar mid-p", "clustered", "pooled over seeds"]
     p: float
     minimum_detectable_difference: float
     p_mcnemar: float | None = None
@@ -64,7 +63,8 @@ class Difference:
 class Pair:
     """Configuration `after` against `before` (their indices). p_adjusted is Holm's, for the number of pairs.
 
-    single_seed: those of the two that were trained with one seed only, so that the interval leaves out seed variance.
+    single_seed: those of the two that were trained with one seed only. Where it is both, the interval leaves out seed
+    variance; where it is one, that one is taken to vary as the other.
     """
 
     before: int
@@ -132,8 +132,11 @@ def compare(compared: Compared, options: Options) -> Comparison:
     correct = [[[decision.right for decision in seed] for seed in seeds] for seeds in decided]
     answers = tuple(tuple(over_seeds(seeds)) for seeds in decided)
     indices = list(combinations(range(len(correct)), 2))
-    differences = [_difference(correct[i], correct[j], names, options.resamples) for i, j in indices]
-    single = {i for i, own in enumerate(compared.configurations) if own.trained and len(own.predictions) == 1}
+    trained = [own.trained for own in compared.configurations]
+    differences = [
+        _difference(correct[i], correct[j], names, options.resamples, trained[i] and trained[j]) for i, j in indices
+    ]
+    single = {i for i, seeds in enumerate(correct) if trained[i] and len(seeds) == 1}
     adjusted = statistics.holm([difference.p for difference in differences])
     pairs = tuple(
         Pair(i, j, difference, p, tuple(k for k in (i, j) if k in single), tuple(flips(answers[i], answers[j])))
@@ -182,10 +185,11 @@ def _interval(seeds: Correct, names: ClusterNames) -> tuple[float, float]:
     return statistics.accuracy_interval(seeds[0], names)
 
 
-def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int) -> Difference:
+def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int, trained: bool) -> Difference:
+    """trained: whether both sides were, so that a side with one run has a seed variance that it does not show."""
     if len(before) == len(after) == 1:
         return _single(before[0], after[0], names, resamples)
-    pooled = statistics.pooled_difference(before, after, names)
+    pooled = statistics.pooled_difference(before, after, names, every_side_has_seeds=trained)
     return Difference(
         estimate=pooled.difference,
         low=pooled.low,
@@ -204,30 +208,16 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, 
         estimate=paired.difference,
         low=paired.low,
         high=paired.high,
-        test="exact McNemar" if paired.p_clustered is None else "clustered",
+        test="McNemar mid-p" if paired.p_clustered is None else "clustered",
         p=paired.p_decisive,
-        minimum_detectable_difference=_detectable(before, after, names),
+        minimum_detectable_difference=paired.minimum_detectable_difference,
         p_mcnemar=paired.p,
         bootstrap=statistics.paired_bootstrap(before, after, names, resamples),
     )
 
 
-def _detectable(before: Sequence[bool], after: Sequence[bool], names: ClusterNames) -> float:
-    """Clusters enter by the design effect of what the test sees: the differences with its pseudo-flips added, so that
-    few flips do not pass for independent questions."""
-    differences = np.asarray(after, float) - np.asarray(before, float)
-    effect = 1.0
-    if names is not None:
-        ids = cluster_ids(names, len(differences))
-        effect = math.nan if ids.max() == 0 else design_effect(*add_pseudo_flips(differences, ids))
-    return statistics.minimum_detectable_difference(len(differences), float(abs(differences).mean()), effect)
-
-
 def _detectable_pooled(pooled: statistics.PooledDifference) -> float:
-    """What a test at 5 % finds with a power of 80 %, given the standard error."""
-    from scipy.special import stdtrit
-
+    """What the t-test finds with a power of 80 %, given the standard error."""
     if math.isnan(pooled.standard_error):
         return 1.0
-    power = float(stdtrit(pooled.degrees_of_freedom, POWER))
-    return min(1.0, (t_quantile(pooled.degrees_of_freedom) + power) * pooled.standard_error)
+    return min(1.0, detectable_in_standard_errors(pooled.degrees_of_freedom) * pooled.standard_error)

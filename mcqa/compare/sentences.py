@@ -78,15 +78,23 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _seed_notes(comparison: Comparison) -> Iterator[str]:
-    single = sorted({i for pair in comparison.pairs for i in pair.single_seed})
-    if not single:
-        return
-    trained = [i for i, configuration in enumerate(comparison.configurations) if configuration.trained]
-    who = "One seed each" if len(single) == len(trained) > 1 else f"One seed of {_names(comparison, single)}"
-    yield (
-        f"{who}: the intervals leave out seed variance, how much another seed would change the result. Add runs with "
-        "other seeds to include it."
-    )
+    def single(against_several: bool) -> list[int]:
+        pairs = [pair for pair in comparison.pairs if comparison.several_seeds(pair) == against_several]
+        return sorted({i for pair in pairs for i in pair.single_seed})
+
+    if unknown := single(against_several=False):
+        trained = [i for i, configuration in enumerate(comparison.configurations) if configuration.trained]
+        who = "One seed each" if len(unknown) == len(trained) > 1 else f"One seed of {_names(comparison, unknown)}"
+        yield (
+            f"{who}: the intervals leave out seed variance, how much another seed would change the result. Add runs "
+            "with other seeds to include it."
+        )
+    if borrowing := single(against_several=True):
+        yield (
+            f"One seed of {_names(comparison, borrowing)}: the interval of its accuracy leaves out seed variance, how "
+            "much another seed would change the result; a difference takes it to be that of the other side, which has "
+            "several seeds. Add runs with other seeds to measure it."
+        )
 
 
 def _score_notes(comparison: Comparison) -> Iterator[str]:

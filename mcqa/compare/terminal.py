@@ -18,7 +18,7 @@ SUBJECTS, PAIRS, KEYS = 12, 30, 20  # rows in the terminal; the files have all
 ANSWERS = 6  # sentences of a section
 MDD = "MDD: minimum detectable difference in points (80 % power)"
 TESTS = {
-    "exact McNemar": "exact McNemar test",
+    "McNemar mid-p": "McNemar mid-p test",
     "clustered": "paired test with cluster-robust variance",
     "pooled over seeds": "pooled over seeds",
 }

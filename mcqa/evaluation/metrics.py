@@ -25,8 +25,6 @@ from mcqa.evaluation.statistics import (
 
 ClusterBy = Literal["auto", "passage", "subject", "none"]
 
-FEWEST_SUBJECTS = 10  # with fewer, an interval for other subjects is next to useless
-
 
 def compute_metrics(
     rows: Sequence[Prediction],
@@ -72,16 +70,15 @@ def compute_metrics(
 def cluster_names(questions: Sequence[Question], cluster: ClusterBy) -> list[str] | None:
     """Return the name of each question's cluster, "" for none; None where no two questions are related.
 
-    auto: the cluster in the data (such as a fact) or a passage that questions share, else the subject where there are
-    at least 10 subjects: with fewer the interval, which is for other subjects, is next to useless.
+    auto and passage: the cluster in the data (such as a fact), or else the passage. Subjects are clusters on request
+    only: the interval is then for other subjects, as if those of the set were a sample of them, and many times wider.
     """
-    given = [question.cluster or question.context for question in questions]
-    subjects = [question.subject for question in questions]
-    many = [subjects] if len({*subjects} - {""}) >= FEWEST_SUBJECTS else []
-    for names in {"auto": (given, *many), "passage": (given,), "subject": (subjects,), "none": ()}[cluster]:
-        if any(count > 1 for name, count in Counter(names).items() if name):
-            return names
-    return None
+    if cluster == "none":
+        return None
+    names = [
+        question.subject if cluster == "subject" else question.cluster or question.context for question in questions
+    ]
+    return names if any(count > 1 for name, count in Counter(names).items() if name) else None
 
 
 def chance_accuracy(questions: Sequence[Question]) -> float:

@@ -23,7 +23,7 @@ def with_passages(right, each=4):
     return [predicted(one, question(i, context=f"passage {i // each}")) for i, one in enumerate(right)]
 
 
-def test_two_single_runs_are_compared_by_the_exact_test_and_the_bootstrap(tmp_path):
+def test_two_single_runs_are_compared_by_mcnemars_test_and_the_bootstrap(tmp_path):
     before, after = some(0.4, 1), some(0.6, 2)
     found = compared(make_run(tmp_path, "a", before, peft__rank=1), make_run(tmp_path, "b", after, peft__rank=2))
     [pair] = found.pairs
@@ -33,7 +33,7 @@ def test_two_single_runs_are_compared_by_the_exact_test_and_the_bootstrap(tmp_pa
         expected.p,
         expected.low,
     )
-    assert (pair.difference.test, pair.difference.standard_error_seeds, found.clusters) == ("exact McNemar", None, None)
+    assert (pair.difference.test, pair.difference.standard_error_seeds, found.clusters) == ("McNemar mid-p", None, None)
     assert pair.difference.bootstrap == statistics.paired_bootstrap(before, after, None, 10000, 0)
     assert pair.counts.by_kind["newly right"] == expected.newly_right
     assert found.accuracies[0].low == statistics.wilson_interval(sum(before), len(before))[0]
@@ -89,7 +89,8 @@ def test_what_a_set_could_show_knows_that_clusters_may_flip_as_wholes(tmp_path):
         smallest.append(found.minimum_detectable_difference)
         assert max(found.high, -found.low) < found.minimum_detectable_difference
     none, one, whole = smallest
-    assert (none, whole) == pytest.approx((statistics.minimum_detectable_difference(50, 0),) * 2, rel=0.05)
+    of_wholes = statistics.minimum_detectable_difference(50, 0, degrees_of_freedom=49)
+    assert (none, whole) == pytest.approx((of_wholes, of_wholes), rel=0.05)
     assert 2 * statistics.minimum_detectable_difference(200, 0) < one < none
 
 
@@ -128,7 +129,15 @@ def test_a_configuration_with_one_seed_is_said_to_have_one(tmp_path):
     runs = [make_run(tmp_path, f"a{i}", some(0.4, i), seed=i, peft__rank=1) for i in (0, 1)]
     found = compared(*runs, make_run(tmp_path, "b", some(0.6, 9), peft__rank=2))
     assert found.pairs[0].single_seed == (1,)
-    assert sentences.notes(found)[0].startswith("One seed of rank=2: the intervals leave out seed variance")
+    assert sentences.notes(found) == [
+        "One seed of rank=2: the interval of its accuracy leaves out seed variance, how much another seed would change "
+        "the result; a difference takes it to be that of the other side, which has several seeds. Add runs with other "
+        "seeds to measure it."
+    ]
+    answers = [[[row.correct for row in rows] for rows in own.predictions] for own in found.configurations]
+    assert found.pairs[0].difference.p == statistics.pooled_difference(*answers).p
+    certain = statistics.pooled_difference(*answers, every_side_has_seeds=False)
+    assert found.pairs[0].difference.high > certain.high
 
 
 def test_single_seeds_on_both_sides_are_said_to_be_so(tmp_path):
@@ -141,6 +150,9 @@ def test_a_base_needs_no_seeds(tmp_path):
     found = compared(*runs)
     assert found.pairs[0].single_seed == ()
     assert sentences.notes(found) == []
+    answers = [[[row.correct for row in rows] for rows in own.predictions] for own in found.configurations]
+    certain = statistics.pooled_difference(*answers, every_side_has_seeds=False)
+    assert found.pairs[0].difference.p == certain.p
 
 
 def test_one_cluster_or_a_few_say_why_intervals_are_wide(tmp_path):

@@ -55,7 +55,7 @@ def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
 
 def verdict(paired: PairedDifference, chance: float) -> str:
     """Return the difference that training made in a sentence that says whether it is significant."""
-    test, p = "exact McNemar test", paired.p
+    test, p = "McNemar mid-p test", paired.p
     if paired.p_clustered is not None:
         test, p = "cluster-robust test", paired.p_clustered
     return (

@@ -8,7 +8,12 @@ from mcqa.evaluation.statistics.intervals import (
     standard_error,
     wilson_interval,
 )
-from mcqa.evaluation.statistics.multiple_comparisons import compact_letter_display, holm, p_values_against_best
+from mcqa.evaluation.statistics.multiple_comparisons import (
+    compact_letter_display,
+    holm,
+    p_values_against_best,
+    studentized_range,
+)
 from mcqa.evaluation.statistics.paired import PairedDifference, mcnemar, minimum_detectable_difference
 from mcqa.evaluation.statistics.pooling import PooledDifference, pooled_accuracy_interval, pooled_difference
 
@@ -29,5 +34,6 @@ __all__ = [
     "pooled_accuracy_interval",
     "pooled_difference",
     "standard_error",
+    "studentized_range",
     "wilson_interval",
 ]

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.evaluation.statistics.clusters import (
+    ClusterIds,
+    FloatArray,
+    add_pseudo_clusters,
     cluster_ids,
     cluster_robust_variance,
     degrees_of_freedom,
     design_effect,
+    largest_design_effect,
     t_quantile,
 )
 
@@ -45,13 +49,12 @@ def score_interval(share: float, n: float, critical_value: float) -> tuple[float
 class ClusteredAccuracy:
     """Standard error, 95 % interval and design effect of an accuracy whose questions come in clusters.
 
-    low and high are Wilson's interval with the effective sample size n / design_effect and Student's t in place of
-    the normal quantile (Korn & Graubard 1998; Dean & Pagano 2015). A design effect below 1 does not shorten the
-    interval: with few clusters it is usually chance.
+    low and high are Wilson's interval with the effective sample size n / D and Student's t in place of the normal
+    quantile (Korn & Graubard 1998; Dean & Pagano 2015). D is `smoothed_design_effect`, not design_effect: near an
+    accuracy of 1 few clusters have a wrong answer at all, and where chance leaves out those that are wrong as wholes,
+    the design effect comes out too small.
 
-    Answers that are all right, or all wrong, do not show how similar the questions of a cluster are. The design effect
-    is then the largest possible (Kish 1965). One cluster says nothing about others: the interval is 0 to 1, standard
-    error and design effect are NaN.
+    One cluster says nothing about others: the interval is 0 to 1, standard error and design effect are NaN.
     """
 
     standard_error: float
@@ -79,7 +82,17 @@ def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> Clus
     count = int(ids.max()) + 1
     if count == 1:
         return ClusteredAccuracy(math.nan, 0.0, 1.0, count, math.nan)
-    effect = design_effect(values, ids)
-    effective = len(values) / max(1.0, effect)
+    effective = len(values) / smoothed_design_effect(values, ids)
     interval = score_interval(float(values.mean()), effective, t_quantile(degrees_of_freedom(ids)))
-    return ClusteredAccuracy(math.sqrt(cluster_robust_variance(values, ids)), *interval, count, effect)
+    error = math.sqrt(cluster_robust_variance(values, ids))
+    return ClusteredAccuracy(error, *interval, count, design_effect(values, ids))
+
+
+def smoothed_design_effect(values: FloatArray, ids: ClusterIds) -> float:
+    """Return the design effect of values[Q], from 0 to 1, with a cluster of right and one of wrong answers added.
+
+    It is at least 1, since a smaller one is usually chance with few clusters, and at most the largest that clusters of
+    these sizes can have.
+    """
+    padded = design_effect(*add_pseudo_clusters(values, ids, (1.0, 0.0)))
+    return max(1.0, min(padded, largest_design_effect(ids)))

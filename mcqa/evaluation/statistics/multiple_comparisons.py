@@ -6,12 +6,13 @@ Shapes: K models, Q questions, G clusters, F sign flips.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import combinations
 from string import ascii_letters
 
 import numpy as np
 
-from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids
+from mcqa.evaluation.statistics.clusters import ALPHA, FloatArray, cluster_ids
 
 SIGN_FLIPS = 5000
 SEED = 0  # of the sign flips
@@ -28,6 +29,18 @@ def holm(ps: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = largest
     return adjusted
+
+
+@cache
+def studentized_range(count: int, degrees_of_freedom: float) -> float:
+    """Return what the range of `count` equal values exceeds, in standard deviations, with a probability of 5 % only.
+
+    The range is the largest minus the smallest of independent normal values, the standard deviation one that was
+    estimated from others (Tukey's studentised range). Of two it is sqrt(2) times Student's quantile.
+    """
+    from scipy.stats import studentized_range as distribution
+
+    return float(distribution.ppf(1 - ALPHA, count, degrees_of_freedom))
 
 
 # --- compact letter display -------------------------------------------------------------------------------------------
@@ -80,8 +93,8 @@ def p_values_against_best(
     maximum, and lose less power. Step-down: a model that is worse than the best is left out before the next is judged
     (Romano & Wolf 2005), as in the model confidence set of Hansen, Lunde & Nason (2011).
 
-    For two models it is McNemar's exact test, by simulation. p is at least 1 / (flips + 1), and 1 for all models in
-    one cluster.
+    For two models it is McNemar's exact test (not its mid-p), by simulation. p is at least 1 / (flips + 1), and 1 for
+    all models in one cluster.
 
     Raises:
         ValueError: there are no questions, or the models answered different numbers of them.

@@ -22,7 +22,7 @@ from mcqa.evaluation.statistics.clusters import (
     t_quantile,
     two_sided_p,
 )
-from mcqa.evaluation.statistics.intervals import score_interval
+from mcqa.evaluation.statistics.intervals import score_interval, smoothed_design_effect
 from mcqa.evaluation.statistics.paired import clipped_interval, smoothed_difference
 
 
@@ -34,9 +34,11 @@ class PooledDifference:
     squares add up to that of standard_error. Degrees of freedom are Satterthwaite's (1946), with all of the variance
     between runs, also the part that is subtracted: with two seeds that part is hardly known.
 
-    One seed shows no seed variance: for a side with one seed it is missing, and what is significant is so for this run
-    and not for the configuration. from_seeds is None where both sides have one seed. One cluster of questions says
-    nothing about others: -1 to 1, p is 1, the standard errors are NaN.
+    One seed shows no seed variance. A side with one seed is taken to have that of the other side, which is then
+    estimated once and counted twice: s**2 (1 + 1 / S) with S - 1 degrees of freedom, as in Student's t-test of one
+    value against S others. Where both sides have one seed it is missing: from_seeds is None, and what is significant is
+    so for these runs and not for their configurations. One cluster of questions says nothing about others: -1 to 1, p
+    is 1, the standard errors are NaN.
     """
 
     difference: float
@@ -61,13 +63,21 @@ class _SeedVariance:
     def of_seeds_alone(self) -> float:
         return max(0.0, self.total - self.interaction)
 
+    def times(self, factor: float) -> "_SeedVariance":
+        return _SeedVariance(factor * self.total, factor * self.interaction, self.degrees_of_freedom)
+
 
 def pooled_difference(
-    before: Sequence[Sequence[bool]], after: Sequence[Sequence[bool]], clusters: Sequence[str] | None = None
+    before: Sequence[Sequence[bool]],
+    after: Sequence[Sequence[bool]],
+    clusters: Sequence[str] | None = None,
+    every_side_has_seeds: bool = True,
 ) -> PooledDifference:
     """Compare before[s][q] with after[s][q]: whether question q is answered right in the run with that side's seed s.
 
     Seeds are taken as independent. The numbers may be equal on both sides, but they start other computations.
+    every_side_has_seeds: False where a side with a single run would be the same with any seed, as a model that was not
+    trained is.
 
     Raises:
         ValueError: there are no questions, a side has no run, or the runs are not of the same questions.
@@ -77,6 +87,8 @@ def pooled_difference(
         raise ValueError(f"{sides[0].shape[1]} questions before, but {sides[1].shape[1]} after")
     differences, ids = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
     difference, seeds = float(differences.mean()), [_seed_variance(side, ids) for side in sides if len(side) > 1]
+    if len(seeds) == 1 and every_side_has_seeds:
+        seeds = [seeds[0].times(1 + max(len(side) for side in sides))]
     if ids.max() == 0:
         return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if seeds else None, 0.0)
     centre, from_questions = smoothed_difference(differences, ids)
@@ -99,8 +111,8 @@ def pooled_accuracy_interval(
     """Return the 95 % interval of a configuration's accuracy, the mean over its seeds (at least two) with runs[s][q].
 
     It is Wilson's with the number of independent answers that would have the variance of that mean, and Student's t
-    in place of the normal quantile. Clusters do not shorten it. Answers that are all right, or all wrong, have no
-    variance: a cluster then counts as one answer, as for a single run. One cluster says nothing about others: 0 to 1.
+    in place of the normal quantile. Clusters enter by `smoothed_design_effect`, as for a single run. One cluster says
+    nothing about others: 0 to 1.
 
     Raises:
         ValueError: there are no questions, no run, or the runs are not of the same questions.
@@ -109,12 +121,12 @@ def pooled_accuracy_interval(
     means, ids = answers.mean(0), cluster_ids(clusters, answers.shape[1])
     if ids.max() == 0:
         return 0.0, 1.0
-    unclustered = cluster_robust_variance(means, cluster_ids(None, len(means)))
-    of_questions = max(cluster_robust_variance(means, ids), unclustered)
+    effect = smoothed_design_effect(means, ids)
+    of_questions = effect * float(means.var(ddof=1)) / len(means)
     variance, degrees = _total_variance(of_questions, [_seed_variance(answers, ids)], ids)
     share = float(means.mean())
     of_one_answer = share * (1 - share) * len(ids) / (len(ids) - 1)
-    effective = of_one_answer / variance if variance else len(ids) ** 2 / float((np.bincount(ids) ** 2).sum())
+    effective = of_one_answer / variance if variance else len(ids) / effect
     return score_interval(share, effective, t_quantile(degrees))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import FileError
+from mcqa.evaluation.statistics import studentized_range
 from mcqa.evaluation.statistics.clusters import t_quantile
 from mcqa.runs.files import flatten, read_stored
 from mcqa.sweep.report.load import read_study
@@ -39,6 +40,13 @@ class SeedVariance:
     def least_significant_difference(self) -> float:
         """What two single runs of the configuration differ by more than in only 5 % of cases (Student's t)."""
         return t_quantile(len(self.values) - 1) * math.sqrt(2) * self.standard_deviation
+
+    def range_by_chance(self, runs: int) -> float:
+        """Return by how much the best of so many equal runs exceeds the worst in only 5 % of cases.
+
+        It is Tukey's studentised range; the least significant difference is that of two runs named beforehand.
+        """
+        return studentized_range(runs, len(self.values) - 1) * self.standard_deviation
 
 
 def varies_only_seed(study: StudyRecord) -> bool:

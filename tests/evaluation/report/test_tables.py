@@ -75,7 +75,7 @@ def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
     message = verdict(paired, chance=0.25)
     assert message == (
         f"+55.0 points (95 % confidence interval {point_interval(paired.low, paired.high)}) on the same questions, "
-        f"statistically significant at 5 % (exact McNemar test, p = {paired.p:.4f}): 12 newly right, 1 newly wrong. "
+        f"statistically significant at 5 % (McNemar mid-p test, p = {paired.p:.4f}): 12 newly right, 1 newly wrong. "
         "Guessing gives 25.0 %."
     )
 
@@ -83,14 +83,14 @@ def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
 def test_what_chance_brings_about_is_not_significant():
     message = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
     assert "1 newly right, 1 newly wrong" in message
-    assert "not significant at 5 % (exact McNemar test, p = 1.0000)" in message
+    assert "not significant at 5 % (McNemar mid-p test, p = 1.0000)" in message
     assert message.startswith("0.0 points (")
 
 
 def test_a_loss_has_its_sign_and_a_tiny_p_no_zeros():
     message = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
     assert message.startswith("−100.0 points (")
-    assert "statistically significant at 5 % (exact McNemar test, p < 0.0001)" in message
+    assert "statistically significant at 5 % (McNemar mid-p test, p < 0.0001)" in message
 
 
 def test_with_clusters_the_test_is_the_one_on_clusters():
@@ -98,7 +98,7 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
     before, after = [False] * 10 + [True] * 10, [True] * 20
     names = ["a"] * 5 + ["b"] * 5 + [str(n) for n in range(10)]
     alone, together = mcnemar(before, after), mcnemar(before, after, names)
-    assert "exact McNemar test" in verdict(alone, 0.5) and "statistically significant" in verdict(alone, 0.5)
+    assert "McNemar mid-p test" in verdict(alone, 0.5) and "statistically significant" in verdict(alone, 0.5)
     message = verdict(together, 0.5)
     assert f"not significant at 5 % (cluster-robust test, p = {together.p_clustered:.4f})" in message
     assert "McNemar" not in message

@@ -83,9 +83,13 @@ def test_clusters_of_equal_size_give_the_standard_error_of_statsmodels():
 
 
 def test_the_clustered_interval_is_wilsons_with_the_effective_number_of_questions_and_students_t():
-    """Shares p with (p - 1/2)**2 = t**2 p (1 - p) / n, where n = 6 / (20/12) and t has two degrees of freedom."""
+    """Shares p with (p - 1/2)**2 = t**2 p (1 - p) / n, where n = 6 / 1.8 and t has two degrees of freedom.
+
+    With a cluster of two right and one of two wrong answers added the sums of residuals are 1, -1, 0, 1 and -1, so the
+    variance is 5/4 * 4 / 10**2 = 1/20, where that of independent answers is 1/36.
+    """
     found = clustered_accuracy(*answers("11", "00", "10"))
-    n, t = 3.6, 4.302652729911275
+    n, t = 6 / 1.8, 4.302652729911275
     for end in (found.low, found.high):
         assert (end - 0.5) ** 2 == pytest.approx(t**2 * end * (1 - end) / n)
 
@@ -122,6 +126,17 @@ def test_all_right_or_all_wrong_counts_every_cluster_as_one_question(mark, ends)
     found = clustered_accuracy(*answers(*[mark * 5] * 20))
     assert (found.low, found.high) == pytest.approx((ends[0], ends[1]), abs=5e-3)
     assert (found.standard_error, found.design_effect) == (0, 5)
+
+
+def test_one_wrong_cluster_is_not_the_last_that_there_may_be():
+    """Where 39 of 40 clusters are right throughout, and one wrong, the design effect is that of wholes; where ten
+    questions of ten clusters are wrong, they are wrong alone."""
+    whole, alone = (
+        clustered_accuracy(*answers("0" * 10, *["1" * 10] * 39)),
+        clustered_accuracy(*answers(*["0" + "1" * 9] * 10, *["1" * 10] * 30)),
+    )
+    assert whole.low == pytest.approx(wilson_interval(39, 40)[0], abs=0.01)
+    assert alone.low == pytest.approx(wilson_interval(390, 400)[0], abs=0.01)
 
 
 def test_one_cluster_says_nothing_about_others():

@@ -69,8 +69,21 @@ def test_what_seeds_add_is_the_variance_component_of_a_two_way_analysis():
         "question": np.tile(np.arange(60), 4),
     }
     chance = ols("y ~ C(run) + C(question)", table).fit().mse_resid / (4 * 60)
-    found = pooled_difference(before, after)
+    found = pooled_difference(before, after, every_side_has_seeds=False)
     assert found.from_seeds**2 == pytest.approx(answers.mean(1).var(ddof=1) / 4 - chance)
+
+
+def test_one_seed_is_taken_to_vary_as_the_other_side_does():
+    """Noise of seeds alone gives Student's t-test of one value against others, here 0 against 0, 1, 1, 0, 1."""
+    from scipy.stats import ttest_ind
+
+    before, after = [0], [1, 1, 0, 1, 1]
+    found, theirs = pooled_difference(repeated(before), repeated(after)), ttest_ind(after, before)
+    assert (found.p, found.degrees_of_freedom) == pytest.approx((theirs.pvalue, 4), rel=1e-3)
+    certain = pooled_difference(repeated(before), repeated(after), every_side_has_seeds=False)
+    assert found.from_seeds == pytest.approx(6**0.5 * certain.from_seeds)
+    back = pooled_difference(repeated(after), repeated(before))
+    assert back.p == pytest.approx(found.p)
 
 
 def test_runs_that_do_not_differ_add_nothing():

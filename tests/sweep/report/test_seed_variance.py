@@ -6,7 +6,7 @@ import pytest
 
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.load import read_study
-from mcqa.sweep.report.seed_variance import varies_only_seed
+from mcqa.sweep.report.seed_variance import SeedVariance, varies_only_seed
 from mcqa.sweep.report.ties import study_result
 from tests.sweep.report.recorded_studies import NOW, make_study, result_of, seed_study, trials
 
@@ -20,6 +20,13 @@ def test_a_study_of_seeds_in_the_same_folder_gives_the_seed_variance(tmp_path):
     notes = sentences.notes(read_study(folder, NOW), result)
     note = next(note for note in notes if note.startswith("Seed variance"))
     assert "standard deviation is 2.0 points" in note and "1 of 2 other trials" in note
+    assert "the best and the worst of 3 equal trials differ by up to 16.7 points by chance" in note
+
+
+def test_the_best_of_many_is_further_from_the_others_by_chance_than_two_runs_are_from_each_other():
+    seeds = SeedVariance("seeds", tuple(0.5 + 0.01 * step for step in range(8)))
+    assert seeds.range_by_chance(2) == pytest.approx(seeds.least_significant_difference)
+    assert seeds.range_by_chance(16) == pytest.approx(6.85 * seeds.standard_deviation, rel=1e-3)
 
 
 @pytest.mark.parametrize(
