@@ -272,6 +272,11 @@ def _metric_that_steers(config: Config, name: str) -> Iterator[str]:
     elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
         value = "cyclic" if key == "permutations" else "true"
         yield f"evaluation.{name}: {metric} is measured only with evaluation.{key}={value}."
+    elif metric == "dev/acc_debiased" and isinstance(config.evaluation.permutations, int):
+        yield (
+            f"evaluation.{name}: {metric} needs each choice at each letter equally often: "
+            "evaluation.permutations=cyclic or all."
+        )
 
 
 def _evaluation(config: Config) -> Iterator[str]:

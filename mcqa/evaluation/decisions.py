@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -53,6 +54,8 @@ def is_correct(row: Prediction, metric: str) -> bool:
 def is_measured(rows: Sequence[Prediction], metric: str) -> bool:
     """Whether the predictions have the scores that the metric needs."""
     needed = needed_for(metric)
+    if metric == "acc_debiased" and letter_priors(rows) is None:
+        return False
     if needed == "permutations":
         return any(len(row.orders) > 1 for row in rows)
     return needed is None or all(getattr(row, needed) is not None for row in rows)
@@ -115,6 +118,7 @@ def _averaged(row: Prediction) -> Decision:
 def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
     """The given order of each question, each letter's log-probability minus the log of its prior (PriDe)."""
     priors = letter_priors(rows)
+    assert priors is not None, "the measured orders show it"
     log_priors = {n: [math.log(max(p, sys.float_info.min)) for p in prior] for n, prior in priors.items()}
     given = [row.measured_orders[0] for row in rows]
     scores = [[s - p for s, p in zip(order.scores, log_priors[len(order.scores)], strict=True)] for order in given]
@@ -124,20 +128,35 @@ def _debiased(rows: Sequence[Prediction]) -> list[Decision]:
     ]
 
 
-def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]]:
+def letter_priors(rows: Sequence[Prediction]) -> dict[int, tuple[float, ...]] | None:
     """Return the probability of each letter whatever stands there, by number of choices (PriDe, Zheng et al. 2024).
 
-    For a question it is the softmax of the log-probabilities averaged over its orders, and then the mean over
-    questions; no answer key enters. Exact where each choice stood at each letter equally often, as with cyclic and
-    all orders. Questions in one order only, or with a score that is not a number, are left out; where there are no
-    others the prior is uniform.
+    For a question it is the softmax of the log-probabilities averaged over `balanced_orders`, and then the mean over
+    questions; no answer key enters. Questions in one order only, or with a score that is not a number, are left out;
+    where there are no others the prior is uniform. None where questions of some number of choices were measured in
+    several orders and in no balanced ones: what stood at a letter would pass for a preference and flatten the prior.
     """
-    sizes = {len(row.scores) for row in rows}
-    return {n: _letter_prior([row for row in rows if len(row.scores) == n], n) for n in sizes}
+    priors = {n: _letter_prior([row for row in rows if len(row.scores) == n], n) for n in {len(r.scores) for r in rows}}
+    known = {n: prior for n, prior in priors.items() if prior is not None}
+    return known if len(known) == len(priors) else None
 
 
-def _letter_prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...]:
+def balanced_orders(row: Prediction) -> tuple[OptionOrder, ...]:
+    """Return the measured orders in which each choice stood at each letter equally often: all of them, else the cyclic
+    ones if all of these are there, else none."""
+    n = len(row.scores)
+    counts = Counter(place for order in row.orders for place in enumerate(order.order))
+    if len(counts) == n * n and len(set(counts.values())) == 1:
+        return row.orders
+    cyclic = tuple(one for one in row.orders if all((one.order[0] + i) % n == one.order[i] for i in range(n)))
+    return cyclic if len({one.order for one in cyclic}) == len(cyclic) == n else ()
+
+
+def _letter_prior(rows: Sequence[Prediction], n_choices: int) -> tuple[float, ...] | None:
     several = [row for row in rows if len(row.orders) > 1]
-    means = [[fmean(column) for column in zip(*(order.scores for order in row.orders), strict=True)] for row in several]
+    balanced = [orders for row in several if (orders := balanced_orders(row))]
+    if several and not balanced:
+        return None
+    means = [[fmean(column) for column in zip(*(one.scores for one in orders), strict=True)] for orders in balanced]
     priors = [softmax(mean) for mean in means if best_choice(mean) is not None] or [(1 / n_choices,) * n_choices]
     return tuple(fmean(column) for column in zip(*priors, strict=True))

@@ -14,7 +14,7 @@ from string import ascii_uppercase
 from typing import Literal
 
 from mcqa.config.errors import DataError
-from mcqa.evaluation.decisions import OVER_ORDERS, decide, letter_priors
+from mcqa.evaluation.decisions import OVER_ORDERS, decide, is_measured, letter_priors
 from mcqa.evaluation.predictions import Prediction, best_choice
 
 MOST_CHOICES = 5  # for all orders: 120 orders a question
@@ -26,7 +26,8 @@ def orders_to_measure(
     """Return the orders to measure, the given one first; permutations None: it alone.
 
     cyclic: as many orders as choices, which put each choice at each letter once. A number: that many orders, at most
-    all there are, drawn by a hash of the question's id; a smaller number draws a part of what a larger one draws.
+    all there are: the cyclic ones first, and then others, drawn by a hash of the question's id; a smaller number draws
+    a part of what a larger one draws.
 
     Raises:
         DataError: all orders of more than 5 choices.
@@ -37,7 +38,7 @@ def orders_to_measure(
     if permutations == "cyclic":
         return [given[i:] + given[:i] for i in given]
     if permutations != "all":
-        return _random_orders(n_choices, permutations, question_id)
+        return _some_orders(n_choices, permutations, question_id)
     if n_choices > MOST_CHOICES:
         raise DataError(
             f"Question {question_id!r} has {n_choices} choices, which can stand in {math.factorial(n_choices):,} "
@@ -47,14 +48,14 @@ def orders_to_measure(
     return list(itertools.permutations(given))
 
 
-def _random_orders(n_choices: int, count: int, question_id: str) -> list[tuple[int, ...]]:
-    possible = math.factorial(n_choices)
-    ranks, attempts = [0], itertools.count()  # rank 0 is the given order
-    while len(ranks) < min(count, possible):
+def _some_orders(n_choices: int, count: int, question_id: str) -> list[tuple[int, ...]]:
+    possible, attempts = math.factorial(n_choices), itertools.count()
+    orders = orders_to_measure(n_choices, "cyclic", question_id)[:count]
+    while len(orders) < min(count, possible):
         digest = hashlib.sha256(f"orders\n{n_choices}\n{next(attempts)}\n{question_id}".encode()).digest()
-        rank = int.from_bytes(digest, "big") % possible
-        ranks += [rank] if rank not in ranks else []
-    return [_order_at_rank(rank, n_choices) for rank in ranks]
+        order = _order_at_rank(int.from_bytes(digest, "big") % possible, n_choices)
+        orders += [order] if order not in orders else []
+    return orders
 
 
 def _order_at_rank(rank: int, n_choices: int) -> tuple[int, ...]:
@@ -74,7 +75,8 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
     acc_worst: share of questions right under every order.
     consistency: share of questions with one and the same choice, right or wrong, under every order.
     recall_std: `recall_deviation`.
-    acc_debiased: the given order, each letter's log-probability minus the log of its prior.
+    acc_debiased: the given order, each letter's log-probability minus the log of its prior; only where the measured
+    orders show the prior (`letter_priors`).
     acc_averaged: the choice with the highest mean log-probability over the measured orders.
 
     Empty where no question was measured under several orders.
@@ -87,7 +89,11 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
         **({"acc_orders_min": min(by_order.values()), "acc_orders_max": max(by_order.values())} if by_order else {}),
         "consistency": fmean([_is_consistent(row) for row in rows]),
         "recall_std": recall_deviation(letter_statistics(rows)),
-        **{metric: fmean(decision.right for decision in decide(rows, metric)) for metric in OVER_ORDERS},
+        **{
+            metric: fmean(decision.right for decision in decide(rows, metric))
+            for metric in OVER_ORDERS
+            if is_measured(rows, metric)
+        },
     }
 
 
@@ -106,7 +112,7 @@ class LetterStatistics:
 
     right: how often the right choice stood there. hit: how often the letter was then the answer. chosen: how often the
     letter was the answer at all. questions: how many different questions `right` counts. prior: mean over questions of
-    the estimated prior, 0 where a question has no such letter.
+    the estimated prior, 0 where a question has no such letter; None where the measured orders do not show it.
     """
 
     letter: str
@@ -114,7 +120,7 @@ class LetterStatistics:
     hit: int
     chosen: int
     questions: int
-    prior: float
+    prior: float | None
 
     @property
     def recall(self) -> float | None:
@@ -130,10 +136,12 @@ def recall_deviation(letters: Sequence[LetterStatistics]) -> float:
 def letter_statistics(rows: Sequence[Prediction]) -> list[LetterStatistics]:
     """Return the counts of every letter, as many as the question with most choices has."""
     priors = letter_priors(rows)
-    return [_letter_statistics(i, rows, priors) for i in range(max(priors))]
+    return [_letter_statistics(i, rows, priors) for i in range(max(len(row.scores) for row in rows))]
 
 
-def _letter_statistics(i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]]) -> LetterStatistics:
+def _letter_statistics(
+    i: int, rows: Sequence[Prediction], priors: dict[int, tuple[float, ...]] | None
+) -> LetterStatistics:
     orders = [
         (n, order.order[i] == row.question.answer, best_choice(order.scores) == i)
         for n, row in enumerate(rows)
@@ -146,7 +154,9 @@ def _letter_statistics(i: int, rows: Sequence[Prediction], priors: dict[int, tup
         hit=sum(right and chosen for _, right, chosen in orders),
         chosen=sum(chosen for *_, chosen in orders),
         questions=len({n for n, right, _ in orders if right}),
-        prior=fmean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
+        prior=None
+        if priors is None
+        else fmean([priors[len(row.scores)][i] if i < len(row.scores) else 0.0 for row in rows]),
     )
 
 

@@ -170,6 +170,12 @@ BROKEN = [
     ),
     (
         "_evaluation",
+        ["prompt=letters", "evaluation.permutations=3", "evaluation.best_metric=dev/acc_debiased"],
+        "evaluation.best_metric: dev/acc_debiased needs each choice at each letter equally often: "
+        "evaluation.permutations=cyclic or all.",
+    ),
+    (
+        "_evaluation",
         ["evaluation.harness_task=arc/easy"],
         "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ + - only, got 'arc/easy'.",
     ),

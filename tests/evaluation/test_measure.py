@@ -65,13 +65,13 @@ def test_the_choices_of_all_orders_share_a_row_the_given_order_first(starter):
 
 def test_during_training_only_what_steers_is_measured():
     everything = ["prompt=letters", "evaluation.unconditional=true", "evaluation.choices_only=true"]
-    everything += ["evaluation.permutations=3", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
+    everything += ["evaluation.permutations=cyclic", "evaluation.bootstrap=100", "evaluation.cluster=subject"]
     for name, key in NEEDS.items():
         config, _ = configured([*everything, f"evaluation.best_metric=dev/{name}"])
         few = restrict_to_steering_metrics(config.evaluation)
         assert few.unconditional == (key == "unconditional")
         assert few.choices_only == (key == "choices_only")
-        assert few.permutations == (3 if key == "permutations" else None)
+        assert few.permutations == ("cyclic" if key == "permutations" else None)
         assert (few.bootstrap, few.cluster) == (None, "subject")
         both = replace(config.evaluation, stop_metric="dev/acc_mutual_info")
         assert restrict_to_steering_metrics(both) == replace(few, stop_metric=both.stop_metric, unconditional=True)

@@ -21,7 +21,7 @@ untimed = settings(deadline=None)
 
 def measured(by_order, answer=0, orders="cyclic"):
     """A question with these scores of the letters under each planned order."""
-    plan = orders_to_measure(len(by_order[0]), orders, "q") if isinstance(orders, str) else orders
+    plan = orders if isinstance(orders, list) else orders_to_measure(len(by_order[0]), orders, "q")
     question = Question("q", "?", tuple("abcdefgh"[: len(by_order[0])]), answer)
     found = tuple(OptionOrder(tuple(order), tuple(scores)) for order, scores in zip(plan, by_order, strict=True))
     return Prediction(question, tuple(by_order[0]), (1,) * len(by_order[0]), letters=True, orders=found)
@@ -79,7 +79,9 @@ def test_all_orders_of_more_than_five_choices_are_refused_with_a_way_out():
 
 def test_drawn_orders_stay_what_they_are():
     """Another process, Python or day draws the same, so runs can be compared."""
-    assert orders_to_measure(4, 3, "mercury_7175875") == [(0, 1, 2, 3), (1, 2, 0, 3), (2, 0, 1, 3)]
+    drawn = orders_to_measure(4, 6, "mercury_7175875")
+    assert drawn[:4] == orders_to_measure(4, "cyclic", "q")
+    assert drawn[4:] == [(1, 2, 0, 3), (2, 0, 1, 3)]
 
 
 @untimed
@@ -90,10 +92,10 @@ def test_fewer_drawn_orders_are_a_part_of_more(n, count, more, question_id):
 
 
 def test_drawn_orders_differ_between_questions_and_are_about_uniform():
-    drawn = [orders_to_measure(3, 2, f"q{i}")[1] for i in range(5000)]
-    counts = [drawn.count(order) for order in itertools.permutations(range(3))]
-    assert counts[0] == 0  # the given order is not drawn again
-    assert all(abs(count - 1000) < 5 * math.sqrt(5000 * 0.2 * 0.8) for count in counts[1:])
+    drawn = [orders_to_measure(3, 4, f"q{i}")[3] for i in range(5000)]
+    counts = {order: drawn.count(order) for order in itertools.permutations(range(3))}
+    assert all(counts.pop(order) == 0 for order in orders_to_measure(3, "cyclic", "q"))  # they are there already
+    assert all(abs(count - 5000 / 3) < 5 * math.sqrt(5000 * 2 / 9) for count in counts.values())
 
 
 def test_accuracies_over_orders_of_a_hand_calculation():
@@ -150,12 +152,22 @@ def test_recall_std_is_numpys_population_deviation_of_scikit_learns_recalls():
     assert order_metrics(rows)["recall_std"] == pytest.approx(np.std(recalls))
 
 
-@pytest.mark.parametrize("orders", ["cyclic", "all"])
+@pytest.mark.parametrize("orders", ["cyclic", "all", 4, 7])
 def test_the_prior_of_letters_with_a_known_preference_is_recovered(orders):
     rows = questions(20, SWAYED, orders=orders) + questions(20, (0.2, 0.3, 0.5), orders=orders)
     found = letter_priors(rows)
     assert found[4] == pytest.approx(SWAYED)
     assert found[3] == pytest.approx((0.2, 0.3, 0.5))
+
+
+def test_a_number_of_orders_that_is_not_balanced_shows_no_prior_instead_of_a_flat_one():
+    rows = questions(200, SWAYED, orders=3)
+    assert letter_priors(rows) is None and "acc_debiased" not in order_metrics(rows)
+    assert {"acc_averaged", "acc_worst", "recall_std"} <= set(order_metrics(rows))
+    assert [letter.prior for letter in letter_statistics(rows)] == [None] * 4
+    assert letter_priors([*rows, *questions(1, SWAYED)])[4] == pytest.approx(SWAYED), "from the balanced ones alone"
+    drawn = [(0, 1, 2, 3), (2, 0, 1, 3), (1, 2, 0, 3), (1, 3, 2, 0), (3, 0, 1, 2)]  # as earlier versions drew them
+    assert letter_priors([measured([[-1, -2, -3, -4]] * 5, orders=drawn)]) is None
 
 
 def test_the_prior_is_the_mean_over_questions_of_softmaxed_mean_log_probabilities():

@@ -42,8 +42,9 @@ def _chosen(axes: Any, letters: Sequence[LetterStatistics]) -> None:
     ):
         shares = [n / max(1, sum(counts)) for n in counts]
         axes.bar([i + offset for i in positions], shares, 0.4, color=colour, label=label)
-    priors = [letter.prior for letter in letters]
-    axes.plot(positions, priors, "D", color=ORANGE, markeredgecolor=BLACK, label="estimated prior")
+    if all(letter.prior is not None for letter in letters):
+        priors = [letter.prior for letter in letters]
+        axes.plot(positions, priors, "D", color=ORANGE, markeredgecolor=BLACK, label="estimated prior")
     axes.set_ylabel("share of answers")
     axes.set_title("answers by letter")
 
@@ -63,7 +64,7 @@ def _recall(axes: Any, letters: Sequence[LetterStatistics]) -> None:
 
 @styled
 def orders_figure(rows: Sequence[Prediction]) -> Any:
-    """Draw accuracy with 95 % interval under each order, named by the choices in it, and the two corrected
+    """Draw accuracy with 95 % interval under each order, named by the choices in it, and the corrected
     accuracies. All questions must have been measured under the same orders."""
     accuracies, metrics = order_accuracies(rows), order_metrics(rows)
     named = len(accuracies) <= MOST_NAMES
@@ -72,7 +73,8 @@ def orders_figure(rows: Sequence[Prediction]) -> Any:
         interval(axes, i, *wilson_interval(round(accuracy * len(rows)), len(rows)), GREY, upright=False)
         label = "one order, 95 % interval" if i == 0 else None
         axes.plot(accuracy, i, "o", color=BLUE, markersize=6 if named else 3, label=label)
-    axes.axvline(metrics["acc_debiased"], color=ORANGE, linestyle="--", zorder=1, label="letters' prior removed")
+    if "acc_debiased" in metrics:
+        axes.axvline(metrics["acc_debiased"], color=ORANGE, linestyle="--", zorder=1, label="letters' prior removed")
     axes.axvline(metrics["acc_averaged"], color=GREEN, linestyle=":", zorder=1, label="averaged over orders")
     axes.set_ylim(len(accuracies) - 0.4, -0.6)  # the given order at the top
     names = ["".join(ascii_uppercase[choice] for choice in order) for order in accuracies] if named else []
