@@ -91,7 +91,8 @@ def test_a_run_leaves_everything_in_its_folder(finished_run):
     assert not [name for name in found if name.endswith(".partial")]
     for split in ("base/dev", "base/test", "dev", "test"):
         names = {
-            f"{split}/{name}" for name in ("acc", "acc_norm", "acc_bytes", "acc_stderr", "acc_ci_low", "n", "loss")
+            f"{split}/{name}"
+            for name in ("acc", "acc_norm", "acc_bytes", "acc_stderr_independent", "acc_ci_low", "n", "loss")
         }
         assert names <= result["metrics"].keys()
     assert result["seconds"] > 0

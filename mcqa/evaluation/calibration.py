@@ -98,7 +98,7 @@ def _bin(low: float, high: float, members: Sequence[tuple[float, bool]]) -> Reli
 def expected_calibration_error(rows: Sequence[Prediction], temperature: float = 1.0, bins: int = BINS) -> float:
     """Return |accuracy - confidence| of a bin, averaged over questions (Guo et al. 2017, equation 3).
 
-    It is never negative, so chance alone keeps it above 0 where questions are few.
+    It is never negative, so chance alone keeps it above 0 where questions are few: see calibration_error.py.
     """
     filled = reliability_bins(rows, temperature, bins)
     return math.fsum(bin.n * abs(bin.accuracy - bin.confidence) for bin in filled) / len(rows)
@@ -162,23 +162,3 @@ def _odds_against_answer(row: Prediction) -> float:
 def area_under_risk_coverage(rows: Sequence[Prediction]) -> float:
     """Return the mean risk over the coverages 1/n, 2/n, …, 1 (Geifman et al. 2019): low where errors are unsure."""
     return math.fsum(risk for _, risk in risk_coverage(rows)) / len(rows)
-
-
-def calibration_metrics(rows: Sequence[Prediction], temperature: float | None) -> dict[str, float]:
-    """Return ece, brier, nll (nats a question) and aurc.
-
-    With a temperature also the temperature, and the first three at it as ece_scaled, brier_scaled and nll_scaled.
-    """
-    metrics = _metrics_at(rows, 1.0) | {"aurc": area_under_risk_coverage(rows)}
-    if temperature is None:
-        return metrics
-    scaled = {f"{name}_scaled": value for name, value in _metrics_at(rows, temperature).items()}
-    return metrics | {"temperature": temperature} | scaled
-
-
-def _metrics_at(rows: Sequence[Prediction], temperature: float) -> dict[str, float]:
-    return {
-        "ece": expected_calibration_error(rows, temperature),
-        "brier": brier_score(rows, temperature),
-        "nll": negative_log_likelihood(rows, temperature),
-    }

@@ -1,7 +1,7 @@
 """Metrics of a list of predictions, under the names that result.json, MLflow and sweeps share.
 
-Every accuracy has a standard error (sample deviation over the root of n, as in lm-evaluation-harness) and a 95 %
-interval: Wilson's, or the clustered one where questions are related.
+Every accuracy has a standard error as if questions were independent (sample deviation over the root of n, as in
+lm-evaluation-harness) and a 95 % interval: Wilson's, or the clustered one where questions are related.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Literal
 
 from mcqa.config.errors import ModelError
 from mcqa.data.question import Question
-from mcqa.evaluation.calibration import calibration_metrics
+from mcqa.evaluation.calibration_error import calibration_metrics
 from mcqa.evaluation.decisions import OVER_ORDERS, SCORES, decide, is_measured
 from mcqa.evaluation.option_order import order_metrics
 from mcqa.evaluation.predictions import Prediction
@@ -19,7 +19,6 @@ from mcqa.evaluation.statistics import (
     accuracy_interval,
     bootstrap_interval,
     clustered_accuracy,
-    minimum_detectable_difference,
     standard_error,
 )
 
@@ -35,10 +34,10 @@ def compute_metrics(
     """Return all metrics of the predictions by name; what was not measured is absent.
 
     acc, acc_norm (score divided by characters), acc_bytes, acc_tokens, acc_mutual_info (minus the score without the
-    question), acc_choices_only (the question removed) and the accuracies of `order_metrics`, each with _stderr,
-    _ci_low and _ci_high. n; ties: questions whose best choices score the same; nan: questions with a score that is not
-    a number, counted as wrong; truncated: questions longer than the model's context. loss: nats per token of the right
-    choices. `calibration_metrics`; with clusters and resamples those of `_further_of_acc`.
+    question), acc_choices_only (the question removed) and the accuracies of `order_metrics`, each with
+    _stderr_independent, _ci_low and _ci_high. n; ties: questions whose best choices score the same; nan: questions with
+    a score that is not a number, counted as wrong; truncated: questions longer than the model's context. loss: nats per
+    token of the right choices. `calibration_metrics`; with clusters and resamples those of `_further_of_acc`.
 
     Raises:
         ModelError: no score is a number.
@@ -62,7 +61,7 @@ def compute_metrics(
         "nan": len(rows) - len(scored),
         "truncated": sum(row.truncated for row in rows),
         "loss": -sum(score for score, _ in answers) / sum(tokens for _, tokens in answers),
-        **calibration_metrics(rows, temperature),
+        **calibration_metrics(rows, temperature, names),
         **order_metrics(rows),
     }
 
@@ -92,27 +91,28 @@ def by_subject(rows: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     return {subject: [row for row in rows if row.question.subject == subject] for subject in subjects}
 
 
+def within_subject(cluster: ClusterBy) -> ClusterBy:
+    """Return which questions of one subject are related; the subject itself would be a single cluster."""
+    return "none" if cluster == "none" else "passage"
+
+
 def _accuracy(name: str, correct: Sequence[bool], names: Sequence[str] | None) -> dict[str, float]:
     count, n = sum(correct), len(correct)
     low, high = accuracy_interval(correct, names)
     error = standard_error(count, n)
-    return {name: count / n, f"{name}_stderr": error, f"{name}_ci_low": low, f"{name}_ci_high": high}
+    return {name: count / n, f"{name}_stderr_independent": error, f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
 def _further_of_acc(correct: Sequence[bool], names: Sequence[str] | None, resamples: int | None) -> dict[str, float]:
-    """Return what is reported for acc alone: clusters, the bootstrap interval and the minimum detectable difference.
-
-    The latter is between two models of this accuracy that disagree on half as many questions as independent ones
-    would, p (1 - p), which is typical of models that come from one base.
-    """
-    share, n, effect = sum(correct) / len(correct), len(correct), 1.0
+    """Return what is reported for acc alone: clusters, the standard error that accounts for them, and the bootstrap
+    interval."""
     metrics: dict[str, float] = {}
     if names is not None:
         clustered = clustered_accuracy(correct, names)
-        effect, metrics = clustered.design_effect, {"clusters": clustered.clusters}
-        if not math.isnan(effect):
+        metrics = {"clusters": clustered.clusters}
+        if not math.isnan(clustered.standard_error):
             metrics["acc_stderr_clustered"] = clustered.standard_error
     if resamples is not None:
         low, high = bootstrap_interval(correct, names, resamples)
         metrics |= {"acc_bootstrap_low": low, "acc_bootstrap_high": high}
-    return metrics | {"minimum_detectable_difference": minimum_detectable_difference(n, share * (1 - share), effect)}
+    return metrics

@@ -54,8 +54,8 @@ def test_every_accuracy_that_is_counted_question_by_question_can_be_compared():
     orders = (OptionOrder((0, 1), (-1.0, -2.0)), OptionOrder((1, 0), (-1.0, -2.0)))
     extra = {"unconditional": (-1.0, -1.0), "choices_only": (-1.0, -2.0), "orders": orders}
     row = Prediction(Question("q", "?", ("a", "b"), 0), (-1.0, -2.0), (1, 1), letters=True, **extra)
-    assert {f"{name}_stderr" for name in METRICS} == {
-        name for name in compute_metrics([row]) if name.endswith("_stderr")
+    assert {f"{name}_stderr_independent" for name in METRICS} == {
+        name for name in compute_metrics([row]) if name.endswith("_stderr_independent")
     }
     assert set(SCORES) < set(METRICS)
 

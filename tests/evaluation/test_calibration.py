@@ -12,7 +12,6 @@ from mcqa.data.question import Question
 from mcqa.evaluation.calibration import (
     area_under_risk_coverage,
     brier_score,
-    calibration_metrics,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -20,6 +19,7 @@ from mcqa.evaluation.calibration import (
     reliability_bins,
     risk_coverage,
 )
+from mcqa.evaluation.calibration_error import calibration_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.statistics import wilson_interval
 
@@ -151,10 +151,13 @@ def test_brier_and_nll_are_those_of_scikit_learn():
 
 def test_a_model_that_knows_everything_and_one_that_knows_nothing():
     perfect = [asked([0.0, -1000.0, -1000.0, -1000.0])] * 5
-    assert set(calibration_metrics(perfect, None).values()) == {0.0}
+    found = calibration_metrics(perfect, None)
+    assert found.pop("ece_ci_high") > 0, "of five questions"
+    assert set(found.values()) == {0.0}
     uniform = [asked([-3.0] * 4, answer) for answer in (0, 1, 2, 3)]
     found = calibration_metrics(uniform, None)
-    assert found == pytest.approx({"ece": 0.0, "brier": 0.75, "nll": math.log(4), "aurc": 0.75})
+    expected = {"ece": 0.0, "ece_debiased": 0.0, "ece_ci_low": 0.0, "brier": 0.75, "nll": math.log(4), "aurc": 0.75}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_score_that_is_not_a_number_counts_as_a_guess_that_is_wrong():
@@ -254,9 +257,10 @@ def test_at_full_coverage_the_risk_is_the_share_of_wrong_answers(rows):
 
 def test_without_a_temperature_nothing_is_scaled():
     rows = drawn(5)
-    assert set(calibration_metrics(rows, None)) == {"ece", "brier", "nll", "aurc"}
+    plain = {"ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high", "brier", "nll"}
+    assert set(calibration_metrics(rows, None)) == plain | {"aurc"}
     found = calibration_metrics(rows, 2.0)
-    assert set(found) == {"ece", "brier", "nll", "aurc", "temperature", "ece_scaled", "brier_scaled", "nll_scaled"}
+    assert set(found) == plain | {f"{name}_scaled" for name in plain} | {"aurc", "temperature"}
     assert (found["temperature"], found["nll_scaled"]) == (2.0, negative_log_likelihood(rows, 2.0))
     assert found["ece_scaled"] == expected_calibration_error(rows, 2.0)
     assert found["brier_scaled"] == brier_score(rows, 2.0)

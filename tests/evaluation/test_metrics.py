@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +15,8 @@ from mcqa.evaluation.predictions import OptionOrder, Prediction, best_choice
 from mcqa.evaluation.statistics import (
     bootstrap_interval,
     clustered_accuracy,
-    minimum_detectable_difference,
     wilson_interval,
 )
-from mcqa.evaluation.statistics.clusters import cluster_ids, design_effect
 
 NAN = math.nan
 
@@ -143,7 +140,9 @@ def test_the_standard_error_is_the_sample_deviation_over_the_root_of_n(rows):
     marks = [float(row.correct) for row in rows]
     mean = sum(marks) / len(marks)
     deviation = math.sqrt(sum((mark - mean) ** 2 for mark in marks) / (len(marks) - 1))
-    assert compute_metrics(rows)["acc_stderr"] == pytest.approx(deviation / math.sqrt(len(marks)), abs=1e-12)
+    assert compute_metrics(rows)["acc_stderr_independent"] == pytest.approx(
+        deviation / math.sqrt(len(marks)), abs=1e-12
+    )
 
 
 @given(st.lists(predictions(), min_size=1, max_size=20))
@@ -160,11 +159,12 @@ def test_the_loss_is_of_the_right_answers_per_token_over_all_questions():
 
 
 def with_interval(*names):
-    return {f"{name}{end}" for name in names for end in ("", "_stderr", "_ci_low", "_ci_high")}
+    return {f"{name}{end}" for name in names for end in ("", "_stderr_independent", "_ci_low", "_ci_high")}
 
 
 PLAIN = with_interval("acc", "acc_norm", "acc_bytes", "acc_tokens") | {
-    "n", "ties", "nan", "truncated", "loss", "minimum_detectable_difference", "ece", "brier", "nll", "aurc",
+    "n", "ties", "nan", "truncated", "loss", "ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high",
+    "brier", "nll", "aurc",
 }  # fmt: skip
 
 
@@ -181,7 +181,8 @@ def test_what_else_was_measured_or_asked_for_adds_these():
     found = set(compute_metrics(twice, "auto", resamples=100, temperature=2.0)) - set(compute_metrics(twice))
     assert found == {
         "acc_stderr_clustered", "clusters", "acc_bootstrap_low", "acc_bootstrap_high",
-        "temperature", "ece_scaled", "brier_scaled", "nll_scaled",
+        "temperature", "ece_scaled", "ece_if_calibrated_scaled", "ece_debiased_scaled", "ece_ci_low_scaled",
+        "ece_ci_high_scaled", "brier_scaled", "nll_scaled",
     }  # fmt: skip
 
 
@@ -250,27 +251,19 @@ def test_the_interval_accounts_for_clusters_of_related_questions(cluster):
     assert (found["acc_ci_low"], found["acc_ci_high"]) == (expected.low, expected.high)
     assert (found["acc_stderr_clustered"], found["clusters"]) == (expected.standard_error, 4)
     assert found["acc_ci_high"] - found["acc_ci_low"] > wilson_interval(4, 7)[1] - wilson_interval(4, 7)[0]
-    assert found["acc_stderr"] == compute_metrics(TWINS)["acc_stderr"], "as lm-evaluation-harness gives it"
+    alone = compute_metrics(TWINS)["acc_stderr_independent"]
+    assert found["acc_stderr_independent"] == alone, "as lm-evaluation-harness gives it"
 
 
-def test_clusters_make_the_minimum_detectable_difference_larger():
-    effect = design_effect(np.asarray(CORRECT, float), cluster_ids(NAMES, 7))
-    many, disagreement = TWINS * 40, 4 / 7 * 3 / 7
-    assert compute_metrics(many, "none")["minimum_detectable_difference"] == minimum_detectable_difference(
-        280, disagreement
-    )
-    assert (
-        compute_metrics(many, "auto")["minimum_detectable_difference"]
-        > compute_metrics(many, "none")["minimum_detectable_difference"]
-    )
-    assert compute_metrics(TWINS, "auto")["minimum_detectable_difference"] == minimum_detectable_difference(
-        7, disagreement, effect
-    )
+def test_one_model_alone_has_no_minimum_detectable_difference():
+    """It is about two models, whose disagreement one of them does not show."""
+    assert "minimum_detectable_difference" not in compute_metrics(TWINS, "auto")
 
 
 def test_one_cluster_says_nothing_about_others():
     found = compute_metrics([prediction([-1, -2], subject="law"), prediction([-2, -1], subject="law")], "subject")
-    assert (found["acc_ci_low"], found["acc_ci_high"], found["minimum_detectable_difference"]) == (0, 1, 1)
+    assert (found["acc_ci_low"], found["acc_ci_high"]) == (0, 1)
+    assert (found["ece_ci_low"], found["ece_ci_high"]) == (0, 1)
     assert found["clusters"] == 1 and "acc_stderr_clustered" not in found
     assert all(math.isfinite(value) for value in found.values())
 

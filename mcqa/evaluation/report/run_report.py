@@ -20,12 +20,17 @@ from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
 from mcqa.evaluation.report.formatting import count, percent
 from mcqa.evaluation.report.tables import (
+    CALIBRATION_CAPTION,
+    CALIBRATION_COLUMNS,
     accuracy_table,
+    calibration_rows,
+    calibration_table,
     details,
     first_look,
     interval,
     subjects,
     verdict,
+    what_a_test_finds,
     wrong_answers,
 )
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
@@ -34,6 +39,7 @@ from mcqa.runs.files import read_yaml, write_csv, write_json
 from mcqa.runs.record import Record, optional
 
 SHOWN = 10  # bad rows in the terminal
+CARD_ROWS = {"base/test": "test, before", "test": "test, after", "dev": "dev, after (it chose the checkpoint)"}
 
 
 def show_inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
@@ -61,7 +67,9 @@ def show_base(record: Record, parameters: int) -> None:
 def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
     """Show the table and details of an evaluation; write the wrong answers and the charts."""
     record = measurements.record
-    record.say("", accuracy_table(record.metrics, {name: name for name in names}, "Accuracy", record.first_looks))
+    shown = {name: name for name in names}
+    record.say("", accuracy_table(record.metrics, shown, "Accuracy", record.first_looks))
+    record.say(calibration_table(record.metrics, shown))
     for name in names:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
@@ -128,7 +136,8 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     record.log(gain_metrics(paired), step=int(history[-1]["step"]))
     record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test", record.first_looks))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
-    record.say(*details(record.metrics, "test"))
+    record.say(*filter(None, [what_a_test_finds(paired), *details(record.metrics, "test")]))
+    record.say("", calibration_table(record.metrics, _before_and_after(record)))
     if record.measurements_left_out:
         left_out = record.measurements_left_out
         record.say(f"Measurements of dev left out during training: {left_out} (evaluation.max_time_share).")
@@ -150,6 +159,7 @@ def gain_metrics(paired: PairedDifference) -> dict[str, float]:
         "test/acc_gain_ci_high": paired.high,
         "test/acc_gain_p": paired.p_decisive,
         "test/mcnemar_p": paired.p,
+        "test/acc_gain_minimum_detectable": paired.minimum_detectable_difference,
     }
 
 
@@ -173,7 +183,7 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
     scores = "\n".join(
         f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, f'{split}/acc')} "
         f"| {metrics[f'{split}/n']:.0f} |"
-        for split, name in (("base/test", "test, before"), ("test", "test, after"), ("dev", "dev, after"))
+        for split, name in CARD_ROWS.items()
         if f"{split}/acc" in metrics
     )
     trained = "all weights" if config.peft.trainable == "full" else config.peft.name
@@ -193,6 +203,8 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(measurements)}).
 {_how_chosen(record)}
 
+{_calibration(record)}
+
 - Base: {base} (licence: {config.model.licence})
 - Questions: {config.data.name}; {config.data.source} (licence: {config.data.licence})
 
@@ -205,11 +217,22 @@ Accuracy by log-likelihood: the choice whose continuation is most probable ({_ki
     (record.folder / "model" / "README.md").write_text(redact(text), "utf-8")
 
 
+def _calibration(record: Record) -> str:
+    """The expected calibration error as a table in Markdown."""
+    rows = [list(CALIBRATION_COLUMNS), ["---"] * len(CALIBRATION_COLUMNS)]
+    rows += calibration_rows(record.metrics, _before_and_after(record))
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"Expected calibration error (ECE); {' '.join(CALIBRATION_CAPTION.split())}:\n\n{table}"
+
+
 def _how_chosen(record: Record) -> str:
     left_out = ""
     if record.measurements_left_out:
         left_out = f" ({count(record.measurements_left_out, 'measurement')} left out by evaluation.max_time_share)"
-    text = f"dev chose the checkpoint{left_out}; test was measured once."
+    text = (
+        f"dev chose the checkpoint{left_out}, so its accuracy is too high on average, which its interval leaves out; "
+        "test was measured once."
+    )
     return f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
 
 
@@ -266,9 +289,10 @@ def _draw(measurements: Measurements, name: str, history: Sequence[Mapping[str, 
     """history: what a training logged; then its charts are drawn too."""
     folder, metrics = measurements.record.folder / "pictures", measurements.record.metrics
     rows, base = measurements.predictions[name], measurements.predictions.get(f"base/{name}", [])
-    charts.save_evaluation_charts(folder, name, rows, metrics.get(f"{name}/temperature"), base)
+    cluster = measurements.record.config.evaluation.cluster
+    charts.save_evaluation_charts(folder, name, rows, cluster, metrics.get(f"{name}/temperature"), base)
     if history:
-        charts.save_training_charts(folder, history, metrics, base, rows)
+        charts.save_training_charts(folder, history, metrics, base, rows, cluster)
 
 
 def _keep_charts(record: Record) -> None:

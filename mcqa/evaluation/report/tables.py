@@ -8,10 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
-from mcqa.evaluation.metrics import ClusterBy, by_subject, compute_metrics
+from mcqa.evaluation.metrics import ClusterBy, by_subject, compute_metrics, within_subject
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import (
-    detectable_difference,
     difference,
     few_clusters,
     p_value,
@@ -20,6 +19,11 @@ from mcqa.evaluation.report.formatting import (
     significance,
 )
 from mcqa.evaluation.statistics import ALPHA, PairedDifference
+
+PRIOR_NEEDS = (
+    "it shows only where each choice stood at each letter equally often (evaluation.permutations=cyclic, all, or at "
+    "least as many orders as choices)"
+)
 
 
 def interval(metrics: Mapping[str, float], name: str) -> str:
@@ -47,6 +51,47 @@ def accuracy_table(
     return table
 
 
+CALIBRATION_COLUMNS = ("", "ECE", "by chance", "debiased", "95 % interval")
+CALIBRATION_CAPTION = (
+    "by chance: the ECE of a perfectly calibrated model of these\nconfidences; debiased: without what chance adds; the "
+    "temperature\nis fitted on dev"
+)
+
+
+def calibration_rows(metrics: Mapping[str, float], names: Mapping[str, str]) -> list[list[str]]:
+    """Return the expected calibration error of each split in `names`, and below it that at its temperature."""
+    rows = []
+    for split, name in names.items():
+        rows.append([name, *_calibration(metrics, split, "")])
+        if (temperature := metrics.get(f"{split}/temperature")) is not None:
+            rows.append([f"{name}, temperature {temperature:.2f}", *_calibration(metrics, split, "_scaled")])
+    return rows
+
+
+def _calibration(metrics: Mapping[str, float], split: str, end: str) -> list[str]:
+    ece, chance, debiased, low, high = (
+        f"{metrics[f'{split}/{name}{end}']:.3f}"
+        for name in ("ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high")
+    )
+    return [ece, chance, debiased, f"{low} – {high}"]
+
+
+def calibration_table(metrics: Mapping[str, float], names: Mapping[str, str]) -> Table:
+    """Return the table of `calibration_rows`."""
+    table = Table(
+        title="Expected calibration error (ECE)",
+        title_justify="left",
+        title_style="bold",
+        caption=CALIBRATION_CAPTION,
+        caption_justify="left",
+    )
+    for heading in CALIBRATION_COLUMNS:
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in calibration_rows(metrics, names):
+        table.add_row(*row)
+    return table
+
+
 def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
     """Return in a sentence of which sets only some questions were measured."""
     looks = [f"{few} of {every} {name} questions" for name, (few, every) in first_looks.items()]
@@ -65,6 +110,19 @@ def verdict(paired: PairedDifference, chance: float) -> str:
     )
 
 
+def what_a_test_finds(paired: PairedDifference) -> str:
+    """Say which true difference between the two models a test of them finds; empty where it has found one."""
+    if paired.p_decisive < ALPHA:
+        return ""
+    minimum = paired.minimum_detectable_difference
+    if minimum >= 1:
+        return "These questions are too few to find any difference between base and fine-tuned."
+    return (
+        "The smallest true difference between base and fine-tuned that such a test finds in 80 % of cases is "
+        f"{100 * minimum:.1f} points."
+    )
+
+
 def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
     """Yield what else was measured on a split, a sentence each."""
     values = {name.removeprefix(f"{split}/"): value for name, value in metrics.items() if name.startswith(f"{split}/")}
@@ -77,12 +135,10 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
         yield few_clusters(clusters, "evaluation.cluster") or (
             f"95 % intervals account for {clusters} clusters of related questions."
         )
-    detectable = detectable_difference(values["minimum_detectable_difference"])
-    yield f"{detectable[0].upper()}{detectable[1:]}."
     scaled = ""
-    if "ece_scaled" in values:
-        scaled = f" ({values['ece_scaled']:.3f} at temperature {values['temperature']:.2f}, fitted on dev)"
-    yield f"Expected calibration error {values['ece']:.3f}{scaled}, Brier score {values['brier']:.3f}."
+    if "brier_scaled" in values:
+        scaled = f" ({values['brier_scaled']:.3f} at temperature {values['temperature']:.2f}, fitted on dev)"
+    yield f"Brier score {values['brier']:.3f}{scaled}."
     if "acc_mutual_info" in values:
         yield f"Corrected for each choice's probability without the question: {accuracy('acc_mutual_info')}."
     if "acc_choices_only" in values:
@@ -93,8 +149,11 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
             f"{accuracy('acc_worst')}; the same choice under every order {percent(values['consistency'])}; standard "
             f"deviation of recall between letters {100 * values['recall_std']:.1f} points."
         )
-        debiased, averaged = accuracy("acc_debiased"), accuracy("acc_averaged")
-        yield f"With the letters' prior removed {debiased}, averaged over orders {averaged}."
+        averaged = f"averaged over orders {accuracy('acc_averaged')}."
+        if "acc_debiased" in values:
+            yield f"With the letters' prior removed {accuracy('acc_debiased')}, {averaged}"
+        else:
+            yield f"{averaged[0].upper()}{averaged[1:]} The letters' prior is not removed: {PRIOR_NEEDS}."
     for name, meaning in (
         ("ties", "whose highest score two choices share"),
         ("nan", "with a score that is not a number, counted as wrong"),
@@ -109,12 +168,11 @@ def subjects(rows: Sequence[Prediction], cluster: ClusterBy) -> list[dict[str, A
 
     A subject of which no question has a score is left out.
     """
-    columns = ("n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm")
-    within: ClusterBy = "none" if cluster == "none" else "passage"  # the subject itself would be a single cluster
+    columns = ("n", "acc", "acc_stderr_independent", "acc_ci_low", "acc_ci_high", "acc_norm")
     table = []
     for name, predictions in by_subject(rows).items():
         if any(row.prediction is not None for row in predictions):
-            metrics = compute_metrics(predictions, within)
+            metrics = compute_metrics(predictions, within_subject(cluster))
             table.append({"subject": name} | {column: metrics[column] for column in columns})
     return table
 

@@ -3,6 +3,7 @@
 import html
 import math
 import random
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -16,6 +17,7 @@ from mcqa.evaluation.report.charts.confidence import reliability_figure, risk_co
 from mcqa.evaluation.report.charts.option_order import letters_figure, orders_figure
 from mcqa.evaluation.report.charts.style import svg
 from mcqa.evaluation.report.charts.training import choices_only_figure, curve_figures, subjects_figure
+from mcqa.evaluation.report.tables import subjects
 
 PNG = b"\x89PNG"
 HISTORY = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.5}, {"step": 2, "eval_dev/loss": 1.7, "eval_dev/acc": 0.5}]
@@ -44,8 +46,8 @@ FIGURES = {
     "long labels": lambda: risk_coverage_figure({("name_of_a_run_" * 5)[:60]: measured(), "n" * 25: measured()}),
     "letters": lambda: letters_figure(measured()),
     "orders": lambda: orders_figure(measured()),
-    "choices_only": lambda: choices_only_figure(measured()),
-    "subjects": lambda: subjects_figure(measured(subject="zoology"), measured(subject="zoology", seed=1)),
+    "choices_only": lambda: choices_only_figure(measured(), "auto"),
+    "subjects": lambda: subjects_figure(measured(subject="zoology"), measured(subject="zoology", seed=1), "auto"),
     "loss": lambda: curve_figures(HISTORY, BASE)["loss"],
 }
 every_figure = pytest.mark.parametrize("figure", [made() for made in FIGURES.values()], ids=list(FIGURES))
@@ -81,7 +83,7 @@ def test_an_svg_is_well_formed_the_same_for_the_same_numbers_and_keeps_words_as_
 
 
 def test_a_name_with_dollar_signs_is_no_formula():
-    figure = subjects_figure(measured(subject="$\\frac$"), measured(subject="$\\frac$", seed=1))
+    figure = subjects_figure(measured(subject="$\\frac$"), measured(subject="$\\frac$", seed=1), "auto")
     assert "$\\frac$" in svg(figure)
 
 
@@ -90,26 +92,40 @@ def test_a_name_with_dollar_signs_is_no_formula():
 )
 def test_an_odd_name_is_drawn_as_a_short_label(tmp_path, subject, recwarn):
     rows = measured(subject=subject)
-    (label,) = subjects_figure(rows, rows).axes[0].get_yticklabels()
+    (label,) = subjects_figure(rows, rows, "auto").axes[0].get_yticklabels()
     assert label.get_text().endswith(" (40)") and len(label.get_text()) < 50 and label.get_text().isprintable()
-    charts.save_training_charts(tmp_path, HISTORY, BASE, rows, rows)
+    charts.save_training_charts(tmp_path, HISTORY, BASE, rows, rows, "auto")
     assert (tmp_path / "subjects.png").read_bytes().startswith(PNG)
-    assert ElementTree.fromstring(svg(subjects_figure(rows, rows))).tag.endswith("svg")
+    assert ElementTree.fromstring(svg(subjects_figure(rows, rows, "auto"))).tag.endswith("svg")
     assert not recwarn.list
 
 
 def test_of_very_many_subjects_the_largest_are_drawn():
     rows = [row for n in range(99) for row in measured(2 + n // 50, subject=f"s{n}")]
-    figure = subjects_figure(rows, rows)
+    figure = subjects_figure(rows, rows, "auto")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(labels) == 60 and sum(label.endswith("(3)") for label in labels) == 49
     assert figure.axes[0].get_xlabel().endswith("; the largest 60 of 99 subjects")
 
 
+def test_the_chart_of_subjects_has_the_intervals_of_the_table_beside_it():
+    """Which account for related questions."""
+    rows = [
+        replace(row, question=replace(row.question, cluster=f"fact {i // 4}"))
+        for i, row in enumerate(measured(subject="zoology"))
+    ]
+    (law,) = subjects(rows, "auto")
+    drawn = [line.get_xdata().tolist() for line in subjects_figure(rows, rows, "auto").axes[0].lines]
+    assert [law["acc_ci_low"], law["acc_ci_high"]] in drawn
+    assert [law["acc_ci_low"], law["acc_ci_high"]] not in [
+        line.get_xdata().tolist() for line in subjects_figure(rows, rows, "none").axes[0].lines
+    ]
+
+
 def test_everything_that_was_measured_is_drawn_under_its_name(tmp_path):
     rows, folder = measured(subject="zoology"), tmp_path / "pictures"
-    charts.save_evaluation_charts(folder, "test", rows, None, base=rows)
-    charts.save_training_charts(folder, HISTORY, BASE, rows, rows)
+    charts.save_evaluation_charts(folder, "test", rows, "auto", None, base=rows)
+    charts.save_training_charts(folder, HISTORY, BASE, rows, rows, "auto")
     named = {f"{name}_test.png" for name in ("reliability", "risk_coverage", "letters", "orders", "choices_only")}
     assert {path.name for path in folder.iterdir()} == named | {"subjects.png", "loss.png", "accuracy.png"}
     assert all(path.read_bytes().startswith(PNG) for path in folder.iterdir())
@@ -117,10 +133,10 @@ def test_everything_that_was_measured_is_drawn_under_its_name(tmp_path):
 
 def test_what_was_not_measured_is_not_drawn(tmp_path):
     alone = [Prediction(row.question, row.scores, row.tokens) for row in measured(4)]
-    charts.save_evaluation_charts(tmp_path, "one_order", alone, None)
-    charts.save_evaluation_charts(tmp_path, "different_orders", measured(4) + measured(4, choices=3), None)
-    charts.save_evaluation_charts(tmp_path, "some_asked", [*measured(4), *alone], None)
-    charts.save_training_charts(tmp_path, HISTORY, BASE, alone, alone)
+    charts.save_evaluation_charts(tmp_path, "one_order", alone, "auto", None)
+    charts.save_evaluation_charts(tmp_path, "different_orders", measured(4) + measured(4, choices=3), "auto", None)
+    charts.save_evaluation_charts(tmp_path, "some_asked", [*measured(4), *alone], "auto", None)
+    charts.save_training_charts(tmp_path, HISTORY, BASE, alone, alone, "auto")
     drawn = {path.stem for path in tmp_path.iterdir()}
     always = {
         f"{name}_{of}"
@@ -136,7 +152,7 @@ def test_scores_that_are_not_numbers_are_drawn_as_wrong_answers():
     assert (0.5, 0.0) in points(reliability_figure([BROKEN], 3.0).axes[0])
     assert svg(letters_figure(rows))
     assert svg(risk_coverage_figure({"one": [BROKEN]}))
-    assert svg(choices_only_figure(rows))
+    assert svg(choices_only_figure(rows, "auto"))
 
 
 def test_the_reliability_diagram_shows_the_bins_before_and_after_scaling():
@@ -171,7 +187,7 @@ def test_the_chart_of_orders_shows_each_order_and_both_corrected_accuracies():
 
 @pytest.mark.parametrize(("n", "expected"), [(1, "on 1 question,"), (2, "on 2 questions,")])
 def test_questions_are_counted_in_grammatical_english(n, expected):
-    assert expected in choices_only_figure(measured(n)).axes[0].get_xlabel()
+    assert expected in choices_only_figure(measured(n), "auto").axes[0].get_xlabel()
     assert expected.rstrip(",") + " (" in orders_figure(measured(n)).axes[0].get_xlabel()
 
 

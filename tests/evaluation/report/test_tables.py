@@ -11,7 +11,17 @@ from mcqa.data.question import Question
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction
 from mcqa.evaluation.report.formatting import percent, point_interval
-from mcqa.evaluation.report.tables import accuracy_table, details, interval, subjects, verdict, wrong_answers
+from mcqa.evaluation.report.tables import (
+    accuracy_table,
+    calibration_rows,
+    calibration_table,
+    details,
+    interval,
+    subjects,
+    verdict,
+    what_a_test_finds,
+    wrong_answers,
+)
 from mcqa.evaluation.statistics import mcnemar
 
 
@@ -107,27 +117,38 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
 # --- the sentences ---------------------------------------------------------------------------------------------------
 
 
-def test_plain_scores_have_a_detectable_difference_and_a_calibration():
-    found = compute_metrics(PLAIN)
-    assert said(PLAIN) == [
-        "This test set is too small to detect any difference.",
-        f"Expected calibration error {found['ece']:.3f}, Brier score {found['brier']:.3f}.",
-    ]
+def test_plain_scores_say_nothing_of_what_a_test_of_two_models_would_find():
+    assert said(PLAIN) == [f"Brier score {compute_metrics(PLAIN)['brier']:.3f}."]
 
 
-def test_what_many_questions_can_detect_is_shown_in_points():
-    found = compute_metrics(PLAIN * 25)
-    assert found["minimum_detectable_difference"] < 1
-    assert said(PLAIN * 25)[0] == (
-        "The smallest difference this test set can detect is "
-        f"{100 * found['minimum_detectable_difference']:.1f} points (80 % power)."
+def test_what_a_test_finds_is_said_of_base_and_fine_tuned_where_it_found_nothing():
+    same = mcnemar([True, False] * 100, [True, False, False, True] * 50)
+    assert same.p_decisive > 0.05
+    assert what_a_test_finds(same) == (
+        "The smallest true difference between base and fine-tuned that such a test finds in 80 % of cases is "
+        f"{100 * same.minimum_detectable_difference:.1f} points."
     )
+    assert what_a_test_finds(mcnemar([False] * 20, [True] * 20)) == ""
+    assert what_a_test_finds(mcnemar([False], [True])).startswith("These questions are too few")
 
 
-def test_with_a_temperature_of_dev_the_scaled_error_stands_beside():
+def test_the_calibration_of_each_set_is_shown_before_and_after_its_temperature():
+    values = {f"dev/{name}": value for name, value in compute_metrics(PLAIN).items()}
+    values |= {f"test/{name}": value for name, value in compute_metrics(PLAIN * 9, temperature=2.0).items()}
+    alone, tuned, scaled = calibration_rows(values, {"dev": "dev", "test": "fine-tuned"})
+    assert (alone[0], tuned[0], scaled[0]) == ("dev", "fine-tuned", "fine-tuned, temperature 2.00")
+    names = ("ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high")
+    for end, row in (("", tuned), ("_scaled", scaled)):
+        *numbers, low, high = (f"{values[f'test/{name}{end}']:.3f}" for name in names)
+        assert row[1:] == [*numbers, f"{low} – {high}"]
+    text = shown(calibration_table(values, {"test": "fine-tuned"}))
+    assert "fine-tuned, temperature 2.00" in text and "by chance: the ECE of a perfectly calibrated model" in text
+
+
+def test_with_a_temperature_of_dev_the_scaled_brier_score_stands_beside():
     found = compute_metrics(PLAIN, temperature=2.0)
-    (message,) = about("calibration", said(PLAIN, temperature=2.0))
-    assert f"({found['ece_scaled']:.3f} at temperature 2.00, fitted on dev)" in message
+    (message,) = about("Brier", said(PLAIN, temperature=2.0))
+    assert f"({found['brier_scaled']:.3f} at temperature 2.00, fitted on dev)" in message
 
 
 def test_clusters_of_related_questions_are_mentioned():
@@ -138,12 +159,11 @@ def test_clusters_of_related_questions_are_mentioned():
 
 def test_an_interval_of_one_cluster_or_a_few_says_why_it_is_so_wide():
     rows = [prediction(answer=n % 2, subject="law") for n in range(8)]
-    message, nothing = said(rows, cluster="subject")[:2]
+    message = said(rows, cluster="subject")[0]
     assert message.startswith(
         "All questions are one cluster of related questions, which says nothing about other clusters"
     )
     assert "intervals are 0 to 100 %" in message and "evaluation.cluster=none" in message
-    assert nothing == "This test set is too small to detect any difference."
     assert about("cluster", said(rows, cluster="auto")) == []
     few = [prediction(answer=n % 2, subject="ab"[n % 2]) for n in range(8)]
     assert said(few, cluster="subject")[0].startswith("2 clusters of related questions say little about other clusters")
@@ -168,6 +188,13 @@ def test_orders_are_shown_with_what_they_change():
     assert corrected.startswith("With the letters' prior removed ") and ", averaged over orders " in corrected
 
 
+def test_orders_that_do_not_show_the_prior_of_letters_leave_it_and_say_so():
+    orders = tuple(OptionOrder(order, (-1.0, -2.0, -3.0)) for order in ((0, 1, 2), (1, 2, 0)))
+    row = prediction((-1.0, -2.0, -3.0), answer=1, choices=("a", "b", "c"), extra={"letters": True, "orders": orders})
+    assert said([row])[-1].startswith("Averaged over orders 100.0 % (")
+    assert "The letters' prior is not removed: it shows only where each choice stood at each letter" in said([row])[-1]
+
+
 def test_ties_missing_numbers_and_cut_questions_are_counted_where_there_are_any():
     rows = [prediction((-1.0, -1.0)), prediction((math.nan, -1.0)), prediction(extra={"truncated": True})]
     assert said(rows)[-3:] == [
@@ -183,7 +210,7 @@ def test_ties_missing_numbers_and_cut_questions_are_counted_where_there_are_any(
 def test_every_subject_has_a_row_with_its_accuracy():
     rows = [prediction(subject="law"), prediction(subject="law", answer=1), prediction(subject="art"), prediction()]
     art, law = subjects(rows, "auto")
-    assert list(law) == ["subject", "n", "acc", "acc_stderr", "acc_ci_low", "acc_ci_high", "acc_norm"]
+    assert list(law) == ["subject", "n", "acc", "acc_stderr_independent", "acc_ci_low", "acc_ci_high", "acc_norm"]
     assert (art["subject"], art["n"], art["acc"]) == ("art", 1, 1)
     assert (law["subject"], law["n"], law["acc"], law["acc_norm"]) == ("law", 2, 0.5, 0.5)
     assert law["acc_ci_low"] == compute_metrics(rows[:2])["acc_ci_low"], "of one subject all are of that subject"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcqa.evaluation.metrics import by_subject, chance_accuracy, compute_metrics
+from mcqa.evaluation.metrics import ClusterBy, by_subject, chance_accuracy, compute_metrics, within_subject
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, interval, legend, new_figure, styled
 from mcqa.evaluation.report.formatting import count, one_line
@@ -41,8 +41,11 @@ def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
 
 
 @styled
-def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -> Any:
-    """Draw accuracy with 95 % interval by subject, before and after training; of very many the largest."""
+def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction], cluster: ClusterBy) -> Any:
+    """Draw accuracy with 95 % interval by subject, before and after training; of very many the largest.
+
+    The intervals are those of subjects_test.csv, which account for related questions.
+    """
     groups, earlier = by_subject(after), by_subject(before)
     largest = sorted(groups, key=lambda name: len(groups[name]), reverse=True)[:MOST_SUBJECTS]
     names = sorted(largest, key=lambda name: compute_metrics(groups[name])["acc"])
@@ -52,7 +55,7 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
         (0.14, BLUE, "o", "fine-tuned", groups),
     ):
         for i, name in enumerate(names):
-            _accuracy(axes, i + offset, rows[name], colour, marker, label if i == 0 else None)
+            _accuracy(axes, i + offset, rows[name], within_subject(cluster), colour, marker, label if i == 0 else None)
     axes.set_yticks(range(len(names)), [f"{one_line(name, LONGEST)} ({len(groups[name])})" for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(0, 1.02)
@@ -63,12 +66,12 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction]) -
 
 
 @styled
-def choices_only_figure(rows: Sequence[Prediction]) -> Any:
+def choices_only_figure(rows: Sequence[Prediction], cluster: ClusterBy) -> Any:
     """Draw accuracy with the question, with the choices alone, and of guessing."""
     alone = [dataclasses.replace(row, scores=row.choices_only or row.scores) for row in rows]
     figure, axes = new_figure(2.0)
-    _accuracy(axes, 1, rows, BLUE, "o", None)
-    _accuracy(axes, 0, alone, ORANGE, "s", None)
+    _accuracy(axes, 1, rows, cluster, BLUE, "o", None)
+    _accuracy(axes, 0, alone, cluster, ORANGE, "s", None)
     axes.axvline(chance_accuracy([row.question for row in rows]), color=GREY, linestyle="--", label="guessing")
     axes.set_yticks([1, 0], ["question and choices", "choices only"])
     axes.set_ylim(-0.6, 1.6)
@@ -78,7 +81,9 @@ def choices_only_figure(rows: Sequence[Prediction]) -> Any:
     return figure
 
 
-def _accuracy(axes: Any, y: float, rows: Sequence[Prediction], colour: str, marker: str, label: str | None) -> None:
-    metrics = compute_metrics(rows)
+def _accuracy(
+    axes: Any, y: float, rows: Sequence[Prediction], cluster: ClusterBy, colour: str, marker: str, label: str | None
+) -> None:
+    metrics = compute_metrics(rows, cluster)
     interval(axes, y, metrics["acc_ci_low"], metrics["acc_ci_high"], colour, upright=False)
     axes.plot(metrics["acc"], y, marker, color=colour, label=label)
