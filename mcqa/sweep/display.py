@@ -100,7 +100,8 @@ class LiveDisplay:
             parts.append(f"{counts['paused']} paused")
         if self.best:
             parts.append(f"best {_value(self.best)} ({self.noun} {self.best.number})")
-        if limits.n_trials is not None and done > self.ended_before:
+        is_known = not self.controller.paused  # most of them never go on, and nobody knows which
+        if is_known and limits.n_trials is not None and done > self.ended_before:
             pace = elapsed / (done - self.ended_before)  # seconds from one end of a trial to the next
             parts.append(f"about {duration(max(0, limits.n_trials - done) * pace)} left")
         backoff = self.controller.backoff

@@ -146,6 +146,16 @@ def test_what_ended_before_a_restart_is_counted_and_neither_printed_again_nor_ta
     assert study.display.summary().endswith("about 0 s left")
 
 
+def test_how_long_it_takes_is_not_known_while_trials_are_paused(tmp_path):
+    study = Study(tmp_path, n_trials=3, n_jobs=1)
+    study.starts(0)
+    study.after(20, ended(0))
+    assert study.display.summary().endswith("about 40 s left")
+    study.starts(1)
+    study.after(5, Reported(1, 100, 0.25), Judged(1, "pause", 100), Paused(1, 0))
+    assert study.display.summary().endswith("1 paused; best 0.5 (trial 0)")
+
+
 def test_what_ended_while_nobody_watched_does_not_count_for_the_pace(tmp_path):
     study = Study(tmp_path, known=[RecoveredTrial(n, None, 1, f"job{n}") for n in range(2)])
     study.after(5, ended(0))
