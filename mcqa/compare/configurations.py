@@ -54,6 +54,7 @@ SHOWN_KEYS, LONGEST_VALUE, LONGEST_LABEL = 3, 24, 60
 class Configuration:
     """One configuration with the predictions of each of its seeds, all in the order of Compared.questions.
 
+    split: that of the predictions, such as test or base/test.
     trained: its answers depend on a seed. Not so for a base before training, which one set of predictions describes.
     """
 
@@ -61,6 +62,7 @@ class Configuration:
     runs: tuple[Run, ...]
     predictions: tuple[tuple[Prediction, ...], ...]
     trained: bool
+    split: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def group_runs(runs: Sequence[Run], options: Options) -> Compared:
     rows = same_questions({run.shown: run.predictions(split) for run in runs}, runs, split)
     after = not split.startswith("base/")
     configured = [
-        _configuration(label, group, [rows[run.shown] for run in group], after and _relevant(group[0])[TRAINED])
+        _configuration(label, group, [rows[run.shown] for run in group], after and _relevant(group[0])[TRAINED], split)
         for label, group in zip(_labels(groups, differing), groups, strict=True)
     ]
     return Compared(split, tuple(configured), differing, _speed_only(groups), tuple(runs))
@@ -111,20 +113,20 @@ def _before_and_after(group: Sequence[Run], split: str) -> Compared:
     before = {f"{run.shown} before training": run.predictions(base) for run in group}
     rows = same_questions(before | after, group, split)
     configured = (
-        _configuration("base", group, [rows[name] for name in before], trained=False),
-        _configuration("fine-tuned", group, [rows[name] for name in after], trained=True),
+        _configuration("base", group, [rows[name] for name in before], False, base),
+        _configuration("fine-tuned", group, [rows[name] for name in after], True, split),
     )
     speed_only = {key: values * 2 for key, values in _speed_only([group]).items()}
     return Compared(split, configured, {}, speed_only, tuple(group))
 
 
 def _configuration(
-    label: str, group: Sequence[Run], rows: Sequence[tuple[Prediction, ...]], trained: bool
+    label: str, group: Sequence[Run], rows: Sequence[tuple[Prediction, ...]], trained: bool, split: str
 ) -> Configuration:
     """A model that was not trained is one model whatever the seed, unless the seed made its weights."""
     scores = {repr([row.scores for row in seed]) for seed in rows}  # as text, in which NaN equals NaN
     identical = not trained and len(scores) == 1
-    return Configuration(label, tuple(group), tuple(rows[:1] if identical else rows), trained or not identical)
+    return Configuration(label, tuple(group), tuple(rows[:1] if identical else rows), trained or not identical, split)
 
 
 def _check_distinct(runs: Sequence[Run]) -> None:

@@ -1,0 +1,161 @@
+"""How well are they calibrated? Expected calibration errors, before and after temperature scaling, and their tests."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from mcqa.compare.analysis import Comparison, Pair
+from mcqa.compare.configurations import Configuration
+from mcqa.compare.tables import LABEL, NUMBER, Section, Table
+from mcqa.config.errors import ConfigError, DataError, FileError
+from mcqa.evaluation.calibration import fit_temperature
+from mcqa.evaluation.calibration_error import (
+    CalibrationDifference,
+    CalibrationError,
+    calibration_difference,
+    calibration_error,
+)
+from mcqa.evaluation.report.formatting import p_value, signed
+from mcqa.evaluation.statistics import ALPHA, holm
+
+NOTE = (
+    "debiased: the expected calibration error (ECE) without what chance adds, which the difference is of; by chance: "
+    "the ECE of perfectly calibrated models; T: divided by the temperature that was fitted on dev; by summed scores"
+)
+
+
+@dataclass(frozen=True)
+class PairCalibration:
+    """The calibration errors of the seeds of one pair, and the test of their difference. p_adjusted is Holm's, for the
+    number of pairs. scaled: at the temperatures that each run's dev fits."""
+
+    pair: Pair
+    scaled: bool
+    before: Sequence[CalibrationError]
+    after: Sequence[CalibrationError]
+    difference: CalibrationDifference
+    p_adjusted: float
+
+
+def calibrations(comparison: Comparison) -> list[PairCalibration]:
+    """Return every pair as measured, and then at its temperatures, where every run has predictions for dev."""
+    configurations = comparison.configurations
+    plain = [[1.0] * len(configuration.predictions) for configuration in configurations]
+    fitted = [temperatures(configuration) for configuration in configurations]
+    found = _tested(comparison, plain, scaled=False)
+    known = [temperature for temperature in fitted if temperature is not None]
+    return found + (_tested(comparison, known, scaled=True) if len(known) == len(fitted) else [])
+
+
+def temperatures(configuration: Configuration) -> list[float] | None:
+    """Return the temperature that dev fits for each seed; None where dev was measured here or cannot be read."""
+    dev = "base/dev" if configuration.split.startswith("base/") else "dev"
+    if configuration.split == dev:
+        return None
+    runs = configuration.runs[: len(configuration.predictions)]
+    try:
+        return [fit_temperature(run.predictions(dev)) for run in runs]
+    except (ConfigError, DataError, FileError):
+        return None
+
+
+def _tested(comparison: Comparison, at: Sequence[Sequence[float]], scaled: bool) -> list[PairCalibration]:
+    names = comparison.cluster_names
+    errors = [
+        [calibration_error(rows, t, names) for rows, t in zip(one.predictions, own, strict=True)]
+        for one, own in zip(comparison.configurations, at, strict=True)
+    ]
+    sides = [(errors[pair.before], errors[pair.after]) for pair in comparison.pairs]
+    trained = [configuration.trained for configuration in comparison.configurations]
+    differences = [
+        calibration_difference(*both, names, every_side_has_seeds=trained[pair.before] and trained[pair.after])
+        for pair, both in zip(comparison.pairs, sides, strict=True)
+    ]
+    adjusted = holm([difference.p for difference in differences])
+    return [
+        PairCalibration(pair, scaled, *both, difference, p)
+        for pair, both, difference, p in zip(comparison.pairs, sides, differences, adjusted, strict=True)
+    ]
+
+
+def section(comparison: Comparison) -> Section:
+    found = calibrations(comparison)
+    headings = ("debiased", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p", "ECE", "by chance")
+    rows = [
+        [
+            f"{one.pair.after + 1} vs {one.pair.before + 1}{', T' if one.scaled else ''}",
+            _both(one, "debiased"),
+            _difference(one.difference),
+            p_value(one.p_adjusted),
+            _both(one, "ece"),
+            _both(one, "if_calibrated"),
+        ]
+        for one in found
+    ]
+    return Section(
+        name="calibration",
+        title="Calibration",
+        table=Table([("", LABEL), *((heading, NUMBER) for heading in headings)], rows),
+        note=NOTE,
+        answers=list(_sentences(comparison, found)),
+        rows=list(_rows(comparison, found)),
+    )
+
+
+def _mean(errors: Sequence[CalibrationError], name: str) -> float:
+    return fmean(getattr(error, name) for error in errors)
+
+
+def _both(one: PairCalibration, name: str) -> str:
+    return f"{_mean(one.before, name):.3f} → {_mean(one.after, name):.3f}"
+
+
+def _difference(of: CalibrationDifference) -> str:
+    low, high = (signed(end, 3).lstrip("+") for end in (of.low, of.high))
+    return f"{signed(of.estimate, 3)} ({low} to {high})"
+
+
+def _sentences(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[str]:
+    """One sentence for the calibration as measured, and one for that at the temperatures."""
+    for scaled in (False, True):
+        pairs = [one for one in found if one.scaled is scaled]
+        where = "Calibration at temperatures fitted on dev" if scaled else "Calibration"
+        if len(pairs) == 1:
+            yield f"{where}: {_sentence(comparison, pairs[0])}"
+        elif pairs:
+            differ = sum(one.p_adjusted < ALPHA for one in pairs)
+            yield f"{where}: {differ} of {len(pairs)} pairs differ significantly (family-wise error 5 %, Holm)."
+
+
+def _sentence(comparison: Comparison, one: PairCalibration) -> str:
+    before, after = comparison.label(one.pair.before), comparison.label(one.pair.after)
+    result = f"the debiased error of {after} is significantly {'lower' if one.difference.estimate < 0 else 'higher'}"
+    if one.p_adjusted < ALPHA:
+        result += f" than that of {before}"
+    else:
+        result = f"no statistically significant difference between {after} and {before}"
+    low, high = (signed(end, 3).lstrip("+") for end in (one.difference.low, one.difference.high))
+    p = p_value(one.p_adjusted)
+    numbers = f"{signed(one.difference.estimate, 3)}, 95 % CI {low} to {high}, p {p if p.startswith('<') else f'= {p}'}"
+    return f"{result} ({numbers}{_about(comparison, one.pair)})."
+
+
+def _about(comparison: Comparison, pair: Pair) -> str:
+    if not pair.single_seed or comparison.several_seeds(pair):
+        return ""
+    seeds = "one seed each" if len(pair.single_seed) == 2 else "one seed"
+    return f"; {seeds}, so this is about these runs, not their configurations"
+
+
+def _rows(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[dict[str, object]]:
+    for one in found:
+        row: dict[str, object] = {
+            "before": comparison.label(one.pair.before),
+            "after": comparison.label(one.pair.after),
+            "at_temperatures_of_dev": one.scaled,
+        }
+        for side, errors in (("before", one.before), ("after", one.after)):
+            row |= {f"{name}_{side}": _mean(errors, name) for name in ("ece", "if_calibrated", "debiased")}
+        difference = one.difference
+        row |= {"difference": difference.estimate, "low": difference.low, "high": difference.high}
+        yield row | {"p": difference.p, "p_holm": one.p_adjusted}
