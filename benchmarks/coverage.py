@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcqa.compare.components import components
 from mcqa.compare.estimates import estimate
 from mcqa.evaluation import statistics
+from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
 from mcqa.evaluation.statistics.paired import mid_p
 from mcqa.sweep.report.seed_variance import SeedVariance
 
@@ -262,6 +264,23 @@ def called_as_good_over_seeds(seeds, noise, alike=0.0):
     return trial
 
 
+def planned(seeds, times, alike=0.0):
+    """The difference that a plan from runs of 5 seeds each promises is found by so many seeds and questions."""
+
+    def draw(generator, count, questions, difference=0.0):
+        before, after = map(np.array, runs(generator, (count, count), (0.15, 0.15), questions, alike))
+        gained = generator.random(after.shape) < difference / (1 - after.mean())
+        return before.tolist(), (after | gained).tolist(), names(np.arange(questions) // 10) if alike else None
+
+    def trial(generator):
+        noise = components(*draw(generator, 5, 400), (True, True))
+        variance, degrees = noise.variance(times, seeds)
+        told = detectable_in_standard_errors(degrees) * variance**0.5
+        return statistics.pooled_difference(*draw(generator, seeds, 400 * times, told)).p < 0.05
+
+    return trial
+
+
 def pooled_accuracy(seeds, noise, alike=0.0):
     """The mean over seeds holds the accuracy of all seeds on all questions."""
     deviation = (1.5**2 + 0.5**2 + 0.8**2 + noise**2 + alike**2) ** 0.5  # as in `runs`
@@ -344,6 +363,7 @@ POOLED = "type I error: pooled over seeds"
 NOISE = "type I error: range of equal trials"
 FINDS = "power at the minimum detectable difference: McNemar mid-p"
 CLUSTERED_FINDS = "power at the minimum detectable difference: clustered test"
+PLANNED = "power at the planned difference"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -419,6 +439,9 @@ CASES = [
     Case(AS_GOOD, "n 500, worse by 5 points", 0.03, 0.07, called_as_good(0.05, 50, 0)),
     Case(AS_GOOD, "50 clusters of 10, worse by 5 points", 0.03, 0.07, called_as_good(0.05, 50, 0.12)),
     Case(AS_GOOD, "3 seeds each, 40 clusters", 0.02, 0.07, called_as_good_over_seeds((3, 3), (0.15, 0.15), 0.5)),
+    Case(PLANNED, "3 seeds, as many questions", 0.68, 0.88, planned(3, 1)),
+    Case(PLANNED, "5 seeds, twice as many questions", 0.68, 0.88, planned(5, 2)),
+    Case(PLANNED, "5 seeds, twice as many questions, clusters of 10", 0.68, 0.88, planned(5, 2, 0.5)),
 ]
 
 

@@ -37,6 +37,8 @@ class Options:
     track: bool
     dry_run: bool
     margin: float | None
+    plan: float | None
+    seed_sd: float | None
 
 
 class _Option(NamedTuple):
@@ -98,6 +100,8 @@ KNOWN = {
         "what related questions share: auto (fact or passage, else 10 subjects or more), passage, subject, none",
     ),
     "margin": _Option("", _points, "points that do not matter: is one not worse by more, are both equivalent (TOST)"),
+    "plan": _Option("", _points, "points to be shown: how many seeds and questions that takes, and the commands"),
+    "seed_sd": _Option("", _points, "for plan: points of standard deviation between seeds; default: as seen, else 1"),
     "out": _Option("", _path, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),
@@ -134,6 +138,8 @@ def parse(arguments: Sequence[str]) -> Options:
             problems.append(f"{name}={quoted(text)[1:-1]}: {error}.")
     if problem := url_problem("tracking_uri", given.get("tracking_uri", "")):
         problems.append(problem)
+    if values.get("seed_sd") is not None and "plan" not in given:
+        problems.append("seed_sd: only plan= uses it; name the points of difference that are to be shown, as plan=1.")
     if not runs:
         problems.append(f"no run is named. {_runs_to_try(Path(values.get('outputs') or 'outputs'))}")
     if problems:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mcqa.compare import calibration, margin
+from mcqa.compare import calibration, margin, plan
 from mcqa.compare.analysis import Comparison
 from mcqa.compare.options import Options
 from mcqa.compare.tables import Section
@@ -16,4 +16,6 @@ def answer(comparison: Comparison, options: Options) -> list[Section]:
 def _sections(comparison: Comparison, options: Options) -> Iterator[Section]:
     if options.margin is not None:
         yield margin.section(comparison, options.margin)
+    if options.plan is not None:
+        yield from plan.sections(comparison, options.plan, options.seed_sd)
     yield calibration.section(comparison)
