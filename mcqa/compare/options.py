@@ -97,7 +97,7 @@ KNOWN = {
     "cluster": _Option(
         "auto",
         _one_of(CLUSTERS),
-        "what related questions share: auto (fact or passage, else 10 subjects or more), passage, subject, none",
+        "what related questions share: auto (fact or passage), subject, none",
     ),
     "margin": _Option("", _points, "points that do not matter: is one not worse by more, are both equivalent (TOST)"),
     "plan": _Option("", _points, "points to be shown: how many seeds and questions that takes, and the commands"),
