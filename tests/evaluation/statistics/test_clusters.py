@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.evaluation.statistics.clusters import (
+    add_pseudo_clusters,
     cluster_ids,
     cluster_robust_variance,
     degrees_of_freedom,
     design_effect,
+    detectable_in_standard_errors,
     t_quantile,
     two_sided_p,
 )
@@ -109,6 +111,25 @@ def test_one_cluster_has_no_variance():
 @pytest.mark.parametrize(("freedom", "reach"), [(None, 1.95996), (1, 12.7062), (10, 2.22814), (120, 1.97993)])
 def test_quantiles_are_those_of_the_tables(freedom, reach):
     assert t_quantile(freedom) == pytest.approx(reach, abs=1e-5)
+
+
+@pytest.mark.parametrize(("freedom", "errors"), [(3, 4.256), (9, 3.150), (1e6, 2.8016)])
+def test_the_t_test_finds_a_difference_of_so_many_standard_errors_in_four_of_five_cases(freedom, errors):
+    from scipy.stats import nct
+
+    found = detectable_in_standard_errors(freedom)
+    assert found == pytest.approx(errors, abs=1e-3)
+    assert nct.sf(t_quantile(freedom), freedom, found) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_the_clusters_that_are_added_are_as_large_as_what_differs_at_once():
+    """A difference that all clusters share does not make them differ as wholes."""
+    shared = np.tile([1.0, 1, 0, 0, 0, 0, 0, 0, 0, 0], 8)
+    values, of = add_pseudo_clusters(shared, np.repeat(np.arange(8), 10), (1.0, -1.0))
+    assert values.tolist()[80:] == [1, -1] and of.tolist()[80:] == [8, 9]
+    whole = np.repeat([1.0, 0, 0, 1, 0, 0, 0, 0], 10)
+    values, _ = add_pseudo_clusters(whole, np.repeat(np.arange(8), 10), (1.0, 0.0))
+    assert values.tolist()[80:] == [1] * 10 + [0] * 10
 
 
 @pytest.mark.parametrize("freedom", [1, 4.5, 200])

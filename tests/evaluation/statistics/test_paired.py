@@ -251,6 +251,20 @@ def test_no_difference_is_returned_that_mcnemars_test_cannot_detect(n):
     assert flips == n if n < 5 else mcnemar(*pairs(gained=flips, both=n - flips)).p < 0.05
 
 
+def test_few_clusters_detect_less_than_as_many_questions_alone():
+    many, ten, four = (minimum_detectable_difference(200, 0.2, 2.0, df) for df in (None, 9, 3))
+    error = math.sqrt(0.2 * 2 / 200)
+    assert many == pytest.approx(2.8 * error, rel=0.02)
+    assert (ten, four) == pytest.approx((3.15 * error, 4.26 * error), rel=0.03)
+    assert minimum_detectable_difference(200, 0.2, 50.0, 3) == 1, "four wholes, and t is 3.18: nothing is significant"
+
+
+def test_a_difference_that_every_cluster_shows_is_found_in_four_clusters():
+    before, after = [False] * 200, [number % 4 == 0 for number in range(200)]
+    found = mcnemar(before, after, [f"c{number // 50}" for number in range(200)])
+    assert found.p_clustered < 0.01 and found.minimum_detectable_difference < 0.25
+
+
 def test_with_an_unknown_design_effect_nothing_can_be_detected():
     assert minimum_detectable_difference(1000, 0.1, math.nan) == 1
 
