@@ -19,8 +19,8 @@ from mcqa.evaluation.report.formatting import p_value, signed
 from mcqa.evaluation.statistics import ALPHA, holm
 
 NOTE = (
-    "debiased: the expected calibration error (ECE) without what chance adds, which the difference is of; by chance: "
-    "the ECE of perfectly calibrated models; T: divided by the temperature that was fitted on dev; by summed scores"
+    "Debiased ECE: the expected calibration error without what chance adds; T: scores divided by the temperature that "
+    "dev fits. By summed scores."
 )
 
 
@@ -80,15 +80,13 @@ def _tested(comparison: Comparison, at: Sequence[Sequence[float]], scaled: bool)
 
 def section(comparison: Comparison) -> Section:
     found = calibrations(comparison)
-    headings = ("debiased", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p", "ECE", "by chance")
+    headings = ("debiased ECE", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p")
     rows = [
         [
             f"{one.pair.after + 1} vs {one.pair.before + 1}{', T' if one.scaled else ''}",
-            _both(one, "debiased"),
+            f"{_mean(one.before, 'debiased'):.3f} → {_mean(one.after, 'debiased'):.3f}",
             _difference(one.difference),
             p_value(one.p_adjusted),
-            _both(one, "ece"),
-            _both(one, "if_calibrated"),
         ]
         for one in found
     ]
@@ -104,10 +102,6 @@ def section(comparison: Comparison) -> Section:
 
 def _mean(errors: Sequence[CalibrationError], name: str) -> float:
     return fmean(getattr(error, name) for error in errors)
-
-
-def _both(one: PairCalibration, name: str) -> str:
-    return f"{_mean(one.before, name):.3f} → {_mean(one.after, name):.3f}"
 
 
 def _difference(of: CalibrationDifference) -> str:

@@ -69,7 +69,7 @@ def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
     record = measurements.record
     shown = {name: name for name in names}
     record.say("", accuracy_table(record.metrics, shown, "Accuracy", record.first_looks))
-    record.say(calibration_table(record.metrics, shown))
+    record.say(calibration_table(record.metrics, shown, "Calibration"))
     for name in names:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
@@ -137,7 +137,7 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test", record.first_looks))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
     record.say(*filter(None, [what_a_test_finds(paired), *details(record.metrics, "test")]))
-    record.say("", calibration_table(record.metrics, _before_and_after(record)))
+    record.say("", calibration_table(record.metrics, _before_and_after(record), "Calibration on test"))
     if record.measurements_left_out:
         left_out = record.measurements_left_out
         record.say(f"Measurements of dev left out during training: {left_out} (evaluation.max_time_share).")
@@ -222,7 +222,7 @@ def _calibration(record: Record) -> str:
     rows = [list(CALIBRATION_COLUMNS), ["---"] * len(CALIBRATION_COLUMNS)]
     rows += calibration_rows(record.metrics, _before_and_after(record))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"Expected calibration error (ECE); {' '.join(CALIBRATION_CAPTION.split())}:\n\n{table}"
+    return f"Calibration on test ({CALIBRATION_CAPTION}):\n\n{table}"
 
 
 def _how_chosen(record: Record) -> str:

@@ -53,8 +53,8 @@ def accuracy_table(
 
 CALIBRATION_COLUMNS = ("", "ECE", "by chance", "debiased", "95 % interval")
 CALIBRATION_CAPTION = (
-    "by chance: the ECE of a perfectly calibrated model of these\nconfidences; debiased: without what chance adds; the "
-    "temperature\nis fitted on dev"
+    "ECE: expected calibration error; by chance: that of a perfectly calibrated model of these confidences; debiased: "
+    "without what chance adds; temperature: as dev fits it"
 )
 
 
@@ -76,10 +76,10 @@ def _calibration(metrics: Mapping[str, float], split: str, end: str) -> list[str
     return [ece, chance, debiased, f"{low} – {high}"]
 
 
-def calibration_table(metrics: Mapping[str, float], names: Mapping[str, str]) -> Table:
+def calibration_table(metrics: Mapping[str, float], names: Mapping[str, str], title: str) -> Table:
     """Return the table of `calibration_rows`."""
     table = Table(
-        title="Expected calibration error (ECE)",
+        title=title,
         title_justify="left",
         title_style="bold",
         caption=CALIBRATION_CAPTION,

@@ -141,8 +141,8 @@ def test_the_calibration_of_each_set_is_shown_before_and_after_its_temperature()
     for end, row in (("", tuned), ("_scaled", scaled)):
         *numbers, low, high = (f"{values[f'test/{name}{end}']:.3f}" for name in names)
         assert row[1:] == [*numbers, f"{low} – {high}"]
-    text = shown(calibration_table(values, {"test": "fine-tuned"}))
-    assert "fine-tuned, temperature 2.00" in text and "by chance: the ECE of a perfectly calibrated model" in text
+    text = shown(calibration_table(values, {"test": "fine-tuned"}, "Calibration"))
+    assert "fine-tuned, temperature 2.00" in text and "by chance: that of a perfectly" in " ".join(text.split())
 
 
 def test_with_a_temperature_of_dev_the_scaled_brier_score_stands_beside():
