@@ -37,7 +37,9 @@ from mcqa.sweep.report.ties import clusters_of, parse_metric
 from mcqa.sweep.space.space import parse
 
 POOLS = Path(__file__).with_suffix("")
-PRUNERS = "none, median, successive_halving, hyperband, asha complete=0.375, paired"
+PRUNERS = (
+    "none, median, successive_halving, hyperband, asha min_resource=0.25 reduction_factor=4 complete=0.375, paired"
+)
 LEVEL = 0.05
 NEAR = 0.02
 
@@ -47,11 +49,11 @@ NEAR = 0.02
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial reported: at each point its accuracy, the share of its training, and which answers were right."""
+    """What a trial reported: at each point which answers were right. warmup: share of its training."""
 
     params: dict
     points: list[int]
-    shares: list[float]
+    warmup: float
     rights: list[str]
 
     @property
@@ -81,14 +83,12 @@ def collect(study_folder, name):
     rows = []
     for trial in complete:
         reports = Mailbox(trial.folder).reports()
-        total = max(report.point for report in reports)
         warmup = read_yaml(trial.folder / "config.yaml")["scheduler"]["warmup_ratio"]
-        shares = [report.point / total for report in reports]
         rows.append(
             {
                 "params": dict(trial.params),
                 "points": [report.point for report in reports],
-                "shares": [round(share, 4) if share > warmup else 0.0 for share in shares],
+                "warmup": round(warmup, 4),
                 "questions": len(reports[0].right),
                 "right": [f"{int(report.right, 2):x}" for report in reports],
             }
@@ -107,7 +107,7 @@ def read_pool(name):
         Trial(
             row["params"],
             row["points"],
-            row["shares"],
+            row["warmup"],
             [f"{int(right, 16):0{row['questions']}b}" for right in row["right"]],
         )
         for row in stored["trials"]
@@ -203,8 +203,8 @@ def replay(pool, pruner, drawn, slots, folder):
             send(events.Ended(number, Outcome("complete", max(trial.values), None)))
             continue
         right = [answer == "1" for answer in trial.rights[index]]
-        point, value = trial.points[index], trial.values[index]
-        Mailbox(folder / "trials" / str(number)).report(point, value, None, right, trial.shares[index])
+        point, value, share = trial.points[index], trial.values[index], trial.points[index] / trial.points[-1]
+        Mailbox(folder / "trials" / str(number)).report(point, value, None, right, share, share > trial.warmup)
         send(events.Reported(number, point, value))
         if number in running:
             train(number)

@@ -60,6 +60,7 @@ class Report:
     time: float  # seconds since 1970, by the trial's clock
     right: str | None = None  # a 1 for each question answered right, a 0 for each other one, where the trial says so
     share: float | None = None  # of the training that is done, where the trial says so
+    warm: bool = True  # False while the learning rate still rises
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Mailbox:
         seen: int | None = None,
         right: Sequence[bool] | None = None,
         share: float | None = None,
+        warm: bool = True,
     ) -> None:
         """Append a report."""
         fields: dict[str, Any] = {"point": point, "value": value, "seen": seen, "time": time.time()}
@@ -99,6 +101,8 @@ class Mailbox:
             fields["right"] = "".join("01"[each] for each in right)
         if share is not None:
             fields["share"] = round(share, 4)
+        if not warm:
+            fields["warm"] = False
         line = json.dumps(fields) + "\n"
         retry_stalled_io(lambda: self._append(line))
 
@@ -297,7 +301,8 @@ def _report(number: int, line: bytes) -> Report | None:
         right = fields.get("right")
         right = right if isinstance(right, str) and not right.strip("01") else None
         share = None if fields.get("share") is None else float(fields["share"])
-        report = Report(number, point, float(fields["value"]), fields.get("seen"), float(fields["time"]), right, share)
+        value, moment, warm = float(fields["value"]), float(fields["time"]), fields.get("warm") is not False
+        report = Report(number, point, value, fields.get("seen"), moment, right, share, warm)
         return report if 0 <= point < 2**63 else None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None

@@ -79,6 +79,7 @@ class Trial:
         seen: int | None = None,
         right: Sequence[bool] | None = None,
         share: float | None = None,
+        warm: bool = True,
     ) -> None:
         """Report an intermediate value of the study's metric. Reporting a point again changes nothing.
 
@@ -88,7 +89,8 @@ class Trial:
             seen: how many were really seen, where that is more than the point.
             right: whether each question of the metric is answered right, in the same order in all trials; for pruners
                 that compare trials question by question.
-            share: of the training that is done, 0 while its learning rate still warms up; for the same pruners.
+            share: of the training that is done, for pruners that wait for a part of it.
+            warm: False while the learning rate still rises.
 
         Raises:
             ValueError: point is below 0.
@@ -96,7 +98,7 @@ class Trial:
         if int(point) < 0:
             raise ValueError(f"point={point}: a point counts epochs or questions, from 0.")
         try:
-            self._mailbox.report(int(point), float(value), seen, right, share)
+            self._mailbox.report(int(point), float(value), seen, right, share, warm)
         except OSError as error:  # the study decides without it; the trial itself does not need it
             log.warning("The report at point %s could not be written: %s", point, error)
 

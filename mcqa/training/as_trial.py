@@ -45,7 +45,7 @@ class TrialReporter(TrainerCallback):  # type: ignore[misc]
 
     points: the updates after which dev is measured, each with its point (updates.evaluation_points). seen: how many
     questions were read until the end of an update. answers: the predictions of the latest measurement of dev. warmup:
-    updates in which the learning rate rises; until they have ended no share of the training is done.
+    updates in which the learning rate rises.
 
     Raises:
         Pruned: between two updates.
@@ -66,8 +66,8 @@ class TrialReporter(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         if processes.is_first() and (point := self.points.get(state.global_step)) is not None:
             value, seen = metrics[f"eval_{self.metric}"], self.seen(state.global_step)
-            share = state.global_step / state.max_steps if state.global_step > self.warmup else 0.0
-            self.trial.report(value, point, seen, right_answers(self.answers, self.metric), share)
+            share, warm = state.global_step / state.max_steps, state.global_step > self.warmup
+            self.trial.report(value, point, seen, right_answers(self.answers, self.metric), share, warm)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         asked = processes.broadcast(2 * self.trial.should_prune() + self.trial.should_pause())

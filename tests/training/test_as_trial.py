@@ -62,12 +62,13 @@ def test_a_report_says_which_questions_the_metric_counts_as_right(tmp_path):
     assert rights == {len("acc"): "10", len("acc_norm"): "01", len("loss"): None}
 
 
-def test_no_share_of_the_training_is_done_while_the_learning_rate_warms_up(tmp_path):
+def test_a_report_says_how_far_the_training_is_and_whether_its_learning_rate_still_rises(tmp_path):
     trial = trial_in(tmp_path)
     reporter = TrialReporter(trial, "dev/acc", {2: 10, 3: 15, 4: 20}, seen=lambda update: 5 * update, warmup=2)
     for update in (2, 3, 4):
         reporter.on_evaluate(None, SimpleNamespace(global_step=update, max_steps=4), None, {"eval_dev/acc": 0.5})
-    assert [report.share for report in Mailbox(trial.folder).reports()] == [0.0, 0.75, 1.0]
+    reports = [(report.share, report.warm) for report in Mailbox(trial.folder).reports()]
+    assert reports == [(0.5, False), (0.75, True), (1.0, True)]
 
 
 def test_a_trial_leaves_no_measurement_out():

@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mcqa.sweep.controller.events import Judgement, Otherwise
 from mcqa.sweep.optuna_study.pruner import DEFAULT, TO_THE_END, Promotion, Pruner
 
+ROUNDING = 1e-3  # of shares: the first update at or past a point is measured
+
 
 class Asha(Pruner):
     """A trial that reaches a rung pauses, unless it is among the best 1/reduction_factor of those that have reached it.
@@ -21,7 +23,8 @@ class Asha(Pruner):
     k is reached by the first report at or past min_resource * reduction_factor**k.
 
     Args:
-        min_resource: the first rung, a point; `first` is the first point that any trial of the study has reported.
+        min_resource: the first rung, a point, or below 1 a share of the training, which the trials must report; `first`
+            is the first point that any trial of the study has reported.
         reduction_factor: between two rungs.
         complete: share of all trials that run to their end at least. When no new trial is to be asked for, the most
             promising paused ones go on to their end until there are so many.
@@ -30,9 +33,12 @@ class Asha(Pruner):
         ValueError: for other values than these.
     """
 
-    def __init__(self, min_resource: int | str = "first", reduction_factor: int = 2, complete: float = 0.0) -> None:
-        if min_resource != "first" and (not isinstance(min_resource, int) or min_resource < 1):
-            raise ValueError(f"min_resource={min_resource!r} is neither `first` nor a point of at least 1")
+    def __init__(self, min_resource: float | str = "first", reduction_factor: int = 2, complete: float = 0.0) -> None:
+        super().__init__()
+        if min_resource != "first" and not _is_resource(min_resource):
+            raise ValueError(
+                f"min_resource={min_resource!r} is neither `first`, a point of at least 1 nor a share below 1"
+            )
         if not isinstance(reduction_factor, int) or reduction_factor < 2:
             raise ValueError(f"reduction_factor={reduction_factor!r} is no whole number of at least 2")
         if isinstance(complete, bool) or not isinstance(complete, int | float) or not 0 <= complete <= 1:
@@ -42,9 +48,9 @@ class Asha(Pruner):
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         last = max(trial.intermediate_values)
         before = [point for point in trial.intermediate_values if point < last]
-        first = self._first_rung(study)
-        rung = self._rung(first, last)
-        if rung < 0 or (before and self._rung(first, max(before)) == rung):
+        first, done = self._first_rung(study), self._done(trial, last)
+        rung = self._rung(first, done)
+        if rung < 0 or (first < 1 <= done) or (before and self._rung(first, self._done(trial, max(before))) == rung):
             return "continue"
         return "continue" if trial.number in self._promotable(study, first, rung) else "pause"
 
@@ -83,34 +89,48 @@ class Asha(Pruner):
     def _rungs(self, study: Study, numbers: Sequence[int]) -> dict[int, int]:
         """Return the highest rung that each of these trials has reached."""
         first, trials = self._first_rung(study), study.get_trials(deepcopy=False)
-        return {number: self._rung(first, max(trials[number].intermediate_values, default=0)) for number in numbers}
+        last = {number: max(trials[number].intermediate_values, default=0) for number in numbers}
+        return {number: self._rung(first, self._done(trials[number], point)) for number, point in last.items()}
 
-    def _first_rung(self, study: Study) -> int:
-        if isinstance(self._min_resource, int):
-            return self._min_resource
-        return max(1, min(_points(study), default=1))
+    def _first_rung(self, study: Study) -> float:
+        if isinstance(self._min_resource, str):
+            return max(1, min(_points(study), default=1))
+        return self._min_resource
 
-    def _rung(self, first: int, point: int) -> int:
-        """Return the highest rung that a trial has reached with a report at this point; -1 for none."""
+    def _done(self, trial: FrozenTrial, point: int) -> float:
+        """Return what rungs are counted in: the point itself, or the share of the training that was done there."""
+        if isinstance(self._min_resource, str) or self._min_resource >= 1:
+            return point
+        report = self.reports(trial).get(point)
+        return 0.0 if report is None or report.share is None else report.share + ROUNDING
+
+    def _rung(self, first: float, done: float) -> int:
+        """Return the highest rung that a trial has reached with this; -1 for none."""
         rung = -1
-        while first * self._factor ** (rung + 1) <= point:
+        while first * self._factor ** (rung + 1) <= done:
             rung += 1
         return rung
 
-    def _promotable(self, study: Study, first: int, rung: int) -> list[int]:
+    def _promotable(self, study: Study, first: float, rung: int) -> list[int]:
         """Return the numbers of the best 1/factor of a rung, the best first."""
         ranked = self._ranked(study, first, rung)
         return ranked[: len(ranked) // self._factor]
 
-    def _ranked(self, study: Study, first: int, rung: int) -> list[int]:
+    def _ranked(self, study: Study, first: float, rung: int) -> list[int]:
         """Return the numbers of the trials that have reached a rung, the best first, without those that failed."""
         resource, sign = first * self._factor**rung, -1 if study.direction == StudyDirection.MAXIMIZE else 1
         values = {}
         for trial in study.get_trials(deepcopy=False):
-            reached = [point for point in trial.intermediate_values if point >= resource]
+            reached = [point for point in trial.intermediate_values if self._done(trial, point) >= resource]
             if reached and trial.state != TrialState.FAIL:
                 values[trial.number] = sign * trial.intermediate_values[min(reached)]
         return sorted(values, key=lambda number: (math.isnan(values[number]), values[number], number))
+
+
+def _is_resource(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value < 1 or (isinstance(value, int) and value >= 1)
 
 
 def _runs_to_its_end(trial: FrozenTrial) -> bool:

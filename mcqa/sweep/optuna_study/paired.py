@@ -11,8 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binomtest
 
-from mcqa.config.errors import FileError
-from mcqa.runs.mailbox import Mailbox, Report
+from mcqa.runs.mailbox import Report
 from mcqa.sweep.controller.events import Judgement
 from mcqa.sweep.optuna_study.pruner import Pruner
 
@@ -34,12 +33,12 @@ class Paired(Pruner):
     """
 
     def __init__(self, level: float = 0.05, min_share: float = 1 / 3, delay: float = 0.5) -> None:
+        super().__init__()
         values = {"level": level, "min_share": min_share, "delay": delay}
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
                 raise ValueError(f"{name}={value!r} is no number above 0 and at most 1")
         self._level, self._min_share, self._delay = level, min_share, delay
-        self._cached: dict[int, tuple[int, dict[int, Report]]] = {}
 
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         return "prune" if self._is_worse(study, trial) else "continue"
@@ -47,9 +46,11 @@ class Paired(Pruner):
     def _is_worse(self, study: Study, trial: FrozenTrial) -> bool:
         if study.direction != StudyDirection.MAXIMIZE:
             return False
-        own = self._reports(study, trial)
+        own = self.reports(trial)
         report = own.get(max(trial.intermediate_values))
-        if report is None or report.right is None or not self._min_share <= (report.share or 0.0) < 1:
+        if report is None or report.right is None or not report.warm:
+            return False
+        if report.share is None or not self._min_share <= report.share < 1:
             return False
         others = self._earlier(study, trial.number, self._delay * report.point, len(report.right))
         if not others:
@@ -63,7 +64,7 @@ class Paired(Pruner):
         for other in study.get_trials(deepcopy=False):
             if other.number == number or other.state == TrialState.FAIL:
                 continue
-            reports = self._reports(study, other)
+            reports = self.reports(other)
             points = [point for point, report in reports.items() if point <= latest and report.right is not None]
             right = reports[max(points)].right if points else None
             if right is not None and len(right) == questions:
@@ -75,19 +76,6 @@ class Paired(Pruner):
         assert report.share
         so_far = sum(point <= report.point for point in own)
         return max(1, round(so_far / report.share * (1 - self._min_share)))
-
-    def _reports(self, study: Study, trial: FrozenTrial) -> Mapping[int, Report]:
-        """Return the reports of a trial by point, read again where it has reported more than before."""
-        count = len(trial.intermediate_values)
-        if trial.number not in self._cached or self._cached[trial.number][0] != count:
-            assert self.folder is not None
-            try:
-                reports = Mailbox(self.folder / "trials" / str(trial.number)).reports()
-            except FileError:
-                reports = []
-            known = {report.point: report for report in reports if report.point in trial.intermediate_values}
-            self._cached[trial.number] = count, known
-        return self._cached[trial.number][1]
 
 
 def p_worse(right: str, better: str) -> float:

@@ -1,7 +1,7 @@
 """What a pruner of ours may decide, beyond ending a trial as Optuna's do: to pause it, and to let it go on later."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from mcqa.config.errors import FileError
+from mcqa.runs.mailbox import Mailbox, Report
 from mcqa.sweep.controller.events import Judgement, Otherwise
 
 DEFAULT = "default"
@@ -42,6 +44,9 @@ class Pruner(BasePruner):
     folder: Path | None = None
     """The folder of the study, which the study sets: the trials' reports say more than Optuna keeps of them."""
 
+    def __init__(self) -> None:
+        self._cached: dict[int, tuple[int, dict[int, Report]]] = {}
+
     @abstractmethod
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         """Return what becomes of a trial that has just reported its last intermediate value."""
@@ -57,6 +62,19 @@ class Pruner(BasePruner):
             otherwise: what the slot is used for if no paused trial goes on.
         """
         return None
+
+    def reports(self, trial: FrozenTrial) -> Mapping[int, Report]:
+        """Return the reports of a trial by point, read again where it has reported more than before."""
+        count = len(trial.intermediate_values)
+        if trial.number not in self._cached or self._cached[trial.number][0] != count:
+            assert self.folder is not None
+            try:
+                reports = Mailbox(self.folder / "trials" / str(trial.number)).reports()
+            except FileError:
+                reports = []
+            known = {report.point: report for report in reports if report.point in trial.intermediate_values}
+            self._cached[trial.number] = count, known
+        return self._cached[trial.number][1]
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return self.judge(study, trial) == "prune"

@@ -9,6 +9,7 @@ import pytest
 
 from mcqa.config.errors import ConfigError
 from mcqa.runs.files import read_yaml
+from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.controller.events import Outcome
 from mcqa.sweep.optuna_study.pruner import Pruner
 from mcqa.sweep.optuna_study.samplers import make_pruner
@@ -199,6 +200,26 @@ def test_reports_between_rungs_and_past_several_of_them_are_judged_by_the_highes
     assert study.judge(1, 1700, 0.0) == "continue"  # whatever comes, it was promoted to its end
 
 
+def test_a_rung_may_be_a_share_of_the_training_however_many_questions_that_are(tmp_path):
+    study = open_study(tmp_path, PARAMS, BASE, pruner={"name": "asha", "min_resource": 0.25, "reduction_factor": 4})
+
+    def judged(number, point, value, share):
+        (folder := tmp_path / "trials" / str(number)).mkdir(parents=True, exist_ok=True)
+        Mailbox(folder).report(point, value, None, None, share)
+        return study.judge(number, point, value)
+
+    for number in range(4):
+        assert study.ask().number == number
+        assert judged(number, 100, 0.0, 0.125) == "continue"
+    assert [judged(number, 200, number / 10, 0.2496) for number in range(3)] == ["pause"] * 3
+    assert judged(3, 240, 0.3, 0.3) == "continue"  # the best of four
+    assert judged(3, 800, 0.3, 1.0) == "continue"  # its last update
+    assert study.promote([0, 1, 2], "ask") is None
+    study.ask()
+    (tmp_path / "trials" / "4").mkdir()
+    assert study.judge(4, 900, 0.0) == "continue"  # nobody knows how far it is
+
+
 def test_the_most_promising_go_on_until_enough_are_complete(tmp_path):
     how = {"pruner": {"name": "asha", "complete": 0.5}}
     study = open_study(tmp_path, PARAMS, BASE, **how)
@@ -226,7 +247,14 @@ def test_the_most_promising_go_on_until_enough_are_complete(tmp_path):
 
 @pytest.mark.parametrize(
     "spec",
-    [{"min_resource": "auto"}, {"min_resource": 0}, {"reduction_factor": 1}, {"complete": 2}, {"x": 1}],
+    [
+        {"min_resource": "auto"},
+        {"min_resource": 0},
+        {"min_resource": 1.5},
+        {"reduction_factor": 1},
+        {"complete": 2},
+        {"x": 1},
+    ],
 )
 def test_what_it_does_not_take_is_refused(spec):
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.pruner \(asha\)"):

@@ -20,13 +20,13 @@ class Trials:
         self.pruner.folder = folder
         self.trials = {}
 
-    def report(self, number, point, right, share=None):
+    def report(self, number, point, right, share=None, warm=True):
         if number not in self.trials:
             self.trials[number] = self.study.ask()
             (self.folder / "trials" / str(number)).mkdir(parents=True)
         answers = None if right is None else [answer == "1" for answer in right]
         share = point / 8 if share is None else share
-        Mailbox(self.folder / "trials" / str(number)).report(point, 0.5, None, answers, share)
+        Mailbox(self.folder / "trials" / str(number)).report(point, 0.5, None, answers, share, warm)
         self.trials[number].report(0.5, point)
         return self.pruner.judge(self.study, self.study.get_trials()[number])
 
@@ -65,7 +65,7 @@ def test_a_slow_learner_is_compared_with_what_the_best_was_after_less_training(t
 def test_no_trial_is_judged_in_its_warm_up_or_after_its_last_update(tmp_path):
     trials = Trials(tmp_path)
     first_trial(trials)
-    assert trials.report(1, 6, answers(10), share=0.0) == "continue"
+    assert trials.report(1, 6, answers(10), warm=False) == "continue"
     assert trials.report(1, 8, answers(10), share=1.0) == "continue"
 
 
