@@ -121,6 +121,12 @@ def test_the_model_card_names_data_licence_configuration_and_scores(finished_run
     assert "; https://[redacted]@host/questions (licence: CC BY-SA 4.0)" in card
     assert f"{100 * result['metrics']['test/acc']:.1f} %" in card
     assert "learning_rate: 0.002" in card
+    assert "| dev, after (it chose the checkpoint) |" in card and "its accuracy is too high on average" in card
+    assert (
+        f"| fine-tuned | {result['metrics']['test/ece']:.3f} | {result['metrics']['test/ece_if_calibrated']:.3f} |"
+        in card
+    )
+    assert f"|   at temperature {result['metrics']['test/temperature']:.2f} |" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
 
 

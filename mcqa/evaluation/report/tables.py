@@ -64,7 +64,7 @@ def calibration_rows(metrics: Mapping[str, float], names: Mapping[str, str]) -> 
     for split, name in names.items():
         rows.append([name, *_calibration(metrics, split, "")])
         if (temperature := metrics.get(f"{split}/temperature")) is not None:
-            rows.append([f"{name}, temperature {temperature:.2f}", *_calibration(metrics, split, "_scaled")])
+            rows.append([f"  at temperature {temperature:.2f}", *_calibration(metrics, split, "_scaled")])
     return rows
 
 

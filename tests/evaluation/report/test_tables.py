@@ -136,13 +136,13 @@ def test_the_calibration_of_each_set_is_shown_before_and_after_its_temperature()
     values = {f"dev/{name}": value for name, value in compute_metrics(PLAIN).items()}
     values |= {f"test/{name}": value for name, value in compute_metrics(PLAIN * 9, temperature=2.0).items()}
     alone, tuned, scaled = calibration_rows(values, {"dev": "dev", "test": "fine-tuned"})
-    assert (alone[0], tuned[0], scaled[0]) == ("dev", "fine-tuned", "fine-tuned, temperature 2.00")
+    assert (alone[0], tuned[0], scaled[0]) == ("dev", "fine-tuned", "  at temperature 2.00")
     names = ("ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high")
     for end, row in (("", tuned), ("_scaled", scaled)):
         *numbers, low, high = (f"{values[f'test/{name}{end}']:.3f}" for name in names)
         assert row[1:] == [*numbers, f"{low} – {high}"]
     text = shown(calibration_table(values, {"test": "fine-tuned"}, "Calibration"))
-    assert "fine-tuned, temperature 2.00" in text and "by chance: that of a perfectly" in " ".join(text.split())
+    assert "at temperature 2.00" in text and "by chance: that of a perfectly" in " ".join(text.split())
 
 
 def test_with_a_temperature_of_dev_the_scaled_brier_score_stands_beside():
