@@ -14,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from mcqa.compare.components import components
 from mcqa.compare.estimates import estimate
+from mcqa.compare.subjects import p_all_equal
 from mcqa.evaluation import statistics
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
 from mcqa.evaluation.statistics.paired import mid_p
@@ -281,6 +283,27 @@ def planned(seeds, times, alike=0.0):
     return trial
 
 
+def subjects_differ(*world):
+    """Clusters are taken for subjects; the permutation test says that the difference is not the same in all."""
+
+    def trial(generator):
+        before, after, subjects = two_models(generator, 0.05, *world)
+        return p_all_equal(np.subtract(after, before, dtype=float), subjects, None, deals=99) < 0.05
+
+    return trial
+
+
+def a_subject_is_named(subjects, size):
+    """Of equal models some subject is significant, after the adjustment of Benjamini and Hochberg."""
+
+    def trial(generator):
+        drawn = [two_models(generator, 0, size // 10, 0) for _ in range(subjects)]
+        ps = [estimate([before], [after], None, trained=True).p for before, after, _ in drawn]
+        return false_discovery_control(ps).min() < 0.05
+
+    return trial
+
+
 def pooled_accuracy(seeds, noise, alike=0.0):
     """The mean over seeds holds the accuracy of all seeds on all questions."""
     deviation = (1.5**2 + 0.5**2 + 0.8**2 + noise**2 + alike**2) ** 0.5  # as in `runs`
@@ -364,6 +387,8 @@ NOISE = "type I error: range of equal trials"
 FINDS = "power at the minimum detectable difference: McNemar mid-p"
 CLUSTERED_FINDS = "power at the minimum detectable difference: clustered test"
 PLANNED = "power at the planned difference"
+SUBJECTS = "type I error: subjects"
+SUBJECTS_FOUND = "power: subjects"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -442,6 +467,10 @@ CASES = [
     Case(PLANNED, "3 seeds, as many questions", 0.68, 0.88, planned(3, 1)),
     Case(PLANNED, "5 seeds, twice as many questions", 0.68, 0.88, planned(5, 2)),
     Case(PLANNED, "5 seeds, twice as many questions, clusters of 10", 0.68, 0.88, planned(5, 2, 0.5)),
+    Case(SUBJECTS, "differ, 20 subjects of 10", 0.03, 0.08, subjects_differ(20, 0)),
+    Case(SUBJECTS, "differ, 10 unequal subjects", 0.03, 0.08, subjects_differ(10, 0, True)),
+    Case(SUBJECTS, "any of 20 subjects of 30 (Benjamini and Hochberg)", 0.0, 0.06, a_subject_is_named(20, 30)),
+    Case(SUBJECTS_FOUND, "differ by up to 24 points, 50 subjects of 10", 0.5, 1.0, subjects_differ(50, 0.12)),
 ]
 
 

@@ -37,6 +37,11 @@ class Estimate:
         """Return the p-value of the hypothesis that the true difference is at least `bound`."""
         return Estimate(-self.centre, self.standard_error, self.degrees_of_freedom).p_at_most(-bound)
 
+    @property
+    def p(self) -> float:
+        """The p-value of the hypothesis that the true difference is 0, two-sided."""
+        return min(1.0, 2 * min(self.p_at_most(0.0), self.p_at_least(0.0)))
+
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the two-sided interval, cut to the range of a difference of accuracies, -1 to 1."""
         from scipy.special import stdtrit

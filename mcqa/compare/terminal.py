@@ -41,8 +41,8 @@ def show(console: Console, comparison: Comparison, sections: Sequence[tables.Sec
 
 def _section(console: Console, section: tables.Section) -> None:
     columns, rows = section.table
-    rest = [f"and {len(rows) - PAIRS} more in {section.name}.csv"] if len(rows) > PAIRS else []
-    _print(console, section.title, tables.Table(columns, rows[:PAIRS]), "\n".join([section.note, *rest]))
+    rest = [f"and {len(rows) - SUBJECTS} more in {section.name}.csv"] if len(rows) > SUBJECTS else []
+    _print(console, section.title, tables.Table(columns, rows[:SUBJECTS]), "\n".join([section.note, *rest]))
 
 
 def preview(console: Console, compared: Compared, options: Options) -> None:
