@@ -68,6 +68,12 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
     return replace(config, hardware=sharding.evaluation_hardware(config.hardware))
 
 
+def folder_of_run(config: EvaluateConfig) -> Path | None:
+    """Return the folder of the run that trained the model, where it lies in one."""
+    folder = Path(config.model.path or "").expanduser().absolute()
+    return folder.parent if folder.name == "model" and (folder.parent / "config.yaml").is_file() else None
+
+
 def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
     """Return the questions, the names of the splits and sets to measure, and the shots, which are drawn from train."""
     from mcqa.data.loading import load_run_data
@@ -100,7 +106,7 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
     from mcqa.models import sharding
     from mcqa.models.devices import use_one_gpu
     from mcqa.models.loading import fingerprint, load_model, load_tokenizer
-    from mcqa.runs import launch, processes
+    from mcqa.runs import launch, looks, processes
     from mcqa.runs.failures import raise_first_failure
     from mcqa.runs.record import open_run
 
@@ -117,6 +123,9 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
         record_inputs(record, data, fingerprint(tokenizer))
         run_report.show_inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
+        trained = folder_of_run(config)
+        if processes.is_first() and trained is not None and "test" in names:
+            looks.add_evaluation(trained, config.data.name)
         load = partial(load_model, config.model, config.peft, hardware, tokenizer, config.seed)
         scored = sharding.load_sharded(load, hardware) if sharding.shards_weights(hardware) else load()
         for questions in sets:
@@ -126,6 +135,8 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
             return None
         run_report.write_harness_files(measurements, names, scored, tokenizer, shots)
         run_report.report_evaluation(measurements, names)
+        if trained is not None and "test" in names:
+            run_report.show_looks(record, trained)
     return measurements
 
 

@@ -17,7 +17,7 @@ from mcqa.config.errors import ConfigError
 from mcqa.evaluation.predictions import read
 from mcqa.evaluation.report import run_report
 from mcqa.evaluation.statistics import mcnemar
-from mcqa.runs import run_folder
+from mcqa.runs import looks, run_folder
 from mcqa.runs.environment import run_environment
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.lookup import finished_run
@@ -45,6 +45,8 @@ def test_a_saved_run_measured_again_by_run_folder_and_by_path_has_the_same_numbe
     overrides = [key for key in small if not key.startswith(("optimizer", "objective", "evaluation"))]
     by_path = measured_again([*overrides, "model=local", f"model.path={folder / 'model'}"]).metrics
     assert by_path["test/loss"] == pytest.approx(result["metrics"]["test/loss"], abs=1e-6)
+    assert [look["by"] for look in looks.read(folder)] == ["mcqa.train", "mcqa.evaluate", "mcqa.evaluate"]
+    assert "\nLooks at test: 3 (mcqa.train, " in (folder / "model" / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import FileError
+from mcqa.runs import looks
 from mcqa.runs.files import read_stored, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.report.confirmation import FILE
@@ -82,6 +83,31 @@ def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int) -> li
         for configuration in configurations
         for new in range(seed + 1, seed + 1 + n_seeds)
     ]
+
+
+def record_look(study: StudyRecord, jobs: Sequence[Job]) -> list[looks.Look]:
+    """Write down that test is looked at, and which trial is the candidate, before the jobs start; return all looks.
+
+    The candidate is the trial that is best on dev. Jobs that an earlier look has covered are no new one. Nothing is
+    written where no trial is complete, or by an application whose metric is not one of dev.
+    """
+    earlier = looks.read(study.folder)
+    if not jobs or not study.complete or not study.metric.startswith("dev/"):
+        return earlier
+    known = {(trial, seed) for look in earlier for trial in look.get("trials", []) for seed in look.get("seeds", [])}
+    wanted = [_identity(job) for job in jobs]
+    if {*wanted} <= known:
+        return earlier
+    data = study.base.get("data")
+    looks.add(
+        study.folder,
+        "hydra.sweeper.confirm",
+        str(data.get("name")) if isinstance(data, Mapping) else "",
+        candidate=study.complete[0].number,
+        trials=list(dict.fromkeys(trial for trial, _ in wanted)),
+        seeds=sorted({seed for _, seed in wanted}),
+    )
+    return looks.read(study.folder)
 
 
 def seed_of(base: Mapping[str, Any], fixed: Sequence[str]) -> int:

@@ -62,6 +62,11 @@ def options_of(config_dict: dict[str, Any]) -> Options:
     values = members(Options, keys, "hydra.sweeper.", problems)
     if not problems and values["arms"] and not Options(**values).is_study:
         problems.append("hydra.sweeper.arms: only a study has arms; give it hydra/sweeper/sampler=grid.")
+    if values.get("confirm") == 1:
+        problems.append(
+            "hydra.sweeper.confirm=1: one new seed does not show how much seeds change the result, so nothing could be "
+            "said of a configuration. Give 3, or at least 2."
+        )
     if problems:
         raise ConfigError("The sweeper has problems:\n  " + "\n  ".join(problems))
     return Options(**values)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mcqa.config.errors import SweepError
 from mcqa.config.schema import ConfigDict
-from mcqa.runs import run_folder
+from mcqa.runs import looks, run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
 from mcqa.sweep import dry_run, start, study_folder
@@ -236,12 +236,19 @@ def _confirm(request: StudyRequest) -> str | None:
     record, folder = load.read_study(study, time.time()), study / "confirm"
     configurations = confirmation.select_configurations(record, space.fixed)
     seed = confirmation.seed_of(record.base, space.fixed)
-    jobs = confirmation.update_plan(folder, confirmation.jobs(configurations, seed, options.confirm))
+    wanted = confirmation.jobs(configurations, seed, options.confirm)
+    looks_at_test = confirmation.record_look(record, wanted)
+    jobs = confirmation.update_plan(folder, wanted)
     if not jobs:
         say("No trial is complete, so there is nothing to confirm.")
         return None
     known = submitted_jobs(folder, len(jobs))
     study_folder.check_unfinished(folder, [job.trial for job in known if job.outcome is None])
+    if looks_at_test:
+        candidate = looks_at_test[-1].get("candidate")
+        say(f"The candidate, named before test is looked at: trial {candidate}, the best on dev.")
+    if len(looks_at_test) > 1:
+        say(f"Looks at test in this study: {looks.times(looks_at_test)}.")
     say("Confirming, each a whole run measured on test:")
     say(*(f"  job {number}: {confirmation.describe_job(job)}" for number, job in enumerate(jobs)))
     job_list = JobList([job["overrides"] for job in jobs], known)

@@ -29,6 +29,7 @@ from mcqa.evaluation.record import Measurements, record_inputs
 from mcqa.evaluation.report import run_report
 from mcqa.models import adapters, loading, memory
 from mcqa.models.loading import adapter_config
+from mcqa.runs import looks, processes
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import RunAtStart
@@ -156,9 +157,16 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
     record, hardware = measurements.record, measurements.record.config.hardware
     if record.trial is None:
         loading.save(trained.model, tokens.tokenizer, record.folder / "model", hardware)
+        _note_look_at_test(record)
     for questions in tokens.sets:
         score = partial(measure, trained.model, questions, hardware)
         measurements.add(questions.split, questions.questions, score, trained.state.global_step)
+
+
+def _note_look_at_test(record: Record) -> None:
+    """A run that is resumed while it measures looks at the same state again, which counts once."""
+    if processes.is_first() and not any(look["by"] == "mcqa.train" for look in looks.read(record.folder)):
+        looks.add(record.folder, "mcqa.train", record.config.data.name)
 
 
 def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringTrainer) -> None:

@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from sqlalchemy.exc import OperationalError
 
 from mcqa.config.errors import ConfigError, SweepError
-from mcqa.runs import trial
+from mcqa.runs import looks, trial
 from mcqa.runs.environment import commit_of
 from mcqa.runs.files import read_json, read_yaml
 from mcqa.runs.mailbox import Mailbox
@@ -602,21 +602,36 @@ GRID = ("hydra/sweeper/sampler=grid", "hydra.sweeper.metric=dev/acc")
 def test_other_wishes_at_a_restart_add_to_what_is_confirmed(app):
     name = "hydra.sweeper.study_name=s"
     study = (
-        app(with_a_test_split, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=1") / "s"
+        app(with_a_test_split, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=1", "hydra.sweeper.confirm=2") / "s"
     )
     assert list(confirmed(study)) == [(0, False), (None, True)]
     values = {0.5: 0.5, 0.6: 0.2}
     again = lambda cfg: with_a_test_split(cfg) and values[cfg.x]  # noqa: E731
-    app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=2")
+    app(again, "x=0.6,0.5", *GRID, name, "hydra.sweeper.n_trials=2", "hydra.sweeper.confirm=3")
     runs = confirmed(study)
-    assert runs[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62)]
-    assert runs[(None, True)] == [pytest.approx(0.51)] and runs[(1, True)] == [pytest.approx(0.52)]
-    assert len(read_yaml(study / "confirm" / "jobs.yaml")) == 4
+    assert runs[(0, False)] == [pytest.approx(0.61), pytest.approx(0.62), pytest.approx(0.63)]
+    assert runs[(None, True)] == [pytest.approx(0.51), pytest.approx(0.52)] and runs[(1, True)] == [pytest.approx(0.53)]
+    assert len(read_yaml(study / "confirm" / "jobs.yaml")) == 6
+
+
+def test_each_look_at_test_is_counted_with_the_candidate_that_was_named_before(app, capsys):
+    arguments = ("x=0.6,0.7", *GRID, "hydra.sweeper.study_name=s", "hydra.sweeper.confirm=2")
+    study = app(with_a_test_split, *arguments, "hydra.sweeper.n_trials=1") / "s"
+    assert "The candidate, named before test is looked at: trial 0, the best on dev." in capsys.readouterr().out
+    app(with_a_test_split, *arguments, "hydra.sweeper.n_trials=1")  # nothing new
+    assert [look["candidate"] for look in looks.read(study)] == [0]
+    assert "Looks at test" not in capsys.readouterr().out
+    app(with_a_test_split, *arguments, "hydra.sweeper.n_trials=2")
+    first, second = looks.read(study)
+    assert (second["candidate"], second["seeds"], second["by"]) == (1, [1, 2], "hydra.sweeper.confirm")
+    assert "trial 1, the candidate, 71.5 %" in (page := (study / "report.html").read_text())
+    assert "Looks at test in this study: 2 (hydra.sweeper.confirm, " in page
+    assert "Looks at test in this study: 2 (hydra.sweeper.confirm, " in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
-    arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=1")
+    arguments = ("x=0.7,0.6", *GRID, "hydra.sweeper.confirm=2")
     study = app(with_a_test_split, *arguments) / "app"
     shutil.rmtree(study / "confirm" / "trials" / "0")
     before = confirmed(study)
@@ -633,13 +648,13 @@ def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
 )
 def test_what_cannot_be_confirmed_is_refused_before_the_study(app, overrides, message):
     with pytest.raises(ConfigError, match=f"hydra.sweeper.confirm: .*{message}"):
-        app(lambda cfg: pytest.fail("it ran"), "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1", *overrides)
+        app(lambda cfg: pytest.fail("it ran"), "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=2", *overrides)
 
 
 def test_a_study_whose_trials_all_failed_has_its_report_and_nothing_to_confirm(app, capsys):
     study = Path("studies/app")
     with pytest.raises(SweepError, match=r"^All trials failed \(2\), with: the trial returned no value"):
-        app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=1")
+        app(lambda cfg: None, "x=0.1,0.2", *GRID, "hydra.sweeper.confirm=2")
     assert "nothing to confirm" in capsys.readouterr().out
     assert (study / "report.html").exists() and not (study / "confirm.json").exists()
 
@@ -670,8 +685,8 @@ def test_the_default_is_confirmed_with_what_the_study_fixes(app):
         seen.append((trial.current() is not None, cfg.x, cfg.y, cfg.seed))
         return with_a_test_split(cfg)
 
-    app(task, "+hydra.sweeper.params={x:'0.7,0.6',y:4,seed:3}", *GRID, "hydra.sweeper.confirm=1")
-    assert seen[2:] == [(False, 0.7, 4, 4), (False, 0.5, 4, 4)]
+    app(task, "+hydra.sweeper.params={x:'0.7,0.6',y:4,seed:3}", *GRID, "hydra.sweeper.confirm=2")
+    assert seen[2:] == [(False, x, 4, seed) for x in (0.7, 0.5) for seed in (4, 5)]
 
 
 def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
@@ -682,7 +697,7 @@ def test_the_option_of_a_group_without_a_name_is_confirmed_once(app, tmp_path):
         trial.current() or trial.write_result({"status": "complete", "value": 1.0, "metrics": {"test/acc": 1.0}})
         return float(cfg.kind.size)
 
-    study = app(task, "kind=odd,plain", *GRID, "hydra.sweeper.confirm=1") / "app"
+    study = app(task, "kind=odd,plain", *GRID, "hydra.sweeper.confirm=2") / "app"
     assert list(confirmed(study)) == [(1, True)]
     assert "Trial 1 is the default configuration" in (study / "report.html").read_text()
 

@@ -49,6 +49,12 @@ def test_a_storage_without_a_password_is_taken(url):
     assert options(storage=url).storage == url
 
 
+def test_one_new_seed_is_refused_because_it_shows_no_seed_variance():
+    with pytest.raises(ConfigError, match=r"confirm=1: one new seed does not show .* Give 3, or at least 2\."):
+        options(confirm=1)
+    assert [options(confirm=seeds).confirm for seeds in (0, 2, 3)] == [0, 2, 3]
+
+
 def test_several_objectives_are_refused():
     with pytest.raises(ConfigError, match=r"direction=\['maximize', 'minimize'\]: a study has one objective"):
         options(direction=["maximize", "minimize"])

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+ONE_SEED_EACH = "one seed each, so this is about these runs, not their configurations"
 FEW_CLUSTERS = 10  # below, intervals are so wide that the reader should know why
 
 

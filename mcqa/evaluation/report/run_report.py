@@ -34,7 +34,7 @@ from mcqa.evaluation.report.tables import (
     wrong_answers,
 )
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
-from mcqa.runs import run_folder
+from mcqa.runs import looks, run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
 from mcqa.runs.record import Record, optional
 
@@ -77,6 +77,18 @@ def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
         _keep_rows(measurements, name)
         optional("Drawing the charts", partial(_draw, measurements, name))
     _keep_charts(record)
+
+
+def show_looks(record: Record, trained: Path) -> None:
+    """Say how often the test of this question set has been looked at with a run's model; its model card says so too.
+
+    trained: the folder of that run.
+    """
+    data = record.config.data.name
+    at_test = looks.read(trained, data)
+    if len(at_test) > 1:
+        record.say(f"Looks at test of {data} with this model: {looks.times(at_test)}.")
+    looks.update_card(trained)
 
 
 def show_summary(evaluations: Sequence[Measurements]) -> None:
@@ -229,10 +241,8 @@ def _how_chosen(record: Record) -> str:
     left_out = ""
     if record.measurements_left_out:
         left_out = f" ({count(record.measurements_left_out, 'measurement')} left out by evaluation.max_time_share)"
-    text = (
-        f"dev chose the checkpoint{left_out}, so its accuracy is too high on average, which its interval leaves out; "
-        "test was measured once."
-    )
+    dev = f"dev chose the checkpoint{left_out}, so its accuracy is too high on average, which its interval leaves out."
+    text = f"{dev}\n\n{looks.card_line(looks.read(record.folder, record.config.data.name))}"
     return f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
 
 

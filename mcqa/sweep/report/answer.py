@@ -1,5 +1,6 @@
 """The answer to a study's question in one sentence: which parameters matter, and whether the best beats the default."""
 
+from mcqa.evaluation.report.formatting import ONE_SEED_EACH
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.importances import FEWEST, Importances
 from mcqa.sweep.report.seed_variance import varies_only_seed
@@ -53,9 +54,12 @@ def _best_and_default(study: StudyRecord, result: StudyResult) -> str:
         trial = "trial" if len(study.complete) == len(study.trials) else "complete trial"
         return f"no {trial} is better than the default, {reached}"
     comparison, its_value = result.by_trial.get(default.number), sentences.value(default.value, study.metric)
-    pair = f"the best, trial {best.number} ({reached}), and the default ({its_value})"
     if comparison is None:
         return f"{study.metric} is {reached} at best, in trial {best.number}, and {its_value} with the default"
     if comparison.tied:
-        return f"{pair} cannot be told apart"
-    return f"the best, trial {best.number} ({reached}), is significantly better than the default ({its_value})"
+        return (
+            f"no statistically significant difference between the best, trial {best.number} ({reached}), and the "
+            f"default ({its_value})"
+        )
+    about = f"; {ONE_SEED_EACH}" if sentences.has_seed(study) else ""
+    return f"the best, trial {best.number} ({reached}), is significantly better than the default ({its_value}){about}"

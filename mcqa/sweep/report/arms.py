@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcqa.evaluation.report.formatting import points
+from mcqa.evaluation.report.formatting import ONE_SEED_EACH, points
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.sweep.report import edges, sentences
 from mcqa.sweep.report.edges import Edge
@@ -94,9 +94,10 @@ def verdict(study: StudyRecord, result: StudyResult) -> str | None:
         return f"{first.name} has the best {study.metric}, {_reached(first, study)}; no other arm has a complete trial."
     if all(arm.tied for arm in others):
         reached = sentences.listed([f"{arm.name} {_reached(arm, study)}" for arm in arms])
-        both = "two" if len(arms) == 2 else len(arms)
+        which = "the two arms" if len(arms) == 2 else f"the best of {len(arms)} arms and any other"
         return (
-            f"Each at the best of its own trials, the {both} arms are statistically tied by {study.metric}: {reached}."
+            "Each arm at the best of its own trials, there is no statistically significant difference between "
+            f"{which} by {study.metric}: {reached}."
         )
     reached = f"{study.metric} {_reached(first, study)}"
     head = f"Each at the best of its own trials, {first.name} is the best of {len(arms)} arms, {reached}"
@@ -109,12 +110,16 @@ def verdict(study: StudyRecord, result: StudyResult) -> str | None:
     unknown = [arm.name for arm in others if arm.p is None]
     parts = [
         f"{sentences.listed(names)} {'is' if len(names) == 1 else 'are'} {what}"
-        for names, what in ((tied, "statistically tied with it"), (worse, "significantly worse"))
+        for names, what in (
+            (tied, "tied with it (no statistically significant difference)"),
+            (worse, "significantly worse"),
+        )
         if names
     ]
     if unknown:
         parts.append(f"whether {sentences.listed(unknown)} {'is' if len(unknown) == 1 else 'are'} tied is unknown")
-    return f"{head}; {', '.join(parts)}."
+    about = f"; {ONE_SEED_EACH}" if worse and sentences.has_seed(study) else ""
+    return f"{head}; {', '.join(parts)}{about}."
 
 
 def _reached(arm: Arm, study: StudyRecord) -> str:

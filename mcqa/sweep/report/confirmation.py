@@ -22,7 +22,7 @@ from typing import Any
 from mcqa.config.errors import FileError
 from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
 from mcqa.evaluation.statistics.clusters import t_quantile
-from mcqa.runs import run_folder
+from mcqa.runs import looks, run_folder
 from mcqa.runs.files import read_stored
 from mcqa.sweep.report.study_data import StudyRecord, is_number
 from mcqa.sweep.report.ties import UNREADABLE, Estimate, accuracy, clusters_of, parse_metric, read_answers
@@ -56,6 +56,19 @@ class Confirmation:
     metric: str
     configurations: tuple[Confirmed, ...]
     by_questions: bool  # whether the intervals cover the questions as well as the seeds
+    looks_at_test: tuple[looks.Look, ...] = ()  # in this study
+
+    @property
+    def candidate(self) -> int | None:
+        """The trial that was best on dev before test was looked at for the last time; None where nothing says so."""
+        named = self.looks_at_test[-1].get("candidate") if self.looks_at_test else None
+        return named if isinstance(named, int) else None
+
+    @property
+    def sources(self) -> str:
+        """What the intervals cover: those of a study confirmed with one seed leave out the seeds."""
+        several = any(len(run.values) > 1 for run in self.configurations)
+        return ("questions and seeds" if several else "questions alone") if self.by_questions else "seeds alone"
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,8 @@ def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation |
     problems += failures
     known = [own for own in answers if own is not None]
     by_questions = len(known) == len(answers) and all(own.ids == known[0].ids for own in known)
-    return Confirmation(metric, tuple(_with_differences(confirmed, known if by_questions else None)), by_questions)
+    compared = tuple(_with_differences(confirmed, known if by_questions else None))
+    return Confirmation(metric, compared, by_questions, tuple(looks.read(study.folder)))
 
 
 def _answers(study: StudyRecord, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:

@@ -46,7 +46,7 @@ def next_step(
         trial = "trial" if len(study.complete) == trials else "complete trial"
         return _keep(study, importances, f"no {trial} is better.")
     if default is not None and default.value is not None and _is_no_gain(study, result, default.number):
-        why = "the best trial is tied with it, and no better once its choice is corrected for."
+        why = "the best trial is not significantly better, and no better at all once its choice is corrected for."
         return _keep(study, importances, why)
     if _can_be_confirmed(study):
         return NextStep(_confirm(study, result), command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}"))
@@ -96,7 +96,7 @@ def _can_be_confirmed(study: StudyRecord) -> bool:
 
 
 def _confirm(study: StudyRecord, result: StudyResult) -> str:
-    """What new seeds would settle, and what they cost."""
+    """What new seeds would settle, and what they cost. The best on dev is the candidate before test is looked at."""
     numbers, default = to_confirm(study, result), study.default_trial
     configurations = len({*numbers, default.number if default else None})
     runs = configurations * NEW_SEEDS
@@ -107,22 +107,24 @@ def _confirm(study: StudyRecord, result: StudyResult) -> str:
         f", about {duration(math.ceil(runs / at_once) * median(seconds))} with {at_once} at a time" if seconds else ""
     )
     on_test = " measured on test" if study.metric.startswith("dev/") else ""
-    others = f"the {len(numbers)} best" if len(numbers) > 1 else "the best"
-    seeds = f"{count(runs, 'run')} with new seeds{on_test}{cost}"
-    comparison = result.by_trial.get(default.number) if default else None
-    what = "which of them is best, and " if len(numbers) > 1 else ""
-    if comparison and not comparison.tied:
-        return (
-            f"Confirm by how much {others} beat the default: {seeds}."
-            if len(numbers) > 1
-            else (f"Confirm by how much the best beats the default: {seeds}.")
-        )
-    return f"Confirm {what}whether {'any' if what else 'the best'} beats the default: {seeds}."
+    candidate = result.best.number if result.best else numbers[0]
+    beside = f", with {len(numbers) - 1} more beside it" if len(numbers) > 1 else ""
+    return (
+        f"Confirm whether the candidate, trial {candidate}, beats the default{beside}: {count(runs, 'run')} with new "
+        f"seeds{on_test}{cost}."
+    )
 
 
 def _after_confirmation(study: StudyRecord, confirmation: Confirmation, best: int) -> NextStep:
-    """New seeds have the last word: what they show to be better than the default, if anything."""
+    """New seeds have the last word: what they show to be better than the default, if anything.
+
+    The candidate, which was named before test was looked at, comes before a trial that is better on test itself.
+    """
+    if max(len(run.values) for run in confirmation.configurations) < 2 and _can_be_confirmed(study):
+        more = command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}")
+        return NextStep("One new seed does not show how much seeds change the result: confirm with three.", more)
     sign = -1 if study.direction == "minimize" else 1
+    candidate = best if confirmation.candidate is None else confirmation.candidate
     better = [
         run
         for run in confirmation.configurations
@@ -130,9 +132,15 @@ def _after_confirmation(study: StudyRecord, confirmation: Confirmation, best: in
     ]
     if not better:
         return NextStep("Keep the default: with new seeds nothing is shown to be better.")
-    first = max(better, key=lambda run: sign * run.mean.value)
-    if first.trial == best:
+    if best == candidate and any(run.trial == best for run in better):
         return NextStep(f"Run trial {best}, which new seeds confirm:", best_experiment.command(study))
+    first = max(better, key=lambda run: (run.trial == candidate, sign * run.mean.value))
     values = next((trial.params for trial in study.trials if trial.number == first.trial), {})
     shown = " ".join(f"{key}={sentences.parameter(value)}" for key, value in values.items())
-    return NextStep(f"Take trial {first.trial}, the best with new seeds: {shown}.")
+    if first.trial == candidate:
+        return NextStep(f"Take trial {first.trial}, the candidate, which new seeds confirm: {shown}.")
+    where = "test" if confirmation.metric.startswith("test/") else "new seeds"
+    return NextStep(
+        f"Take trial {first.trial}, significantly better than the default with new seeds where the candidate, trial "
+        f"{candidate}, is not: {shown}. It was chosen by {where}, so its value there is likely too good."
+    )

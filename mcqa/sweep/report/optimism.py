@@ -2,7 +2,8 @@
 
 Bootstrap bias correction (Tsamardinos, Greasidou and Borboudakis 2018, BBC-CV): draw the questions again with
 replacement, choose the trial that is best on those drawn, and measure it on those not drawn. The mean of that over many
-draws is what the best is worth on new questions. Trials that were pruned were candidates, too.
+draws is what the best is worth on new questions. Trials that were pruned were candidates, too, and so was each state of
+a trial that was measured: the questions that choose the trial have chosen its checkpoint.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ def expected_accuracy(trials: Sequence[tuple[Sequence[bool], float]], clusters: 
     """Return the accuracy of the best of these trials on new questions; None where there are too few to say.
 
     Args:
-        trials: of each, the best first, whether each question was answered right, and what is added to its accuracy:
-            0 unless the trial ended early.
+        trials: of each candidate, the best first, whether each question was answered right, and what is added to its
+            accuracy: 0 unless the trial ended early.
         clusters: the cluster of each question, drawn as a whole.
     """
     ids, gains = cluster_ids(clusters, len(trials[0][0])), np.array([gain for _, gain in trials])
@@ -38,7 +39,7 @@ def expected_accuracy(trials: Sequence[tuple[Sequence[bool], float]], clusters: 
         float
     )  # [trial][cluster]
     generator, total, draws = np.random.default_rng(SEED), 0.0, 0
-    for start in range(0, RESAMPLES, rows := max(1, BATCH // len(sizes))):
+    for start in range(0, RESAMPLES, rows := max(1, BATCH // max(len(sizes), len(trials)))):
         drawn = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), min(rows, RESAMPLES - start))
         drawn = drawn[(drawn == 0).any(1)]
         chosen = np.argmax(_means(drawn, sums, sizes) + gains, 1)
@@ -62,19 +63,30 @@ def pruned_candidates(study: StudyRecord, questions: int) -> list[tuple[list[boo
     """
     found = []
     for trial in study.trials:
-        right = _answers(trial) if trial.status == "pruned" and trial.reports else None
-        if right is not None and len(right) == questions:
+        if trial.status != "pruned" or not trial.reports:
+            continue
+        right = _answers(trial, questions).get(trial.reports[-1][0])
+        if right is not None:
             found.append((right, _gain(study, *trial.reports[-1])))
     return found
 
 
-def _answers(trial: TrialRecord) -> list[bool] | None:
+def measured_states(trial: TrialRecord, questions: int) -> list[list[bool]]:
+    """Return what a trial answered right at each point where it was measured on so many questions.
+
+    The best of these states became the trial's value. There are none where only a part of dev chooses the checkpoint.
+    """
+    return list(_answers(trial, questions).values())
+
+
+def _answers(trial: TrialRecord, questions: int) -> dict[int, list[bool]]:
+    """By point, where the report has them, the answers to so many questions."""
     try:
-        reports = {report.point: report.right for report in Mailbox(trial.folder).reports()}
+        reports = Mailbox(trial.folder).reports()
     except FileError:
-        return None
-    right = reports.get(trial.reports[-1][0])
-    return [digit == "1" for digit in right] if right else None
+        return {}
+    texts = {report.point: report.right for report in reports if report.right}
+    return {point: [digit == "1" for digit in text] for point, text in texts.items() if len(text) == questions}
 
 
 def _gain(study: StudyRecord, point: int, value: float) -> float:

@@ -1,12 +1,25 @@
-"""What a study says, in sentences that the terminal and the page share."""
+"""What a study says, in sentences that the terminal and the page share.
+
+Tied means that there is no statistically significant difference, which does not show that there is none.
+"""
 
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mcqa.evaluation.report.formatting import config_value, count, cut, p_value, percent, point_interval, points
+from mcqa.evaluation.report.formatting import (
+    config_value,
+    count,
+    cut,
+    p_value,
+    percent,
+    point_interval,
+    points,
+)
 from mcqa.evaluation.report.html import Scale
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed_of_best
+from mcqa.runs import looks
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.seed_variance import seed_variance, varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, same, short_commit
@@ -43,11 +56,11 @@ def distance(number: float, metric: str) -> str:
     return f"{100 * number:.1f} points" if is_share(metric) else f"{number:.3g}"
 
 
-def difference(estimate: Estimate, metric: str) -> str:
-    """Return such as `−2.1 points (−4.0 to −0.2)`."""
+def difference(estimate: Estimate, metric: str, interval: str = "95 % CI ") -> str:
+    """Return such as `−2.1 points (95 % CI −4.0 to −0.2)`. interval: what to call the interval, in a table nothing."""
     if is_share(metric):
-        return f"{points(estimate.value)} points ({point_interval(estimate.low, estimate.high)})"
-    return f"{estimate.value:+.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+        return f"{points(estimate.value)} points ({interval}{point_interval(estimate.low, estimate.high)})"
+    return f"{estimate.value:+.3g} ({interval}{estimate.low:.3g} to {estimate.high:.3g})"
 
 
 def parameter(setting: Any) -> str:
@@ -105,9 +118,9 @@ def ties(study: StudyRecord, result: StudyResult) -> str:
     noun = "trial" if len(study.complete) == len(study.trials) else "complete trial"
     everyone = {1: f"the other {noun}", 2: f"both other {noun}s"}.get(others, f"all {others} other {noun}s")
     if tied == 0:
-        return f"{best}, significantly better than {everyone}."
+        return f"{best}, significantly better than {everyone}{' (one seed each)' * has_seed(study)}."
     which = everyone if tied == others else f"{tied} of {others} other {noun}s"
-    return f"{best}; {which} {'is' if tied == 1 else 'are'} statistically tied with it."
+    return f"{best}; {which} {'is' if tied == 1 else 'are'} tied with it: no statistically significant difference."
 
 
 # --- what to keep in mind ---------------------------------------------------------------------------------------------
@@ -150,10 +163,19 @@ def _confirmed(confirmation: Confirmation, test_limit: object) -> Iterator[str]:
     if where == "On test" and test_limit is not None:
         where = f"On a first look at test (evaluation.test_limit={test_limit})"
     metric, seeds = confirmation.metric, count(max(run.planned for run in measured), "new seed")
-    means = ", ".join(f"{run.name} {value(run.mean.value, metric)}" for run in measured)
+    candidate = confirmation.candidate
+    means = ", ".join(
+        f"{run.name}{', the candidate,' * (run.trial == candidate is not None)} {value(run.mean.value, metric)}"
+        for run in measured
+    )
     differences = ", ".join(f"{run.name} {difference(run.difference, metric)}" for run in measured if run.difference)
     compared = f"; difference from the default: {differences}" if differences else ""
     yield f"{where}, with {seeds}: {means}{compared}."
+    if len(confirmation.looks_at_test) > 1:
+        yield (
+            f"Looks at test in this study: {looks.times(confirmation.looks_at_test)}. What was chosen after the first "
+            "look may fit test by chance, and p-values do not count looks."
+        )
 
 
 def _commits(study: StudyRecord) -> Iterator[str]:
@@ -193,9 +215,9 @@ def _default(study: StudyRecord, result: StudyResult, best: TrialRecord) -> str:
 
 
 def against_best(comparison: Comparison, metric: str) -> str:
-    """Return such as `−2.1 points (−4.0 to −0.2) from the best, adjusted p = 0.0121: significantly worse`."""
+    """Return such as `−2.1 points (95 % CI −4.0 to −0.2) from the best, adjusted p = 0.0121: significantly worse`."""
     p = p_value(comparison.p_adjusted)
-    reading = "tied with it" if comparison.tied else "significantly worse"
+    reading = "no statistically significant difference" if comparison.tied else "significantly worse"
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
     return f"{difference(comparison.difference, metric)} from the best, adjusted {p}: {reading}"
 
@@ -213,7 +235,9 @@ def _choice_of_best(study: StudyRecord, result: StudyResult, confirmed: bool) ->
     if corrected := expected(study, result):
         pruned = study.counts["pruned"]
         counted = f", with {result.pruned_candidates} of {pruned} pruned trials as candidates too," if pruned else ""
-        text += f": corrected for that{counted} it is worth about {corrected} on new questions like these"
+        several = result.measurements > 1
+        chosen = f" and for the choice among up to {result.measurements} measurements of each" if several else ""
+        text += f": corrected for that{chosen}{counted} it is worth about {corrected} on new questions like these"
     else:
         text += ", so its value is likely too good, by an unknown amount"
     if confirmed or not has_seed(study):
@@ -254,7 +278,8 @@ def _seed_variance(study: StudyRecord, result: StudyResult) -> Iterator[str]:
     if seeds is None:
         yield (
             "Each trial is one seed: what is significant here is so for these runs, not for their configurations. The "
-            "seed variance is unknown; a study of seeds of the same experiment would measure it."
+            f"seed variance is unknown{_sensitivity(study, result)}; hydra.sweeper.confirm=3 tries three new seeds, "
+            "and +sweeps=seeds of the same experiment measures it."
         )
         return
     values = [trial.value or 0.0 for trial in study.complete]
@@ -264,11 +289,24 @@ def _seed_variance(study: StudyRecord, result: StudyResult) -> Iterator[str]:
         f"Seed variance: over {len(seeds.values)} seeds of one configuration ({seeds.study}) the standard deviation is "
         f"{distance(seeds.standard_deviation, study.metric)}, so the best and the worst of {max(2, len(values))} equal "
         f"trials differ by up to {distance(by_chance, study.metric)} by chance (studentised range, 95 %); {near} of "
-        f"{len(values) - 1} other trials are this close to the best."
+        f"{len(values) - 1} other trials are this close to the best{_sensitivity(study, result)}."
     )
     if keys := seeds.differing_keys:
         more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
         yield f"{seeds.study} was run with other values of {', '.join(keys[:4])}{more}."
+
+
+def _sensitivity(study: StudyRecord, result: StudyResult) -> str:
+    """Up to which seed variance the best would be significantly better than the default; empty where it is not."""
+    comparison = result.by_trial.get(study.default_trial.number) if study.default_trial else None
+    if comparison is None or comparison.tied:
+        return ""
+    runs = len(result.comparisons) + 1
+    allowed = seed_deviation_allowed_of_best(comparison.difference.value, comparison.p, runs)
+    return (
+        "; the best run would stay significantly better than the default's up to a seed standard deviation of "
+        f"{distance(allowed, study.metric)}"
+    )
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------

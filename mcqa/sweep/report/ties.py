@@ -1,4 +1,4 @@
-"""Which trial is best, and which trials are tied with it: cannot be distinguished from it on these questions.
+"""Which trial is best, and which trials are tied with it: not significantly different on these questions.
 
 Trials answer the same dev questions, so the best one is compared with every other question by question, and the
 p-values are adjusted for having chosen it among so many. This needs an accuracy and the trials' predictions: trials of
@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mcqa.evaluation.decisions import SCORES, is_correct
 from mcqa.evaluation.metrics import cluster_names
 from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.files import flatten
-from mcqa.sweep.report.optimism import expected_accuracy, pruned_candidates
+from mcqa.sweep.report.optimism import expected_accuracy, measured_states, pruned_candidates
 from mcqa.sweep.report.seed_variance import SeedVariance, find_seed_variance
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
 
@@ -60,6 +61,7 @@ class StudyResult:
     not_compared_because: str | None = None  # where some or all trials could not be compared
     expected: float | None = None  # accuracy of the best on new questions, corrected for its choice
     pruned_candidates: int = 0  # pruned trials that this correction counts as candidates
+    measurements: int = 1  # of a trial at most, among which the best was chosen
     seed_variance: SeedVariance | None = None
     problems: tuple[str, ...] = ()
 
@@ -193,6 +195,8 @@ def _compare(
             )
         )
     best_accuracy, pruned = accuracy(right, clusters), pruned_candidates(study, len(right))
+    states = [measured_states(trial, len(right)) for trial in study.complete if trial.number in {best.number, *others}]
+    candidates = [(one, 0.0) for one in (right, *rights, *chain.from_iterable(states))]
     return StudyResult(
         best=best,
         accuracy=best_accuracy,
@@ -200,8 +204,9 @@ def _compare(
         clustered=clusters is not None,
         comparisons=tuple(comparisons),
         not_compared_because=_left_out(study, answers, len(others)),
-        expected=expected_accuracy([(right, 0.0), *((other, 0.0) for other in rights), *pruned], clusters),
+        expected=expected_accuracy([*candidates, *pruned], clusters) if others or pruned else None,
         pruned_candidates=len(pruned),
+        measurements=max(map(len, states), default=1) or 1,
         seed_variance=seeds,
         problems=(*problems, *_contradiction(best, best_accuracy.value, study.metric)),
     )

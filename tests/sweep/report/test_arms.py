@@ -47,8 +47,8 @@ def test_each_arm_counts_by_its_best_trial_and_the_verdict_is_one_sentence(tmp_p
     summary = write.write_report(folder)
     assert summary.verdict == (
         "Each at the best of its own trials, scheduler=linear is the best of 3 arms, dev/acc 62.0 % with beta 0.006 "
-        "(0.3 ×); scheduler=cosine is statistically tied with it, scheduler=constant (−32.0 points) is significantly "
-        "worse."
+        "(0.3 ×); scheduler=cosine is tied with it (no statistically significant difference), scheduler=constant "
+        "(−32.0 points) is significantly worse; one seed each, so this is about these runs, not their configurations."
     )
     assert not any(note.startswith("Best at an end") for note in summary.notes)
     page = (folder / "report.html").read_text()
@@ -61,8 +61,8 @@ def test_each_arm_counts_by_its_best_trial_and_the_verdict_is_one_sentence(tmp_p
 def test_arms_that_are_all_tied_are_no_ranking(tmp_path):
     folder = arm_study(tmp_path, cosine=(10, 20, 60, 58, 30), linear=(10, 62, 61, 40, 30))
     assert arms.verdict(read_study(folder, NOW), result_of(folder)) == (
-        "Each at the best of its own trials, the two arms are statistically tied by dev/acc: scheduler=linear 62.0 % "
-        "with beta 0.006 (0.3 ×) and scheduler=cosine 60.0 % with beta 0.02 (1 ×)."
+        "Each arm at the best of its own trials, there is no statistically significant difference between the two arms "
+        "by dev/acc: scheduler=linear 62.0 % with beta 0.006 (0.3 ×) and scheduler=cosine 60.0 % with beta 0.02 (1 ×)."
     )
 
 

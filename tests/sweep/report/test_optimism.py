@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from mcqa.sweep.report import sentences
 from mcqa.sweep.report.load import read_study
-from mcqa.sweep.report.optimism import expected_accuracy, pruned_candidates
+from mcqa.sweep.report.optimism import expected_accuracy, measured_states, pruned_candidates
+from mcqa.sweep.report.ties import study_result
 from tests.sweep.report.recorded_studies import NOW, Written, exactly, make_study
 
 
@@ -39,6 +41,38 @@ def test_one_trial_or_a_handful_of_clusters_says_nothing_of_the_choice():
 def test_more_candidates_are_worth_less():
     trials = equal_trials(np.random.default_rng(3), 16, 200)
     assert expected_accuracy(trials, None) < expected_accuracy(trials[:2], None)
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_the_choice_of_the_checkpoint_is_corrected_for_too(size):
+    """Four equal trials, each the best of eight measurements: what the best of them is worth is .6."""
+    draw, found, without = np.random.default_rng(4), [], []
+    for _ in range(20):
+        ease = draw.beta(3, 2, 100).repeat(size)
+        right = draw.random((4, 8, 100)).repeat(size, 2) < ease
+        clusters = [f"c{i // size}" for i in range(100 * size)]
+        finals = sorted((max(states, key=np.mean).tolist() for states in right), key=sum, reverse=True)
+        candidates = [(each, 0.0) for each in (*finals, *right.reshape(32, -1).tolist())]
+        found.append(expected_accuracy(candidates, clusters))
+        without.append(expected_accuracy(candidates[:4], clusters))
+    assert np.mean(found) == pytest.approx(0.6, abs=0.03)
+    assert np.mean(without) > np.mean(found) + 0.03
+
+
+def test_every_measurement_of_a_trial_is_a_candidate(tmp_path):
+    folder = make_study(tmp_path, [Written(right=exactly(80, 100)), Written(right=exactly(70, 100))])
+    reports = [
+        {"point": point, "value": count / 100, "seen": point, "time": 0.0, "right": "1" * count + "0" * (100 - count)}
+        for point, count in ((10, 60), (20, 80), (30, 75))
+    ]
+    (folder / "trials/0/reports.jsonl").write_text("".join(json.dumps(report) + "\n" for report in reports))
+    study = read_study(folder, NOW)
+    result = study_result(study)
+    assert [sum(state) for state in measured_states(study.trials[0], 100)] == [60, 80, 75]
+    assert measured_states(study.trials[0], 50) == []  # another dev, or a part of it
+    assert result.measurements == 3
+    note = next(note for note in sentences.notes(study, result) if note.startswith("The best of 2 was chosen"))
+    assert "corrected for that and for the choice among up to 3 measurements of each" in note
 
 
 def test_a_pruned_trial_is_a_candidate_by_its_answers_and_what_others_gained_from_there(tmp_path):

@@ -148,7 +148,7 @@ def test_a_confirmation_has_a_table_with_the_differences_from_the_default(tmp_pa
     ]
     (folder / "confirm.json").write_text(json.dumps({"metric": "test/acc", "configurations": rows}))
     texts = Tags(page(report_on(folder), None)).texts
-    assert {"Confirmed on test", "against the default", "60.5 %"} <= set(texts)
+    assert {"Confirmed on test", "against the default (95 % CI)", "60.5 %"} <= set(texts)
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6]])

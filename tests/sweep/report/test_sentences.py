@@ -2,21 +2,27 @@
 
 import pytest
 
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed_of_best
 from mcqa.sweep.report import sentences
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.ties import study_result
 from tests.sweep.report.recorded_studies import NOW, Written, exactly, factor_study, make_study, params, trials
+
+NO = "no statistically significant difference"
 
 
 @pytest.mark.parametrize(
     ("counts", "verdict"),
     [
         ((60,), "Trial 0 has the best dev/acc, 60.0 %; no other trial is complete."),
-        ((60, 20), "Trial 0 has the best dev/acc, 60.0 %, significantly better than the other trial."),
-        ((60, 20, 10), "Trial 0 has the best dev/acc, 60.0 %, significantly better than both other trials."),
-        ((60, 59), "Trial 0 has the best dev/acc, 60.0 %; the other trial is statistically tied with it."),
-        ((60, 59, 58), "Trial 0 has the best dev/acc, 60.0 %; both other trials are statistically tied with it."),
-        ((20, 60, 59), "Trial 1 has the best dev/acc, 60.0 %; 1 of 2 other trials is statistically tied with it."),
+        ((60, 20), "Trial 0 has the best dev/acc, 60.0 %, significantly better than the other trial (one seed each)."),
+        (
+            (60, 20, 10),
+            "Trial 0 has the best dev/acc, 60.0 %, significantly better than both other trials (one seed each).",
+        ),
+        ((60, 59), f"Trial 0 has the best dev/acc, 60.0 %; the other trial is tied with it: {NO}."),
+        ((60, 59, 58), f"Trial 0 has the best dev/acc, 60.0 %; both other trials are tied with it: {NO}."),
+        ((20, 60, 59), f"Trial 1 has the best dev/acc, 60.0 %; 1 of 2 other trials is tied with it: {NO}."),
         ((), "No trial is complete: no trial."),
     ],
 )
@@ -28,7 +34,8 @@ def test_the_verdict_says_how_many_are_tied(tmp_path, counts, verdict):
 def test_the_default_configuration_is_named_with_its_difference(tmp_path):
     study = read_study(make_study(tmp_path, [Written(params=params(0.001), right=exactly(55, 100)), *trials(60)]), NOW)
     note = sentences.notes(study, study_result(study))[0]
-    assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (") and "tied with it." in note
+    assert note.startswith("The default configuration, trial 0: 55.0 %, −5.0 points (95 % CI ")
+    assert note.endswith(f": {NO}.")
 
 
 @pytest.mark.parametrize(
@@ -75,3 +82,13 @@ def test_a_factor_stands_beside_the_value_that_it_came_to(tmp_path):
     assert sentences.default_value(study, "optimizer.beta") == "0.02 (1 ×)"
     without_default = read_study(factor_study(tmp_path / "more", 20, 90), NOW)
     assert sentences.default_value(without_default, "optimizer.beta") == "1 ×"
+
+
+def test_how_much_seed_variance_the_gain_over_the_default_would_bear_is_said(tmp_path):
+    rows = [Written(params=params(0.001), right=exactly(30, 200), default=True), Written(right=exactly(90, 200, 31))]
+    study = read_study(make_study(tmp_path, rows), NOW)
+    result = study_result(study)
+    (note,) = (note for note in sentences.notes(study, result) if note.startswith("Each trial is one seed"))
+    pair = result.comparisons[0]
+    allowed = seed_deviation_allowed_of_best(pair.difference.value, pair.p, 2)
+    assert f"significantly better than the default's up to a seed standard deviation of {100 * allowed:.1f} p" in note
