@@ -283,6 +283,25 @@ def planned(seeds, times, alike=0.0):
     return trial
 
 
+def deviation_held(seeds, noise):
+    """The interval of the standard deviation between seeds holds that of very many seeds."""
+    same = np.random.default_rng(0)
+    hard = same.normal(0.8, 1.5, 400)
+
+    def draw(generator, count):
+        logits = hard + generator.normal(0, 0.8, (count, 400)) + generator.normal(0, noise, (count, 1))
+        return generator.random((count, 400)) < 1 / (1 + np.exp(-logits))
+
+    truth = draw(same, 20_000).mean(1).std()
+
+    def trial(generator):
+        sides = draw(generator, seeds).tolist(), draw(generator, seeds).tolist()
+        low, high = components(*sides, None, (True, True)).seed_deviation_interval
+        return low <= truth <= high
+
+    return trial
+
+
 def subjects_differ(*world):
     """Clusters are taken for subjects; the permutation test says that the difference is not the same in all."""
 
@@ -389,6 +408,7 @@ CLUSTERED_FINDS = "power at the minimum detectable difference: clustered test"
 PLANNED = "power at the planned difference"
 SUBJECTS = "type I error: subjects"
 SUBJECTS_FOUND = "power: subjects"
+DEVIATION = "coverage: standard deviation between seeds"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -471,6 +491,8 @@ CASES = [
     Case(SUBJECTS, "differ, 10 unequal subjects", 0.03, 0.08, subjects_differ(10, 0, True)),
     Case(SUBJECTS, "any of 20 subjects of 30 (Benjamini and Hochberg)", 0.0, 0.06, a_subject_is_named(20, 30)),
     Case(SUBJECTS_FOUND, "differ by up to 24 points, 50 subjects of 10", 0.5, 1.0, subjects_differ(50, 0.12)),
+    Case(DEVIATION, "3 seeds each, noise .15", 0.92, 0.98, deviation_held(3, 0.15)),
+    Case(DEVIATION, "5 seeds each, no noise but chance answers", 0.92, 0.995, deviation_held(5, 0.0)),
 ]
 
 
