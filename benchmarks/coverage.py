@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from mcqa.compare.components import components
-from mcqa.compare.estimates import estimate
+from mcqa.compare.estimates import estimate, estimate_of_means
 from mcqa.compare.subjects import p_all_equal
 from mcqa.evaluation import statistics
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
@@ -302,6 +302,21 @@ def deviation_held(seeds, noise):
     return trial
 
 
+def losses_differ(seeds, alike=0.0):
+    """Configurations of equal worth differ in their negative log-likelihood, which has a long tail."""
+
+    def trial(generator):
+        clusters, hard = names(np.arange(300) // 10) if alike else None, generator.normal(0.8, 1.5, 300)
+        sides = []
+        for count in seeds:
+            own = generator.normal(0, 0.5, 300) + np.repeat(generator.normal(0, alike, 30), 10)
+            noise = generator.normal(0, 0.8, (count, 300)) + generator.normal(0, 0.15, (count, 1)) * (count > 1)
+            sides.append(np.log1p(np.exp(-3 * (hard + own + noise))))
+        return estimate_of_means(*sides, clusters, trained=True).p < 0.05
+
+    return trial
+
+
 def subjects_differ(*world):
     """Clusters are taken for subjects; the permutation test says that the difference is not the same in all."""
 
@@ -409,6 +424,7 @@ PLANNED = "power at the planned difference"
 SUBJECTS = "type I error: subjects"
 SUBJECTS_FOUND = "power: subjects"
 DEVIATION = "coverage: standard deviation between seeds"
+LOSSES = "type I error: paired losses"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -493,6 +509,9 @@ CASES = [
     Case(SUBJECTS_FOUND, "differ by up to 24 points, 50 subjects of 10", 0.5, 1.0, subjects_differ(50, 0.12)),
     Case(DEVIATION, "3 seeds each, noise .15", 0.92, 0.98, deviation_held(3, 0.15)),
     Case(DEVIATION, "5 seeds each, no noise but chance answers", 0.92, 0.995, deviation_held(5, 0.0)),
+    Case(LOSSES, "n 300, one run each", 0.03, 0.07, losses_differ((1, 1))),
+    Case(LOSSES, "30 clusters of 10, one run each", 0.03, 0.07, losses_differ((1, 1), 0.5)),
+    Case(LOSSES, "n 300, 3 seeds each, noise .15", 0.02, 0.07, losses_differ((3, 3))),
 ]
 
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.evaluation import statistics
-from mcqa.evaluation.statistics.clusters import cluster_ids, degrees_of_freedom
+from mcqa.evaluation.statistics.clusters import (
+    FloatArray,
+    cluster_ids,
+    cluster_robust_variance,
+    degrees_of_freedom,
+)
 from mcqa.evaluation.statistics.paired import PSEUDO_FLIPS, smoothed_difference
+from mcqa.evaluation.statistics.pooling import seed_variances, total_variance
 
 Correct = Sequence[Sequence[bool]]
 """[s][q]: whether question q is answered right with seed s."""
@@ -31,6 +37,8 @@ class Estimate:
 
         if math.isnan(self.standard_error):
             return 1.0
+        if self.standard_error == 0:
+            return float(self.centre <= bound)
         return float(stdtr(self.degrees_of_freedom, -(self.centre - bound) / self.standard_error))
 
     def p_at_least(self, bound: float) -> float:
@@ -42,14 +50,14 @@ class Estimate:
         """The p-value of the hypothesis that the true difference is 0, two-sided."""
         return min(1.0, 2 * min(self.p_at_most(0.0), self.p_at_least(0.0)))
 
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the two-sided interval, cut to the range of a difference of accuracies, -1 to 1."""
+    def interval(self, confidence: float, limit: float = 1.0) -> tuple[float, float]:
+        """Return the two-sided interval, cut to -limit to limit, the range of a difference of accuracies."""
         from scipy.special import stdtrit
 
         if math.isnan(self.standard_error):
-            return -1.0, 1.0
+            return -limit, limit
         reach = float(stdtrit(self.degrees_of_freedom, (1 + confidence) / 2)) * self.standard_error
-        return max(-1.0, self.centre - reach), min(1.0, self.centre + reach)
+        return max(-limit, self.centre - reach), min(limit, self.centre + reach)
 
 
 def estimate(before: Correct, after: Correct, clusters: Sequence[str] | None, trained: bool) -> Estimate:
@@ -69,3 +77,15 @@ def estimate(before: Correct, after: Correct, clusters: Sequence[str] | None, tr
         return Estimate(centre, error, degrees_of_freedom(ids))
     pooled = statistics.pooled_difference(before, after, clusters, every_side_has_seeds=trained)
     return Estimate(centre, pooled.standard_error, pooled.degrees_of_freedom)
+
+
+def estimate_of_means(before: FloatArray, after: FloatArray, clusters: Sequence[str] | None, trained: bool) -> Estimate:
+    """Return the mean of after[S, Q] minus that of before[S, Q], for values other than right and wrong: as `estimate`,
+    but without added questions, which have no meaning for these."""
+    differences, ids = after.mean(0) - before.mean(0), cluster_ids(clusters, before.shape[1])
+    difference = float(differences.mean())
+    if ids.max() == 0:
+        return Estimate(difference, math.nan, 0.0)
+    seeds = seed_variances((before, after), ids, trained)
+    variance, degrees = total_variance(cluster_robust_variance(differences, ids), seeds, ids)
+    return Estimate(difference, math.sqrt(variance), degrees)

@@ -44,10 +44,11 @@ def _relative_to_best(scores: Sequence[float]) -> list[float]:
 
 def negative_log_likelihood(rows: Sequence[Prediction], temperature: float = 1.0) -> float:
     """Return the mean of -log p of the right choice, in nats a question; log k for a guess among k choices."""
-    return math.fsum(_negative_log_probability(row, temperature) for row in rows) / len(rows)
+    return math.fsum(negative_log_probability(row, temperature) for row in rows) / len(rows)
 
 
-def _negative_log_probability(row: Prediction, temperature: float) -> float:
+def negative_log_probability(row: Prediction, temperature: float = 1.0) -> float:
+    """Return -log p of the right choice of one question."""
     scaled = [score / temperature for score in _relative_to_best(row.scores)]
     return math.log(math.fsum(map(math.exp, scaled))) - scaled[row.question.answer]
 
@@ -58,10 +59,11 @@ def brier_score(rows: Sequence[Prediction], temperature: float = 1.0) -> float:
     It is the brier_score of lm-evaluation-harness, which needs the same number of choices everywhere; for two choices
     it is twice the form that looks at one of them only.
     """
-    return math.fsum(_squared_error(row, temperature) for row in rows) / len(rows)
+    return math.fsum(squared_error(row, temperature) for row in rows) / len(rows)
 
 
-def _squared_error(row: Prediction, temperature: float) -> float:
+def squared_error(row: Prediction, temperature: float = 1.0) -> float:
+    """Return the Brier score of one question."""
     shares = enumerate(probabilities(row, temperature))
     return math.fsum((share - (choice == row.question.answer)) ** 2 for choice, share in shares)
 

@@ -52,7 +52,7 @@ class PooledDifference:
 
 
 @dataclass(frozen=True)
-class _SeedVariance:
+class SeedVariance:
     """Variance of a configuration's mean over its seeds, and the part of it that is the interaction with questions."""
 
     total: float
@@ -63,8 +63,8 @@ class _SeedVariance:
     def of_seeds_alone(self) -> float:
         return max(0.0, self.total - self.interaction)
 
-    def times(self, factor: float) -> "_SeedVariance":
-        return _SeedVariance(factor * self.total, factor * self.interaction, self.degrees_of_freedom)
+    def times(self, factor: float) -> "SeedVariance":
+        return SeedVariance(factor * self.total, factor * self.interaction, self.degrees_of_freedom)
 
 
 def pooled_difference(
@@ -86,13 +86,11 @@ def pooled_difference(
     if sides[0].shape[1] != sides[1].shape[1]:
         raise ValueError(f"{sides[0].shape[1]} questions before, but {sides[1].shape[1]} after")
     differences, ids = sides[1].mean(0) - sides[0].mean(0), cluster_ids(clusters, sides[0].shape[1])
-    difference, seeds = float(differences.mean()), [_seed_variance(side, ids) for side in sides if len(side) > 1]
-    if len(seeds) == 1 and every_side_has_seeds:
-        seeds = [seeds[0].times(1 + max(len(side) for side in sides))]
+    difference, seeds = float(differences.mean()), seed_variances(sides, ids, every_side_has_seeds)
     if ids.max() == 0:
         return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if seeds else None, 0.0)
     centre, from_questions = smoothed_difference(differences, ids)
-    variance, degrees = _total_variance(from_questions**2, seeds, ids)
+    variance, degrees = total_variance(from_questions**2, seeds, ids)
     error = math.sqrt(variance)
     return PooledDifference(
         difference,
@@ -123,14 +121,25 @@ def pooled_accuracy_interval(
         return 0.0, 1.0
     effect = smoothed_design_effect(means, ids)
     of_questions = effect * float(means.var(ddof=1)) / len(means)
-    variance, degrees = _total_variance(of_questions, [_seed_variance(answers, ids)], ids)
+    variance, degrees = total_variance(of_questions, [_seed_variance(answers, ids)], ids)
     share = float(means.mean())
     of_one_answer = share * (1 - share) * len(ids) / (len(ids) - 1)
     effective = of_one_answer / variance if variance else len(ids) / effect
     return score_interval(share, effective, t_quantile(degrees))
 
 
-def _total_variance(of_questions: float, seeds: Sequence[_SeedVariance], ids: ClusterIds) -> tuple[float, float]:
+def seed_variances(
+    sides: tuple[FloatArray, FloatArray], ids: ClusterIds, every_side_has_seeds: bool
+) -> list[SeedVariance]:
+    """Return the seed variances of a difference between sides[0][S, Q] and sides[1]; as in `pooled_difference` a side
+    with one seed borrows that of the other one."""
+    seeds = [_seed_variance(side, ids) for side in sides if len(side) > 1]
+    if len(seeds) == 1 and every_side_has_seeds:
+        seeds = [seeds[0].times(1 + max(len(side) for side in sides))]
+    return seeds
+
+
+def total_variance(of_questions: float, seeds: Sequence[SeedVariance], ids: ClusterIds) -> tuple[float, float]:
     """Return the variance from questions and seeds together, and Satterthwaite's degrees of freedom of it."""
     runs = sum(seed.total for seed in seeds)
     total = max(of_questions + sum(seed.of_seeds_alone for seed in seeds), runs)
@@ -145,9 +154,9 @@ def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
     return np.asarray(runs, float)
 
 
-def _seed_variance(answers: FloatArray, ids: ClusterIds) -> _SeedVariance:
+def _seed_variance(answers: FloatArray, ids: ClusterIds) -> SeedVariance:
     """answers[S, Q] of at least two seeds and two clusters."""
     seeds, accuracies = len(answers), answers.mean(1)
     residual = answers - answers.mean(0) - (accuracies - accuracies.mean())[:, None]
     interaction = sum(cluster_robust_variance(row, ids) for row in residual) / (seeds * (seeds - 1))
-    return _SeedVariance(float(accuracies.var(ddof=1)) / seeds, interaction, seeds - 1)
+    return SeedVariance(float(accuracies.var(ddof=1)) / seeds, interaction, seeds - 1)
