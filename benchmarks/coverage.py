@@ -12,12 +12,14 @@ repetitions and holds them to the bounds that stand here.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import false_discovery_control
 
 from mcqa.compare.components import components
 from mcqa.compare.estimates import estimate, estimate_of_means
+from mcqa.compare.question_sets import Answers, macro_average
 from mcqa.compare.subjects import p_all_equal
 from mcqa.evaluation import statistics
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
@@ -317,6 +319,24 @@ def losses_differ(seeds, alike=0.0):
     return trial
 
 
+def macro_errs(seeds, alike=0.0):
+    """Equal configurations are told apart by their macro-average over sets of 100, 50 and 300 questions, where seeds
+    are better or worse on all sets."""
+    sets = (100, 50, 300)
+
+    def trial(generator):
+        answers = list(runs(generator, seeds, (0.15, 0.15) if max(seeds) > 1 else (0, 0), sum(sets), alike))
+        clusters = names(np.arange(sum(sets)) // 10) if alike else None
+        ends = np.cumsum((0, *sets))
+        parts = [slice(*span) for span in pairwise(ends)]
+        drawn = [
+            Answers(*([run[part] for run in side] for side in answers), clusters and clusters[part]) for part in parts
+        ]
+        return macro_average(drawn, trained=True).p < 0.05
+
+    return trial
+
+
 def subjects_differ(*world):
     """Clusters are taken for subjects; the permutation test says that the difference is not the same in all."""
 
@@ -425,6 +445,7 @@ SUBJECTS = "type I error: subjects"
 SUBJECTS_FOUND = "power: subjects"
 DEVIATION = "coverage: standard deviation between seeds"
 LOSSES = "type I error: paired losses"
+MACRO = "type I error: macro-average over sets"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -512,6 +533,9 @@ CASES = [
     Case(LOSSES, "n 300, one run each", 0.03, 0.07, losses_differ((1, 1))),
     Case(LOSSES, "30 clusters of 10, one run each", 0.03, 0.07, losses_differ((1, 1), 0.5)),
     Case(LOSSES, "n 300, 3 seeds each, noise .15", 0.02, 0.07, losses_differ((3, 3))),
+    Case(MACRO, "one run each, no noise between seeds", 0.03, 0.07, macro_errs((1, 1))),
+    Case(MACRO, "3 seeds each, noise .15", 0.02, 0.07, macro_errs((3, 3))),
+    Case(MACRO, "3 seeds each, noise .15, clusters of 10", 0.02, 0.07, macro_errs((3, 3), 0.5)),
 ]
 
 

@@ -39,6 +39,7 @@ class Options:
     margin: float | None
     plan: float | None
     seed_sd: float | None
+    sets: tuple[str, ...] | None
 
 
 class _Option(NamedTuple):
@@ -79,6 +80,13 @@ def _points(text: str) -> float:
     return share
 
 
+def _sets(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if names != ("all",) and (len(set(names)) < len(names) or len(names) < 2 or "" in names):
+        raise ValueError("must be all, or two or more names with commas between, each once")
+    return names
+
+
 def _text(text: str) -> str:
     if not text:
         raise ValueError("needs a value")
@@ -102,6 +110,7 @@ KNOWN = {
     "margin": _Option("", _points, "points that do not matter: is one not worse by more, are both equivalent (TOST)"),
     "plan": _Option("", _points, "points to be shown: how many seeds and questions that takes, and the commands"),
     "seed_sd": _Option("", _points, "for plan: points of standard deviation between seeds; default: as seen, else 1"),
+    "sets": _Option("", _sets, "several of these, as test,arc_easy, or all: each set, and their macro-average"),
     "out": _Option("", _path, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mcqa.compare import calibration, losses, margin, noise, plan, subjects
+from mcqa.compare import calibration, losses, margin, noise, plan, question_sets, subjects
 from mcqa.compare.analysis import Comparison
 from mcqa.compare.options import Options
 from mcqa.compare.tables import Section
@@ -18,6 +18,8 @@ def _sections(comparison: Comparison, options: Options) -> Iterator[Section]:
         yield margin.section(comparison, options.margin)
     if options.plan is not None:
         yield from plan.sections(comparison, options.plan, options.seed_sd)
+    if options.sets is not None:
+        yield question_sets.section(comparison, options)
     yield from losses.sections(comparison)
     yield from noise.sections(comparison)
     yield from subjects.sections(comparison, options.cluster)
