@@ -15,7 +15,7 @@ from mcqa.evaluation.calibration_error import (
     calibration_difference,
     calibration_error,
 )
-from mcqa.evaluation.report.formatting import p_value, signed
+from mcqa.evaluation.report.formatting import ONE_SEED, ONE_SEED_EACH, p_value, signed
 from mcqa.evaluation.statistics import ALPHA, holm
 
 NOTE = (
@@ -137,8 +137,7 @@ def _sentence(comparison: Comparison, one: PairCalibration) -> str:
 def _about(comparison: Comparison, pair: Pair) -> str:
     if not pair.single_seed or comparison.several_seeds(pair):
         return ""
-    seeds = "one seed each" if len(pair.single_seed) == 2 else "one seed"
-    return f"; {seeds}, so this is about these runs, not their configurations"
+    return f"; {ONE_SEED_EACH if len(pair.single_seed) == 2 else ONE_SEED}"
 
 
 def _rows(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[dict[str, object]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.estimates import estimate
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
-from mcqa.evaluation.report.formatting import p_value, point_interval, points
+from mcqa.evaluation.report.formatting import ONE_SEED, ONE_SEED_EACH, p_value, point_interval, points
 from mcqa.evaluation.statistics import ALPHA
 
 CONFIDENCE = 1 - 2 * ALPHA  # the interval lies within the margins just where both one-sided tests at 5 % say so
@@ -83,8 +83,7 @@ def _p(p: float) -> str:
 def _about(comparison: Comparison, pair: Pair) -> str:
     if not pair.single_seed or comparison.several_seeds(pair):
         return ""
-    seeds = "one seed each" if len(pair.single_seed) == 2 else "one seed"
-    return f"{seeds}, so this is about these runs, not their configurations"
+    return ONE_SEED_EACH if len(pair.single_seed) == 2 else ONE_SEED
 
 
 def section(comparison: Comparison, margin: float) -> Section:

@@ -16,7 +16,7 @@ from mcqa.evaluation.report.html import Scale, render
 TEMPLATE = Path(__file__).with_name("page.html")
 
 CAPTIONS = {
-    "accuracy": ("Accuracy", "with 95 % interval; strokes: single seeds; dotted: guessing"),
+    "accuracy": ("Accuracy", "with 95 % interval; dotted: guessing"),
     "differences": ("Differences", "with 95 % interval; filled: significant at 5 %"),
     "subjects": ("Flips by subject", "and net change"),
     "margins": ("Margins before and after", "a question that crosses an axis flips"),
@@ -103,11 +103,16 @@ def _runs(comparison: Comparison) -> list[list[Any]]:
 def _caption(name: str, comparison: Comparison) -> tuple[str, str]:
     kind, _, number = name.partition("_")
     title, explanation = CAPTIONS[kind]
-    if kind == "margins" and comparison.several_seeds(comparison.with_first[0]):
+    several = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
+    pair = comparison.with_first[0]
+    if kind == "accuracy" and several:
+        explanation += "; strokes: single seeds"
+    if kind == "subjects":
+        explanation = f"{pair.after + 1} vs {pair.before + 1}, {explanation}"
+    if kind == "margins" and comparison.several_seeds(pair):
         explanation = "mean margins over seeds"
     if kind in OF_ONE_RUN:
-        seeds = any(len(accuracy.seeds) > 1 for accuracy in comparison.accuracies)
-        explanation += f"; by acc (summed scores){', of the first seed' if seeds else ''}"
+        explanation += f"; by acc (summed scores){', of the first seed' if several else ''}"
     return f"{title}, {number}" if number else title, explanation
 
 

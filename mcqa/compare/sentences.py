@@ -6,18 +6,23 @@ from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import TRAINED, Compared
 from mcqa.compare.runs import Run
 from mcqa.evaluation.report.formatting import (
+    ONE_SEED,
+    ONE_SEED_EACH,
     count,
     detectable_difference,
     difference,
     few_clusters,
+    more_seeds,
+    p_equals,
     percent,
     signed,
-    significance,
 )
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed
 from mcqa.runs.files import flatten
 
 _MODEL = ("model.path", "model.revision", "model.tokenizer", "model.architecture", "model.vocabulary_size")
 MOST_NAMES = 4  # keys and configurations that a sentence lists
+MOST_COMMANDS = 3
 
 
 def net(questions: float, seeds: bool) -> str:
@@ -34,20 +39,63 @@ def flips(comparison: Comparison, pair: Pair) -> str:
 
 def verdict(comparison: Comparison) -> str:
     """Return the whole comparison in one sentence."""
-    if len(comparison.pairs) == 1:
-        [pair] = comparison.pairs
-        result = pair.difference
-        names = f"{comparison.label(pair.after)} against {comparison.label(pair.before)}"
-        limit = "" if pair.significant else f"; {detectable_difference(result.minimum_detectable_difference)}"
-        points = difference(result.estimate, result.low, result.high)
-        return f"{names}: {points}, {significance(pair.significant)}{limit}."
+    return _of_pair(comparison) if len(comparison.pairs) == 1 else _of_several(comparison)
+
+
+def _of_pair(comparison: Comparison) -> str:
+    [pair] = comparison.pairs
+    result, before, after = pair.difference, named(comparison, pair.before), named(comparison, pair.after)
+    numbers = [f"{difference(result.estimate, result.low, result.high)}, {p_equals(result.p)}"]
+    if not pair.significant:
+        shown = f"No statistically significant difference between {after} and {before}"
+        numbers.append(detectable_difference(result.minimum_detectable_difference))
+    else:
+        better = "better" if result.estimate > 0 else "worse"
+        shown = f"{_first_word_large(after)} is significantly {better} than {before}"
+    return f"{shown} ({'; '.join([*numbers, about(comparison, pair)])})."
+
+
+def _first_word_large(name: str) -> str:
+    """At the beginning of a sentence; a label stays as it is."""
+    return f"T{name[1:]}" if name.startswith("the ") else name
+
+
+def _of_several(comparison: Comparison) -> str:
     top, *others = sorted(range(len(comparison.accuracies)), key=lambda i: -comparison.accuracies[i].mean)
-    significant = {i for i in others if _pair(comparison, top, i).significant}
-    worse, tied = [i for i in others if i in significant], [i for i in others if i not in significant]
+    pairs = {i: _pair(comparison, top, i) for i in others}
+    worse, near = [i for i in others if pairs[i].significant], [i for i in others if not pairs[i].significant]
     parts = [f"significantly better than {_names(comparison, worse)}"] if worse else []
-    parts += [f"tied with {_names(comparison, tied)}"] if tied else []
-    best = f"{comparison.label(top)} is best with {percent(comparison.accuracies[top].mean)}"
-    return f"{best}: {', '.join(parts)} (family-wise error 5 %, Holm)."
+    parts += [f"no statistically significant difference from {_names(comparison, near)}"] if near else []
+    single = sorted({i for pair in pairs.values() for i in pair.single_seed})
+    trained = [i for i, configuration in enumerate(comparison.configurations) if configuration.trained]
+    seeds = (
+        f"; {ONE_SEED_EACH}" if single == trained else f"; one seed of {_names(comparison, single)}" if single else ""
+    )
+    highest = f"{comparison.label(top)} has the highest accuracy, {percent(comparison.accuracies[top].mean)}"
+    return f"{highest}: {', '.join(parts)} (family-wise error 5 %, Holm{seeds if single else ''})."
+
+
+def named(comparison: Comparison, i: int) -> str:
+    """Return what a sentence calls a configuration: a run while it has one seed, such as `the run with rank=4`."""
+    label, configuration = comparison.label(i), comparison.configurations[i]
+    if label in ("base", "fine-tuned"):
+        return f"the {label} model"
+    if not configuration.trained or len(configuration.predictions) > 1:
+        return label
+    return f"the run with {label}" if "=" in label else f"the {label} run"
+
+
+def about(comparison: Comparison, pair: Pair) -> str:
+    """Say how many seeds a pair has, and what the result is therefore about."""
+    if pair.single_seed and not comparison.several_seeds(pair):
+        return ONE_SEED_EACH if len(pair.single_seed) == 2 else ONE_SEED
+    if pair.single_seed:
+        return f"one seed of {_names(comparison, pair.single_seed)}, taken to vary as the other side's"
+    sides = [comparison.configurations[i] for i in (pair.after, pair.before)]
+    counts = [len(side.predictions) for side in sides if side.trained]
+    if len(set(counts)) == 1:
+        return f"{count(counts[0], 'seed')}{' each' * (len(counts) == 2)}"
+    return f"{' and '.join(map(str, counts))} seeds" if counts else "neither was trained"
 
 
 def _pair(comparison: Comparison, i: int, j: int) -> Pair:
@@ -86,8 +134,8 @@ def _seed_notes(comparison: Comparison) -> Iterator[str]:
         trained = [i for i, configuration in enumerate(comparison.configurations) if configuration.trained]
         who = "One seed each" if len(unknown) == len(trained) > 1 else f"One seed of {_names(comparison, unknown)}"
         yield (
-            f"{who}: the intervals leave out seed variance, how much another seed would change the result. Add runs "
-            "with other seeds to include it."
+            f"{who}: the intervals leave out seed variance, how much another seed would change the result."
+            f"{_sensitivity(comparison)} {_three_seeds(comparison, unknown)}"
         )
     if borrowing := single(against_several=True):
         yield (
@@ -95,6 +143,33 @@ def _seed_notes(comparison: Comparison) -> Iterator[str]:
             "much another seed would change the result; a difference takes it to be that of the other side, which has "
             "several seeds. Add runs with other seeds to measure it."
         )
+
+
+def _sensitivity(comparison: Comparison) -> str:
+    """Up to which seed variance the significant differences of single runs would stay significant."""
+    found = []
+    for pair in comparison.pairs:
+        if pair.significant and pair.single_seed and not comparison.several_seeds(pair):
+            its, runs = pair.difference, len(pair.single_seed)
+            allowed = 100 * seed_deviation_allowed(its.estimate, its.p, pair.p_adjusted, runs)
+            found.append(
+                f"{allowed:.2g} points ({comparison.label(pair.after)} against {comparison.label(pair.before)})"
+            )
+    if not found:
+        return ""
+    shown = ", ".join(found[:MOST_NAMES]) if len(comparison.pairs) > 1 else found[0].partition(" (")[0]
+    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    return f" Significant up to a seed standard deviation of {shown}{more}."
+
+
+def _three_seeds(comparison: Comparison, indices: Sequence[int]) -> str:
+    """The commands that train each of these with two further seeds; without one for models of mcqa.evaluate."""
+    runs = [comparison.configurations[i].runs[0] for i in indices]
+    own = [run for run in runs if "splits" not in run.config_dict and isinstance(run.seed, int)]
+    if not own or len(own) > MOST_COMMANDS:
+        return "Compare three seeds each: python -m mcqa.train --multirun from_run=<run> seed=<two others>"
+    commands = "; ".join(more_seeds(run.shown, run.seed) for run in own)
+    return f"Compare three seeds{' each' * (len(own) > 1)}: {commands}"
 
 
 def _score_notes(comparison: Comparison) -> Iterator[str]:

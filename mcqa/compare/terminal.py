@@ -73,8 +73,14 @@ def _differences(console: Console, comparison: Comparison) -> None:
 def _subjects(console: Console, comparison: Comparison) -> None:
     columns, rows = tables.subjects(comparison, comparison.with_first[0], KINDS[:2])
     caption = f"and {len(rows) - SUBJECTS} more on the page" if len(rows) > SUBJECTS else None
+    pair = comparison.with_first[0]
     if rows:
-        _print(console, "By subject", tables.Table(columns, rows[:SUBJECTS]), caption)
+        _print(
+            console,
+            f"Flips by subject, {pair.after + 1} vs {pair.before + 1}",
+            tables.Table(columns, rows[:SUBJECTS]),
+            caption,
+        )
 
 
 def _keys(console: Console, compared: Compared) -> None:
@@ -88,15 +94,15 @@ def _keys(console: Console, compared: Compared) -> None:
 
 
 def _print(console: Console, title: str, table: tables.Table, caption: str | None = None) -> None:
-    shown = rich_table.Table(
-        title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left"
-    )
+    shown = rich_table.Table(title=title, title_justify="left", title_style="bold")
     for heading, kind in table.columns:
         right = kind == tables.NUMBER
         shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
     for row in table.rows:
         shown.add_row(*row)
     console.print(shown, highlight=False, markup=False)
+    if caption:  # not the table's own, which would break at its width
+        console.print(caption, style="dim italic", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say(console: Console, *lines: str) -> None:

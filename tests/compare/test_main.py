@@ -30,12 +30,17 @@ def test_two_runs_from_the_command_line_to_the_page(tmp_path):
     make_run(tmp_path, "b", [True] * 60, peft__rank=16)
     done = command("outputs/runs/mine/a", "outputs/runs/mine/b", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "rank=16 against rank=8: +50.0 points (95 % confidence interval " in done.stdout
-    assert "), statistically significant at 5 %." in done.stdout
+    assert (
+        "The run with rank=16 is significantly better than the run with rank=8 (+50.0 points, 95 % CI " in done.stdout
+    )
+    assert "MDD: minimum detectable difference in points (80 % power)\n" in done.stdout
+    assert "; * significant at 5 %\n" in done.stdout  # not broken at the table's width
     [folder] = (tmp_path / "outputs" / "compare").iterdir()
     assert {path.name for path in folder.iterdir()} == {
+        "calibration.csv",
         "comparison.html",
         "comparison.json",
+        "losses.csv",
         "pairs.csv",
         "questions.csv",
         "pictures",

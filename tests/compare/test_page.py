@@ -1,12 +1,15 @@
 """The page: complete in one file, nothing of the data taken for HTML, and never too large."""
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from mcqa.compare import page, sentences
 from mcqa.compare.charts import draw_charts
+from mcqa.compare.options import METRICS
 from tests.compare.finished_runs import answered, compared, make_run, predicted, question
 
 VOID = {"meta", "input", "br", "img"}
@@ -159,3 +162,26 @@ def test_pictures_have_the_pages_colours_and_ids_of_their_own(tmp_path):
     assert len(ids) == len(set(ids))
     assert "#0072b2" in text  # in the style sheet
     assert text.count("#0072b2") == 1
+
+
+def test_every_metric_has_its_sentence_under_how_this_was_computed():
+    text = (Path(page.__file__).parent / "methods.html").read_text()
+    table = text[text.index("{% set metrics = {") : text.index("} %}")]
+    assert {*re.findall(r'^"(\w+)": ', table, re.MULTILINE)} == {*METRICS}
+
+
+def test_captions_speak_of_seeds_only_where_there_are_several_and_name_the_pair(tmp_path):
+    rows = [predicted(i % 3 > 0, question(i, subject="ab"[i % 2])) for i in range(12)]
+    flipped = [predicted(i % 4 > 0, question(i, subject="ab"[i % 2])) for i in range(12)]
+
+    def captions(*seeds):
+        runs = [make_run(tmp_path, f"a{len(seeds)}{seed}", rows, seed=seed, peft__rank=1) for seed in seeds]
+        runs += [make_run(tmp_path, f"b{len(seeds)}{seed}", flipped, seed=seed, peft__rank=2) for seed in seeds]
+        found = compared(*runs)
+        return [page._caption(name, found) for name in ("accuracy", "subjects")]
+
+    assert captions(0) == [
+        ("Accuracy", "with 95 % interval; dotted: guessing"),
+        ("Flips by subject", "2 vs 1, and net change"),
+    ]
+    assert captions(0, 1)[0][1].endswith("; strokes: single seeds")

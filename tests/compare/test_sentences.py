@@ -3,6 +3,7 @@
 import pytest
 
 from mcqa.compare import sentences
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed
 from tests.compare.finished_runs import answered, compared, make_run
 
 
@@ -38,15 +39,49 @@ def test_a_significant_difference_and_one_that_is_not_have_their_sentences(tmp_p
     clear, noise = compared(bad, good), compared(bad, same)
     low, high = clear.pairs[0].difference.low, clear.pairs[0].difference.high
     assert sentences.verdict(clear) == (
-        f"rank=2 against rank=1: +33.3 points (95 % confidence interval {100 * low:.1f} to {100 * high:.1f}), "
-        "statistically significant at 5 %."
+        "The run with rank=2 is significantly better than the run with rank=1 (+33.3 points, 95 % CI "
+        f"{100 * low:.1f} to {100 * high:.1f}, p < 0.0001; one seed each, so this is about these runs, "
+        "not their configurations)."
     )
     smallest = noise.pairs[0].difference.minimum_detectable_difference
-    assert sentences.verdict(noise).startswith("rank=3 against rank=1: +0.8 points (95 % confidence interval −")
-    assert sentences.verdict(noise).endswith(
-        "), not significant at 5 %; the smallest difference this test set can detect is "
-        f"{100 * smallest:.1f} points (80 % power)."
+    assert sentences.verdict(noise).startswith(
+        "No statistically significant difference between the run with rank=3 and the run with rank=1 (+0.8 points, "
     )
+    assert sentences.verdict(noise).endswith(
+        f"; minimum detectable difference {100 * smallest:.1f} points (80 % power); one seed each, so this is about "
+        "these runs, not their configurations)."
+    )
+
+
+def test_one_seed_each_says_what_seed_variance_the_result_would_bear_and_how_to_have_three(tmp_path):
+    runs = [
+        make_run(tmp_path, name, [True] * right + [False] * (120 - right), seed=4, peft__rank=right)
+        for name, right in (("a", 60), ("b", 100))
+    ]
+    found = compared(*runs)
+    its = found.pairs[0].difference
+    allowed = 100 * seed_deviation_allowed(its.estimate, its.p, its.p, 2)
+    (note,) = (note for note in sentences.notes(found) if note.startswith("One seed each"))
+    assert f" Significant up to a seed standard deviation of {allowed:.2g} points." in note
+    first, second = (run.shown for configuration in found.configurations for run in configuration.runs)
+    assert note.endswith(
+        f" Compare three seeds each: python -m mcqa.train --multirun from_run={first} seed=5,6; python -m mcqa.train "
+        f"--multirun from_run={second} seed=5,6"
+    )
+
+
+def test_the_verdict_says_how_many_seeds_there_are_and_is_then_about_configurations(tmp_path):
+    def runs(rank, rights):
+        return [make_run(tmp_path, f"r{rank}{i}", right, seed=i, peft__rank=rank) for i, right in enumerate(rights)]
+
+    low, high = [[i % 10 > s for i in range(200)] for s in (4, 5)], [[i % 20 > s for i in range(200)] for s in (0, 1)]
+    several = sentences.verdict(compared(*runs(1, low), *runs(2, high)))
+    assert several.startswith("rank=2 ") and several.endswith("; 2 seeds each).") and "these runs" not in several
+    one = sentences.verdict(compared(*runs(3, low[:1]), *runs(4, high)))
+    assert one.endswith("; one seed of rank=3, taken to vary as the other side's).")
+    base = sentences.verdict(compared(make_run(tmp_path, "tuned", high[0], base=low[0])))
+    assert base.startswith("The fine-tuned model is significantly better than the base model (")
+    assert base.endswith("; one seed, so this is about this run, not its configuration).")
 
 
 def test_scores_that_are_no_number_are_in_the_notes(tmp_path):

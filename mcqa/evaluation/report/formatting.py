@@ -1,9 +1,11 @@
 """Numbers as text, the same in the terminal, on the pages and in sentences. Shares and differences are 0 to 1."""
 
 import json
+import shlex
 from typing import Any
 
 ONE_SEED_EACH = "one seed each, so this is about these runs, not their configurations"
+ONE_SEED = "one seed, so this is about this run, not its configuration"
 FEW_CLUSTERS = 10  # below, intervals are so wide that the reader should know why
 
 
@@ -61,19 +63,27 @@ def p_value(p: float | None) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
+def p_equals(p: float, name: str = "p") -> str:
+    """Return such as `p = 0.0121` or `p < 0.0001`."""
+    text = p_value(p)
+    return f"{name} {text}" if text.startswith("<") else f"{name} = {text}"
+
+
 def difference(estimate: float, low: float, high: float) -> str:
-    return f"{points(estimate)} points (95 % confidence interval {point_interval(low, high)})"
-
-
-def significance(significant: bool) -> str:
-    return "statistically significant at 5 %" if significant else "not significant at 5 %"
+    """Return such as `−2.1 points, 95 % CI −3.5 to −0.7`."""
+    return f"{points(estimate)} points, 95 % CI {point_interval(low, high)}"
 
 
 def detectable_difference(minimum: float) -> str:
-    """Say what the minimum detectable difference means; 1 or more: no difference can be detected."""
+    """Return the minimum detectable difference in words; 1 or more: no difference can be detected."""
     if minimum >= 1:
-        return "this test set is too small to detect any difference"
-    return f"the smallest difference this test set can detect is {100 * minimum:.1f} points (80 % power)"
+        return "these questions are too few to detect any difference"
+    return f"minimum detectable difference {100 * minimum:.1f} points (80 % power)"
+
+
+def more_seeds(run: str, seed: int) -> str:
+    """Return the command that trains a run again with two further seeds. run: its folder or MLflow run id."""
+    return f"python -m mcqa.train --multirun from_run={shlex.quote(run)} seed={seed + 1},{seed + 2}"
 
 
 def few_clusters(clusters: int, key: str) -> str | None:

@@ -18,10 +18,11 @@ from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
-from mcqa.evaluation.report.formatting import count, percent
+from mcqa.evaluation.report.formatting import count, more_seeds, percent
 from mcqa.evaluation.report.tables import (
     CALIBRATION_CAPTION,
     CALIBRATION_COLUMNS,
+    about_seeds,
     accuracy_table,
     calibration_rows,
     calibration_table,
@@ -148,7 +149,8 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     record.log(gain_metrics(paired), step=int(history[-1]["step"]))
     record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test", record.first_looks))
     record.say(verdict(paired, chance_accuracy([row.question for row in after])))
-    record.say(*filter(None, [what_a_test_finds(paired), *details(record.metrics, "test")]))
+    seeds = about_seeds(paired, more_seeds(run_folder.shown(record.folder), record.config.seed))
+    record.say(*filter(None, [what_a_test_finds(paired), seeds, *details(record.metrics, "test")]))
     record.say("", calibration_table(record.metrics, _before_and_after(record), "Calibration on test"))
     if record.measurements_left_out:
         left_out = record.measurements_left_out

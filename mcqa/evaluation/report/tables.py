@@ -11,14 +11,15 @@ from rich.table import Table
 from mcqa.evaluation.metrics import ClusterBy, by_subject, compute_metrics, within_subject
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import (
+    ONE_SEED,
     difference,
     few_clusters,
-    p_value,
+    p_equals,
     percent,
     percent_interval,
-    significance,
 )
 from mcqa.evaluation.statistics import ALPHA, PairedDifference
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed
 
 PRIOR_NEEDS = (
     "it shows only where each choice stood at each letter equally often (evaluation.permutations=cyclic, all, or at "
@@ -99,14 +100,33 @@ def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
 
 
 def verdict(paired: PairedDifference, chance: float) -> str:
-    """Return the difference that training made in a sentence that says whether it is significant."""
+    """Return in a sentence whether the difference that training made is significant, and of what: of this run."""
     test, p = "McNemar mid-p test", paired.p
     if paired.p_clustered is not None:
         test, p = "cluster-robust test", paired.p_clustered
+    better = "better" if paired.difference > 0 else "worse"
+    result = f"The fine-tuned model is significantly {better} than the base"
+    if p >= ALPHA:
+        result = "No statistically significant difference between the fine-tuned model and the base"
+    numbers = f"{difference(paired.difference, paired.low, paired.high)}, {p_equals(p)}, {test}; {ONE_SEED}"
     return (
-        f"{difference(paired.difference, paired.low, paired.high)} on the same questions, {significance(p < ALPHA)} "
-        f"({test}, p {'' if p < 1e-4 else '= '}{p_value(p)}): {paired.newly_right} newly right, {paired.newly_wrong} "
-        f"newly wrong. Guessing gives {percent(chance)}."
+        f"{result} ({numbers}): {paired.newly_right} newly right, {paired.newly_wrong} newly wrong on the same "
+        f"questions. Guessing gives {percent(chance)}."
+    )
+
+
+def about_seeds(paired: PairedDifference, command: str) -> str:
+    """Say how much seed variance a significant difference would bear, and which command shows it.
+
+    command: trains the run again with two further seeds.
+    """
+    if paired.p_decisive >= ALPHA:
+        return f"How much other seeds change this, three seeds show: {command}"
+    p = paired.p_decisive
+    allowed = seed_deviation_allowed(paired.difference, p, p, trained_runs=1)
+    return (
+        f"It would stay significant up to a seed standard deviation of {100 * allowed:.1f} points. Three seeds show "
+        f"that: {command}"
     )
 
 
@@ -117,10 +137,7 @@ def what_a_test_finds(paired: PairedDifference) -> str:
     minimum = paired.minimum_detectable_difference
     if minimum >= 1:
         return "These questions are too few to find any difference between base and fine-tuned."
-    return (
-        "The smallest true difference between base and fine-tuned that such a test finds in 80 % of cases is "
-        f"{100 * minimum:.1f} points."
-    )
+    return f"Minimum detectable difference between base and fine-tuned (80 % power): {100 * minimum:.1f} points."
 
 
 def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:

@@ -37,12 +37,12 @@ def test_points_have_a_sign_unless_they_round_to_nothing(share, text):
 
 def test_a_difference_stands_with_its_interval_whose_ends_have_no_plus():
     assert point_interval(-0.009, 0.053) == "−0.9 to 5.3"
-    assert difference(0.031, 0.009, 0.053) == "+3.1 points (95 % confidence interval 0.9 to 5.3)"
+    assert difference(0.031, 0.009, 0.053) == "+3.1 points, 95 % CI 0.9 to 5.3"
 
 
 def test_a_difference_that_cannot_be_detected_has_no_number():
-    assert "is 2.4 points (80 % power)" in detectable_difference(0.024)
-    assert detectable_difference(1.0) == "this test set is too small to detect any difference"
+    assert detectable_difference(0.024) == "minimum detectable difference 2.4 points (80 % power)"
+    assert detectable_difference(1.0) == "these questions are too few to detect any difference"
 
 
 @pytest.mark.parametrize(("clusters", "start"), [(1, "All questions are one cluster"), (9, "9 clusters of related")])

@@ -10,8 +10,9 @@ from rich.console import Console
 from mcqa.data.question import Question
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import OptionOrder, Prediction
-from mcqa.evaluation.report.formatting import percent, point_interval
+from mcqa.evaluation.report.formatting import more_seeds, percent, point_interval
 from mcqa.evaluation.report.tables import (
+    about_seeds,
     accuracy_table,
     calibration_rows,
     calibration_table,
@@ -23,6 +24,7 @@ from mcqa.evaluation.report.tables import (
     wrong_answers,
 )
 from mcqa.evaluation.statistics import mcnemar
+from mcqa.evaluation.statistics.seeds import seed_deviation_allowed
 
 
 def prediction(scores=(-1.0, -2.0), answer=0, extra=None, **changes):
@@ -84,23 +86,26 @@ def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
     paired = mcnemar([False] * 12 + [True] * 8, [True] * 12 + [True] * 7 + [False])
     message = verdict(paired, chance=0.25)
     assert message == (
-        f"+55.0 points (95 % confidence interval {point_interval(paired.low, paired.high)}) on the same questions, "
-        f"statistically significant at 5 % (McNemar mid-p test, p = {paired.p:.4f}): 12 newly right, 1 newly wrong. "
-        "Guessing gives 25.0 %."
+        "The fine-tuned model is significantly better than the base (+55.0 points, 95 % CI "
+        f"{point_interval(paired.low, paired.high)}, p = {paired.p:.4f}, McNemar mid-p test; one seed, so this is "
+        "about this run, not its configuration): 12 newly right, 1 newly wrong on the same questions. Guessing gives "
+        "25.0 %."
     )
 
 
 def test_what_chance_brings_about_is_not_significant():
     message = verdict(mcnemar([True, False, True], [True, True, False]), 0.5)
     assert "1 newly right, 1 newly wrong" in message
-    assert "not significant at 5 % (McNemar mid-p test, p = 1.0000)" in message
-    assert message.startswith("0.0 points (")
+    assert message.startswith(
+        "No statistically significant difference between the fine-tuned model and the base (0.0 p"
+    )
+    assert "p = 1.0000, McNemar mid-p test; one seed" in message
 
 
 def test_a_loss_has_its_sign_and_a_tiny_p_no_zeros():
     message = verdict(mcnemar([True] * 40, [False] * 40), 0.25)
-    assert message.startswith("−100.0 points (")
-    assert "statistically significant at 5 % (McNemar mid-p test, p < 0.0001)" in message
+    assert message.startswith("The fine-tuned model is significantly worse than the base (−100.0 points, 95 % CI ")
+    assert "p < 0.0001, McNemar mid-p test; one seed" in message
 
 
 def test_with_clusters_the_test_is_the_one_on_clusters():
@@ -108,9 +113,10 @@ def test_with_clusters_the_test_is_the_one_on_clusters():
     before, after = [False] * 10 + [True] * 10, [True] * 20
     names = ["a"] * 5 + ["b"] * 5 + [str(n) for n in range(10)]
     alone, together = mcnemar(before, after), mcnemar(before, after, names)
-    assert "McNemar mid-p test" in verdict(alone, 0.5) and "statistically significant" in verdict(alone, 0.5)
+    assert "McNemar mid-p test" in verdict(alone, 0.5) and "is significantly better" in verdict(alone, 0.5)
     message = verdict(together, 0.5)
-    assert f"not significant at 5 % (cluster-robust test, p = {together.p_clustered:.4f})" in message
+    assert message.startswith("No statistically significant difference between")
+    assert f"p = {together.p_clustered:.4f}, cluster-robust test; one seed" in message
     assert "McNemar" not in message
 
 
@@ -125,11 +131,23 @@ def test_what_a_test_finds_is_said_of_base_and_fine_tuned_where_it_found_nothing
     same = mcnemar([True, False] * 100, [True, False, False, True] * 50)
     assert same.p_decisive > 0.05
     assert what_a_test_finds(same) == (
-        "The smallest true difference between base and fine-tuned that such a test finds in 80 % of cases is "
+        "Minimum detectable difference between base and fine-tuned (80 % power): "
         f"{100 * same.minimum_detectable_difference:.1f} points."
     )
     assert what_a_test_finds(mcnemar([False] * 20, [True] * 20)) == ""
     assert what_a_test_finds(mcnemar([False], [True])).startswith("These questions are too few")
+
+
+def test_how_much_seed_variance_a_difference_would_bear_is_said_with_the_command_for_three_seeds():
+    clear, noise = mcnemar([False] * 60 + [True] * 60, [True] * 120), mcnemar([True, False], [False, True])
+    allowed = seed_deviation_allowed(clear.difference, clear.p, clear.p, 1)
+    command = more_seeds("outputs/runs/my run", 4)
+    assert command == "python -m mcqa.train --multirun from_run='outputs/runs/my run' seed=5,6"
+    assert about_seeds(clear, command) == (
+        f"It would stay significant up to a seed standard deviation of {100 * allowed:.1f} points. Three seeds show "
+        f"that: {command}"
+    )
+    assert about_seeds(noise, command) == f"How much other seeds change this, three seeds show: {command}"
 
 
 def test_the_calibration_of_each_set_is_shown_before_and_after_its_temperature():
