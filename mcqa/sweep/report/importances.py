@@ -57,14 +57,17 @@ def importances(study: StudyRecord, problems: list[str]) -> Importances:
 
 
 def _compared(study: StudyRecord) -> tuple[Sequence[TrialRecord], list[float], int | None]:
-    """The complete trials and their values; where these are too few, those at the last point that most have reached."""
+    """The complete trials and their values if most are complete, else those at the last point that most have reached.
+
+    Where a pruner chose which trials are complete they are the good ones, and what makes others bad is not seen in them.
+    """
     values = [trial.value for trial in study.complete if trial.value is not None]
     reported = [dict(trial.reports) for trial in study.trials]
     needed = REACHED * sum(map(bool, reported))
     points = sorted({point for reports in reported for point in reports})
     point = next((p for p in reversed(points) if sum(p in reports for reports in reported) >= needed), None)
     there = [trial for trial, reports in zip(study.trials, reported, strict=True) if point in reports]
-    if point is None or len(values) >= FEWEST or len(there) <= len(values):
+    if point is None or len(values) >= max(FEWEST, needed) or len(there) <= len(values):
         return study.complete, values, None
     return there, [dict(trial.reports)[point] for trial in there], point
 
