@@ -139,8 +139,14 @@ def _after_confirmation(study: StudyRecord, confirmation: Confirmation, best: in
     shown = " ".join(f"{key}={sentences.parameter(value)}" for key, value in values.items())
     if first.trial == candidate:
         return NextStep(f"Take trial {first.trial}, the candidate, which new seeds confirm: {shown}.")
+    default = next((run.trial for run in confirmation.configurations if run.default), None)
+    why = (
+        "though the default, which was best on dev, was the candidate"
+        if candidate == default
+        else f"where the candidate, trial {candidate}, is not"
+    )
     where = "test" if confirmation.metric.startswith("test/") else "new seeds"
     return NextStep(
-        f"Take trial {first.trial}, significantly better than the default with new seeds where the candidate, trial "
-        f"{candidate}, is not: {shown}. It was chosen by {where}, so its value there is likely too good."
+        f"Take trial {first.trial}, significantly better than the default with new seeds {why}: {shown}. It was chosen "
+        f"by {where}, so its value there is likely too good."
     )

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
-from mcqa.evaluation.report.formatting import cut
+from mcqa.evaluation.report.formatting import cut, p_value
 from mcqa.evaluation.report.html import Scale, render
 from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.runs import run_folder
@@ -95,6 +95,7 @@ def page(report: ReportData, plotly: str | None) -> str:
         command=best_experiment.command(study),
         methods=_methods(report),
         text=sentences,
+        p_value=p_value,
         duration=duration,
         **_charts(report, figures, slices, plotly),
         **_best(report),

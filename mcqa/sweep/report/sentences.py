@@ -12,7 +12,7 @@ from mcqa.evaluation.report.formatting import (
     config_value,
     count,
     cut,
-    p_value,
+    p_equals,
     percent,
     point_interval,
     points,
@@ -143,7 +143,7 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
             yield _choice_of_best(study, result, confirmed)
         yield from _pruned_ahead(study, result.best)
         if has_seed(study):
-            yield from _seed_variance(study, result)
+            yield from _seed_variance(study, result, confirmed)
         if result.not_compared_because:
             yield result.not_compared_because
 
@@ -168,7 +168,11 @@ def _confirmed(confirmation: Confirmation, test_limit: object) -> Iterator[str]:
         f"{run.name}{', the candidate,' * (run.trial == candidate is not None)} {value(run.mean.value, metric)}"
         for run in measured
     )
-    differences = ", ".join(f"{run.name} {difference(run.difference, metric)}" for run in measured if run.difference)
+    differences = ", ".join(
+        f"{run.name} {difference(run.difference, metric)}, {p_equals(run.p_holm, 'Holm-adjusted p')}"
+        for run in measured
+        if run.difference and run.p_holm is not None
+    )
     compared = f"; difference from the default: {differences}" if differences else ""
     yield f"{where}, with {seeds}: {means}{compared}."
     if len(confirmation.looks_at_test) > 1:
@@ -216,10 +220,9 @@ def _default(study: StudyRecord, result: StudyResult, best: TrialRecord) -> str:
 
 def against_best(comparison: Comparison, metric: str) -> str:
     """Return such as `−2.1 points (95 % CI −4.0 to −0.2) from the best, adjusted p = 0.0121: significantly worse`."""
-    p = p_value(comparison.p_adjusted)
     reading = "no statistically significant difference" if comparison.tied else "significantly worse"
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    return f"{difference(comparison.difference, metric)} from the best, adjusted {p}: {reading}"
+    p = p_equals(comparison.p_adjusted, "adjusted p")
+    return f"{difference(comparison.difference, metric)} from the best, {p}: {reading}"
 
 
 def expected(study: StudyRecord, result: StudyResult) -> str | None:
@@ -273,13 +276,14 @@ def counts_questions(study: StudyRecord) -> bool:
     return "objective" in study.base or "evaluation" in study.base
 
 
-def _seed_variance(study: StudyRecord, result: StudyResult) -> Iterator[str]:
+def _seed_variance(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator[str]:
     seeds = result.seed_variance
     if seeds is None:
         yield (
             "Each trial is one seed: what is significant here is so for these runs, not for their configurations. The "
-            f"seed variance is unknown{_sensitivity(study, result)}; hydra.sweeper.confirm=3 tries three new seeds, "
-            "and +sweeps=seeds of the same experiment measures it."
+            f"seed variance is unknown{_sensitivity(study, result)}; "
+            f"{'' if confirmed else 'hydra.sweeper.confirm=3 tries three new seeds, and '}+sweeps=seeds of the same "
+            "experiment measures it."
         )
         return
     values = [trial.value or 0.0 for trial in study.complete]

@@ -165,3 +165,19 @@ def test_a_confirmation_with_one_seed_says_nothing_of_seeds(tmp_path):
     assert step.command.endswith("hydra.sweeper.confirm=3")
     confirmation = read_confirmation(read_study(folder, NOW), [])
     assert replace(confirmation, by_questions=True).sources == "questions alone"
+
+
+def test_after_a_confirmation_its_p_values_are_said_and_no_other_is_advised(tmp_path):
+    folder = make_study(tmp_path, two(60, 75))
+    rows = [
+        {"trial": trial, "default": trial == 0, "runs": [{"seed": i, "value": mean + i / 1000} for i in range(3)]}
+        for trial, mean in ((0, 0.5), (1, 0.6))
+    ]
+    (folder / "confirm.json").write_text(json.dumps({"metric": "test/acc", "configurations": rows}))
+    study = read_study(folder, NOW)
+    said = sentences.notes(study, study_result(study), read_confirmation(study, []))
+    assert (
+        "difference from the default: trial 1 +10.0 points (95 % CI 9.8 to 10.2), Holm-adjusted p < 0.0001" in said[0]
+    )
+    (note,) = (note for note in said if note.startswith("Each trial is one seed"))
+    assert "hydra.sweeper.confirm" not in note and "+sweeps=seeds" in note
