@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.estimates import Estimate, estimate_of_means
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.evaluation.calibration import negative_log_probability, squared_error
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report.formatting import p_value, signed
+from mcqa.evaluation.report.formatting import p_equals, p_value, signed
 from mcqa.evaluation.statistics import ALPHA, holm
 from mcqa.evaluation.statistics.clusters import FloatArray
 
@@ -132,17 +133,15 @@ def _sentences(comparison: Comparison, found: Sequence[LossDifference]) -> Itera
         return
     [pair] = comparison.pairs
     parts = [f"{one.measure} {_significance(one)}" for one in found]
-    single = bool(pair.single_seed) and not comparison.several_seeds(pair)
-    about = "; of these runs, for one seed shows no seed variance" if single else ""
-    yield f"{comparison.label(pair.after)} against {comparison.label(pair.before)}: {', '.join(parts)}{about}."
+    names = f"{comparison.label(pair.after)} against {comparison.label(pair.before)}"
+    yield f"{names}: {', '.join(parts)} ({sentences.about(comparison, pair)})."
 
 
 def _significance(one: LossDifference) -> str:
-    p = p_value(one.p_adjusted)
-    p = p if p.startswith("<") else f"= {p}"
+    p = p_equals(one.p_adjusted)
     if not one.significant:
-        return f"not significantly different (p {p})"
-    return f"significantly {'lower' if one.estimate.centre < 0 else 'higher'} ({signed(one.estimate.centre, 3)}, p {p})"
+        return f"not significantly different ({p})"
+    return f"significantly {'lower' if one.estimate.centre < 0 else 'higher'} ({signed(one.estimate.centre, 3)}, {p})"
 
 
 def _rows(comparison: Comparison, found: Sequence[LossDifference]) -> Iterator[dict[str, object]]:

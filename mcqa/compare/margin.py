@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.estimates import estimate
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
-from mcqa.evaluation.report.formatting import ONE_SEED, ONE_SEED_EACH, p_value, point_interval, points
+from mcqa.evaluation.report.formatting import p_equals, p_value, point_interval, points
 from mcqa.evaluation.statistics import ALPHA
 
 CONFIDENCE = 1 - 2 * ALPHA  # the interval lies within the margins just where both one-sided tests at 5 % say so
@@ -71,19 +72,8 @@ def sentence(comparison: Comparison, test: WithinMargin, margin: float) -> str:
         "not shown": f"Nothing is shown about {after} and {before} within {by}: either may be better by more",
     }[conclusion(test)]
     name = "adjusted one-sided p" if len(comparison.pairs) > 1 else "one-sided p"
-    numbers = f"90 % CI {point_interval(test.low, test.high)}, {name} {_p(p)}"
-    return f"{shown} ({'; '.join(filter(None, [numbers, _about(comparison, test.pair)]))})."
-
-
-def _p(p: float) -> str:
-    text = p_value(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _about(comparison: Comparison, pair: Pair) -> str:
-    if not pair.single_seed or comparison.several_seeds(pair):
-        return ""
-    return ONE_SEED_EACH if len(pair.single_seed) == 2 else ONE_SEED
+    numbers = f"90 % CI {point_interval(test.low, test.high)}, {p_equals(p, name)}"
+    return f"{shown} ({numbers}; {sentences.about(comparison, test.pair)})."
 
 
 def section(comparison: Comparison, margin: float) -> Section:
@@ -121,5 +111,5 @@ def _rows(comparison: Comparison, tests: list[WithinMargin], margin: float) -> I
             "p_not_better": test.p_not_better,
             "p_equivalent": test.p_equivalent,
             "conclusion": conclusion(test),
-            "of_these_runs_only": bool(_about(comparison, test.pair)),
+            "of_these_runs_only": bool(test.pair.single_seed) and not comparison.several_seeds(test.pair),
         }

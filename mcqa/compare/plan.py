@@ -2,17 +2,15 @@
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.components import Components, components
-from mcqa.compare.configurations import Configuration
+from mcqa.compare.runs import Run
 from mcqa.compare.tables import NUMBER, Section, Table
-from mcqa.config.errors import FileError
 from mcqa.evaluation.report.formatting import count
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
-from mcqa.runs.files import read_stored
 
 SEEDS, TIMES = (2, 3, 5, 8, 12, 20), (0.5, 1, 2, 4, 10)
 MOST_SEEDS = 50
@@ -135,15 +133,20 @@ def _advice(comparison: Comparison, found: Plan) -> Iterator[str]:
         enough = found.shows(found.questions, 1) <= found.target
         yield f"{_upper(here)} {'show' if enough else 'do not show'} {difference} (80 % power)." + _more(found, 1)
         return
+    each = _each(found)
     if (seeds := found.seeds) is not None:
-        yield f"{seeds} seeds each show {difference} on {here} (80 % power){_rests_on(found)}."
+        yield f"{seeds} seeds{each} show {difference} on {here} (80 % power){_rests_on(found)}."
         yield from _commands(comparison, found, seeds)
     else:
         yield (
-            f"On {here} up to {MOST_SEEDS} seeds each do not show {difference} (80 % power)"
+            f"On {here} up to {MOST_SEEDS} seeds{each} do not show {difference} (80 % power)"
             f"{_rests_on(found)}.{_more(found, found.sensible_seeds)}"
         )
     yield "Fix the number of seeds beforehand: adding some until a difference is significant errs in more than 5 %."
+
+
+def _each(found: Plan) -> str:
+    return " each" if len(found.components.sides) > 1 else ""
 
 
 def _upper(text: str) -> str:
@@ -154,7 +157,7 @@ def _more(found: Plan, seeds: int) -> str:
     """How many questions it takes where these do not suffice."""
     if found.shows(found.questions, seeds) <= found.target:
         return ""
-    needed, each = found.questions_with(seeds), f" with {seeds} seeds each" if found.components.sides else ""
+    needed, each = found.questions_with(seeds), f" with {seeds} seeds{_each(found)}" if found.components.sides else ""
     return f" About {needed} such questions do{each}." if needed else f" No number of questions does{each}."
 
 
@@ -169,20 +172,13 @@ def _rests_on(found: Plan) -> str:
 def _commands(comparison: Comparison, found: Plan, seeds: int) -> Iterator[str]:
     for i in (found.pair.before, found.pair.after):
         own = comparison.configurations[i]
-        if own.trained and len(own.runs) < seeds and (command := more_seeds(own, seeds - len(own.runs))):
-            yield f"{count(seeds - len(own.runs), 'more seed')} of {own.label}: {command}"
+        if own.trained and len(own.runs) < seeds:
+            missing = seeds - len(own.runs)
+            yield f"{count(missing, 'more seed')} of {own.label}: {more_seeds(own.runs, missing)}"
 
 
-def more_seeds(configuration: Configuration, number: int) -> str | None:
-    """Return the command that trains a configuration with so many further seeds; None where its overrides are not
-    kept."""
-    first = configuration.runs[0]
-    try:
-        overrides = read_stored(first.folder / "overrides.yaml", "", list, waits_s=())
-    except FileError:
-        return None
-    kept = [str(one) for one in overrides if str(one).partition("=")[0].lstrip("+") not in ("seed", "resume")]
-    used = [run.seed for run in configuration.runs if isinstance(run.seed, int)]
-    start = max(used, default=-1) + 1
-    seeds = ",".join(map(str, range(start, start + number)))
-    return f"python -m mcqa.train --multirun {shlex.join(kept)} seed={seeds}"
+def more_seeds(runs: Sequence[Run], number: int) -> str:
+    """Return the command that trains a configuration with so many further seeds."""
+    start = 1 + max((run.seed for run in runs if isinstance(run.seed, int)), default=-1)
+    seeds = ",".join(str(start + i) for i in range(number))
+    return f"python -m mcqa.train --multirun from_run={shlex.quote(runs[0].shown)} seed={seeds}"

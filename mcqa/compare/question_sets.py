@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Difference, Pair, compare
 from mcqa.compare.configurations import group_runs
 from mcqa.compare.estimates import Correct, Estimate
 from mcqa.compare.options import FEWEST_RESAMPLES, Options
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.config.errors import ConfigError
-from mcqa.evaluation.report.formatting import p_value, percent, point_interval, points
+from mcqa.evaluation.report.formatting import p_equals, p_value, percent, point_interval, points
 from mcqa.evaluation.statistics import ALPHA, holm
 from mcqa.evaluation.statistics.clusters import (
     ClusterIds,
@@ -26,7 +27,7 @@ from mcqa.evaluation.statistics.paired import smoothed_difference
 from mcqa.evaluation.statistics.pooling import seed_variances, total_variance
 
 ALL = "all"
-MACRO = "macro-average"
+MACRO = "macro average"
 
 
 @dataclass(frozen=True)
@@ -199,16 +200,14 @@ def section(comparison: Comparison, options: Options) -> Section:
 
 def _sentence(comparison: Comparison, its: OverSets) -> str:
     names = f"{comparison.label(its.pair.after)} against {comparison.label(its.pair.before)}"
-    p = p_value(its.p_adjusted)
-    numbers = f"95 % CI {point_interval(*its.estimate.interval(0.95))}, p {p if p.startswith('<') else f'= {p}'}"
+    numbers = f"95 % CI {point_interval(*its.estimate.interval(0.95))}, {p_equals(its.p_adjusted)}"
     result = "significant" if its.p_adjusted < ALPHA else "not significant"
     found = [on for on in its.sets if on.p_adjusted < ALPHA]
     better = sum(on.difference.estimate > 0 for on in found)
-    seeds = bool(its.pair.single_seed) and not comparison.several_seeds(its.pair)
-    about = "; of these runs, for one seed shows no seed variance" if seeds else ""
+    each = f"significantly better on {better} of them and worse on {len(found) - better}"
     return (
-        f"{names} over {len(its.sets)} sets: macro-average {points(its.macro)} points ({numbers}), {result} at 5 %; "
-        f"significantly better on {better} and worse on {len(found) - better} of them{about}."
+        f"{names} over {len(its.sets)} sets: {MACRO} {points(its.macro)} points ({numbers}; "
+        f"{sentences.about(comparison, its.pair)}), {result} at 5 %; {each if found else 'on none of them by itself'}."
     )
 
 

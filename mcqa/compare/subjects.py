@@ -13,7 +13,7 @@ from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
 from mcqa.evaluation.metrics import ClusterBy, cluster_names
-from mcqa.evaluation.report.formatting import one_line, p_value, point_interval, points
+from mcqa.evaluation.report.formatting import one_line, p_equals, p_value, point_interval, points
 from mcqa.evaluation.statistics.clusters import ClusterIds, FloatArray, cluster_ids
 
 MOST_NAMED, LONGEST = 5, 40
@@ -184,12 +184,10 @@ def _sentence(comparison: Comparison, its: BySubject) -> str:
         f"{one_line(subject.name, LONGEST)} {points(subject.difference)}" for subject in found[:MOST_NAMED]
     )
     which = f" ({listed}{', …' if len(found) > MOST_NAMED else ''})" if found else ""
-    p = p_value(its.p_equal)
-    p = p if p.startswith("<") else f"= {p}"
     varies = "varies" if its.p_equal < statistics.ALPHA else "is not shown to vary"
     return (
         f"{names}: {len(found)} of {len(its.subjects)} significant{which}, false discovery rate 5 %; the difference "
-        f"{varies} between subjects (permutation test, p {p}; of these runs)."
+        f"{varies} between subjects (permutation test, {p_equals(its.p_equal)}; of these runs)."
     )
 
 

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 
 from mcqa.compare import export, options, page, plan, sections
 from mcqa.compare.components import components
@@ -80,8 +79,6 @@ def test_more_seeds_and_more_questions_show_smaller_differences(tmp_path):
 
 def test_the_advice_names_the_fewest_seeds_and_trains_those_that_are_missing(tmp_path):
     runs = of_seeds(tmp_path, (3, 2))
-    for folder in runs:
-        (folder / "overrides.yaml").write_text(yaml.safe_dump(["data=local", "seed=0", "name=a b"]))
     comparison = compared(*runs)
     found = plan.plan(comparison, 0.09, None)
     assert found.shows(400, found.seeds) <= 0.09 < found.shows(400, found.seeds - 1)
@@ -90,7 +87,7 @@ def test_the_advice_names_the_fewest_seeds_and_trains_those_that_are_missing(tmp
     low, high = found.components.seed_deviation_interval
     assert first.endswith(f"points (95 % CI {100 * low:.1f} to {100 * high:.1f}).")
     seeds = ",".join(map(str, range(2, found.seeds)))
-    assert commands[-1].endswith(f"rank=1: python -m mcqa.train --multirun data=local 'name=a b' seed={seeds}")
+    assert commands[-1].endswith(f"rank=1: python -m mcqa.train --multirun from_run={runs[3]} seed={seeds}")
     assert last.startswith("Fix the number of seeds beforehand")
 
 

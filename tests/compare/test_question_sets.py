@@ -120,9 +120,9 @@ def test_the_table_its_file_and_the_sentence(tmp_path):
     comparison, chosen = compared(*runs), asked(*runs, sets="test,more", out=str(tmp_path / "out"))
     answers = [its for its in sections.answer(comparison, chosen) if its.name == "sets"]
     [sentence] = answers[0].answers
-    assert sentence.startswith("rank=1 against rank=0 over 2 sets: macro-average +")
-    assert sentence.endswith("significantly better on 1 and worse on 0 of them.")
+    assert sentence.startswith("rank=1 against rank=0 over 2 sets: macro average +")
+    assert sentence.endswith("significantly better on 1 of them and worse on 0.")
     rows = list(csv.DictReader((export.write(comparison, chosen, answers) / "sets.csv").open()))
-    assert [row["set"] for row in rows] == ["test", "more", "macro-average"]
+    assert [row["set"] for row in rows] == ["test", "more", "macro average"]
     assert float(rows[2]["difference"]) == pytest.approx(sum(float(row["difference"]) for row in rows[:2]) / 2)
     assert "Over question sets" in page.render_page(comparison, {}, answers)
