@@ -2,6 +2,7 @@
 
     python benchmarks/pruning.py collect <folder of a study> <pool>     keeps its trials in benchmarks/pruning/
     python benchmarks/pruning.py replay [pool ...] [--pruners "name key=value, name, ..."]
+    python benchmarks/pruning.py matter [pool ...]      which parameters are shown to matter, by what so many trials say
 
 A pool is a study without pruning, by the random sampler, so that its trials can be put in any order:
 
@@ -24,6 +25,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from mcqa.evaluation.statistics import p_values_against_best
 from mcqa.runs.files import read_yaml
@@ -32,7 +34,9 @@ from mcqa.sweep.controller import events
 from mcqa.sweep.controller.controller import Controller
 from mcqa.sweep.controller.events import Limits, Outcome
 from mcqa.sweep.optuna_study.study import OptunaStudy
+from mcqa.sweep.report.importances import shown_to_matter
 from mcqa.sweep.report.load import read_study
+from mcqa.sweep.report.study_data import SweptKey
 from mcqa.sweep.report.ties import clusters_of, parse_metric
 from mcqa.sweep.space.space import parse
 
@@ -263,6 +267,27 @@ def ratio(results, part, whole):
     return f"{sum(parts) / sum(wholes):.3f} ({ratios[24]:.3f} to {ratios[974]:.3f})"
 
 
+def matter(pool, sizes, replays):
+    """How often something is shown to matter by trials that all came to a point, or ran to their end (last column)."""
+    study = pool.trials[0]
+    swept = [
+        SweptKey(key, key.endswith(("learning_rate", "max_grad_norm")), (1, 2, 4, 8) if key.endswith("steps") else None)
+        for key in study.params
+    ]
+    columns = [*range(len(study.points) - 1), None]
+    shares = [f"{study.points[i] / study.points[-1]:.3g}" for i in columns[:-1]]
+    print(f"\n{pool.name}\n\n| trials | {' | '.join(shares)} | end |\n|{'---|' * (len(columns) + 1)}")
+    for size in sizes:
+        found = dict.fromkeys(columns, 0)
+        for seed in range(replays):
+            drawn = [pool.trials[i] for i in random.Random(seed).sample(range(len(pool.trials)), size)]
+            records = [SimpleNamespace(params=trial.params, number=number) for number, trial in enumerate(drawn)]
+            for column in columns:
+                values = [max(trial.values) if column is None else trial.values[column] for trial in drawn]
+                found[column] += bool(shown_to_matter(swept, records, values)[0])
+        print(f"| {size} | {' | '.join(f'{found[column] / replays:.2f}' for column in columns)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -275,11 +300,18 @@ def main():
     replaying.add_argument("--trials", type=int, default=16)
     replaying.add_argument("--slots", default="1,2,4")
     replaying.add_argument("--replays", type=int, default=100, help="for each number of slots")
+    mattering = commands.add_parser("matter")
+    mattering.add_argument("pools", nargs="*")
+    mattering.add_argument("--trials", default="16,24,32")
+    mattering.add_argument("--replays", type=int, default=100)
     given = parser.parse_args()
     if given.command == "collect":
         return collect(given.study, given.pool)
     names = given.pools or sorted(path.stem for path in POOLS.glob("*.json"))
     for pool in map(read_pool, names):
+        if given.command == "matter":
+            matter(pool, [n for n in map(int, given.trials.split(",")) if n <= len(pool.trials)], given.replays)
+            continue
         print(f"\n{pool.name}: {len(pool.trials)} trials; {given.trials} of them, {given.slots} slots\n")
         header = ("pruner", "questions", "complete", "best within noise", "ended", "of these tied with the best")
         header += (f"within {100 * NEAR:.0f} points", "left paused", "of these tied", "restarts")

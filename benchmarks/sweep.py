@@ -2,7 +2,6 @@
 
     python benchmarks/sweep.py released    our sweeper against hydra-optuna-sweeper 1.3.0 on an app that sleeps
     python benchmarks/sweep.py scale       2,000 trials in 200 slots, simulated: the controller's time, memory, files
-    python benchmarks/sweep.py pruning     a real study with and without pruning: questions trained on, best accuracy
     python benchmarks/sweep.py start       a trial's fixed cost, phase by phase
 
 Each takes --help. Tables go to the standard output, everything else to the standard error.
@@ -17,7 +16,7 @@ PARTS = Path(__file__).with_suffix("")
 
 def main(arguments: list[str]) -> int:
     part = PARTS / f"{arguments[0]}.py" if arguments else None
-    if part is None or arguments[0] not in ("released", "scale", "pruning", "start"):
+    if part is None or arguments[0] not in ("released", "scale", "start"):
         sys.exit(__doc__)
     return subprocess.call([sys.executable, str(part), *arguments[1:]])
 
