@@ -117,7 +117,8 @@ def verdict(study: StudyRecord, result: StudyResult) -> str | None:
         if names
     ]
     if unknown:
-        parts.append(f"whether {sentences.listed(unknown)} {'is' if len(unknown) == 1 else 'are'} tied is unknown")
+        verb = "is" if len(unknown) == 1 else "are"
+        parts.append(f"whether {sentences.listed(unknown)} {verb} significantly worse is unknown")
     about = f"; {ONE_SEED_EACH}" if worse and sentences.has_seed(study) else ""
     return f"{head}; {', '.join(parts)}{about}."
 

@@ -113,7 +113,7 @@ def ties(study: StudyRecord, result: StudyResult) -> str:
     if len(study.complete) == 1:
         return f"{best}; no other trial is complete."
     if not result.comparisons:
-        return f"{best}; how many others are tied with it is unknown."
+        return f"{best}; whether it is significantly better than any other is unknown."
     tied, others = len(result.tied), len(result.comparisons)
     noun = "trial" if len(study.complete) == len(study.trials) else "complete trial"
     everyone = {1: f"the other {noun}", 2: f"both other {noun}s"}.get(others, f"all {others} other {noun}s")

@@ -92,7 +92,7 @@ def test_without_predictions_the_best_is_named_and_ties_are_unknown(tmp_path):
     folder = arm_study(tmp_path, metric="score", cosine=(1.0, 2.0, 1.5), linear=(1.0, 4.0, 1.5))
     assert write.write_report(folder).verdict == (
         "Each at the best of its own trials, scheduler=linear is the best of 2 arms, score 4 with beta 0.006 (0.3 ×); "
-        "whether scheduler=cosine is tied is unknown."
+        "whether scheduler=cosine is significantly worse is unknown."
     )
 
 
