@@ -134,7 +134,7 @@ def _sentences(comparison: Comparison, found: Sequence[LossDifference]) -> Itera
     [pair] = comparison.pairs
     parts = [f"{one.measure} {_significance(one)}" for one in found]
     names = f"{comparison.label(pair.after)} against {comparison.label(pair.before)}"
-    yield f"{names}: {', '.join(parts)} ({sentences.about(comparison, pair)})."
+    yield f"{names}: {', '.join(parts)}; {sentences.about(comparison, pair)}."
 
 
 def _significance(one: LossDifference) -> str:

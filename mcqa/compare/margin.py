@@ -58,7 +58,7 @@ def conclusion(test: WithinMargin) -> str:
 def sentence(comparison: Comparison, test: WithinMargin, margin: float) -> str:
     """Say what the tests show about a pair, and of what: of these runs, or of the configurations."""
     before, after = comparison.label(test.pair.before), comparison.label(test.pair.after)
-    by = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+    by = _in_points(margin)
     p = {
         "equivalent": test.p_equivalent,
         "not worse": test.p_not_worse,
@@ -76,6 +76,10 @@ def sentence(comparison: Comparison, test: WithinMargin, margin: float) -> str:
     return f"{shown} ({numbers}; {sentences.about(comparison, test.pair)})."
 
 
+def _in_points(margin: float) -> str:
+    return f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+
+
 def section(comparison: Comparison, margin: float) -> Section:
     tests = within_margin(comparison, margin)
     times = f" p is multiplied by {len(tests)}, the number of pairs." if len(tests) > 1 else ""
@@ -90,7 +94,7 @@ def section(comparison: Comparison, margin: float) -> Section:
     ]
     return Section(
         name="margin",
-        title=f"As good, within {100 * margin:g} points?",
+        title=f"As good, within {_in_points(margin)}?",
         table=Table([("", LABEL), *((heading, NUMBER) for heading in headings)], rows),
         note="Not worse, not better: by more than the margin, at 5 % one-sided; equivalent: both." + times,
         answers=[sentence(comparison, test, margin) for test in tests],

@@ -95,7 +95,7 @@ def test_the_answer_is_in_a_sentence_and_in_every_file(tmp_path):
     comparison, chosen = compared(*runs), asked(*runs, out=str(tmp_path / "out"))
     answers = [its for its in sections.answer(comparison, chosen) if its.name == "losses"]
     assert answers[0].answers[0].startswith("rank=2 against rank=1: Brier significantly lower (−")
-    assert answers[0].answers[0].endswith("(one seed each, so this is about these runs, not their configurations).")
+    assert answers[0].answers[0].endswith("; one seed each, so this is about these runs, not their configurations.")
     kept = list(csv.DictReader((export.write(comparison, chosen, answers) / "losses.csv").open()))
     assert [row["measure"] for row in kept] == ["Brier", "NLL", "loss"]
     assert "Cochran 1977" in page.render_page(comparison, {}, answers)
