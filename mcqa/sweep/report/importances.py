@@ -59,7 +59,7 @@ def importances(study: StudyRecord, problems: list[str]) -> Importances:
 def _compared(study: StudyRecord) -> tuple[Sequence[TrialRecord], list[float], int | None]:
     """The complete trials and their values if most are complete, else those at the last point that most have reached.
 
-    Where a pruner chose which trials are complete they are the good ones, and what makes others bad is not seen in them.
+    Where a pruner chose which trials are complete they are the good ones, and do not show what makes others bad.
     """
     values = [trial.value for trial in study.complete if trial.value is not None]
     reported = [dict(trial.reports) for trial in study.trials]
