@@ -13,7 +13,7 @@ from mcqa.evaluation.report.formatting import count
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
 
 SEEDS, TIMES = (2, 3, 5, 8, 12, 20), (0.5, 1, 2, 4, 10)
-MOST_SEEDS = 50
+FEWEST_SEEDS, MOST_SEEDS = 3, 50  # that are advised: two hardly show how seeds vary
 HARDLY_MORE = 1.5
 ASSUMED = 0.01  # standard deviation between seeds where no configuration has two
 
@@ -38,18 +38,19 @@ class Plan:
 
     @property
     def seeds(self) -> int | None:
-        """The fewest seeds of each side that show the target on these questions; None where MOST_SEEDS do not."""
+        """The fewest seeds of each side, from FEWEST_SEEDS, that show the target on these questions; None where
+        MOST_SEEDS do not."""
         return next((seeds for seeds in self._numbers if self.shows(self.questions, seeds) <= self.target), None)
 
     @property
     def sensible_seeds(self) -> int:
         """The fewest seeds with which hardly more questions are needed than with very many seeds."""
-        needed = {seeds: self.questions_with(seeds) or math.inf for seeds in SEEDS}
-        return next(seeds for seeds in SEEDS if needed[seeds] <= HARDLY_MORE * needed[SEEDS[-1]])
+        needed = {seeds: self.questions_with(seeds) or math.inf for seeds in SEEDS if seeds >= FEWEST_SEEDS}
+        return next(seeds for seeds in needed if needed[seeds] <= HARDLY_MORE * needed[SEEDS[-1]])
 
     @property
     def _numbers(self) -> range:
-        return range(2, MOST_SEEDS + 1) if self.components.sides else range(1, 2)
+        return range(FEWEST_SEEDS, MOST_SEEDS + 1) if self.components.sides else range(1, 2)
 
     def questions_with(self, seeds: int) -> int | None:
         """Return the number of questions of this kind that show the target with so many seeds, to two digits; None
