@@ -320,7 +320,7 @@ def losses_differ(seeds, alike=0.0):
 
 
 def macro_errs(seeds, alike=0.0):
-    """Equal configurations are told apart by their macro-average over sets of 100, 50 and 300 questions, where seeds
+    """Equal configurations are told apart by their macro average over sets of 100, 50 and 300 questions, where seeds
     are better or worse on all sets."""
     sets = (100, 50, 300)
 
@@ -445,7 +445,7 @@ SUBJECTS = "type I error: subjects"
 SUBJECTS_FOUND = "power: subjects"
 DEVIATION = "coverage: standard deviation between seeds"
 LOSSES = "type I error: paired losses"
-MACRO = "type I error: macro-average over sets"
+MACRO = "type I error: macro average over sets"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),

@@ -110,7 +110,7 @@ KNOWN = {
     "margin": _Option("", _points, "points that do not matter: is one not worse by more, are both equivalent (TOST)"),
     "plan": _Option("", _points, "points to be shown: how many seeds and questions that takes, and the commands"),
     "seed_sd": _Option("", _points, "for plan: points of standard deviation between seeds; default: as seen, else 1"),
-    "sets": _Option("", _sets, "several of these, as test,arc_easy, or all: each set, and their macro-average"),
+    "sets": _Option("", _sets, "several of these, as test,arc_easy, or all: each set, and their macro average"),
     "out": _Option("", _path, "folder for the page and the tables; default <outputs>/compare/<time>-<random>"),
     "track": _Option("false", _truth, "also log it to MLflow, as a run named compare beside the first run"),
     "resamples": _Option("10000", _resamples, "number of resamples of the paired bootstrap"),

@@ -1,4 +1,4 @@
-"""Over several question sets: the differences on each, and their macro-average, in which every set counts the same."""
+"""Over several question sets: the differences on each, and their macro average, in which every set counts the same."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -127,7 +127,7 @@ def macro_average(sets: Sequence[Answers], trained: bool) -> Estimate:
 
     The sets are taken as they are and not as a sample of sets. Their questions are independent, so that the variances
     of the questions add up; one cluster gained and one lost are added to all sets together, as in `mcnemar`. Their
-    seeds are the same: the variance between seeds is that of the runs' own macro-averages, and degrees of freedom are
+    seeds are the same: the variance between seeds is that of the runs' own macro averages, and degrees of freedom are
     Satterthwaite's (1946), as in `pooled_difference`. One set whose questions are one cluster leaves nothing known.
     """
     sides = [[np.asarray(side, float) for side in (its.before, its.after)] for its in sets]
@@ -156,7 +156,7 @@ def _question_degrees(sides: Sequence[Sequence[FloatArray]], of: Sequence[Cluste
 
 
 def _macro_values(sets: Sequence[FloatArray]) -> FloatArray:
-    """Return [S, Q of all sets] values whose mean over questions is a run's macro-average, and whose deviations from it
+    """Return [S, Q of all sets] values whose mean over questions is a run's macro average, and whose deviations from it
     are those within sets, weighted as a set's questions are in it."""
     means = [answers.mean(1, keepdims=True) for answers in sets]
     macro, total = np.mean(means, 0), sum(answers.shape[1] for answers in sets)

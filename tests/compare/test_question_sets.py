@@ -1,4 +1,4 @@
-"""A comparison over several question sets: one row a set, and the macro-average."""
+"""A comparison over several question sets: one row a set, and the macro average."""
 
 import csv
 
