@@ -22,11 +22,12 @@ from sqlalchemy import make_url
 
 from mcqa.config.errors import ConfigError, FileError
 from mcqa.runs.files import read_stored
+from mcqa.runs.mailbox import Mailbox
 from mcqa.sweep.options import Direction
 from mcqa.sweep.optuna_study.journal import Journal
 from mcqa.sweep.optuna_study.storage import without_mask
 from mcqa.sweep.optuna_study.study import OVERRIDES, STATUS
-from mcqa.sweep.report.study_data import ENDED, Status, StudyRecord, SweptKey, TrialRecord, is_number, parse_yaml
+from mcqa.sweep.report.study_data import ENDED, Status, Stint, StudyRecord, SweptKey, TrialRecord, is_number, parse_yaml
 from mcqa.sweep.space.dimension import is_factor
 
 T = TypeVar("T", dict[str, Any], list[Any])
@@ -215,6 +216,7 @@ def _trial(
         error=str(error) if error is not None and status not in ("complete", "pruned") else None,
         commit=str(result["commit"]) if result.get("commit") else None,
         slot=next((job["slot"] for job in jobs if isinstance(job.get("slot"), int)), None),
+        stints=_stints(folder, jobs, ended or last_seen or now),
         default=attributes.get("default"),
         folder=folder,
         values=dict.fromkeys(own) | _params(overrides, own),
@@ -293,6 +295,27 @@ def _reports(folder: Path, torn: list[int]) -> list[tuple[int, float]]:
             damaged = True
     torn += [int(folder.name)] * damaged
     return sorted((point, value) for point, value in reports.items() if math.isfinite(value))
+
+
+def _stints(folder: Path, jobs: Sequence[Mapping[str, Any]], until: float) -> tuple[Stint, ...]:
+    """Return when a trial that has paused held a slot, each time until its last report before the pause."""
+    if not any(job.get("end") == "paused" for job in jobs):
+        return ()
+    try:
+        times = [report.time for report in Mailbox(folder).reports()]
+    except FileError:
+        return ()
+    starts = [*(float(job["submitted"]) for job in jobs if is_number(job.get("submitted"))), until]
+    if len(starts) <= len(jobs):
+        return ()
+    return tuple(
+        Stint(
+            int(job.get("slot") or 0),
+            start,
+            max((time for time in times if start <= time <= end), default=start) if job.get("end") == "paused" else end,
+        )
+        for job, start, end in zip(jobs, starts, starts[1:], strict=False)
+    )
 
 
 def _params(overrides: Sequence[Any], keys: set[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import yaml
 
@@ -16,6 +16,14 @@ Status = Literal["complete", "pruned", "failed", "running", "paused", "waiting"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 ENDED: tuple[Status, ...] = ("complete", "pruned", "failed")
+
+
+class Stint(NamedTuple):
+    """A time in which a trial held a slot, from 0."""
+
+    slot: int
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class TrialRecord:
     default: bool | None  # whether it has the default configuration; None where the storage does not say
     folder: Path
     values: Mapping[str, Any] = field(default_factory=dict)  # of the keys whose `params` are factors
+    stints: tuple[Stint, ...] = ()  # of a trial that has paused
 
     def value_of(self, key: str) -> Any:
         """Return what the trial's configuration has for a key; None where that is unknown or it lacks the key."""

@@ -4,10 +4,11 @@ optuna.visualization.plot_timeline has a row for each trial, which hides how wel
 """
 
 import heapq
+from collections.abc import Mapping
 from typing import Any
 
 from mcqa.sweep.report.charts import BLUE, CARD, GREEN, GREY, INK, SOFT, VERMILLION, Figure, axis, layout
-from mcqa.sweep.report.study_data import Status, StudyRecord, TrialRecord
+from mcqa.sweep.report.study_data import Status, Stint, StudyRecord, TrialRecord
 
 HATCHINGS: dict[Status, tuple[str, str, str]] = {
     "complete": (BLUE, "", "plain"),
@@ -51,6 +52,10 @@ def _end(trial: TrialRecord, study: StudyRecord) -> float:
     return max(_start(trial), trial.ended or trial.last_seen or study.now)
 
 
+def _whole(trial: TrialRecord, study: StudyRecord, slot_of: Mapping[int, int]) -> Stint:
+    return Stint(slot_of[trial.number] - 1, _start(trial), _end(trial, study))
+
+
 def timeline(study: StudyRecord) -> Figure | None:
     """Return bars from start to end, in the time since the first start; None where nothing has started."""
     slot_of = slots(study)
@@ -59,15 +64,16 @@ def timeline(study: StudyRecord) -> Figure | None:
         return None
     origin = min(map(_start, trials))
     seconds, unit = _unit(max(_end(trial, study) for trial in trials) - origin)
+    bars_of = {trial.number: trial.stints or (_whole(trial, study, slot_of),) for trial in trials}
     labelled = len(trials) <= MOST_LABELS
     data = []
     for status in HATCHINGS:
-        some = [trial for trial in trials if trial.status == status]
-        starts = [round((_start(trial) - origin) / seconds, 4) for trial in some]
-        lengths = [round((_end(trial, study) - _start(trial)) / seconds, 4) for trial in some]
-        bars = {"base": starts, "x": lengths, "y": [slot_of[trial.number] for trial in some]}
-        data += [bars | _look([trial.number for trial in some], status, labelled)] * bool(some)
-    count = max(slot_of.values())
+        some = [(trial.number, bar) for trial in trials if trial.status == status for bar in bars_of[trial.number]]
+        starts = [round((bar.start - origin) / seconds, 4) for _, bar in some]
+        lengths = [round((bar.end - bar.start) / seconds, 4) for _, bar in some]
+        bars = {"base": starts, "x": lengths, "y": [1 + bar.slot for _, bar in some]}
+        data += [bars | _look([number for number, _ in some], status, labelled)] * bool(some)
+    count = max(1 + bar.slot for bars in bars_of.values() for bar in bars)
     figure = layout(
         min(TALLEST, 70 + ROW * count),
         barmode="overlay",
