@@ -99,7 +99,7 @@ def sections(comparison: Comparison) -> list[Section]:
 
 
 def _section(comparison: Comparison, found: Sequence[LossDifference]) -> Section:
-    headings = ("before → after", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p")
+    headings = ("means", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p")
     rows = [
         [
             f"{one.pair.after + 1} vs {one.pair.before + 1}",
