@@ -1,4 +1,4 @@
-"""Group runs into configurations: runs that differ only in the seed are one, and the keys that differ name them."""
+"""Group runs into configurations: runs that differ only in seeds are one, and the keys that differ name them."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from mcqa.compare.options import Options
 from mcqa.compare.runs import Run
 from mcqa.compare.same_questions import same_questions
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import SEEDS
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import config_value, cut
@@ -142,13 +143,13 @@ def _check_distinct(runs: Sequence[Run]) -> None:
 
 
 def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs by configuration, in the given order. The same seed again is no second seed: it starts another group."""
+    """Runs by configuration, in the given order. The same seeds again are no second seed: they start another group."""
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
         config = _relevant(run)
-        kept = {key: value for key, value in config.items() if key != "seed" and not _is_speed(key, config)}
+        kept = {key: value for key, value in config.items() if key not in SEEDS and not _is_speed(key, config)}
         identity, repeat = _as_text(kept), 0
-        while any(_as_text(run.seed) == _as_text(other.seed) for other in groups.get((identity, repeat), [])):
+        while any(_as_text(run.seeds) == _as_text(other.seeds) for other in groups.get((identity, repeat), [])):
             repeat += 1
         groups.setdefault((identity, repeat), []).append(run)
     return list(groups.values())
@@ -200,10 +201,12 @@ def _is_speed(key: str, config: Mapping[str, Any]) -> bool:
 
 
 def _differing(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """Keys, other than speed's, in which the configurations differ; the seed where they have different seeds."""
-    keys = _keys([group[0] for group in groups], lambda key, config: key != "seed" and not _is_speed(key, config))
-    seeds = {_values(sorted(group, key=lambda run: str(run.seed)), "seed") for group in groups}
-    return keys + (["seed"] if len(seeds) > 1 else [])
+    """Keys, other than speed's, in which the configurations differ, and each of SEEDS that they do not share."""
+    keys = _keys([group[0] for group in groups], lambda key, config: key not in SEEDS and not _is_speed(key, config))
+    drawn = {
+        key: {_values(sorted(group, key=lambda run: str(run.seeds[key])), key) for group in groups} for key in SEEDS
+    }
+    return keys + [key for key, values in drawn.items() if len(values) > 1]
 
 
 def _speed_only(groups: Sequence[Sequence[Run]]) -> ByKey:
@@ -252,9 +255,9 @@ def _labels(groups: Sequence[Sequence[Run]], differing: ByKey) -> list[str]:
 
 
 def _naming_keys(differing: ByKey) -> list[str]:
-    """Without `seed`, and of a group whose option differs (`model.name`) only that."""
+    """Without seeds, and of a group whose option differs (`model.name`) only that."""
     groups = tuple(key.removesuffix("name") for key in differing if key.endswith(".name"))
-    return [key for key in differing if key != "seed" and (key.endswith(".name") or not key.startswith(groups))]
+    return [key for key in differing if key not in SEEDS and (key.endswith(".name") or not key.startswith(groups))]
 
 
 def _label(keys: Sequence[str], differing: ByKey, i: int) -> str:

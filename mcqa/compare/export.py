@@ -88,7 +88,7 @@ def numbers(comparison: Comparison, sections: Sequence[Section] = ()) -> dict[st
 
 def _configuration(comparison: Comparison, i: int) -> dict[str, Any]:
     this = comparison.configurations[i]
-    runs = [{"run": run.shown, "seed": run.seed, "mlflow_run_id": run.mlflow_id} for run in this.runs]
+    runs = [{"run": run.shown, **run.seeds, "mlflow_run_id": run.mlflow_id} for run in this.runs]
     return {"label": this.label, "runs": runs, "trained": this.trained} | asdict(comparison.accuracies[i])
 
 

@@ -94,7 +94,7 @@ def _scale(comparison: Comparison) -> Scale:
 
 def _runs(comparison: Comparison) -> list[list[Any]]:
     return [
-        [number, run.shown, run.seed, str(run.environment.get("git_commit") or "–")[:8]]
+        [number, run.shown, run.seed_shown, str(run.environment.get("git_commit") or "–")[:8]]
         for number, configuration in enumerate(comparison.configurations, 1)
         for run in configuration.runs
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError, nearest
+from mcqa.config.schema import SEEDS
 from mcqa.evaluation.predictions import Prediction, read
 from mcqa.runs import lookup, run_folder
 from mcqa.runs.files import flatten, read_optional
@@ -39,6 +40,18 @@ class Run:
     @property
     def seed(self) -> Any:
         return self.config_dict.get("seed")
+
+    @property
+    def seeds(self) -> dict[str, Any]:
+        """What chance draws from, by the keys of SEEDS; the order follows `seed` where it has no seed of its own."""
+        seeds = {key: self.config_dict.get(key) for key in SEEDS}
+        return seeds if seeds["order_seed"] is not None else seeds | {"order_seed": self.seed}
+
+    @property
+    def seed_shown(self) -> str:
+        """The seed, and that of the order where it is another: `0 (order 1)`."""
+        order = self.seeds["order_seed"]
+        return str(self.seed) if order == self.seed else f"{self.seed} (order {order})"
 
     @property
     def splits(self) -> list[str]:

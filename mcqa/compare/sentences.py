@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.configurations import TRAINED, Compared
+from mcqa.compare.configurations import TRAINED, Compared, Configuration
 from mcqa.compare.runs import Run
 from mcqa.evaluation.report.formatting import (
     ONE_SEED,
@@ -143,6 +143,15 @@ def _seed_notes(comparison: Comparison) -> Iterator[str]:
             "much another seed would change the result; a difference takes it to be that of the other side, which has "
             "several seeds. Add runs with other seeds to measure it."
         )
+    for key, what in (("seed", "initialisation and dropout"), ("order_seed", "the order of questions")):
+        if alike := [i for i, one in enumerate(comparison.configurations) if _share(one, key)]:
+            yield f"The seeds of {_names(comparison, alike)} share one {key}: their variance leaves out that of {what}."
+
+
+def _share(configuration: Configuration, key: str) -> bool:
+    """Whether several seeds of a configuration have one value of one of the keys that chance draws from."""
+    several = configuration.trained and len(configuration.predictions) > 1
+    return several and len({str(run.seeds[key]) for run in configuration.runs}) == 1
 
 
 def _sensitivity(comparison: Comparison) -> str:

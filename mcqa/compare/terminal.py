@@ -49,7 +49,7 @@ def preview(console: Console, compared: Compared, options: Options) -> None:
     questions = count(len(compared.questions), "question")
     _say(console, f"Would compare {options.metric} on {compared.split}, {questions}:")
     for number, configuration in enumerate(compared.configurations, 1):
-        seeds = ", ".join(str(run.seed) for run in configuration.runs)
+        seeds = ", ".join(run.seed_shown for run in configuration.runs)
         runs = ", ".join(run.shown for run in configuration.runs)
         _say(console, f"  {number} {configuration.label} (seed {seeds}): {runs}")
     _keys(console, compared)

@@ -255,12 +255,17 @@ class TrackingConfig:
     log_model: bool
 
 
+SEEDS = ("seed", "order_seed", "data.seed")
+"""Keys of chance alone: of initialisation and dropout, of the order of questions, and of the data that are drawn."""
+
+
 @dataclass(frozen=True)
 class Config:
     """One run, complete: this and the code decide what is learned."""
 
     name: str
-    seed: Seed
+    seed: Seed  # of initial adapter weights and dropout
+    order_seed: Seed | None  # of the order of questions and of shuffled options; null: seed
     outputs: FilePath
     dry_run: bool
     resume: FilePath | None
@@ -277,11 +282,16 @@ class Config:
     tracking: TrackingConfig
 
     @property
+    def question_order_seed(self) -> int:
+        """What draws the order of questions in each epoch."""
+        return self.seed if self.order_seed is None else self.order_seed
+
+    @property
     def shuffle_seed(self) -> int | None:
         """What draws the order of options in each epoch; None where it stays. Cloze prompts do not show the options."""
         shuffles = self.data.shuffle_choices
         shuffles = self.prompt.style == "letters" if shuffles == "auto" else shuffles
-        return self.seed if shuffles else None
+        return self.question_order_seed if shuffles else None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ DECIDED: Mapping[str, Decided] = {
     "output_dir": Decided("outputs"),
     "run_name": Decided("name"),
     "seed": Decided("seed", lambda config: config.seed),
-    "data_seed": Decided("seed"),  # null: the same as seed
+    "data_seed": Decided("order_seed", lambda config: config.question_order_seed),
     "num_train_epochs": Decided("objective.epochs"),  # max_steps counts them too
     "max_steps": Decided("objective.max_steps"),
     "max_length": Decided("objective.max_length", lambda config: config.objective.max_length),

@@ -49,6 +49,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 
 ADDED: dict[str, Any] = {
+    "order_seed": None,
     "data.shuffle_choices": False,
     "data.split_by": "question",
     "evaluation.max_time_share": None,
@@ -76,7 +77,7 @@ ADDED: dict[str, Any] = {
     "peft.dora": False,
     "peft.rslora": False,
 }
-"""Keys that earlier versions did not have (`group.key`), with the value that does what these versions did."""
+"""Keys that earlier versions did not have (`group.key`, or `key`), with the value that does what these versions did."""
 
 
 def with_current_names(config_dict: ConfigDict) -> ConfigDict:
@@ -86,10 +87,11 @@ def with_current_names(config_dict: ConfigDict) -> ConfigDict:
         group, key = old.split(".")
         if isinstance(section := current.get(group), dict) and key in section:
             section[new.split(".")[1]] = section.pop(key)
-    if get_type_hints(Config).keys() <= current.keys():  # a study may be of another application
+    if get_type_hints(Config).keys() - ADDED.keys() <= current.keys():  # a study may be of another application
         for name, value in ADDED.items():
-            group, key = name.split(".")
-            for section in [current[group], *(_further_data(current) if group == "data" else [])]:
+            group, _, key = name.rpartition(".")
+            own = current[group] if group else current
+            for section in [own, *(_further_data(current) if group == "data" else [])]:
                 if isinstance(section, dict):
                     section.setdefault(key, value)
     return current

@@ -98,7 +98,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
         sampler, count = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
         if count == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
             return sampler
-        return PaddedSampler(self.args.seed, self.questions, self.args.train_batch_size * count)
+        return PaddedSampler(self.args.data_seed, self.questions, self.args.train_batch_size * count)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

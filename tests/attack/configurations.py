@@ -116,6 +116,7 @@ def _fraction_for_a_whole_number(random: Random) -> Case:
 
 REASONABLE: dict[str, Callable[[Random], Any]] = {
     "seed": lambda random: random.randint(0, 2**32 - 1),
+    "order_seed": lambda random: random.randint(0, 2**32 - 1),
     "data.seed": lambda random: random.randint(0, 2**32 - 1),
     "data.limit": lambda random: random.randint(8, 10**9),
     "optimizer.learning_rate": lambda random: 10 ** random.uniform(-30, 5),

@@ -27,6 +27,21 @@ def test_runs_that_differ_in_nothing_but_the_seed_are_one_configuration(tmp_path
     assert dict(found.differing) == {"optimizer.learning_rate": ("0.001", "0.01")}
 
 
+@pytest.mark.parametrize("key", ["order_seed", "data__seed"])
+def test_runs_that_differ_in_another_seed_alone_are_one_configuration(key, tmp_path):
+    runs = [make_run(tmp_path, f"a{seed}", RIGHT, **{key: seed}) for seed in (1, 2)]
+    runs += [make_run(tmp_path, "b", RIGHT, optimizer__learning_rate=0.01, **{key: 1})]
+    found = grouped(*runs)
+    name = key.replace("__", ".")
+    assert [len(configuration.runs) for configuration in found.configurations] == [2, 1]
+    assert dict(found.differing) == {"optimizer.learning_rate": ("0.001", "0.01"), name: ("1, 2", "1")}
+
+
+def test_an_order_that_follows_the_seed_and_one_that_is_given_as_the_same_are_no_two_seeds(tmp_path):
+    runs = [make_run(tmp_path, f"a{order}", RIGHT, order_seed=order) for order in (None, 0)]
+    assert [len(configuration.runs) for configuration in grouped(*runs).configurations] == [1, 1]
+
+
 def test_names_places_and_tracking_make_no_other_configuration(tmp_path):
     one = make_run(tmp_path, "a", RIGHT, seed=1, name="one", tracking__experiment="x", outputs="here")
     other = make_run(tmp_path, "b", RIGHT, seed=2, name="other", tracking__experiment="y", outputs="there")
@@ -100,9 +115,9 @@ def test_a_chosen_option_names_its_group_alone(tmp_path):
 
 
 def test_keys_with_the_same_last_part_are_written_out(tmp_path):
-    one = make_run(tmp_path, "a", RIGHT, data__seed=1, prompt__seed=1)
-    other = make_run(tmp_path, "b", RIGHT, data__seed=2, prompt__seed=2)
-    assert labels(one, other) == ["data.seed=1 prompt.seed=1", "data.seed=2 prompt.seed=2"]
+    one = make_run(tmp_path, "a", RIGHT, data__limit=1, prompt__limit=1)
+    other = make_run(tmp_path, "b", RIGHT, data__limit=2, prompt__limit=2)
+    assert labels(one, other) == ["data.limit=1 prompt.limit=1", "data.limit=2 prompt.limit=2"]
 
 
 def test_where_many_keys_differ_the_names_of_the_runs_are_shorter(tmp_path):

@@ -53,6 +53,30 @@ def test_a_significant_difference_and_one_that_is_not_have_their_sentences(tmp_p
     )
 
 
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ([{"seed": 0}, {"seed": 1}], None),
+        (
+            [{"order_seed": 1}, {"order_seed": 2}],
+            "one seed: their variance leaves out that of initialisation and dropout.",
+        ),
+        (
+            [{"seed": 0, "order_seed": 5}, {"seed": 1, "order_seed": 5}],
+            "one order_seed: their variance leaves out that of the order of questions.",
+        ),
+    ],
+)
+def test_seeds_of_one_part_of_chance_say_what_their_variance_leaves_out(seeds, told, tmp_path):
+    runs = [
+        make_run(tmp_path, f"r{rank}-{n}", [i < rank + n for i in range(60)], peft__rank=rank, **own)
+        for rank in (20, 40)
+        for n, own in enumerate(seeds)
+    ]
+    found = [note for note in sentences.notes(compared(*runs)) if "share one" in note]
+    assert found == ([] if told is None else [f"The seeds of rank=20 and rank=40 share {told}"])
+
+
 def test_one_seed_each_says_what_seed_variance_the_result_would_bear_and_how_to_have_three(tmp_path):
     runs = [
         make_run(tmp_path, name, [True] * right + [False] * (120 - right), seed=4, peft__rank=right)

@@ -344,8 +344,8 @@ def test_a_configuration_stored_under_old_names_is_read_as_one_under_the_new_one
 def test_a_configuration_stored_before_keys_were_added_does_what_it_did(tmp_path):
     config_dict = compose("config", ["+experiment=lora_mcqa"])
     for name in ADDED:
-        group, key = name.split(".")
-        del config_dict[group][key]
+        group, _, key = name.rpartition(".")
+        del (config_dict[group] if group else config_dict)[key]
     write_yaml(tmp_path / "config.yaml", config_dict)
     config = typed(run_folder.config_of(tmp_path), Config)
     assert {name: attrgetter(name)(config) for name in ADDED} == ADDED

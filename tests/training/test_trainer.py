@@ -17,6 +17,7 @@ from mcqa.models import loading
 from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
 from mcqa.training.callbacks import EvaluationPoints, MetricsLogger
+from mcqa.training.resume import PaddedSampler
 from mcqa.training.trainer import sft_config
 from tests.small_runs import configured
 
@@ -106,6 +107,53 @@ def test_the_training_set_is_reshuffled_each_epoch_and_alike_for_the_same_seed(s
     assert sorted(first) == sorted(second) == sorted(tuple(example.input_ids[:-1]) for example in training.examples)
     assert first != second
     assert orders[0] == orders[1]
+
+
+def drawn(overrides, folder):
+    """What chance draws before the first update: adapter weights, and the orders of two epochs."""
+    sft_trainer, *_ = built(overrides, folder)
+    weights = torch.cat([p.detach().flatten() for p in sft_trainer.model.parameters() if p.requires_grad])
+    loader, orders = sft_trainer.get_train_dataloader(), []
+    sft_trainer.data_collator.items = range(len(sft_trainer.train_dataset))
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        orders.append([row for batch in loader.batch_sampler for row in batch])
+    return weights, orders, sft_trainer
+
+
+@pytest.mark.slow
+def test_initial_weights_and_the_order_of_questions_each_have_a_seed_of_their_own(small, tmp_path):
+    def of(*seeds):
+        return drawn([*small, "peft=lora", *seeds], tmp_path / "-".join(seeds))
+
+    weights, orders, _ = of("seed=3")
+    same_weights, other_orders, _ = of("seed=3", "order_seed=4")
+    other_weights, same_orders, _ = of("seed=4", "order_seed=3")
+    followed_weights, followed_orders, _ = of("seed=4")
+    assert torch.equal(weights, same_weights) and not torch.equal(weights, other_weights)
+    assert torch.equal(other_weights, followed_weights)
+    assert orders == same_orders and other_orders == followed_orders
+    assert all(one != other for one, other in zip(orders, other_orders, strict=True))
+
+
+@pytest.mark.slow
+def test_several_processes_have_the_order_of_one(small, tmp_path):
+    _, (first, second), sft_trainer = drawn([*small, "peft=lora", "order_seed=4"], tmp_path)
+    count = len(first)
+    sft_trainer.accelerator.state._shared_state["num_processes"] = 2
+    try:
+        sampler = sft_trainer._get_train_sampler()
+    finally:
+        sft_trainer.accelerator.state._shared_state["num_processes"] = 1
+    assert isinstance(sampler, PaddedSampler)
+    for epoch, order in enumerate((first, second)):
+        sampler.set_epoch(epoch)
+        assert list(sampler)[:count] == order
+
+
+def test_shuffled_options_follow_the_seed_of_the_order():
+    assert configured(["prompt=letters", "seed=3"])[0].shuffle_seed == 3
+    assert configured(["prompt=letters", "seed=3", "order_seed=4"])[0].shuffle_seed == 4
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Seed variance: how much the metric of one configuration changes with nothing but the seed."""
+"""Seed variance: how much the metric of one configuration changes with nothing but seeds."""
 
 import math
 import statistics
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import FileError
+from mcqa.config.schema import SEEDS
 from mcqa.evaluation.statistics import studentized_range
 from mcqa.evaluation.statistics.clusters import t_quantile
 from mcqa.runs.files import flatten, read_stored
@@ -50,7 +51,8 @@ class SeedVariance:
 
 
 def varies_only_seed(study: StudyRecord) -> bool:
-    return [swept.key for swept in study.swept] == [SEED]
+    """Whether the trials are one configuration under several seeds: of initialisation, order, data, or several."""
+    return bool(study.swept) and {swept.key for swept in study.swept} <= set(SEEDS)
 
 
 def seed_variance(study: StudyRecord) -> SeedVariance | None:
@@ -75,9 +77,12 @@ def find_seed_variance(study: StudyRecord, problems: list[str]) -> SeedVariance 
 
 
 def _is_study_of_seeds(folder: Path) -> bool:
-    """A study.yaml that cannot be read leaves the folder's name to go by."""
+    """Whether it varies `seed`, for the order or the data alone are less than what changes between two runs.
+
+    A study.yaml that cannot be read leaves the folder's name to go by.
+    """
     try:
-        return list(read_stored(folder / "study.yaml", "", dict, waits_s=())["space"]) == [SEED]
+        return {SEED} <= set(read_stored(folder / "study.yaml", "", dict, waits_s=())["space"]) <= set(SEEDS)
     except (FileError, TypeError, KeyError):
         return folder.name.startswith("seeds")
 

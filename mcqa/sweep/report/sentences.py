@@ -21,7 +21,7 @@ from mcqa.evaluation.report.html import Scale
 from mcqa.evaluation.statistics.seeds import seed_deviation_allowed_of_best
 from mcqa.runs import looks
 from mcqa.sweep.report.confirmation import Confirmation
-from mcqa.sweep.report.seed_variance import seed_variance, varies_only_seed
+from mcqa.sweep.report.seed_variance import SEED, seed_variance, varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, same, short_commit
 from mcqa.sweep.report.ties import Comparison, Estimate, StudyResult
 
@@ -136,7 +136,9 @@ def _notes(study: StudyRecord, result: StudyResult, confirmed: bool) -> Iterator
     if varies_only_seed(study):
         if result.seed_variance:
             least = distance(result.seed_variance.least_significant_difference, study.metric)
-            yield f"Two single runs of this configuration differ by more than {least} in one case of twenty."
+            varied = [swept.key for swept in study.swept]
+            alone = "" if SEED in varied else f" that differ in {' and '.join(varied)} alone"
+            yield f"Two single runs of this configuration{alone} differ by more than {least} in one case of twenty."
     elif result.best is not None:
         yield _default(study, result, result.best)
         if len(study.complete) > 1:

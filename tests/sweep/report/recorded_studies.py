@@ -32,6 +32,7 @@ DISTRIBUTIONS = {
     "scheduler.warmup_ratio": FloatDistribution(0.0, 0.2),
     "optimizer.gradient_accumulation_steps": IntDistribution(1, 64, log=True),
     "seed": IntDistribution(0, 99),
+    "order_seed": IntDistribution(0, 99),
     "optimizer.beta": FloatDistribution(0.01, 100, log=True),
     "data.limit": IntDistribution(0, 800),
     "scheduler": CategoricalDistribution(("cosine", "linear", "constant")),

@@ -8,7 +8,7 @@ from mcqa.sweep.report import sentences
 from mcqa.sweep.report.load import read_study
 from mcqa.sweep.report.seed_variance import SeedVariance, varies_only_seed
 from mcqa.sweep.report.ties import study_result
-from tests.sweep.report.recorded_studies import NOW, make_study, result_of, seed_study, trials
+from tests.sweep.report.recorded_studies import NOW, Written, make_study, result_of, seed_study, trials
 
 
 def test_a_study_of_seeds_in_the_same_folder_gives_the_seed_variance(tmp_path):
@@ -56,3 +56,13 @@ def test_a_study_of_seeds_has_a_mean_and_a_standard_deviation_and_no_selection_b
         "3 seeds of one configuration: mean 52.0 %, standard deviation 2.0 points."
     )
     assert not any("was chosen" in note for note in sentences.notes(study, result))
+
+
+def test_a_study_of_the_order_alone_says_so_and_is_no_seed_variance_of_others(tmp_path):
+    rows = [Written(params={"order_seed": seed}, value=0.5 + seed / 50) for seed in range(3)]
+    given = {"space": {"order_seed": "range(0, 9)"}, "overrides": ["+experiment=qlora_mcqa", "+sweeps=seeds"]}
+    study = read_study(make_study(tmp_path, rows, name="seeds-order", **given), NOW)
+    assert varies_only_seed(study)
+    note = sentences.notes(study, study_result(study))[0]
+    assert note.startswith("Two single runs of this configuration that differ in order_seed alone differ by more than ")
+    assert result_of(make_study(tmp_path, trials(60, 58))).seed_variance is None
