@@ -23,8 +23,8 @@ class Asha(Pruner):
     k is reached by the first report at or past min_resource * reduction_factor**k.
 
     Args:
-        min_resource: the first rung, a point, or below 1 a share of the training, which the trials must report; `first`
-            is the first point that any trial of the study has reported.
+        min_resource: the first rung, a point, or below 1 a share of the training; `first` is the first point that any
+            trial of the study has reported, which is also meant where trials do not report a share.
         reduction_factor: between two rungs.
         complete: share of all trials that run to their end at least. When no new trial is to be asked for, the most
             promising paused ones go on to their end until there are so many.
@@ -48,9 +48,14 @@ class Asha(Pruner):
     def judge(self, study: Study, trial: FrozenTrial) -> Judgement:
         last = max(trial.intermediate_values)
         before = [point for point in trial.intermediate_values if point < last]
-        first, done = self._first_rung(study), self._done(trial, last)
+        first = self._first_rung(study)
+        done = self._done(first, trial, last)
         rung = self._rung(first, done)
-        if rung < 0 or (first < 1 <= done) or (before and self._rung(first, self._done(trial, max(before))) == rung):
+        if (
+            rung < 0
+            or (first < 1 <= done)
+            or (before and self._rung(first, self._done(first, trial, max(before))) == rung)
+        ):
             return "continue"
         return "continue" if trial.number in self._promotable(study, first, rung) else "pause"
 
@@ -90,16 +95,21 @@ class Asha(Pruner):
         """Return the highest rung that each of these trials has reached."""
         first, trials = self._first_rung(study), study.get_trials(deepcopy=False)
         last = {number: max(trials[number].intermediate_values, default=0) for number in numbers}
-        return {number: self._rung(first, self._done(trials[number], point)) for number, point in last.items()}
+        return {number: self._rung(first, self._done(first, trials[number], point)) for number, point in last.items()}
 
     def _first_rung(self, study: Study) -> float:
-        if isinstance(self._min_resource, str):
+        """Return the first rung: below 1 a share, else a point."""
+        if isinstance(self._min_resource, str) or (self._min_resource < 1 and not self._has_shares(study)):
             return max(1, min(_points(study), default=1))
         return self._min_resource
 
-    def _done(self, trial: FrozenTrial, point: int) -> float:
+    def _has_shares(self, study: Study) -> bool:
+        trials = study.get_trials(deepcopy=False)
+        return any(report.share is not None for trial in trials for report in self.reports(trial).values())
+
+    def _done(self, first: float, trial: FrozenTrial, point: int) -> float:
         """Return what rungs are counted in: the point itself, or the share of the training that was done there."""
-        if isinstance(self._min_resource, str) or self._min_resource >= 1:
+        if first >= 1:
             return point
         report = self.reports(trial).get(point)
         return 0.0 if report is None or report.share is None else report.share + ROUNDING
@@ -121,7 +131,7 @@ class Asha(Pruner):
         resource, sign = first * self._factor**rung, -1 if study.direction == StudyDirection.MAXIMIZE else 1
         values = {}
         for trial in study.get_trials(deepcopy=False):
-            reached = [point for point in trial.intermediate_values if self._done(trial, point) >= resource]
+            reached = [point for point in trial.intermediate_values if self._done(first, trial, point) >= resource]
             if reached and trial.state != TrialState.FAIL:
                 values[trial.number] = sign * trial.intermediate_values[min(reached)]
         return sorted(values, key=lambda number: (math.isnan(values[number]), values[number], number))

@@ -220,6 +220,13 @@ def test_a_rung_may_be_a_share_of_the_training_however_many_questions_that_are(t
     assert study.judge(4, 900, 0.0) == "continue"  # nobody knows how far it is
 
 
+def test_where_no_trial_reports_a_share_the_first_point_is_the_first_rung(tmp_path):
+    study = open_study(tmp_path, PARAMS, BASE, pruner={"name": "asha", "min_resource": 0.25, "reduction_factor": 2})
+    for _ in range(2):
+        study.ask()
+    assert [study.judge(0, 100, 0.5), study.judge(1, 100, 0.6)] == ["pause", "continue"]
+
+
 def test_the_most_promising_go_on_until_enough_are_complete(tmp_path):
     how = {"pruner": {"name": "asha", "complete": 0.5}}
     study = open_study(tmp_path, PARAMS, BASE, **how)
