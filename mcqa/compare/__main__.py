@@ -22,16 +22,18 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def run(chosen: Options, downloads: str) -> None:
+    from dataclasses import replace
+
     from rich.console import Console
 
-    from mcqa.compare import analysis, configurations, export, runs, sections, terminal
+    from mcqa.compare import analysis, configurations, export, looks, runs, sections, terminal
 
     named = [runs.find(reference, chosen, downloads) for reference in chosen.runs]
     compared = configurations.group_runs(named, chosen)
     console = Console()
     if chosen.dry_run:
         return terminal.preview(console, compared, chosen)
-    comparison = analysis.compare(compared, chosen)
+    comparison = replace(analysis.compare(compared, chosen), look=looks.number(compared, chosen))
     answers = sections.answer(comparison, chosen)
     # written first, for a reader such as head may close the terminal's end early
     folder = export.write(comparison, chosen, answers)

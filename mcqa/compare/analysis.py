@@ -86,7 +86,7 @@ class Pair:
 @dataclass(frozen=True)
 class Comparison:
     """The result. `clusters` is the number of clusters of questions, None where all are independent; correct[i] are
-    the answers of configuration i."""
+    the answers of configuration i. look: which one it is at these configurations, with other seeds each time."""
 
     compared: Compared
     metric: str
@@ -99,6 +99,7 @@ class Comparison:
     answers: tuple[tuple[Answer, ...], ...]
     accuracies: tuple[Accuracy, ...]
     pairs: tuple[Pair, ...]
+    look: int = 1
 
     @property
     def configurations(self) -> tuple[Configuration, ...]:

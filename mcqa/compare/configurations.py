@@ -146,13 +146,17 @@ def _grouped(runs: Sequence[Run]) -> list[list[Run]]:
     """Runs by configuration, in the given order. The same seeds again are no second seed: they start another group."""
     groups: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        config = _relevant(run)
-        kept = {key: value for key, value in config.items() if key not in SEEDS and not _is_speed(key, config)}
-        identity, repeat = _as_text(kept), 0
-        while any(_as_text(run.seeds) == _as_text(other.seeds) for other in groups.get((identity, repeat), [])):
+        configuration, repeat = identity(run), 0
+        while any(_as_text(run.seeds) == _as_text(other.seeds) for other in groups.get((configuration, repeat), [])):
             repeat += 1
-        groups.setdefault((identity, repeat), []).append(run)
+        groups.setdefault((configuration, repeat), []).append(run)
     return list(groups.values())
+
+
+def identity(run: Run) -> str:
+    """Return what runs of one configuration have in common, as text: every key that matters but the seeds."""
+    config = _relevant(run)
+    return _as_text({key: value for key, value in config.items() if key not in SEEDS and not _is_speed(key, config)})
 
 
 def _as_text(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mcqa.compare import page, sentences
+from mcqa.compare import looks, page, sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.charts import draw_charts
 from mcqa.compare.flips import KINDS, by_subject, choice_text, most_confident
@@ -29,7 +29,7 @@ PAIR_COLUMNS = (
 
 def write(comparison: Comparison, options: Options, sections: Sequence[Section] = ()) -> Path:
     """Write comparison.json, pairs.csv, questions.csv, comparison.html, pictures/ and each section's CSV file into
-    options.out.
+    options.out, and a line in its looks.jsonl.
 
     Raises:
         ConfigError: nothing can be written there.
@@ -37,6 +37,7 @@ def write(comparison: Comparison, options: Options, sections: Sequence[Section] 
     folder = options.out
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        looks.add(comparison.compared, options)
         write_json(folder / "comparison.json", _json(numbers(comparison, sections)))
         write_csv(folder / "pairs.csv", [_pair_row(comparison, pair) for pair in comparison.pairs])
         write_csv(folder / "questions.csv", list(_question_rows(comparison)))
@@ -78,6 +79,7 @@ def numbers(comparison: Comparison, sections: Sequence[Section] = ()) -> dict[st
         "clusters": comparison.clusters,
         "chance": comparison.chance,
         "resamples": comparison.resamples,
+        "look": comparison.look,
         "configurations": [_configuration(comparison, i) for i in range(len(comparison.configurations))],
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
         "differing": dict(compared.differing),

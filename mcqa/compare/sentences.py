@@ -122,7 +122,23 @@ def measured(comparison: Comparison) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Return what limits the conclusions from these numbers."""
     few = None if comparison.clusters is None else few_clusters(comparison.clusters, "cluster")
-    return [*([few] if few else []), *_seed_notes(comparison), *_score_notes(comparison), *remarks(comparison.compared)]
+    return [
+        *([few] if few else []),
+        *_look_notes(comparison),
+        *_seed_notes(comparison),
+        *_score_notes(comparison),
+        *remarks(comparison.compared),
+    ]
+
+
+def _look_notes(comparison: Comparison) -> Iterator[str]:
+    if comparison.look > 1:
+        yield (
+            f"This is look number {comparison.look} at these configurations, with other seeds each time: p-values and "
+            "intervals do not account for that, and adding seeds until a difference is significant errs in more than "
+            "5 % of cases; a number of seeds fixed beforehand does not (plan= says how many it takes, +sweeps=seeds or "
+            "hydra.sweeper.confirm=3 run them)."
+        )
 
 
 def _seed_notes(comparison: Comparison) -> Iterator[str]:

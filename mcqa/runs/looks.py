@@ -26,22 +26,31 @@ log = logging.getLogger(__name__)
 
 def add(folder: Path, by: str, data: str, **about: Any) -> None:
     """Write down a look; where nothing can be written, as in somebody else's run, the log says so."""
-    line = json.dumps({"time": _iso(time.time()), "by": by, "data": data, **about})
+    try:
+        append_line(folder / FILE, {"time": now(), "by": by, "data": data, **about})
+    except OSError as error:
+        log.warning(
+            f"{folder / FILE} cannot be written, so this look at test is not counted: {error.strerror or error}."
+        )
+
+
+def append_line(path: Path, values: Look) -> None:
+    """Append a line of JSON.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    line = json.dumps(values)
 
     def append() -> None:
-        with (folder / FILE).open("a+b") as file:
+        with path.open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # an earlier writer was killed in the middle of its line
                     file.write(b"\n")
             file.write(f"{line}\n".encode())
 
-    try:
-        retry_stalled_io(append)
-    except OSError as error:
-        log.warning(
-            f"{folder / FILE} cannot be written, so this look at test is not counted: {error.strerror or error}."
-        )
+    retry_stalled_io(append)
 
 
 def add_evaluation(trained: Path, data: str) -> None:
@@ -57,19 +66,29 @@ def add_evaluation(trained: Path, data: str) -> None:
     add(trained, "mcqa.evaluate", data)
 
 
+def now() -> str:
+    """Return the time in ISO 8601."""
+    return _iso(time.time())
+
+
 def _iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
 
 
 def read(folder: Path, data: str | None = None) -> list[Look]:
     """Return the looks at test, of one question set where it is named; without lines that cannot be read."""
-    try:
-        lines = (folder / FILE).read_bytes().splitlines()
-    except OSError:
-        return []
-    looks = [look for line in lines if isinstance(look := _parsed(line), dict)]
+    looks = read_lines(folder / FILE)
     whole = [look for look in looks if all(isinstance(look.get(key), str) for key in ("time", "by", "data"))]
     return [look for look in whole if data is None or look["data"] == data]
+
+
+def read_lines(path: Path) -> list[Look]:
+    """Return the mappings that a file has a line each for, without lines that cannot be read."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    return [look for line in lines if isinstance(look := _parsed(line), dict)]
 
 
 def _parsed(line: bytes) -> object:

@@ -40,6 +40,7 @@ def test_two_runs_from_the_command_line_to_the_page(tmp_path):
         "calibration.csv",
         "comparison.html",
         "comparison.json",
+        "looks.jsonl",
         "losses.csv",
         "pairs.csv",
         "questions.csv",
