@@ -276,13 +276,14 @@ def test_a_change_of_the_code_is_what_runs_next(tmp_path: Path, monkeypatch: pyt
 def test_a_trial_and_not_the_warm_process_survives_its_controller(tmp_path: Path) -> None:
     """Which is interrupted with its whole terminal, and killed."""
     script = """
-        import sys, time
+        import signal, sys, time
         from functools import partial
         from pathlib import Path
         from mcqa.sweep.backends.job import Job
         from mcqa.sweep.backends.local import Local
         from tests.sweep.submitted import CONTEXT, app
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
         backend = Local(partial(Job, task_function=app(), hydra_context=CONTEXT),
                         lambda folder: {"timeout_min": 5}, slots=1, gpus=[], modules=["json"])
         warm = backend.start_warm_process()
