@@ -198,7 +198,7 @@ def paired_bootstrap(difference, *world):
 
 
 def errs(p, *world):
-    """Equal models are told apart."""
+    """Equal models are called different."""
 
     def trial(generator):
         return p(two_models(generator, 0, *world)) < 0.05
@@ -320,8 +320,8 @@ def losses_differ(seeds, alike=0.0):
 
 
 def macro_errs(seeds, alike=0.0):
-    """Equal configurations are told apart by their macro average over sets of 100, 50 and 300 questions, where seeds
-    are better or worse on all sets."""
+    """Equal configurations are called different by their macro average over sets of 100, 50 and 300 questions, where
+    seeds are better or worse on all sets."""
     sets = (100, 50, 300)
 
     def trial(generator):
@@ -375,7 +375,7 @@ def pooled_accuracy(seeds, noise, alike=0.0):
 
 
 def pooled_errs(seeds, noise, alike=0.0, certain=False):
-    """Equal configurations are told apart, which is also when the interval misses the true difference, 0."""
+    """Equal configurations are called different, which is also when the interval misses the true difference, 0."""
 
     def trial(generator):
         clusters = names(np.arange(400) // 10) if alike else None

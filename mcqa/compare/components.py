@@ -44,7 +44,7 @@ class SeedNoise:
 class Components:
     """Variances of the difference of two configurations, on as many questions as were measured.
 
-    questions: with any number of seeds; for one seed each it has the interaction in it, which cannot be told apart.
+    questions: with any number of seeds; for one seed each it has the interaction in it, which cannot be separated.
     sides: what a run of each adds; none for a model that was not trained, which no seed changes.
     """
 

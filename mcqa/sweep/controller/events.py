@@ -34,7 +34,7 @@ Judgement = Literal["continue", "prune", "pause"]
 
 Otherwise = Literal["ask", "wait", "end"]
 """What the slot is used for if no paused trial goes on: a new trial is asked for; nothing, while others run, waiting or
-not; or nothing ever, because the study is over and what is paused is told as pruned."""
+not; or nothing ever, because the study is over and what is paused ends as pruned."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The file is therefore composed here with the app's own configuration and compare
 that differ are added to it.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,16 @@ def experiment(study: StudyRecord, trial: TrialRecord, reached: str) -> str:
 def command(study: StudyRecord) -> str:
     """Return the command that runs the best trial again."""
     return f"{app(study)} --config-dir {run_folder.shown(study.folder)} +{EXPERIMENT}=best"
+
+
+def command_again(study: StudyRecord, *changed: str) -> str:
+    """Return the command that began the study, with these overrides in the place of its own."""
+    hydra = load(study.folder / "multirun.yaml", {}, []).get("hydra")
+    given = (hydra.get("overrides") if isinstance(hydra, Mapping) else None) or {}
+    keys = {text.partition("=")[0].lstrip("+") for text in (*changed, "hydra.mode")}
+    arguments = [*study.overrides, *map(str, given.get("hydra") or [])]
+    kept = [text for text in arguments if text.partition("=")[0].lstrip("+") not in keys]
+    return f"{app(study)} --multirun {shlex.join([*kept, *changed])}"
 
 
 def app(study: StudyRecord) -> str:

@@ -1,12 +1,10 @@
 """A best value at an end of its range: better ones may lie beyond, so a wider range to try is named."""
 
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcqa.sweep.report import best_experiment, sentences
-from mcqa.sweep.report.load import load
 from mcqa.sweep.report.seed_variance import SEED
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord, is_number
 from mcqa.sweep.report.ties import StudyResult
@@ -79,13 +77,7 @@ def find_edge(study: StudyRecord, key: str, best: TrialRecord, tied: Sequence[Tr
 
 def command(study: StudyRecord, changed: Sequence[str]) -> str:
     """Return the command of a study like this one with these overrides in the place of its own."""
-    hydra = load(study.folder / "multirun.yaml", {}, []).get("hydra")
-    given = (hydra.get("overrides") if isinstance(hydra, Mapping) else None) or {}
-    of_hydra = [str(text) for text in given.get("hydra") or [] if not str(text).startswith("hydra.mode=")]
-    keys = {text.partition("=")[0].lstrip("+") for text in changed} | {"hydra.sweeper.study_name"}
-    kept = [text for text in [*study.overrides, *of_hydra] if text.partition("=")[0].lstrip("+") not in keys]
-    name = f"hydra.sweeper.study_name={study.name}-wider"
-    return f"{best_experiment.app(study)} --multirun {shlex.join([*kept, *changed, name])}"
+    return best_experiment.command_again(study, *changed, f"hydra.sweeper.study_name={study.name}-wider")
 
 
 def _numbers(study: StudyRecord, key: str) -> Dimension | None:

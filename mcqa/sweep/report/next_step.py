@@ -1,8 +1,6 @@
 """What to do after a study: keep the default, run the best, confirm it, or ask for more trials; with the command."""
 
 import math
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -11,9 +9,9 @@ from mcqa.evaluation.statistics.clusters import ALPHA
 from mcqa.runs.duration import duration
 from mcqa.sweep.report import best_experiment, sentences
 from mcqa.sweep.report.arms import compare_arms
+from mcqa.sweep.report.best_experiment import command_again
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.importances import FEWEST, Importances
-from mcqa.sweep.report.load import load
 from mcqa.sweep.report.seed_variance import varies_only_seed
 from mcqa.sweep.report.study_data import StudyRecord
 from mcqa.sweep.report.ties import StudyResult
@@ -59,7 +57,8 @@ def _keep(study: StudyRecord, importances: Importances, why: str) -> NextStep:
         return NextStep(f"Keep the default: {why}")
     more = f"hydra.sweeper.n_trials={max(2 * FEWEST, 2 * len(study.trials))}"
     return NextStep(
-        f"Keep the default: {why} More trials would say which parameters matter:", command_again(study, more)
+        f"Keep the default: {why} More trials would say which parameters matter:",
+        command_again(study, more),
     )
 
 
@@ -69,16 +68,6 @@ def to_confirm(study: StudyRecord, result: StudyResult) -> list[int]:
         return []
     numbers = [result.best.number, *result.tied][:MAX_TIED]
     return [arm.best.number for arm in compare_arms(study, result) if arm.best] or numbers
-
-
-def command_again(study: StudyRecord, more: str) -> str:
-    """Return the command that resumes the study, with one more override."""
-    hydra = load(study.folder / "multirun.yaml", {}, []).get("hydra")
-    given = (hydra.get("overrides") if isinstance(hydra, Mapping) else None) or {}
-    key = more.partition("=")[0]
-    arguments = [*study.overrides, *map(str, given.get("hydra") or [])]
-    kept = [text for text in arguments if text.partition("=")[0].lstrip("+") not in (key, "hydra.mode")]
-    return f"{best_experiment.app(study)} --multirun {shlex.join([*kept, more])}"
 
 
 def _is_no_gain(study: StudyRecord, result: StudyResult, default: int) -> bool:
