@@ -7,25 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from mcqa.config.errors import DataError, shortened
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import checks, files, hub, readers
+from mcqa.data import checks, files, hub
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
+from mcqa.data.readers import READERS, Reader
+from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
+from mcqa.data.readers.columns import read_local
+from mcqa.data.readers.mmlu import MMLU_COLUMNS
 from mcqa.data.splits import passage, related, split_by_hash, subsample
-
-Reader = Callable[[dict[str, Any]], Question]
-
-READERS: dict[str, Reader] = {
-    "arc": readers.read_labelled,
-    "openbookqa": partial(readers.read_labelled, stem="question_stem"),
-    "commonsenseqa": readers.read_labelled,
-    "mmlu": readers.read_mmlu,
-}
-"""Readers that need only a row. `local` needs its columns too, and `facts` has no rows."""
 
 MAX_LISTED = 10  # bad rows in an error
 ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
@@ -199,7 +192,7 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
         if split not in SPLITS:
             raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
         return facts.questions(split)
-    read: Reader = READERS.get(config.reader) or partial(readers.read_local, columns=config.columns)
+    read: Reader = READERS.get(config.reader) or partial(read_local, columns=config.columns)
     good, bad = [], []
     for where, row in _rows(config, split, data.notes):
         try:
@@ -229,7 +222,7 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
     chosen, unread = ([path], []) if split is None else files.find_split_files(path, split)
     if unread:
         notes.append(f"{split}: read from {chosen[0].name}, and not from {unread[0].name} beside it")
-    return files.split_rows(chosen, split, readers.MMLU_COLUMNS if config.reader == "mmlu" else ())
+    return files.split_rows(chosen, split, MMLU_COLUMNS if config.reader == "mmlu" else ())
 
 
 def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
@@ -249,7 +242,7 @@ def _raise_if_unusable(
     config: DataConfig, split: str | None, questions: list[Question], bad: list[str], doubt: str
 ) -> None:
     """Raise where bad rows are not to be skipped, or no good ones are left, or all answers count from elsewhere."""
-    misnumbered = doubt and any(readers.OUT_OF_RANGE in line for line in bad)
+    misnumbered = doubt and any(OUT_OF_RANGE in line for line in bad)
     if questions and (not bad or (config.bad_rows == "skip" and not misnumbered)):
         return
     source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
@@ -260,7 +253,7 @@ def _raise_if_unusable(
     lines += [f"  {line}" for line in bad[:MAX_LISTED]]
     if len(bad) > MAX_LISTED:
         lines.append(f"  and {len(bad) - MAX_LISTED} more.")
-    if all(readers.NO_ANSWER in line for line in bad):
+    if all(NO_ANSWER in line for line in bad):
         lines.append("Is this the test split without public answers?")
     if misnumbered:
         lines.append(f"In the other rows {doubt}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
+from omegaconf import OmegaConf
 
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
@@ -18,6 +18,7 @@ from mcqa.config.validation import members
 from mcqa.data import checks, loading
 from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
 from mcqa.data.question import Question, fingerprint
+from mcqa.data.readers import READERS
 
 REAL = os.environ.get("MCQA_TEST_DATA")
 needs_real_sets = pytest.mark.skipif(REAL is None, reason="MCQA_TEST_DATA names no folder with the real sets")
@@ -557,7 +558,10 @@ GROUP = {path.stem: path for path in sorted((ROOT / "conf" / "data").glob("*.yam
 
 def group(name, **changes):
     problems = []
-    values = members(DataConfig, yaml.safe_load(GROUP[name].read_text()) | changes, "data.", problems)
+    own = OmegaConf.load(GROUP[name])
+    own.pop("defaults", None)  # every set builds on local.yaml
+    values = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(GROUP["local"]), own))
+    values = members(DataConfig, values | changes, "data.", problems)
     assert not problems
     return DataConfig(**values)
 
@@ -565,7 +569,7 @@ def group(name, **changes):
 @pytest.mark.parametrize("name", GROUP)
 def test_every_group_file_is_complete_and_named_like_itself(name):
     data = group(name)
-    assert data.name == name and data.reader in {*loading.READERS, "local", "facts"}
+    assert data.name == name and data.reader in {*READERS, "local", "facts"}
     assert GROUP[name].read_text().startswith("# ")
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns
-from mcqa.data.loading import READERS
-from mcqa.data.readers import read_labelled, read_local, read_mmlu
+from mcqa.data.readers import READERS, read_labelled, read_mmlu
+from mcqa.data.readers.columns import read_local
 
 TEXTS = ["Trout", "Whale", "Gecko", "Newt"]
 
