@@ -248,16 +248,17 @@ def test_a_run_is_measured_on_other_sets_alone(everything, questions_folder, tmp
 
 
 @pytest.mark.slow
-def test_the_files_of_the_harness_are_of_test_and_say_its_accuracy(everything):
+def test_the_files_of_the_harness_are_of_test_and_the_sets_and_say_their_accuracy(everything):
     folder, result, _ = everything
-    (samples,) = (folder / "harness").rglob("samples_mine_*.jsonl")
+    (samples,) = (folder / "harness").rglob("samples_mine_test_*.jsonl")
     (results,) = (folder / "harness").rglob("results_*.json")
     assert samples.parent == results.parent
     assert len(samples.read_text().splitlines()) == 16
     told = json.loads(results.read_text())
-    assert list(told["results"]) == ["mine"]
-    assert told["results"]["mine"]["acc,none"] == pytest.approx(result["metrics"]["test/acc"])
-    assert told["configs"]["mine"]["num_fewshot"] == 2
+    assert list(told["results"]) == ["mine_test", "mine_more"]
+    for name in ("test", "more"):
+        assert told["results"][f"mine_{name}"]["acc,none"] == pytest.approx(result["metrics"][f"{name}/acc"])
+        assert told["configs"][f"mine_{name}"]["num_fewshot"] == 2
 
 
 @pytest.mark.slow
@@ -280,10 +281,9 @@ def test_the_files_of_the_harness_name_the_data_and_the_split_of_each_set(small,
             "evaluation.harness_task=mine",
         ]
     )
-    files = [json.loads(path.read_text()) for path in (record.folder / "harness").rglob("results_*.json")]
-    tasks = {
-        name: (task["dataset_path"], task["test_split"]) for file in files for name, task in file["configs"].items()
-    }
+    (results,) = (record.folder / "harness").rglob("results_*.json")
+    configs = json.loads(results.read_text())["configs"]
+    tasks = {name: (task["dataset_path"], task["test_split"]) for name, task in configs.items()}
     called = record.config.data.splits
     assert tasks == {
         "mine_test": (str(questions_folder), called.test),

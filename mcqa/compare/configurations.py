@@ -27,7 +27,18 @@ trained one."""
 _TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
 """Keys without effect on a model that was not trained; peft.quantization has one, for the model is loaded so."""
 
-_NO_EFFECT = ("name", "outputs", "resume", "from_run", "dry_run", "run", "splits", "model.licence", "data.licence")
+_NO_EFFECT = (
+    "name",
+    "outputs",
+    "resume",
+    "from_run",
+    "dry_run",
+    "run",
+    "splits",
+    "model.licence",
+    "data.licence",
+    "data.harness_task",
+)
 _NO_EFFECT_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
 _GROUPS = "optimizer.groups"
 _PRECISION = ("hardware.precision", "hardware.tf32")

@@ -185,6 +185,11 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
         yield f"{where}.path: data={data.name} needs {where}.path=<file or folder>."
     if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
         yield f"{where}.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy …"
+    if data.harness_task is not None and not is_name(data.harness_task):
+        yield (
+            f"{where}.harness_task: becomes part of a file's name: letters, digits and . _ + - only, got "
+            f"{quoted(data.harness_task)}."
+        )
     if data.reader == "local" and data.columns is None:
         yield f"{where}.columns: data=local needs to know which column holds what."
 
@@ -290,7 +295,7 @@ def _evaluation(config: Config) -> Iterator[str]:
         yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
     elif config.evaluation.permutations == 1:
         yield "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2."
-    if (task := config.evaluation.harness_task) is not None and not is_name(task):
+    if isinstance(task := config.evaluation.harness_task, str) and not is_name(task):
         yield (
             "evaluation.harness_task: becomes part of a file's name: letters, digits and . _ + - only, got "
             f"{quoted(task)}."

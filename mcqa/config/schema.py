@@ -93,9 +93,11 @@ class DataConfig:
     seed: Seed  # of the dev cut and of limit's draw; not the run's seed, so that seeds compare on the same questions
     limit: Count | None
     bad_rows: Literal["error", "skip"]
+    equal_choices: Literal["refuse", "keep_wrong", "keep"]  # questions with two choices that differ in white space only
     shuffle_choices: bool | Literal["auto"]  # another order of each question's options in every epoch of the training
     licence: str
     source: str
+    harness_task: str | None  # what lm-evaluation-harness calls it
     columns: Columns | None
     texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
     recommended: Recommended
@@ -242,7 +244,7 @@ class EvaluationConfig:
     unconditional: bool  # measure choices without their question too: acc_mutual_info
     choices_only: bool  # measure with the question removed too: how much needs no question
     permutations: Literal["cyclic", "all"] | Orders | None  # orders of the options to measure too
-    harness_task: str | None  # write results and samples as lm-evaluation-harness does, under this task's name
+    harness_task: str | bool | None  # write results and samples as lm-evaluation-harness does, under this task's name
 
 
 @dataclass(frozen=True)

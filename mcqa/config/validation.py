@@ -50,6 +50,8 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "order_seed": None,
+    "data.equal_choices": "refuse",
+    "data.harness_task": None,
     "data.shuffle_choices": False,
     "data.split_by": "question",
     "evaluation.max_time_share": None,

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from mcqa.config.errors import DataError, nearest
 from mcqa.data.question import Question
+
+EqualChoices = Literal["refuse", "keep_wrong", "keep"]
 
 
 def validated_question(
@@ -26,46 +28,69 @@ def validated_question(
     subject: object = "",
     cluster: object = None,
 ) -> Question:
-    """Return the question with white space stripped from its texts; nothing else is repaired.
-
-    Two equal choices are refused even where neither is the answer: the question is then not the one its author meant,
-    and the choice with the highest score is not unique.
+    """Return the question with its texts as they are given, white space included; nothing is repaired.
 
     Raises:
-        DataError: a text is empty, not text or damaged, there are fewer than two choices, or two are equal.
+        DataError: a text is blank, not text or damaged, or there are fewer than two choices.
     """
     if not isinstance(choices, (list, tuple)):
         raise DataError(f"choices are {describe_value(choices)}, not a list.")
-    texts = tuple(clean_text(f"choice {n}", choice) for n, choice in enumerate(choices, 1))
+    texts = tuple(checked_text(f"choice {n}", choice) for n, choice in enumerate(choices, 1))
     if len(texts) < 2:
         raise DataError(f"a question needs at least two choices, and here are {len(texts)}.")
-    for n, choice in enumerate(texts):
-        if choice in texts[:n]:
-            raise DataError(f"choices {texts.index(choice) + 1} and {n + 1} are both {choice!r}.")
     assert 0 <= answer < len(texts), "readers.py returns no other index"
     return Question(
         id=_clean_name("id", id),
-        question=clean_text("question", question),
+        question=checked_text("question", question),
         choices=texts,
         answer=answer,
-        context=clean_text("context", context, required=False),
-        subject=clean_text("subject", subject, required=False),
+        context=checked_text("context", context, required=False),
+        subject=checked_text("subject", subject, required=False).strip(),
         cluster=_clean_name("cluster", cluster),
     )
+
+
+def check_equal_choices(question: Question, equal_choices: EqualChoices) -> None:
+    """Refuse a question with choices that are equal, apart from white space around them, where the policy does.
+
+    keep_wrong: it does where one of them is the answer; the question has then no single right choice.
+
+    Raises:
+        DataError: it does.
+    """
+    texts = [choice.strip() for choice in question.choices]
+    right = texts[question.answer]
+    for n, text in enumerate(texts):
+        first = texts.index(text)
+        if first == n or equal_choices == "keep" or (equal_choices == "keep_wrong" and text != right):
+            continue
+        answer = ", and the answer is one of them" if text == right else ""
+        kept = " (data.equal_choices=keep keeps the question)" if text == right else ""
+        raise DataError(f"choices {first + 1} and {n + 1} are both {text!r}{answer}{kept}.")
+
+
+def has_equal_choices(question: Question) -> bool:
+    """Whether two choices are equal, apart from white space around them."""
+    return len({choice.strip() for choice in question.choices}) < len(question.choices)
+
+
+def has_outer_space(question: Question) -> bool:
+    """Whether there is white space around the question or one of its choices."""
+    return any(text != text.strip() for text in (question.question, *question.choices))
 
 
 def _clean_name(name: str, value: object) -> str:
     """Return text or a number as text; a list or an object is the value of another column."""
     if isinstance(value, (list, dict, bool)) or value != value:  # NaN differs from NaN
         raise DataError(f"{name} is {describe_value(value)}, neither text nor a number.")
-    return clean_text(name, None if value is None else str(value), required=False)
+    return checked_text(name, None if value is None else str(value), required=False).strip()
 
 
-def clean_text(name: str, value: object, required: bool = True) -> str:
-    """Return `value` stripped of white space, "" for None unless it is required.
+def checked_text(name: str, value: object, required: bool = True) -> str:
+    """Return the text as it is given; "" where it is blank or None and not required.
 
     Raises:
-        DataError: it is not text, empty though required, or contains characters that were lost in a conversion.
+        DataError: it is not text, blank though required, or contains characters that were lost in a conversion.
     """
     value = "" if value is None and not required else value
     if not isinstance(value, str):
@@ -84,7 +109,7 @@ def clean_text(name: str, value: object, required: bool = True) -> str:
         value.encode()
     except UnicodeEncodeError as error:  # a lone surrogate, from JSON such as "\ud83d"
         raise DataError(f"{name} contains half a character, {value[error.start]!r}.") from None
-    return value.strip()
+    return value if value.strip() else ""
 
 
 def field(row: Mapping[str, Any], name: str) -> Any:

@@ -198,7 +198,9 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
         try:
             if isinstance(row, DataError):
                 raise row
-            good.append((where, read(row)))
+            question = read(row)
+            checks.check_equal_choices(question, config.equal_choices)
+            good.append((where, question))
         except DataError as error:
             bad.append(shortened(f"{where}: {error}"))
         except RecursionError:  # a value so deep that a message cannot quote it
@@ -270,6 +272,10 @@ def _reading_notes(name: str, questions: list[Question], bad: list[str], doubt: 
         yield f"{name}: {doubt}"
     if bad:
         yield f"{name}: {len(bad)} of {len(questions) + len(bad)} rows skipped as bad"
+    if equal := sum(map(checks.has_equal_choices, questions)):
+        yield f"{name}: {equal} of {_count(questions)} have equal choices, and are kept (data.equal_choices)"
+    if spaced := sum(map(checks.has_outer_space, questions)):
+        yield f"{name}: {spaced} of {_count(questions)} have white space around their texts, which is kept"
     if duplicates := len(questions) - len({question.content for question in questions}):
         yield f"{name}: {duplicates} of {_count(questions)} are duplicates, and are kept"
 

@@ -1,7 +1,7 @@
 """Results and samples in the file formats of lm-evaluation-harness (--log_samples --output_path).
 
     <folder>/<model's name>/results_<time>.json
-    <folder>/<model's name>/samples_<task>_<time>.jsonl
+    <folder>/<model's name>/samples_<task>_<time>.jsonl     of each task
 
 Keys, nesting, hashes and file names are those of its version 0.4.13, so that programs that read its files read these.
 Three things are unknown here: `config.model` and `model_source` are `mcqa`, which did the scoring; every is_greedy,
@@ -34,6 +34,9 @@ from mcqa.runs.files import write_text
 PASSAGE_AND_QUESTION = "{% if context %}{{context | trim}}\n{% endif %}Question: {{question | trim}}\n"
 LETTERED_CHOICES = "{% for choice in choices %}{{'" + ascii_uppercase + "'[loop.index0]}}. {{choice}}\n{% endfor %}"
 
+OF_EACH_TASK = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
+"""Keys of a results file that have a value for each task."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -55,16 +58,31 @@ class Measurement:
     first_look: tuple[int, int] | None = None
 
 
-def write(folder: Path, task: str, rows: Sequence[Prediction], measurement: Measurement) -> tuple[Path, Path]:
-    """Write the files of results and of samples, and return their paths."""
-    folder = folder / sanitized(measurement.model_name)
+def write(folder: Path, tasks: Mapping[str, tuple[Sequence[Prediction], Measurement]]) -> list[Path]:
+    """Write one file of results for all tasks, and one of samples for each; return their paths, in this order.
+
+    tasks: predictions and measurement by the name of the task, all of one model.
+    """
+    (model_name,) = {measurement.model_name for _, measurement in tasks.values()}
+    folder = folder / sanitized(model_name)
     folder.mkdir(parents=True, exist_ok=True)
     date = datetime.now().isoformat().replace(":", "-")
-    samples = [sample(number, row, measurement) for number, row in enumerate(rows)]
-    files = folder / f"results_{date}.json", folder / f"samples_{task}_{date}.jsonl"
-    write_text(files[0], json.dumps(results(task, samples, measurement), indent=2, ensure_ascii=False))
-    write_text(files[1], "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in samples))
+    files, contents = [folder / f"results_{date}.json"], []
+    for task, (rows, measurement) in tasks.items():
+        samples = [sample(number, row, measurement) for number, row in enumerate(rows)]
+        contents.append(results(task, samples, measurement))
+        files.append(folder / f"samples_{task}_{date}.jsonl")
+        write_text(files[-1], "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in samples))
+    write_text(files[0], json.dumps(_of_all_tasks(contents), indent=2, ensure_ascii=False))
     return files
+
+
+def _of_all_tasks(contents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Put the results of several tasks together as they do: by task where it has values of its own."""
+    merged = dict(contents[-1])
+    for key in OF_EACH_TASK:
+        merged[key] = {task: value for content in contents for task, value in content[key].items()}
+    return merged
 
 
 def sanitized(name: str) -> str:

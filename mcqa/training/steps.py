@@ -171,5 +171,6 @@ def _note_look_at_test(record: Record) -> None:
 
 def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringTrainer) -> None:
     """Show and write what training changed on test: tables, files and charts."""
-    run_report.write_harness_files(measurements, ["test"], trained.model, tokens.tokenizer, tokens.shots)
+    names = ["test", *(further.name for further in measurements.record.config.evaluation.sets)]
+    run_report.write_harness_files(measurements, names, trained.model, tokens.tokenizer, tokens.shots)
     run_report.report_training(measurements, len(tokens.training.examples), trained.state.log_history)

@@ -313,14 +313,15 @@ def same_id(chance: random.Random) -> Case:
 
 
 def same_choice(chance: random.Random) -> Case:
-    kind, number = chance.choice((*TEXT, *BINARY)), chance.randrange(QUESTIONS)
-    one, other = chance.sample("ABCD", 2)
+    kind, number, further = chance.choice((*TEXT, *BINARY)), chance.randrange(QUESTIONS), chance.randrange(1, 4)
 
     def write(folder: Path, rows: Sequence[Row]) -> None:
-        changed = [row | {one: f" {row[other]}"} if n == number else row for n, row in enumerate(rows)]
+        right, wrong = rows[number]["answer"], (rows[number]["answer"] + further) % 4
+        text = f" {rows[number]['ABCD'[right]]}"
+        changed = [row | {"ABCD"[wrong]: text} if n == number else row for n, row in enumerate(rows)]
         _save(folder / f"test{kind}", encoded(changed, kind))
 
-    return Case(f"two equal choices in {kind}", write, "row left out", " are both '")
+    return Case(f"a wrong choice that is the answer in {kind}", write, "row left out", ", and the answer is one of")
 
 
 def bad_table_value(chance: random.Random) -> Case:

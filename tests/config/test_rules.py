@@ -79,6 +79,12 @@ BROKEN = [
         "optimizer.gradient_accumulation_steps: counts micro batches",
     ),
     ("_data", ["data.path=mine.csv"], "data.path: data=facts is generated and reads no file"),
+    ("_data", ["data.harness_task=arc/easy"], "data.harness_task: becomes part of a file's name: letters, digits and"),
+    (
+        "_sets",
+        ["evaluation.sets=[{data: arc_easy, harness_task: arc/easy}]"],
+        "evaluation.sets[0].harness_task: becomes part of a file's name: letters, digits and . _ + - only, got",
+    ),
     ("_sets", ["evaluation.sets=[local]"], "evaluation.sets[0].path: data=local needs evaluation.sets[0].path=<file"),
     (
         "_sets",
@@ -294,6 +300,8 @@ def test_the_harness_task_is_a_name_that_a_file_can_have(task):
 def test_no_other_text_is_a_harness_task(task):
     (told,) = problems(evaluation__harness_task=task)
     assert told.startswith("evaluation.harness_task:")
+    (told,) = problems(data__harness_task=task)
+    assert told.startswith("data.harness_task:")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "../x", "train", "dev", "test", "base", "base_dev", ".x"])

@@ -36,9 +36,11 @@ BASE = DataConfig(
     seed=0,
     limit=None,
     bad_rows="error",
+    equal_choices="keep_wrong",
     shuffle_choices="auto",
     licence="",
     source="",
+    harness_task=None,
     columns=None,
     texts=None,
     recommended=Recommended(batch_size=128, epochs=3),
@@ -378,6 +380,23 @@ def test_a_bad_row_is_an_error_that_says_where_what_and_what_else(tmp_path):
     )
 
 
+def test_equal_choices_and_outer_white_space_are_counted_and_the_policy_decides_which_rows_are_bad(tmp_path):
+    def with_texts(n, *texts):
+        return row(n, choices={"label": ["A", "B", "C"], "text": texts})
+
+    equal = [with_texts(1, "a", "b", "b"), with_texts(2, "a", "a", "b")]
+    folder(tmp_path, train=[row(0), *equal, row(3, question=" 3? ")])
+    kept = load(config(tmp_path, equal_choices="keep"), ["train"])
+    assert len(kept.splits["train"]) == 4 and kept.notes == [
+        "train: 2 of 4 questions have equal choices, and are kept (data.equal_choices)",
+        "train: 1 of 4 questions have white space around their texts, which is kept",
+    ]
+    assert kept.splits["train"][3].question == " 3? "
+    wrong = load(config(tmp_path, bad_rows="skip"), ["train"])
+    assert len(wrong.splits["train"]) == 3 and len(wrong.bad_rows) == 1
+    assert "2 of 4 rows cannot be used" in error_of(config(tmp_path, equal_choices="refuse"))
+
+
 def test_ten_bad_rows_are_listed_and_all_are_counted(tmp_path):
     folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31))])
     lines = error_of(config(tmp_path)).splitlines()
@@ -576,20 +595,22 @@ def test_every_group_file_is_complete_and_named_like_itself(name):
 @pytest.mark.slow
 @needs_real_sets
 @pytest.mark.parametrize(
-    ("name", "sizes", "bad", "shared"),
+    ("name", "sizes", "equal", "shared"),
     [
         ("arc_easy", [2251, 570, 2376], 0, 7),
         ("arc_challenge", [1119, 299, 1172], 0, 7),
-        ("openbookqa", [4957 - 3, 500, 500], 3, 23),
-        ("commonsenseqa", [9741 - 122, 1221 - 24], 122 + 24, None),
+        ("openbookqa", [4957, 500, 500], 3, 23),
+        ("commonsenseqa", [9741, 1221], 122 + 24, None),
     ],
 )
-def test_a_real_set_has_its_publishers_counts(name, sizes, bad, shared):
+def test_a_real_set_has_its_publishers_counts(name, sizes, equal, shared):
     data = load(group(name, path=str(Path(REAL) / name)))
     found = [len(questions) for questions in data.splits.values()]
     if name == "commonsenseqa":
         found = [found[0] + found[1], found[2]]
-    assert found == sizes and len(data.bad_rows) == bad
+    assert found == sizes and not data.bad_rows
+    every = [question for questions in data.splits.values() for question in questions]
+    assert sum(map(checks.has_equal_choices, every)) == equal
     assert shared is None or checks.count_overlap(data.splits["test"], data.splits["train"]) == shared
 
 
@@ -608,9 +629,10 @@ def test_a_real_set_is_the_same_as_arrow_and_as_json_lines(name, tmp_path):
 @needs_real_sets
 def test_real_mmlu_has_its_counts_subjects_and_repeats_and_is_the_same_as_csv():
     data = load(group("mmlu", path=str(Path(REAL) / "mmlu")), ("dev", "test"))
-    assert {split: len(questions) for split, questions in data.splits.items()} == {"dev": 1531 - 3, "test": 14042 - 9}
+    assert {split: len(questions) for split, questions in data.splits.items()} == {"dev": 1531, "test": 14042}
+    assert sum(map(checks.has_equal_choices, data.splits["test"])) == 9
     assert len({q.subject for q in data.splits["test"]}) == 57
-    assert "test: 105 of 14033 questions are duplicates, and are kept" in data.notes
+    assert "test: 105 of 14042 questions are duplicates, and are kept" in data.notes
     as_csv = load(group("mmlu", path=str(Path(REAL) / "mmlu" / "csv")), ("test",)).splits["test"]
     subjects = {q.subject for q in as_csv}
     assert as_csv == [q for q in data.splits["test"] if q.subject in subjects] and len(subjects) == 5

@@ -78,10 +78,16 @@ def test_three_and_five_choices_are_as_good_as_four(count):
     assert len(question.choices) == count and right(question) == "Whale"
 
 
-def test_white_space_around_texts_is_stripped():
-    assert read_labelled(
-        row(question=" Which is a mammal?\n", choices=labels(*"ABCD", texts=[" Trout ", *TEXTS[1:]]))
-    ) == (read_labelled(row()))
+def test_white_space_around_question_choices_and_context_is_kept_and_around_names_is_not():
+    texts = [" Trout ", *TEXTS[1:]]
+    question = read_labelled(row(question=" Which is a mammal?\n", choices=labels(*"ABCD", texts=texts)))
+    assert (question.question, question.choices) == (" Which is a mammal?\n", tuple(texts))
+    own = {"question": "Which?", "choices": ["a", "b"], "answer": 0}
+    columns = Columns("question", "choices", "answer", "index", "passage", "topic", "fact", "number")
+    names = {"passage": "\tIt swims. ", "topic": " animals ", "fact": " whales", "number": "7 "}
+    found = read_local(own | names, columns=columns)
+    assert (found.context, found.subject, found.cluster, found.id) == ("\tIt swims. ", "animals", "whales", "7")
+    assert read_local(own | names | {"passage": " \n"}, columns=columns).context == ""
 
 
 @pytest.mark.parametrize("answer", ["E", "2", "b", "B ", 1, ["B"]])
@@ -112,7 +118,7 @@ def test_a_row_without_the_key_of_the_answer_has_no_answer():
         ({"choices": labels(*"ABCD", texts=["a", "", "c", "d"])}, "choice 2 is empty"),
         ({"choices": labels(*"ABCD", texts=["a", None, "c", "d"])}, "choice 2 is absent, not text"),
         ({"choices": labels(*"ABCD", texts=["a", "b", 3, "d"])}, "choice 3 is '3' (int), not text"),
-        ({"choices": labels(*"ABCD", texts=["a", "b", "c", "b "])}, "choices 2 and 4 are both 'b'"),
+        ({"choices": labels(*"ABCD", texts=["a", "\t \n", "c", "d"])}, "choice 2 is empty"),
         ({"choices": labels("B")}, "at least two choices, and here are 1"),
         ({"choices": labels("A", "B", "B", "D")}, "['A', 'B', 'B', 'D'] are not all different"),
         ({"choices": {"label": ["A", "B"], "text": ["a"]}}, "do not match one to one"),
@@ -208,6 +214,13 @@ def test_an_answer_is_read_as_the_columns_say(answer_as, answer):
 def test_an_answer_of_another_kind_is_refused(answer_as, answer, message):
     columns = replace(COLUMNS, answer_as=answer_as)
     refused(lambda row: read_local(row, columns), {"question": "q", "choices": TEXTS, "answer": answer}, message)
+
+
+def test_an_answer_in_words_that_is_two_of_the_choices_is_refused():
+    own = {"question": "q", "choices": ["Trout", "Whale", " Trout"], "answer": "Trout"}
+    columns = replace(COLUMNS, answer_as="text")
+    refused(lambda row: read_local(row, columns), own, "answer 'Trout' is more than one of the choices")
+    assert right(read_local(own | {"answer": "Whale"}, columns)) == "Whale"
 
 
 def test_columns_are_found_by_the_names_that_are_given():

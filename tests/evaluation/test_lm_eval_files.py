@@ -68,7 +68,8 @@ def rows(measured) -> list[Prediction]:
 
 @pytest.fixture(scope="module")
 def ours(measured, rows, tmp_path_factory) -> tuple[Path, Path]:
-    return lm_eval_files.write(tmp_path_factory.mktemp("ours"), TASK, rows, measured)
+    results, samples = lm_eval_files.write(tmp_path_factory.mktemp("ours"), {TASK: (rows, measured)})
+    return results, samples
 
 
 def test_a_first_look_has_their_limit(measured, rows):
@@ -212,5 +213,21 @@ def test_the_task_is_a_split_of_its_own_data_as_the_publisher_calls_it(measured,
 
 
 def test_one_question_has_no_standard_error(measured, rows, tmp_path):
-    written = read(lm_eval_files.write(tmp_path, TASK, rows[:1], measured)[0])
+    written = read(lm_eval_files.write(tmp_path, {TASK: (rows[:1], measured)})[0])
     assert written["results"][TASK]["acc_stderr,none"] == "N/A"
+
+
+def test_several_tasks_share_one_file_of_results_as_theirs_do(measured, rows, tmp_path):
+    from lm_eval import utils
+
+    other = replace(measured, questions=replace(measured.questions, split="dev"), first_look=(3, 20))
+    results, *samples = lm_eval_files.write(tmp_path, {TASK: (rows, measured), "few": (rows[:3], other)})
+    assert [utils.get_file_task_name(path.name) for path in samples] == [TASK, "few"]
+    together = read(results)
+    for key in lm_eval_files.OF_EACH_TASK:
+        assert list(together[key]) == [TASK, "few"], key
+    assert together["n-samples"]["few"] == {"original": 20, "effective": 3}
+    alone = read(lm_eval_files.write(tmp_path / "alone", {TASK: (rows, measured)})[0])
+    for key in lm_eval_files.OF_EACH_TASK:
+        assert together[key][TASK] == alone[key][TASK], key
+    assert "|few" in utils.make_table(together).replace(" ", "")

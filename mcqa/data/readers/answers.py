@@ -54,11 +54,13 @@ def from_index(answer: object, choices: Sequence[object], first: int = 0) -> int
 
 
 def from_text(answer: object, choices: Sequence[object]) -> int:
-    """Return the index of the choice that equals the answer, apart from white space around both."""
+    """Return the index of the only choice that equals the answer, apart from white space around both."""
     _require(answer)
     texts = [str(choice).strip() for choice in choices]
     if not isinstance(answer, str) or answer.strip() not in texts:
         raise DataError(f"answer {answer!r} is none of the choices {texts}.")
+    if texts.count(answer.strip()) > 1:
+        raise DataError(f"answer {answer!r} is more than one of the choices {texts}.")
     return texts.index(answer.strip())
 
 

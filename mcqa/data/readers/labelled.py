@@ -25,7 +25,7 @@ def read_labelled(row: dict[str, Any], stem: str = "question") -> Question:
         short and occur again with other choices.
     CommonsenseQA (Talmor et al. 2019, arXiv:1811.00937): five choices that stand in the same relation to one concept,
         which is not part of the question. The test split has no answers. In one question of eighty, two choices are
-        equal; these are bad rows here.
+        equal.
     """
     nested = row.get("question")
     question = nested if isinstance(nested, dict) else row

@@ -261,28 +261,45 @@ def write_harness_files(
 ) -> None:
     """Write the files of lm-evaluation-harness, where evaluation.harness_task asks for them."""
     record = measurements.record
-    task = record.config.evaluation.harness_task
-    if task is None:
+    if not record.config.evaluation.harness_task:
         return
     from mcqa.evaluation import lm_eval_files
 
     model_name = record.config.model.path or record.config.model.name
-    for name in names:
-        questions = _set(record.config, name)
+    tasks = {}
+    for name, task in harness_tasks(record.config, names).items():
         about = lm_eval_files.Measurement(
             model_name,
             model,
             tokenizer,
             record.config,
-            questions,
+            _set(record.config, name),
             shots,
             record.environment,
             record.began,
             record.first_looks.get(name),
         )
-        named = task if len(names) == 1 else f"{task}_{name}"
-        lm_eval_files.write(record.folder / "harness", named, measurements.predictions[name], about)
+        tasks[task] = measurements.predictions[name], about
+    lm_eval_files.write(record.folder / "harness", tasks)
     record.keep(record.folder / "harness")
+
+
+def harness_tasks(config: Config, names: Sequence[str]) -> dict[str, str]:
+    """Return what each split and further set is called as a task of lm-evaluation-harness.
+
+    With evaluation.harness_task=true by data.harness_task, or else the set's own name; splits other than test say so.
+    With a name by this name, to which those of the sets are added where there are several.
+    """
+    task = config.evaluation.harness_task
+    if isinstance(task, str):
+        return {name: task if len(names) == 1 else f"{task}_{name}" for name in names}
+    tasks: dict[str, str] = {}
+    for name in names:
+        questions = _set(config, name)
+        called = questions.data.harness_task or (questions.data.name if name in SPLITS else name)
+        called = called if questions.split == "test" else f"{called}_{questions.split}"
+        tasks[name] = f"{called}_{name}" if called in tasks.values() else called
+    return tasks
 
 
 def _keep_rows(measurements: Measurements, name: str) -> None:
