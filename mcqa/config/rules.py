@@ -5,10 +5,11 @@ Each rule yields a line for every way in which it is broken; all of them are rep
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
-from mcqa.config.schema import Config, DataConfig
+from mcqa.config.schema import Columns, Config, DataConfig
 from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
 
@@ -194,6 +195,44 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
         yield f"{where}.columns: data=local needs to know which column holds what."
 
 
+def _columns(config: Config) -> Iterator[str]:
+    for where, data in _every_data(config):
+        if data.answers is not None and data.path is None:
+            yield f"{where}.answers: is a file beside those of {where}.path, which is null."
+        if data.answers is not None and (data.columns is None or data.columns.answer is None):
+            yield f"{where}.answers: is for rows that {where}.columns describes, with a name for their answer."
+        if data.columns is not None:
+            yield from _choices(data.columns, f"{where}.columns")
+
+
+def _choices(columns: Columns, where: str) -> Iterator[str]:
+    """The choices come from one place, and the answer is written in a way that these choices have."""
+    right_or_wrong = columns.right if columns.right is not None else columns.wrong
+    places = {"choices": columns.choices, "fixed_choices": columns.fixed_choices, "right": right_or_wrong}
+    given = [key for key, value in places.items() if value is not None]
+    if len(given) != 1:
+        yield (
+            f"{where}: give one of choices, fixed_choices, and right with wrong, and null for the others, as "
+            f"{where}.choices=null; got {' and '.join(given) or 'none of them'}."
+        )
+    if (columns.right is None) != (columns.wrong is None):
+        yield f"{where}.{'right' if columns.right is None else 'wrong'}: right and wrong are columns of one question."
+    if columns.answer is None and "right" not in given:
+        yield f"{where}.answer: may be null only where {where}.right is the column of the right answer."
+    for key, fewest in (("fixed_choices", 2), ("wrong", 1)):
+        names = getattr(columns, key)
+        if isinstance(names, list) and len(names) < fewest:
+            yield f"{where}.{key}: must name at least {fewest}, got {quoted(names)}."
+        if isinstance(names, list) and len(set(names)) < len(names):
+            yield f"{where}.{key}: names one of them twice, got {quoted(names)}."
+    if "right" not in given and columns.answer_as == "boolean" and len(columns.fixed_choices or ()) != 2:
+        yield f"{where}.answer_as: boolean needs {where}.fixed_choices with two texts, that of false and that of true."
+    if columns.answer_as == "label" and (columns.choices is None or isinstance(columns.choices, list)):
+        yield f"{where}.answer_as: label needs {where}.choices with one column, which holds labels with texts."
+    if columns.strip_labels and columns.choices is None:
+        yield f"{where}.strip_labels: is for {where}.choices, the first of which begins with A or 1."
+
+
 def _sets(config: Config) -> Iterator[str]:
     """Further question sets have names of their own, which become names of files and metrics."""
     sets = config.evaluation.sets
@@ -233,12 +272,20 @@ def _adapter(config: Config) -> Iterator[str]:
         yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 
 
+def _every_data(config: Config) -> Iterator[tuple[str, DataConfig]]:
+    """The keys of all question sets of a run, and their data."""
+    yield "data", config.data
+    if config.evaluation.dev is not None:
+        yield "evaluation.dev", config.evaluation.dev.data
+    yield from ((f"evaluation.sets[{number}]", one.data) for number, one in enumerate(config.evaluation.sets))
+
+
 def _lists(config: Config) -> Iterator[str]:
     """A list of names has at least one, and each of them once."""
     data = {"data": config.data} | {f"evaluation.sets[{n}]": one.data for n, one in enumerate(config.evaluation.sets)}
     if config.evaluation.dev is not None:
         data["evaluation.dev"] = config.evaluation.dev.data
-    lists: dict[str, str | list[str] | None] = {}
+    lists: dict[str, Any] = {}
     lists |= {f"{where}.columns.choices": one.columns.choices for where, one in data.items() if one.columns}
     lists["peft.target_modules"] = config.peft.target_modules
     lists["peft.modules_to_save"] = config.peft.modules_to_save
@@ -318,6 +365,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _name,
     _model,
     _data,
+    _columns,
     _sets,
     _objective,
     _choice,

@@ -57,18 +57,30 @@ class Splits:
     test: str | None
 
 
+ColumnName = str | Annotated[int, "from 1 to 100000"]
+"""The name of a column; with dots that of a value in a nested row (`question.stem`); without a header its number."""
+
+
 @dataclass(frozen=True)
 class Columns:
-    """Where data=local finds each part of a question in a row."""
+    """Where data=local, and published sets of such rows, find each part of a question.
 
-    question: str
-    choices: str | list[str]  # one column that holds a list, or one column a choice
-    answer: str
-    answer_as: Literal["index", "index_from_one", "letter", "text"]
-    context: str | None
-    subject: str | None
-    cluster: str | None  # equal where questions share something else than a passage, such as a fact or a figure
-    id: str | None
+    The choices are those of `choices`, the same for all questions (`fixed_choices`), or `right` with `wrong`.
+    """
+
+    question: ColumnName
+    choices: ColumnName | list[ColumnName] | None  # one column that holds a list, or one column a choice
+    fixed_choices: list[str] | None
+    right: ColumnName | None  # the text of the right answer
+    wrong: ColumnName | list[ColumnName] | None  # as choices, the other ones
+    answer: ColumnName | None
+    answer_as: Literal["index", "index_from_one", "letter", "text", "boolean", "label", "one_hot"]
+    empty_choices: Literal["refuse", "drop_trailing"]  # cells at the end of a row's choices that hold nothing
+    strip_labels: bool  # choices begin with their letter or number, as "A) ", which is removed
+    context: ColumnName | None
+    subject: ColumnName | None
+    cluster: ColumnName | None  # equal where questions share something else than a passage, such as a fact or a figure
+    id: ColumnName | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,7 @@ class DataConfig:
     licence: str
     source: str
     harness_task: str | None  # what lm-evaluation-harness calls it
+    answers: str | None  # a file beside the rows with one answer a line; {split} in its name is that of the split
     columns: Columns | None
     texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
     recommended: Recommended

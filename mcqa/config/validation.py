@@ -50,6 +50,12 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "order_seed": None,
+    "data.answers": None,
+    "data.columns.fixed_choices": None,
+    "data.columns.right": None,
+    "data.columns.wrong": None,
+    "data.columns.empty_choices": "refuse",
+    "data.columns.strip_labels": False,
     "data.equal_choices": "refuse",
     "data.harness_task": None,
     "data.shuffle_choices": False,
@@ -91,12 +97,20 @@ def with_current_names(config_dict: ConfigDict) -> ConfigDict:
             section[new.split(".")[1]] = section.pop(key)
     if get_type_hints(Config).keys() - ADDED.keys() <= current.keys():  # a study may be of another application
         for name, value in ADDED.items():
-            group, _, key = name.rpartition(".")
-            own = current[group] if group else current
-            for section in [own, *(_further_data(current) if group == "data" else [])]:
-                if isinstance(section, dict):
-                    section.setdefault(key, value)
+            *groups, key = name.split(".")
+            for section in _sections(current, groups):
+                section.setdefault(key, value)
     return current
+
+
+def _sections(config_dict: ConfigDict, groups: list[str]) -> list[ConfigDict]:
+    """Return the section at these keys, and for keys of data that of every further question set too."""
+    found: list[Any] = [config_dict[groups[0]] if groups else config_dict]
+    if groups[:1] == ["data"]:
+        found += _further_data(config_dict)
+    for group in groups[1:]:
+        found = [section.get(group) for section in found if isinstance(section, dict)]
+    return [section for section in found if isinstance(section, dict)]
 
 
 def _further_data(config_dict: ConfigDict) -> list[Any]:
@@ -191,6 +205,9 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         return INVALID
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
+    if hint is str and isinstance(value, bool):
+        problems.append(f"{path}: must be a text, got {value}. In YAML, yes, no, on and off are texts only in quotes.")
+        return INVALID
     problems.append(f"{path}: must be {_describe(hint)}, got {quoted(value)}.")
     return INVALID
 

@@ -114,13 +114,16 @@ def checked_text(name: str, value: object, required: bool = True) -> str:
 
 def field(row: Mapping[str, Any], name: str) -> Any:
     if name not in row:
-        raise DataError(_no_such_field(name, tuple(row)))
+        raise DataError(no_such_field(name, tuple(row)))
     return row[name]
 
 
 @lru_cache(maxsize=16)
-def _no_such_field(name: str, names: tuple[str, ...]) -> str:
-    """Usually the same for all rows of a file, and finding the nearest of many names takes time."""
+def no_such_field(name: str, names: tuple[str, ...]) -> str:
+    """Return that a row has no field of this name, and which it has.
+
+    Usually the same for all rows of a file, and finding the nearest of many names takes time.
+    """
     return f"there is no {name!r}; the row has {', '.join(map(str, names))}.{nearest(name, names)}"
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from mcqa.config.errors import DataError, shortened
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import checks, files, hub
+from mcqa.data import answer_files, checks, files, hub
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
 from mcqa.data.readers import READERS, Reader
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
-from mcqa.data.readers.columns import read_local
+from mcqa.data.readers.columns import LocalReader, label_ends
 from mcqa.data.readers.mmlu import MMLU_COLUMNS
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
@@ -192,7 +192,7 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
         if split not in SPLITS:
             raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
         return facts.questions(split)
-    read: Reader = READERS.get(config.reader) or partial(read_local, columns=config.columns)
+    read: Reader = READERS.get(config.reader) or LocalReader(config.columns)
     good, bad = [], []
     for where, row in _rows(config, split, data.notes):
         try:
@@ -211,6 +211,8 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
     bad += clashes
     doubt = _doubt_about_numbers(config, questions)
     _raise_if_unusable(config, split, questions, bad, doubt)
+    if isinstance(read, LocalReader):
+        read.check_optional()
     data.bad_rows.extend(bad)
     data.notes.extend(_reading_notes(split or Path(config.path or "").name, questions, bad, doubt))
     return questions
@@ -224,7 +226,12 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
     chosen, unread = ([path], []) if split is None else files.find_split_files(path, split)
     if unread:
         notes.append(f"{split}: read from {chosen[0].name}, and not from {unread[0].name} beside it")
-    return files.split_rows(chosen, split, MMLU_COLUMNS if config.reader == "mmlu" else ())
+    rows = files.split_rows(chosen, split, MMLU_COLUMNS if config.reader == "mmlu" else ())
+    if config.answers is None:
+        return rows
+    assert config.columns is not None and config.columns.answer is not None, "a rule of the configuration"
+    answers = answer_files.answers_path(path, config.answers, split)
+    return answer_files.with_answers(rows, answers, config.columns.answer)
 
 
 def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
@@ -278,6 +285,11 @@ def _reading_notes(name: str, questions: list[Question], bad: list[str], doubt: 
         yield f"{name}: {spaced} of {_count(questions)} have white space around their texts, which is kept"
     if duplicates := len(questions) - len({question.content for question in questions}):
         yield f"{name}: {duplicates} of {_count(questions)} are duplicates, and are kept"
+    if questions and all(label_ends(question.choices) for question in questions):
+        yield (
+            f"{name}: every choice begins with its letter or number, as in {questions[0].choices[0][:20]!r}, which is "
+            "kept (data.columns.strip_labels=true removes it)"
+        )
 
 
 def _overlap_note(split: str, other: str, splits: dict[str, list[Question]]) -> Iterator[str]:

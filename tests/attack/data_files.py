@@ -21,9 +21,10 @@ import yaml
 
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
-from mcqa.config.schema import Columns, DataConfig, Recommended, Splits
+from mcqa.config.schema import DataConfig, Recommended, Splits
 from mcqa.data.loading import load
 from mcqa.data.question import Question
+from tests.local_columns import own_columns
 
 Row = dict[str, Any]
 Outcome = Literal["error", "as before", "row left out", "error or loaded"]
@@ -111,7 +112,7 @@ def problem(case: Case, folder: Path) -> str | None:
 def _load(case: Case, folder: Path, bad_rows: Literal["error", "skip"]) -> tuple[list[Question] | str, list[str]]:
     """The questions or the message of the DataError, and the messages about rows that were left out."""
     values = yaml.safe_load((ROOT / "conf" / "data" / "local.yaml").read_text("utf-8"))
-    columns = Columns("question", ["A", "B", "C", "D"], "answer", "index", None, "subject", None, "id")
+    columns = own_columns("question", list("ABCD"), "answer", subject="subject", id="id")
     path = case.path.replace("{folder}", str(folder))
     given = {"path": path, "columns": columns, "bad_rows": bad_rows, "recommended": Recommended(128, 3)}
     try:

@@ -12,6 +12,9 @@ from mcqa.config.validation import problems_of
 from tests.config.configurations import config, config_dict_of, problems, problems_of_evaluating
 
 PRETRAIN = ("objective=pretrain", "peft=none")
+LOCAL = ("data=local", "data.path=q.csv")
+NO_CHOICES = (*LOCAL, "data.columns.choices=null")
+FIXED = (*NO_CHOICES, "data.columns.fixed_choices=[a,b]")
 
 BROKEN = [
     ("_name", ["name=../elsewhere"], "name: becomes a folder's name"),
@@ -58,6 +61,16 @@ BROKEN = [
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
+    ("_columns", [*LOCAL, "data.columns.fixed_choices=[yes,maybe]"], "data.columns: give one of choices, fixed_choices, and right"),
+    ("_columns", [*NO_CHOICES, "data.columns.right=r"], "data.columns.wrong: right and wrong are columns of one question"),
+    ("_columns", [*LOCAL, "data.columns.answer=null"], "data.columns.answer: may be null only where data.columns.right"),
+    ("_columns", [*NO_CHOICES, "data.columns.fixed_choices=[yes]"], "data.columns.fixed_choices: must name at least 2"),
+    ("_columns", [*NO_CHOICES, "data.columns.right=r", "data.columns.wrong=[a,a]"], "data.columns.wrong: names one of them"),
+    ("_columns", [*LOCAL, "data.columns.answer_as=boolean"], "data.columns.answer_as: boolean needs data.columns.fixed_cho"),
+    ("_columns", [*LOCAL, "data.columns.choices=[A,B]", "data.columns.answer_as=label"], "data.columns.answer_as: label"),
+    ("_columns", [*FIXED, "data.columns.strip_labels=true"], "data.columns.strip_labels: is for data.columns.choices"),
+    ("_columns", ["data=local", "data.hub=a/b", "data.answers=a.lst"], "data.answers: is a file beside those of data.path"),
+    ("_columns", ["data=arc_easy", "data.path=q", "data.answers=a.lst"], "data.answers: is for rows that data.columns"),
     ("_data", ["data.splits.train=null"], "data.splits.train: must name"),
     ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
     ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),

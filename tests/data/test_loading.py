@@ -13,12 +13,13 @@ from omegaconf import OmegaConf
 
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
-from mcqa.config.schema import Columns, DataConfig, Recommended, SetConfig, Splits
+from mcqa.config.schema import DataConfig, Recommended, SetConfig, Splits
 from mcqa.config.validation import members
 from mcqa.data import checks, loading
 from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
 from mcqa.data.question import Question, fingerprint
 from mcqa.data.readers import READERS
+from tests.local_columns import own_columns
 
 REAL = os.environ.get("MCQA_TEST_DATA")
 needs_real_sets = pytest.mark.skipif(REAL is None, reason="MCQA_TEST_DATA names no folder with the real sets")
@@ -40,6 +41,7 @@ BASE = DataConfig(
     shuffle_choices="auto",
     licence="",
     source="",
+    answers=None,
     harness_task=None,
     columns=None,
     texts=None,
@@ -122,7 +124,7 @@ def test_an_empty_split_is_an_error_and_no_split(tmp_path):
     assert "no question is left after splitting; see data.dev_fraction" in error_of(alone)
 
 
-LOCAL = {"reader": "local", "columns": Columns("question", "choices", "answer", "index", "passage", None, None, None)}
+LOCAL = {"reader": "local", "columns": own_columns("question", "choices", "answer", context="passage")}
 
 
 def about(passage, n):
@@ -199,7 +201,7 @@ def test_publishers_mmlu_files_get_their_subjects_from_their_names(tmp_path):
 
 
 def test_a_csv_file_is_read_by_its_columns(tmp_path):
-    columns = Columns("q", ["a", "b"], "key", "letter", context=None, subject=None, cluster=None, id=None)
+    columns = own_columns("q", ["a", "b"], "key", "letter")
     (tmp_path / "test.csv").write_text("q,a,b,key\nBigger?,1,2,B\n")
     (found,) = load(config(tmp_path, reader="local", columns=columns), ("test",)).splits["test"]
     assert (found.question, found.choices, found.answer, len(found.id)) == ("Bigger?", ("1", "2"), 1, 16)
@@ -456,7 +458,7 @@ def numbered(path, numbers):
 def test_answers_that_count_from_elsewhere_are_an_error_also_where_bad_rows_are_skipped(
     tmp_path, answer_as, first, told
 ):
-    columns = Columns("q", list("ABCD"), "key", answer_as, context=None, subject=None, cluster=None, id=None)
+    columns = own_columns("q", list("ABCD"), "key", answer_as)
     mine = config(tmp_path, reader="local", columns=columns, bad_rows="skip")
     numbered(tmp_path / "test.csv", [first + n % 4 for n in range(80)])
     message = error_of(mine, ["test"])

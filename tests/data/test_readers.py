@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mcqa.config.errors import DataError
-from mcqa.config.schema import Columns
 from mcqa.data.readers import READERS, read_labelled, read_mmlu
 from mcqa.data.readers.columns import read_local
+from tests.local_columns import own_columns
 
 TEXTS = ["Trout", "Whale", "Gecko", "Newt"]
 
@@ -83,7 +83,8 @@ def test_white_space_around_question_choices_and_context_is_kept_and_around_name
     question = read_labelled(row(question=" Which is a mammal?\n", choices=labels(*"ABCD", texts=texts)))
     assert (question.question, question.choices) == (" Which is a mammal?\n", tuple(texts))
     own = {"question": "Which?", "choices": ["a", "b"], "answer": 0}
-    columns = Columns("question", "choices", "answer", "index", "passage", "topic", "fact", "number")
+    others = {"context": "passage", "subject": "topic", "cluster": "fact", "id": "number"}
+    columns = own_columns("question", "choices", "answer", **others)
     names = {"passage": "\tIt swims. ", "topic": " animals ", "fact": " whales", "number": "7 "}
     found = read_local(own | names, columns=columns)
     assert (found.context, found.subject, found.cluster, found.id) == ("\tIt swims. ", "animals", "whales", "7")
@@ -178,7 +179,7 @@ def test_choices_that_are_not_a_list_are_refused():
 
 # --- the user's own --------------------------------------------------------------------------------------------------
 
-COLUMNS = Columns("question", "choices", "answer", "index", context=None, subject=None, cluster=None, id=None)
+COLUMNS = own_columns("question", "choices", "answer")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,8 @@ def test_an_answer_in_words_that_is_two_of_the_choices_is_refused():
 
 
 def test_columns_are_found_by_the_names_that_are_given():
-    columns = Columns("Q", ["a", "b"], "key", "letter", context="passage", subject="field", cluster="figure", id="nr")
+    others = {"context": "passage", "subject": "field", "cluster": "figure", "id": "nr"}
+    columns = own_columns("Q", ["a", "b"], "key", "letter", **others)
     row = {"Q": "q?", "a": "yes", "b": "no", "key": "B", "passage": "p", "field": "f", "figure": 3, "nr": 7}
     question = read_local(row, columns)
     assert (question.id, question.context, question.subject, question.cluster) == ("7", "p", "f", "3")

@@ -64,6 +64,25 @@ def from_text(answer: object, choices: Sequence[object]) -> int:
     return texts.index(answer.strip())
 
 
+def from_boolean(answer: object, choices: Sequence[object]) -> int:
+    """Return 0 for false and 1 for true, as JSON has them or in words; upper and lower case are the same."""
+    _require(answer)
+    word = answer.strip().lower() if isinstance(answer, str) else answer
+    if word not in ("false", "true") and not isinstance(word, bool):
+        raise DataError(f"answer {answer!r} is neither true nor false.")
+    return int(word in (True, "true"))
+
+
+def from_one_hot(answer: object, choices: Sequence[object]) -> int:
+    """Return the place of the only 1 in a list that has 0 for every other choice."""
+    _require(answer)
+    if not isinstance(answer, list) or any(mark not in (0, 1) for mark in answer) or answer.count(1) != 1:
+        raise DataError(f"answer {answer!r} is not a list with one 1 and otherwise 0.")
+    if len(answer) != len(choices):
+        raise DataError(f"answer {answer!r} has {len(answer)} marks for {len(choices)} choices.")
+    return answer.index(1)
+
+
 def _require(answer: object) -> None:
     if answer is None or answer != answer or (isinstance(answer, str) and not answer.strip()):  # NaN differs from NaN
         raise DataError(f"{NO_ANSWER}: it is {'absent' if answer is None else repr(answer)}.")

@@ -29,7 +29,7 @@ def read_labelled(row: dict[str, Any], stem: str = "question") -> Question:
     """
     nested = row.get("question")
     question = nested if isinstance(nested, dict) else row
-    labels, texts = _labels_and_texts(field(question, "choices"))
+    labels, texts = labels_and_texts(field(question, "choices"))
     return validated_question(
         id=row.get("id"),
         question=field(question, "stem" if question is nested else stem),
@@ -38,7 +38,12 @@ def read_labelled(row: dict[str, Any], stem: str = "question") -> Question:
     )
 
 
-def _labels_and_texts(choices: Any) -> tuple[list[str], list[Any]]:
+def labels_and_texts(choices: Any) -> tuple[list[str], list[Any]]:
+    """Return the labels and the texts of choices in either shape.
+
+    Raises:
+        DataError: they have another shape, or the labels are not texts.
+    """
     if isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices):
         labels = [field(choice, "label") for choice in choices]
         texts = [field(choice, "text") for choice in choices]
