@@ -104,13 +104,15 @@ def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> lis
 
     given = scored(questions.encoded)
     _log_once(given.method)
-    columns = (questions.questions, questions.orders, questions.encoded, given.scores, given.truncated)
+    columns = (questions.questions, questions.orders, questions.encoded, given.scores, given.truncated, given.too_long)
     rows = []
-    for question, orders, own, scores, truncated in zip(*columns, strict=True):
+    for question, orders, own, scores, truncated, too_long in zip(*columns, strict=True):
         n = len(question.choices)  # choices and scores of all orders, one order after the other
         measured = tuple(OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(orders))
         lengths = tuple(len(choice.continuation) for choice in own[:n])
-        row = Prediction(question, measured[0].scores, lengths, questions.letters, truncated=truncated)
+        row = Prediction(
+            question, measured[0].scores, lengths, questions.letters, truncated=truncated, too_long=too_long
+        )
         rows.append(row if questions.evaluation.permutations is None else replace(row, orders=measured))
     for name, choices in (("unconditional", questions.unconditional), ("choices_only", questions.choices_only)):
         if choices is not None:
@@ -144,5 +146,10 @@ def _warn(rows: Sequence[Prediction], split: str) -> None:
             f"{count} of {len(rows)} {split} questions are longer than the model's context and were read without "
             "their beginning."
         )
-    if count := sum(row.prediction is None for row in rows):
+    if count := sum(row.too_long for row in rows):
+        log.warning(
+            f"{count} of {len(rows)} {split} questions have a choice longer than the model's context, which cannot be "
+            "measured; they count as wrong."
+        )
+    if count := sum(row.prediction is None and not row.too_long for row in rows):
         log.warning(f"{count} of {len(rows)} {split} questions have a score that is not a number, and count as wrong.")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from mcqa.config.errors import ModelError
 from mcqa.data.question import Question
+from mcqa.data.splits import related
 from mcqa.evaluation.calibration_error import calibration_metrics
 from mcqa.evaluation.decisions import OVER_ORDERS, SCORES, decide, is_measured
 from mcqa.evaluation.option_order import order_metrics
@@ -36,13 +37,20 @@ def compute_metrics(
     acc, acc_norm (score divided by characters), acc_bytes, acc_tokens, acc_mutual_info (minus the score without the
     question), acc_choices_only (the question removed) and the accuracies of `order_metrics`, each with
     _stderr_independent, _ci_low and _ci_high. n; ties: questions whose best choices score the same; nan: questions with
-    a score that is not a number, counted as wrong; truncated: questions longer than the model's context. loss: nats per
-    token of the right choices. `calibration_metrics`; with clusters and resamples those of `_further_of_acc`.
+    a score that is not a number, counted as wrong; truncated: questions longer than the model's context. too_long:
+    questions with a choice longer than it, which are not measured and count as wrong too. loss: nats per token of the
+    right choices. `calibration_metrics`; with clusters and resamples those of `_further_of_acc`.
 
     Raises:
         ModelError: no score is a number.
     """
     scored = [row for row in rows if row.prediction is not None]
+    too_long = sum(row.too_long for row in rows)
+    if not scored and too_long == len(rows):
+        raise ModelError(
+            f"each of {len(rows)} questions has a choice longer than the model's context, so nothing can be measured. "
+            "Take prompt=letters, whose answers are short, or a model that reads longer texts."
+        )
     if not scored:
         raise ModelError(
             f"none of the scores of {len(rows)} questions is a number: the model's weights or its precision are "
@@ -58,8 +66,9 @@ def compute_metrics(
     return metrics | {
         "n": len(rows),
         "ties": sum(row.scores.count(max(row.scores)) > 1 for row in scored),
-        "nan": len(rows) - len(scored),
+        "nan": len(rows) - len(scored) - too_long,
         "truncated": sum(row.truncated for row in rows),
+        "too_long": too_long,
         "loss": -sum(score for score, _ in answers) / sum(tokens for _, tokens in answers),
         **calibration_metrics(rows, temperature, names),
         **order_metrics(rows),
@@ -74,9 +83,7 @@ def cluster_names(questions: Sequence[Question], cluster: ClusterBy) -> list[str
     """
     if cluster == "none":
         return None
-    names = [
-        question.subject if cluster == "subject" else question.cluster or question.context for question in questions
-    ]
+    names = [question.subject if cluster == "subject" else related(question) for question in questions]
     return names if any(count > 1 for name, count in Counter(names).items() if name) else None
 
 

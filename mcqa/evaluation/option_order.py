@@ -73,7 +73,8 @@ def order_metrics(rows: Sequence[Prediction]) -> dict[str, float]:
     acc_orders: mean over questions of the share of its orders with a right answer.
     acc_orders_min, acc_orders_max: the worst and the best order; only where all questions have the same orders.
     acc_worst: share of questions right under every order.
-    consistency: share of questions with one and the same choice, right or wrong, under every order.
+    consistency: share of questions with one and the same choice, right or wrong, under every order; of equal choices
+    one is as good as the other.
     recall_std: `recall_deviation`.
     acc_debiased: the given order, each letter's log-probability minus the log of its prior; only where the measured
     orders show the prior (`letter_priors`).
@@ -165,5 +166,5 @@ def _correct_under_orders(row: Prediction) -> list[bool]:
 
 
 def _is_consistent(row: Prediction) -> bool:
-    choices = {order.choice for order in row.measured_orders}
-    return len(choices) == 1 and None not in choices
+    choices = [order.choice for order in row.measured_orders]
+    return None not in choices and len({row.question.choices[choice] for choice in choices if choice is not None}) == 1

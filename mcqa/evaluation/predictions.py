@@ -42,6 +42,7 @@ class Prediction:
     choices_only: their scores with the question removed from the prompt, where they were measured.
     orders: the scores under several orders of the options, the given order first; empty where only that was measured.
     truncated: the question was longer than the model's context and lost its beginning.
+    too_long: a choice does not fit into the model's context and was not measured; its score is NaN.
     """
 
     question: Question
@@ -52,6 +53,7 @@ class Prediction:
     choices_only: tuple[float, ...] | None = None
     orders: tuple[OptionOrder, ...] = ()
     truncated: bool = False
+    too_long: bool = False
 
     @property
     def prediction(self) -> int | None:
@@ -97,6 +99,7 @@ class Prediction:
             "unconditional": _to_json(self.unconditional or ()),
             "choices_only": _to_json(self.choices_only or ()),
             "truncated": self.truncated,
+            "too_long": self.too_long,
             "orders": [{"order": list(order.order), "scores": _to_json(order.scores)} for order in self.orders],
         }
         return row | {key: value for key, value in optional.items() if value}
@@ -194,6 +197,7 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         choices_only=_from_json(row["choices_only"]) if "choices_only" in row else None,
         orders=tuple(OptionOrder(tuple(one["order"]), _from_json(one["scores"])) for one in row.get("orders", ())),
         truncated=row.get("truncated", False),
+        too_long=row.get("too_long", False),
     )
 
 

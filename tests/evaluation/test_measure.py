@@ -156,8 +156,18 @@ def test_questions_that_lost_their_beginning_are_warned_of_and_marked(starter, c
     assert "1 of 2 dev questions are longer than the model's context" in caplog.text
 
 
+def test_questions_with_a_choice_longer_than_the_model_are_warned_of_and_count_as_not_measured(starter, caplog):
+    long = replace(QUESTIONS[0], id="long", choices=(*QUESTIONS[0].choices[:3], "iron " * 2000))
+    found = rows(starter, questions=[long, QUESTIONS[1]])
+    assert [row.too_long for row in found] == [True, False]
+    assert found[0].prediction is None and math.isnan(found[0].scores[3]) and not math.isnan(found[0].scores[0])
+    assert "1 of 2 dev questions have a choice longer than the model's context, which cannot be measured" in caplog.text
+    assert "a score that is not a number" not in caplog.text
+
+
 def test_scores_that_are_no_numbers_are_warned_of(starter, caplog, monkeypatch):
-    broken = SimpleNamespace(scores=[[math.nan] * 4, [-1.0, -2.0, -3.0, -4.0]], truncated=[False] * 2, method="any")
+    scores, none = [[math.nan] * 4, [-1.0, -2.0, -3.0, -4.0]], [False] * 2
+    broken = SimpleNamespace(scores=scores, truncated=none, too_long=none, method="any")
     monkeypatch.setattr(measuring, "score", lambda *_: broken)
     found = rows(starter, questions=QUESTIONS[:2])
     assert [row.prediction for row in found] == [None, 0]

@@ -163,8 +163,8 @@ def with_interval(*names):
 
 
 PLAIN = with_interval("acc", "acc_norm", "acc_bytes", "acc_tokens") | {
-    "n", "ties", "nan", "truncated", "loss", "ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low", "ece_ci_high",
-    "brier", "nll", "aurc",
+    "n", "ties", "nan", "truncated", "too_long", "loss", "ece", "ece_if_calibrated", "ece_debiased", "ece_ci_low",
+    "ece_ci_high", "brier", "nll", "aurc",
 }  # fmt: skip
 
 
@@ -227,6 +227,14 @@ def test_truncated_questions_are_counted():
         compute_metrics([prediction([-1, -2], extra={"truncated": cut}) for cut in (True, False, True)])["truncated"]
         == 2
     )
+
+
+def test_questions_with_a_choice_that_does_not_fit_are_counted_apart_and_are_wrong():
+    long = [prediction([-1, NAN], extra={"too_long": True}), prediction([-1, NAN]), prediction([-1, -2])]
+    metrics = compute_metrics(long)
+    assert (metrics["too_long"], metrics["nan"], metrics["n"], metrics["acc"]) == (1, 1, 3, pytest.approx(1 / 3))
+    with pytest.raises(ModelError, match="each of 1 questions has a choice longer than the model's context"):
+        compute_metrics(long[:1])
 
 
 # --- what an accuracy proves -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,13 @@ def test_accuracies_over_orders_of_a_hand_calculation():
     assert (found["acc_orders"], found["acc_worst"], found["consistency"]) == (0.75, 0.5, 0.5)
     assert (found["acc_orders_min"], found["acc_orders_max"]) == (0.5, 1.0)
     assert order_accuracies(rows) == {(0, 1): 1.0, (1, 0): 0.5}
+
+
+def test_of_equal_choices_one_is_as_consistent_as_the_other():
+    first_letter = measured([[-1.0, -9.0, -2.0]] * 3)  # choices a, b and c in turn
+    assert order_metrics([first_letter])["consistency"] == 0
+    question = replace(first_letter.question, choices=("same", "same", "same"))
+    assert order_metrics([replace(first_letter, question=question)])["consistency"] == 1
 
 
 def test_consistency_asks_for_the_same_choice_right_or_wrong_and_not_the_same_letter():

@@ -50,6 +50,7 @@ def any_prediction(draw):
         choices_only=draw(st.none() | st.tuples(*[scores] * n)),
         orders=tuple(draw(st.lists(orders, max_size=3))),
         truncated=draw(st.booleans()),
+        too_long=draw(st.booleans()),
     )
 
 
@@ -114,6 +115,7 @@ def test_what_else_was_measured_stands_in_a_line_where_it_was():
         "choices_only": (-3.0, -4.0),
         "orders": (OptionOrder((0, 1), (-1.5, -20.25)), OptionOrder((1, 0), (-5.0, -6.0))),
         "truncated": True,
+        "too_long": True,
     }
     assert {*extra, "cluster"}.isdisjoint(prediction().as_row())
     row = prediction(extra, cluster="whales").as_row()
@@ -123,6 +125,7 @@ def test_what_else_was_measured_stands_in_a_line_where_it_was():
         "choices_only": [-3.0, -4.0],
         "orders": [{"order": [0, 1], "scores": [-1.5, -20.25]}, {"order": [1, 0], "scores": [-5.0, -6.0]}],
         "truncated": True,
+        "too_long": True,
     }
     assert row["cluster"] == "whales"
     assert row["lengths"] == {"characters": [1, 1], "bytes": [1, 1], "tokens": [2, 4]}

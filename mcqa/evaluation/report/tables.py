@@ -175,6 +175,7 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
         ("ties", "whose highest score two choices share"),
         ("nan", "with a score that is not a number, counted as wrong"),
         ("truncated", "longer than the model's context, which lost their beginning"),
+        ("too_long", "with a choice longer than the model's context, not measured and counted as wrong"),
     ):
         if values[name]:
             yield f"Questions {meaning}: {values[name]:.0f}."

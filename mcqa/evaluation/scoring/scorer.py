@@ -40,10 +40,15 @@ PROBES = 2  # questions, with two choices of each, that show whether a model rea
 
 @dataclass(frozen=True)
 class ScoredChoices:
-    """Log-probabilities in nats, by question and choice; which questions were truncated; a sentence on the method."""
+    """Log-probabilities in nats, by question and choice, and a sentence on the method.
+
+    truncated: the questions that lost their beginning. too_long: those with a choice that does not fit into the model,
+    whose score is NaN.
+    """
 
     scores: list[list[float]]
     truncated: list[bool]
+    too_long: list[bool]
     method: str
 
 
@@ -55,23 +60,30 @@ def score(
 ) -> ScoredChoices:
     """Return the summed log-probability of every choice's continuation, in the order of `encoded`; NaN stays NaN.
 
-    A choice longer than the model's context loses tokens of its context from the left, as in
-    lm-evaluation-harness, and its question counts as truncated. tokens_per_forward None: as many as the device takes.
+    A prompt that does not fit into the model with its choice loses tokens from the left, as in lm-evaluation-harness,
+    and its question counts as truncated. A choice that does not fit by itself is not scored: NaN.
+    tokens_per_forward None: as many as the device takes.
 
     Raises:
         ModelError: one question alone needs more memory than there is.
     """
     if isinstance(model, torch.nn.parallel.DistributedDataParallel):
         model = model.module  # the wrapper has none of its attributes, and no use without gradients
-    questions, truncated = _paths(model, encoded)
+    questions = _paths(model, encoded)
     with _evaluating(model), autocast or nullcontext():
         forward, rows, method = _choose_method(model, questions, tokens_per_forward)
         sums = torch.zeros(sum(map(len, encoded)), dtype=torch.float64, device=forward.device)
         _add_scores(forward, rows, _Budget(forward, tokens_per_forward), sums)
     if processes.world_size() > 1:
         dist.all_reduce(sums)
-    values = iter(sums.tolist())
-    return ScoredChoices([[next(values) for _ in choices] for choices in encoded], truncated, method)
+    measured = {path.choice for paths in questions for path in paths}
+    values = iter(value if choice in measured else math.nan for choice, value in enumerate(sums.tolist()))
+    return ScoredChoices(
+        [[next(values) for _ in choices] for choices in encoded],
+        [any(path.dropped for path in paths) for paths in questions],
+        [len(paths) < len(choices) for paths, choices in zip(questions, encoded, strict=True)],
+        method,
+    )
 
 
 def reads_trees(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> bool:
@@ -80,7 +92,7 @@ def reads_trees(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> bool:
     Tried on two questions, in every process. False too where a question exceeds the model's attention window, which a
     tree does not respect.
     """
-    questions, _ = _paths(model, encoded)
+    questions = _paths(model, encoded)
     window = attention_window(model)
     if not all(_fits(paths, window) for paths in questions):
         return processes.min_over_ranks(0) == 1
@@ -92,11 +104,16 @@ def reads_trees(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> bool:
 # --- method -----------------------------------------------------------------------------------------------------------
 
 
-def _paths(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> tuple[list[list[Path]], list[bool]]:
-    context_length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+def context_length(model: Any) -> int | None:
+    """Return how many tokens the model reads at most; None where nothing says so."""
+    length: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return length
+
+
+def _paths(model: Any, encoded: Sequence[Sequence[EncodedChoice]]) -> list[list[Path]]:
     firsts = accumulate(map(len, encoded), initial=0)
-    pairs = [tree.paths(choices, first, context_length) for choices, first in zip(encoded, firsts, strict=False)]
-    return [paths for paths, _ in pairs], [truncated for _, truncated in pairs]
+    length = context_length(model)
+    return [tree.paths(choices, first, length) for choices, first in zip(encoded, firsts, strict=False)]
 
 
 def _choose_method(model: Any, questions: list[list[Path]], tokens: int | None) -> tuple[Forward, list[Row], str]:
@@ -107,6 +124,11 @@ def _choose_method(model: Any, questions: list[list[Path]], tokens: int | None) 
     long = sum(not _fits(paths, window) for paths in questions)
     text = "Scoring each question in one forward pass; the choices share its prompt"
     but = f", but those of {long} questions longer than the model's attention window take a pass each" if long else ""
+    if cut := sum(len({path.dropped for path in paths}) > 1 for paths in questions):
+        but += (
+            f". {cut} of {len(questions)} questions are longer than the model's context; their choices lose different "
+            "parts of the prompt, so each is read with what it keeps, which takes longer"
+        )
     prefix = _shared_prefix(rows, window)
     if prefix and (forward := _checked_forward(model, prefix, linear, probes, tokens)):
         return forward, rows, f"{text}, and the {len(prefix)} tokens that all questions begin with are read once."
@@ -137,7 +159,7 @@ def _rows(paths: list[Path], window: float) -> list[Row]:
 
 def _fits(paths: list[Path], window: float) -> bool:
     """Whether the question fits into the model's attention window, which the mask of a tree does not respect."""
-    return max(len(path.inputs) for path in paths) <= window
+    return max((len(path.inputs) for path in paths), default=0) <= window
 
 
 def attention_window(model: Any) -> float:

@@ -24,6 +24,7 @@ class Path:
     inputs: list[int]
     scored: list[int]
     choice: int  # its number among the choices of all questions
+    dropped: int = 0  # tokens of its context that did not fit into the model
 
 
 @dataclass(frozen=True)
@@ -46,33 +47,35 @@ class Row:
         return len({position for position, _, _ in self.targets})
 
 
-def paths(choices: Iterable[EncodedChoice], first: int, context_length: int | None) -> tuple[list[Path], bool]:
-    """Return the paths of a question, its choices numbered from `first`, and whether one was truncated to fit.
+def paths(choices: Iterable[EncodedChoice], first: int, context_length: int | None) -> list[Path]:
+    """Return the paths of a question, its choices numbered from `first`.
 
-    Tokens are dropped from the left. The last token of a choice is scored and never read.
+    Tokens that do not fit into the model are dropped from the left. The last token of a choice is scored and never
+    read. A choice that does not fit by itself has no path: its end alone is another text.
     """
-    question, truncated = [], False
+    question = []
     for number, choice in enumerate(choices, first):
         tokens = [*choice.context, *choice.continuation]
-        if context_length is not None and len(tokens) > context_length + 1:
-            tokens, truncated = tokens[-(context_length + 1) :], True
-        inputs = tokens[:-1]
-        question.append(Path(inputs, choice.continuation[-len(inputs) :], number))
-    return question, truncated
+        dropped = 0 if context_length is None else max(0, len(tokens) - (context_length + 1))
+        inputs = tokens[dropped:-1]
+        if not dropped or dropped < len(choice.context):
+            question.append(Path(inputs, choice.continuation[-len(inputs) :], number, dropped))
+    return question
 
 
 def tree_rows(question: Iterable[Path]) -> list[Row]:
-    """Return one row for all paths that begin with the same token."""
+    """Return one row for all paths that begin with the same token and have lost as many before it."""
     rows: list[Row] = []
     trail: list[int] = []  # positions in the row of the previous path's tokens
-    previous: list[int] = []
-    for path in sorted(question, key=lambda path: path.inputs):  # neighbours share the most
-        shared = _shared_length(previous, path.inputs)
+    previous: Path | None = None
+    for path in sorted(question, key=lambda path: (path.dropped, path.inputs)):  # neighbours share the most
+        alike = previous is not None and previous.dropped == path.dropped
+        shared = _shared_length(previous.inputs, path.inputs) if previous is not None and alike else 0
         if rows:
             _close(rows[-1], trail[shared:])
         if not shared:
             rows.append(Row([], [], []))
-        row, previous = rows[-1], path.inputs
+        row, previous = rows[-1], path
         added = range(len(row.tokens), len(row.tokens) + len(path.inputs) - shared)
         row.tokens.extend(path.inputs[shared:])
         row.depths.extend(range(shared, len(path.inputs)))

@@ -215,10 +215,12 @@ def test_orders_that_do_not_show_the_prior_of_letters_leave_it_and_say_so():
 
 def test_ties_missing_numbers_and_cut_questions_are_counted_where_there_are_any():
     rows = [prediction((-1.0, -1.0)), prediction((math.nan, -1.0)), prediction(extra={"truncated": True})]
-    assert said(rows)[-3:] == [
+    rows += [prediction((-1.0, math.nan), extra={"too_long": True})]
+    assert said(rows)[-4:] == [
         "Questions whose highest score two choices share: 1.",
         "Questions with a score that is not a number, counted as wrong: 1.",
         "Questions longer than the model's context, which lost their beginning: 1.",
+        "Questions with a choice longer than the model's context, not measured and counted as wrong: 1.",
     ]
 
 

@@ -460,11 +460,24 @@ def test_a_question_is_counted_once_however_many_of_its_choices_are_too_long():
     ).truncated == [True]
 
 
-def test_of_a_choice_longer_than_the_model_its_end_is_scored():
-    choice = EncodedChoice([5, 6], [7 + i % 50 for i in range(CONTEXT_LENGTH + 9)])
-    found = score(QWEN, [[choice]], 1000)
-    assert sum(found.truncated) == 1
-    close(found.scores, [[alone(QWEN, choice)]])
+def test_a_choice_longer_than_the_model_is_not_scored_and_changes_no_other():
+    def choice(length):
+        return EncodedChoice([5, 6], [7 + i % 50 for i in range(length)])
+
+    asked = [[choice(3), choice(CONTEXT_LENGTH + 9)], [choice(4), choice(CONTEXT_LENGTH)], [choice(CONTEXT_LENGTH + 1)]]
+    found = score(QWEN, asked, 1000)
+    assert (found.truncated, found.too_long) == ([False, True, False], [True, False, True])
+    assert [[value == value for value in row] for row in found.scores] == [[True, False], [True, True], [False]]
+    (first, _), second, _ = found.scores
+    close([[first], second], [[alone(QWEN, asked[0][0])], [alone(QWEN, one) for one in asked[1]]])
+
+
+def test_where_choices_lose_different_parts_of_the_prompt_the_method_says_that_it_takes_longer():
+    context = [5 + i % 90 for i in range(2 * CONTEXT_LENGTH)]
+    asked = [[EncodedChoice(context, [7] * length) for length in (1, 2, 3)], tree_of(3)]
+    found = score(QWEN, asked)
+    assert "1 of 2 questions are longer than the model's context" in found.method and "takes longer" in found.method
+    close(found.scores, all_alone(QWEN, asked))
 
 
 # --- what can go wrong, and what is left behind ----------------------------------------------------------------------
@@ -519,7 +532,7 @@ def test_weights_that_are_kept_in_the_memory_of_the_cpu_compute_where_their_mesh
 
 def test_no_questions_have_no_scores():
     found = score(QWEN, [], 100)
-    assert (found.scores, found.truncated) == ([], [])
+    assert (found.scores, found.truncated, found.too_long) == ([], [], [])
 
 
 # --- a trained model -------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_linear_rows_are_single_paths_and_none_continues_another(question):
 
 
 def test_letters_are_one_path_a_question():
-    found, _ = tree.paths([EncodedChoice([1, 2, 3], [letter]) for letter in (5, 6, 7)], 0, None)
+    found = tree.paths([EncodedChoice([1, 2, 3], [letter]) for letter in (5, 6, 7)], 0, None)
     (row,) = tree.tree_rows(found)
     assert row.linear
     assert row.tokens == [1, 2, 3]
@@ -76,7 +76,18 @@ def test_the_shared_prefix_ends_before_the_first_branch_and_the_first_scored_pos
 
 
 def test_a_path_that_is_too_long_loses_its_beginning_and_the_last_token_is_never_read():
-    (fits,), cut = tree.paths([EncodedChoice([1, 2, 3], [4])], 0, 3)
-    assert (fits.inputs, cut) == ([1, 2, 3], False)
-    (short,), cut = tree.paths([EncodedChoice([1, 2, 3], [4, 5])], 7, 3)
-    assert (short, cut) == (Path([2, 3, 4], [4, 5], 7), True)
+    (fits,) = tree.paths([EncodedChoice([1, 2, 3], [4])], 0, 3)
+    assert (fits.inputs, fits.dropped) == ([1, 2, 3], 0)
+    (short,) = tree.paths([EncodedChoice([1, 2, 3], [4, 5])], 7, 3)
+    assert short == Path([2, 3, 4], [4, 5], 7, dropped=1)
+
+
+def test_a_choice_that_does_not_fit_by_itself_has_no_path():
+    longest, longer = EncodedChoice([1, 2], [4, 5, 6]), EncodedChoice([1, 2], [4, 5, 6, 7])
+    assert tree.paths([longer, longest], 0, 3) == [Path([2, 4, 5], [4, 5, 6], 1, dropped=1)]
+
+
+def test_paths_that_lost_different_beginnings_share_nothing_although_they_begin_alike():
+    question = [Path([1, 1, 2], [3], 0, dropped=4), Path([1, 1, 2], [4], 1, dropped=4), Path([1, 2], [3], 2, dropped=5)]
+    assert [row.tokens for row in tree.tree_rows(question)] == [[1, 1, 2], [1, 2]]
+    assert all(row.linear for row in tree.tree_rows(question))
