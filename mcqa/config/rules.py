@@ -3,10 +3,12 @@
 Each rule yields a line for every way in which it is broken; all of them are reported at once.
 """
 
+import codecs
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.schema import Columns, Config, DataConfig
@@ -195,8 +197,26 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
         yield f"{where}.columns: data=local needs to know which column holds what."
 
 
+def _files(data: DataConfig, where: str) -> Iterator[str]:
+    if data.delimiter is not None and data.delimiter not in DELIMITERS and len(data.delimiter) != 1:
+        names = ", ".join(DELIMITERS)
+        yield f"{where}.delimiter: is one of {names}, or one character; got {quoted(data.delimiter)}."
+    elif data.delimiter in ("\n", "\r", '"', "\0"):
+        yield f"{where}.delimiter: a line end or quotation mark cannot stand between cells."
+    if data.encoding is not None and not _is_encoding(data.encoding):
+        yield f"{where}.encoding: Python has no text encoding {quoted(data.encoding)}; take utf-8, cp1252, …"
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):  # such as a NUL character
+        return False
+
+
 def _columns(config: Config) -> Iterator[str]:
     for where, data in _every_data(config):
+        yield from _files(data, where)
         if data.answers is not None and data.path is None:
             yield f"{where}.answers: is a file beside those of {where}.path, which is null."
         if data.answers is not None and (data.columns is None or data.columns.answer is None):

@@ -110,6 +110,10 @@ class DataConfig:
     licence: str
     source: str
     harness_task: str | None  # what lm-evaluation-harness calls it
+    header: bool  # false: the first line of a CSV, TSV or Excel file is a row, and columns are numbers from 1
+    delimiter: str | None  # between the cells of a CSV file: a name of DELIMITERS, or one character; null: found
+    encoding: str | None  # of text files, as Python calls it; null: found
+    sheet: str | None  # of an Excel file; null: its only one with cells
     answers: str | None  # a file beside the rows with one answer a line; {split} in its name is that of the split
     columns: Columns | None
     texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line

@@ -51,6 +51,10 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 ADDED: dict[str, Any] = {
     "order_seed": None,
     "data.answers": None,
+    "data.header": True,
+    "data.delimiter": None,
+    "data.encoding": None,
+    "data.sheet": None,
     "data.columns.fixed_choices": None,
     "data.columns.right": None,
     "data.columns.wrong": None,

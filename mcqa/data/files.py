@@ -6,8 +6,11 @@ The first of these layouts that exists is read, in the first of FORMATS:
     <split>-00000-of-00002.parquet       the shards of a hub repository
     <split>/*.arrow                      one file per subject or shard
     *_<split>.csv                        one file per subject, as MMLU's authors publish it
+
+A folder that datasets has saved (save_to_disk) lists its Arrow files in state.json, and no others are read.
 """
 
+import json
 import re
 import stat
 from collections import Counter, defaultdict
@@ -15,9 +18,10 @@ from collections.abc import Sequence
 from glob import escape
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from mcqa.config.errors import DataError, nearest
-from mcqa.data.formats import FORMATS, Rows, extension, read_rows
+from mcqa.data.formats import FORMATS, FileOptions, Rows, extension, read_rows
 
 LAYOUTS = ("{split}{extension}", "{split}-[0-9]*-of-[0-9]*{extension}", "{split}/*{extension}", "*_{split}{extension}")
 METADATA = {"dataset_info.json", "dataset_dict.json", "state.json"}  # saved by datasets beside the data
@@ -26,14 +30,25 @@ NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d{1,9})-of-(?P<total>\d{1,9})
 MOST_SHARDS = 20  # missing ones in an error
 
 
-def split_rows(files: Sequence[Path], split: str | None, columns: Sequence[str] = ()) -> Rows:
-    """Yield the rows of all files as read_rows does; one without a subject gets that of its file's name, if any."""
+def split_rows(
+    files: Sequence[Path], split: str | None, options: FileOptions | None = None, notes: list[str] | None = None
+) -> Rows:
+    """Yield the rows of all files as read_rows does; one without a subject gets that of its file's name, if any.
+
+    notes: after the last row, a sentence about each finding of read_rows is appended here.
+    """
+    findings = defaultdict[str, list[Path]](list)
     for file in files:
-        subject = subject_from_name(file, split)
-        for where, row in read_rows(file, columns):
+        subject, told = subject_from_name(file, split), list[str]()
+        for where, row in read_rows(file, options, told):
             if subject and isinstance(row, dict):
                 row.setdefault("subject", subject)
             yield where, row
+        for found in told:
+            findings[found].append(file)
+    for found, those in findings.items():
+        name = those[0].name if len(those) == 1 else f"{len(those)} files ({those[0].name}, …)"
+        (notes if notes is not None else []).append(f"{split or name}: {name} read with {found}")
 
 
 def subject_from_name(file: Path, split: str | None) -> str:
@@ -67,8 +82,50 @@ def find_split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
 
 def _matching_files(folder: Path, pattern: str) -> list[Path]:
     """What is no file either, such as a link to nothing, is reported where it is opened."""
-    files = (file for file in folder.glob(pattern) if not file.is_dir() and not file.name.startswith("."))
-    return sorted(file for file in files if file.name not in METADATA)
+    files = [file for file in folder.glob(pattern) if not file.is_dir() and not file.name.startswith(".")]
+    saved = {parent: set(saved_files(parent)) for parent in {file.parent for file in files} if is_saved(parent)}
+    return sorted(file for file in files if file.name not in METADATA and file in saved.get(file.parent, [file]))
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder holds a single split that datasets has saved.
+
+    Raises:
+        DataError: its state.json cannot be read.
+    """
+    return "_data_files" in _saved_state(folder)
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """Return the files of a split that datasets has saved; others beside them are its cache.
+
+    Raises:
+        DataError: state.json is not what datasets writes, or a file that it lists is missing.
+    """
+    state = _saved_state(folder)
+    try:
+        names = [entry["filename"] for entry in state["_data_files"]]
+        files = [folder / name for name in names]
+    except (LookupError, TypeError) as error:
+        raise DataError(f"{folder}/state.json: is not as datasets.save_to_disk writes it ({error!r}).") from error
+    if state.get("_indices_data_files"):  # of versions of datasets before 1.6
+        raise DataError(f"{folder}/state.json: chooses some rows of the files. Load it by datasets and save it again.")
+    if outside := [file for file in files if file.parent != folder]:
+        raise DataError(f"{folder}/state.json: names {outside[0]}, which is not in its folder.")
+    if missing := [file.name for file in files if not file.exists()]:
+        raise DataError(f"{folder}: {missing[0]} is missing, which state.json lists. Was not all of it copied?")
+    return files
+
+
+def _saved_state(folder: Path) -> dict[str, Any]:
+    """What datasets has written about a split; empty where there is nothing."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{folder}/state.json: cannot be read ({error}). Is it damaged?") from error
+    return state if isinstance(state, dict) else {}
 
 
 def _require_all_shards(files: Sequence[Path]) -> None:
@@ -138,6 +195,20 @@ def locate(key: str, path: str) -> Path:
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"{key}={path}: is a pipe, socket or device, and neither a file nor a folder.")
     return full
+
+
+def is_one_split(path: Path) -> bool:
+    """Whether all questions are in one file or saved split, from which train, dev and test are cut."""
+    return path.is_file() or is_saved(path)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the file, or those of a saved split.
+
+    Raises:
+        DataError: as for `saved_files`.
+    """
+    return [path] if path.is_file() else saved_files(path)
 
 
 def existing_path(path: str) -> Path:

@@ -12,7 +12,7 @@ from mcqa.config.errors import DataError, shortened
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import answer_files, checks, files, hub
-from mcqa.data.formats import Rows
+from mcqa.data.formats import FileOptions, Rows
 from mcqa.data.question import Question
 from mcqa.data.readers import READERS, Reader
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
@@ -147,7 +147,7 @@ def _load_split(
 ) -> list[Question]:
     """One of our splits: a split of the publisher, or a part of its train split or of the only file."""
     share, whole = {"dev": config.dev_fraction}, ""
-    if config.reader != "facts" and config.path is not None and files.existing_path(config.path).is_file():
+    if config.reader != "facts" and config.path is not None and files.is_one_split(files.existing_path(config.path)):
         every, source = read(None), Path(config.path).name
         share |= {"test": config.dev_fraction}  # as large a share as dev
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
@@ -223,15 +223,20 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
         assert split is not None
         return hub.read_rows(config, split)
     path = files.existing_path(config.path)
-    chosen, unread = ([path], []) if split is None else files.find_split_files(path, split)
+    chosen, unread = (files.files_of(path), []) if split is None else files.find_split_files(path, split)
     if unread:
         notes.append(f"{split}: read from {chosen[0].name}, and not from {unread[0].name} beside it")
-    rows = files.split_rows(chosen, split, MMLU_COLUMNS if config.reader == "mmlu" else ())
+    rows = files.split_rows(chosen, split, _file_options(config), notes)
     if config.answers is None:
         return rows
     assert config.columns is not None and config.columns.answer is not None, "a rule of the configuration"
     answers = answer_files.answers_path(path, config.answers, split)
     return answer_files.with_answers(rows, answers, config.columns.answer)
+
+
+def _file_options(config: DataConfig) -> FileOptions:
+    names = MMLU_COLUMNS if config.reader == "mmlu" else ()
+    return FileOptions(config.header, config.delimiter, config.encoding, config.sheet, names)
 
 
 def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:

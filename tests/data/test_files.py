@@ -140,6 +140,6 @@ def test_a_path_that_is_none_is_refused_with_its_cause(tmp_path, path, told):
 
 
 def test_a_file_of_an_unknown_format_is_refused(tmp_path):
-    (tmp_path / "x.xlsx").write_text("")
-    with pytest.raises(DataError, match=r"x.xlsx: files end in .jsonl, .*.parquet, .arrow"):
-        existing_path(str(tmp_path / "x.xlsx"))
+    (tmp_path / "x.ods").write_text("")
+    with pytest.raises(DataError, match=r"x.ods: files end in .jsonl, .*.xlsx, .parquet, .arrow"):
+        existing_path(str(tmp_path / "x.ods"))

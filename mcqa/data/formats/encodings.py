@@ -1,0 +1,110 @@
+"""The encoding of text that is not Unicode: found where only one reading makes sense, else asked for.
+
+charset-normalizer proposes encodings by how orderly the characters are that they read. That does not make them right:
+in a French text cp1250 reads "trčs" where cp1252 reads "très". So all proposals, and the two code pages that Excel most
+often writes, must read the same text; left out are only those whose reading cannot be text of any language.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from itertools import pairwise
+
+from mcqa.config.errors import DataError, quoted
+
+USUAL = ("cp1252", "cp1250")
+"""Western and Central European Windows; always considered, as a text with many symbols does not look orderly."""
+
+KNOWN = [
+    *USUAL,
+    *("cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
+    *("latin_1", "iso8859_2", "iso8859_15", "cp437", "cp850", "cp852", "mac_roman", "koi8_r"),
+    *("cp932", "gb18030", "big5", "cp949", "euc_jp"),
+]
+"""What spreadsheets and editors save, by the names of Python."""
+
+SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC")
+"""Scripts that do not stand side by side in a word."""
+
+ENOUGH_MARKS = 3  # typographic marks of a text, all in their places, are no letters of another encoding
+
+_WITHIN_WORDS = "’‘·\xad\xa0–—-…"
+_SYMBOL = re.compile(rf"(a+)[^\x00-\x7f{_WITHIN_WORDS}]+(a+)")  # where all letters are an a
+_IN_PLACE = re.compile(
+    r"(?<!\w)[“„‘](?=\w)"  # before a word
+    r"|(?<=[\w.,;:!?%)])[”“’…](?!\w)"  # behind it
+    r"|(?<=\w)’(?=(?:s|t|d|m|re|ve|ll)\b)"  # it’s
+    r"|(?<!\S)[–—…](?!\S)|(?<=\d)–(?=\d)"  # alone, 1–2
+)
+
+
+def non_ascii_words(line: bytes) -> Iterable[bytes]:
+    """Return the words of a line that are not ASCII; in all encodings of KNOWN white space is that of ASCII."""
+    return (word for word in line.split() if not word.isascii())
+
+
+def only_encoding(words: Iterable[bytes]) -> str:
+    """Return the encoding in which words are written that are not UTF-8.
+
+    Raises:
+        DataError: no encoding is possible, or several read different words.
+    """
+    content = b"\n".join(sorted(words))
+    readings = _possible_readings(content)
+    orderly = [text for text in readings if _has_only_marks(text)]
+    if len(orderly) == 1:
+        return readings[orderly[0]]
+    if len(readings) == 1:
+        return next(iter(readings.values()))
+    if not readings:
+        raise DataError("is neither UTF-8 nor text in another usual encoding. data.encoding=<name> names it.")
+    versions = [text.split("\n") for text in readings]
+    different = next((each for each in zip(*versions, strict=False) if len(set(each)) == len(each)), None)
+    different = different or next(each for each in zip(*versions, strict=False) if len(set(each)) > 1)
+    shown = ", ".join(f"{quoted(word)} ({name})" for word, name in zip(different, readings.values(), strict=True))
+    raise DataError(
+        f"is not UTF-8, and its encoding is in doubt: a word is {shown}. data.encoding=<name> says which one it is, "
+        "such as data.encoding=cp1252 for Western Europe and cp1250 for Central Europe."
+    )
+
+
+def _possible_readings(content: bytes) -> dict[str, str]:
+    """Return the texts that the content may be, each with the first encoding that reads it so."""
+    from charset_normalizer import from_bytes  # 20 ms
+
+    proposed = [name for match in from_bytes(content, cp_isolation=KNOWN) for name in match.could_be_from_charset]
+    readings: dict[str, str] = {}
+    for name in dict.fromkeys([*USUAL, *proposed]):
+        try:
+            text = content.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if not _is_impossible(text):
+            readings.setdefault(text, name)
+    return readings
+
+
+def _is_impossible(text: str) -> bool:
+    """Whether there are control characters, symbols within words (Gr÷ße), or words in two scripts (Grцße)."""
+    if any(unicodedata.category(character) in ("Cc", "Cn", "Co") for character in set(text) - {"\n"}):
+        return True
+    return any(map(_is_no_word, text.split("\n")))
+
+
+def _is_no_word(word: str) -> bool:
+    scripts = [_script(one) for one in word if one.isalpha()]
+    if any(one != other for one, other in pairwise(scripts) if one and other):
+        return True
+    letters = "".join("a" if one.isalpha() and unicodedata.category(one) != "Lm" else one for one in word)
+    return any(len(match[1]) + len(match[2]) > 2 for match in _SYMBOL.finditer(letters))  # a×b is possible
+
+
+def _script(letter: str) -> str:
+    first = unicodedata.name(letter, "").split(" ")[0]
+    return first if first in SCRIPTS else ""
+
+
+def _has_only_marks(text: str) -> bool:
+    """Whether all that is not ASCII are quotation marks, apostrophes and dashes, and each of them in its place."""
+    rest, count = _IN_PLACE.subn("", text)
+    return rest.isascii() and count >= ENOUGH_MARKS
