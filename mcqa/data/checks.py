@@ -127,8 +127,8 @@ def no_such_field(name: str, names: tuple[str, ...]) -> str:
     return f"there is no {name!r}; the row has {', '.join(map(str, names))}.{nearest(name, names)}"
 
 
-def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[str]]:
-    """Return the questions with unique ids, and a message for each whose id belongs to a different question.
+def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[tuple[str, str]]]:
+    """Return the questions with unique ids, and place and problem of each whose id belongs to a different question.
 
     located: pairs of a place (`path:line`) and its question. A question without an id is named by a hash of its
     content, which survives reordering. A repetition, id and all, is kept as `<id>#2`, so that the number of questions
@@ -143,7 +143,7 @@ def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question],
         id = question.id or _content_id(question)
         first_where, first_question = first.setdefault(id, (where, question))
         if first_question.content != question.content:
-            clashes.append(f"{where}: id {id!r} is that of another question, at {first_where}.")
+            clashes.append((where, f"id {id!r} is that of another question, at {first_where}."))
             continue
         if first_where != where:
             id = next(free for n in numbers[id] if (free := f"{id}#{n}") not in taken)

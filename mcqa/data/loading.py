@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 
-from mcqa.config.errors import DataError, shortened
+from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import answer_files, checks, files, hub
+from mcqa.data.bad_rows import BadRow, header_advice, listed
 from mcqa.data.formats import FileOptions, Rows
 from mcqa.data.question import Question
 from mcqa.data.readers import READERS, Reader
@@ -20,7 +21,6 @@ from mcqa.data.readers.columns import LocalReader, label_ends
 from mcqa.data.readers.mmlu import MMLU_COLUMNS
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
-MAX_LISTED = 10  # bad rows in an error
 ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
 UNLIKELY = 1e-6  # probability that no answer of a question set is its first choice
 
@@ -193,7 +193,9 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
             raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
         return facts.questions(split)
     read: Reader = READERS.get(config.reader) or LocalReader(config.columns)
-    good, bad = [], []
+    good: list[tuple[str, Question]] = []
+    bad: list[BadRow] = []
+    advice = ""
     for where, row in _rows(config, split, data.notes):
         try:
             if isinstance(row, DataError):
@@ -202,18 +204,20 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
             checks.check_equal_choices(question, config.equal_choices)
             good.append((where, question))
         except DataError as error:
-            bad.append(shortened(f"{where}: {error}"))
+            bad.append(BadRow(where, str(error)))
+            if len(bad) == 1 and isinstance(row, dict) and config.header:
+                advice = header_advice(where, row, config.columns)
         except RecursionError:  # a value so deep that a message cannot quote it
-            bad.append(shortened(f"{where}: is nested too deeply."))
+            bad.append(BadRow(where, "is nested too deeply."))
         if config.bad_rows == "error" and len(bad) == ENOUGH_BAD:
             break
     questions, clashes = checks.assign_ids(good)
-    bad += clashes
+    bad += [BadRow(*clash) for clash in clashes]
     doubt = _doubt_about_numbers(config, questions)
-    _raise_if_unusable(config, split, questions, bad, doubt)
+    _raise_if_unusable(config, split, questions, bad, doubt, advice)
     if isinstance(read, LocalReader):
         read.check_optional()
-    data.bad_rows.extend(bad)
+    data.bad_rows.extend(map(str, bad))
     data.notes.extend(_reading_notes(split or Path(config.path or "").name, questions, bad, doubt))
     return questions
 
@@ -253,10 +257,10 @@ def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
 
 
 def _raise_if_unusable(
-    config: DataConfig, split: str | None, questions: list[Question], bad: list[str], doubt: str
+    config: DataConfig, split: str | None, questions: list[Question], bad: list[BadRow], doubt: str, advice: str
 ) -> None:
     """Raise where bad rows are not to be skipped, or no good ones are left, or all answers count from elsewhere."""
-    misnumbered = doubt and any(OUT_OF_RANGE in line for line in bad)
+    misnumbered = doubt and any(OUT_OF_RANGE in row.problem for row in bad)
     if questions and (not bad or (config.bad_rows == "skip" and not misnumbered)):
         return
     source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
@@ -264,14 +268,14 @@ def _raise_if_unusable(
         raise DataError(f"{source}: is empty.")
     of = "of the first" if len(bad) >= ENOUGH_BAD else "of"
     lines = [f"{source}: {len(bad)} {of} {len(questions) + len(bad)} rows cannot be used:"]
-    lines += [f"  {line}" for line in bad[:MAX_LISTED]]
-    if len(bad) > MAX_LISTED:
-        lines.append(f"  and {len(bad) - MAX_LISTED} more.")
-    if all(NO_ANSWER in line for line in bad):
+    lines += listed(bad)
+    if all(NO_ANSWER in row.problem for row in bad):
         lines.append("Is this the test split without public answers?")
     if misnumbered:
         lines.append(f"In the other rows {doubt}")
-    elif questions:
+    if advice:
+        lines.append(advice)
+    elif questions and not misnumbered:
         lines.append("data.bad_rows=skip leaves them out and counts them.")
     raise DataError("\n".join(lines))
 
@@ -279,7 +283,7 @@ def _raise_if_unusable(
 # --- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _reading_notes(name: str, questions: list[Question], bad: list[str], doubt: str) -> Iterator[str]:
+def _reading_notes(name: str, questions: list[Question], bad: list[BadRow], doubt: str) -> Iterator[str]:
     if doubt:
         yield f"{name}: {doubt}"
     if bad:

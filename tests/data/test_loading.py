@@ -404,18 +404,30 @@ def test_equal_choices_and_outer_white_space_are_counted_and_the_policy_decides_
 
 
 def test_ten_bad_rows_are_listed_and_all_are_counted(tmp_path):
-    folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31))])
+    folder(tmp_path, train=[row(0), *(row(n, answerKey=f"D{n}") for n in range(1, 31))])
     lines = error_of(config(tmp_path)).splitlines()
     assert lines[0].endswith("30 of 31 rows cannot be used:")
-    assert [line.rsplit(":", 2)[1:] for line in lines[1:11]] == [[f"{n}", " question is empty."] for n in range(2, 12)]
+    assert [line.split(":")[1] for line in lines[1:11]] == [f"{n}" for n in range(2, 12)]
     assert lines[11] == "  and 20 more."
+
+
+def test_what_is_wrong_with_many_rows_is_said_once_with_the_first_places(tmp_path):
+    folder(tmp_path, train=[row(0), row(1, answerKey="D"), *(row(n, question="") for n in range(2, 31))])
+    assert error_of(config(tmp_path)) == (
+        f"{tmp_path}[train]: 30 of 31 rows cannot be used:\n"
+        f"  {tmp_path}/train.jsonl:3, :4, :5 and 26 more rows: question is empty.\n"
+        f"  {tmp_path}/train.jsonl:2: answer 'D' is not among the labels ['A', 'B', 'C'].\n"
+        "data.bad_rows=skip leaves them out and counts them."
+    )
+    skipped = load(config(tmp_path, bad_rows="skip"), ["train"]).bad_rows
+    assert skipped[1:] == [f"{tmp_path}/train.jsonl:{n}: question is empty." for n in range(3, 32)]
 
 
 def test_a_file_with_very_many_bad_rows_is_read_no_further(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "ENOUGH_BAD", 20)
     folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31)), *range(31, 40)])
     lines = error_of(config(tmp_path)).splitlines()
-    assert lines[0].endswith("20 of the first 21 rows cannot be used:") and lines[11] == "  and 10 more."
+    assert lines[0].endswith("20 of the first 21 rows cannot be used:") and "and 17 more rows: question" in lines[1]
     assert len(load(config(tmp_path, bad_rows="skip"), ["train"]).splits["train"]) == 10, "those who skip get all"
 
 
