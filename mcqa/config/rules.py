@@ -11,6 +11,7 @@ from typing import Any
 from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
+from mcqa.config.prompt_styles import Prompt, template_problems, templates
 from mcqa.config.schema import Columns, Config, DataConfig
 from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
@@ -358,8 +359,11 @@ def _evaluation(config: Config) -> Iterator[str]:
         if config.evaluation.patience is None and getattr(config.evaluation, key) != unused:
             yield f"evaluation.{key}: is for early stopping, which evaluation.patience=<measurements> turns on."
     every = config.evaluation.every
-    if config.evaluation.permutations is not None and config.prompt.style != "letters":
-        yield "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze."
+    if config.evaluation.permutations is not None and not _shows_options(config):
+        yield (
+            "evaluation.permutations: only prompt=letters and others that show the options have them in an order; "
+            f"leave it null for {config.prompt.style}."
+        )
     elif config.evaluation.permutations == 1:
         yield "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2."
     if isinstance(task := config.evaluation.harness_task, str) and not is_name(task):
@@ -374,6 +378,43 @@ def _evaluation(config: Config) -> Iterator[str]:
             "evaluation.every: a number of updates, or times per epoch such as '4/epoch' and at most '999/epoch', got "
             f"{quoted(every)}."
         )
+
+
+def _prompts(config: Config) -> dict[str, Prompt]:
+    """The keys of all prompts that questions get: one for all of them, or with prompt=published one of each set."""
+    if config.prompt.style != "published":
+        return {"prompt": config.prompt}
+    measures_sets_alone = getattr(config, "splits", None) == []
+    prompts: dict[str, Prompt] = {} if measures_sets_alone else {"data.prompt": config.data.prompt}
+    if config.evaluation.dev is not None:
+        prompts["evaluation.dev.prompt"] = config.evaluation.dev.data.prompt
+    return prompts | {f"evaluation.sets[{n}].prompt": one.data.prompt for n, one in enumerate(config.evaluation.sets)}
+
+
+def _prompt(config: Config) -> Iterator[str]:
+    """Templates are right before anything is loaded, and with prompt=published every set has a prompt."""
+    for where, prompt in (_prompts(config) | {"prompt": config.prompt}).items():
+        if prompt.style == "template":
+            yield from template_problems(where, prompt.template, prompt.answer_template)
+            continue
+        for key in ("template", "answer_template"):
+            if getattr(prompt, key) is not None:
+                yield f"{where}.{key}: belongs to {where}.style=template, and {where}.style is {prompt.style}."
+        if prompt.style is None:
+            yield (
+                f"{where}.style: prompt=published needs the prompt that the literature scores this set by, and none is "
+                f"given; give {where}.style=cloze or another, or take one prompt for all sets, as prompt=cloze."
+            )
+
+
+def _shows_options(config: Config) -> bool:
+    """Whether the options have an order in some prompt; true too where a prompt is reported for something else."""
+    return any(
+        prompt.style is None
+        or (prompt.style == "template" and any(template_problems("", prompt.template, prompt.answer_template)))
+        or templates(prompt).shows_options
+        for prompt in _prompts(config).values()
+    )
 
 
 def _tracking(config: Config) -> Iterator[str]:
@@ -399,6 +440,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _lists,
     _hardware,
     _evaluation,
+    _prompt,
     _tracking,
     trainer_args_problems,
 )

@@ -4,8 +4,10 @@ Values live in conf/, and nothing here has a default: a key that is missing from
 error. This module imports neither torch nor transformers, so that an error is reported in an instant.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
+
+from mcqa.config.prompt_styles import templates
 
 ConfigDict = dict[str, Any]
 """A composed and resolved configuration as nested dictionaries, as config.yaml holds it."""
@@ -91,6 +93,19 @@ class Recommended:
     epochs: Epochs
 
 
+PromptStyle = Literal["cloze", "letters", "letters_with_text", "plain", "continuation", "blank", "template"]
+
+
+@dataclass(frozen=True)
+class SetPrompt:
+    """The prompt by which the literature scores a set; prompt=published takes it."""
+
+    style: PromptStyle | None  # null: none is known
+    instruction: str
+    template: str | None
+    answer_template: str | None
+
+
 @dataclass(frozen=True)
 class DataConfig:
     name: str
@@ -117,17 +132,34 @@ class DataConfig:
     answers: str | None  # a file beside the rows with one answer a line; {split} in its name is that of the split
     columns: Columns | None
     texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
+    prompt: SetPrompt
     recommended: Recommended
 
 
 @dataclass(frozen=True)
 class PromptConfig:
-    style: Literal["cloze", "letters"]
+    style: Literal[PromptStyle, "published"]  # published: that of data.prompt, and of each set its own
     instruction: str  # stands before every question, with a blank line between
+    template: str | None  # of style template: the text before the answer, in Jinja2 (prompt_styles.py)
+    answer_template: str | None  # of style template: what is scored of a choice; null: the choice itself
     shots: Annotated[int, "from 0 to 1000"]  # solved training questions that stand before the question
     shots_draw: Literal["fixed", "per_question"]  # the same ones before every question, or each its own
     shots_seed: Seed
     chat_template: bool  # the prompt becomes the user's turn in the tokenizer's chat template
+
+    def of_set(self, data: DataConfig) -> "PromptConfig":
+        """Return the prompt for the questions of a set: with style published the one of that set."""
+        if self.style != "published":
+            return self
+        own = data.prompt
+        assert own.style is not None, "rules.py"
+        return replace(
+            self,
+            style=own.style,
+            instruction=self.instruction or own.instruction,
+            template=own.template,
+            answer_template=own.answer_template,
+        )
 
 
 @dataclass(frozen=True)
@@ -300,6 +332,13 @@ class Config:
     evaluation: EvaluationConfig
     tracking: TrackingConfig
 
+    def prompt_of(self, name: str) -> PromptConfig:
+        """Return the prompt for a split of data, or for a further question set of this name."""
+        further = {one.name: one.data for one in self.evaluation.sets}
+        if self.evaluation.dev is not None:
+            further["dev"] = self.evaluation.dev.data
+        return self.prompt.of_set(further.get(name, self.data))
+
     @property
     def question_order_seed(self) -> int:
         """What draws the order of questions in each epoch."""
@@ -309,7 +348,7 @@ class Config:
     def shuffle_seed(self) -> int | None:
         """What draws the order of options in each epoch; None where it stays. Cloze prompts do not show the options."""
         shuffles = self.data.shuffle_choices
-        shuffles = self.prompt.style == "letters" if shuffles == "auto" else shuffles
+        shuffles = templates(self.prompt_of("train")).shows_options if shuffles == "auto" else shuffles
         return self.question_order_seed if shuffles else None
 
 

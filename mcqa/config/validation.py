@@ -63,6 +63,7 @@ ADDED: dict[str, Any] = {
     "data.equal_choices": "refuse",
     "data.harness_task": None,
     "data.shuffle_choices": False,
+    "data.prompt": {"style": None, "instruction": "", "template": None, "answer_template": None},
     "data.split_by": "question",
     "evaluation.max_time_share": None,
     "evaluation.min_delta": 0.0,
@@ -75,6 +76,8 @@ ADDED: dict[str, Any] = {
     "objective.normalise": None,
     "objective.temperature": None,
     "objective.neftune_alpha": None,
+    "prompt.template": None,
+    "prompt.answer_template": None,
     "optimizer.momentum": None,
     "optimizer.groups": {},
     **dict.fromkeys(

@@ -1,8 +1,8 @@
 """Prompts: the text that a question becomes, and the solved questions (shots) that may stand before it.
 
-All choices of a question follow the same text, which ends with `Answer:`, after one space. The text is put together as
-lm-evaluation-harness does: the instruction (its description), then the shots, each followed by a space, its right
-answer and a blank line, then the question.
+The style (mcqa/config/prompt_styles.py) says what stands before an answer and what is scored of each choice, after one
+space. The text is put together as lm-evaluation-harness does: the instruction (its description), then the shots, each
+followed by a space, its right answer and a blank line, then the question.
 
 With prompt.chat_template all of that is one turn of the user, and the choice follows the tokenizer's template without
 a space: the harness's --apply_chat_template with --fewshot_as_multiturn false. The instruction is in the user's turn
@@ -11,12 +11,16 @@ too, because not every template has a system turn. Templates that support thinki
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import count, islice
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.config.errors import DataError, ModelError
+from mcqa.config.errors import DataError, ModelError, quoted
+from mcqa.config.prompt_styles import fill, templates, values
 from mcqa.config.schema import PromptConfig
 from mcqa.data.question import Question
 
@@ -77,39 +81,97 @@ def _identity(question: Question) -> str:
 
 
 def context(
-    prompt: PromptConfig, question: Question, shots: Sequence[Question] = (), *, without_question: bool = False
+    prompt: PromptConfig,
+    question: Question,
+    shots: Sequence[Question] = (),
+    *,
+    without_question: bool = False,
+    choice: int = 0,
 ) -> str:
-    """Return the text that all choices of the question follow, before any chat template.
+    """Return the text that stands before a choice, before any chat template: the same for all choices in most styles.
 
     without_question: leave out the question and its passage; instruction, shots and the options of `letters` stay.
+
+    Raises:
+        DataError: the question has too many choices for letters, no blank to fill, or not what a template asks for.
     """
-    instruction = f"{prompt.instruction}\n\n" if prompt.instruction else ""
-    solved = (f"{_question_text(prompt, shot)} {answers(prompt, shot)[shot.answer]}\n\n" for shot in shots)
-    return "".join([instruction, *solved, _question_text(prompt, question, without_question)])
+    instruction = f"{_instruction(prompt, question)}\n\n" if prompt.instruction else ""
+    solved = (_solved(prompt, shot) for shot in shots)
+    asked = replace(question, question="", context="") if without_question else question
+    leaves_blank = without_question and templates(prompt).text_names_choice
+    return "".join([instruction, *solved, "" if leaves_blank else _text(prompt, asked, choice)])
 
 
-def _question_text(prompt: PromptConfig, question: Question, without_question: bool = False) -> str:
-    passage = f"{question.context.strip()}\n" if question.context else ""
-    asked = "" if without_question else f"{passage}Question: {question.question.strip()}\n"
-    options = zip(ascii_uppercase, question.choices, strict=False) if prompt.style == "letters" else ()
-    return "".join([asked, *(f"{letter}. {choice}\n" for letter, choice in options), "Answer:"])
+def answers(prompt: PromptConfig, question: Question, *, without_question: bool = False) -> list[str]:
+    """Return what is scored of each choice: the choice itself, its letter, or what else the style says.
 
+    without_question: where the style fills the choices into the question and scores the rest of it, the choices.
 
-def answers(prompt: PromptConfig, question: Question) -> list[str]:
-    """Return the answer text of each choice: the choice itself, or its letter with prompt.style letters."""
-    if prompt.style == "cloze":
+    Raises:
+        DataError: as for context.
+    """
+    style = templates(prompt)
+    if without_question and style.text_names_choice:
         return list(question.choices)
-    if len(question.choices) > len(ascii_uppercase):
+    return [_fill(style.answer, prompt, question, choice) for choice in range(len(question.choices))]
+
+
+def texts(prompt: PromptConfig, question: Question) -> list[str]:
+    """Return the text of each choice by whose length acc_norm and acc_bytes divide its score, as the harness counts.
+
+    It is what is scored, and where the choices are read after different texts, the one that has the choice in it.
+    """
+    if not templates(prompt).text_names_choice:
+        return answers(prompt, question)
+    return [_text(prompt, question, choice) for choice in range(len(question.choices))]
+
+
+@lru_cache(maxsize=4096)
+def _solved(prompt: PromptConfig, shot: Question) -> str:
+    return f"{_text(prompt, shot, shot.answer)} {answers(prompt, shot)[shot.answer]}\n\n"
+
+
+def _text(prompt: PromptConfig, question: Question, choice: int) -> str:
+    return _fill(templates(prompt).text, prompt, question, choice)
+
+
+def _instruction(prompt: PromptConfig, question: Question) -> str:
+    return _fill(prompt.instruction, prompt, question, 0) if prompt.style == "template" else prompt.instruction
+
+
+def _fill(template: str, prompt: PromptConfig, question: Question, choice: int) -> str:
+    if len(question.choices) > len(ascii_uppercase) and templates(prompt).has_letters:
         raise DataError(
             f"question {question.id!r} has {len(question.choices)} choices and there are 26 letters; take prompt=cloze."
         )
-    return list(ascii_uppercase[: len(question.choices)])
+    if prompt.style == "blank":
+        _check_blank(question)
+    given = values(question.question, question.context, question.subject, list(question.choices), choice)
+    try:
+        return fill(template, given)
+    except ValueError as error:
+        raise DataError(f"question {question.id!r}: the template {template!r} cannot be filled in: {error}") from error
 
 
-def continuations(prompt: PromptConfig, question: Question) -> list[str]:
+def _check_blank(question: Question) -> None:
+    blanks = re.findall("_+", question.question)
+    if len(blanks) != 1:
+        problem = f"{len(blanks)} blanks" if blanks else "no blank (_)"
+        raise DataError(
+            f"question {question.id!r} has {problem}, and prompt=blank fills the choices into one: "
+            f"{quoted(question.question)}. Take prompt=cloze."
+        )
+    if not question.question.rpartition("_")[2].strip():
+        raise DataError(
+            f"question {question.id!r} ends with its blank, and prompt=blank scores what stands after it: "
+            f"{quoted(question.question)}. Take prompt=continuation, without the blank."
+        )
+
+
+def continuations(prompt: PromptConfig, question: Question, *, without_question: bool = False) -> list[str]:
     """Return the text of each choice that is scored, with the space before it where there is one."""
     delimiter = "" if prompt.chat_template else " "
-    return [f"{delimiter}{answer}" for answer in answers(prompt, question)]
+    return [f"{delimiter}{answer}" for answer in answers(prompt, question, without_question=without_question)]
 
 
 def requests(
@@ -117,9 +179,11 @@ def requests(
 ) -> list[tuple[str, str]]:
     """Return for each choice the text before it, chat template included, and the text that is scored."""
     solved = (shots or Shots(prompt, [])).before(question)
-    text = context(prompt, question, solved, without_question=without_question)
-    before = apply_chat_template(tokenizer, prompt, text)
-    return [(before, after) for after in continuations(prompt, question)]
+    choices = range(len(question.choices)) if templates(prompt).text_names_choice else [0]
+    before = [context(prompt, question, solved, without_question=without_question, choice=n) for n in choices]
+    before = [apply_chat_template(tokenizer, prompt, text) for text in before]
+    after = continuations(prompt, question, without_question=without_question)
+    return list(zip(before if len(before) > 1 else before * len(after), after, strict=True))
 
 
 # --- chat templates --------------------------------------------------------------------------------------------------

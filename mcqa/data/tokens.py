@@ -1,7 +1,8 @@
 """Tokens of questions and training examples; training and scoring both take theirs from here.
 
 For every choice a question becomes a context and a continuation, whose texts come from prompts.py. The continuation
-starts with the one space between them, because `" A"` and `"A"` are different tokens. Following lm-evaluation-harness,
+starts with the one space between them, because `" A"` and `"A"` are different tokens. An empty context is the token
+that begins texts, as in lm-evaluation-harness. Following lm-evaluation-harness,
 the whole text is tokenised at once and the tokens of the context alone are cut off its front:
 
     whole = tokens(context + continuation);  continuation = whole[len(tokens(context)):]
@@ -44,7 +45,7 @@ class Tokenizer(Protocol):
 class EncodedChoice:
     """The token ids of one choice: those before it, and those that are scored.
 
-    The choices of a question share one context list; nobody may change it.
+    The choices of a question share one context list where they follow the same text; nobody may change it.
     """
 
     context: list[int]
@@ -130,19 +131,28 @@ def encode_unconditional(
     Raises:
         ModelError: the tokenizer has neither.
     """
-    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    if start is None:
-        raise ModelError(
-            "the tokenizer has no token that begins or ends a text, so no choice can be scored without its question. "
-            "Take evaluation.unconditional=false, or set bos_token in its tokenizer_config.json."
-        )
+    start = _start_token(tokenizer, "without its question. Take evaluation.unconditional=false")
     texts = [prompts.continuations(prompt, question) for question in questions]
     unique = list(dict.fromkeys(text for choices in texts for text in choices))
     ids = tokenizer(unique, add_special_tokens=False)["input_ids"] if unique else []
-    # A choice that begins with the start token itself gets no second one.
-    ids = [text_ids[1:] if text_ids[:1] == [start] and len(text_ids) > 1 else text_ids for text_ids in ids]
-    encoded = {text: EncodedChoice([start], text_ids) for text, text_ids in zip(unique, ids, strict=True)}
+    encoded = {text: _after_start(start, text_ids) for text, text_ids in zip(unique, ids, strict=True)}
     return [[encoded[text] for text in choices] for choices in texts]
+
+
+def _start_token(tokenizer: Tokenizer, what: str) -> int:
+    """The token that stands for an empty text: BOS, else EOS."""
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if start is None:
+        raise ModelError(
+            f"the tokenizer has no token that begins or ends a text, so no choice can be scored {what}, or set "
+            "bos_token in its tokenizer_config.json."
+        )
+    return int(start)
+
+
+def _after_start(start: int, ids: list[int]) -> EncodedChoice:
+    """A choice that begins with the start token itself gets no second one."""
+    return EncodedChoice([start], ids[1:] if ids[:1] == [start] and len(ids) > 1 else ids)
 
 
 def _encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> list[list[EncodedChoice]]:
@@ -152,8 +162,15 @@ def _encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> list
         texts = (text for choices in batch for before, after in choices for text in (before, before + after))
         tokens = _tokenize(tokenizer, list(dict.fromkeys(texts)))
         for choices in batch:
-            encoded.append([_cut_off_context(tokens[before], tokens[before + after]) for before, after in choices])
+            encoded.append([_encode_pair(tokenizer, tokens, *pair) for pair in choices])
     return encoded
+
+
+def _encode_pair(tokenizer: Tokenizer, tokens: dict[str, list[int]], before: str, after: str) -> EncodedChoice:
+    context, whole = tokens[before], tokens[before + after]
+    if not before and not context:
+        return _after_start(_start_token(tokenizer, "after an empty prompt. Take prompt=cloze"), whole)
+    return _cut_off_context(context, whole)
 
 
 def _tokenize(tokenizer: Tokenizer, texts: list[str]) -> dict[str, list[int]]:
@@ -267,7 +284,7 @@ def _lengths(
     """Return by what the score of each choice is divided, as metrics of the same name divide it."""
     if normalise == "tokens":
         return tuple(float(len(choice.continuation)) for choice in choices)
-    texts = prompts.answers(prompt, question)
+    texts = prompts.texts(prompt, question)
     if normalise == "characters":
         return tuple(float(len(text)) for text in texts)
     if normalise == "bytes":

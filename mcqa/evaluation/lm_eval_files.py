@@ -15,13 +15,14 @@ import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from mcqa.config.schema import Config, SetConfig
+from mcqa.config.prompt_styles import CHOICE, templates
+from mcqa.config.schema import Config, PromptConfig, SetConfig
 from mcqa.data import prompts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
@@ -30,9 +31,13 @@ from mcqa.evaluation.predictions import Prediction
 from mcqa.models import sharding
 from mcqa.runs.files import write_text
 
-# Jinja2 templates of their doc_to_text
-PASSAGE_AND_QUESTION = "{% if context %}{{context | trim}}\n{% endif %}Question: {{question | trim}}\n"
-LETTERED_CHOICES = "{% for choice in choices %}{{'" + ascii_uppercase + "'[loop.index0]}}. {{choice}}\n{% endfor %}"
+LETTERS = "{% set letters = ('" + ascii_uppercase + "' | list)[:choices | length] %}"
+OF_EVERY_CHOICE = (
+    "{% set all = namespace(texts=[]) %}{% for choice in choices %}{% set letter = letters[loop.index0] %}"
+    "{% set number = loop.index %}{% set text %}TEMPLATE{% endset %}{% set all.texts = all.texts + [text] %}"
+    "{% endfor %}{{ all.texts }}"
+)
+"""Jinja2 of their tasks, for the names that templates have here and their documents have not."""
 
 OF_EACH_TASK = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
 """Keys of a results file that have a value for each task."""
@@ -56,6 +61,11 @@ class Measurement:
     environment: Mapping[str, Any]
     began: float
     first_look: tuple[int, int] | None = None
+
+    @property
+    def prompt(self) -> PromptConfig:
+        """The prompt of these questions."""
+        return self.config.prompt.of_set(self.questions.data)
 
 
 def write(folder: Path, tasks: Mapping[str, tuple[Sequence[Prediction], Measurement]]) -> list[Path]:
@@ -104,7 +114,9 @@ def document(question: Question) -> dict[str, Any]:
 
 def sample(number: int, row: Prediction, measurement: Measurement) -> dict[str, Any]:
     """Return one line of the samples: scores as strings, those without a prompt after those of the choices."""
-    requests = prompts.requests(measurement.tokenizer, measurement.config.prompt, row.question, measurement.shots)
+    if templates(measurement.prompt).text_names_choice:
+        row = replace(row, unconditional=None)  # for which they score what stands before the answer
+    requests = prompts.requests(measurement.tokenizer, measurement.prompt, row.question, measurement.shots)
     unconditional = [("", after) for _, after in requests] if row.unconditional is not None else []
     responses = [[repr(score), "None"] for score in (*row.scores, *(row.unconditional or ()))]
     metrics, doc, target = outcomes(row), document(row.question), str(row.question.answer)
@@ -137,7 +149,7 @@ def results(task: str, samples: Sequence[Mapping[str, Any]], measurement: Measur
         error = statistics.stdev(outcome) / math.sqrt(len(outcome)) if len(outcome) > 1 else "N/A"
         values |= {f"{name},none": statistics.fmean(outcome), f"{name}_stderr,none": error}
     hashes = "".join(line[key] for line in samples for key in ("doc_hash", "prompt_hash", "target_hash"))
-    prompt = measurement.config.prompt
+    prompt = measurement.prompt
     template = measurement.tokenizer.chat_template if prompt.chat_template else None
     version = measurement.environment["packages"].get("mcqa")
     return {
@@ -172,18 +184,15 @@ def task_config(task: str, metrics: Sequence[str], measurement: Measurement) -> 
 
     They have no setting for shots that are drawn anew for each question.
     """
-    prompt, data, split = measurement.config.prompt, measurement.questions.data, measurement.questions.split
-    letters = prompt.style == "letters"
+    prompt, data, split = measurement.prompt, measurement.questions.data, measurement.questions.split
     fixed = measurement.shots.fixed if measurement.shots else []
     return {
         "task": task,
         "dataset_path": data.hub or data.path or data.source,
         **({"dataset_name": data.hub_config} if data.hub_config else {}),
         "test_split": getattr(data.splits, split) or data.splits.train or split,  # dev null: split off train
-        "doc_to_text": PASSAGE_AND_QUESTION + (LETTERED_CHOICES if letters else "") + "Answer:",
-        "doc_to_target": "answer",
+        **_templates(prompt),
         "unsafe_code": False,
-        "doc_to_choice": "{{('" + ascii_uppercase + "' | list)[:choices | length]}}" if letters else "choices",
         "description": f"{prompt.instruction}\n\n" if prompt.instruction else "",
         "target_delimiter": " ",
         "fewshot_delimiter": "\n\n",
@@ -195,6 +204,19 @@ def task_config(task: str, metrics: Sequence[str], measurement: Measurement) -> 
         "should_decontaminate": False,
         "metadata": {"shots_draw": prompt.shots_draw, "chat_template": prompt.chat_template},
     }
+
+
+def _templates(prompt: PromptConfig) -> dict[str, str]:
+    """Return our templates as theirs. Where the choices are read after different texts, doc_to_text is a number."""
+    style = templates(prompt)
+    if style.text_names_choice:
+        return {
+            "doc_to_text": "answer",
+            "doc_to_target": LETTERS + style.answer,
+            "doc_to_choice": LETTERS + OF_EVERY_CHOICE.replace("TEMPLATE", style.text),
+        }
+    choices = "choices" if style.answer == CHOICE else LETTERS + OF_EVERY_CHOICE.replace("TEMPLATE", style.answer)
+    return {"doc_to_text": LETTERS + style.text, "doc_to_target": "answer", "doc_to_choice": choices}
 
 
 def _run_config(measurement: Measurement) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from mcqa.config.metric_names import needed_for
+from mcqa.config.prompt_styles import CHOICE, LETTER, templates
 from mcqa.config.schema import Config, EvaluationConfig, HardwareConfig, PromptConfig
-from mcqa.data import tokens
+from mcqa.data import prompts, tokens
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, reordered
 from mcqa.data.tokens import EncodedChoice
@@ -30,6 +31,7 @@ class QuestionSet:
 
     orders: for each question the orders of the options to measure, the given one first.
     encoded: the choices of each question in all of these orders, one order after the other, so that they share a row.
+    measured_texts: of each question those of a Prediction.
     unconditional, choices_only: the choices without prompt and question, or without question; None where not measured.
     """
 
@@ -40,6 +42,7 @@ class QuestionSet:
     unconditional: Choices | None
     choices_only: Choices | None
     letters: bool
+    measured_texts: Sequence[tuple[str, ...]]
     evaluation: EvaluationConfig
 
 
@@ -52,7 +55,9 @@ def question_set(
     shots: Shots,
 ) -> QuestionSet:
     """Encode the questions of a split for everything that `evaluation` measures."""
-    orders = [orders_to_measure(len(question.choices), evaluation.permutations, question.id) for question in questions]
+    style = templates(prompt)
+    permutations = evaluation.permutations if style.shows_options else None
+    orders = [orders_to_measure(len(question.choices), permutations, question.id) for question in questions]
     pairs = zip(questions, orders, strict=True)
     encoded = iter(tokens.encode(tokenizer, prompt, [reordered(q, order) for q, own in pairs for order in own], shots))
     return QuestionSet(
@@ -62,9 +67,16 @@ def question_set(
         [[choice for _ in own for choice in next(encoded)] for own in orders],
         tokens.encode_unconditional(tokenizer, prompt, questions) if evaluation.unconditional else None,
         tokens.encode(tokenizer, prompt, questions, shots, without_question=True) if evaluation.choices_only else None,
-        prompt.style == "letters",
-        evaluation,
+        style.answer == LETTER,
+        [_measured_texts(prompt, question) for question in questions],
+        replace(evaluation, permutations=permutations),
     )
+
+
+def _measured_texts(prompt: PromptConfig, question: Question) -> tuple[str, ...]:
+    style = templates(prompt)
+    is_known = style.answer in (CHOICE, LETTER) and not style.text_names_choice
+    return () if is_known else tuple(prompts.texts(prompt, question))
 
 
 def question_sets(
@@ -72,7 +84,7 @@ def question_sets(
 ) -> list[QuestionSet]:
     """Encode every split and further set for everything that the configuration measures."""
     return [
-        question_set(name, questions, config.prompt, config.evaluation, tokenizer, shots)
+        question_set(name, questions, config.prompt_of(name), config.evaluation, tokenizer, shots)
         for name, questions in splits.items()
     ]
 
@@ -104,14 +116,22 @@ def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> lis
 
     given = scored(questions.encoded)
     _log_once(given.method)
-    columns = (questions.questions, questions.orders, questions.encoded, given.scores, given.truncated, given.too_long)
+    asked = (questions.questions, questions.orders, questions.encoded, questions.measured_texts)
     rows = []
-    for question, orders, own, scores, truncated, too_long in zip(*columns, strict=True):
+    for question, orders, own, texts, scores, truncated, too_long in zip(
+        *asked, given.scores, given.truncated, given.too_long, strict=True
+    ):
         n = len(question.choices)  # choices and scores of all orders, one order after the other
         measured = tuple(OptionOrder(order, tuple(scores[i * n : (i + 1) * n])) for i, order in enumerate(orders))
         lengths = tuple(len(choice.continuation) for choice in own[:n])
         row = Prediction(
-            question, measured[0].scores, lengths, questions.letters, truncated=truncated, too_long=too_long
+            question,
+            measured[0].scores,
+            lengths,
+            questions.letters,
+            truncated=truncated,
+            too_long=too_long,
+            measured_texts=texts,
         )
         rows.append(row if questions.evaluation.permutations is None else replace(row, orders=measured))
     for name, choices in (("unconditional", questions.unconditional), ("choices_only", questions.choices_only)):

@@ -38,6 +38,7 @@ class Prediction:
     """One question with the summed log-probability (nats) and the number of scored tokens of each choice.
 
     letters: the letters were scored and not the choices' texts, so lengths are those of a letter.
+    measured_texts: what acc_norm and acc_bytes take the length of, where it is neither the choices nor their letters.
     unconditional: the choices' scores without prompt and question, where they were measured.
     choices_only: their scores with the question removed from the prompt, where they were measured.
     orders: the scores under several orders of the options, the given order first; empty where only that was measured.
@@ -54,6 +55,7 @@ class Prediction:
     orders: tuple[OptionOrder, ...] = ()
     truncated: bool = False
     too_long: bool = False
+    measured_texts: tuple[str, ...] = ()
 
     @property
     def prediction(self) -> int | None:
@@ -66,7 +68,9 @@ class Prediction:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The scored texts, without the space before them."""
+        """The texts whose characters and bytes divide the scores: what is scored, without the space before it."""
+        if self.measured_texts:
+            return self.measured_texts
         return tuple(ascii_uppercase[: len(self.scores)]) if self.letters else self.question.choices
 
     @property
@@ -96,6 +100,7 @@ class Prediction:
             "subject": question.subject,
             "cluster": question.cluster,
             "letters": self.letters,
+            "measured_texts": list(self.measured_texts),
             "unconditional": _to_json(self.unconditional or ()),
             "choices_only": _to_json(self.choices_only or ()),
             "truncated": self.truncated,
@@ -196,6 +201,7 @@ def _prediction(row: dict[str, Any]) -> Prediction:
         unconditional=_from_json(row["unconditional"]) if "unconditional" in row else None,
         choices_only=_from_json(row["choices_only"]) if "choices_only" in row else None,
         orders=tuple(OptionOrder(tuple(one["order"]), _from_json(one["scores"])) for one in row.get("orders", ())),
+        measured_texts=tuple(row.get("measured_texts", ())),
         truncated=row.get("truncated", False),
         too_long=row.get("too_long", False),
     )
@@ -230,6 +236,9 @@ def _problems(row: Prediction) -> Iterator[str]:
     yield from _score_problems("scores", row.scores, choices)
     if len(row.tokens) != choices or not all(_is_whole(tokens) and tokens >= 0 for tokens in row.tokens):
         yield f"lengths.tokens must be {choices} whole numbers, one for each choice"
+    measured = row.measured_texts
+    if measured and (len(measured) != choices or not all(isinstance(text, str) for text in measured)):
+        yield f"measured_texts must be {choices} strings, one for each choice"
     for name, scores in (("unconditional", row.unconditional), ("choices_only", row.choices_only)):
         if scores is not None:
             yield from _score_problems(f"{name} scores", scores, choices)

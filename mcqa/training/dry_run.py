@@ -65,10 +65,12 @@ def show_questions(
         for name in names:
             questions = data.splits[name]
             console.rule(f"{name}: {len(questions)} question{'s' * (len(questions) != 1)}")
-            (choices,) = encode(tokenizer, config.prompt, questions[:1], shots)
-            console.print(Text(tokenizer.decode(choices[0].context)))
+            (choices,) = encode(tokenizer, config.prompt_of(name), questions[:1], shots)
+            is_shared = all(choice.context == choices[0].context for choice in choices)
+            console.print(Text(tokenizer.decode(choices[0].context) if is_shared else ""))
             for number, choice in enumerate(choices):
-                text = f"{OPEN}{tokenizer.decode(choice.continuation)}{CLOSE}"
+                before = "" if is_shared else tokenizer.decode(choice.context)
+                text = f"{before}{OPEN}{tokenizer.decode(choice.continuation)}{CLOSE}"
                 is_answer = number == questions[0].answer
                 console.print(Text(f"{text}  the right answer" if is_answer else text, LEARNED if is_answer else ""))
 

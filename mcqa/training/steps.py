@@ -63,7 +63,9 @@ def tokenize_questions(record: Record) -> Tokens:
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
-        training = training_set(reader, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed)
+        training = training_set(
+            reader, config.prompt_of("train"), config.objective, train, sentences, shots, config.shuffle_seed
+        )
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
@@ -83,7 +85,8 @@ def tokenize_questions(record: Record) -> Tokens:
 def steering_questions(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
     """Return evaluation.limit dev questions, measured only for the metric that chooses the best state."""
     few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
-    return question_set("dev", few, config.prompt, restrict_to_steering_metrics(config.evaluation), tokenizer, shots)
+    prompt, evaluation = config.prompt_of("dev"), restrict_to_steering_metrics(config.evaluation)
+    return question_set("dev", few, prompt, evaluation, tokenizer, shots)
 
 
 def load_base(record: Record, tokens: Tokens) -> Any:

@@ -72,7 +72,7 @@ class TinyTraining:
         train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         whole = tokens.training_set(
-            self.tokenizer, config.prompt, config.objective, train, sentences, shots, config.shuffle_seed
+            self.tokenizer, config.prompt_of("train"), config.objective, train, sentences, shots, config.shuffle_seed
         )
         self.training = whole.first(questions)
         self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)

@@ -183,7 +183,8 @@ BROKEN = [
     (
         "_evaluation",
         ["evaluation.permutations=cyclic"],
-        "evaluation.permutations: only prompt=letters shows the options in an order; leave it null for cloze.",
+        "evaluation.permutations: only prompt=letters and others that show the options have them in an order; leave it "
+        "null for cloze.",
     ),
     (
         "_evaluation",
@@ -214,6 +215,34 @@ BROKEN = [
         ["+objective.trainer_args.label_smothing_factor=0.1"],
         "objective.trainer_args.label_smothing_factor: not an argument of TRL's SFTConfig. "
         "Did you mean 'label_smoothing_factor'?",
+    ),
+    ("_prompt", ["prompt=template"], "prompt.template: prompt.style=template needs one, such as 'Q: {{ question }} A:'"),
+    (
+        "_prompt",
+        ["prompt=template", "prompt.template='{{ questoin }}'"],
+        "prompt.template: there is no 'questoin'; known are question, context, subject, choices, letters, choice, "
+        "letter, number. Did you mean 'question'?",
+    ),
+    (
+        "_prompt",
+        ["prompt=template", "prompt.template='{{ question }} {{ choice }}'"],
+        "prompt.template: names the choice, and so does prompt.answer_template (null: the choice).",
+    ),
+    (
+        "_prompt",
+        ["prompt=template", "prompt.template='{{ question }}'", "prompt.answer_template=right"],
+        "prompt.answer_template: names none of choice, letter, number, nor does prompt.template, so all choices would",
+    ),
+    (
+        "_prompt",
+        ["prompt.template='{{ question }}'"],
+        "prompt.template: belongs to prompt.style=template, and prompt.style is cloze.",
+    ),
+    (
+        "_prompt",
+        ["prompt=published", "evaluation.sets=[{data: local, path: mine.csv}]"],
+        "evaluation.sets[0].prompt.style: prompt=published needs the prompt that the literature scores this set by, "
+        "and none is given; give evaluation.sets[0].prompt.style=cloze",
     ),
 ]  # fmt: skip
 

@@ -131,7 +131,12 @@ def test_no_field_has_a_default_in_python():
         ("data__dev_fraction", 1, "must be above 0 and below 1, got 1."),
         ("data__limit", 0, "must be from 1 to 1000000000, got 0."),
         ("data__bad_rows", "ignore", "must be one of error, skip, got 'ignore'."),
-        ("prompt__style", "letter", "must be one of cloze, letters, got 'letter'. Did you mean 'letters'?"),
+        (
+            "prompt__style",
+            "letter",
+            "must be one of cloze, letters, letters_with_text, plain, continuation, blank, template, published, got "
+            "'letter'. Did you mean 'letters'?",
+        ),
         ("objective__epochs", 0, "must be above 0 and at most 10000, got 0."),
         ("objective__epochs", 1e308, "must be above 0 and at most 10000, got 1e+308."),
         ("objective__max_steps", 0, "must be from 1 to 1000000000, got 0."),

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
-from mcqa.config.schema import DataConfig, Recommended, SetConfig, Splits
+from mcqa.config.schema import DataConfig, Recommended, SetConfig, SetPrompt, Splits
 from mcqa.config.validation import members
 from mcqa.data import checks, loading
 from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
@@ -49,6 +49,7 @@ BASE = DataConfig(
     harness_task=None,
     columns=None,
     texts=None,
+    prompt=SetPrompt(style=None, instruction="", template=None, answer_template=None),
     recommended=Recommended(batch_size=128, epochs=3),
 )
 

@@ -15,7 +15,8 @@ from mcqa.models.from_scratch import new_tokenizer
 
 
 def prompt(style="cloze", **changes):
-    values = {"instruction": "", "shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
+    values = {"instruction": "", "template": None, "answer_template": None}
+    values |= {"shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
     return PromptConfig(style, **(values | changes))
 
 
@@ -42,9 +43,11 @@ def test_letters_list_the_choices_and_score_the_letter():
     assert continuations(LETTERS, question()) == [" A", " B"]
 
 
-def test_instruction_and_passage_stand_before_the_question():
-    told = context(prompt(instruction="Choose well."), question(context=" Trouts are fish.\n", question=" Which?\n"))
-    assert told == "Choose well.\n\nTrouts are fish.\nQuestion: Which?\nAnswer:"
+def test_instruction_and_passage_stand_before_the_question_with_the_white_space_that_the_harness_keeps():
+    spaced = question(context=" Trouts are fish.\n", question=" Which?\n")
+    told = context(prompt(instruction="Choose well."), spaced)
+    assert told == "Choose well.\n\n Trouts are fish.\n\nQuestion:  Which?\n\nAnswer:"
+    assert context(LETTERS, spaced).startswith("Trouts are fish.\nQuestion: Which?\nA. ")
 
 
 def test_there_are_letters_for_26_choices_and_no_more():

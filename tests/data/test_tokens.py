@@ -28,7 +28,8 @@ from mcqa.models.from_scratch import END_OF_TEXT, new_tokenizer
 
 def prompt_with(style="cloze", **changes):
     """A prompt without instruction, shots and template; name only what the test is about."""
-    values = {"instruction": "", "shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
+    values = {"instruction": "", "template": None, "answer_template": None}
+    values |= {"shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
     return PromptConfig(style, **(values | changes))
 
 

@@ -11,12 +11,13 @@ from mcqa.evaluation.lm_eval_files import document
 
 METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-QUESTION = "{% if context %}{{ context | trim }}\n{% endif %}Question: {{ question | trim }}\n"
+QUESTION = "{% if context %}{{ context }}\n{% endif %}Question: {{ question }}\n"
+TRIMMED = "{% if context %}{{ context | trim }}\n{% endif %}Question: {{ question | trim }}\n"
 OPTIONS = "{% for choice in choices %}{{ '" + LETTERS + "'[loop.index0] }}. {{ choice }}\n{% endfor %}"
 STYLES = {
     "cloze": {"doc_to_text": QUESTION + "Answer:", "doc_to_choice": "choices"},
     "letters": {
-        "doc_to_text": QUESTION + OPTIONS + "Answer:",
+        "doc_to_text": TRIMMED + OPTIONS + "Answer:",
         "doc_to_choice": "{{ ('" + LETTERS + "' | list)[:choices | length] }}",
     },
 }

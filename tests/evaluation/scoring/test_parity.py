@@ -50,7 +50,8 @@ HARD = [
 
 
 def prompt(style: str, **changes) -> PromptConfig:
-    values = {"instruction": "", "shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
+    values = {"instruction": "", "template": None, "answer_template": None}
+    values |= {"shots": 0, "shots_draw": "fixed", "shots_seed": 0, "chat_template": False}
     return PromptConfig(style, **(values | changes))
 
 

@@ -62,7 +62,8 @@ ARCHITECTURES = {
 
 
 def prompt(style):
-    return PromptConfig(style, instruction="", shots=0, shots_draw="fixed", shots_seed=0, chat_template=False)
+    values = {"instruction": "", "template": None, "answer_template": None}
+    return PromptConfig(style, shots=0, shots_draw="fixed", shots_seed=0, chat_template=False, **values)
 
 
 def new_model(model_type="qwen3", **changes):
