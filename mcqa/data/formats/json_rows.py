@@ -9,6 +9,16 @@ from mcqa.data.formats.rows import FileOptions, Row, Rows, named_twice
 from mcqa.data.formats.text import TextFile, text_file
 
 
+class WrittenFloat(float):
+    """A number whose text is that of the file: as a choice, 0.50 is 0.50."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def read_json(path: Path, options: FileOptions, told: list[str]) -> Rows:
     """Yield the rows of a file that holds a list of objects or an object per line; its first character decides."""
     file = text_file(path, options, told)
@@ -53,7 +63,7 @@ def _list(file: TextFile) -> Rows:
 def _parse(text: str) -> Any:
     """Raises DataError or JSONDecodeError: it is no JSON, or JSON whose value is in doubt or beyond reason."""
     try:
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        return json.loads(text, object_pairs_hook=_without_repetition, parse_float=WrittenFloat)
     except RecursionError:
         raise DataError("is nested too deeply.") from None
     except json.JSONDecodeError:
