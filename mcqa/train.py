@@ -6,12 +6,14 @@ Questions become tokens; the base model is measured as it is; it is trained, whi
 state is measured on test, once, beside the base. Everything is written to the run folder.
 """
 
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
+from mcqa.config.help import getting_started
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
 from mcqa.models.fast_import import fast_imports
@@ -114,7 +116,9 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None) -> None:
 
 
 def command() -> None:
-    """Run the command line."""
+    """Run the command line; without arguments, show the commands to begin with."""
+    if not sys.argv[1:]:
+        return print(getting_started("mcqa"))
     hydra_command("config", Config, main, hooks=RunHooks("config", Config))
 
 

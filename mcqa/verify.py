@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from mcqa.config.command import hydra_command
+from mcqa.config.commands import CHECKS
 from mcqa.config.errors import ConfigError, nearest
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
 from mcqa.runs.files import write_yaml
 from mcqa.runs.repeat import repeated_config
 from mcqa.sweep.adapter import RunHooks
-
-CHECKS = ("resume", "accumulation", "choice", "packing", "determinism")
-"""The keys of verification.CHECKS, whose module imports torch."""
 
 
 def main(check: str, passed: list[bool], config_dict: ConfigDict, overrides: list[str]) -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = ({"config"}, {"runs", "data"}, {"models"}, {"evaluation"}, {"training", "compare", "sweep"})
 """From the lowest up: a room imports from itself and from lower floors. The commands stand on top of all."""
 
-COMMANDS = {"train", "evaluate", "verify", "jobs", "prefetch"}
+COMMANDS = {path.stem for path in (ROOT / "mcqa").glob("*.py")} - {"__init__"}
 
 
 def module_of(path: Path) -> str:

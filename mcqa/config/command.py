@@ -17,8 +17,9 @@ from mcqa.config import question_sets
 from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides, usage_problems
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, disk_problem, listing
+from mcqa.config.help import keys_text, options_text
 from mcqa.config.output import outlast_readers
-from mcqa.config.plain_command import command_line
+from mcqa.config.plain_command import command_line, show_version
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.secrets import redact
 
@@ -32,6 +33,10 @@ OmegaConf.register_new_resolver(
     "unless", lambda value, *others: value if all(other is None for other in others) else None, replace=True
 )
 """For launchers: a default that gives way to options which exclude it."""
+
+OmegaConf.register_new_resolver("options_text", options_text, replace=True)
+OmegaConf.register_new_resolver("keys_text", keys_text, replace=True)
+"""For conf/hydra/help."""
 
 
 def hydra_command(
@@ -52,6 +57,7 @@ def hydra_command(
         instead_of_jobs: takes the configurations of a --multirun, which then runs nothing.
     """
     outlast_readers(quietly=bool((ONLY_SHOWN | {"dry_run=true"}) & set(sys.argv)))
+    show_version(sys.argv[1:])
     if problems := usage_problems(sys.argv[1:]):
         sys.exit(listing(problems))
     if many and sweep_overrides(sys.argv[1:]):

@@ -64,7 +64,10 @@ def usage_problems(arguments: list[str]) -> list[str]:
         f"{option}: no option here: {NOT_OURS[option]}." for option, value in given.items() if value is not None
     ]
     for text in unknown:
-        if text.startswith("-"):
+        if re.match(r"--?\w+(\.\w+)+", text):
+            following = "" if "=" in text else "=" + "".join(arguments[arguments.index(text) + 1 :][:1])
+            problems.append(f"{quoted(text)[1:-1]}: keys have no dashes: {text.lstrip('-')}{following}")
+        elif text.startswith("-"):
             problems.append(f"{quoted(text)[1:-1]}: unknown option.{nearest(text, options)} --help says more.")
         else:
             problems.append(

@@ -4,6 +4,8 @@ Hydra stops at its first complaint. When it refuses to compose, the command line
 that every misspelled option and key, and everything wrong with the values, is reported at once.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +32,9 @@ from mcqa.config.question_sets import options
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import members, problems_of
 
+OF_YOUR_OWN = {"model": "a model of yours or on the hub", "data": "a question set of yours or on the hub"}
+"""What may stand where an option of these groups is expected."""
+
 
 def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error: Exception) -> ConfigError:
     """Return everything wrong with a command line that Hydra refused with `error`."""
@@ -43,6 +48,7 @@ def diagnosis(config_name: str, kind: type[Config], arguments: list[str], error:
         problems.append(f"--config-dir {known.config_dir}: there is no such folder here.")
         known.config_dir = None
     config_name, search = known.config_name or config_name, searchpath_override(known.config_dir)
+    problems += _chosen_twice(known.overrides)
     with initialize_config_dir(config_dir=str(ROOT / "conf"), version_base="1.3"):
         kept = list(_lenient(known.overrides, search, problems))
         kept = list(_known_to_hydra(kept, config_name, search, problems))
@@ -67,13 +73,22 @@ def with_value_problems(problems: list[str], config_dict: ConfigDict, kind: type
     return problems + [problem for problem in more if problem.split(": ")[0] not in reported]
 
 
+def _chosen_twice(overrides: list[str]) -> Iterator[str]:
+    """Yield a line for each group from which two options are added, which Hydra refuses in words for YAML files."""
+    added = [text for text in overrides if re.match(r"\+\w+=", text)]
+    for group, count in Counter(text.partition("=")[0] for text in added).items():
+        if count > 1:
+            chosen = " and ".join(text for text in added if text.startswith(f"{group}="))
+            yield f"{chosen}: one at a time; a run has one {group[1:]}, and keys beside it change what it says."
+
+
 def _lenient(overrides: list[str], search: list[str], problems: list[str]) -> Iterator[str]:
     """Yield the overrides that can be composed; the problems of the others go into `problems`."""
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
-            problems.append(f"{text}: {str(error).splitlines()[0]}; a value with special characters needs quotes.")
+            problems.append(f"{text}: {_not_parsed(text, error)}")
             continue
         key = override.key_or_group
         if key.startswith("hydra"):
@@ -87,7 +102,7 @@ def _lenient(overrides: list[str], search: list[str], problems: list[str]) -> It
             continue
         if known and isinstance(value, str):
             if value not in known:
-                problems.append(f"{key}={value}: {_no_such_option(value, known)}")
+                problems.append(f"{key}={value}: {_no_such_option(value, known, key)}")
             elif key in ("experiment", "sweeps") and not override.is_add():
                 problems.append(f"{text}: not chosen by default, so it needs a plus: +{text}")
             else:
@@ -121,8 +136,21 @@ def _problem_of_option(text: str, search: list[str]) -> str | None:
     return f"{text}: {_no_such_option(option, known)}" if known and option not in known else None
 
 
-def _no_such_option(option: str, known: list[str]) -> str:
+def _no_such_option(option: str, known: list[str], group: str = "") -> str:
+    if group in OF_YOUR_OWN and ("/" in option or Path(option).exists()):
+        key = "hub" if group == "data" and not Path(option).expanduser().exists() else "path"
+        return f"no such option; {OF_YOUR_OWN[group]} is written {group}=local {group}.{key}={option}."
     return f"no such option; known are {', '.join(known)}.{nearest(option, known)}"
+
+
+def _not_parsed(text: str, error: Exception) -> str:
+    """Return why Hydra cannot parse an argument; a bracket that is open is the usual cause, and it never says so."""
+    value = re.sub(r"\"[^\"]*\"|'[^']*'", "", text)
+    for opening, closing in ("[]", "{}", "()"):
+        if value.count(opening) != value.count(closing):
+            missing = closing if value.count(opening) > value.count(closing) else opening
+            return f"a {missing} is missing; a value with spaces or brackets in it needs quotes in a shell."
+    return f"{str(error).splitlines()[0]}; a value with special characters needs quotes."
 
 
 def _problem_of_key(text: str, node: ConfigDict) -> str | None:

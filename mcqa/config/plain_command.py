@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 
 from mcqa.config.errors import McqaError
 from mcqa.config.output import outlast_readers
@@ -17,9 +18,25 @@ def command_line(more: Sequence[str] = ()) -> str:
     return redact(shlex.join(["python", *command, *sys.argv[1:], *more]))
 
 
+def installed_version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return version("mcqa")
+    except PackageNotFoundError:  # a folder with the code alone
+        return "(not installed)"
+
+
+def show_version(arguments: Sequence[str]) -> None:
+    """End the process with the version where --version is given; Hydra would show its own."""
+    if "--version" in arguments:
+        print(f"mcqa {installed_version()}")
+        sys.exit(0)
+
+
 def plain_command(main: Callable[[Sequence[str]], None]) -> None:
     """Call `main` with the command line, for a command that composes no configuration and so needs no Hydra."""
     outlast_readers(quietly=True)
+    show_version(sys.argv[1:])
     keep_secrets()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     for library in ("mlflow", "alembic", "matplotlib", "urllib3"):

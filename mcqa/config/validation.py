@@ -12,13 +12,14 @@ import types
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.rules import RULES
-from mcqa.config.schema import PATH, Config, ConfigDict
+from mcqa.config.schema import PATH, Config, ConfigDict, Recommended, SetConfig
 from mcqa.config.trainer_args import NUMBERS, argument_types
 
 COMPARED = {
@@ -136,10 +137,7 @@ def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[st
     hints = get_type_hints(kind, include_extras=True)
     for key in section:
         if key not in hints:
-            known = hints if path else (*hints, *NOT_CHOSEN)
-            renamed = RENAMED.get(f"{path}{key}")
-            hint = f" It is called {renamed} now." if renamed else nearest(str(key), known)
-            problems.append(f"{path}{key}: unknown key.{hint}")
+            problems.append(f"{path}{key}: unknown key.{_meant(path, str(key), hints)}")
     values: dict[str, Any] = {}
     for key, hint in hints.items():
         if key not in section:
@@ -147,6 +145,56 @@ def members(kind: type, section: Any, path: str, problems: list[str]) -> dict[st
         elif (value := _value(hint, section[key], path + key, problems)) is not INVALID:
             values[key] = value
     return values
+
+
+SHORT = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "r": "rank",
+    "grad_accum": "gradient_accumulation_steps",
+}
+"""Names of the field for a few keys."""
+
+NOT_TYPED = (SetConfig, Recommended)
+"""Sections whose keys nobody means who has mistyped one: further question sets have those of data."""
+
+
+def _meant(path: str, key: str, hints: Mapping[str, Any]) -> str:
+    """Return a sentence about what an unknown key of a section stands for: its new name, or the nearest known ones."""
+    if renamed := RENAMED.get(f"{path}{key}"):
+        return f" It is called {renamed} now."
+    leaf = SHORT.get(key, key)
+    if elsewhere := [known for known in _hints(Config) if known.rpartition(".")[2] == leaf]:
+        return f" Did you mean {' or '.join(elsewhere)}?"
+    if near := nearest(key, hints if path else (*hints, *NOT_CHOSEN)):
+        return near
+    if near := nearest(key, {known.rpartition(".")[2] for known in _hints(Config)}):
+        return _meant(path, near.split("'")[1], hints)
+    return f" {path[:-1]} has {', '.join(hints)}." if path else ""
+
+
+def known_values(key: str) -> list[str]:
+    """Return the values of a key such as optimizer.name that has only a few, as they are typed."""
+    hint = _hints(Config).get(key)
+    choices = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
+    flags = ["true", "false"] if bool in (hint, *get_args(hint)) else []
+    return [*(str(value) for one in choices for value in get_args(one)), *flags]
+
+
+@cache
+def _hints(kind: type, path: str = "") -> dict[str, Any]:
+    """Return the type of every key of all sections of `kind`, by its name with dots."""
+    hints: dict[str, Any] = {}
+    for key, hint in get_type_hints(kind).items():
+        sections = [
+            one for one in (hint, *get_args(hint)) if is_dataclass(one) and get_origin(hint) not in (list, dict)
+        ]
+        if sections and sections[0] not in NOT_TYPED:
+            hints |= _hints(cast(type, sections[0]), f"{path}{key}.")
+        elif not sections:
+            hints[f"{path}{key}"] = hint
+    return hints
 
 
 def is_within(value: float, bound: str) -> bool:

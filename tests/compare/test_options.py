@@ -68,11 +68,12 @@ def test_an_option_that_is_given_twice_is_refused():
     assert "split: given twice, as dev and test." in refused("a", "split=dev", "split=test")
 
 
-def test_no_run_at_all_names_the_latest_runs(tmp_path, monkeypatch):
+def test_no_run_at_all_names_the_latest_complete_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "no run is named. Name a run folder" in refused()
-    (tmp_path / "outputs/runs/mine/7").mkdir(parents=True)
-    (tmp_path / "outputs/runs/mine/7/result.json").touch()
+    for number, status in (("7", "complete"), ("8", "failed")):
+        (tmp_path / f"outputs/runs/mine/{number}").mkdir(parents=True)
+        (tmp_path / f"outputs/runs/mine/{number}/result.json").write_text(f'{{"status": "{status}"}}')
     assert "The latest are outputs/runs/mine/7." in refused("split=dev")
 
 

@@ -28,6 +28,11 @@ def test_a_command_line_that_hydra_can_read_has_no_problem(arguments):
     [
         (["--foo"], "--foo: unknown option."),
         (["--multi", "seed=1"], "--multi: unknown option. Did you mean '--multirun'?"),
+        (
+            ["--optimizer.learning_rate", "1e-3"],
+            "--optimizer.learning_rate: keys have no dashes: optimizer.learning_rate=1e-3",
+        ),
+        (["--seed.x=3"], "--seed.x=3: keys have no dashes: seed.x=3"),
         (["--cfg"], "--cfg/-c: expected one argument."),
         (["--cfg", "jbo"], "--cfg/-c: invalid choice: 'jbo'"),
         (["seed=1", "--multirun", "name=x"], "name=x: keep all keys together"),

@@ -46,6 +46,26 @@ def test_a_missing_plus_is_reported(argument):
     assert diagnosed(argument) == [f"{argument}: not chosen by default, so it needs a plus: +{argument}"]
 
 
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        ("model=Qwen/Qwen3-0.6B", "no such option; a model of yours or on the hub is written model=local model.path="),
+        ("data=allenai/sciq", "no such option; a question set of yours or on the hub is written data=local data.hub="),
+        ("data=/", "no such option; a question set of yours or on the hub is written data=local data.path=/."),
+        ("data.columns.choices=[A,B", "a ] is missing;"),
+        ("evaluation.sets=[{data: mmlu]", "a } is missing;"),
+    ],
+)
+def test_what_is_no_option_or_cannot_be_parsed_says_how_it_is_written(argument, problem):
+    (told,) = diagnosed(argument)
+    assert told.startswith(f"{argument}: {problem}")
+
+
+def test_two_experiments_are_refused_in_plain_words():
+    told = diagnosed("+experiment=smoke", "+experiment=qlora_mcqa")
+    assert told[0].startswith("+experiment=smoke and +experiment=qlora_mcqa: one at a time;")
+
+
 def test_every_misspelled_option_and_key_is_reported_and_every_wrong_value():
     told = diagnosed("model=qwen", "data=arc_eazy", "peft.rnak=3", "seed=x", "optimizer.learning_rate=-1")
     assert [problem.split(":")[0] for problem in told] == [
