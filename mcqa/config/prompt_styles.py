@@ -111,7 +111,7 @@ def template_problems(key: str, text: str | None, answer: str | None) -> Iterato
 def _flaw(template: str) -> str | None:
     """Return the first thing that is wrong with a template for any question; None where there is none."""
     from jinja2 import TemplateSyntaxError, UndefinedError, nodes
-    from jinja2.sandbox import SecurityError
+    from jinja2.exceptions import SecurityError
 
     try:
         unknown = sorted(variables(template) - set(NAMES))

@@ -14,11 +14,31 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 QUESTION = "{% if context %}{{ context }}\n{% endif %}Question: {{ question }}\n"
 TRIMMED = "{% if context %}{{ context | trim }}\n{% endif %}Question: {{ question | trim }}\n"
 OPTIONS = "{% for choice in choices %}{{ '" + LETTERS + "'[loop.index0] }}. {{ choice }}\n{% endfor %}"
+PASSAGE = "{% if context %}{{ context }}\n{% endif %}"
 STYLES = {
     "cloze": {"doc_to_text": QUESTION + "Answer:", "doc_to_choice": "choices"},
     "letters": {
         "doc_to_text": TRIMMED + OPTIONS + "Answer:",
         "doc_to_choice": "{{ ('" + LETTERS + "' | list)[:choices | length] }}",
+    },
+    "letters_with_text": {
+        "doc_to_text": TRIMMED + OPTIONS + "Answer:",
+        "doc_to_choice": lambda doc: [
+            f"{letter}. {text}" for letter, text in zip(LETTERS, doc["choices"], strict=False)
+        ],
+    },
+    "plain": {"doc_to_text": PASSAGE + "{{ question }}", "doc_to_choice": "choices"},
+    "continuation": {
+        "doc_to_text": lambda doc: f"{doc['context']} {doc['question']}" if doc["context"] else doc["question"],
+        "doc_to_choice": "choices",
+    },
+    "blank": {
+        "doc_to_text": lambda doc: doc["answer"],
+        "doc_to_choice": lambda doc: [
+            (f"{doc['context']}\n" if doc["context"] else "") + doc["question"].partition("_")[0] + choice
+            for choice in doc["choices"]
+        ],
+        "doc_to_target": lambda doc: doc["question"].partition("_")[2].strip(),
     },
 }
 
