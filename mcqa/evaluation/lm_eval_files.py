@@ -114,12 +114,14 @@ def document(question: Question) -> dict[str, Any]:
 
 def sample(number: int, row: Prediction, measurement: Measurement) -> dict[str, Any]:
     """Return one line of the samples: scores as strings, those without a prompt after those of the choices."""
+    target = str(row.question.answer)
     if templates(measurement.prompt).text_names_choice:
+        target = prompts.answers(measurement.prompt, row.question)[row.question.answer]
         row = replace(row, unconditional=None)  # for which they score what stands before the answer
     requests = prompts.requests(measurement.tokenizer, measurement.prompt, row.question, measurement.shots)
     unconditional = [("", after) for _, after in requests] if row.unconditional is not None else []
     responses = [[repr(score), "None"] for score in (*row.scores, *(row.unconditional or ()))]
-    metrics, doc, target = outcomes(row), document(row.question), str(row.question.answer)
+    metrics, doc = outcomes(row), document(row.question)
     arguments = [{"arg_0": before, "arg_1": after} for before, after in requests + unconditional]
     return {
         "doc_id": number,

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from mcqa.config.schema import SetConfig, Splits
-from mcqa.data import facts, tokens
+from mcqa.data import facts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.data.splits import subsample
 from mcqa.evaluation import lm_eval_files
+from mcqa.evaluation.measure import measure, question_set
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.scoring.scorer import score
 from mcqa.models import loading
 from tests.evaluation.scoring import reference
 from tests.small_runs import configured
@@ -31,7 +31,21 @@ NOT_THEIRS = {"mcqa_version"}
 PROMPTS = {
     "cloze": ["prompt=cloze", "prompt.shots=2", "prompt.instruction=Choose well."],
     "letters": ["prompt=letters"],
+    "letters_with_text": ["prompt=letters_with_text", "prompt.shots=1"],
+    "blank": ["prompt=blank", "prompt.shots=2"],
+    "template": [
+        "prompt=template",
+        "prompt.instruction='On {{ subject or letters[1] }}.'",
+        "prompt.template='{{ context }} {{ question }} ({{ choices | join(\", \") }}, {{ letters | last }})'",
+        "prompt.answer_template='{{ number }}) {{ choice }}'",
+        "prompt.shots=1",
+    ],
 }
+
+
+def asked_by(prompt, question: Question) -> Question:
+    """The question as a sentence with a blank, where the prompt needs one."""
+    return replace(question, question=f"{question.question} It is _, surely.") if prompt.style == "blank" else question
 
 
 @pytest.fixture(scope="module", params=PROMPTS)
@@ -39,7 +53,7 @@ def measured(request) -> lm_eval_files.Measurement:
     config, _ = configured(["model=starter", "peft=none", *PROMPTS[request.param]])
     tokenizer = loading.load_tokenizer(config.model, [])
     scored = loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
-    shots = Shots(config.prompt, facts.questions("train"))
+    shots = Shots(config.prompt, [asked_by(config.prompt, question) for question in facts.questions("train")])
     asked = SetConfig("facts", "test", config.data)
     return lm_eval_files.Measurement(NAME, scored, tokenizer, config, asked, shots, ENVIRONMENT, time.time() - 3)
 
@@ -50,20 +64,11 @@ def rows(measured) -> list[Prediction]:
         *subsample(facts.questions("test"), 0, 10),
         Question("é", "Wie heißt die größte Stadt?", ("Zürich", "Genève"), 0, "Ein Text.", "Geografie"),
     ]
-    prompt, tokenizer = measured.config.prompt, measured.tokenizer
-    encoded = tokens.encode(tokenizer, prompt, questions, measured.shots)
-    alone = tokens.encode_unconditional(tokenizer, prompt, questions)
-    scores, unconditional = (score(measured.model, one, 4096).scores for one in (encoded, alone))
-    return [
-        Prediction(
-            asked,
-            tuple(said),
-            tuple(len(one.continuation) for one in choices),
-            prompt.style == "letters",
-            unconditional=tuple(bare),
-        )
-        for asked, choices, said, bare in zip(questions, encoded, scores, unconditional, strict=True)
-    ]
+    config = measured.config
+    questions = [asked_by(config.prompt, question) for question in questions]
+    evaluation = replace(config.evaluation, unconditional=True)
+    asked = question_set("test", questions, config.prompt, evaluation, measured.tokenizer, measured.shots)
+    return measure(measured.model, asked, config.hardware)
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +175,11 @@ def test_their_own_readers_read_ours(ours):
     names = [f"/{path.parent.name}/{path.name}" for path in ours]
     assert utils.get_results_filenames(names) == names[:1]
     assert utils.get_sample_results_filenames(names) == names[1:]
-    table = utils.make_table(read(ours[0]))
-    assert f"|{TASK}|" in table.replace(" ", "") and "acc_mutual_info" in table
+    results = read(ours[0])
+    table = utils.make_table(results)
+    assert f"|{TASK}|" in table.replace(" ", "")
+    is_blank = results["configs"][TASK]["doc_to_text"] == "answer"  # for which theirs is the score of something else
+    assert ("acc_mutual_info" in table) == (not is_blank)
     rows = load_dataset("json", data_files=str(ours[1]), split="train", cache_dir=str(ours[1].parent / "cache"))
     assert len(rows) == 11
 
