@@ -72,6 +72,10 @@ def _options(command: str) -> list[str]:
         from mcqa.compare.options import KNOWN
 
         return list(KNOWN)
+    if command == "runs":
+        from mcqa.runs.__main__ import OPTIONS
+
+        return list(OPTIONS)
     return ["cancel"] if command == "jobs" else []
 
 

@@ -4,6 +4,7 @@ COMMANDS = {
     "train": "mcqa.train",
     "evaluate": "mcqa.evaluate",
     "compare": "mcqa.compare.__main__",
+    "runs": "mcqa.runs.__main__",
     "report": "mcqa.sweep.report.__main__",
     "jobs": "mcqa.jobs",
     "verify": "mcqa.verify",
