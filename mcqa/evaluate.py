@@ -14,6 +14,7 @@ from mcqa.config.command import hydra_command
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import ConfigDict, EvaluateConfig
 from mcqa.config.validation import typed
+from mcqa.runs import run_folder
 from mcqa.runs.repeat import config_of_evaluated_run
 from mcqa.sweep.adapter import RunHooks
 
@@ -28,8 +29,6 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None"
 
     Returns None after a dry run, and where other processes measured.
     """
-    from mcqa.runs import run_folder
-
     if config_dict["run"] is not None:
         config_dict = config_of_evaluated_run(config_dict, overrides)
     config = typed(config_dict, EvaluateConfig)
@@ -75,14 +74,31 @@ def folder_of_run(config: EvaluateConfig) -> Path | None:
 
 
 def inputs(config: EvaluateConfig) -> "tuple[Data, list[str], Shots]":
-    """Return the questions, the names of the splits and sets to measure, and the shots, which are drawn from train."""
-    from mcqa.data.loading import load_run_data
-    from mcqa.data.prompts import Shots
+    """Return the questions, the names of the splits and sets to measure, and the shots, which are drawn from train.
 
-    read = [*config.splits, *(["train"] if config.prompt.shots and "train" not in config.splits else [])]
-    data = load_run_data(config.data, config.evaluation, read)
+    A single file is test, all of it, unless train is needed of it or the model was trained on it.
+    """
+    from mcqa.data.loading import as_whole, is_single_file, load_run_data
+    from mcqa.data.shots import shots_of
+
+    questions, read = config.data, list[str](config.splits)
+    if config.prompt.shots and "train" not in read:
+        read.append("train")
+    if "test" in read and "train" not in read and is_single_file(questions) and not _trained_on_file(config):
+        questions, read = as_whole(questions), ["test", *(["dev"] if config.evaluation.dev is not None else [])]
+    data = load_run_data(questions, config.evaluation, read)
     names = [name for name in data.splits if name in config.splits or name != "train"]
-    return data, names, Shots(config.prompt, data.splits.get("train", []))
+    return data, names, shots_of(config, data)
+
+
+def _trained_on_file(config: EvaluateConfig) -> bool:
+    """Whether the run that trained the model had the single file of data, and has cut it into splits."""
+    folder = folder_of_run(config)
+    trained = run_folder.config_of(folder)["data"]["path"] if folder is not None else None
+    if trained is None or config.data.path is None:
+        return False
+    theirs, own = Path(trained).expanduser(), Path(config.data.path).expanduser()
+    return theirs.absolute() == own.absolute() or (not theirs.is_absolute() and theirs.name == own.name)
 
 
 def preview(config: EvaluateConfig, config_dict: ConfigDict) -> None:

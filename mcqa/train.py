@@ -63,7 +63,7 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     from rich.console import Console
 
     from mcqa.data.loading import load_run_data, load_texts
-    from mcqa.data.prompts import Shots
+    from mcqa.data.shots import shots_of
     from mcqa.data.tokens import training_set
     from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
@@ -73,7 +73,7 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
-    train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
+    train, shots = data.splits["train"], shots_of(config, data)
     prompt = config.prompt_of("train")
     training = training_set(tokenizer, prompt, config.objective, train, sentences, shots, config.shuffle_seed)
     updates = total_updates(config, len(training.examples))

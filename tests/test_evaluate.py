@@ -1,5 +1,6 @@
 """Measuring again gives the same numbers, on whatever else is asked for too, and in one command for several models."""
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from rich.console import Console
 from mcqa import evaluate
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError
+from mcqa.config.schema import EvaluateConfig
+from mcqa.config.validation import typed
 from mcqa.evaluation.predictions import read
 from mcqa.evaluation.report import run_report
 from mcqa.evaluation.statistics import mcnemar
@@ -55,6 +58,54 @@ def test_a_saved_model_is_measured_on_other_questions(finished_run, tmp_path):
     again = measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"]).metrics
     assert again["dev/n"] > 100
     assert "test/acc" not in again
+
+
+def test_names_of_models_are_cut_to_what_keeps_them_apart(tmp_path):
+    for name in ("a/one", "b/one", "b/two"):
+        (tmp_path / name).mkdir(parents=True)
+    folders = [str(tmp_path / name) for name in ("a/one", "b/one", "b/two")]
+    assert run_report._short_names([folders[0], folders[2], "HuggingFaceTB/one"]) == ["one", "two", "HuggingFaceTB/one"]
+    assert run_report._short_names([*folders, folders[0]]) == ["a/one", "b/one", "b/two", "a/one"]
+
+
+def one_file(questions_folder, folder):
+    """All questions of the three splits in a single file."""
+    splits = [(questions_folder / f"{split}.jsonl").read_text() for split in ("train", "dev", "test")]
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.jsonl").write_text("".join(splits))
+    return folder / "mine.jsonl", sum(text.count("\n") for text in splits)
+
+
+def prepared(overrides):
+    return evaluate.inputs(evaluate.as_measured(typed(compose("evaluate", overrides), EvaluateConfig)))
+
+
+def test_a_single_file_is_measured_whole_unless_train_is_needed_of_it(questions_folder, tmp_path):
+    file, count = one_file(questions_folder, tmp_path)
+    overrides = ["data=local", f"data.path={file}", "data.columns.id=id"]
+    data, names, _ = prepared(overrides)
+    assert (names, len(data.splits["test"])) == (["test"], count)
+    assert f"test: {count} questions, all of mine.jsonl" in data.notes
+    for needs_train in ("prompt.shots=1", "splits=[train,test]", "splits=[dev]"):
+        data, names, _ = prepared([*overrides, needs_train])
+        assert all(len(data.splits[name]) < count for name in names), needs_train
+
+
+def test_a_file_that_the_model_was_trained_on_is_cut_as_in_training(questions_folder, tmp_path, monkeypatch):
+    file, count = one_file(questions_folder, tmp_path)
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    overrides = ["data=local", f"data.path={file}", "data.columns.id=id"]
+    trained_on = configured(overrides)[1]
+    write_yaml(tmp_path / "run" / "config.yaml", trained_on)
+    monkeypatch.chdir(tmp_path)
+    for path in (str(file), "mine.jsonl"):
+        measured = [f"data.path={path}", *overrides[::2], "model=local", f"model.path={tmp_path}/run/model"]
+        data, names, _ = prepared(measured)
+        assert names == ["dev", "test"] and len(data.splits["test"]) < count
+    other, count = one_file(questions_folder, tmp_path / "elsewhere")
+    (tmp_path / "other.jsonl").write_text(other.read_text())
+    data, names, _ = prepared([f"data.path={tmp_path}/other.jsonl", *measured[1:]])
+    assert (names, len(data.splits["test"])) == (["test"], count)
 
 
 def test_a_run_without_a_saved_model_cannot_be_measured_again(small, tmp_path):
@@ -414,12 +465,19 @@ def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one
     assert [result["status"] for result in results] == ["complete"] * 2
     table = done.stdout[done.stdout.index("All evaluations") :].splitlines()
     for number, (folder, result) in enumerate(zip(folders, results, strict=True), 1):
-        model = ("embedded:starter", str(saved))[number - 1]
+        model = ("embedded:starter", saved.parent.name)[number - 1]
         for questions, name in (("local test", "test"), ("more", "more")):
             (line,) = (line for line in table if re.match(rf"\W+{number} .* {questions} ", line))
-            assert f" {model} " in line and re.search(rf" model\.path='?{re.escape(model)}'? ", line)
-            assert f"{100 * result['metrics'][f'{name}/acc']:.1f} %" in line
+            assert f" {model} " in line and "model.path" not in line
+            for metric in ("acc", "acc_norm"):
+                assert f"{100 * result['metrics'][f'{name}/{metric}']:.1f} %" in line
         assert f"  {number}  outputs/runs/evaluate/{folder.name}" in table
+    with (tmp_path / "outputs" / "summaries" / f"{folders[0].name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model_path"], row["questions"], row["split"]) for row in rows] == [
+        (path, *asked) for path in ("embedded:starter", str(saved)) for asked in (("local", "test"), ("more", "dev"))
+    ]
+    assert float(rows[3]["acc_norm"]) == results[1]["metrics"]["more/acc_norm"]
 
 
 @pytest.mark.slow
@@ -436,7 +494,8 @@ def test_what_was_measured_is_reported_though_a_later_job_cannot_be(questions_fo
     folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
     first, _, last = (f"outputs/runs/evaluate/{folder.name}" for folder in folders)
     table = done.stdout[done.stdout.index("All evaluations") :]
-    assert table.endswith(f"Run folders:\n  1  {first}\n  2  {last}\n")
+    as_csv = f"outputs/summaries/{Path(first).name}.csv"
+    assert table.endswith(f"Run folders:\n  1  {first}\n  2  {last}\nAs CSV: {as_csv}\n")
     assert "job 1: data.path=/nowhere: no such file or folder" in done.stderr
 
 
@@ -456,7 +515,9 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
         assert f"prompt={style}" in line
         for text in own:
             assert text.split("=")[0] not in line
-    assert folders.splitlines() == [f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)]
+    assert folders.splitlines()[:2] == [
+        f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)
+    ]
 
 
 @pytest.mark.slow

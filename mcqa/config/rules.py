@@ -46,8 +46,8 @@ def _size_of_update(config: Config) -> Iterator[str]:
 def _processes(config: Config) -> Iterator[str]:
     """Every process takes an equal share of every batch, and a strategy must be able to shard what there is."""
     hardware, size = config.hardware, config.optimizer.batch_size
-    number = hardware.devices * hardware.nodes
-    if size is not None and size % number:
+    number, measures = hardware.devices * hardware.nodes, hasattr(config, "splits")  # mcqa.evaluate trains nothing
+    if size is not None and size % number and not measures:
         near = sorted({max(number, size // number * number), (size // number + 1) * number})
         yield (
             f"optimizer.batch_size: {size} questions cannot be shared equally by hardware.devices x hardware.nodes = "
@@ -58,7 +58,7 @@ def _processes(config: Config) -> Iterator[str]:
             f"hardware.strategy: {hardware.strategy} shards the weights over the devices, which is impossible with "
             "packed 4-bit weights; they are small, so take ddp or zero2 with peft=qlora, or peft=lora."
         )
-    if hardware.strategy != "ddp" and config.optimizer.name not in ("adamw", "sgd"):
+    if hardware.strategy != "ddp" and config.optimizer.name not in ("adamw", "sgd") and not measures:
         yield (
             f"optimizer.name: the state of {config.optimizer.name} cannot be sharded as {hardware.strategy} does; take "
             "optimizer=adamw or sgd, whose state can be, or hardware.strategy=ddp."

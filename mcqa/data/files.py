@@ -60,6 +60,12 @@ def subject_from_name(file: Path, split: str | None) -> str:
     return stem if split and file.parent.name == split and stem != split and not SHARD.fullmatch(stem) else ""
 
 
+def has_split(folder: Path, split: str) -> bool:
+    """Whether a folder has files of a split."""
+    patterns = [layout.format(split=escape(split), extension=known) for layout in LAYOUTS for known in FORMATS]
+    return any(_matching_files(folder, pattern) for pattern in patterns)
+
+
 def find_split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
     """Return the files of a split, and others that seem to hold it too but are not read.
 

@@ -1,6 +1,7 @@
 """Load the questions of a configuration: find and read them, collect bad rows, then split and subsample."""
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,10 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
     others = [(other.name, other, f"evaluation.sets[{number}]") for number, other in enumerate(evaluation.sets)]
     if evaluation.dev is not None and "dev" in splits:
         others.insert(0, ("dev", evaluation.dev, "evaluation.dev"))
+    others = [
+        (name, replace(other, data=as_whole(other.data)) if _is_file_apart(other, config) else other, key)
+        for name, other, key in others
+    ]
     data = load(config, own) if own else Data({}, [], [])
     if "test" in data.splits:
         _first_look("test", config.seed, evaluation.test_limit, data)
@@ -68,6 +73,26 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
             _first_look(name, other.data.seed, evaluation.test_limit, data)
     order = dict.fromkeys([*SPLITS, *data.splits])
     return replace(data, splits={split: data.splits[split] for split in order if split in data.splits})
+
+
+def is_single_file(config: DataConfig) -> bool:
+    """Whether the questions of all splits are in one file."""
+    if config.reader == "facts" or config.path is None:
+        return False
+    path = Path(config.path).expanduser()
+    return os.path.exists(path) and files.is_one_split(path)
+
+
+def as_whole(config: DataConfig) -> DataConfig:
+    """Return data without a train split, so that a single file is not cut and any other split is all of it."""
+    return replace(config, splits=replace(config.splits, train=None))
+
+
+def _is_file_apart(other: SetConfig, config: DataConfig) -> bool:
+    """Whether a further set is a file that nothing is trained on, and is therefore not cut."""
+    if other.split == "train" or not is_single_file(other.data):
+        return False
+    return config.path is None or Path(str(other.data.path)).absolute() != Path(config.path).absolute()
 
 
 def _first_look(name: str, seed: int, limit: int | None, data: Data) -> None:
@@ -147,8 +172,11 @@ def _load_split(
 ) -> list[Question]:
     """One of our splits: a split of the publisher, or a part of its train split or of the only file."""
     share, whole = {"dev": config.dev_fraction}, ""
-    if config.reader != "facts" and config.path is not None and files.is_one_split(files.existing_path(config.path)):
-        every, source = read(None), Path(config.path).name
+    if is_single_file(config) and config.splits.train is None and split != "train":
+        questions = read(None)
+        notes.append(f"{split}: {_count(questions)}, all of {Path(config.path or '').name}")
+    elif is_single_file(config) and config.splits.train is not None:
+        every, source = read(None), Path(config.path or "").name
         share |= {"test": config.dev_fraction}  # as large a share as dev
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         notes.append(f"{split}: {len(questions)} of {_count(every)} in {source}, a file without splits{whole}")

@@ -12,7 +12,7 @@ too, because not every template has a system turn. Templates that support thinki
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count, islice
@@ -35,11 +35,22 @@ class Shots:
         DataError: the pool has too few questions.
     """
 
-    def __init__(self, prompt: PromptConfig, pool: Sequence[Question]) -> None:
+    def __init__(
+        self,
+        prompt: PromptConfig,
+        pool: Sequence[Question],
+        pools_of_sets: Mapping[str, Sequence[Question]] | None = None,
+    ) -> None:
+        """pools_of_sets: by the name of a further question set its own pool, where it has one."""
         self.prompt = prompt
+        self.of_sets = {name: Shots(prompt, own) for name, own in (pools_of_sets or {}).items()}
         unique = {_identity(shot): shot for shot in sorted(pool, key=lambda shot: shot.content)} if prompt.shots else {}
         self.pool = sorted(unique.items(), key=lambda item: self._digest(item[0]))
         self.identities = set(unique)
+
+    def of(self, name: str) -> "Shots":
+        """Return the shots of a split or further question set: those of its own pool, where it has one."""
+        return self.of_sets.get(name, self)
 
     @property
     def fixed(self) -> list[Question]:

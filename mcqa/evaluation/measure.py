@@ -84,7 +84,7 @@ def question_sets(
 ) -> list[QuestionSet]:
     """Encode every split and further set for everything that the configuration measures."""
     return [
-        question_set(name, questions, config.prompt_of(name), config.evaluation, tokenizer, shots)
+        question_set(name, questions, config.prompt_of(name), config.evaluation, tokenizer, shots.of(name))
         for name, questions in splits.items()
     ]
 

@@ -255,4 +255,5 @@ def _question_sets(config: Config) -> Iterator[tuple[str, DataConfig, tuple[str,
     for key, other in others.items():
         if other is not None:
             name = getattr(other.data.splits, other.split) or other.data.splits.train
-            yield key, other.data, (name,) if name else ()
+            shots = other.data.splits.train if config.prompt.shots else None
+            yield key, other.data, tuple(dict.fromkeys(split for split in (name, shots) if split))

@@ -65,7 +65,7 @@ def show_questions(
         for name in names:
             questions = data.splits[name]
             console.rule(f"{name}: {len(questions)} question{'s' * (len(questions) != 1)}")
-            (choices,) = encode(tokenizer, config.prompt_of(name), questions[:1], shots)
+            (choices,) = encode(tokenizer, config.prompt_of(name), questions[:1], shots.of(name))
             is_shared = all(choice.context == choices[0].context for choice in choices)
             console.print(Text(tokenizer.decode(choices[0].context) if is_shared else ""))
             for number, choice in enumerate(choices):

@@ -15,6 +15,7 @@ from mcqa.data import splits
 from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
+from mcqa.data.shots import shots_of
 from mcqa.data.tokens import TrainingSet, training_set
 from mcqa.evaluation.measure import (
     QuestionSet,
@@ -57,7 +58,7 @@ def tokenize_questions(record: Record) -> Tokens:
     """Read the questions and encode them. A trial does not measure test."""
     config, trial = record.config, record.trial
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
-    train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
+    train, shots = data.splits["train"], shots_of(config, data)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
@@ -86,7 +87,7 @@ def steering_questions(config: Config, dev: Sequence[Question], tokenizer: Any, 
     """Return evaluation.limit dev questions, measured only for the metric that chooses the best state."""
     few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
     prompt, evaluation = config.prompt_of("dev"), restrict_to_steering_metrics(config.evaluation)
-    return question_set("dev", few, prompt, evaluation, tokenizer, shots)
+    return question_set("dev", few, prompt, evaluation, tokenizer, shots.of("dev"))
 
 
 def load_base(record: Record, tokens: Tokens) -> Any:

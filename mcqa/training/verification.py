@@ -21,7 +21,7 @@ from mcqa.config.metric_names import length_of
 from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
 from mcqa.data.loading import load_run_data, load_texts
-from mcqa.data.prompts import Shots
+from mcqa.data.shots import shots_of
 from mcqa.evaluation.measure import measure_metrics
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import packed_rows
@@ -69,7 +69,7 @@ class TinyTraining:
 
     def __init__(self, config: Config, questions: int) -> None:
         data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
-        train, shots = data.splits["train"], Shots(config.prompt, data.splits["train"])
+        train, shots = data.splits["train"], shots_of(config, data)
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         whole = tokens.training_set(
             self.tokenizer, config.prompt_of("train"), config.objective, train, sentences, shots, config.shuffle_seed

@@ -374,6 +374,13 @@ def test_everything_wrong_with_several_sets_is_reported():
     ]
 
 
+@pytest.mark.parametrize("processes", [3, 5, 7])
+def test_measuring_on_any_number_of_processes_asks_for_no_key_of_training(processes):
+    hardware = ["hardware=cpu_processes", f"hardware.devices={processes}", "optimizer.batch_size=32"]
+    assert problems_of_evaluating(*hardware, "optimizer=adamw_8bit", "hardware.strategy=zero2") == []
+    assert len(problems(*hardware)) == 1
+
+
 def test_further_sets_alone_can_be_measured():
     assert problems_of_evaluating("splits=[]", "evaluation.sets=[arc_easy]") == []
 

@@ -108,6 +108,14 @@ def test_dev_is_held_out_from_train_where_the_publisher_has_none(tmp_path):
     assert load(cut, ("train",)).splits["train"] == train, "train is the same whether or not dev is loaded"
 
 
+def test_a_single_file_without_a_train_split_is_not_cut(tmp_path):
+    mine = config(write(tmp_path / "mine.jsonl", map(row, range(50))), splits=Splits(None, None, "test"))
+    data = load(mine, ("test",))
+    assert [q.id for q in data.splits["test"]] == [f"q{n}" for n in range(50)]
+    assert data.notes == ["test: 50 questions, all of mine.jsonl"]
+    assert "data.splits.train is null" in error_of(mine, ("train",))
+
+
 def test_a_single_file_is_split_into_all_three_splits_with_a_note(tmp_path):
     data = load(config(write(tmp_path / "all.jsonl", map(row, range(1000)))))
     sizes = {split: len(questions) for split, questions in data.splits.items()}
@@ -277,6 +285,20 @@ def test_sets_alone_can_be_loaded(tmp_path):
     assert list(data.splits) == ["other"]
 
 
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_further_set_of_a_single_file_is_all_of_it_and_not_a_part(tmp_path, split):
+    own, theirs = folder(tmp_path / "own"), write(tmp_path / "theirs.jsonl", map(row, range(200, 240)))
+    data = load_run_data(config(own), evaluation_of(sets=[further(theirs, split=split)]))
+    assert len(data.splits["other"]) == 40
+    assert f"other: {split}: 40 questions, all of theirs.jsonl" in data.notes
+
+
+def test_a_further_set_of_the_file_that_is_trained_on_is_cut_as_that_is(tmp_path):
+    mine = write(tmp_path / "mine.jsonl", map(row, range(400)))
+    data = load_run_data(config(mine), evaluation_of(sets=[further(mine, split="dev")]))
+    assert data.splits["other"] == data.splits["dev"] and len(data.splits["dev"]) < 100
+
+
 def test_questions_of_a_further_set_that_occur_in_train_are_counted(tmp_path):
     theirs = folder(tmp_path / "theirs", test=[row(5, id="x"), 400, 401])
     own = config(folder(tmp_path / "own"))
@@ -300,11 +322,12 @@ def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_
     [
         ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
         ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
-        ({"path": "train.jsonl"}, "{where}: test: no question is left after splitting; see {where}.dev_fraction and "),
+        ({"path": "empty.jsonl"}, "{where}: empty.jsonl: is empty."),
     ],
 )
 def test_what_is_wrong_with_a_further_set_is_reported_by_its_own_keys(tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(folder(tmp_path, train=[1]))
+    (tmp_path / "empty.jsonl").touch()
     wrong = replace(further(tmp_path), data=config(**{"path": tmp_path, "name": "theirs"} | changes))
     for where, evaluation in (
         ("evaluation.dev", evaluation_of(dev=wrong)),

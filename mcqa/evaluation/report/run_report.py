@@ -93,37 +93,91 @@ def show_looks(record: Record, trained: Path) -> None:
 
 
 def show_summary(evaluations: Sequence[Measurements]) -> None:
-    """Show one table over several evaluations: model, questions and accuracy of each; below it their folders."""
+    """Show one table over several evaluations: model, questions and accuracy of each; below it their folders.
+
+    The same numbers are written as a CSV file in outputs/summaries.
+    """
     records = [measurements.record for measurements in evaluations]
+    models, differing = _short_names([_model(record.config) for record in records]), _differing(records)
     shown = Table(title="All evaluations", title_justify="left", title_style="bold")
     shown.add_column("run", justify="right", no_wrap=True)
-    for heading in ("model", "questions", "differs by"):
-        shown.add_column(heading, overflow="fold")
-    for heading in ("accuracy", "95 % interval"):
+    for heading, width in (("model", 7), ("questions", 9), ("differs by", 14)):
+        shown.add_column(heading, overflow="fold", min_width=width)
+    for heading in ("accuracy", "95 % interval", "acc_norm"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for number, (measurements, own) in enumerate(zip(evaluations, _differing(records), strict=True), 1):
+    rows = []
+    for number, (measurements, model, own) in enumerate(zip(evaluations, models, differing, strict=True), 1):
         record = measurements.record
         for name in measurements.predictions:
-            cells = percent(record.metrics[f"{name}/acc"]), interval(record.metrics, f"{name}/acc")
+            accuracy, normalised = (percent(record.metrics[f"{name}/{metric}"]) for metric in ("acc", "acc_norm"))
             few = " (first look)" if name in record.first_looks else ""
-            what = _model(record.config), _questions(record.config, name) + few, " ".join(own)
-            shown.add_row(str(number), *what, *cells)
+            what = model, _questions(record.config, name) + few, " ".join(own)
+            shown.add_row(str(number), *what, accuracy, interval(record.metrics, f"{name}/acc"), normalised)
+            rows.append(_summary_row(record, model, name, own))
+    path = run_folder.outputs_of(records[0].folder, records[0].config.outputs) / "summaries"
+    run_folder.make(path, exist_ok=True)
+    write_csv(path / f"{records[0].folder.name}.csv", rows)
     folders = [f"  {number}  {run_folder.shown(record.folder)}" for number, record in enumerate(records, 1)]
-    records[-1].say("", shown, "Run folders:", *folders)
+    as_csv = f"As CSV: {run_folder.shown(path / f'{records[0].folder.name}.csv')}"
+    records[-1].say("", shown, "Run folders:", *folders, as_csv)
+
+
+def _summary_row(record: Record, model: str, name: str, differs: Sequence[str]) -> dict[str, Any]:
+    questions = _set(record.config, name)
+    columns = ("n", "acc", "acc_ci_low", "acc_ci_high", "acc_norm", "acc_norm_ci_low", "acc_norm_ci_high")
+    return {
+        "model": model,
+        "questions": questions.name,
+        "split": questions.split,
+        "first_look": name in record.first_looks,
+        **{column: record.metrics[f"{name}/{column}"] for column in columns},
+        "differs_by": " ".join(differs),
+        "model_path": record.config.model.path or "",
+        "data_path": questions.data.path or "",
+        "folder": str(record.folder),
+    }
+
+
+SHOWN_BY_NAME = ("model", "model.path", "data", "data.path", "run")
+"""Keys that the table of several evaluations has columns for."""
 
 
 def _differing(records: Sequence[Record]) -> list[list[str]]:
-    """The overrides of each run that the runs do not share, without the backslashes that lists of values get."""
+    """The overrides of each run that the runs do not share, besides those that the columns of the table show, and
+    without the backslashes that lists of values get."""
     stored = [read_yaml(record.folder / "overrides.yaml") for record in records]
     overrides = [[re.sub(r"\\(.)", r"\1", override) for override in own] for own in stored]
-    return [[override for override in own if not all(override in other for other in overrides)] for own in overrides]
+    shared = set(overrides[0]).intersection(*overrides)
+    return [
+        [override for override in own if override not in shared and override.partition("=")[0] not in SHOWN_BY_NAME]
+        for own in overrides
+    ]
 
 
 def _model(config: Config) -> str:
     run: str | None = getattr(config, "run", None)
     if run:
-        return Path(run).name
-    return config.model.path or config.model.name if config.model.name == "local" else config.model.name
+        return run
+    if config.model.name != "local" or config.model.path is None:
+        return config.model.name
+    folder = Path(config.model.path).expanduser()
+    return str(folder.parent) if folder.name == "model" else config.model.path
+
+
+def _short_names(names: Sequence[str]) -> list[str]:
+    """Each name without the folders before it, save as many as keep different ones apart; hub ids are left as they are.
+
+    The folder `model` of a run has been replaced by that of the run.
+    """
+    folders = {name for name in names if Path(name).expanduser().is_dir()}
+
+    def cut(name: str, parts: int) -> str:
+        return "/".join(Path(name).parts[-parts:]) if name in folders else name
+
+    parts = 1
+    while len({cut(name, parts) for name in names}) < len(set(names)):
+        parts += 1
+    return [cut(name, parts) for name in names]
 
 
 def _questions(config: Config, name: str) -> str:
@@ -274,7 +328,7 @@ def write_harness_files(
             tokenizer,
             record.config,
             _set(record.config, name),
-            shots,
+            shots.of(name),
             record.environment,
             record.began,
             record.first_looks.get(name),
