@@ -11,11 +11,13 @@ import json
 import os
 import random
 import socket
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -36,6 +38,7 @@ TEXT = (".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".csv.gz")
 JSON_LINES = (".jsonl", ".jsonl.gz")
 TABLES = (".csv", ".tsv", ".csv.gz")
 BINARY = (".parquet", ".arrow")
+EXCEL = ".xlsx"
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,25 @@ def encoded(rows: Sequence[Row], kind: str) -> bytes:
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().encode()
+    if kind == EXCEL:
+        return workbook([list(rows[0]), *(list(row.values()) for row in rows)])
     import pyarrow as pa
 
     return _table(pa.Table.from_pylist(list(rows)), kind)
+
+
+def workbook(*sheets: Sequence[Sequence[Any]]) -> bytes:
+    """Return an Excel file with these sheets, each a list of rows."""
+    from openpyxl import Workbook
+
+    book, out = Workbook(), io.BytesIO()
+    book.remove(book.active)
+    for number, rows in enumerate(sheets, 1):
+        sheet = book.create_sheet(f"Sheet{number}")
+        for row in rows:
+            sheet.append(row)
+    book.save(out)
+    return out.getvalue()
 
 
 def _table(table: Any, kind: str) -> bytes:
@@ -201,9 +220,9 @@ BAD_VALUES: Sequence[tuple[str, Any, str]] = (
     ("answer", {"text": "1"}, "is not a whole number"),
     ("answer", "y" * 3_000_000, "is not a whole number"),
     ("A", "", "choice 'A' is empty"),
-    ("B", "   ", "choice 2 is empty"),
+    ("B", "   ", "is empty"),
     ("C", None, "choice 'C' is empty"),
-    ("D", 7, "choice 4 is '7' (int), not text"),
+    ("D", True, "choice 4 is 'True' (bool), not text"),
     ("D", {"text": "a"}, "not text"),
     ("A", "half \ud800", "half a character"),
     ("B", "NUL \0", "contains a NUL character"),
@@ -273,9 +292,9 @@ BAD_LINES: Sequence[tuple[str, bytes, str]] = (
     ("a key twice within", b'{"choices": {"text": 1, "text": 2}}', "names 'text' twice"),
     ("a byte of Latin-1", b'{"question": "\xe9"}', "byte 0xe9 is not UTF-8"),
     ("a NUL byte", b'{"question": "a\0"}', "contains a NUL character"),
-    ("an empty object", b"{}", "there is no 'A'"),
-    ("3 MB", b'{"' + b"k" * 3_000_000 + b'": 1}', "there is no 'A'"),
-    ("100,000 keys", json.dumps(dict.fromkeys(map(str, range(100_000)))).encode(), "there is no 'A'"),
+    ("an empty object", b"{}", "there is no '"),
+    ("3 MB", b'{"' + b"k" * 3_000_000 + b'": 1}', "there is no '"),
+    ("100,000 keys", json.dumps(dict.fromkeys(map(str, range(100_000)))).encode(), "there is no '"),
 )
 
 
@@ -385,7 +404,7 @@ BAD_FILES: Sequence[tuple[str, Sequence[str], Callable[[bytes], bytes], str]] = 
     ("blank lines only", TEXT, lambda content: b"\n\n\n", "is empty"),
     ("a byte order mark only", TEXT, lambda content: b"\xef\xbb\xbf", "is empty"),
     ("a header only", TABLES, lambda content: content.split(b"\n")[0] + b"\n", "is empty"),
-    ("one column", TABLES, lambda content: b"question\nWhat?\n", "there is no 'A'"),
+    ("one column", TABLES, lambda content: b"question\nWhat?\n", "there is no '"),
     (
         "a column twice",
         TABLES,
@@ -393,15 +412,32 @@ BAD_FILES: Sequence[tuple[str, Sequence[str], Callable[[bytes], bytes], str]] = 
         "names a column twice: 'answer'",
     ),
     ("no header", TABLES, lambda content: content.split(b"\n", 1)[1], "test"),
-    ("UTF-16", TEXT, lambda content: content.decode().encode("utf-16"), "UTF-16"),
+    ("UTF-16 cut off", TEXT, lambda content: content.decode().encode("utf-16")[:-1], "is not utf-16"),
+    ("UTF-16 by mistake", TEXT, lambda content: b"\xff\xfe" + content[: len(content) // 2 * 2], "test"),
     ("UTF-16 without a mark", TEXT, lambda content: content.decode().encode("utf-16-le"), "UTF-16"),
-    ("Latin-1", (".csv", ".tsv"), lambda content: content.decode().encode("latin-1"), "byte 0xf6 is not UTF-8"),
-    ("an open quotation mark", (".csv", ".tsv"), lambda content: content.replace(b"Gr", b'"Gr', 1), "Is a quotation"),
+    ("Latin-1", (".json", ".jsonl"), lambda content: _in_latin_1(content), "byte 0xf6 is not UTF-8"),
+    (
+        "one of two encodings",
+        (".csv",),
+        lambda content: _in_latin_1(content, "très"),
+        "a word is 'q0,très:' (cp1252), 'q0,trčs:' (cp1250)",
+    ),
+    (
+        "one of two delimiters",
+        (".csv",),
+        lambda content: content.replace(b" + ", b";").replace(b"question", b"question;", 1),
+        "cells may be separated by comma or semicolon",
+    ),
+    ("an open quotation mark", (".csv",), lambda content: content.replace(b"Gr", b'"Gr', 1), "Is a quotation"),
     ("a list cut off", (".json",), lambda content: content[: len(content) // 2], "Is the file cut off?"),
     ("a list nested deep", (".json",), lambda content: b"[" * 20_000 + b"]" * 20_000, "nested too deeply"),
     ("a huge number", (".json",), lambda content: content.replace(b": 0", b": " + b"1" * 5000, 1), "too many digits"),
     ("a key twice", (".json",), lambda content: content.replace(b'"note"', b'"A"', 1), "names 'A' twice"),
 )
+
+
+def _in_latin_1(content: bytes, word: str = "Größe") -> bytes:
+    return content.replace(b"Gr\\u00f6\\u00dfe", "Größe".encode()).decode().replace("Größe", word).encode("latin-1")
 
 
 def bad_file(chance: random.Random) -> Case:
@@ -410,11 +446,136 @@ def bad_file(chance: random.Random) -> Case:
     return Case(f"{name} as {kind}", _changed(kind, change), "error", message)
 
 
-RANDOM_KINDS = (".jsonl.gz", ".csv.gz", ".json", ".csv", *BINARY)
+def another_form(chance: random.Random) -> Case:
+    """Other encodings and delimiters, which are found."""
+    encoding = chance.choice(("utf-8-sig", "utf-16", "utf-32", "cp1252", "iso8859_15"))
+    delimiter, line = chance.choice(((",", ""), (";", ""), (";", "sep=;\r\n"), ("\t", ""), ("|", ""), ("#", "sep=#\n")))
+    kind = chance.choice((".csv", ".csv.gz"))
+
+    def change(content: bytes) -> bytes:
+        return (line + content.decode().replace(",", delimiter)).encode(encoding)
+
+    return Case(f"{kind} in {encoding} with {delimiter!r} {line[:5]}", _changed(kind, change), "as before")
+
+
+def _archive(change: Callable[[str, bytes], bytes | None]) -> Callable[[bytes], bytes]:
+    """Change, or by None leave out, the members of a zip file by their names and contents."""
+
+    def changed(content: bytes) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                if (member := change(name, old.read(name))) is not None:
+                    new.writestr(name, member)
+        return out.getvalue()
+
+    return changed
+
+
+def _with_size(content: bytes, size: int) -> bytes:
+    """A zip file whose directory says that its first member unpacks to so many bytes."""
+    start = content.index(b"PK\1\2") + 24
+    return content[:start] + size.to_bytes(4, "little") + content[start + 4 :]
+
+
+def _in_sheet(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    return _archive(lambda name, content: content.replace(old, new, 1) if "/sheet1" in name else content)
+
+
+def _without(part: str) -> Callable[[bytes], bytes]:
+    return _archive(lambda name, content: None if part in name else content)
+
+
+ENTITY = b'<!DOCTYPE worksheet [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><worksheet'
+
+BAD_WORKBOOKS: Sequence[tuple[str, Callable[[bytes], bytes], str]] = (
+    ("cut off", lambda content: content[: len(content) // 2], "is no Excel file"),
+    ("empty", lambda content: b"", "is no Excel file"),
+    ("a CSV file", lambda content: b"question,A\na,b\n", "is no Excel file"),
+    ("with a password", lambda content: bytes.fromhex("d0cf11e0a1b11ae1") + content, "or has a password"),
+    ("without its sheet", _without("/sheet1"), "cannot be read"),
+    ("without its list of sheets", _without("xl/workbook.xml"), "cannot be read"),
+    ("with a sheet cut off", _archive(lambda name, content: content[:-200] if "/sheet1" in name else content), "read"),
+    ("with entities", _in_sheet(b"<worksheet", ENTITY), "cannot be read"),
+    ("with a row far below", _in_sheet(b'<row r="9"', b'<row r="99999999999"'), "a row has a number above"),
+    ("of 4 GB", lambda content: _with_size(content, 2**32 - 16), "unpacks to"),
+)
+
+
+def bad_workbook(chance: random.Random) -> Case:
+    name, change, message = chance.choice(BAD_WORKBOOKS)
+    return Case(f"an Excel file {name}", _raw(EXCEL, change), "error", message)
+
+
+BAD_EXCEL_CELLS: Sequence[tuple[str, Any, str]] = (
+    ("question", date(2024, 1, 2), "question is '2024-01-02 00:00:00' (datetime), not text"),
+    ("question", "#N/A", "the error of a formula"),
+    ("question", "=A1", "is a formula whose value is not stored"),
+    ("answer", 1.5, "answer 1.5 is not a whole number"),
+    ("answer", None, "there is no answer"),
+    ("question", True, "question is 'True' (bool), not text"),
+    ("question", "lost \ufffd", "U+FFFD"),
+    ("A", None, "choice 'A' is empty"),
+)
+
+
+def bad_excel_cell(chance: random.Random) -> Case:
+    (column, value, message), number = chance.choice(BAD_EXCEL_CELLS), chance.randrange(QUESTIONS)
+
+    def write(folder: Path, rows: Sequence[Row]) -> None:
+        changed = [row | {column: value} if n == number else row for n, row in enumerate(rows)]
+        _save(folder / f"test{EXCEL}", encoded(changed, EXCEL))
+
+    return Case(f"{column}={str(value)[:20]!r} in {EXCEL}", write, "row left out", message)
+
+
+def sheets(chance: random.Random) -> Case:
+    """Besides the questions: nothing, an empty sheet, empty rows and columns, or another sheet."""
+    what = chance.choice(("an empty sheet", "empty rows and columns", "another sheet", "values beside the table"))
+
+    def write(folder: Path, rows: Sequence[Row]) -> None:
+        table: list[list[Any]] = [list(rows[0]), *(list(row.values()) for row in rows)]
+        if what == "empty rows and columns":
+            table = [[*row, None, None] for row in table] + [[None] * 9, [None]]
+        elif what == "values beside the table":
+            table[-1] += [None, "checked"]
+        second = {"an empty sheet": [[]], "another sheet": [["notes"]]}.get(what)
+        _save(folder / f"test{EXCEL}", workbook(table, *([second] if second else [])))
+
+    outcome, message = {
+        "another sheet": ("error", "has several sheets: 'Sheet1', 'Sheet2'. data.sheet says"),
+        "values beside the table": ("row left out", "has 'checked' in a column without a name"),
+    }.get(what, ("as before", ""))
+    return Case(f"{what} in {EXCEL}", write, cast(Outcome, outcome), message)
+
+
+def saved_by_datasets(chance: random.Random) -> Case:
+    """A folder of save_to_disk, with files of its cache; or with a state.json that is damaged."""
+    state: Any = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": "test"}
+    damage, content, message = chance.choice(
+        (
+            ("", json.dumps(state), ""),
+            ("cut off", json.dumps(state)[:-9], "state.json: cannot be read"),
+            ("with a missing file", json.dumps({"_data_files": [{"filename": "x.arrow"}]}), "x.arrow is missing"),
+            ("with a file elsewhere", json.dumps({"_data_files": [{"filename": "/dev/zero"}]}), "is not in its folder"),
+            ("with chosen rows", json.dumps(state | {"_indices_data_files": [1]}), "chooses some rows"),
+            ("with other contents", json.dumps({"_data_files": 5}), "is not as datasets.save_to_disk writes it"),
+        )
+    )
+
+    def write(folder: Path, rows: Sequence[Row]) -> None:
+        _save(folder / "test" / "data-00000-of-00001.arrow", encoded(rows, ".arrow"))
+        _save(folder / "test" / "cache-0a1b2c.arrow", encoded(rows, ".arrow"))
+        _save(folder / "test" / "state.json", content.encode())
+
+    return Case(f"a saved dataset {damage}", write, "error" if message else "as before", message)
+
+
+RANDOM_KINDS = (".jsonl.gz", ".csv.gz", ".json", ".csv", EXCEL, *BINARY)
 
 
 def cut_off(chance: random.Random) -> Case:
-    kind, share = chance.choice((".jsonl.gz", ".csv.gz", ".json", *BINARY)), chance.random()
+    kind, share = chance.choice((".jsonl.gz", ".csv.gz", ".json", EXCEL, *BINARY)), chance.random()
     write = _raw(kind, lambda content: content[: int(share * (len(content) - 8))])
     outcome: Outcome = "error" if share > 0.1 else "error or loaded"
     return Case(f"{kind} cut off at {share:.0%}", write, outcome, "test")
@@ -433,7 +594,7 @@ def random_bytes(chance: random.Random) -> Case:
 
 
 def garbage(chance: random.Random) -> Case:
-    kind, content = chance.choice((*TEXT, *BINARY)), chance.randbytes(chance.choice((1, 100, 70_000)))
+    kind, content = chance.choice((*TEXT, EXCEL, *BINARY)), chance.randbytes(chance.choice((1, 100, 70_000)))
     return Case(f"{len(content)} bytes of noise as {kind}", _raw(kind, lambda _: content), "error")
 
 
@@ -455,6 +616,10 @@ def harmless(chance: random.Random) -> Case:
     name, kinds, change = chance.choice(
         (
             ("a byte order mark", TEXT, lambda content: b"\xef\xbb\xbf" + content),
+            ("UTF-16", TEXT, lambda content: content.decode().encode("utf-16")),
+            ("Latin-1", TABLES, lambda content: content.decode().encode("latin-1")),
+            ("all cells quoted", (".csv", ".csv.gz"), lambda content: _all_quoted(content, b",")),
+            ("all cells quoted", (".tsv",), lambda content: _all_quoted(content, b"\t")),
             ("Windows line ends", TEXT, lambda content: content.replace(b"\n", b"\r\n")),
             ("blank lines at the end", TEXT, lambda content: content + b"\n\n"),
             ("a cell of 200 kB", TABLES, lambda content: content.replace(b"x\n", large.encode() + b"\n", 1)),
@@ -466,6 +631,10 @@ def harmless(chance: random.Random) -> Case:
     )
     kind = chance.choice(kinds)
     return Case(f"{name} in {kind}", _changed(kind, change), "as before")
+
+
+def _all_quoted(content: bytes, delimiter: bytes) -> bytes:
+    return b"".join(b'"' + line.replace(delimiter, b'"' + delimiter + b'"') + b'"\n' for line in content.splitlines())
 
 
 def odd_subject(chance: random.Random) -> Case:
@@ -564,6 +733,11 @@ KINDS: Sequence[Callable[[random.Random], Case]] = (
     repeated_table_column,
     harmless,
     odd_subject,
+    another_form,
+    bad_workbook,
+    bad_excel_cell,
+    sheets,
+    saved_by_datasets,
     special_file,
     bad_path,
     bad_split,

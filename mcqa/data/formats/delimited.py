@@ -46,7 +46,7 @@ class Table:
         number = self.skipped + 1
         try:
             for cells in reader:
-                if any(cells):  # else a blank line, or an empty row of a spreadsheet
+                if cells:  # else a blank line
                     yield number, cells
                 number = self.skipped + reader.line_num + 1
         except csv.Error as error:
@@ -63,7 +63,7 @@ def read_delimited(path: Path, options: FileOptions, told: list[str], usual: str
     """Yield the rows of a CSV file, or with usual="\\t" of a TSV file."""
     file = text_file(path, options, told, search=True)
     table = _table(file, options, told, usual)
-    records = table.records()
+    records = ((number, cells) for number, cells in table.records() if any(cells))  # spreadsheets have empty rows
     first = next(records, None)
     if first is None:
         return
@@ -175,7 +175,7 @@ def _tab_cells_are_quoted(file: TextFile, skipped: int, told: list[str]) -> bool
     them. Otherwise they are kept.
     """
     sizes: set[int] = set()
-    kept, needed, bare = 0, 0, False
+    kept, needed, bare, open_ = 0, 0, False, False
     for line in islice(file.lines(), skipped, None):
         cells = line.rstrip("\r\n").split("\t")
         if not any(cells):
@@ -187,14 +187,20 @@ def _tab_cells_are_quoted(file: TextFile, skipped: int, told: list[str]) -> bool
                 kept += '""' not in cell[1:-1]
             else:
                 kept += cell.startswith('"')
+                open_ = open_ or cell.startswith('"')
                 bare = bare or not NUMBER.fullmatch(cell)
     if kept + needed == 0:
         return False
     if not bare or kept == 0:
         return True
-    if len(sizes) > 1:  # as where cells contain tabs and line ends
+    if open_ or len(sizes) > 1:  # as where cells contain tabs and line ends
         even, whole = _sample(Table(file, "\t", True, skipped), None)
         if whole and len(set(even)) == 1:
-            return True
+            if len(sizes) > 1:
+                return True
+            raise DataError(
+                f"{file.path}: whether quotation marks belong to the text is in doubt, as all lines have equally many "
+                "cells with and without them. Save the file as CSV or JSON Lines."
+            )
     told.append("quotation marks as they are")
     return False

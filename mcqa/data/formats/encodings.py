@@ -1,8 +1,8 @@
 """The encoding of text that is not Unicode: found where only one reading makes sense, else asked for.
 
 charset-normalizer proposes encodings by how orderly the characters are that they read. That does not make them right:
-in a French text cp1250 reads "trčs" where cp1252 reads "très". So all proposals, and the two code pages that Excel most
-often writes, must read the same text; left out are only those whose reading cannot be text of any language.
+in a French text cp1250 reads "trčs" where cp1252 reads "très". So all proposals, and the encodings of Excel, must read
+the same text; left out are only those whose reading cannot be text of any language.
 """
 
 import re
@@ -12,13 +12,14 @@ from itertools import pairwise
 
 from mcqa.config.errors import DataError, quoted
 
-USUAL = ("cp1252", "cp1250")
-"""Western and Central European Windows; always considered, as a text with many symbols does not look orderly."""
+USUAL = ("cp1252", "cp1250", "cp850", "mac_roman")
+"""What Excel saves as CSV in Western and Central Europe, CSV (MS-DOS) and CSV (Macintosh); always considered, because a
+text with many symbols does not look orderly."""
 
 KNOWN = [
     *USUAL,
     *("cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
-    *("latin_1", "iso8859_2", "iso8859_15", "cp437", "cp850", "cp852", "mac_roman", "koi8_r"),
+    *("latin_1", "iso8859_2", "iso8859_15", "cp437", "cp852", "koi8_r"),
     *("cp932", "gb18030", "big5", "cp949", "euc_jp"),
 ]
 """What spreadsheets and editors save, by the names of Python."""
@@ -28,8 +29,10 @@ SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC")
 
 ENOUGH_MARKS = 3  # typographic marks of a text, all in their places, are no letters of another encoding
 
-_WITHIN_WORDS = "’‘·\xad\xa0–—-…"
-_SYMBOL = re.compile(rf"(a+)[^\x00-\x7f{_WITHIN_WORDS}]+(a+)")  # where all letters are an a
+_WITHIN_WORDS = "’‘·\xad\xa0–—…"
+_OF_FORMULAS = "×÷±²³°µ"
+_SYMBOL = re.compile(rf"(a+)([^\x00-\x7f{_WITHIN_WORDS}]+)(a+)")  # where all letters are an a
+_DRAWING = re.compile("[\u2500-\u259f]")
 _IN_PLACE = re.compile(
     r"(?<!\w)[“„‘](?=\w)"  # before a word
     r"|(?<=[\w.,;:!?%)])[”“’…](?!\w)"  # behind it
@@ -85,8 +88,11 @@ def _possible_readings(content: bytes) -> dict[str, str]:
 
 
 def _is_impossible(text: str) -> bool:
-    """Whether there are control characters, symbols within words (Gr÷ße), or words in two scripts (Grцße)."""
-    if any(unicodedata.category(character) in ("Cc", "Cn", "Co") for character in set(text) - {"\n"}):
+    """Whether there are control characters, parts of drawings (│), symbols within words (f¸r), or words in two scripts
+    (fьr)."""
+    if _DRAWING.search(text) or any(
+        unicodedata.category(character) in ("Cc", "Cn", "Co") for character in set(text) - {"\n"}
+    ):
         return True
     return any(map(_is_no_word, text.split("\n")))
 
@@ -96,7 +102,10 @@ def _is_no_word(word: str) -> bool:
     if any(one != other for one, other in pairwise(scripts) if one and other):
         return True
     letters = "".join("a" if one.isalpha() and unicodedata.category(one) != "Lm" else one for one in word)
-    return any(len(match[1]) + len(match[2]) > 2 for match in _SYMBOL.finditer(letters))  # a×b is possible
+    return any(
+        len(match[1]) + len(match[3]) > 2 or set(match[2]) - set(_OF_FORMULAS)  # a×b is possible
+        for match in _SYMBOL.finditer(letters)
+    )
 
 
 def _script(letter: str) -> str:
