@@ -1,6 +1,6 @@
 """Finished runs, in a folder or in MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from mcqa.runs.files import flatten, read_optional
 class Run:
     """A finished run.
 
-    config_dict: its configuration by dotted name. mlflow_id: its id in MLflow if it was tracked. first_look: as in
-    result.json.
+    config_dict: its configuration by dotted name. mlflow_id: its id in MLflow if it was tracked. first_look, warnings:
+    as in result.json.
     """
 
     shown: str
@@ -28,6 +28,7 @@ class Run:
     mlflow_id: str | None
     downloaded: bool
     first_look: Mapping[str, Any]
+    warnings: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +101,7 @@ def find(reference: str, options: Options, downloads: str) -> Run:
         reference if downloaded else read_optional(folder / "tracking.json").get("run_id"),
         downloaded,
         looks if isinstance(looks := result.get("first_look"), dict) else {},
+        [str(warning) for warning in warnings] if isinstance(warnings := result.get("warnings"), list) else [],
     )
 
 

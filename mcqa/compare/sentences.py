@@ -206,7 +206,19 @@ def _score_notes(comparison: Comparison) -> Iterator[str]:
 
 def remarks(compared: Compared) -> list[str]:
     """Return what else differs between the runs and may explain a difference."""
-    return [*_first_look(compared), *_key_remarks(compared), *_run_remarks(compared.runs)]
+    return [
+        *_first_look(compared),
+        *_data_warnings(compared),
+        *_key_remarks(compared),
+        *_run_remarks(compared.runs),
+    ]
+
+
+def _data_warnings(compared: Compared) -> list[str]:
+    """Return what the runs say against the questions of the split."""
+    split = compared.split.removeprefix("base/")
+    every = (warning for run in compared.runs for warning in run.warnings)
+    return list(dict.fromkeys(warning for warning in every if warning.startswith(f"{split}: ")))
 
 
 def _first_look(compared: Compared) -> Iterator[str]:

@@ -163,6 +163,23 @@ def _objective(config: Config) -> Iterator[str]:
             yield "objective.loss_on: a sentence has no answer part; objective=pretrain takes loss_on=all."
 
 
+def _curriculum(config: Config) -> Iterator[str]:
+    """A curriculum orders questions by their choices, and the same ones in every epoch."""
+    objective, data = config.objective, config.data
+    if objective.curriculum is None:
+        return
+    if objective.name == "pretrain":
+        yield "objective.curriculum: sentences have no choices to be easy or hard to choose among; take null."
+    if data.sets or data.has_conversations:
+        yield f"objective.curriculum: data={data.name} has more than questions of one set; take null."
+    if sampling := sorted(name for name in objective.trainer_args if name in SAMPLING_ARGUMENTS):
+        yield f"objective.curriculum: objective.trainer_args.{sampling[0]} orders the questions too; take one of them."
+
+
+SAMPLING_ARGUMENTS = ("train_sampling_strategy", "group_by_length")
+"""TRL's own order of training examples."""
+
+
 def _model(config: Config) -> Iterator[str]:
     if config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
@@ -430,6 +447,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _sets,
     _objective,
     _choice,
+    _curriculum,
     _length_of_training,
     _size_of_update,
     _own_keys,

@@ -121,7 +121,9 @@ class DataConfig:
     limit: Count | None
     bad_rows: Literal["error", "skip"]
     equal_choices: Literal["refuse", "keep_wrong", "keep"]  # questions with two choices that differ in white space only
-    shuffle_choices: bool | Literal["auto"]  # another order of each question's options in every epoch of the training
+    shuffle_choices: bool | Literal["auto"]  # show the options of each question in an order that is drawn
+    clean: list[Literal["duplicates", "near_duplicates", "conflicts", "overlap", "near_overlap"]]  # leave out of train
+    allow_overlap: bool  # dev or test may be a part of train
     licence: str
     source: str
     harness_task: str | None  # what lm-evaluation-harness calls it
@@ -167,6 +169,7 @@ class ObjectiveConfig:
     name: Literal["sft", "pretrain", "choice", "choice_only"]
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
+    curriculum: Literal["easy_first"] | None  # in the first epoch the questions that the base finds easiest come first
     max_length: Count  # tokens of a training example
     loss_on: Literal["answer", "all"]
     packing: bool  # several examples in a row of max_length tokens, none of which sees another

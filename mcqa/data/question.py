@@ -36,6 +36,13 @@ def reordered(question: Question, order: Sequence[int]) -> Question:
     return replace(question, choices=tuple(question.choices[i] for i in order), answer=order.index(question.answer))
 
 
+def in_drawn_order(question: Question, seed: int) -> Question:
+    """Return the question with its choices in an order drawn from the seed and its content."""
+    order = list(range(len(question.choices)))
+    random.Random(f"order.{seed}.{question.content}").shuffle(order)
+    return reordered(question, order)
+
+
 def with_shuffled_choices(question: Question, seed: int, epoch: int) -> Question:
     """Return the question with its choices in an order drawn from the seed, the epoch and its id."""
     order = list(range(len(question.choices)))

@@ -31,10 +31,11 @@ class Record:
 
     The stages of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
     it is one of a study. first_looks: the sets of which only some questions are measured: how many, and how many there
-    are. measurements_left_out: of dev during training.
+    are. warnings: of the report on the questions. measurements_left_out: of dev during training.
     """
 
     first_looks: Mapping[str, tuple[int, int]] = {}
+    warnings: Sequence[str] = ()
     measurements_left_out = 0
 
     def __init__(self, config: Config, folder: Path, console: Console, trial: Trial | None) -> None:
@@ -72,10 +73,12 @@ class Record:
         counts: Mapping[str, int],
         tokenizer: str,
         first_looks: Mapping[str, tuple[int, int]] | None = None,
+        removed: Mapping[str, int] | None = None,
     ) -> None:
         """Write what the run reads to environment.json, and report it to the tracker as datasets.
 
         fingerprints, counts: of the questions of every split. tokenizer: its fingerprint. first_looks: as of the class.
+        removed: how many questions data.clean has left out of train.
 
         Raises:
             DataError: an earlier start of this run read something else.
@@ -84,7 +87,7 @@ class Record:
         path = self.folder / "environment.json"
         if path.exists():
             self._check_same_inputs(path, now)
-        write_json(path, self.environment | {"fingerprints": now})
+        write_json(path, self.environment | {"fingerprints": now, "removed_from_train": dict(removed or {})})
         self.keep(path)
         sets = {each.name: each for each in self.config.evaluation.sets}
         if self.config.evaluation.dev is not None:
@@ -243,6 +246,7 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         "metrics": record.metrics,
         "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in record.first_looks.items()},
         "measurements_left_out": record.measurements_left_out,
+        "warnings": list(record.warnings),
         "seconds": round(time.time() - record.began, 1),
         "peak_memory_bytes": peak_memory_bytes(record.config.hardware.device),
         "error": error,

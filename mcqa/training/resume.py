@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,14 @@ class PaddedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
 
     The padding is the row after the last question, repeated until all processes have equally many full batches.
     accelerate would repeat questions from the beginning of the epoch instead, which would then count twice.
+
+    first_epoch: returns the order of the first epoch, where a curriculum has one; it is asked when that epoch begins.
     """
 
-    def __init__(self, seed: int, questions: int, multiple: int) -> None:
+    def __init__(
+        self, seed: int, questions: int, multiple: int, first_epoch: Callable[[], Sequence[int]] | None = None
+    ) -> None:
+        self.first_epoch = first_epoch
         self.order = SeedableRandomSampler(range(questions), generator=torch.Generator(), data_seed=seed)
         self.padding_row, self.padding = questions, -questions % multiple
 
@@ -55,18 +60,23 @@ class PaddedSampler(torch.utils.data.Sampler):  # type: ignore[misc]
         return self.padding_row + self.padding
 
     def __iter__(self) -> Iterator[int]:
-        yield from self.order
+        if self.first_epoch is not None and self.order.epoch == 0:
+            yield from self.first_epoch()
+        else:
+            yield from self.order
         yield from [self.padding_row] * self.padding
 
 
 class ResumableTrainer(Trainer):  # type: ignore[misc]
     """Comes before TRL's trainer in the order of base classes.
 
-    questions: rows of train_dataset that are questions; the row after them is padding. keep: checkpoints kept besides
-    the best one. flush: called before a checkpoint counts, for what must not be behind it.
+    questions: rows of train_dataset that are questions; the row after them is padding. first_epoch: as of
+    PaddedSampler. keep: checkpoints kept besides the best one. flush: called before a checkpoint counts, for what must
+    not be behind it.
     """
 
     questions: int
+    first_epoch: Callable[[], Sequence[int]] | None
     schedule: CheckpointSchedule
     keep: int
     flush: Callable[[], None]
@@ -96,9 +106,10 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """The same order of questions for any number of processes."""
         sampler, count = super()._get_train_sampler(train_dataset), self.accelerator.num_processes
-        if count == 1 or not isinstance(sampler, torch.utils.data.RandomSampler):
+        if (count == 1 and self.first_epoch is None) or not isinstance(sampler, torch.utils.data.RandomSampler):
             return sampler
-        return PaddedSampler(self.args.data_seed, self.questions, self.args.train_batch_size * count)
+        multiple = self.args.train_batch_size * count if count > 1 else 1
+        return PaddedSampler(self.args.data_seed, self.questions, multiple, self.first_epoch)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

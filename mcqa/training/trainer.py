@@ -56,9 +56,11 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         measure: Measure,
         schedule: CheckpointSchedule,
         flush: Callable[[], None],
+        first_epoch: Callable[[], Sequence[int]] | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.first_epoch = first_epoch
         self.training, self.questions = training, len(training.examples)
         self.measure, self.schedule, self.flush = measure, schedule, flush
         self.optimizer_config, self.scheduler_config, self.group_norms = config.optimizer, config.scheduler, {}
@@ -227,11 +229,13 @@ def build(
     observers: Sequence[Report],
     callbacks: Sequence[TrainerCallback] = (),
     flush: Callable[[], None] = lambda: None,
+    first_epoch: Callable[[], Sequence[int]] | None = None,
 ) -> MeasuringTrainer:
     """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
     arguments: those of sft_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
-    before a checkpoint counts, since a run that resumes from there would not observe it again.
+    before a checkpoint counts, since a run that resumes from there would not observe it again. first_epoch: returns the
+    order of a curriculum.
 
     Raises:
         ConfigError: the trainer refuses an argument of objective.trainer_args.
@@ -259,6 +263,7 @@ def build(
             measure=measure,
             schedule=CheckpointSchedule(None if minutes is None else 60 * minutes),
             flush=flush,
+            first_epoch=first_epoch,
             model=model,
             args=arguments,
             processing_class=tokenizer,
