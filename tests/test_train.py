@@ -374,6 +374,7 @@ def test_dry_run_shows_tokens_lengths_and_updates_and_trains_nothing(small, caps
     shown = capsys.readouterr().out
     for expected in ("learning_rate: 0.002", "Question", "median", "are dropped, longer than objective.max_length=24"):
         assert expected in shown
+    assert shown.index("← right") < shown.index("two training examples"), "one question as it is read comes first"
     assert "Updates: 2" in shown
     assert "8 questions, at most 8 per forward pass" in shown
     assert "2 updates: fewer than 100" in shown

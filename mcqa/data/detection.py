@@ -46,11 +46,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Failure:
-    """The candidate that comes nearest: in how many rows it fails, and the first errors, each with its row's number."""
+    """The candidate that comes nearest: in how many rows it fails, and what it reads of the others.
+
+    errors: the first ones, each with the number of its row.
+    """
 
     columns: Columns
     failing: int
     errors: list[tuple[int, str]]
+    questions: list[Question]
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def detect(table: Table) -> Detection:
     for level in _levels(table) if table.has_names else [list(_without_names(table))]:
         readings: list[Reading] = []
         for columns, named in level:
-            failing, _ = _failures(columns, sample)
+            failing = _failure(columns, sample).failing
             if failing == 0 and (questions := _questions(columns, table.rows)) is not None:
                 if not any(_same(questions, other.questions) for other in readings):
                     optional = _readable(columns, candidates.optional_columns(table, _taken(columns)), table)
@@ -87,7 +91,7 @@ def detect(table: Table) -> Detection:
     if not failures:
         return Detection([], None)
     nearest = min(failures, key=lambda failure: failure[0])[1]
-    return Detection([], Failure(nearest, *_failures(nearest, table.rows)))
+    return Detection([], _failure(nearest, table.rows))
 
 
 # --- candidates ------------------------------------------------------------------------------------------------------
@@ -130,8 +134,8 @@ def _of_fixed_choices(table: Table) -> Iterator[tuple[Columns, bool]]:
 
 def _without_names(table: Table) -> Iterator[tuple[Columns, bool]]:
     """The choices stand between the question and the answer, or behind both."""
-    names = list(table.columns)
-    for answer, question in product(names, table.texts):
+    names = [name for name in table.columns if name.isdecimal()]  # and not the subject, which a file's name may give
+    for answer, question in product(names, [name for name in names if name in table.texts]):
         at, asked = names.index(answer), names.index(question)
         runs = [names[first:at] for first in range(asked + 1, at - 1)] if asked < at else []
         runs += [names[first:] for first in range(max(asked, at) + 1, len(names) - 1)] if asked != at else []
@@ -157,17 +161,17 @@ def _questions(columns: Columns, rows: Sequence[Any]) -> list[Question] | None:
         return None
 
 
-def _failures(columns: Columns, rows: Sequence[Any]) -> tuple[int, list[tuple[int, str]]]:
-    """How many rows cannot be read, and the first messages that differ, each with the number of its row."""
-    failing, errors = 0, dict[str, int]()
+def _failure(columns: Columns, rows: Sequence[Any]) -> Failure:
+    """What reading the rows ends in, with the first messages that differ."""
+    failing, errors, questions = 0, dict[str, int](), list[Question]()
     for number, row in enumerate(rows):
         try:
-            _read(columns, row)
+            questions.append(_read(columns, row))
         except DataError as error:
             failing += 1
             if len(errors) < MOST_ERRORS:
                 errors.setdefault(str(error), number)
-    return failing, [(number, message) for message, number in errors.items()]
+    return Failure(columns, failing, [(number, message) for message, number in errors.items()], questions)
 
 
 def _same(questions: Sequence[Question], others: Sequence[Question]) -> bool:

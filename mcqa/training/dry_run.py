@@ -15,6 +15,7 @@ from mcqa.config.secrets import without_secrets
 from mcqa.config.trainer_args import warmup_steps
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
+from mcqa.data.shown import question_text
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
 from mcqa.training.updates import notes, questions_seen
 
@@ -32,11 +33,14 @@ def show_training(
     updates: int,
     memory: str,
 ) -> None:
-    """Show the configuration, two training examples, their lengths, what is dropped, and the updates.
+    """Show the configuration, a question, two training examples, their lengths, what is dropped, and the updates.
 
     memory: a sentence on the memory that the training needs.
     """
     with _frame(console, config_dict, data, "Nothing was trained: dry_run=true."):
+        if questions := data.splits.get("train"):
+            console.rule("the first question, as it is read")
+            console.print(question_text(questions[0]))
         console.rule("two training examples")
         for example in training.examples[:2]:
             console.print(coloured(example, tokenizer), "")
