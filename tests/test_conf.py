@@ -29,6 +29,7 @@ NEEDS = {
     ("model", "local"): ["model.path=a/model"],
     ("model", "scratch"): ["objective=pretrain", "peft=none"],
     ("data", "local"): ["data.path=questions.csv"],
+    **{("data", name): ["data.splits.train=mine"] for name in ("bbh", "gpqa", "mmlu_pro", "pubmedqa", "truthfulqa")},
     ("prompt", "template"): ["prompt.template='{{ question }}'"],
     ("objective", "pretrain"): ["peft=none"],
     ("optimizer", "paged_adamw_8bit"): ["hardware=gpu"],

@@ -197,8 +197,12 @@ def _name(config: Config) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     yield from _source(config.data, "data")
-    if config.data.splits.train is None:
-        yield "data.splits.train: must name the publisher's split to train on."
+    if config.data.splits.train is None and getattr(config, "splits", None) is None:  # which mcqa.evaluate has
+        name = config.data.name
+        yield (
+            f"data.splits.train: is null; data={name} has no questions to train on. Measure it: "
+            f"evaluation.sets=[{name}] while training on another set, or `python -m mcqa.evaluate data={name}`."
+        )
 
 
 def _source(data: DataConfig, where: str) -> Iterator[str]:

@@ -109,7 +109,10 @@ class SetPrompt:
 @dataclass(frozen=True)
 class DataConfig:
     name: str
-    reader: Literal["arc", "openbookqa", "commonsenseqa", "mmlu", "local", "facts"]
+    reader: Literal[
+        "arc", "openbookqa", "commonsenseqa", "mmlu", "bbh", "codah", "hellaswag", "logiqa", "medqa", "pubmedqa", "qasc",
+        "race", "truthfulqa", "winogrande", "local", "facts",
+    ]  # fmt: skip
     path: FilePath | None  # a local file or folder; null: from the hub
     hub: str | None
     hub_config: str | None

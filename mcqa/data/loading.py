@@ -16,10 +16,9 @@ from mcqa.data import answer_files, checks, files, hub
 from mcqa.data.bad_rows import BadRow, header_advice, listed
 from mcqa.data.formats import FileOptions, Rows
 from mcqa.data.question import Question
-from mcqa.data.readers import READERS, Reader
+from mcqa.data.readers import READERS, WITHOUT_HEADER, Reader, single_rows
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
 from mcqa.data.readers.columns import LocalReader, label_ends
-from mcqa.data.readers.mmlu import MMLU_COLUMNS
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
 ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
@@ -51,6 +50,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         DataError: as for `load`; a message about another set names the keys of that set.
     """
     own = [split for split in splits if split != "dev" or evaluation.dev is None]
+    if config.splits.train is None and config.splits.dev is None and "test" in own and not is_single_file(config):
+        own = [split for split in own if split != "dev"]  # a set to measure has only one split
     others = [(other.name, other, f"evaluation.sets[{number}]") for number, other in enumerate(evaluation.sets)]
     if evaluation.dev is not None and "dev" in splits:
         others.insert(0, ("dev", evaluation.dev, "evaluation.dev"))
@@ -208,7 +209,8 @@ def _kept_whole(questions: list[Question], config: DataConfig) -> str:
 def _published_name(config: DataConfig, split: str) -> str:
     name: str | None = getattr(config.splits, split)
     if name is None:
-        raise DataError(f"data.splits.{split} is null: data={config.name} has no such split.")
+        use = " It is for measuring: evaluation.sets, or mcqa.evaluate." if config.splits.train is None else ""
+        raise DataError(f"data.splits.{split} is null: data={config.name} has no such split.{use}")
     return name
 
 
@@ -224,7 +226,7 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
     good: list[tuple[str, Question]] = []
     bad: list[BadRow] = []
     advice = ""
-    for where, row in _rows(config, split, data.notes):
+    for where, row in single_rows(_rows(config, split, data.notes), config.reader):
         try:
             if isinstance(row, DataError):
                 raise row
@@ -267,7 +269,7 @@ def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
 
 
 def _file_options(config: DataConfig) -> FileOptions:
-    names = MMLU_COLUMNS if config.reader == "mmlu" else ()
+    names = WITHOUT_HEADER.get(config.reader, ())
     return FileOptions(config.header, config.delimiter, config.encoding, config.sheet, names)
 
 

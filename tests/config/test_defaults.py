@@ -25,14 +25,31 @@ HIDDEN = {  # size of the model's hidden vectors, and exponent
 }
 MEASURED = {"starter", "scratch"}
 TRAINING_QUESTIONS = {
+    "aqua_rat": 97_467,
     "arc_challenge": 1119,
     "arc_easy": 2251,
+    "boolq": 8480,
+    "codah": 1665,
     "commonsenseqa": 8650,
+    "cosmosqa": 22_736,
     "facts": len(facts.questions("train")),
+    "hellaswag": 35_914,
     "local": 3000,
+    "logiqa": 7376,
+    "medmcqa": 164_540,
+    "medqa": 10_178,
     "mmlu": 99_842,
     "openbookqa": 4957,
+    "piqa": 14_502,
+    "pubmedqa": 450,
+    "qasc": 7321,
+    "race": 87_866,
+    "sciq": 11_679,
+    "siqa": 30_069,
+    "winogrande": 36_358,
 }
+"""About nine tenths of the publisher's, where dev is held out from them."""
+TO_MEASURE_ONLY = {"bbh", "gpqa", "mmlu_pro", "truthfulqa"}  # without a split to train on
 
 
 def values(group, name):
@@ -52,7 +69,7 @@ def test_an_adapter_learns_ten_times_as_fast_as_full_weights_and_both_by_one_for
         assert rates["full"] == float(f"{5e-5 * (2000 / hidden) ** exponent:.1e}")
 
 
-@pytest.mark.parametrize("name", names("data"))
+@pytest.mark.parametrize("name", sorted(set(names("data")) - TO_MEASURE_ONLY))
 def test_batch_and_epochs_follow_from_the_size_of_the_set(name):
     expected = recommended(TRAINING_QUESTIONS[name])
     own = values("data", name)

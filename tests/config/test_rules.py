@@ -74,7 +74,7 @@ BROKEN = [
     ("_columns", [*LOCAL, "data.delimiter=semikolon"], "data.delimiter: is one of comma, semicolon, tab, pipe, or one"),
     ("_columns", [*LOCAL, "data.delimiter='\"'"], "data.delimiter: a line end or quotation mark"),
     ("_columns", [*LOCAL, "data.encoding=utf8mb4"], "data.encoding: Python has no text encoding 'utf8mb4'"),
-    ("_data", ["data.splits.train=null"], "data.splits.train: must name"),
+    ("_data", ["data.splits.train=null"], "data.splits.train: is null"),
     ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
     ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
     ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),

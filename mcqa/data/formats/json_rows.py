@@ -20,10 +20,18 @@ class WrittenFloat(float):
 
 
 def read_json(path: Path, options: FileOptions, told: list[str]) -> Rows:
-    """Yield the rows of a file that holds a list of objects or an object per line; its first character decides."""
+    """Yield the rows of a file that holds a list of objects, an object per line, or one object over several lines.
+
+    Its first character decides, and for one object that its first line is this character alone.
+    """
     file = text_file(path, options, told)
-    first = next((line for line in file.lines() if line.strip()), "")
-    yield from _list(file) if first.lstrip().startswith("[") else _lines(file)
+    first = next((line for line in file.lines() if line.strip()), "").strip()
+    if first.startswith("["):
+        yield from ((f"{path}: row {number}", _object(row)) for number, row in enumerate(_whole(file)))
+    elif first == "{":
+        yield str(path), _object(_whole(file))
+    else:
+        yield from _lines(file)
 
 
 def _lines(file: TextFile) -> Rows:
@@ -45,19 +53,18 @@ def _line(file: TextFile, line: str) -> Row | DataError:
         return DataError(f"is not JSON ({problem}): {line.strip()[:50]!r}.{cause}")
 
 
-def _list(file: TextFile) -> Rows:
+def _whole(file: TextFile) -> Any:
+    """Raises DataError: the file is damaged, or is no JSON."""
     text = file.read()
     for number, line in enumerate(text.split("\n") if file.damage(text) else [], 1):
         if error := file.damage(line):
             raise DataError(f"{file.path}:{number}: {error}")
     try:
-        rows = [_object(row) for row in _parse(text)]
+        return _parse(text)
     except DataError as error:
         raise DataError(f"{file.path}: {error}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{file.path}:{error.lineno}: is not JSON ({error.msg}). Is the file cut off?") from None
-    for number, row in enumerate(rows):
-        yield f"{file.path}: row {number}", row
 
 
 def _parse(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Questions whose choices carry labels: ARC, OpenBookQA and CommonsenseQA."""
+"""Questions whose choices carry labels: ARC, OpenBookQA, CommonsenseQA and QASC."""
 
 from typing import Any
 
@@ -26,6 +26,8 @@ def read_labelled(row: dict[str, Any], stem: str = "question") -> Question:
     CommonsenseQA (Talmor et al. 2019, arXiv:1811.00937): five choices that stand in the same relation to one concept,
         which is not part of the question. The test split has no answers. In one question of eighty, two choices are
         equal.
+    QASC (Khot et al. 2020, arXiv:1910.11473): eight choices about science; two facts together answer a question, which
+        are not given here. The test split has no answers.
     """
     nested = row.get("question")
     question = nested if isinstance(nested, dict) else row
