@@ -1,6 +1,7 @@
 """What stands before a question depends on the question and the seed, and is put together as the field does it."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcqa.config.errors import DataError, ModelError
-from mcqa.config.schema import PromptConfig
-from mcqa.data.prompts import Shots, apply_chat_template, context, continuations, end_of_turn
+from mcqa.config.schema import PromptConfig, SetPrompt
+from mcqa.data.prompts import Shots, answers, apply_chat_template, context, continuations, end_of_turn, requests, texts
 from mcqa.data.question import Question, reordered
 from mcqa.models.from_scratch import new_tokenizer
 
@@ -56,6 +57,107 @@ def test_there_are_letters_for_26_choices_and_no_more():
     with pytest.raises(DataError, match=r"question 'q' has 27 choices and there are 26 letters; take prompt=cloze\."):
         continuations(LETTERS, question(choices=(*alphabet, "one more")))
     assert len(continuations(CLOZE, question(choices=(*alphabet, "one more")))) == 27
+
+
+# --- other styles ----------------------------------------------------------------------------------------------------
+
+
+def test_letters_with_text_list_the_choices_and_score_the_letter_with_its_text():
+    both = prompt("letters_with_text")
+    assert context(both, question()) == context(LETTERS, question())
+    assert continuations(both, question()) == [" A. the trout", " B. the whale"]
+    with pytest.raises(DataError, match="there are 26 letters"):
+        continuations(both, question(choices=tuple(f"choice {n}" for n in range(27))))
+
+
+def test_plain_is_the_text_of_the_question_as_it_is_and_continuation_joins_it_with_its_passage():
+    asked = question(question=" The man fell ", context="It was icy.")
+    assert context(prompt("plain"), asked) == "It was icy.\n The man fell "
+    assert context(prompt("continuation"), asked) == "It was icy.  The man fell "
+    assert context(prompt("continuation"), question(question="The man fell")) == "The man fell"
+    assert continuations(prompt("plain"), asked) == continuations(CLOZE, asked)
+
+
+BLANK = prompt("blank")
+SENTENCE = question(question="The trout is smaller than the whale, so the _ is easier to fry .", answer=0)
+
+
+def test_a_blank_is_filled_by_each_choice_and_what_stands_after_it_is_scored():
+    assert requests(None, BLANK, SENTENCE, None) == [
+        ("The trout is smaller than the whale, so the the trout", " is easier to fry ."),
+        ("The trout is smaller than the whale, so the the whale", " is easier to fry ."),
+    ]
+    assert texts(BLANK, SENTENCE)[0] == "The trout is smaller than the whale, so the the trout"
+    assert answers(BLANK, SENTENCE) == ["is easier to fry ."] * 2
+
+
+def test_a_shot_has_its_blank_filled_with_the_right_choice():
+    shot = question(id="s", question="A ____ swims.", choices=("bat", "cod"), answer=1)
+    assert context(BLANK, SENTENCE, [shot], choice=1) == (
+        "A cod swims.\n\nThe trout is smaller than the whale, so the the whale"
+    )
+
+
+def test_a_blank_without_its_question_leaves_the_choices():
+    taught = replace(BLANK, instruction="Fill in.")
+    assert requests(None, taught, SENTENCE, None, without_question=True) == [
+        ("Fill in.\n\n", " the trout"),
+        ("Fill in.\n\n", " the whale"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "Which is it?",
+            r"question 'q' has no blank \(_\), and prompt=blank fills the choices into one: 'Which is it\?'",
+        ),
+        ("A _ and a __.", r"question 'q' has 2 blanks, and prompt=blank"),
+        ("It is a _ ", r"question 'q' ends with its blank, and prompt=blank scores what stands after it"),
+    ],
+)
+def test_a_question_without_one_blank_before_something_is_refused(text, told):
+    with pytest.raises(DataError, match=told):
+        requests(None, BLANK, question(question=text), None)
+
+
+def test_a_template_of_ones_own_says_what_stands_before_the_answer_and_what_is_scored():
+    own = prompt(
+        "template",
+        template="{{ context }} {{ question }} [{{ choices | join('|') }}]",
+        answer_template="({{ letter }}) {{ choice }}",
+        instruction="About {{ subject }}.",
+    )
+    asked = question(context="P.", subject="fish")
+    assert context(own, asked, [question(question="Who?")]) == (
+        "About fish.\n\n Who? [the trout|the whale] (B) the whale\n\nP. Which is a mammal? [the trout|the whale]"
+    )
+    assert continuations(own, asked) == [" (A) the trout", " (B) the whale"]
+    assert texts(own, asked) == ["(A) the trout", "(B) the whale"]
+    assert context(own, asked, without_question=True) == "About fish.\n\n  [the trout|the whale]"
+
+
+def test_a_template_that_a_question_does_not_fit_names_the_question():
+    with pytest.raises(
+        DataError, match=r"question 'q': the template '\{\{ choices\[3\] \}\}' cannot be filled in: list obj"
+    ):
+        context(prompt("template", template="{{ choices[3] }}"), question())
+
+
+def test_published_is_the_prompt_of_the_set_with_shots_and_seed_of_the_run():
+    given_by_the_run = prompt("published", shots=3, shots_seed=5)
+    of_set = SimpleNamespace(prompt=SetPrompt("template", "Read.", "{{ question }}", "{{ letter }}"))
+    assert given_by_the_run.of_set(of_set) == prompt(
+        "template",
+        instruction="Read.",
+        template="{{ question }}",
+        answer_template="{{ letter }}",
+        shots=3,
+        shots_seed=5,
+    )
+    assert replace(given_by_the_run, instruction="Mine.").of_set(of_set).instruction == "Mine."
+    assert LETTERS.of_set(of_set) == LETTERS
 
 
 def test_without_its_question_a_prompt_keeps_what_does_not_belong_to_it():

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcqa.config.errors import DataError, ModelError
+from mcqa.config.prompt_styles import LETTER, STYLES, templates
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
 from mcqa.data import tokens
-from mcqa.data.prompts import Shots, apply_chat_template, context, continuations
-from mcqa.data.question import Question, with_shuffled_choices
+from mcqa.data.prompts import Shots, apply_chat_template, context, continuations, requests
+from mcqa.data.prompts import texts as prompt_texts
+from mcqa.data.question import Question, reordered, with_shuffled_choices
 from mcqa.data.tokens import (
     IGNORE_INDEX,
     EncodedChoice,
@@ -117,8 +119,30 @@ def questions(draw):
 
 
 prompts = st.builds(
-    prompt_with, st.sampled_from(["cloze", "letters"]), instruction=st.sampled_from(["", "Choose well."])
+    prompt_with,
+    st.sampled_from(["cloze", "letters", "letters_with_text"]),
+    instruction=st.sampled_from(["", "Choose well."]),
 )
+
+
+OWN = {"template": "{{ question }} {{ choices | join(', ') }}\n", "answer_template": "{{ number }}. {{ choice }} "}
+FILLED = {"template": "{{ choice }} {{ context }}", "answer_template": "{{ question }}."}
+EVERY_STYLE = [
+    *(prompt_with(style) for style in STYLES),
+    *(prompt_with("template", **templates) for templates in (OWN, FILLED)),
+    prompt_with("continuation", instruction="Choose well."),
+    prompt_with("blank", chat_template=True),
+]
+
+
+@st.composite
+def asked_in_any_style(draw):
+    """A prompt, and questions that it can ask."""
+    prompt = draw(st.sampled_from(EVERY_STYLE))
+    asked = draw(st.lists(questions(), min_size=1, max_size=3, unique_by=lambda one: one.id))
+    if prompt.style == "blank":
+        asked = [replace(one, question=f"{one.question.replace('_', '-')}_ it is") for one in asked]
+    return prompt, asked
 
 
 def text_of(tokenizer, ids):
@@ -355,6 +379,59 @@ def test_the_tokens_learned_are_those_scored_and_the_end_of_text(tokenizer, prom
         assert example.input_ids == [*right.context, *right.continuation, end]
         assert example.labels == [IGNORE_INDEX] * len(right.context) + [*right.continuation, end]
         assert example.supervised == len(right.continuation) + 1
+
+
+@settings(deadline=None)
+@given(asked_in_any_style(), st.sampled_from(["sft", "choice"]))
+def test_in_every_style_what_is_learned_is_what_is_scored(tokenizer, given, name):
+    prompt, asked = given
+    tokenizer = chatting(tokenizer)
+    wanted = objective(name=name, normalise="characters", temperature=1.0)
+    training = training_set(tokenizer, prompt, wanted, asked, [])
+    end = training.examples[0].input_ids[-1]
+    for one, choices, example in zip(asked, encode(tokenizer, prompt, asked), training.examples, strict=True):
+        right = choices[one.answer]
+        assert right.context and right.continuation
+        assert example.input_ids == [*right.context, *right.continuation, end]
+        assert example.labels == [IGNORE_INDEX] * len(right.context) + [*right.continuation, end]
+        if name == "choice":
+            assert list(example.choices) == choices
+            assert list(example.lengths) == [len(text) for text in prompt_texts(prompt, one)]
+
+
+@settings(deadline=None)
+@given(asked_in_any_style(), st.randoms(use_true_random=False))
+def test_in_every_style_shuffled_options_leave_right_what_is_right(tokenizer, given, chance):
+    prompt, (one, *_) = given
+    tokenizer = chatting(tokenizer)
+    shuffled = reordered(one, chance.sample(range(len(one.choices)), len(one.choices)))
+    assert shuffled.choices[shuffled.answer] == one.choices[one.answer]
+    (before, after), moved = (requests(tokenizer, prompt, q, None)[q.answer] for q in (one, shuffled))
+    if not templates(prompt).shows_options:
+        assert moved == (before, after)
+    elif templates(prompt).answer != LETTER:
+        assert moved[1].strip().endswith(one.choices[one.answer].strip())
+    else:
+        letter = moved[1].strip()
+        assert shuffled.choices["ABCDE".index(letter)] == one.choices[one.answer]
+
+
+def test_an_empty_prompt_is_the_token_that_begins_texts_and_all_of_the_choice_is_scored(tokenizer):
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    (choices,) = encode(tokenizer, prompt_with("plain"), [question()], without_question=True)
+    for choice, text in zip(choices, question().choices, strict=True):
+        assert choice.context == [start]
+        assert text_of(tokenizer, choice.continuation).strip() == text
+    bare = SimpleNamespace(bos_token_id=None, eos_token_id=None, bos_token=None, eos_token=None)
+
+    def without_start(texts, **options):
+        return BYTES(texts)
+
+    without_start.__dict__ |= vars(bare)
+    with pytest.raises(
+        ModelError, match="no choice can be scored after an empty prompt. Take prompt=cloze, or set bos"
+    ):
+        encode(without_start, prompt_with("plain"), [question()], without_question=True)
 
 
 def test_a_training_question_is_learned_after_its_shots_and_never_after_itself(tokenizer):

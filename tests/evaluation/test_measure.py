@@ -6,16 +6,24 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mcqa.config.metric_names import NEEDS
 from mcqa.data import facts
-from mcqa.data.prompts import Shots
+from mcqa.data.prompts import Shots, requests
 from mcqa.data.question import reordered
 from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation import measure as measuring
-from mcqa.evaluation.measure import measure, measure_metrics, question_set, restrict_to_steering_metrics
+from mcqa.evaluation.measure import (
+    measure,
+    measure_metrics,
+    question_set,
+    question_sets,
+    restrict_to_steering_metrics,
+)
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.option_order import orders_to_measure
+from mcqa.evaluation.predictions import read, write
 from mcqa.models import loading
 from tests.small_runs import configured
 
@@ -43,6 +51,40 @@ def rows(starter, *overrides, **changes):
 
 def close(found, expected):
     assert list(found) == pytest.approx(list(expected), abs=1e-3)
+
+
+def test_choices_after_different_texts_are_scored_each_after_its_own(starter, tmp_path):
+    some = [replace(question, question=f"{question.question} It is _, surely.") for question in QUESTIONS]
+    everything = ["evaluation.unconditional=true", "evaluation.choices_only=true", "prompt.shots=1"]
+    pool = [replace(question, question=f"{question.question} _ it is.") for question in facts.questions("train")[:3]]
+    config, _ = configured(["peft=none", "prompt=blank", *everything])
+    shots = Shots(config.prompt, pool)
+    ready = question_set("dev", some, config.prompt, config.evaluation, starter.tokenizer, shots)
+    measured = measure(starter.model, ready, starter.hardware)
+    for row, question in zip(measured, some, strict=True):
+        for number, (before, after) in enumerate(requests(starter.tokenizer, config.prompt, question, shots)):
+            context, whole = (starter.tokenizer(text)["input_ids"] for text in (before, before + after))
+            logits = starter.model(torch.tensor([whole])).logits[0, len(context) - 1 : -1].log_softmax(-1)
+            expected = logits.gather(1, torch.tensor(whole[len(context) :])[:, None]).sum().item()
+            assert row.scores[number] == pytest.approx(expected, abs=1e-3)
+        assert row.texts == tuple(f"{question.question.partition('_')[0]}{choice}" for choice in question.choices)
+        assert len(set(row.unconditional)) == 1, "the same is scored after every choice"
+        assert len(set(row.choices_only)) > 1, "and without the question the choices themselves"
+    write(tmp_path / "a.jsonl", measured)
+    assert read(tmp_path / "a.jsonl") == measured
+
+
+def test_orders_are_measured_where_the_prompt_shows_the_options(starter):
+    published = ["prompt=published", "data.prompt.style=letters_with_text", "evaluation.permutations=2"]
+    config, _ = configured(["peft=none", *published, "evaluation.sets=[{data: facts, name: more}]"])
+    splits = {"test": QUESTIONS[:2], "more": QUESTIONS[:2]}
+    shown, hidden = question_sets(splits, config, starter.tokenizer, Shots(config.prompt, []))
+    assert [len(orders) for orders in shown.orders] == [2, 2] and [len(orders) for orders in hidden.orders] == [1, 1]
+    assert all(row.orders for row in measure(starter.model, shown, starter.hardware))
+    (row, _) = measure(starter.model, hidden, starter.hardware)
+    assert not row.orders and row.texts == row.question.choices
+    (row, _) = measure(starter.model, shown, starter.hardware)
+    assert row.texts == tuple(f"{letter}. {text}" for letter, text in zip("ABCD", row.question.choices, strict=True))
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------

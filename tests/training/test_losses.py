@@ -32,6 +32,8 @@ def setting(*overrides, choices=None):
     config, _ = configured(["+experiment=smoke", *overrides])
     tokenizer = loading.load_tokenizer(config.model, [])
     questions = load(config.data).splits["train"][:QUESTIONS]
+    if config.prompt.style == "blank":
+        questions = [replace(question, question=f"{question.question} It is _, surely.") for question in questions]
     if choices:
         questions = [replace(question, choices=choices) for question in questions]
     return config.objective, tokens.training_set(tokenizer, config.prompt, config.objective, questions, []).examples
@@ -95,6 +97,8 @@ def test_sft_is_the_cross_entropy_of_the_right_answers_tokens(model, overrides, 
         ("cloze", "characters", 0.0, 0.5, 0.3, 0.7),
         ("cloze", "bytes", 0.0, 2.0, 1.0, 0.0),
         ("letters", "none", 0.1, 1.0, 1.0, 1.0),
+        ("letters_with_text", "tokens", 0.0, 1.0, 1.0, 0.0),
+        ("blank", "characters", 0.0, 1.0, 0.5, 0.5),
     ],
 )
 def test_choice_is_the_sum_of_its_three_parts(
