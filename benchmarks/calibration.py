@@ -93,12 +93,13 @@ def main() -> None:
             generator, true = np.random.default_rng(0), truth[pair[1]] - truth[pair[0]]
             both = [estimated(generator, world, pair) for _ in range(repetitions)]
             found = [calibration_difference([one], [other], clusters(world)) for one, other in both]
-            held = np.mean([one.low <= true <= one.high for one in found])
+            intervals = [one.interval(0.95) for one in found]
+            held = np.mean([low <= true <= high for low, high in intervals])
             significant = np.mean([one.p < 0.05 for one in found])
             plain = [other.ece - one.ece for one, other in both]
-            off = [abs(raw) > (one.high - one.low) / 2 for raw, one in zip(plain, found, strict=True)]
+            off = [abs(raw) > (high - low) / 2 for raw, (low, high) in zip(plain, intervals, strict=True)]
             print(
-                *world, *pair[0], *pair[1], f"{true:+.3f}", f"{np.mean([one.estimate for one in found]):+.3f}",
+                *world, *pair[0], *pair[1], f"{true:+.3f}", f"{np.mean([one.centre for one in found]):+.3f}",
                 f"{held:.3f}", f"{significant:.3f}", f"{np.mean(plain):+.3f}", f"{np.mean(off):.3f}", flush=True,
             )  # fmt: skip
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mcqa.compare.configurations import Compared, Configuration
+from mcqa.compare.estimates import Correct, adjust, estimate
 from mcqa.compare.flips import Answer, Flip, FlipCounts, count, flips, over_seeds
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError
@@ -22,9 +23,6 @@ from mcqa.evaluation.statistics.clusters import cluster_ids, detectable_in_stand
 
 ClusterNames = Sequence[str] | None
 """For each question the name of its cluster; None where all questions are independent."""
-
-Correct = Sequence[Sequence[bool]]
-"""[s][q]: whether question q is answered right with seed s."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Difference:
-    """One accuracy minus another, as a share, with a 95 % interval; p is that of `test`, which decides.
+    """One accuracy minus another, as a share, with the 95 % interval and the p of this pair alone, by `test`.
 
     minimum_detectable_difference: the smallest true difference that such a comparison finds with a power of 80 %; 1.0
     where it finds none. p_mcnemar and bootstrap exist for single runs, the standard errors for several seeds.
@@ -61,8 +59,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """Configuration `after` against `before` (their indices). p_adjusted is Holm's, for the number of pairs.
+    """Configuration `after` against `before` (their indices).
 
+    p_adjusted, low and high are adjusted for all pairs (`statistics.max_t`): this interval excludes 0 just where
+    p_adjusted is below 5 %, which is where p, of the test that it inverts, is below the local level. The intervals of
+    all pairs together hold the true differences with a probability of 95 %. A single pair has the difference's own.
     single_seed: those of the two that were trained with one seed only. Where it is both, the interval leaves out seed
     variance; where it is one, that one is taken to vary as the other.
     """
@@ -70,7 +71,11 @@ class Pair:
     before: int
     after: int
     difference: Difference
+    p: float
     p_adjusted: float
+    low: float
+    high: float
+    level: float
     single_seed: tuple[int, ...]
     flips: tuple[Flip, ...]
 
@@ -138,10 +143,10 @@ def compare(compared: Compared, options: Options) -> Comparison:
         _difference(correct[i], correct[j], names, options.resamples, trained[i] and trained[j]) for i, j in indices
     ]
     single = {i for i, seeds in enumerate(correct) if trained[i] and len(seeds) == 1}
-    adjusted = statistics.holm([difference.p for difference in differences])
+    tests = _tests(correct, names, trained, differences, indices)
     pairs = tuple(
-        Pair(i, j, difference, p, tuple(k for k in (i, j) if k in single), tuple(flips(answers[i], answers[j])))
-        for (i, j), difference, p in zip(indices, differences, adjusted, strict=True)
+        Pair(i, j, difference, *test, tuple(k for k in (i, j) if k in single), tuple(flips(answers[i], answers[j])))
+        for (i, j), difference, test in zip(indices, differences, tests, strict=True)
     )
     return Comparison(
         compared=compared,
@@ -156,6 +161,33 @@ def compare(compared: Compared, options: Options) -> Comparison:
         accuracies=_accuracies(correct, names, pairs),
         pairs=pairs,
     )
+
+
+class _Test(NamedTuple):
+    """What decides of a pair, as in `Pair`."""
+
+    p: float
+    p_adjusted: float
+    low: float
+    high: float
+    level: float
+
+
+def _tests(
+    correct: Sequence[Correct],
+    names: ClusterNames,
+    trained: Sequence[bool],
+    differences: Sequence[Difference],
+    pairs: Sequence[tuple[int, int]],
+) -> list[_Test]:
+    if len(pairs) == 1:
+        return [_Test(its.p, its.p, its.low, its.high, statistics.ALPHA) for its in differences]
+    estimates = [estimate(correct[i], correct[j], names, trained[i] and trained[j]) for i, j in pairs]
+    values, ids = [np.asarray(own, float) for own in correct], cluster_ids(names, len(correct[0][0]))
+    return [
+        _Test(its.p_at_small_levels, of.p, *of.interval, of.level)
+        for its, of in zip(estimates, adjust(estimates, values, ids, pairs), strict=True)
+    ]
 
 
 def _check_measured(compared: Compared, metric: str) -> None:

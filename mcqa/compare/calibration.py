@@ -4,19 +4,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
+from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import Configuration
+from mcqa.compare.estimates import Adjusted, adjust
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.config.errors import ConfigError, DataError, FileError
 from mcqa.evaluation.calibration import fit_temperature
 from mcqa.evaluation.calibration_error import (
-    CalibrationDifference,
     CalibrationError,
     calibration_difference,
     calibration_error,
 )
-from mcqa.evaluation.report.formatting import ONE_SEED, ONE_SEED_EACH, p_value, signed
-from mcqa.evaluation.statistics import ALPHA, holm
+from mcqa.evaluation.report.formatting import p_equals, p_value, signed
+from mcqa.evaluation.statistics import ALPHA, Estimate
+from mcqa.evaluation.statistics.clusters import cluster_ids
 
 NOTE = (
     "Debiased ECE: the expected calibration error without what chance adds; T: scores divided by the temperature that "
@@ -26,15 +30,19 @@ NOTE = (
 
 @dataclass(frozen=True)
 class PairCalibration:
-    """The calibration errors of the seeds of one pair, and the test of their difference. p_adjusted is Holm's, for the
-    number of pairs. scaled: at the temperatures that each run's dev fits."""
+    """The calibration errors of the seeds of one pair, and the test of their difference. adjusted: for the number
+    of pairs. scaled: at the temperatures that each run's dev fits."""
 
     pair: Pair
     scaled: bool
     before: Sequence[CalibrationError]
     after: Sequence[CalibrationError]
-    difference: CalibrationDifference
-    p_adjusted: float
+    difference: Estimate
+    adjusted: Adjusted
+
+    @property
+    def significant(self) -> bool:
+        return self.adjusted.p < ALPHA
 
 
 def calibrations(comparison: Comparison) -> list[PairCalibration]:
@@ -71,22 +79,24 @@ def _tested(comparison: Comparison, at: Sequence[Sequence[float]], scaled: bool)
         calibration_difference(*both, names, every_side_has_seeds=trained[pair.before] and trained[pair.after])
         for pair, both in zip(comparison.pairs, sides, strict=True)
     ]
-    adjusted = holm([difference.p for difference in differences])
+    parts = [np.array([error.parts for error in own]) for own in errors]
+    pairs = [(pair.before, pair.after) for pair in comparison.pairs]
+    adjusted = adjust(differences, parts, cluster_ids(names, len(comparison.questions)), pairs)
     return [
-        PairCalibration(pair, scaled, *both, difference, p)
-        for pair, both, difference, p in zip(comparison.pairs, sides, differences, adjusted, strict=True)
+        PairCalibration(pair, scaled, *both, difference, of)
+        for pair, both, difference, of in zip(comparison.pairs, sides, differences, adjusted, strict=True)
     ]
 
 
 def section(comparison: Comparison) -> Section:
     found = calibrations(comparison)
-    headings = ("debiased ECE", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p")
+    headings = ("debiased ECE", tables.interval_heading(comparison, "difference"), tables.p_heading(comparison))
     rows = [
         [
             f"{one.pair.after + 1} vs {one.pair.before + 1}{', T' if one.scaled else ''}",
             f"{_mean(one.before, 'debiased'):.3f} → {_mean(one.after, 'debiased'):.3f}",
-            _difference(one.difference),
-            p_value(one.p_adjusted),
+            f"{signed(one.difference.centre, 3)} ({_interval(one)})",
+            p_value(one.adjusted.p) + (" *" if one.significant else "  "),
         ]
         for one in found
     ]
@@ -104,9 +114,8 @@ def _mean(errors: Sequence[CalibrationError], name: str) -> float:
     return fmean(getattr(error, name) for error in errors)
 
 
-def _difference(of: CalibrationDifference) -> str:
-    low, high = (signed(end, 3).lstrip("+") for end in (of.low, of.high))
-    return f"{signed(of.estimate, 3)} ({low} to {high})"
+def _interval(one: PairCalibration) -> str:
+    return " to ".join(signed(end, 3).lstrip("+") for end in one.adjusted.interval)
 
 
 def _sentences(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[str]:
@@ -117,27 +126,19 @@ def _sentences(comparison: Comparison, found: Sequence[PairCalibration]) -> Iter
         if len(pairs) == 1:
             yield f"{where}: {_sentence(comparison, pairs[0])}"
         elif pairs:
-            differ = sum(one.p_adjusted < ALPHA for one in pairs)
-            yield f"{where}: {differ} of {len(pairs)} pairs differ significantly (family-wise error 5 %, Holm)."
+            differ = sum(one.significant for one in pairs)
+            yield f"{where}: {differ} of {len(pairs)} pairs differ significantly ({sentences.adjusted(comparison)})."
 
 
 def _sentence(comparison: Comparison, one: PairCalibration) -> str:
     before, after = comparison.label(one.pair.before), comparison.label(one.pair.after)
-    result = f"the debiased error of {after} is significantly {'lower' if one.difference.estimate < 0 else 'higher'}"
-    if one.p_adjusted < ALPHA:
+    result = f"the debiased error of {after} is significantly {'lower' if one.difference.centre < 0 else 'higher'}"
+    if one.significant:
         result += f" than that of {before}"
     else:
         result = f"no statistically significant difference between {after} and {before}"
-    low, high = (signed(end, 3).lstrip("+") for end in (one.difference.low, one.difference.high))
-    p = p_value(one.p_adjusted)
-    numbers = f"{signed(one.difference.estimate, 3)}, 95 % CI {low} to {high}, p {p if p.startswith('<') else f'= {p}'}"
-    return f"{result} ({numbers}{_about(comparison, one.pair)})."
-
-
-def _about(comparison: Comparison, pair: Pair) -> str:
-    if not pair.single_seed or comparison.several_seeds(pair):
-        return ""
-    return f"; {ONE_SEED_EACH if len(pair.single_seed) == 2 else ONE_SEED}"
+    numbers = f"{signed(one.difference.centre, 3)}, 95 % CI {_interval(one)}, {p_equals(one.adjusted.p)}"
+    return f"{result} ({numbers}; {sentences.about(comparison, one.pair)})."
 
 
 def _rows(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[dict[str, object]]:
@@ -149,6 +150,7 @@ def _rows(comparison: Comparison, found: Sequence[PairCalibration]) -> Iterator[
         }
         for side, errors in (("before", one.before), ("after", one.after)):
             row |= {f"{name}_{side}": _mean(errors, name) for name in ("ece", "if_calibrated", "debiased")}
-        difference = one.difference
-        row |= {"difference": difference.estimate, "low": difference.low, "high": difference.high}
-        yield row | {"p": difference.p, "p_holm": one.p_adjusted}
+        low, high = one.difference.interval(0.95)
+        row |= {"difference": one.difference.centre, "low": low, "high": high, "p": one.difference.p}
+        low, high = one.adjusted.interval
+        yield row | {"simultaneous_low": low, "simultaneous_high": high, "p_adjusted": one.adjusted.p}

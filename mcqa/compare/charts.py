@@ -68,7 +68,7 @@ def differences_figure(comparison: Comparison) -> Any:
     for i, pair in enumerate(pairs):
         difference = pair.difference
         colour = GREY if not pair.significant else BLUE if difference.estimate >= 0 else VERMILLION
-        interval(axes, i, 100 * difference.low, 100 * difference.high, colour, upright=False)
+        interval(axes, i, 100 * pair.low, 100 * pair.high, colour, upright=False)
         face = colour if pair.significant else WHITE
         marker = {"markersize": 7, "markeredgewidth": 1.8, "markerfacecolor": face}
         axes.plot(100 * difference.estimate, i, "o", color=colour, **marker)

@@ -3,12 +3,13 @@ sources of variance: questions, their clusters, and seeds."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from mcqa.evaluation import statistics
+from mcqa.evaluation.statistics import ALPHA, Estimate, max_t, pair_correlation
 from mcqa.evaluation.statistics.clusters import (
+    ClusterIds,
     FloatArray,
     cluster_ids,
     cluster_robust_variance,
@@ -19,45 +20,6 @@ from mcqa.evaluation.statistics.pooling import seed_variances, total_variance
 
 Correct = Sequence[Sequence[bool]]
 """[s][q]: whether question q is answered right with seed s."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The true difference is estimated as `centre`, by Student's t; with infinite degrees of freedom that is the normal
-    distribution. A standard error of NaN: nothing is known."""
-
-    centre: float
-    standard_error: float
-    degrees_of_freedom: float
-
-    def p_at_most(self, bound: float) -> float:
-        """Return the p-value of the hypothesis that the true difference is at most `bound`; 1 where nothing is
-        known."""
-        from scipy.special import stdtr
-
-        if math.isnan(self.standard_error):
-            return 1.0
-        if self.standard_error == 0:
-            return float(self.centre <= bound)
-        return float(stdtr(self.degrees_of_freedom, -(self.centre - bound) / self.standard_error))
-
-    def p_at_least(self, bound: float) -> float:
-        """Return the p-value of the hypothesis that the true difference is at least `bound`."""
-        return Estimate(-self.centre, self.standard_error, self.degrees_of_freedom).p_at_most(-bound)
-
-    @property
-    def p(self) -> float:
-        """The p-value of the hypothesis that the true difference is 0, two-sided."""
-        return min(1.0, 2 * min(self.p_at_most(0.0), self.p_at_least(0.0)))
-
-    def interval(self, confidence: float, limit: float = 1.0) -> tuple[float, float]:
-        """Return the two-sided interval, cut to -limit to limit, the range of a difference of accuracies."""
-        from scipy.special import stdtrit
-
-        if math.isnan(self.standard_error):
-            return -limit, limit
-        reach = float(stdtrit(self.degrees_of_freedom, (1 + confidence) / 2)) * self.standard_error
-        return max(-limit, self.centre - reach), min(limit, self.centre + reach)
 
 
 def estimate(before: Correct, after: Correct, clusters: Sequence[str] | None, trained: bool) -> Estimate:
@@ -75,8 +37,8 @@ def estimate(before: Correct, after: Correct, clusters: Sequence[str] | None, tr
     centre, error = smoothed_difference(differences, ids)
     if len(before) == len(after) == 1:
         return Estimate(centre, error, degrees_of_freedom(ids))
-    pooled = statistics.pooled_difference(before, after, clusters, every_side_has_seeds=trained)
-    return Estimate(centre, pooled.standard_error, pooled.degrees_of_freedom)
+    seeds = seed_variances((np.asarray(before, float), np.asarray(after, float)), ids, trained)
+    return Estimate(centre, *total_variance(error**2, seeds, degrees_of_freedom(ids)).of_estimate)
 
 
 def estimate_of_means(before: FloatArray, after: FloatArray, clusters: Sequence[str] | None, trained: bool) -> Estimate:
@@ -87,5 +49,39 @@ def estimate_of_means(before: FloatArray, after: FloatArray, clusters: Sequence[
     if ids.max() == 0:
         return Estimate(difference, math.nan, 0.0)
     seeds = seed_variances((before, after), ids, trained)
-    variance, degrees = total_variance(cluster_robust_variance(differences, ids), seeds, ids)
-    return Estimate(difference, math.sqrt(variance), degrees)
+    variance = total_variance(cluster_robust_variance(differences, ids), seeds, degrees_of_freedom(ids))
+    return Estimate(difference, *variance.of_estimate)
+
+
+class Adjusted(NamedTuple):
+    """Of one estimate among several: the interval excludes 0 just where p is below 5 %. level: the local level, below
+    which the p-value of the estimate alone is significant."""
+
+    p: float
+    interval: tuple[float, float]
+    level: float
+
+
+def adjust(
+    estimates: Sequence[Estimate],
+    values: Sequence[FloatArray],
+    ids: ClusterIds,
+    pairs: Sequence[tuple[int, int]],
+    limit: float = 1.0,
+) -> list[Adjusted]:
+    """Adjust estimates for each other by `max_t`; estimates[p] is of pairs[p] of configurations with values[k][S, Q].
+
+    A single one is left as it is. limit: as in `Estimate.interval`.
+    """
+    if len(estimates) == 1:
+        return [Adjusted(estimates[0].p, estimates[0].interval(1 - ALPHA, limit), ALPHA)]
+    return adjust_by(estimates, pair_correlation(values, pairs, [its.standard_error for its in estimates], ids), limit)
+
+
+def adjust_by(estimates: Sequence[Estimate], correlation: FloatArray, limit: float = 1.0) -> list[Adjusted]:
+    """Adjust several estimates with this correlation for each other."""
+    found = max_t([its.p_at_small_levels for its in estimates], correlation)
+    return [
+        Adjusted(p, its.interval_at_small_levels(found.level, limit), found.level)
+        for its, p in zip(estimates, found.p_adjusted, strict=True)
+    ]

@@ -21,9 +21,9 @@ from mcqa.runs.files import write_csv, write_json
 log = logging.getLogger(__name__)
 
 PAIR_COLUMNS = (
-    "before", "after", "difference", "low", "high", "test", "p", "p_holm", "significant", "p_mcnemar", "bootstrap_low",
-    "bootstrap_high", "bootstrap_p", "standard_error_questions", "standard_error_seeds",
-    "minimum_detectable_difference", *KINDS, "net",
+    "before", "after", "difference", "low", "high", "test", "p", "simultaneous_low", "simultaneous_high", "p_adjusted",
+    "significant", "p_mcnemar", "bootstrap_low", "bootstrap_high", "bootstrap_p", "standard_error_questions",
+    "standard_error_seeds", "minimum_detectable_difference", *KINDS, "net",
 )  # fmt: skip
 
 
@@ -101,7 +101,9 @@ def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
         "after": comparison.label(pair.after),
         "difference": difference.pop("estimate"),
         **difference,
-        "p_holm": pair.p_adjusted,
+        "simultaneous_low": pair.low,
+        "simultaneous_high": pair.high,
+        "p_adjusted": pair.p_adjusted,
         "significant": pair.significant,
         "seed_variance_known": not pair.single_seed,
         "flips": pair.counts.by_kind,
@@ -211,9 +213,9 @@ def _metrics(comparison: Comparison) -> dict[str, float]:
         name = f"{pair.after + 1}_against_{pair.before + 1}"
         metrics |= {
             f"{name}/difference": pair.difference.estimate,
-            f"{name}/ci_low": pair.difference.low,
-            f"{name}/ci_high": pair.difference.high,
-            f"{name}/p_holm": pair.p_adjusted,
+            f"{name}/ci_low": pair.low,
+            f"{name}/ci_high": pair.high,
+            f"{name}/p_adjusted": pair.p_adjusted,
         }
     return metrics
 

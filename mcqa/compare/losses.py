@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcqa.compare import sentences
+from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.estimates import Estimate, estimate_of_means
+from mcqa.compare.estimates import adjust, estimate_of_means
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.evaluation.calibration import negative_log_probability, squared_error
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report.formatting import p_equals, p_value, signed
-from mcqa.evaluation.statistics import ALPHA, holm
-from mcqa.evaluation.statistics.clusters import FloatArray
+from mcqa.evaluation.statistics import ALPHA, Estimate
+from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids
 
 NOTE = (
     "Lower is better. Brier: squared error of the probabilities; NLL: nats a question; loss: nats a token of the right "
@@ -44,8 +44,8 @@ MEASURES: dict[str, Callable[[Sequence[Prediction]], FloatArray]] = {"Brier": br
 
 @dataclass(frozen=True)
 class LossDifference:
-    """One measure of a pair: the means of both sides, and `after` minus `before` with its test. p_adjusted is Holm's,
-    for the number of pairs of this measure."""
+    """One measure of a pair: the means of both sides, and `after` minus `before` with its test. p_adjusted and interval
+    are adjusted for the pairs of this measure, as those of `Pair`."""
 
     pair: Pair
     measure: str
@@ -53,14 +53,11 @@ class LossDifference:
     after: float
     estimate: Estimate
     p_adjusted: float
+    interval: tuple[float, float]
 
     @property
     def significant(self) -> bool:
         return self.p_adjusted < ALPHA
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.estimate.interval(0.95, limit=math.inf)
 
 
 def losses(comparison: Comparison) -> list[LossDifference]:
@@ -85,10 +82,12 @@ def _tested(comparison: Comparison, measure: str, values: Sequence[FloatArray]) 
         )
         for pair in comparison.pairs
     ]
-    adjusted = holm([its.p for its in estimates])
+    ids = cluster_ids(comparison.cluster_names, len(comparison.questions))
+    adjusted = adjust(estimates, values, ids, [(pair.before, pair.after) for pair in comparison.pairs], math.inf)
+    means = [float(own.mean()) for own in values]
     return [
-        LossDifference(pair, measure, float(values[pair.before].mean()), float(values[pair.after].mean()), its, p)
-        for pair, its, p in zip(comparison.pairs, estimates, adjusted, strict=True)
+        LossDifference(pair, measure, means[pair.before], means[pair.after], its, of.p, of.interval)
+        for pair, its, of in zip(comparison.pairs, estimates, adjusted, strict=True)
     ]
 
 
@@ -99,7 +98,7 @@ def sections(comparison: Comparison) -> list[Section]:
 
 
 def _section(comparison: Comparison, found: Sequence[LossDifference]) -> Section:
-    headings = ("means", "difference (95 %)", "p (Holm)" if len(comparison.pairs) > 1 else "p")
+    headings = ("means", tables.interval_heading(comparison, "difference"), tables.p_heading(comparison))
     rows = [
         [
             f"{one.pair.after + 1} vs {one.pair.before + 1}",
@@ -146,7 +145,8 @@ def _significance(one: LossDifference) -> str:
 
 def _rows(comparison: Comparison, found: Sequence[LossDifference]) -> Iterator[dict[str, object]]:
     for one in found:
-        low, high = one.interval
+        low, high = one.estimate.interval(0.95, limit=math.inf)
+        simultaneous_low, simultaneous_high = one.interval
         yield {
             "before": comparison.label(one.pair.before),
             "after": comparison.label(one.pair.after),
@@ -157,6 +157,8 @@ def _rows(comparison: Comparison, found: Sequence[LossDifference]) -> Iterator[d
             "low": low,
             "high": high,
             "p": one.estimate.p,
-            "p_holm": one.p_adjusted,
+            "simultaneous_low": simultaneous_low,
+            "simultaneous_high": simultaneous_high,
+            "p_adjusted": one.p_adjusted,
             "significant": one.significant,
         }

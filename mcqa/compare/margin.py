@@ -10,20 +10,19 @@ from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.evaluation.report.formatting import p_equals, p_value, point_interval, points
 from mcqa.evaluation.statistics import ALPHA
 
-CONFIDENCE = 1 - 2 * ALPHA  # the interval lies within the margins just where both one-sided tests at 5 % say so
-
 
 @dataclass(frozen=True)
 class WithinMargin:
     """One pair of configurations against a margin (a share): two one-sided tests (TOST; Schuirmann 1987).
 
     p_not_worse is of the hypothesis that `after` is worse than `before` by the margin or more, p_not_better of the
-    hypothesis that it is better by that. low and high are the 90 % interval, which is within the margins where both are
-    below 5 %. The p-values are multiplied by the number of pairs: of the two hypotheses about a pair one at most is
-    true, so there are never more true ones than pairs (Shaffer 1986).
+    hypothesis that it is better by that. The p-values are multiplied by the number of pairs: of the two hypotheses
+    about a pair one at most is true, so there are never more true ones than pairs (Shaffer 1986). low and high are the
+    interval that is within the margins just where both are below 5 %; confidence is 90 % for a single pair.
     """
 
     pair: Pair
+    confidence: float
     low: float
     high: float
     p_not_worse: float
@@ -44,8 +43,8 @@ def _tested(comparison: Comparison, pair: Pair, margin: float) -> WithinMargin:
     trained = all(comparison.configurations[i].trained for i in sides)
     before, after = (comparison.correct[i] for i in sides)
     found = estimate(before, after, comparison.cluster_names, trained)
-    ps = found.p_at_most(-margin), found.p_at_least(margin)
-    return WithinMargin(pair, *found.interval(CONFIDENCE), *(min(1.0, pairs * p) for p in ps))
+    ps, confidence = (found.p_at_most(-margin), found.p_at_least(margin)), 1 - 2 * ALPHA / pairs
+    return WithinMargin(pair, confidence, *found.interval(confidence), *(min(1.0, pairs * p) for p in ps))
 
 
 def conclusion(test: WithinMargin) -> str:
@@ -72,8 +71,12 @@ def sentence(comparison: Comparison, test: WithinMargin, margin: float) -> str:
         "not shown": f"Nothing is shown about {after} and {before} within {by}: either may be better by more",
     }[conclusion(test)]
     name = "adjusted one-sided p" if len(comparison.pairs) > 1 else "one-sided p"
-    numbers = f"90 % CI {point_interval(test.low, test.high)}, {p_equals(p, name)}"
+    numbers = f"{_percent(test)} CI {point_interval(test.low, test.high)}, {p_equals(p, name)}"
     return f"{shown} ({numbers}; {sentences.about(comparison, test.pair)})."
+
+
+def _percent(test: WithinMargin) -> str:
+    return f"{100 * test.confidence:.3g} %"
 
 
 def _in_points(margin: float) -> str:
@@ -83,7 +86,7 @@ def _in_points(margin: float) -> str:
 def section(comparison: Comparison, margin: float) -> Section:
     tests = within_margin(comparison, margin)
     times = f" p is multiplied by {len(tests)}, the number of pairs." if len(tests) > 1 else ""
-    headings = ("points (90 %)", "p, not worse", "p, not better", "shown")
+    headings = (f"points ({_percent(tests[0])})", "p, not worse", "p, not better", "shown")
     rows = [
         [
             f"{test.pair.after + 1} vs {test.pair.before + 1}",
@@ -109,8 +112,9 @@ def _rows(comparison: Comparison, tests: list[WithinMargin], margin: float) -> I
             "after": comparison.label(test.pair.after),
             "margin": margin,
             "difference": test.pair.difference.estimate,
-            "low_90": test.low,
-            "high_90": test.high,
+            "confidence": test.confidence,
+            "low": test.low,
+            "high": test.high,
             "p_not_worse": test.p_not_worse,
             "p_not_better": test.p_not_better,
             "p_equivalent": test.p_equivalent,

@@ -107,6 +107,8 @@ def _caption(name: str, comparison: Comparison) -> tuple[str, str]:
     pair = comparison.with_first[0]
     if kind == "accuracy" and several:
         explanation += "; strokes: single seeds"
+    if kind == "differences" and len(comparison.pairs) > 1:
+        explanation = "with 95 % intervals of all together (max-T); filled: significant at 5 %"
     if kind == "subjects":
         explanation = f"{pair.after + 1} vs {pair.before + 1}, {explanation}"
     if kind == "margins" and comparison.several_seeds(pair):

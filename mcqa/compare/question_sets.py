@@ -10,12 +10,12 @@ import numpy as np
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Difference, Pair, compare
 from mcqa.compare.configurations import group_runs
-from mcqa.compare.estimates import Correct, Estimate
+from mcqa.compare.estimates import Adjusted, Correct, adjust, adjust_by, estimate
 from mcqa.compare.options import FEWEST_RESAMPLES, Options
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import p_equals, p_value, percent, point_interval, points
-from mcqa.evaluation.statistics import ALPHA, holm
+from mcqa.evaluation.statistics import ALPHA, Estimate, pair_correlation
 from mcqa.evaluation.statistics.clusters import (
     ClusterIds,
     FloatArray,
@@ -32,25 +32,25 @@ MACRO = "macro average"
 
 @dataclass(frozen=True)
 class OnSet:
-    """A pair on one set. p_adjusted is Holm's, for all pairs and sets together."""
+    """A pair on one set. adjusted: for all pairs and sets together."""
 
     name: str
     questions: int
     accuracies: tuple[float, float]
     difference: Difference
-    p_adjusted: float
+    adjusted: Adjusted
 
 
 @dataclass(frozen=True)
 class OverSets:
     """A pair over all sets. macro: the mean of the sets' differences, with the estimate that its interval and p are
-    made of; p_adjusted is Holm's, for the number of pairs."""
+    made of. adjusted: for the number of pairs."""
 
     pair: Pair
     sets: tuple[OnSet, ...]
     macro: float
     estimate: Estimate
-    p_adjusted: float
+    adjusted: Adjusted
 
 
 def over_sets(comparison: Comparison, options: Options) -> list[OverSets]:
@@ -62,10 +62,9 @@ def over_sets(comparison: Comparison, options: Options) -> list[OverSets]:
     """
     names = _names(comparison, options)
     on = {name: _on(comparison, options, name) for name in names}
-    count = len(comparison.pairs)
-    adjusted = holm([its.pairs[i].difference.p for i in range(count) for its in on.values()])
+    adjusted = _adjusted_on_sets(list(on.values()))
     estimates = [_macro_average(list(on.values()), pair) for pair in comparison.pairs]
-    macro_adjusted = holm([its.p for its in estimates])
+    macro_adjusted = _adjusted_macro_averages(list(on.values()), estimates)
     return [
         OverSets(
             pair,
@@ -75,7 +74,7 @@ def over_sets(comparison: Comparison, options: Options) -> list[OverSets]:
                     len(its.questions),
                     (its.accuracies[pair.before].mean, its.accuracies[pair.after].mean),
                     its.pairs[i].difference,
-                    adjusted[i * len(on) + k],
+                    adjusted[k][i],
                 )
                 for k, (name, its) in enumerate(on.items())
             ),
@@ -106,6 +105,39 @@ def _on(comparison: Comparison, options: Options, name: str) -> Comparison:
         return comparison
     on = replace(options, split=name, resamples=FEWEST_RESAMPLES)
     return compare(group_runs(comparison.compared.runs, on), on)
+
+
+def _indices(comparison: Comparison) -> list[tuple[int, int]]:
+    return [(pair.before, pair.after) for pair in comparison.pairs]
+
+
+def _adjusted_on_sets(sets: Sequence[Comparison]) -> list[list[Adjusted]]:
+    """[set][pair]; differences on different sets are taken as independent, which is on the safe side."""
+    from scipy.linalg import block_diag
+
+    estimates, correlations = [], []
+    for its in sets:
+        trained = [configuration.trained for configuration in its.configurations]
+        own = [
+            estimate(its.correct[i], its.correct[j], its.cluster_names, trained[i] and trained[j])
+            for i, j in _indices(its)
+        ]
+        values, ids = (
+            [np.asarray(one, float) for one in its.correct],
+            cluster_ids(its.cluster_names, len(its.questions)),
+        )
+        correlations.append(pair_correlation(values, _indices(its), [one.standard_error for one in own], ids))
+        estimates += own
+    adjusted, pairs = adjust_by(estimates, block_diag(*correlations)), len(sets[0].pairs)
+    return [adjusted[k * pairs : (k + 1) * pairs] for k in range(len(sets))]
+
+
+def _adjusted_macro_averages(sets: Sequence[Comparison], estimates: Sequence[Estimate]) -> list[Adjusted]:
+    of = [cluster_ids(its.cluster_names, len(its.questions)) for its in sets]
+    values = [
+        _macro_values([np.asarray(its.correct[i], float) for its in sets]) for i in range(len(sets[0].configurations))
+    ]
+    return adjust(estimates, values, _as_one(of), _indices(sets[0]))
 
 
 def _macro_average(sets: Sequence[Comparison], pair: Pair) -> Estimate:
@@ -139,10 +171,7 @@ def macro_average(sets: Sequence[Answers], trained: bool) -> Estimate:
     differences, ids = after.mean(0) - before.mean(0), _as_one(of)
     centre, error = smoothed_difference(differences, ids)
     seeds = seed_variances((before, after), ids, trained)
-    variance, _ = total_variance(error**2, seeds, ids)
-    uncertainty = error**4 / _question_degrees(sides, of)
-    uncertainty += sum(seed.total**2 / seed.degrees_of_freedom for seed in seeds)
-    return Estimate(centre, math.sqrt(variance), variance**2 / uncertainty)
+    return Estimate(centre, *total_variance(error**2, seeds, _question_degrees(sides, of)).of_estimate)
 
 
 def _question_degrees(sides: Sequence[Sequence[FloatArray]], of: Sequence[ClusterIds]) -> float:
@@ -179,30 +208,36 @@ def section(comparison: Comparison, options: Options) -> Section:
         name = f"{its.pair.after + 1} vs {its.pair.before + 1}"
         for on in its.sets:
             result = on.difference
-            shown = f"{points(result.estimate)} ({point_interval(result.low, result.high)})"
+            shown = f"{points(result.estimate)} ({point_interval(*on.adjusted.interval)})"
             accuracies = " → ".join(percent(share) for share in on.accuracies)
-            p = p_value(on.p_adjusted) + star[on.p_adjusted < ALPHA]
+            p = p_value(on.adjusted.p) + star[on.adjusted.p < ALPHA]
             rows.append([name, on.name, str(on.questions), accuracies, shown, p])
-        macro = f"{points(its.macro)} ({point_interval(*its.estimate.interval(0.95))})"
-        rows.append([name, MACRO, "", "", macro, p_value(its.p_adjusted) + star[its.p_adjusted < ALPHA]])
+        macro = f"{points(its.macro)} ({point_interval(*its.adjusted.interval)})"
+        rows.append([name, MACRO, "", "", macro, p_value(its.adjusted.p) + star[its.adjusted.p < ALPHA]])
     tests = len(found) * len(found[0].sets)
-    headings = ("n", "accuracy", "points (95 %)", "p (Holm)")
+    headings = ("n", "accuracy", "points (95 %, max-T)", "p (max-T)")
     return Section(
         name="sets",
         title="Over question sets",
         table=Table([("", LABEL), ("", LABEL), *((heading, NUMBER) for heading in headings)], rows),
-        note=f"n: questions; p adjusted for {tests} differences on sets (Holm); {MACRO}: every set counts the same; "
+        note=f"n: questions; adjusted for {tests} differences on sets (max-T){_macro_note(comparison)}; "
         "* significant at 5 %.",
         answers=[_sentence(comparison, its) for its in found],
         rows=list(_rows(comparison, found)),
     )
 
 
+def _macro_note(comparison: Comparison) -> str:
+    pairs = len(comparison.pairs)
+    return f"; {MACRO}: every set counts the same{f', adjusted for {pairs} pairs' if pairs > 1 else ''}"
+
+
 def _sentence(comparison: Comparison, its: OverSets) -> str:
     names = f"{comparison.label(its.pair.after)} against {comparison.label(its.pair.before)}"
-    numbers = f"95 % CI {point_interval(*its.estimate.interval(0.95))}, {p_equals(its.p_adjusted)}"
-    result = "significant" if its.p_adjusted < ALPHA else "not significant"
-    found = [on for on in its.sets if on.p_adjusted < ALPHA]
+    several = f" adjusted for {len(comparison.pairs)} comparisons" if len(comparison.pairs) > 1 else ""
+    numbers = f"95 % CI {point_interval(*its.adjusted.interval)}, {p_equals(its.adjusted.p)}{several}"
+    result = "significant" if its.adjusted.p < ALPHA else "not significant"
+    found = [on for on in its.sets if on.adjusted.p < ALPHA]
     better = sum(on.difference.estimate > 0 for on in found)
     each = f"significantly better on {better} of them and worse on {len(found) - better}"
     return (
@@ -224,9 +259,14 @@ def _rows(comparison: Comparison, found: Sequence[OverSets]) -> Iterator[dict[st
                 "low": on.difference.low,
                 "high": on.difference.high,
                 "p": on.difference.p,
-                "p_holm": on.p_adjusted,
+                **_simultaneous(on.adjusted),
             }
         low, high = its.estimate.interval(0.95)
         macro = {"set": MACRO, "questions": None, "accuracy_before": None, "accuracy_after": None}
         interval = {"difference": its.macro, "low": low, "high": high}
-        yield {**names, **macro, **interval, "p": its.estimate.p, "p_holm": its.p_adjusted}
+        yield {**names, **macro, **interval, "p": its.estimate.p, **_simultaneous(its.adjusted)}
+
+
+def _simultaneous(adjusted: Adjusted) -> dict[str, object]:
+    low, high = adjusted.interval
+    return {"simultaneous_low": low, "simultaneous_high": high, "p_adjusted": adjusted.p}

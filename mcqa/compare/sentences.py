@@ -55,6 +55,11 @@ def _of_pair(comparison: Comparison) -> str:
     return f"{shown} ({'; '.join([*numbers, about(comparison, pair)])})."
 
 
+def adjusted(comparison: Comparison) -> str:
+    """Say for how many comparisons p-values and intervals are adjusted, and how."""
+    return f"adjusted for {len(comparison.pairs)} comparisons, max-T"
+
+
 def _first_word_large(name: str) -> str:
     """At the beginning of a sentence; a label stays as it is."""
     return f"T{name[1:]}" if name.startswith("the ") else name
@@ -72,7 +77,7 @@ def _of_several(comparison: Comparison) -> str:
         f"; {ONE_SEED_EACH}" if single == trained else f"; one seed of {_names(comparison, single)}" if single else ""
     )
     highest = f"{comparison.label(top)} has the highest accuracy, {percent(comparison.accuracies[top].mean)}"
-    return f"{highest}: {', '.join(parts)} (family-wise error 5 %, Holm{seeds if single else ''})."
+    return f"{highest}: {', '.join(parts)} ({adjusted(comparison)}{seeds if single else ''})."
 
 
 def named(comparison: Comparison, i: int) -> str:
@@ -176,7 +181,7 @@ def _sensitivity(comparison: Comparison) -> str:
     for pair in comparison.pairs:
         if pair.significant and pair.single_seed and not comparison.several_seeds(pair):
             its, runs = pair.difference, len(pair.single_seed)
-            allowed = 100 * seed_deviation_allowed(its.estimate, its.p, pair.p_adjusted, runs)
+            allowed = 100 * seed_deviation_allowed(its.estimate, pair.p, runs, pair.level)
             found.append(
                 f"{allowed:.2g} points ({comparison.label(pair.after)} against {comparison.label(pair.before)})"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.estimates import Correct, Estimate, estimate
+from mcqa.compare.estimates import Correct, estimate
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
@@ -30,7 +30,7 @@ class Subject:
     name: str
     questions: int
     difference: float
-    estimate: Estimate
+    estimate: statistics.Estimate
     p: float
     p_adjusted: float
 
@@ -76,7 +76,7 @@ def _indices(questions: Sequence[Question]) -> dict[str, list[int]]:
 
 def _tested(
     comparison: Comparison, pair: Pair, indices: dict[str, list[int]], names: Sequence[str] | None
-) -> list[tuple[str, int, float, Estimate, float]]:
+) -> list[tuple[str, int, float, statistics.Estimate, float]]:
     sides = pair.before, pair.after
     trained = all(comparison.configurations[i].trained for i in sides)
     before, after = (np.asarray(comparison.correct[i]) for i in sides)

@@ -50,8 +50,10 @@ def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
     results = [pair.difference for pair in comparison.pairs]
     star = {True: "", False: ""} if detailed else {True: " *", False: "  "}
     columns: dict[str, Callable[[Pair, Difference], str]] = {
-        "points (95 %)": lambda _, its: f"{points(its.estimate)} ({point_interval(its.low, its.high)})",
-        "p (Holm)" if len(results) > 1 else "p": lambda pair, _: p_value(pair.p_adjusted) + star[pair.significant],
+        interval_heading(comparison): lambda pair, its: (
+            f"{points(its.estimate)} ({point_interval(pair.low, pair.high)})"
+        ),
+        p_heading(comparison): lambda pair, _: p_value(pair.p_adjusted) + star[pair.significant],
     }
     if detailed and any(difference.bootstrap for difference in results):
         columns |= {"bootstrap": _bootstrap, "McNemar p": lambda _, its: p_value(its.p_mcnemar)}
@@ -69,6 +71,17 @@ def differences(comparison: Comparison, most: int, detailed: bool) -> Table:
         for pair in comparison.pairs[:most]
     ]
     return Table([("", LABEL), *((heading, NUMBER) for heading in columns)], rows)
+
+
+def interval_heading(comparison: Comparison, what: str = "points") -> str:
+    """Return the heading of differences with their intervals, which are those of all pairs together where there are
+    several."""
+    return f"{what} (95 %, max-T)" if len(comparison.pairs) > 1 else f"{what} (95 %)"
+
+
+def p_heading(comparison: Comparison) -> str:
+    """Return the heading of the adjusted p-values."""
+    return "p (max-T)" if len(comparison.pairs) > 1 else "p"
 
 
 def _bootstrap(_: Pair, difference: Difference) -> str:

@@ -66,7 +66,8 @@ def show_files(console: Console, folder: Path, tracked: str | None) -> None:
 def _differences(console: Console, comparison: Comparison) -> None:
     tests = [TESTS[test] for test in dict.fromkeys(pair.difference.test for pair in comparison.pairs)]
     rest = f"; and {len(comparison.pairs) - PAIRS} more in pairs.csv" if len(comparison.pairs) > PAIRS else ""
-    caption = f"{', '.join(tests)}; * significant at 5 %{rest}\n{MDD}"
+    several = f"max-T: adjusted for {len(comparison.pairs)} comparisons; " if len(comparison.pairs) > 1 else ""
+    caption = f"{', '.join(tests)}; {several}* significant at 5 %{rest}\n{MDD}"
     _print(console, "Differences", tables.differences(comparison, PAIRS, detailed=False), caption)
 
 

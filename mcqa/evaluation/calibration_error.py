@@ -20,8 +20,8 @@ from mcqa.evaluation.statistics.clusters import (
     cluster_robust_variance,
     degrees_of_freedom,
     t_quantile,
-    two_sided_p,
 )
+from mcqa.evaluation.statistics.estimate import Estimate, Source
 
 HALF_NORMAL = math.sqrt(2 / math.pi)  # mean of |x|, for x standard normal
 
@@ -110,48 +110,36 @@ def _excess(gap_B: FloatArray, error_B: FloatArray, share_B: FloatArray) -> floa
     return float(share_B @ np.maximum(added_B, 0.0))
 
 
-@dataclass(frozen=True)
-class CalibrationDifference:
-    """Debiased calibration error of one side minus that of the other, each the mean over its seeds; 95 % interval and
-    p by Student's t."""
-
-    estimate: float
-    low: float
-    high: float
-    p: float
-
-
 def calibration_difference(
     before: Sequence[CalibrationError],
     after: Sequence[CalibrationError],
     clusters: Sequence[str] | None = None,
     every_side_has_seeds: bool = True,
-) -> CalibrationDifference:
-    """Compare the seeds of one side with those of the other, all measured on the same questions.
+) -> Estimate:
+    """Return the debiased calibration error of one side minus that of the other, each the mean over its seeds.
 
-    The questions' variance is `_variance` of the paired differences of `parts`, and is added to that of
-    seeds, which a side with one seed takes from the other, if every side has seeds (with one seed each there is none:
-    the difference is then about these runs). What both contain is counted twice, which errs on the safe side. One
-    cluster: -1 to 1, p is 1.
+    All are measured on the same questions. The questions' variance is `_variance` of the paired differences of `parts`,
+    and is added to that of seeds, which a side with one seed takes from the other, if every side has seeds (with one
+    seed each there is none: the difference is then about these runs). What both contain is counted twice, which errs on
+    the safe side. Of one cluster nothing is known.
     """
     sides = before, after
     parts = [np.mean([error.parts for error in side], axis=0) for side in sides]
     means = [float(np.mean([error.debiased for error in side])) for side in sides]
     estimate, ids = means[1] - means[0], cluster_ids(clusters, len(parts[0]))
     if ids.max() == 0:
-        return CalibrationDifference(estimate, -1.0, 1.0, 1.0)
+        return Estimate(estimate, math.nan, 0.0)
     of_questions = _variance(parts[1] - parts[0], ids)
     deviations = [sum((error.debiased - mean) ** 2 for error in side) for side, mean in zip(sides, means, strict=True)]
     free = sum(len(side) - 1 for side in sides)
     shares = [1 / len(side) for side in sides if every_side_has_seeds or len(side) > 1]
     of_seeds = sum(deviations) / free * sum(shares) if free else 0.0
-    variance = of_questions + of_seeds
-    uncertainty = of_questions**2 / degrees_of_freedom(ids) + (of_seeds**2 / free if free else 0.0)
-    degrees, error = variance**2 / uncertainty, math.sqrt(variance)
-    half = t_quantile(degrees) * error
-    return CalibrationDifference(
-        estimate, max(-1.0, estimate - half), min(1.0, estimate + half), two_sided_p(estimate, error, degrees)
-    )
+    variance, question_degrees = of_questions + of_seeds, degrees_of_freedom(ids)
+    if not of_seeds:
+        return Estimate(estimate, math.sqrt(variance), question_degrees)
+    degrees = variance**2 / (of_questions**2 / question_degrees + of_seeds**2 / free)
+    sources = Source(of_questions / variance, question_degrees), Source(of_seeds / variance, free)
+    return Estimate(estimate, math.sqrt(variance), degrees, sources)
 
 
 def calibration_metrics(

@@ -172,14 +172,16 @@ def test_three_configurations_are_adjusted_together_and_grouped_by_what_is_tied(
     near = [not one if i == 0 else one for i, one in enumerate(high)]
     runs = [make_run(tmp_path, f"r{i}", right, peft__rank=i) for i, right in enumerate((low, high, near))]
     found = compared(*runs)
-    assert [pair.p_adjusted for pair in found.pairs] == statistics.holm([pair.difference.p for pair in found.pairs])
+    for pair in found.pairs:
+        assert pair.p < pair.p_adjusted <= min(1, 3 * pair.p)
+        assert pair.low < pair.difference.low < pair.difference.high < pair.high
     assert [one.group for one in found.accuracies] == ["b", "a", "a"]
     assert [(pair.before, pair.after) for pair in found.with_first] == [(0, 1), (0, 2)]
     best = max((1, 2), key=lambda i: found.accuracies[i].mean)
     assert sentences.verdict(found).startswith(f"rank={best} has the highest accuracy, ")
     assert sentences.verdict(found).endswith(
-        f"significantly better than rank=0, no statistically significant difference from rank={3 - best} (family-wise "
-        "error 5 %, Holm; one seed each, so this is about these runs, not their configurations)."
+        f"significantly better than rank=0, no statistically significant difference from rank={3 - best} (adjusted "
+        "for 3 comparisons, max-T; one seed each, so this is about these runs, not their configurations)."
     )
 
 

@@ -4,6 +4,7 @@ import csv
 import math
 import random
 
+import numpy as np
 import pytest
 
 from mcqa.compare import calibration, export, page, sections
@@ -45,7 +46,7 @@ def test_a_model_that_is_too_sure_differs_as_measured_and_hardly_at_its_temperat
     runs = [run(tmp_path, "a", 1.0), run(tmp_path, "b", 0.3, peft__rank=2)]
     plain, scaled = calibration.calibrations(compared(*runs))
     assert (plain.scaled, scaled.scaled) == (False, True)
-    assert plain.p_adjusted < 0.01 < scaled.p_adjusted and plain.difference.estimate > 0.1
+    assert plain.adjusted.p < 0.01 < scaled.adjusted.p and plain.difference.centre > 0.1
     rows = confident(0.3)
     assert plain.after[0].ece == calibration_error(rows).ece
     temperature = fit_temperature(confident(0.3, n=500, seed=1))
@@ -80,8 +81,7 @@ def test_seeds_are_averaged_and_widen_the_interval(tmp_path):
     pooled = calibration.calibrations(compared(first, *seeds))[0]
     single = calibration.calibrations(compared(first, seeds[0]))[0]
     assert len(pooled.after) == 2
-    width = pooled.difference.high - pooled.difference.low
-    assert width > single.difference.high - single.difference.low
+    assert np.diff(pooled.difference.interval(0.95)) > np.diff(single.difference.interval(0.95))
 
 
 def test_the_answer_is_in_every_file_and_says_what_it_is_about(tmp_path):
@@ -106,5 +106,7 @@ def test_the_answer_is_in_every_file_and_says_what_it_is_about(tmp_path):
 def test_of_several_pairs_it_says_how_many_differ(tmp_path):
     runs = [run(tmp_path, f"r{i}", t, peft__rank=i) for i, t in enumerate((1.0, 1.0, 0.3))]
     found = calibration.section(compared(*runs))
-    assert found.answers[0] == "Calibration: 2 of 3 pairs differ significantly (family-wise error 5 %, Holm)."
-    assert len(found.table.rows) == 6 and found.table.columns[3][0] == "p (Holm)"
+    assert found.answers[0] == "Calibration: 2 of 3 pairs differ significantly (adjusted for 3 comparisons, max-T)."
+    assert len(found.table.rows) == 6 and found.table.columns[3][0] == "p (max-T)"
+    for row in found.rows:
+        assert (row["p_adjusted"] < 0.05) == (not row["simultaneous_low"] <= 0 <= row["simultaneous_high"])

@@ -82,7 +82,14 @@ def test_the_p_values_of_several_pairs_are_multiplied_by_their_number(tmp_path):
     runs = [make_run(tmp_path, f"r{i}", nearly(right, 9 * i), peft__rank=i) for i in range(3)]
     alone, among = (margin.within_margin(compared(*chosen), 0.02)[0] for chosen in (runs[:2], runs))
     assert among.p_equivalent == pytest.approx(min(1, 3 * alone.p_equivalent))
-    assert (among.low, among.high) == (alone.low, alone.high)
+    assert among.low < alone.low < alone.high < among.high
+    assert (alone.confidence, among.confidence) == pytest.approx((0.9, 1 - 0.1 / 3))
+    for points in (0.5, 1, 2, 3, 4, 6):
+        for test in margin.within_margin(compared(*runs), points / 100):
+            assert (test.p_not_worse < 0.05, test.p_not_better < 0.05) == (
+                test.low > -points / 100,
+                test.high < points / 100,
+            )
 
 
 def test_the_answer_is_in_every_file(tmp_path):

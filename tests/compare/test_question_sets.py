@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mcqa.compare import export, options, page, question_sets, sections
+from mcqa.compare.estimates import estimate
 from mcqa.compare.question_sets import Answers, macro_average
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation import predictions, statistics
@@ -27,6 +28,11 @@ def on_sets(tmp_path, gains=(0.0, 0.3), seeds=1, sizes=(100, 60)):
     return runs
 
 
+def _answers(runs, name):
+    configurations = compared(*runs, split=name).configurations
+    return [[[row.correct for row in rows] for rows in own.predictions] for own in configurations]
+
+
 def over(runs, **given):
     return question_sets.over_sets(compared(*runs), asked(*runs, **given))
 
@@ -39,7 +45,11 @@ def test_every_set_is_compared_as_if_alone_and_adjusted_for_all(tmp_path):
     assert [(on.difference.estimate, on.difference.low, on.difference.p) for on in found.sets] == [
         (one.estimate, one.low, one.p) for one in alone
     ]
-    assert [on.p_adjusted for on in found.sets] == statistics.holm([one.p for one in alone])
+    level = 1 - 0.95**0.5  # of two independent comparisons (Šidák)
+    for on in found.sets:
+        its = estimate(*_answers(runs, on.name), None, trained=True)
+        assert on.adjusted.p == pytest.approx(1 - (1 - its.p) ** 2, abs=2e-4)
+        assert on.adjusted.interval == pytest.approx(its.interval(1 - level), abs=1e-3)
     assert found.macro == pytest.approx(sum(one.estimate for one in alone) / 2)
 
 
@@ -116,7 +126,7 @@ def test_sets_are_two_or_more_names(value):
 
 
 def test_the_table_its_file_and_the_sentence(tmp_path):
-    runs = on_sets(tmp_path, seeds=2)
+    runs = on_sets(tmp_path, seeds=3)
     comparison, chosen = compared(*runs), asked(*runs, sets="test,more", out=str(tmp_path / "out"))
     answers = [its for its in sections.answer(comparison, chosen) if its.name == "sets"]
     [sentence] = answers[0].answers

@@ -84,7 +84,7 @@ def test_one_seed_each_says_what_seed_variance_the_result_would_bear_and_how_to_
     ]
     found = compared(*runs)
     its = found.pairs[0].difference
-    allowed = 100 * seed_deviation_allowed(its.estimate, its.p, its.p, 2)
+    allowed = 100 * seed_deviation_allowed(its.estimate, its.p, 2)
     (note,) = (note for note in sentences.notes(found) if note.startswith("One seed each"))
     assert f" Significant up to a seed standard deviation of {allowed:.2g} points." in note
     first, second = (run.shown for configuration in found.configurations for run in configuration.runs)

@@ -73,7 +73,7 @@ def test_equally_calibrated_models_are_seldom_called_different_though_one_is_sur
     found = [calibration_difference([one], [other], clusters(WORLD)) for one, other in pairs]
     assert sum(one.p < 0.05 for one in found) <= 7
     plain = np.mean([other.ece - one.ece for one, other in pairs])
-    assert abs(np.mean([one.estimate for one in found])) < 0.5 * abs(plain), "the surer one has less by chance"
+    assert abs(np.mean([one.centre for one in found])) < 0.5 * abs(plain), "the surer one has less by chance"
 
 
 def test_a_model_that_is_too_sure_is_found_and_the_sign_turns_with_the_sides():
@@ -82,8 +82,8 @@ def test_a_model_that_is_too_sure_is_found_and_the_sign_turns_with_the_sides():
         calibration_difference([calibrated], [sure_of_it]),
         calibration_difference([sure_of_it], [calibrated]),
     )
-    assert found.p < 0.01 and 0 < found.low < found.estimate < found.high
-    assert (turned.estimate, turned.p) == (pytest.approx(-found.estimate), pytest.approx(found.p))
+    assert found.p < 0.01 and 0 < found.interval(0.95)[0] < found.centre
+    assert (turned.centre, turned.p) == (pytest.approx(-found.centre), pytest.approx(found.p))
 
 
 def test_seeds_that_differ_widen_the_interval_and_one_seed_takes_their_variance():
@@ -91,12 +91,13 @@ def test_seeds_that_differ_widen_the_interval_and_one_seed_takes_their_variance(
     seeds = [of(Model(2.0, temperature), seed=3)[0] for temperature in (0.4, 0.9)]
     alike = calibration_difference(base, [replace(seeds[0]), replace(seeds[0])], clusters(WORLD))
     apart, turned = (calibration_difference(*sides, clusters(WORLD)) for sides in ((base, seeds), (seeds, base)))
-    assert apart.high - apart.low > alike.high - alike.low
-    assert turned.high - turned.low == pytest.approx(apart.high - apart.low)
+    assert np.diff(apart.interval(0.95)) > np.diff(alike.interval(0.95))
+    assert np.diff(turned.interval(0.95)) == pytest.approx(np.diff(apart.interval(0.95)))
 
 
 def test_the_same_answers_do_not_differ():
     (one,) = of(Model(2.0, 0.5))
     found = calibration_difference([one], [one], clusters(WORLD))
-    assert (found.estimate, found.p) == (0, 1) and found.low < 0 < found.high
-    assert calibration_difference([one], [one], ["x"] * 200) == replace(found, low=-1.0, high=1.0)
+    assert (found.centre, found.p) == (0, 1) and found.interval(0.95)[0] < 0 < found.interval(0.95)[1]
+    unknown = calibration_difference([one], [one], ["x"] * 200)
+    assert (unknown.centre, unknown.p, unknown.interval(0.95)) == (0, 1, (-1, 1))

@@ -52,6 +52,32 @@ def accuracy_table(
     return table
 
 
+LOSS_COLUMNS = ("", "loss", "perplexity", "conversations")
+LOSS_CAPTION = "loss: nats a token of the assistant's last turn, its end included; perplexity: e to the power of it"
+
+
+def loss_rows(metrics: Mapping[str, float], names: Mapping[str, str]) -> list[list[str]]:
+    """Return the loss of the conversations of each split in `names`, which says what to call it."""
+    columns = (("loss", "{:.3f}"), ("perplexity", "{:.2f}"), ("n", "{:.0f}"))
+    return [[name, *(form.format(metrics[f"{split}/{key}"]) for key, form in columns)] for split, name in names.items()]
+
+
+def losses_table(metrics: Mapping[str, float], names: Mapping[str, str]) -> Table:
+    """Return the table of `loss_rows`."""
+    table = Table(
+        title="Loss of held-out conversations",
+        title_justify="left",
+        title_style="bold",
+        caption=LOSS_CAPTION,
+        caption_justify="left",
+    )
+    for heading in LOSS_COLUMNS:
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in loss_rows(metrics, names):
+        table.add_row(*row)
+    return table
+
+
 CALIBRATION_COLUMNS = ("", "ECE", "by chance", "debiased", "95 % interval")
 CALIBRATION_CAPTION = (
     "ECE: expected calibration error; by chance: that of a perfectly calibrated model of these confidences; debiased: "
@@ -123,7 +149,7 @@ def about_seeds(paired: PairedDifference, command: str) -> str:
     if paired.p_decisive >= ALPHA:
         return f"How much other seeds change this, three seeds show: {command}"
     p = paired.p_decisive
-    allowed = seed_deviation_allowed(paired.difference, p, p, trained_runs=1)
+    allowed = seed_deviation_allowed(paired.difference, p, trained_runs=1)
     return (
         f"It would stay significant up to a seed standard deviation of {100 * allowed:.1f} points. Three seeds show "
         f"that: {command}"

@@ -10,6 +10,7 @@ two-way analysis of variance, summed within clusters.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from mcqa.evaluation.statistics.clusters import (
     t_quantile,
     two_sided_p,
 )
+from mcqa.evaluation.statistics.estimate import Source
 from mcqa.evaluation.statistics.intervals import score_interval, smoothed_design_effect
 from mcqa.evaluation.statistics.paired import clipped_interval, smoothed_difference
 
@@ -90,7 +92,7 @@ def pooled_difference(
     if ids.max() == 0:
         return PooledDifference(difference, -1.0, 1.0, 1.0, math.nan, math.nan, math.nan if seeds else None, 0.0)
     centre, from_questions = smoothed_difference(differences, ids)
-    variance, degrees = total_variance(from_questions**2, seeds, ids)
+    variance, degrees, _ = total_variance(from_questions**2, seeds, degrees_of_freedom(ids))
     error = math.sqrt(variance)
     return PooledDifference(
         difference,
@@ -121,7 +123,7 @@ def pooled_accuracy_interval(
         return 0.0, 1.0
     effect = smoothed_design_effect(means, ids)
     of_questions = effect * float(means.var(ddof=1)) / len(means)
-    variance, degrees = total_variance(of_questions, [_seed_variance(answers, ids)], ids)
+    variance, degrees, _ = total_variance(of_questions, [seed_variance(answers, ids)], degrees_of_freedom(ids))
     share = float(means.mean())
     of_one_answer = share * (1 - share) * len(ids) / (len(ids) - 1)
     effective = of_one_answer / variance if variance else len(ids) / effect
@@ -133,19 +135,37 @@ def seed_variances(
 ) -> list[SeedVariance]:
     """Return the seed variances of a difference between sides[0][S, Q] and sides[1]; as in `pooled_difference` a side
     with one seed borrows that of the other one."""
-    seeds = [_seed_variance(side, ids) for side in sides if len(side) > 1]
+    seeds = [seed_variance(side, ids) for side in sides if len(side) > 1]
     if len(seeds) == 1 and every_side_has_seeds:
         seeds = [seeds[0].times(1 + max(len(side) for side in sides))]
     return seeds
 
 
-def total_variance(of_questions: float, seeds: Sequence[SeedVariance], ids: ClusterIds) -> tuple[float, float]:
-    """Return the variance from questions and seeds together, and Satterthwaite's degrees of freedom of it."""
+class TotalVariance(NamedTuple):
+    """The variance from questions and seeds together, Satterthwaite's degrees of freedom of it, and its sources where
+    there are seeds. That of seeds is all of the variance between runs, which is how well it is known."""
+
+    variance: float
+    degrees_of_freedom: float
+    sources: tuple[Source, ...]
+
+    @property
+    def of_estimate(self) -> tuple[float, float, tuple[Source, ...]]:
+        """The standard error, the degrees of freedom and the sources."""
+        return math.sqrt(self.variance), self.degrees_of_freedom, self.sources
+
+
+def total_variance(of_questions: float, seeds: Sequence[SeedVariance], question_degrees: float) -> TotalVariance:
+    """Add the variance of seeds to that of questions, which has so many degrees of freedom."""
     runs = sum(seed.total for seed in seeds)
     total = max(of_questions + sum(seed.of_seeds_alone for seed in seeds), runs)
-    uncertainty = of_questions**2 / degrees_of_freedom(ids)
-    uncertainty += sum(seed.total**2 / seed.degrees_of_freedom for seed in seeds)
-    return total, total**2 / uncertainty if total else degrees_of_freedom(ids)
+    between_runs = sum(seed.total**2 / seed.degrees_of_freedom for seed in seeds)
+    uncertainty = of_questions**2 / question_degrees + between_runs
+    degrees = total**2 / uncertainty if total else question_degrees
+    if not between_runs:
+        return TotalVariance(total, degrees, ())
+    share = runs / total
+    return TotalVariance(total, degrees, (Source(1 - share, question_degrees), Source(share, runs**2 / between_runs)))
 
 
 def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
@@ -154,8 +174,8 @@ def _answers(runs: Sequence[Sequence[bool]]) -> FloatArray:
     return np.asarray(runs, float)
 
 
-def _seed_variance(answers: FloatArray, ids: ClusterIds) -> SeedVariance:
-    """answers[S, Q] of at least two seeds and two clusters."""
+def seed_variance(answers: FloatArray, ids: ClusterIds) -> SeedVariance:
+    """Return the seed variance of the mean over seeds of answers[S, Q], of at least two seeds and two clusters."""
     seeds, accuracies = len(answers), answers.mean(1)
     residual = answers - answers.mean(0) - (accuracies - accuracies.mean())[:, None]
     interaction = sum(cluster_robust_variance(row, ids) for row in residual) / (seeds * (seeds - 1))

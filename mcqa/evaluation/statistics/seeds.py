@@ -5,19 +5,19 @@ import math
 from mcqa.evaluation.statistics.clusters import ALPHA
 
 
-def seed_deviation_allowed(difference: float, p: float, p_adjusted: float, trained_runs: int) -> float:
+def seed_deviation_allowed(difference: float, p: float, trained_runs: int, level: float = ALPHA) -> float:
     """Return the standard deviation over seeds up to which a significant difference of two single runs would stay so.
 
     p gives the standard error of the difference: a two-sided test of a normal estimate has |difference| = z(p) · error.
-    Each run that was trained adds the variance of a seed. The ratio of p to p_adjusted is how much stricter the level
-    is for the number of comparisons. 0 where the difference is not significant even without seed variance.
+    Each run that was trained adds the variance of a seed. 0 where the difference is not significant even without seed
+    variance.
 
     Args:
         difference: of the two accuracies, or of other metrics.
-        p, p_adjusted: of the test of these two runs, before and after the adjustment for several.
+        p: of the test of these two runs.
         trained_runs: 2, or 1 where one of the two is a base without training.
+        level: below which p is significant; less than 5 % where there are several comparisons.
     """
-    level = ALPHA * p / p_adjusted if p_adjusted > 0 else ALPHA
     return _allowed(difference, p, _z(level), trained_runs)
 
 

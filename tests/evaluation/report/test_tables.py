@@ -140,7 +140,7 @@ def test_what_a_test_finds_is_said_of_base_and_fine_tuned_where_it_found_nothing
 
 def test_how_much_seed_variance_a_difference_would_bear_is_said_with_the_command_for_three_seeds():
     clear, noise = mcnemar([False] * 60 + [True] * 60, [True] * 120), mcnemar([True, False], [False, True])
-    allowed = seed_deviation_allowed(clear.difference, clear.p, clear.p, 1)
+    allowed = seed_deviation_allowed(clear.difference, clear.p, 1)
     command = more_seeds("outputs/runs/my run", 4)
     assert command == "python -m mcqa.train --multirun from_run='outputs/runs/my run' seed=5,6"
     assert about_seeds(clear, command) == (
