@@ -109,15 +109,18 @@ def preview(config: EvaluateConfig, config_dict: ConfigDict) -> None:
     from mcqa.training import dry_run
 
     data, names, shots = inputs(config)
+    console = Console()
+    dry_run.show_quality(console, config, {name: data.splits[name] for name in names}, trains=False)
     tokenizer = loading.load_tokenizer(config.model, [])
-    dry_run.show_questions(Console(), config, config_dict, data, names, tokenizer, shots)
+    dry_run.show_questions(console, config, config_dict, data, names, tokenizer, shots)
 
 
 def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
     """Measure each split and set in the run folder; return None where other processes did."""
     config = as_measured(config)
+    from mcqa.evaluation.conversations import conversation_sets, measure_losses
     from mcqa.evaluation.measure import measure, question_sets
-    from mcqa.evaluation.record import Measurements, record_inputs
+    from mcqa.evaluation.record import Measurements, record_inputs, record_quality
     from mcqa.evaluation.report import run_report
     from mcqa.models import sharding
     from mcqa.models.devices import use_one_gpu
@@ -133,25 +136,31 @@ def run(config: EvaluateConfig, folder: Path) -> "Measurements | None":
     processes.join(hardware)
     use_one_gpu()
     with open_run(config, folder) as record, raise_first_failure(hardware):
-        measurements = Measurements(record)
         data, names, shots = inputs(config)
+        measurements = Measurements(record, parts=data.parts)
+        record_quality(record, {name: data.splits[name] for name in names}, trains=False)
         tokenizer = load_tokenizer(config.model, [])
         record_inputs(record, data, fingerprint(tokenizer))
         run_report.show_inputs(record, data)
         sets = question_sets({name: data.splits[name] for name in names}, config, tokenizer, shots)
+        asked = [name for name in data.conversations if name != "train" or "train" in config.splits]
+        held_out = conversation_sets(data, asked, tokenizer)
         trained = folder_of_run(config)
-        if processes.is_first() and trained is not None and "test" in names:
+        if processes.is_first() and trained is not None and "test" in data.entries:
             looks.add_evaluation(trained, config.data.name)
         load = partial(load_model, config.model, config.peft, hardware, tokenizer, config.seed)
         scored = sharding.load_sharded(load, hardware) if sharding.shards_weights(hardware) else load()
         for questions in sets:
             score = partial(measure, scored, questions, hardware)
             measurements.add(questions.split, questions.questions, score, step=0)
+        for conversations in held_out:
+            losses = partial(measure_losses, scored, conversations, hardware)
+            measurements.add_losses(conversations, losses, step=0)
         if not processes.is_first():
             return None
-        run_report.write_harness_files(measurements, names, scored, tokenizer, shots)
-        run_report.report_evaluation(measurements, names)
-        if trained is not None and "test" in names:
+        run_report.write_harness_files(measurements, list(measurements.predictions), scored, tokenizer, shots)
+        run_report.report_evaluation(measurements)
+        if trained is not None and "test" in data.entries:
             run_report.show_looks(record, trained)
     return measurements
 

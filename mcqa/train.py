@@ -70,18 +70,29 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     from mcqa.training.updates import total_updates
 
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
+    console = Console()
+    dry_run.show_quality(console, config, data.splits)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
-    train, shots = data.splits["train"], shots_of(config, data)
-    prompt = config.prompt_of("train")
-    training = training_set(tokenizer, prompt, config.objective, train, sentences, shots, config.shuffle_seed)
+    shots = shots_of(config, data)
+    training = training_set(
+        tokenizer,
+        config.prompt_of("train"),
+        config.objective,
+        data.train,
+        sentences,
+        shots,
+        config.shuffle_seed,
+        data.conversations.get("train", []),
+        data.mixture,
+    )
     updates = total_updates(config, len(training.examples))
     config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
     size = memory.model_size(config.model, config.peft, len(tokenizer))
     needed = memory.estimate(config, size, training.longest)
     dry_run.show_training(
-        Console(), config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed)
+        console, config, config_dict, data, training, tokenizer, updates, memory.describe(config, needed)
     )
     memory.check(config, needed)
 
@@ -102,14 +113,14 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None) -> None:
     processes.join(config.hardware)
     devices.use_one_gpu()
     with open_run(config, folder, trial) as record, raise_first_failure(config.hardware):
-        measurements = Measurements(record)
         tokens = steps.tokenize_questions(record)
+        measurements = Measurements(record, parts=tokens.parts)
         base = steps.load_base(record, tokens)
         measure_base = partial(steps.measure_base, measurements, tokens, sharding.parameter_count(base))
         measure_after_sharding = sharding.shards_weights(config.hardware)
         if not measure_after_sharding:
             measure_base(base)
-        trained = steps.train(record, tokens, base, measure_base if measure_after_sharding else None)
+        trained = steps.train(measurements, tokens, base, measure_base if measure_after_sharding else None)
         steps.save_and_evaluate(measurements, tokens, trained)
         if trial is None and processes.is_first():
             steps.write_report(measurements, tokens, trained)

@@ -28,8 +28,9 @@ FILES = sorted([*CONF.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")])
 NEEDS = {
     ("model", "local"): ["model.path=a/model"],
     ("model", "scratch"): ["objective=pretrain", "peft=none"],
-    ("data", "local"): ["data.path=questions.csv"],
+    **{("data", name): ["data.path=mine.jsonl"] for name in ("local", "messages", "sharegpt", "instructions", "pairs")},
     **{("data", name): ["data.splits.train=mine"] for name in ("bbh", "gpqa", "mmlu_pro", "pubmedqa", "truthfulqa")},
+    ("data", "mix"): ["data.sets=[arc_easy,openbookqa]"],
     ("prompt", "template"): ["prompt.template='{{ question }}'"],
     ("objective", "pretrain"): ["peft=none"],
     ("optimizer", "paged_adamw_8bit"): ["hardware=gpu"],

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
-from mcqa.config.metric_names import length_of
+from mcqa.config.metric_names import length_of, steering_metric
 from mcqa.config.schema import ConfigDict
 from mcqa.config.secrets import keep_secrets
 
@@ -34,6 +34,9 @@ ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 OmegaConf.register_new_resolver("length_of", lambda metric: length_of(str(metric)), replace=True)
 """For objective=choice: scores are divided as the metric that steers divides them."""
+
+OmegaConf.register_new_resolver("steering_metric", lambda data, dev: steering_metric(data, dev), replace=True)
+"""The metric of dev that chooses the best state, unless a run names another."""
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
 """What Hydra raises where a command line, or a file of the user's own, cannot be composed."""

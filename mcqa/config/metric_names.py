@@ -1,5 +1,11 @@
 """The names of the metrics and splits, and which direction is better."""
 
+from collections.abc import Mapping
+from typing import Any
+
+CONVERSATION_READERS = ("messages", "instructions", "pairs")
+"""The values of data.reader whose rows have no choices, unless they are told in them."""
+
 NEEDS: dict[str, str | None] = {
     "acc": None,
     "acc_norm": None,
@@ -48,3 +54,10 @@ ACCURACIES = ("acc", *LENGTHS, "acc_mutual_info", "acc_choices_only")
 def length_of(metric: str) -> str:
     """Return by what length a metric such as dev/acc_norm divides scores: none, characters, bytes or tokens."""
     return LENGTHS.get(metric.removeprefix("dev/"), "none")
+
+
+def steering_metric(data: Mapping[str, Any], dev: object) -> str:
+    """Return dev/acc, or dev/loss where dev has no choices: conversations of data, and no question set as dev."""
+    conversations = data.get("conversations")
+    without_choices = data.get("reader") in CONVERSATION_READERS and not (conversations or {}).get("questions")
+    return "dev/loss" if without_choices and dev is None else "dev/acc"

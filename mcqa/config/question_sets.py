@@ -1,4 +1,4 @@
-"""Further question sets of evaluation.sets and evaluation.dev: from `arc_easy` to all keys of its option of data.
+"""Sets of evaluation.sets, evaluation.dev and data.sets: from `arc_easy` to all keys of its option of data.
 
 On the command line a set is the name of an option, or a mapping with the option as `data` and what is to be different:
 
@@ -20,7 +20,9 @@ from omegaconf import OmegaConf
 from mcqa.config.errors import nearest
 from mcqa.config.schema import DataConfig
 
-OWN = ("name", "split")
+MEASURED = {"name": None, "split": "test"}
+MIXED = {"name": None, "weight": 1.0}
+"""What a set has besides its data, with the values where it does not say; its name is that of the option."""
 
 
 def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -29,15 +31,17 @@ def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[st
     overrides: those of the command line; hydra.searchpath among them says where else options are. Returns a line for
     everything that is wrong with the sets; a set that is no option of data is then null in the configuration.
     """
-    evaluation, problems = config_dict.get("evaluation"), list[str]()
-    if not isinstance(evaluation, dict):
-        return []
+    evaluation, data, problems = config_dict.get("evaluation"), config_dict.get("data"), list[str]()
     search = [text for text in overrides if text.startswith("hydra.searchpath=")]
     complete = partial(_complete, config_name=config_name, search=search, problems=problems)
+    if isinstance(data, dict) and isinstance(sets := data.get("sets"), list):
+        data["sets"] = [complete(one, MIXED, f"data.sets[{n}]") for n, one in enumerate(sets)]
+    if not isinstance(evaluation, dict):
+        return problems
     if isinstance(sets := evaluation.get("sets"), list):
-        evaluation["sets"] = [complete(one, "test", f"evaluation.sets[{n}]") for n, one in enumerate(sets)]
+        evaluation["sets"] = [complete(one, MEASURED, f"evaluation.sets[{n}]") for n, one in enumerate(sets)]
     if evaluation.get("dev") is not None:
-        evaluation["dev"] = complete(evaluation["dev"], "dev", "evaluation.dev")
+        evaluation["dev"] = complete(evaluation["dev"], MEASURED | {"split": "dev"}, "evaluation.dev")
     return problems
 
 
@@ -56,13 +60,16 @@ def _keys(config_name: str, option: str, search: list[str]) -> dict[str, Any] | 
     return cast(dict[str, Any], OmegaConf.to_container(composed.data, resolve=True)) if "data" in composed else None
 
 
-def _complete(one: Any, split: str, where: str, config_name: str, search: list[str], problems: list[str]) -> Any:
+def _complete(
+    one: Any, own: Mapping[str, Any], where: str, config_name: str, search: list[str], problems: list[str]
+) -> Any:
+    """own: what the set has besides its data."""
     given = {"data": one} if isinstance(one, str) else one
     if not isinstance(given, Mapping) or isinstance(given.get("data"), Mapping):
         return one  # complete already, or invalid, which validation reports
     known = [field.name for field in fields(DataConfig)]
-    unknown = [key for key in given if key not in (*known, *OWN, "data")]
-    problems += [f"{where}.{key}: unknown key.{nearest(key, [*known, *OWN])}" for key in unknown]
+    unknown = [key for key in given if key not in (*known, *own, "data")]
+    problems += [f"{where}.{key}: unknown key.{nearest(key, [*known, *own])}" for key in unknown]
     option = given.get("data")
     chosen = None if option is None else _keys(config_name, str(option), search)
     if chosen is None:
@@ -73,4 +80,7 @@ def _complete(one: Any, split: str, where: str, config_name: str, search: list[s
     for key in [key for key in given if key in known and key != "name"]:
         both = isinstance(given[key], Mapping) and isinstance(chosen[key], Mapping)
         chosen[key] = chosen[key] | given[key] if both else given[key]
-    return {"name": given.get("name", option), "split": given.get("split", split), "data": chosen}
+    if isinstance(sets := chosen.get("sets"), list):  # of a mix that is measured
+        nested = partial(_complete, config_name=config_name, search=search, problems=problems)
+        chosen["sets"] = [nested(mixed, MIXED, f"{where}.sets[{n}]") for n, mixed in enumerate(sets)]
+    return {**own, "name": option, **{key: given[key] for key in own if key in given}, "data": chosen}

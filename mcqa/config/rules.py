@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mcqa.config.conversation_rules import conversation_problems, mix_problems, objective_problems, steering_problem
 from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.prompt_styles import Prompt, template_problems, templates
-from mcqa.config.schema import Columns, Config, DataConfig
+from mcqa.config.schema import Columns, Config, DataConfig, every_data
 from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
 
@@ -206,7 +207,7 @@ def _data(config: Config) -> Iterator[str]:
 
 
 def _source(data: DataConfig, where: str) -> Iterator[str]:
-    if data.reader != "facts" and data.path is None and data.hub is None:
+    if data.reader not in ("facts", "mix") and data.path is None and data.hub is None:
         yield f"{where}.path: data={data.name} needs {where}.path=<file or folder>."
     if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
         yield f"{where}.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy …"
@@ -237,7 +238,7 @@ def _is_encoding(name: str) -> bool:
 
 
 def _columns(config: Config) -> Iterator[str]:
-    for where, data in _every_data(config):
+    for where, data in every_data(config):
         yield from _files(data, where)
         if data.answers is not None and data.path is None:
             yield f"{where}.answers: is a file beside those of {where}.path, which is null."
@@ -276,19 +277,26 @@ def _choices(columns: Columns, where: str) -> Iterator[str]:
 
 
 def _sets(config: Config) -> Iterator[str]:
-    """Further question sets have names of their own, which become names of files and metrics."""
-    sets = config.evaluation.sets
+    """Further question sets, and those of a mix, have names of their own, which become names of files and metrics."""
+    sets: list[tuple[str, str]] = []
     if config.evaluation.dev is not None:
         yield from _source(config.evaluation.dev.data, "evaluation.dev")
-    for number, one in enumerate(sets):
-        yield from _source(one.data, f"evaluation.sets[{number}]")
-        if not is_name(one.name) or one.name.startswith("base_") or one.name in (*SPLITS, "base"):
+    for number, further in enumerate(config.evaluation.sets):
+        yield from _source(further.data, f"evaluation.sets[{number}]")
+        for inner, one in enumerate(further.data.sets):
+            yield from _source(one.data, f"evaluation.sets[{number}].sets[{inner}]")
+        sets.append((f"evaluation.sets[{number}]", further.name))
+    for number, mixed in enumerate(config.data.sets):
+        yield from _source(mixed.data, f"data.sets[{number}]")
+        sets.append((f"data.sets[{number}]", mixed.name))
+    for number, (where, name) in enumerate(sets):
+        if not is_name(name) or name.startswith("base_") or name in (*SPLITS, "base"):
             yield (
-                f"evaluation.sets[{number}].name: letters, digits and . _ + - only, and not {', '.join(SPLITS)}, base "
-                f"or base_…, as a run's own files are called; got {quoted(one.name)}."
+                f"{where}.name: letters, digits and . _ + - only, and not {', '.join(SPLITS)}, base "
+                f"or base_…, as a run's own files are called; got {quoted(name)}."
             )
-        if one.name in [other.name for other in sets[:number]]:
-            yield f"evaluation.sets[{number}].name: there are two sets named {one.name!r}; give one another name."
+        if name in [other for _, other in sets[:number]]:
+            yield f"{where}.name: there are two sets named {name!r}; give one another name."
 
 
 def _adapter(config: Config) -> Iterator[str]:
@@ -314,21 +322,10 @@ def _adapter(config: Config) -> Iterator[str]:
         yield "peft.quantization: quantized weights cannot be trained themselves; take peft=qlora."
 
 
-def _every_data(config: Config) -> Iterator[tuple[str, DataConfig]]:
-    """The keys of all question sets of a run, and their data."""
-    yield "data", config.data
-    if config.evaluation.dev is not None:
-        yield "evaluation.dev", config.evaluation.dev.data
-    yield from ((f"evaluation.sets[{number}]", one.data) for number, one in enumerate(config.evaluation.sets))
-
-
 def _lists(config: Config) -> Iterator[str]:
     """A list of names has at least one, and each of them once."""
-    data = {"data": config.data} | {f"evaluation.sets[{n}]": one.data for n, one in enumerate(config.evaluation.sets)}
-    if config.evaluation.dev is not None:
-        data["evaluation.dev"] = config.evaluation.dev.data
     lists: dict[str, Any] = {}
-    lists |= {f"{where}.columns.choices": one.columns.choices for where, one in data.items() if one.columns}
+    lists |= {f"{where}.columns.choices": one.columns.choices for where, one in every_data(config) if one.columns}
     lists["peft.target_modules"] = config.peft.target_modules
     lists["peft.modules_to_save"] = config.peft.modules_to_save
     for key, names in lists.items():
@@ -363,6 +360,8 @@ def _metric_that_steers(config: Config, name: str) -> Iterator[str]:
             f"evaluation.{name}: unknown metric {quoted(metric)}, known are {', '.join(DEV_METRICS)}."
             f"{nearest(metric, DEV_METRICS)}"
         )
+    elif problem := steering_problem(config, name, metric):
+        yield problem
     elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
         value = "cyclic" if key == "permutations" else "true"
         yield f"evaluation.{name}: {metric} is measured only with evaluation.{key}={value}."
@@ -452,6 +451,9 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _objective,
     _choice,
     _curriculum,
+    objective_problems,
+    conversation_problems,
+    mix_problems,
     _length_of_training,
     _size_of_update,
     _own_keys,

@@ -4,9 +4,11 @@ Values live in conf/, and nothing here has a default: a key that is missing from
 error. This module imports neither torch nor transformers, so that an error is reported in an instant.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+from mcqa.config.metric_names import CONVERSATION_READERS
 from mcqa.config.prompt_styles import templates
 
 ConfigDict = dict[str, Any]
@@ -107,11 +109,38 @@ class SetPrompt:
 
 
 @dataclass(frozen=True)
+class Conversations:
+    """Where data=messages, instructions and pairs find each part of a conversation, and the text that it becomes."""
+
+    form: Literal["chat", "plain", "alpaca"]  # the tokenizer's chat template, `User: … Assistant: …`, or Alpaca's text
+    questions: Literal["lettered"] | None  # lettered options and an answer among them: read as a question
+    turns: ColumnName | None  # of messages: the list of turns, each with a role and a content
+    role: str
+    content: str
+    prompt: ColumnName | None  # of instructions and pairs: what the user says; text, or of pairs a list of turns
+    input: ColumnName | None  # of instructions: what the instruction is about
+    answer: ColumnName | None  # of instructions and pairs: what the assistant says
+    rejected: ColumnName | None  # of pairs: the worse answer
+    system: ColumnName | None  # a turn before all others
+    cluster: ColumnName | None  # equal where conversations are related, so that they stay in one split
+    id: ColumnName | None
+
+
+@dataclass(frozen=True)
+class MixedSet:
+    """A set of data=mix. weight: how often its questions are drawn, against those of a set of weight 1."""
+
+    name: str
+    weight: Annotated[float, "above 0 and at most 1000000"]
+    data: "DataConfig"
+
+
+@dataclass(frozen=True)
 class DataConfig:
     name: str
     reader: Literal[
         "arc", "openbookqa", "commonsenseqa", "mmlu", "bbh", "codah", "hellaswag", "logiqa", "medqa", "pubmedqa", "qasc",
-        "race", "truthfulqa", "winogrande", "local", "facts",
+        "race", "truthfulqa", "winogrande", "local", "facts", "messages", "instructions", "pairs", "mix",
     ]  # fmt: skip
     path: FilePath | None  # a local file or folder; null: from the hub
     hub: str | None
@@ -136,9 +165,31 @@ class DataConfig:
     sheet: str | None  # of an Excel file; null: its only one with cells
     answers: str | None  # a file beside the rows with one answer a line; {split} in its name is that of the split
     columns: Columns | None
+    conversations: Conversations | None
+    sets: list[MixedSet]  # of data=mix
+    temperature: Annotated[float, "above 0 and at most 1000000"] | None  # of data=mix: shares are size ** (1 / T)
     texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
     prompt: SetPrompt
     recommended: Recommended
+
+    @property
+    def draws_order(self) -> bool:
+        """Whether options are shown in an order that is drawn once for each question, in every split. Where the right
+        answer has a column of its own, it would else be the first option of every question."""
+        has_fixed_position = self.columns is not None and self.columns.right is not None
+        return has_fixed_position if self.shuffle_choices == "auto" else self.shuffle_choices
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether there may be questions with choices, and not conversations alone."""
+        if self.sets:
+            return any(one.data.has_questions for one in self.sets)
+        return self.reader not in CONVERSATION_READERS or bool(self.conversations and self.conversations.questions)
+
+    @property
+    def has_conversations(self) -> bool:
+        """Whether there may be conversations."""
+        return self.reader in CONVERSATION_READERS or any(one.data.has_conversations for one in self.sets)
 
 
 @dataclass(frozen=True)
@@ -174,7 +225,7 @@ class ObjectiveConfig:
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     curriculum: Literal["easy_first"] | None  # in the first epoch the questions that the base finds easiest come first
     max_length: Count  # tokens of a training example
-    loss_on: Literal["answer", "all"]
+    loss_on: Literal["answer", "assistant", "all"]  # assistant: every turn of it in a conversation
     packing: bool  # several examples in a row of max_length tokens, none of which sees another
     label_smoothing: Share  # of the target: over the vocabulary, or with objective=choice over the choices
     neftune_alpha: Annotated[float, "above 0 and at most 1000000"] | None  # noise on embeddings while training
@@ -338,6 +389,11 @@ class Config:
     evaluation: EvaluationConfig
     tracking: TrackingConfig
 
+    @property
+    def further_sets(self) -> list[SetConfig]:
+        """The question sets beside dev and test: those of evaluation.sets, and of a mix the tests of its sets."""
+        return [*self.evaluation.sets, *(SetConfig(one.name, "test", one.data) for one in self.data.sets)]
+
     def prompt_of(self, name: str) -> PromptConfig:
         """Return the prompt for a split of data, or for a further question set of this name."""
         further = {one.name: one.data for one in self.evaluation.sets}
@@ -364,6 +420,17 @@ class EvaluateConfig(Config):
 
     run: FilePath | None
     splits: list[Split]
+
+
+def every_data(config: Config) -> Iterator[tuple[str, DataConfig]]:
+    """Yield the keys of all question sets of a run, and their data; a mix comes before its sets."""
+    every = [("data", config.data)]
+    if config.evaluation.dev is not None:
+        every.append(("evaluation.dev", config.evaluation.dev.data))
+    every += [(f"evaluation.sets[{number}]", one.data) for number, one in enumerate(config.evaluation.sets)]
+    for where, data in every:
+        yield where, data
+        yield from ((f"{where}.sets[{number}]", one.data) for number, one in enumerate(data.sets))
 
 
 @dataclass(frozen=True)

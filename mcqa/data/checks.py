@@ -6,13 +6,14 @@ with a row; loading.py knows the file and the line and adds them.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from typing import Any, Literal
 
 from mcqa.config.errors import DataError, nearest
+from mcqa.data.conversation import E, Entry
 from mcqa.data.question import Question
 
 EqualChoices = Literal["refuse", "keep_wrong", "keep"]
@@ -40,13 +41,13 @@ def validated_question(
         raise DataError(f"a question needs at least two choices, and here are {len(texts)}.")
     assert 0 <= answer < len(texts), "readers.py returns no other index"
     return Question(
-        id=_clean_name("id", id),
+        id=checked_name("id", id),
         question=checked_text("question", question),
         choices=texts,
         answer=answer,
         context=checked_text("context", context, required=False),
         subject=checked_text("subject", subject, required=False).strip(),
-        cluster=_clean_name("cluster", cluster),
+        cluster=checked_name("cluster", cluster),
     )
 
 
@@ -79,8 +80,12 @@ def has_outer_space(question: Question) -> bool:
     return any(text != text.strip() for text in (question.question, *question.choices))
 
 
-def _clean_name(name: str, value: object) -> str:
-    """Return text or a number as text; a list or an object is the value of another column."""
+def checked_name(name: str, value: object) -> str:
+    """Return text or a number as text, and "" for None; a list or an object is the value of another column.
+
+    Raises:
+        DataError: it is neither, or text that is damaged.
+    """
     if isinstance(value, (list, dict, bool)) or value != value:  # NaN differs from NaN
         raise DataError(f"{name} is {describe_value(value)}, neither text nor a number.")
     return checked_text(name, None if value is None else str(value), required=False).strip()
@@ -127,7 +132,7 @@ def no_such_field(name: str, names: tuple[str, ...]) -> str:
     return f"there is no {name!r}; the row has {', '.join(map(str, names))}.{nearest(name, names)}"
 
 
-def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question], list[tuple[str, str]]]:
+def assign_ids(located: Iterable[tuple[str, E]]) -> tuple[list[E], list[tuple[str, str]]]:
     """Return the questions with unique ids, and place and problem of each whose id belongs to a different question.
 
     located: pairs of a place (`path:line`) and its question. A question without an id is named by a hash of its
@@ -136,7 +141,7 @@ def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question],
     """
     located = list(located)
     taken = {question.id for _, question in located}
-    first: dict[str, tuple[str, Question]] = {}
+    first: dict[str, tuple[str, E]] = {}
     numbers = defaultdict[str, Iterator[int]](lambda: count(2))  # of the repetitions of each id
     questions, clashes = [], []
     for where, question in located:
@@ -152,18 +157,18 @@ def assign_ids(located: Iterable[tuple[str, Question]]) -> tuple[list[Question],
     return questions, clashes
 
 
-def _content_id(question: Question) -> str:
+def _content_id(question: Entry) -> str:
     digest = hashlib.sha256(question.content.encode()).hexdigest()[:16]
     return f"{question.subject}/{digest}" if question.subject else digest
 
 
-def count_overlap(questions: list[Question], others: list[Question]) -> int:
+def count_overlap(questions: Sequence[Entry], others: Sequence[Entry]) -> int:
     """Return how many of `questions` occur in `others`, ignoring choices, case and white space."""
     known = {_normalized(question) for question in others}
     return sum(_normalized(question) in known for question in questions)
 
 
-def _normalized(question: Question) -> str:
+def _normalized(question: Entry) -> str:
     return " ".join(f"{question.context} {question.question}".casefold().split())
 
 

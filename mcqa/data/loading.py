@@ -3,25 +3,32 @@
 import math
 import os
 import re
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import answer_files, checks, files, hub
+from mcqa.data import answer_files, checks, duplicates, files, hub
 from mcqa.data.bad_rows import BadRow, header_advice, listed
+from mcqa.data.conversation import Conversation, Entry
 from mcqa.data.formats import FileOptions, Rows
-from mcqa.data.question import Question
-from mcqa.data.readers import READERS, WITHOUT_HEADER, Reader, single_rows
+from mcqa.data.mixture import Mixture, set_of
+from mcqa.data.quality import few_questions
+from mcqa.data.question import Question, in_drawn_order
+from mcqa.data.readers import READERS, WITHOUT_HEADER, single_rows
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
 from mcqa.data.readers.columns import LocalReader, label_ends
+from mcqa.data.readers.conversations import CONVERSATIONS
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
 ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
+OVERLAPS = {"overlap", "near_overlap"}  # of data.clean: for what train is compared with dev, test and further sets
 UNLIKELY = 1e-6  # probability that no answer of a question set is its first choice
 
 DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
@@ -32,13 +39,35 @@ DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field
 class Data:
     """The questions of each split, in the order train, dev, test; bad_rows and notes are messages for the user.
 
+    A split without questions is absent. conversations: those of each split that has some.
     first_looks: by split or further set, where evaluation.test_limit reads only some: how many, and how many it has.
+    removed: how many questions each word of data.clean has left out of train.
+    mixture: draws the examples of an epoch, where data is a mix, whose ids begin with the name of their set and `/`.
+    parts: by split and set of a mix, its questions as they are without the mix, by their id in it.
     """
 
     splits: dict[str, list[Question]]
     bad_rows: list[str]
     notes: list[str]
     first_looks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    conversations: dict[str, list[Conversation]] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    mixture: Mixture | None = None
+    parts: dict[str, dict[str, dict[str, Question]]] = field(default_factory=dict)
+
+    @property
+    def train(self) -> list[Question]:
+        """The questions to train on, if there are any."""
+        return self.splits.get("train", [])
+
+    @property
+    def entries(self) -> dict[str, list[Entry]]:
+        """The questions and the conversations of every split and further set."""
+        names = dict.fromkeys([*SPLITS, *self.splits, *self.conversations])
+        every: dict[str, list[Entry]] = {name: [*self.splits.get(name, [])] for name in names}
+        for name, conversations in self.conversations.items():
+            every[name] += conversations
+        return {name: entries for name, entries in every.items() if entries}
 
 
 def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequence[str] = SPLITS) -> Data:
@@ -50,6 +79,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         DataError: as for `load`; a message about another set names the keys of that set.
     """
     own = [split for split in splits if split != "dev" or evaluation.dev is None]
+    if config.has_conversations and config.splits.test is None:
+        own = [split for split in own if split != "test"]  # what has no choices may do without, with evaluation.sets
     if config.splits.train is None and config.splits.dev is None and "test" in own and not is_single_file(config):
         own = [split for split in own if split != "dev"]  # a set to measure has only one split
     others = [(other.name, other, f"evaluation.sets[{number}]") for number, other in enumerate(evaluation.sets)]
@@ -59,19 +90,35 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         (name, replace(other, data=as_whole(other.data)) if _is_file_apart(other, config) else other, key)
         for name, other, key in others
     ]
-    data = load(config, own) if own else Data({}, [], [])
-    if "test" in data.splits:
-        _first_look("test", config.seed, evaluation.test_limit, data)
-    for name, other, key in others:
-        loaded = _load_evaluation_set(other, key)
-        data.splits[name] = loaded.splits[other.split]
+
+    @cache
+    def further(number: int) -> Data:
+        _, other, key = others[number]
+        return _load_set(other.data, [other.split], key)
+
+    compared = own if "train" not in own or not OVERLAPS & set(config.clean) else _all_measured(config, evaluation)
+    data = Data({}, [], [])
+    if own:
+        sets = (further(number).splits.get(other.split, []) for number, (_, other, _) in enumerate(others))
+        data = load(config, [*own, *(split for split in compared if split not in own)], sets)
+        for split in set(data.splits) - set(own):
+            del data.splits[split]
+    _first_look("test", config.seed, evaluation.test_limit, data)
+    for number, (name, other, _) in enumerate(others):
+        loaded = further(number)
+        if other.split in loaded.splits:
+            data.splits[name] = loaded.splits[other.split]
+        if other.split in loaded.conversations:
+            data.conversations[name] = loaded.conversations[other.split]
         data.bad_rows.extend(f"{name}: {line}" for line in loaded.bad_rows)
         data.notes.append(f"{name}: {other.split} of {other.data.name} ({other.data.licence})")
         data.notes.extend(f"{name}: {note}" for note in loaded.notes)
-        if "train" in data.splits:
-            data.notes.extend(_overlap_note(name, "train", data.splits))
+        data.notes.extend(_overlap_notes(name, "train", data))
         if other.split == "test" and name != "dev":
             _first_look(name, other.data.seed, evaluation.test_limit, data)
+        if other.data.draws_order and name in data.splits:
+            data.splits[name] = [in_drawn_order(question, other.data.seed) for question in data.splits[name]]
+    _draw_orders(config, own, data)
     order = dict.fromkeys([*SPLITS, *data.splits])
     return replace(data, splits={split: data.splits[split] for split in order if split in data.splits})
 
@@ -97,45 +144,145 @@ def _is_file_apart(other: SetConfig, config: DataConfig) -> bool:
 
 
 def _first_look(name: str, seed: int, limit: int | None, data: Data) -> None:
-    """Keep `limit` questions of a split or set, if it has more, and say so."""
-    questions = data.splits[name]
-    if limit is not None and limit < len(questions):
-        data.splits[name] = subsample(questions, seed, limit)
-        data.first_looks[name] = limit, len(questions)
-        data.notes.append(f"{name}: a first look at {limit} of {_count(questions)} (evaluation.test_limit)")
+    """Keep `limit` questions, and as many conversations, of a split or set, if it has more, and say so."""
+    of_both: tuple[dict[str, Any], ...] = (data.conversations, data.splits)
+    for entries in of_both:
+        every: list[Any] = entries.get(name, [])
+        if limit is not None and limit < len(every):
+            entries[name] = subsample(every, seed, limit)
+            data.first_looks[name] = limit, len(every)
+            data.notes.append(f"{name}: a first look at {limit} of {_count(every)} (evaluation.test_limit)")
 
 
-def _load_evaluation_set(other: SetConfig, key: str) -> Data:
+def _all_measured(config: DataConfig, evaluation: EvaluationConfig) -> list[str]:
+    """The splits of data that training is measured on."""
+    dev = ["dev"] if evaluation.dev is None else []
+    is_file = config.path is not None and files.existing_path(config.path).is_file()
+    return [*dev, "test"] if is_file or config.splits.test is not None or config.sets else dev
+
+
+def _draw_orders(config: DataConfig, splits: Sequence[str], data: Data) -> None:
+    """Show the options of the questions in orders that are drawn, where data, or the set of a mix, says so. Ids, cuts
+    and samples are those of the published order."""
+    sets = {one.name: one.data for one in config.sets}
+
+    def shown(question: Question, own: DataConfig) -> Question:
+        return in_drawn_order(question, own.seed) if own.draws_order else question
+
+    for split in splits:
+        questions = data.splits.get(split, [])
+        owners = [sets.get(question.id.partition("/")[0], config) for question in questions]
+        if questions:
+            data.splits[split] = [shown(one, own) for one, own in zip(questions, owners, strict=True)]
+        for name, part in data.parts.get(split, {}).items():
+            part |= {id: shown(question, sets[name]) for id, question in part.items()}
+
+
+def _load_set(config: DataConfig, splits: Sequence[str], key: str) -> Data:
     """Messages and notes about this set name its keys (`key`.path) instead of those of data (data.path)."""
     try:
-        loaded = load(other.data, [other.split])
+        loaded = load(config, splits)
     except DataError as error:
         text = DATA_KEY.sub(f"{key}.", str(error))
         raise DataError(text if text.startswith(key) else f"{key}: {text}") from error
     return replace(loaded, notes=[DATA_KEY.sub(f"{key}.", note) for note in loaded.notes])
 
 
-def load(config: DataConfig, splits: Sequence[str] = SPLITS) -> Data:
+def load(config: DataConfig, splits: Sequence[str] = SPLITS, further: Iterable[Sequence[Question]] = ()) -> Data:
     """Load the given splits, each as it would be if all were loaded; files of other splits are not read.
+
+    further: sets that train is compared with too, where data.clean leaves out what it shares with dev and test; they
+    are taken only then. It is compared with those of the given splits alone.
 
     Raises:
         DataError: data is missing or cannot be read, a split is null or has no question left, or there are bad rows
             and data.bad_rows is error.
     """
     data = Data({}, [], [])
+    if config.reader == "mix":
+        return _load_mix(config, splits, further, data)
     read = cache(partial(_read_published, config, data))  # train and a dev that is held out from it are one reading
     try:
         for split in SPLITS:
             if split in splits:
-                data.splits[split] = _load_split(config, split, read, data.notes)
+                _add(data, split, _load_split(config, split, read, data.notes))
     except PermissionError as error:
         raise DataError(f"data.path={config.path}: {error.filename} may not be read by this user.") from error
     except OSError as error:  # of the folder; those of its files are DataErrors
         raise DataError(f"data.path={config.path}: {error.filename}: {error.strerror or error}.") from error
+    _clean(config, data, further)
     for split, other in (("dev", "train"), ("test", "train"), ("test", "dev")):
-        if split in data.splits and other in data.splits:
-            data.notes.extend(_overlap_note(split, other, data.splits))
+        data.notes.extend(_overlap_notes(split, other, data))
     return data
+
+
+def _add(data: Data, split: str, entries: Sequence[Entry]) -> None:
+    """Add the questions and the conversations of a split."""
+    questions = [entry for entry in entries if isinstance(entry, Question)]
+    conversations = [entry for entry in entries if isinstance(entry, Conversation)]
+    if questions:
+        data.splits[split] = questions
+    if conversations:
+        data.conversations[split] = conversations
+
+
+def _clean(config: DataConfig, data: Data, further: Iterable[Sequence[Question]]) -> None:
+    """Leave out of train what data.clean names, count it, and sample data.limit of the rest."""
+    if not config.clean or "train" not in data.splits:
+        return
+    measured = [question for split in data.splits if split != "train" for question in data.splits[split]]
+    if OVERLAPS & set(config.clean):
+        measured += [question for questions in further for question in questions]
+    before, conversations = data.splits.pop("train"), data.conversations.pop("train", [])
+    train, removed = duplicates.cleaned(before, config.clean, measured)
+    data.removed.update(removed)
+    counts = ", ".join(f"{what} {count}" for what, count in removed.items())
+    data.notes.append(f"train: {len(before) - len(train)} of {_count(before)} left out by data.clean ({counts})")
+    if not train and not conversations:
+        raise DataError(f"train: no question is left after data.clean=[{', '.join(config.clean)}].")
+    entries: list[Entry] = [*train, *conversations]
+    if config.limit is not None:
+        data.notes.append(f"train: {min(config.limit, len(entries))} of {_count(entries)} sampled (data.limit)")
+        entries = subsample(entries, config.seed, config.limit)
+    _add(data, "train", entries)
+
+
+def _load_mix(config: DataConfig, splits: Sequence[str], further: Iterable[Sequence[Question]], mixed: Data) -> Data:
+    """Load the splits of all sets, one set after the other; data.limit holds for all of them together."""
+    entries: dict[str, list[Entry]] = {split: [] for split in SPLITS if split in splits}
+    for number, one in enumerate(config.sets):
+        own = _load_set(one.data, list(entries), f"data.sets[{number}]")
+        mixed.bad_rows.extend(f"{one.name}: {line}" for line in own.bad_rows)
+        mixed.notes.extend(f"{one.name}: {note}" for note in own.notes)
+        for split, every in entries.items():
+            questions: dict[str, Question] = {
+                f"{one.name}/{question.id}": question for question in own.splits.get(split, [])
+            }
+            if split != "train" and questions:
+                mixed.parts.setdefault(split, {})[one.name] = questions
+            own_entries: list[Entry] = [*questions.values(), *own.conversations.get(split, [])]
+            every += [_of_set(entry, one.name) for entry in own_entries]
+    if config.limit is not None and not config.clean and config.limit < len(train := entries.get("train", [])):
+        mixed.notes.append(f"train: {config.limit} of {_count(train)} sampled (data.limit)")
+        entries["train"] = subsample(train, config.seed, config.limit)
+    for split, every in entries.items():
+        _add(mixed, split, every)
+    _clean(config, mixed, further)
+    for split, other in (("dev", "train"), ("test", "train"), ("test", "dev")):
+        mixed.notes.extend(_overlap_notes(split, other, mixed))
+    assert config.temperature is not None, "a rule of the configuration"
+    mixture = Mixture({one.name: one.weight for one in config.sets}, config.temperature, config.seed)
+    if train := mixed.entries.get("train"):
+        sizes = Counter(set_of(entry.id) for entry in train)
+        drawn = [f"{count} of the {sizes[name]} of {name}" for name, count in mixture.counts(sizes).items()]
+        mixed.notes.append(f"train: an epoch draws {', '.join(drawn)} (weights, data.temperature)")
+    return replace(mixed, mixture=mixture)
+
+
+def _of_set(entry: Entry, name: str) -> Entry:
+    """Return the entry under an id, and a cluster if it has one, that no other set of a mix has."""
+    cluster = f"{name}/{entry.cluster}" if entry.cluster else ""
+    return replace(entry, id=f"{name}/{entry.id}", subject=entry.subject or name, cluster=cluster)
 
 
 def load_texts(config: DataConfig) -> list[str]:
@@ -169,10 +316,10 @@ def load_texts(config: DataConfig) -> list[str]:
 
 
 def _load_split(
-    config: DataConfig, split: str, read: Callable[[str | None], list[Question]], notes: list[str]
-) -> list[Question]:
+    config: DataConfig, split: str, read: Callable[[str | None], list[Entry]], notes: list[str]
+) -> list[Entry]:
     """One of our splits: a split of the publisher, or a part of its train split or of the only file."""
-    share, whole = {"dev": config.dev_fraction}, ""
+    share, whole, is_cut = {"dev": config.dev_fraction}, "", True
     if is_single_file(config) and config.splits.train is None and split != "train":
         questions = read(None)
         notes.append(f"{split}: {_count(questions)}, all of {Path(config.path or '').name}")
@@ -182,21 +329,23 @@ def _load_split(
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         notes.append(f"{split}: {len(questions)} of {_count(every)} in {source}, a file without splits{whole}")
     elif split == "test" or config.splits.dev is not None:
-        questions = read(_published_name(config, split))
+        questions, is_cut = read(_published_name(config, split)), False
     else:
         every = read(_published_name(config, "train"))
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         if split == "dev":
             notes.append(f"dev: {_count(questions)} held out from train{whole}")
+    if is_cut and split != "train" and config.has_questions and questions and (few := few_questions(split, questions)) is not None:
+        notes.append(few)
     if not questions:
         raise DataError(f"{split}: no question is left after splitting; see data.dev_fraction and data.splits{whole}.")
-    if split == "train" and config.limit is not None:
+    if split == "train" and config.limit is not None and not config.clean:
         notes.append(f"train: {min(config.limit, len(questions))} of {_count(questions)} sampled (data.limit)")
         questions = subsample(questions, config.seed, config.limit)
     return questions
 
 
-def _kept_whole(questions: list[Question], config: DataConfig) -> str:
+def _kept_whole(questions: list[Entry], config: DataConfig) -> str:
     """Say what was not cut apart; nothing where no two questions are related, or they were cut one by one."""
     groups = Counter(related(question) for question in questions)
     shared = sum(bool(group) and count > 1 for group, count in groups.items())
@@ -214,25 +363,26 @@ def _published_name(config: DataConfig, split: str) -> str:
     return name
 
 
-def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Question]:
+def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Entry]:
     """All good questions of a split of the publisher, or (None) of the only file; bad rows and notes go to data."""
     if config.reader == "facts":
         from mcqa.data import facts
 
         if split not in SPLITS:
             raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
-        return facts.questions(split)
-    read: Reader = READERS.get(config.reader) or LocalReader(config.columns)
-    good: list[tuple[str, Question]] = []
+        return [*facts.questions(split)]
+    read = _reader(config)
+    good: list[tuple[str, Entry]] = []
     bad: list[BadRow] = []
     advice = ""
     for where, row in single_rows(_rows(config, split, data.notes), config.reader):
         try:
             if isinstance(row, DataError):
                 raise row
-            question = read(row)
-            checks.check_equal_choices(question, config.equal_choices)
-            good.append((where, question))
+            entry = read(row)
+            if isinstance(entry, Question):
+                checks.check_equal_choices(entry, config.equal_choices)
+            good.append((where, entry))
         except DataError as error:
             bad.append(BadRow(where, str(error)))
             if len(bad) == 1 and isinstance(row, dict) and config.header:
@@ -248,8 +398,22 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Q
     if isinstance(read, LocalReader):
         read.check_optional()
     data.bad_rows.extend(map(str, bad))
-    data.notes.extend(_reading_notes(split or Path(config.path or "").name, questions, bad, doubt))
+    name = split or Path(config.path or "").name
+    data.notes.extend(_reading_notes(name, questions, bad, doubt))
+    if config.conversations and config.conversations.questions:
+        told = sum(isinstance(entry, Question) for entry in questions)
+        data.notes.append(
+            f"{name}: {told} of {len(questions)} conversations are read as questions (data.conversations.questions)"
+        )
     return questions
+
+
+def _reader(config: DataConfig) -> Callable[[dict[str, Any]], Entry]:
+    if (reader := CONVERSATIONS.get(config.reader)) is not None:
+        columns = config.conversations
+        assert columns is not None, "a rule of the configuration"
+        return lambda row: reader(row, columns)
+    return READERS.get(config.reader) or LocalReader(config.columns)
 
 
 def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
@@ -273,9 +437,10 @@ def _file_options(config: DataConfig) -> FileOptions:
     return FileOptions(config.header, config.delimiter, config.encoding, config.sheet, names)
 
 
-def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
+def _doubt_about_numbers(config: DataConfig, entries: list[Entry]) -> str:
     """A sentence where so many answers would by chance not all miss a choice, as they do if they count from the wrong
     number."""
+    questions = [entry for entry in entries if isinstance(entry, Question)]
     counts_from = {"index": 0, "index_from_one": 1}.get(config.columns.answer_as if config.columns else "")
     if counts_from is None or math.prod(1 - 1 / len(question.choices) for question in questions) > UNLIKELY:
         return ""
@@ -287,7 +452,7 @@ def _doubt_about_numbers(config: DataConfig, questions: list[Question]) -> str:
 
 
 def _raise_if_unusable(
-    config: DataConfig, split: str | None, questions: list[Question], bad: list[BadRow], doubt: str, advice: str
+    config: DataConfig, split: str | None, questions: list[Entry], bad: list[BadRow], doubt: str, advice: str
 ) -> None:
     """Raise where bad rows are not to be skipped, or no good ones are left, or all answers count from elsewhere."""
     misnumbered = doubt and any(OUT_OF_RANGE in row.problem for row in bad)
@@ -307,28 +472,41 @@ def _raise_if_unusable(
         lines.append(advice)
     elif questions and not misnumbered:
         lines.append("data.bad_rows=skip leaves them out and counts them.")
+    if config.reader == "local" and config.path is not None and not questions:
+        lines.append(f"python -m mcqa.inspect {shlex.quote(config.path)} shows what it holds and which keys read it.")
     raise DataError("\n".join(lines))
 
 
 # --- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _reading_notes(name: str, questions: list[Question], bad: list[BadRow], doubt: str) -> Iterator[str]:
+def _reading_notes(name: str, entries: list[Entry], bad: list[BadRow], doubt: str) -> Iterator[str]:
+    questions = [entry for entry in entries if isinstance(entry, Question)]
     if doubt:
         yield f"{name}: {doubt}"
     if bad:
-        yield f"{name}: {len(bad)} of {len(questions) + len(bad)} rows skipped as bad"
+        yield f"{name}: {len(bad)} of {len(entries) + len(bad)} rows skipped as bad"
     if equal := sum(map(checks.has_equal_choices, questions)):
         yield f"{name}: {equal} of {_count(questions)} have equal choices, and are kept (data.equal_choices)"
     if spaced := sum(map(checks.has_outer_space, questions)):
         yield f"{name}: {spaced} of {_count(questions)} have white space around their texts, which is kept"
-    if duplicates := len(questions) - len({question.content for question in questions}):
-        yield f"{name}: {duplicates} of {_count(questions)} are duplicates, and are kept"
+    if duplicates := len(entries) - len({entry.content for entry in entries}):
+        yield f"{name}: {duplicates} of {_count(entries)} are duplicates, and are kept"
     if questions and all(label_ends(question.choices) for question in questions):
         yield (
             f"{name}: every choice begins with its letter or number, as in {questions[0].choices[0][:20]!r}, which is "
             "kept (data.columns.strip_labels=true removes it)"
         )
+
+
+def _overlap_notes(split: str, other: str, data: Data) -> Iterator[str]:
+    """What two splits share."""
+    if split in data.splits and other in data.splits:
+        yield from _overlap_note(split, other, data.splits)
+    talks, others = data.conversations.get(split, []), data.conversations.get(other, [])
+    known = {passage(one) for one in others}
+    if count := sum(passage(one) in known for one in talks):
+        yield f"{split}: {count} of {_count(talks)} ask what is asked in {other} too (answers may differ)"
 
 
 def _overlap_note(split: str, other: str, splits: dict[str, list[Question]]) -> Iterator[str]:
@@ -343,5 +521,7 @@ def _overlap_note(split: str, other: str, splits: dict[str, list[Question]]) -> 
         )
 
 
-def _count(questions: list[Question]) -> str:
-    return f"{len(questions)} question{'' if len(questions) == 1 else 's'}"
+def _count(entries: Sequence[Entry]) -> str:
+    kinds = {type(entry) for entry in entries}
+    noun = "question" if kinds <= {Question} else "conversation" if kinds == {Conversation} else "row"
+    return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'}"

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,17 @@ def with_shuffled_choices(question: Question, seed: int, epoch: int) -> Question
     return reordered(question, order)
 
 
-def fingerprint(questions: Iterable[Question]) -> str:
+class HasContent(Protocol):
+    """A question, or a conversation."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def content(self) -> str: ...
+
+
+def fingerprint(questions: Iterable[HasContent]) -> str:
     """Return 16 hexadecimal digits of a hash over ids and contents, in order."""
     digest = hashlib.sha256()
     for question in questions:

@@ -10,37 +10,37 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Literal
 
-from mcqa.data.question import Question
+from mcqa.data.conversation import E, Entry
 
 SplitBy = Literal["cluster", "question"]
 
 
 def split_by_hash(
-    questions: Sequence[Question], seed: int, shares: Mapping[str, float], split_by: SplitBy
-) -> dict[str, list[Question]]:
+    questions: Sequence[E], seed: int, shares: Mapping[str, float], split_by: SplitBy
+) -> dict[str, list[E]]:
     """Return splits of about these shares (fractions of all questions), and "train" with the rest.
 
     split_by: what stays in one split, the questions of a cluster (`related`) or only equal questions.
     """
     names, ends = [*shares, "train"], list(accumulate(shares.values()))
-    parts: dict[str, list[Question]] = {name: [] for name in ("train", *shares)}
+    parts: dict[str, list[E]] = {name: [] for name in ("train", *shares)}
     for question in questions:
         key = (related(question) if split_by == "cluster" else "") or question.content
         parts[names[bisect_right(ends, _uniform("cut", seed, key))]].append(question)
     return parts
 
 
-def related(question: Question) -> str:
+def related(question: Entry) -> str:
     """Return what questions that belong together share: the cluster, else the passage, else nothing ("")."""
     return question.cluster or passage(question)
 
 
-def passage(question: Question) -> str:
+def passage(question: Entry) -> str:
     """Return the passage, ignoring case and white space."""
     return " ".join(question.context.casefold().split())
 
 
-def subsample(questions: Sequence[Question], seed: int, limit: int) -> list[Question]:
+def subsample(questions: Sequence[E], seed: int, limit: int) -> list[E]:
     """Return `limit` questions in their original order; a smaller limit returns a subset of a larger one."""
     keys = [_uniform("limit", seed, question.content) for question in questions]
     smallest = sorted(range(len(questions)), key=keys.__getitem__)[:limit]

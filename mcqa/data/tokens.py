@@ -19,7 +19,9 @@ from typing import Any, Protocol
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
-from mcqa.data import prompts
+from mcqa.data import conversation_texts, prompts
+from mcqa.data.conversation import Conversation
+from mcqa.data.mixture import Mixture
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, with_shuffled_choices
 
@@ -75,20 +77,22 @@ class Example:
 class TrainingSet:
     """Examples short enough to train on, and the lengths in tokens of the others by their id.
 
-    of_epoch: encodes the same examples for an epoch (from 0), where that is not the same in all of them.
+    of_epoch: encodes the examples of an epoch (from 0), equally many in all of them, where they are not the same.
+    undrawn: examples of a mix that other epochs have and the first one does not.
     """
 
     examples: list[Example]
     too_long: dict[str, int]
     of_epoch: Callable[[int], list[Example]] | None = None
+    undrawn: Sequence[Example] = ()
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest example."""
-        return max(len(example.input_ids) for example in self.examples)
+        """Tokens of the longest example of any epoch."""
+        return max(len(example.input_ids) for example in (*self.examples, *self.undrawn))
 
     def epoch(self, number: int) -> list[Example]:
-        """Return the examples as they are in an epoch, in the same order in all of them."""
+        """Return the examples as they are in an epoch, in the same order in all of them but those of a mix."""
         return self.examples if self.of_epoch is None else self.of_epoch(number)
 
     def first(self, count: int) -> "TrainingSet":
@@ -213,12 +217,16 @@ def training_set(
     texts: Sequence[str],
     shots: Shots | None = None,
     shuffle_seed: int | None = None,
+    conversations: Sequence[Conversation] = (),
+    mixture: Mixture | None = None,
 ) -> TrainingSet:
-    """Return one example per question, or per text with objective `pretrain`, each with an end-of-text token.
+    """Return one example per question and conversation, or per text with objective `pretrain`, each with an
+    end-of-text token.
 
     Examples longer than objective.max_length are dropped and never cut.
 
     shuffle_seed: draws another order of every question's options for each epoch; None leaves them as they are.
+    mixture: draws the examples of each epoch; None where an epoch has them all.
 
     Raises:
         DataError: no example is left.
@@ -233,25 +241,84 @@ def training_set(
         named = _text_examples(tokenizer, texts, int(tokenizer.eos_token_id))
     else:
         named = _question_examples(tokenizer, prompt, objective, questions, shots)
+        named |= _conversation_examples(tokenizer, objective, conversations)
     lengths = {name: len(example.input_ids) for name, example in named.items()}
     too_long = {name: length for name, length in lengths.items() if length > objective.max_length}
-    examples = [example for name, example in named.items() if name not in too_long]
-    if not examples:
+    kept = {name: example for name, example in named.items() if name not in too_long}
+    if not kept:
         shortest = f"; the shortest has {min(too_long.values())}" if too_long else ""
         raise DataError(
             f"no training example is left: {len(too_long)} are longer than objective.max_length="
             f"{objective.max_length} tokens{shortest}. Raise it, or look at the data."
         )
-    assert all(example.supervised for example in examples), "an example without a supervised token"
-    if shuffle_seed is None or objective.name == "pretrain":
-        return TrainingSet(examples, too_long)
-    kept = [question for question in questions if question.id not in too_long]
+    assert all(example.supervised for example in kept.values()), "an example without a supervised token"
+    if (shuffle_seed is None and mixture is None) or objective.name == "pretrain":
+        return TrainingSet(list(kept.values()), too_long)
+
+    def drawn(number: int) -> list[str]:
+        return list(kept) if mixture is None else mixture.epoch(list(kept), number)
 
     def of_epoch(number: int) -> list[Example]:
-        shuffled = [with_shuffled_choices(question, shuffle_seed, number) for question in kept]
-        return list(_question_examples(tokenizer, prompt, objective, shuffled, shots).values())
+        names, of_this_epoch = drawn(number), kept
+        if shuffle_seed is not None:
+            read = set(names)
+            own = [question for question in questions if question.id in read]
+            shuffled = [with_shuffled_choices(question, shuffle_seed, number) for question in own]
+            of_this_epoch = kept | _question_examples(tokenizer, prompt, objective, shuffled, shots)
+        return [of_this_epoch[name] for name in names]
 
-    return TrainingSet(examples, too_long, of_epoch)
+    first = drawn(0)
+    undrawn = [kept[name] for name in kept.keys() - set(first)]
+    return TrainingSet([kept[name] for name in first], too_long, of_epoch, undrawn)
+
+
+def encode_answers(tokenizer: Tokenizer, conversations: Sequence[Conversation]) -> list[EncodedChoice]:
+    """Return the tokens before the last turn of each conversation, and those of the turn, with the one that ends it.
+
+    Raises:
+        ModelError: a conversation takes the chat template, and the tokenizer has none.
+        DataError: the template refuses a conversation.
+    """
+    pairs = [[conversation_texts.last_turn(tokenizer, one)] for one in conversations]
+    encoded = [choice for (choice,) in _encode_pairs(tokenizer, pairs)]
+    ends = {form: _end_token(tokenizer, form == "chat") for form in {one.form for one in conversations}}
+    return [
+        EncodedChoice(choice.context, [*choice.continuation, ends[one.form]])
+        for choice, one in zip(encoded, conversations, strict=True)
+    ]
+
+
+def _conversation_examples(
+    tokenizer: Tokenizer, objective: ObjectiveConfig, conversations: Sequence[Conversation]
+) -> dict[str, Example]:
+    earlier: list[list[EncodedChoice]] = [[] for _ in conversations]
+    if objective.loss_on == "assistant":
+        pairs = [conversation_texts.assistant_turns(tokenizer, one)[:-1] for one in conversations]
+        earlier = _encode_pairs(tokenizer, pairs)
+    examples = {}
+    for one, last, turns in zip(conversations, encode_answers(tokenizer, conversations), earlier, strict=True):
+        ids = [*last.context, *last.continuation]
+        learned = range(0 if objective.loss_on == "all" else len(last.context), len(ids))
+        labels = [token if place in learned else IGNORE_INDEX for place, token in enumerate(ids)]
+        for turn in turns:
+            start, stop = _place(turn, ids, one)
+            stop += one.form == "chat"  # the token that ends the turn
+            labels[start:stop] = ids[start:stop]
+        examples[one.id] = Example(ids, labels)
+    return examples
+
+
+def _place(turn: EncodedChoice, ids: list[int], conversation: Conversation) -> tuple[int, int]:
+    """Return from where to where a turn's own tokens are in those of the conversation, without one that is shared with
+    the next turn."""
+    own = [*turn.context, *turn.continuation]
+    stop = next((place for place, pair in enumerate(zip(own, ids, strict=False)) if pair[0] != pair[1]), len(own))
+    if stop < len(own) - 1 or stop <= len(turn.context):
+        raise DataError(
+            f"conversation {conversation.id!r}: an earlier turn of the assistant has other tokens in the whole "
+            "conversation than alone, as where a chat template rewrites earlier turns; take objective.loss_on=answer."
+        )
+    return len(turn.context), stop
 
 
 def _question_examples(
@@ -261,7 +328,7 @@ def _question_examples(
     questions: Sequence[Question],
     shots: Shots | None,
 ) -> dict[str, Example]:
-    with_choices, end = objective.compares_choices, _end_token(tokenizer, prompt)
+    with_choices, end = objective.compares_choices, _end_token(tokenizer, prompt.chat_template)
     pairs = [prompts.requests(tokenizer, prompt, question, shots) for question in questions]
     if not with_choices:
         pairs = [[choices[question.answer]] for question, choices in zip(questions, pairs, strict=True)]
@@ -269,7 +336,7 @@ def _question_examples(
     for question, choices in zip(questions, _encode_pairs(tokenizer, pairs), strict=True):
         right = choices[question.answer] if with_choices else choices[0]
         ids = [*right.context, *right.continuation, end]
-        ignored = len(right.context) if objective.loss_on == "answer" else 0
+        ignored = 0 if objective.loss_on == "all" else len(right.context)
         example = Example(ids, [IGNORE_INDEX] * ignored + ids[ignored:])
         if with_choices:
             lengths = _lengths(objective.normalise, prompt, question, choices)
@@ -292,10 +359,10 @@ def _lengths(
     return (1.0,) * len(choices)
 
 
-def _end_token(tokenizer: Tokenizer, prompt: PromptConfig) -> int:
+def _end_token(tokenizer: Tokenizer, is_chat: bool) -> int:
     """The token that ends an answer: EOS, or what ends a turn of the chat template if that is a single token."""
     assert tokenizer.eos_token_id is not None
-    text = prompts.end_of_turn(tokenizer) if prompt.chat_template else ""
+    text = prompts.end_of_turn(tokenizer) if is_chat else ""
     ids = tokenizer([text], add_special_tokens=False)["input_ids"][0] if text else []
     return int(ids[0] if len(ids) == 1 else tokenizer.eos_token_id)
 

@@ -1,6 +1,6 @@
 """Show what a run would do, without doing it: dry_run=true."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,14 +13,30 @@ from rich.text import Text
 from mcqa.config.schema import Config, ConfigDict, batching
 from mcqa.config.secrets import without_secrets
 from mcqa.config.trainer_args import warmup_steps
+from mcqa.data import quality, quality_table
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
+from mcqa.data.question import Question
 from mcqa.data.shown import question_text
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
 from mcqa.training.updates import notes, questions_seen
 
 PERCENTILES = (0, 50, 90, 99, 100)
 OPEN, CLOSE, LEARNED = "⟦", "⟧", "bold green"  # brackets as well, for eyes and terminals without green
+
+
+def show_quality(
+    console: Console, config: Config, splits: Mapping[str, Sequence[Question]], trains: bool = True
+) -> None:
+    """Show the report on the questions.
+
+    Raises:
+        DataError: as for `refuse_meaningless`.
+    """
+    if not splits:  # conversations alone
+        return
+    console.print(quality_table.shown(quality.report_on(config, splits)))
+    quality.refuse_meaningless(config, splits, trains)
 
 
 def show_training(
@@ -125,12 +141,12 @@ def _dropped(training: TrainingSet, max_length: int) -> str:
 
 def _plan(config: Config, examples: int, updates: int, data: Data) -> str:
     batch = batching(config)
-    counts = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
+    counts = ", ".join(f"{split} {len(entries)}" for split, entries in data.entries.items())
     processes = f" over {batch.processes} processes" if batch.processes > 1 else ""
     size, rest = min(batch.batch_size, examples), examples % batch.batch_size
     last = f" (the last of an epoch has {rest})" if 0 < rest < size else ""
     return (
-        f"Questions: {counts}; {examples} training examples.\n"
+        f"{'Questions' if not data.conversations else 'Rows'}: {counts}; {examples} training examples.\n"
         f"Updates: {updates}, {questions_seen(config, examples, updates) / examples:.3g} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
         f"Each update: {size} questions{processes}, at most {min(batch.most, size)} per forward pass{last}; "

@@ -3,30 +3,23 @@
 Every process of a run takes all of them; only the first one shows and writes anything (runs/record.py).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from trl import SFTConfig
 
 from mcqa.config.schema import Config
-from mcqa.data import splits
 from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.data.shots import shots_of
 from mcqa.data.tokens import TrainingSet, training_set
-from mcqa.evaluation.measure import (
-    QuestionSet,
-    measure,
-    named_metrics,
-    question_set,
-    question_sets,
-    restrict_to_steering_metrics,
-)
+from mcqa.evaluation.conversations import ConversationSet, conversation_sets, measure_losses
+from mcqa.evaluation.measure import QuestionSet, measure, question_set, question_sets
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.record import Measurements, record_inputs
+from mcqa.evaluation.record import Measurements, record_inputs, record_quality
 from mcqa.evaluation.report import run_report
 from mcqa.models import adapters, loading, memory
 from mcqa.models.loading import adapter_config
@@ -34,14 +27,17 @@ from mcqa.runs import looks, processes
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import RunAtStart
+from mcqa.training.curriculum import easy_first
 from mcqa.training.progress import TrainingProgress
+from mcqa.training.steering import Steering, measure_steering, steering_set
 from mcqa.training.trainer import MeasuringTrainer, sft_config
 from mcqa.training.updates import notes, total_updates
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """All questions as tokens. sets: measured before and after training; steering: dev questions measured during it.
+    """All questions as tokens. sets and conversations: measured before and after training; steering: during it;
+    curriculum: those of train, measured before it for their order, or None. parts: of a mix, as in Data.
 
     arguments: of the trainer; making them reports errors of the configuration before the base model is loaded.
     """
@@ -50,28 +46,43 @@ class Tokens:
     shots: Shots
     training: TrainingSet
     sets: list[QuestionSet]
-    steering: QuestionSet
+    curriculum: QuestionSet | None
+    conversations: list[ConversationSet]
+    steering: Steering
     arguments: SFTConfig
+    parts: Mapping[str, Mapping[str, Mapping[str, Question]]]
 
 
 def tokenize_questions(record: Record) -> Tokens:
     """Read the questions and encode them. A trial does not measure test."""
     config, trial = record.config, record.trial
     data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
-    train, shots = data.splits["train"], shots_of(config, data)
+    train, shots = data.train, shots_of(config, data)
+    record_quality(record, data.splits)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
         training = training_set(
-            reader, config.prompt_of("train"), config.objective, train, sentences, shots, config.shuffle_seed
+            reader,
+            config.prompt_of("train"),
+            config.objective,
+            train,
+            sentences,
+            shots,
+            config.shuffle_seed,
+            data.conversations.get("train", []),
+            data.mixture,
         )
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
-        names = [name for name in data.splits if name != "train" and (trial is None or name == "dev")]
-        sets = question_sets({name: data.splits[name] for name in names}, config, reader, shots)
-        steering = steering_questions(config, data.splits["dev"], reader, shots)
+        names = [name for name in data.entries if name != "train" and (trial is None or name == "dev")]
+        curriculum = curriculum_questions(config, training, train, reader, shots)
+        questions = {name: data.splits[name] for name in names if name in data.splits}
+        sets = question_sets(questions, config, reader, shots)
+        held_out = conversation_sets(data, names, reader)
+        steering = steering_set(config, data, reader, shots)
     record_inputs(record, data, fingerprint)
     run_report.show_inputs(record, data, training)
     record.say(*notes(config, len(training.examples)))
@@ -80,14 +91,18 @@ def tokenize_questions(record: Record) -> Tokens:
             f"Gradient checkpointing: {'on' if arguments.gradient_checkpointing else 'off'}, by the memory estimate"
         )
         record.log({"gradient_checkpointing": float(arguments.gradient_checkpointing)}, step=0, of="memory estimate")
-    return Tokens(tokenizer, shots, training, sets, steering, arguments)
+    return Tokens(tokenizer, shots, training, sets, curriculum, held_out, steering, arguments, data.parts)
 
 
-def steering_questions(config: Config, dev: Sequence[Question], tokenizer: Any, shots: Shots) -> QuestionSet:
-    """Return evaluation.limit dev questions, measured only for the metric that chooses the best state."""
-    few = splits.subsample(dev, config.data.seed, config.evaluation.limit or len(dev))
-    prompt, evaluation = config.prompt_of("dev"), restrict_to_steering_metrics(config.evaluation)
-    return question_set("dev", few, prompt, evaluation, tokenizer, shots.of("dev"))
+def curriculum_questions(
+    config: Config, training: TrainingSet, train: Sequence[Question], tokenizer: Any, shots: Shots
+) -> QuestionSet | None:
+    """Return the training questions as the base is to answer them, for the order of a curriculum; None without one."""
+    if config.objective.curriculum is None:
+        return None
+    read = [question for question in train if question.id not in training.too_long]
+    scores = replace(config.evaluation, unconditional=False, choices_only=False, permutations=None, bootstrap=None)
+    return question_set("train", read, config.prompt_of("train"), scores, tokenizer, shots)
 
 
 def load_base(record: Record, tokens: Tokens) -> Any:
@@ -111,21 +126,30 @@ def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, ba
     parameters: number of weights of the base, without an adapter.
     """
     record = measurements.record
-    for questions in tokens.sets:
+    for questions in [*tokens.sets, *([tokens.curriculum] if tokens.curriculum else [])]:
         score = partial(measure, base, questions, record.config.hardware)
-        if record.trial is not None:
+        if record.trial is not None and questions.split == "dev":
             score = partial(as_trial.base_predictions, record.trial, record.config_dict, questions.questions, score)
         measurements.add(f"base/{questions.split}", questions.questions, score, step=0)
+    for held_out in tokens.conversations:
+        losses = partial(measure_losses, base, held_out, record.config.hardware)
+        measurements.add_losses(held_out, losses, step=0, of="base/")
     run_report.show_base(record, parameters)
 
 
+def first_epoch(measurements: Measurements) -> list[int]:
+    """Return the order of the curriculum, from what the base answers before it is trained."""
+    return easy_first(measurements.predictions["base/train"])
+
+
 def train(
-    record: Record, tokens: Tokens, base: Any, measure_at_start: Callable[[Any], None] | None
+    measurements: Measurements, tokens: Tokens, base: Any, measure_at_start: Callable[[Any], None] | None
 ) -> MeasuringTrainer:
     """Train the base, or an adapter on it, and return the trainer, whose model then has the best measured state.
 
     measure_at_start: measures the base once the trainer has sharded its weights; None where it has been measured.
     """
+    record = measurements.record
     config, examples = record.config, len(tokens.training.examples)
     config = as_trial.measured_at_every_point(config) if record.trial else config
     answers: list[Prediction] = []  # of the latest measurement of dev
@@ -134,8 +158,8 @@ def train(
         callbacks.append(RunAtStart(lambda: measure_at_start(built.model)))
 
     def measure_dev() -> dict[str, float]:
-        answers[:] = measure(built.model, tokens.steering, config.hardware)
-        return named_metrics(answers, tokens.steering)
+        metrics, answers[:] = measure_steering(built.model, tokens.steering, config)
+        return metrics
 
     updates = total_updates(config, examples)
     with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
@@ -150,6 +174,7 @@ def train(
             observers=[record.log, progress.update],
             callbacks=callbacks,
             flush=record.flush,
+            first_epoch=partial(first_epoch, measurements) if tokens.curriculum else None,
         )
         trainer.train(built)
     record.measurements_left_out = built.measurements_left_out
@@ -165,6 +190,9 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
     for questions in tokens.sets:
         score = partial(measure, trained.model, questions, hardware)
         measurements.add(questions.split, questions.questions, score, trained.state.global_step)
+    for held_out in tokens.conversations:
+        losses = partial(measure_losses, trained.model, held_out, hardware)
+        measurements.add_losses(held_out, losses, trained.state.global_step)
 
 
 def _note_look_at_test(record: Record) -> None:
@@ -175,6 +203,7 @@ def _note_look_at_test(record: Record) -> None:
 
 def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringTrainer) -> None:
     """Show and write what training changed on test: tables, files and charts."""
-    names = ["test", *(further.name for further in measurements.record.config.evaluation.sets)]
+    every = ["test", *(further.name for further in measurements.record.config.further_sets)]
+    names = [name for name in every if name in measurements.predictions]
     run_report.write_harness_files(measurements, names, trained.model, tokens.tokenizer, tokens.shots)
     run_report.report_training(measurements, len(tokens.training.examples), trained.state.log_history)

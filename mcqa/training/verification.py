@@ -22,7 +22,6 @@ from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
 from mcqa.data.loading import load_run_data, load_texts
 from mcqa.data.shots import shots_of
-from mcqa.evaluation.measure import measure_metrics
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import packed_rows
 from mcqa.models import loading, sharding
@@ -31,7 +30,7 @@ from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart
 from mcqa.training.losses import item
-from mcqa.training.steps import steering_questions
+from mcqa.training.steering import measure_steering, steering_set
 from mcqa.training.trainer import MeasuringTrainer, sft_config
 
 UPDATES, UPDATES_PER_EPOCH, STOP = 6, 4, 3  # so that the resumed training also crosses the end of an epoch
@@ -69,13 +68,21 @@ class TinyTraining:
 
     def __init__(self, config: Config, questions: int) -> None:
         data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
-        train, shots = data.splits["train"], shots_of(config, data)
+        shots = shots_of(config, data)
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         whole = tokens.training_set(
-            self.tokenizer, config.prompt_of("train"), config.objective, train, sentences, shots, config.shuffle_seed
+            self.tokenizer,
+            config.prompt_of("train"),
+            config.objective,
+            data.train,
+            sentences,
+            shots,
+            config.shuffle_seed,
+            data.conversations.get("train", []),
+            data.mixture,
         )
         self.training = whole.first(questions)
-        self.dev = steering_questions(config, data.splits["dev"], self.tokenizer, shots)
+        self.dev = steering_set(config, data, self.tokenizer, shots)
 
     def train(
         self,
@@ -94,7 +101,7 @@ class TinyTraining:
             adapter_config(config.peft),
             self.tokenizer,
             self.training,
-            measure=lambda: measure_metrics(built.model, self.dev, config.hardware),
+            measure=lambda: measure_steering(built.model, self.dev, config)[0],
             observers=[trace.log],
             callbacks=[*further, _TraceTensors(trace), RunAtStart(lambda: _trace_deepspeed_gradients(built, trace))],
         )

@@ -13,6 +13,7 @@ from tests.config.configurations import config, config_dict_of, problems, proble
 
 PRETRAIN = ("objective=pretrain", "peft=none")
 LOCAL = ("data=local", "data.path=q.csv")
+CHAT = ("data=messages", "data.path=chat.jsonl")
 NO_CHOICES = (*LOCAL, "data.columns.choices=null")
 FIXED = (*NO_CHOICES, "data.columns.fixed_choices=[a,b]")
 
@@ -61,16 +62,16 @@ BROKEN = [
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
-    ("_columns", [*LOCAL, "data.columns.fixed_choices=[yes,maybe]"], "data.columns: give one of choices, fixed_choices, and right"),
-    ("_columns", [*NO_CHOICES, "data.columns.right=r"], "data.columns.wrong: right and wrong are columns of one question"),
-    ("_columns", [*LOCAL, "data.columns.answer=null"], "data.columns.answer: may be null only where data.columns.right"),
-    ("_columns", [*NO_CHOICES, "data.columns.fixed_choices=[yes]"], "data.columns.fixed_choices: must name at least 2"),
-    ("_columns", [*NO_CHOICES, "data.columns.right=r", "data.columns.wrong=[a,a]"], "data.columns.wrong: names one of them"),
-    ("_columns", [*LOCAL, "data.columns.answer_as=boolean"], "data.columns.answer_as: boolean needs data.columns.fixed_cho"),
-    ("_columns", [*LOCAL, "data.columns.choices=[A,B]", "data.columns.answer_as=label"], "data.columns.answer_as: label"),
+    ("_columns", [*LOCAL, "data.columns.fixed_choices=[yes,maybe]"], "data.columns: give one of choices"),
+    ("_columns", [*NO_CHOICES, "data.columns.right=r"], "data.columns.wrong: right and wrong are columns"),
+    ("_columns", [*LOCAL, "data.columns.answer=null"], "data.columns.answer: may be null only"),
+    ("_columns", [*NO_CHOICES, "data.columns.fixed_choices=[yes]"], "data.columns.fixed_choices: must name"),
+    ("_columns", [*NO_CHOICES, "data.columns.right=r", "data.columns.wrong=[a,a]"], "data.columns.wrong: names one"),
+    ("_columns", [*LOCAL, "data.columns.answer_as=boolean"], "data.columns.answer_as: boolean needs"),
+    ("_columns", [*LOCAL, "data.columns.choices=[A,B]", "data.columns.answer_as=label"], "data.columns.answer_as: la"),
     ("_columns", [*FIXED, "data.columns.strip_labels=true"], "data.columns.strip_labels: is for data.columns.choices"),
-    ("_columns", ["data=local", "data.hub=a/b", "data.answers=a.lst"], "data.answers: is a file beside those of data.path"),
-    ("_columns", ["data=arc_easy", "data.path=q", "data.answers=a.lst"], "data.answers: is for rows that data.columns"),
+    ("_columns", ["data=local", "data.hub=a/b", "data.answers=a.lst"], "data.answers: is a file beside"),
+    ("_columns", ["data=arc_easy", "data.path=q", "data.answers=a.lst"], "data.answers: is for rows that"),
     ("_columns", [*LOCAL, "data.delimiter=semikolon"], "data.delimiter: is one of comma, semicolon, tab, pipe, or one"),
     ("_columns", [*LOCAL, "data.delimiter='\"'"], "data.delimiter: a line end or quotation mark"),
     ("_columns", [*LOCAL, "data.encoding=utf8mb4"], "data.encoding: Python has no text encoding 'utf8mb4'"),
@@ -93,6 +94,62 @@ BROKEN = [
         "_size_of_update",
         ["optimizer.batch_size=null", "optimizer.gradient_accumulation_steps=2", "hardware.micro_batch_size=auto"],
         "optimizer.gradient_accumulation_steps: counts micro batches",
+    ),
+    (
+        "conversation_problems",
+        [*LOCAL, "data.conversations={form: chat, questions: null, turns: t, role: r, content: c, prompt: null, input: "
+        "null, answer: null, rejected: null, system: null, cluster: null, id: null}"],
+        "data.conversations: is for data=messages, instructions and pairs; data=local takes null.",
+    ),
+    (
+        "conversation_problems",
+        [*LOCAL, "data.reader=messages", "data.conversations=null", "data.columns=null"],
+        "data.conversations: data=local needs to know which column holds what; choose data=messages …",
+    ),
+    (
+        "conversation_problems",
+        [*CHAT, "data.columns={question: q, choices: c, fixed_choices: null, right: null, wrong: null, answer: a, "
+        "answer_as: index, empty_choices: refuse, strip_labels: false, context: null, subject: null, cluster: null, "
+        "id: null}"],
+        "data.columns: data=messages has its columns in data.conversations; take null.",
+    ),
+    ("conversation_problems", [*CHAT, "data.clean=[overlap]"], "data.clean: compares questions, and data=messages has"),
+    (
+        "conversation_problems",
+        [*CHAT, "data.conversations.turns=null"],
+        "data.conversations.turns: data=messages needs the name of a column.",
+    ),
+    (
+        "conversation_problems",
+        [*CHAT, "data.conversations.form=alpaca"],
+        "data.conversations.form: alpaca is the text of instructions; data=messages takes chat or plain.",
+    ),
+    (
+        "conversation_problems",
+        ["data=instructions", "data.path=i.jsonl", "data.conversations.system=s"],
+        "data.conversations.system: Alpaca's text has no place for it; take form=chat or plain, or null.",
+    ),
+    (
+        "conversation_problems",
+        ["data=pairs", "data.path=p.jsonl", "data.conversations.questions=lettered", "evaluation.best_metric=dev/loss"],
+        "data.conversations.questions: options are told in turns only, those of data=messages; take null.",
+    ),
+    ("mix_problems", ["data=mix"], "data.sets: data=mix needs the sets to mix, such as data.sets=[arc_easy,openbookqa]"),
+    ("mix_problems", ["data.temperature=2"], "data.sets, data.temperature: belong to data=mix; data=facts takes [] and"),
+    ("mix_problems", ["data=mix", "data.sets=[facts]", "data.temperature=null"], "data.temperature: data=mix needs a"),
+    ("mix_problems", ["data=mix", "data.sets=[facts]", "data.path=q.csv"], "data.path: data=mix reads no file of its"),
+    ("mix_problems", ["data=mix", "data.sets=[facts,{data: mix, sets: [mmlu]}]"], "data.sets[1]: a mix of mixes has no"),
+    (
+        "objective_problems",
+        [*CHAT, "objective=choice"],
+        "objective.name: objective=choice compares choices, which the conversations of data=messages do not have; take",
+    ),
+    ("objective_problems", ["objective.loss_on=assistant"], "objective.loss_on: assistant is for conversations, and"),
+    (
+        "_evaluation",
+        [*CHAT, "evaluation.best_metric=dev/acc"],
+        "evaluation.best_metric: data=messages has no choices, so dev/acc cannot be measured; take "
+        "evaluation.best_metric=dev/loss, or a question set as dev: evaluation.dev=arc_easy.",
     ),
     ("_data", ["data.path=mine.csv"], "data.path: data=facts is generated and reads no file"),
     ("_data", ["data.harness_task=arc/easy"], "data.harness_task: becomes part of a file's name: letters, digits and"),
@@ -258,7 +315,9 @@ def sentences(rule):
     """How many sentences a rule has, with those of the functions that it asks in turn."""
     nodes = list(ast.walk(ast.parse(inspect.getsource(rule))))
     asked = {node.value.func.id for node in nodes if isinstance(node, ast.YieldFrom)}
-    return sum(isinstance(node, ast.Yield) for node in nodes) + sum(sentences(getattr(rules, name)) for name in asked)
+    return sum(isinstance(node, ast.Yield) for node in nodes) + sum(
+        sentences(getattr(inspect.getmodule(rule), name)) for name in asked
+    )
 
 
 def test_a_split_is_not_measured_twice():

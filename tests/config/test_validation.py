@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcqa.config.composition import compose
 from mcqa.config.errors import ConfigError
-from mcqa.config.schema import Config, EvaluateConfig, SetConfig
+from mcqa.config.schema import Config, EvaluateConfig, MixedSet, SetConfig
 from mcqa.config.validation import ADDED, RENAMED, is_within, members, problems_of, typed, with_current_names
 from mcqa.runs import run_folder
 from mcqa.runs.files import write_yaml
@@ -70,12 +70,15 @@ def test_a_key_of_another_group_is_unknown_in_this_one():
 
 
 PLAIN = {"pattern": "x", "learning_rate_factor": 1, "max_grad_norm": None, "weight_decay": None}
-LOCAL = "{data: local, path: q.csv}"
 
 
 @pytest.mark.parametrize("path", list(every_key()), ids=".".join)
 def test_a_missing_key_is_reported_and_never_filled_in(path):
-    values = config_dict_of("data=local", "data.path=q.csv", f"evaluation.sets=[{LOCAL}]", f"evaluation.dev={LOCAL}")
+    option = "messages" if "conversations" in path else "local"
+    further = f"{{data: {option}, path: q.csv}}"
+    values = config_dict_of(
+        f"data={option}", "data.path=q.csv", f"evaluation.sets=[{further}]", f"evaluation.dev={further}"
+    )
     section = values
     for group in path[:-1]:
         section = section[group][0] if isinstance(section[group], list) else section[group]
@@ -104,7 +107,9 @@ def every_kind(kind):
     yield kind
     for hint in get_type_hints(kind).values():
         for part in (hint, *get_args(hint)):
-            if is_dataclass(part):
+            if part is MixedSet:  # which has data again
+                yield part
+            elif is_dataclass(part):
                 yield from every_kind(part)
 
 
@@ -261,7 +266,7 @@ def numbers(kind, path=""):
     """The type of every number in a dataclass, by its key."""
     for name, hint in get_type_hints(kind, include_extras=True).items():
         for part in (hint, *get_args(hint)):
-            if is_dataclass(part):
+            if is_dataclass(part) and part is not MixedSet:
                 yield from numbers(part, f"{path}{name}.")
             elif part in (int, float) and get_origin(hint) is not Annotated:
                 yield f"{path}{name}", None

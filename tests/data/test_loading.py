@@ -19,6 +19,7 @@ from mcqa.data import checks, loading
 from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
 from mcqa.data.question import Question, fingerprint
 from mcqa.data.readers import READERS
+from mcqa.data.readers.conversations import CONVERSATIONS
 from tests.local_columns import own_columns
 
 REAL = os.environ.get("MCQA_TEST_DATA")
@@ -39,6 +40,8 @@ BASE = DataConfig(
     bad_rows="error",
     equal_choices="keep_wrong",
     shuffle_choices="auto",
+    clean=[],
+    allow_overlap=False,
     licence="",
     source="",
     header=True,
@@ -48,6 +51,9 @@ BASE = DataConfig(
     answers=None,
     harness_task=None,
     columns=None,
+    conversations=None,
+    sets=[],
+    temperature=None,
     texts=None,
     prompt=SetPrompt(style=None, instruction="", template=None, answer_template=None),
     recommended=Recommended(batch_size=128, epochs=3),
@@ -156,7 +162,7 @@ def test_no_passage_is_on_both_sides_of_a_cut(tmp_path, single_file):
     data = load(mine, cut)
     passages = [{question.context for question in data.splits[split]} for split in cut]
     assert sum(map(len, passages)) == len(set.union(*passages)) == 28
-    assert "; 28 clusters or passages stay whole (data.split_by)" in data.notes[-1]
+    assert any("; 28 clusters or passages stay whole (data.split_by)" in note for note in data.notes)
     apart = load(replace(mine, split_by="question"), cut)
     known = {question.context for question in apart.splits["train"]}
     assert all(question.context in known for question in apart.splits["dev"]), "as before: every one leaks"
@@ -447,6 +453,33 @@ def test_what_is_wrong_with_many_rows_is_said_once_with_the_first_places(tmp_pat
     assert skipped[1:] == [f"{tmp_path}/train.jsonl:{n}: question is empty." for n in range(3, 32)]
 
 
+def test_a_header_without_any_column_of_a_question_may_be_a_row(tmp_path):
+    mine = {"reader": "local", "splits": Splits("train", None, "test")}
+    columns = own_columns("question", ["A", "B"], "answer", "letter")
+    (tmp_path / "mine.csv").write_text("".join(f"What is {n}?,{n},{n + 1},A\n" for n in range(60)))
+    message = error_of(config(tmp_path / "mine.csv", columns=columns, **mine))
+    assert "mine.csv:2, :3, :4 and 56 more rows: there is no 'answer'" in message
+    assert "If it is a row and no header, take data.header=false and columns by number" in message
+    by_number = own_columns(1, [2, 3], 4, "letter")
+    data = load(config(tmp_path / "mine.csv", columns=by_number, header=False, **mine))
+    assert sum(map(len, data.splits.values())) == 60 and data.splits["train"][0].choices[1].isdigit()
+    (tmp_path / "mine.csv").write_text("question,A,B,key\nWhat is 1?,1,2,A\n")
+    assert "no header" not in error_of(config(tmp_path / "mine.csv", columns=columns, **mine))
+
+
+def test_the_csv_of_a_german_excel_is_told_with_its_form(tmp_path):
+    lines = [f"Größe von {n}?;{n};{n + 1};A\r\n" for n in range(60)]
+    (tmp_path / "fragen.csv").write_bytes("".join(["Frage;A;B;Lösung\r\n", *lines]).encode("cp1252"))
+    columns = own_columns("Frage", ["A", "B"], "Lösung", "letter")
+    mine = config(tmp_path / "fragen.csv", reader="local", splits=Splits("train", None, "test"), columns=columns)
+    data = load(mine)
+    assert sum(map(len, data.splits.values())) == 60 and "Größe von" in data.splits["train"][0].question
+    assert data.notes[0] == (
+        "fragen.csv read with the encoding cp1252 (data.encoding) and a semicolon between cells (data.delimiter)"
+    )
+    assert load(replace(mine, encoding="cp1252", delimiter=";")).notes == data.notes[1:]
+
+
 def test_a_file_with_very_many_bad_rows_is_read_no_further(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "ENOUGH_BAD", 20)
     folder(tmp_path, train=[row(0), *(row(n, question="") for n in range(1, 31)), *range(31, 40)])
@@ -617,11 +650,15 @@ def test_importing_the_loader_imports_nothing_heavy():
 GROUP = {path.stem: path for path in sorted((ROOT / "conf" / "data").glob("*.yaml"))}
 
 
+def merged(name):
+    """An option with what it builds on."""
+    own = OmegaConf.load(GROUP[name])
+    return OmegaConf.merge(*map(merged, own.pop("defaults", [])), own)
+
+
 def group(name, **changes):
     problems = []
-    own = OmegaConf.load(GROUP[name])
-    own.pop("defaults", None)  # every set builds on local.yaml
-    values = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(GROUP["local"]), own))
+    values = OmegaConf.to_container(merged(name))
     values = members(DataConfig, values | changes, "data.", problems)
     assert not problems
     return DataConfig(**values)
@@ -630,8 +667,88 @@ def group(name, **changes):
 @pytest.mark.parametrize("name", GROUP)
 def test_every_group_file_is_complete_and_named_like_itself(name):
     data = group(name)
-    assert data.name == name and data.reader in {*READERS, "local", "facts"}
+    assert data.name == name and data.reader in {*READERS, *CONVERSATIONS, "local", "facts", "mix"}
     assert GROUP[name].read_text().startswith("# ")
+
+
+# --- shuffled options, and what is left out of train ------------------------------------------------------------
+
+
+SCIQ = own_columns("question", None, None, right="correct_answer", wrong=["distractor1", "distractor2", "distractor3"])
+
+
+def sciq(n, **changes):
+    texts = {"correct_answer": f"right {n}"} | {f"distractor{k}": f"wrong {n}.{k}" for k in (1, 2, 3)}
+    return {"question": f"What is {n}?"} | texts | changes
+
+
+def shown(config, **evaluation):
+    return load_run_data(config, evaluation_of(**evaluation)).splits
+
+
+def test_a_column_of_right_answers_is_shown_in_an_order_drawn_once_in_every_split(tmp_path):
+    rows = {split: [sciq(n) for n in range(start, start + 40)] for split, start in (("train", 0), ("validation", 50))}
+    own = config(folder(tmp_path, **rows, test=[sciq(n) for n in range(100, 140)]), reader="local", columns=SCIQ)
+    published, drawn = load(own).splits, shown(own)
+    for split, questions in published.items():
+        assert all(question.answer == 0 for question in questions)
+        assert {question.answer for question in drawn[split]} == {0, 1, 2, 3}
+        assert [one.id for one in drawn[split]] == [one.id for one in questions], "ids are of the published order"
+        assert all(one.choices[one.answer].startswith("right") for one in drawn[split])
+    assert shown(own) == drawn != shown(replace(own, seed=1))
+    assert shown(replace(own, shuffle_choices=False)) == published
+    as_further = shown(own, sets=[SetConfig("further", "test", own)])["further"]
+    assert as_further == drawn["test"] != published["test"]
+
+
+def test_the_options_of_other_sets_stay_as_published_unless_shuffling_is_asked_for(tmp_path):
+    own = config(folder(tmp_path))
+    assert shown(own) == load(own).splits
+    drawn = shown(replace(own, shuffle_choices=True))
+    assert all({question.answer for question in questions} == {0, 1, 2} for questions in drawn.values())
+
+
+def test_an_order_changes_neither_a_cut_nor_a_sample(tmp_path):
+    own = config(folder(tmp_path), splits=Splits("train", None, "test"), limit=30)
+    limited = evaluation_of(test_limit=7)
+    plain, drawn = (load_run_data(replace(own, shuffle_choices=value), limited).splits for value in (False, True))
+    assert {split: [q.id for q in questions] for split, questions in plain.items()} == (
+        {split: [q.id for q in questions] for split, questions in drawn.items()}
+    )
+
+
+def test_what_data_clean_names_is_left_out_of_train_alone_and_counted_before_the_limit(tmp_path):
+    again, against = row(0, id="again"), row(1, id="against", answerKey="B")
+    rows = [*range(100), again, against, row(100, id="of dev"), row(121, id="of test"), row(300, id="of further")]
+    own = folder(tmp_path / "own", train=rows, validation=[*range(100, 120), row(100, id="twice")])
+    further = config(folder(tmp_path / "further", test=[300, 301]))
+    cleaned = config(own, clean=["conflicts", "duplicates", "overlap"], limit=90)
+    data = load_run_data(cleaned, evaluation_of(sets=[SetConfig("further", "test", further)]))
+    assert data.removed == {"conflicts": 2, "overlap": 3, "duplicates": 1}
+    assert "train: 6 of 105 questions left out by data.clean (conflicts 2, overlap 3, duplicates 1)" in data.notes
+    assert "train: 90 of 99 questions sampled (data.limit)" in data.notes
+    assert len(data.splits["train"]) == 90 and not {"again", "against", "q1", "of dev"} & {
+        question.id for question in data.splits["train"]
+    }
+    assert [len(data.splits[split]) for split in ("dev", "test", "further")] == [21, 30, 2], "never changed"
+    alone = load_run_data(cleaned, evaluation_of(sets=[SetConfig("further", "test", further)]), ["train"])
+    assert alone.splits == {"train": data.splits["train"], "further": data.splits["further"]}
+    assert load_run_data(replace(cleaned, clean=[]), evaluation_of()).removed == {}
+
+
+def test_a_train_of_which_nothing_is_left_is_an_error(tmp_path):
+    own = folder(tmp_path, train=range(100, 110))
+    with pytest.raises(DataError, match=r"no question is left after data.clean=\[overlap\]"):
+        load_run_data(config(own, clean=["overlap"]), evaluation_of())
+
+
+def test_a_cut_that_leaves_few_questions_says_what_an_accuracy_on_them_is_worth(tmp_path):
+    single = config(write(tmp_path / "mine.jsonl", [row(n) for n in range(60)]))
+    notes = [note for note in load(single).notes if "known to" in note]
+    assert [note.split(":")[0] for note in notes] == ["dev", "test"]
+    assert "give files of your own: a folder with train, dev and test as data.path" in notes[0]
+    given = folder(tmp_path / "given", validation=range(100, 103))
+    assert not [note for note in load(config(given)).notes if "known to" in note], "what is given is as it is wanted"
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from mcqa.config.secrets import redact, without_secrets
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
 from mcqa.data.tokens import TrainingSet
+from mcqa.evaluation.conversations import BESIDE_QUESTIONS
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
 from mcqa.evaluation.report import charts
@@ -22,6 +23,8 @@ from mcqa.evaluation.report.formatting import count, more_seeds, percent
 from mcqa.evaluation.report.tables import (
     CALIBRATION_CAPTION,
     CALIBRATION_COLUMNS,
+    LOSS_CAPTION,
+    LOSS_COLUMNS,
     about_seeds,
     accuracy_table,
     calibration_rows,
@@ -29,6 +32,8 @@ from mcqa.evaluation.report.tables import (
     details,
     first_look,
     interval,
+    loss_rows,
+    losses_table,
     subjects,
     verdict,
     what_a_test_finds,
@@ -45,10 +50,14 @@ CARD_ROWS = {"base/test": "test, before", "test": "test, after", "dev": "dev, af
 
 def show_inputs(record: Record, data: Data, training: TrainingSet | None = None) -> None:
     """Say before the model loads which questions are read, and which are left out."""
-    sizes = ", ".join(f"{split} {len(questions)}" for split, questions in data.splits.items())
-    record.say(f"Questions: {sizes} ({record.config.data.name}; {record.config.data.licence})")
+    what = f"{record.config.data.name}; {record.config.data.licence}"
+    for noun, splits in (("Questions", data.splits), ("Conversations", data.conversations)):
+        if sizes := ", ".join(f"{split} {len(entries)}" for split, entries in splits.items()):
+            record.say(f"{noun}: {sizes} ({what})")
     for note in data.notes:
         record.say(f"  {note}")
+    for warning in record.warnings:
+        record.say(f"  Warning: {warning}")
     record.left_out(data.bad_rows, training.too_long if training else {})
     for bad in data.bad_rows[:SHOWN]:
         record.say(f"  left out: {bad}")
@@ -65,13 +74,16 @@ def show_base(record: Record, parameters: int) -> None:
     record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {metric} {value:.3f}")
 
 
-def report_evaluation(measurements: Measurements, names: Sequence[str]) -> None:
-    """Show the table and details of an evaluation; write the wrong answers and the charts."""
+def report_evaluation(measurements: Measurements) -> None:
+    """Show the tables and details of an evaluation; write the wrong answers and the charts."""
     record = measurements.record
-    shown = {name: name for name in names}
-    record.say("", accuracy_table(record.metrics, shown, "Accuracy", record.first_looks))
-    record.say(calibration_table(record.metrics, shown, "Calibration"))
-    for name in names:
+    shown = {name: name for name in measurements.predictions}
+    if shown:
+        record.say("", accuracy_table(record.metrics, shown, "Accuracy", record.first_looks))
+        record.say(calibration_table(record.metrics, shown, "Calibration"))
+    if measurements.losses:
+        record.say("", losses_table(record.metrics, {name: name for name in measurements.losses}))
+    for name in shown:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
         record.say(f"{name}:", *(f"  {line}" for line in [guessing, *details(record.metrics, name)]))
@@ -187,73 +199,103 @@ def _questions(config: Config, name: str) -> str:
 
 def _set(config: Config, name: str) -> SetConfig:
     """The question set that a split, or a further set, of a run belongs to."""
-    further = {further.name: further for further in config.evaluation.sets}
+    further = {further.name: further for further in config.further_sets}
     if config.evaluation.dev is not None:
         further["dev"] = config.evaluation.dev
     return further.get(name) or SetConfig(config.data.name, cast(Split, name), config.data)
 
 
 def report_training(measurements: Measurements, examples: int, history: Sequence[Mapping[str, float]]) -> None:
-    """Show the table and the verdict at the end of training; write model card, wrong answers and charts."""
+    """Show the tables and the verdict at the end of training; write model card, wrong answers and charts."""
     record = measurements.record
-    before, after = measurements.predictions["base/test"], measurements.predictions["test"]
-    names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
-    paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
-    record.metrics |= gain_metrics(paired)
-    record.log(gain_metrics(paired), step=int(history[-1]["step"]))
-    record.say("", accuracy_table(record.metrics, _before_and_after(record), "Accuracy on test", record.first_looks))
-    record.say(verdict(paired, chance_accuracy([row.question for row in after])))
-    seeds = about_seeds(paired, more_seeds(run_folder.shown(record.folder), record.config.seed))
-    record.say(*filter(None, [what_a_test_finds(paired), seeds, *details(record.metrics, "test")]))
-    record.say("", calibration_table(record.metrics, _before_and_after(record), "Calibration on test"))
+    if measurements.losses:
+        record.say("", losses_table(record.metrics, _losses_before_and_after(measurements)))
+    judged = ["test"] if "test" in measurements.predictions else _measured_sets(record)
+    on_test = " on test" if judged == ["test"] else ""
+    if judged:
+        rows, title = _before_and_after(record), f"Accuracy{on_test}"
+        record.say("", accuracy_table(record.metrics, rows, title, record.first_looks))
+    for name in judged:
+        _report_gain(measurements, name, int(history[-1]["step"]), alone=judged == ["test"])
+    if len(judged) > 1:
+        record.say("Each set is tested by itself; p-values are not adjusted for their number.")
+    if judged:
+        record.say("", calibration_table(record.metrics, _before_and_after(record), f"Calibration{on_test}"))
     if record.measurements_left_out:
         left_out = record.measurements_left_out
         record.say(f"Measurements of dev left out during training: {left_out} (evaluation.max_time_share).")
     record.say("")
     _write_model_card(measurements, examples)
     record.keep(record.folder / "model")
-    _keep_rows(measurements, "test")
-    optional("Drawing the charts", partial(_draw, measurements, "test", history))
+    for name in judged:
+        _keep_rows(measurements, name)
+    for name in judged or ["test"]:
+        optional("Drawing the charts", partial(_draw, measurements, name, history))
     _keep_charts(record)
     record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record)}")
 
 
-def gain_metrics(paired: PairedDifference) -> dict[str, float]:
-    """Return the metrics of the difference on test. acc_gain_p is the p-value of the verdict, which accounts for
+def _report_gain(measurements: Measurements, name: str, step: int, alone: bool) -> None:
+    """Record what training changed on a set, and say whether it is significant. alone: the set is test."""
+    record, before, after = (
+        measurements.record,
+        measurements.predictions[f"base/{name}"],
+        measurements.predictions[name],
+    )
+    names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
+    paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
+    record.metrics |= gain_metrics(paired, name)
+    record.log(gain_metrics(paired, name), step=step)
+    record.say(("" if alone else f"{name}: ") + verdict(paired, chance_accuracy([row.question for row in after])))
+    seeds = about_seeds(paired, more_seeds(run_folder.shown(record.folder), record.config.seed)) if alone else ""
+    record.say(*filter(None, [what_a_test_finds(paired), seeds, *details(record.metrics, name)]))
+
+
+def gain_metrics(paired: PairedDifference, name: str = "test") -> dict[str, float]:
+    """Return the metrics of the difference on a set. acc_gain_p is the p-value of the verdict, which accounts for
     clusters."""
     return {
-        "test/acc_gain": paired.difference,
-        "test/acc_gain_ci_low": paired.low,
-        "test/acc_gain_ci_high": paired.high,
-        "test/acc_gain_p": paired.p_decisive,
-        "test/mcnemar_p": paired.p,
-        "test/acc_gain_minimum_detectable": paired.minimum_detectable_difference,
+        f"{name}/acc_gain": paired.difference,
+        f"{name}/acc_gain_ci_low": paired.low,
+        f"{name}/acc_gain_ci_high": paired.high,
+        f"{name}/acc_gain_p": paired.p_decisive,
+        f"{name}/mcnemar_p": paired.p,
+        f"{name}/acc_gain_minimum_detectable": paired.minimum_detectable_difference,
     }
 
 
 def _before_and_after(record: Record) -> dict[str, str]:
     """Test and the further sets: the prefix of each in the metrics, and what to call it."""
-    rows = {"base/test": "base", "test": "fine-tuned"}
-    for name in (questions.name for questions in record.config.evaluation.sets):
+    rows = {"base/test": "base", "test": "fine-tuned"} if "test/acc" in record.metrics else {}
+    for name in _measured_sets(record):
         rows |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
+    return rows
+
+
+def _measured_sets(record: Record) -> list[str]:
+    """The further sets that have questions."""
+    return [one.name for one in record.config.further_sets if f"{one.name}/acc" in record.metrics]
+
+
+def _losses_before_and_after(measurements: Measurements) -> dict[str, str]:
+    """The prefix in the metrics of the conversations of each split, and what to call it."""
+    names = [name for name in measurements.losses if not name.startswith("base/")]
+    metrics, rows = measurements.record.metrics, dict[str, str]()
+    for name in names:
+        prefix = f"{name}/{BESIDE_QUESTIONS}" if f"{name}/{BESIDE_QUESTIONS}/loss" in metrics else name
+        rows |= {f"base/{prefix}": f"base on {name}", prefix: f"fine-tuned on {name}"}
     return rows
 
 
 def _write_model_card(measurements: Measurements, examples: int) -> None:
     """Write README.md beside the weights: the hub's metadata, origin, accuracy and configuration."""
     record = measurements.record
-    config, metrics = record.config, record.metrics
+    config = record.config
     base = config.model.path or f"random weights ({config.model.name})"
     header: dict[str, Any] = {"library_name": "peft" if config.peft.trainable == "adapter" else "transformers"}
     if config.model.path and not config.model.path.startswith("embedded:"):
         header["base_model"] = config.model.path
     header["tags"] = ["mcqa", "multiple-choice", config.peft.name]
-    scores = "\n".join(
-        f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, f'{split}/acc')} "
-        f"| {metrics[f'{split}/n']:.0f} |"
-        for split, name in CARD_ROWS.items()
-        if f"{split}/acc" in metrics
-    )
     trained = "all weights" if config.peft.trainable == "full" else config.peft.name
     text = f"""---
 {yaml.safe_dump(header, sort_keys=False).strip()}
@@ -261,20 +303,15 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 
 # {config.name}
 
-{base} after {config.objective.name} ({trained}) on {examples} training examples of {config.data.name}, prompted in
-{config.prompt.style} style.
+{base} after {config.objective.name} ({trained}) on {examples} training examples of {config.data.name}{_asked(config)}.
 
-| | accuracy | 95 % interval | questions |
-|---|---|---|---|
-{scores}
-
-Accuracy by log-likelihood: the choice whose continuation is most probable ({_kind_of_interval(measurements)}).
+{_card_scores(measurements)}
 {_how_chosen(record)}
 
 {_calibration(record)}
 
 - Base: {base} (licence: {config.model.licence})
-- Questions: {config.data.name}; {config.data.source} (licence: {config.data.licence})
+{_card_sources(config)}
 
 ## Configuration
 
@@ -285,26 +322,67 @@ Accuracy by log-likelihood: the choice whose continuation is most probable ({_ki
     (record.folder / "model" / "README.md").write_text(redact(text), "utf-8")
 
 
+def _asked(config: Config) -> str:
+    return f", prompted in\n{config.prompt.style} style" if config.data.has_questions else ""
+
+
+def _card_sources(config: Config) -> str:
+    """A line for the training data, or for each set of a mix."""
+    noun = "Questions" if config.data.has_questions else "Conversations"
+    sources = [one.data for one in config.data.sets] or [config.data]
+    return "\n".join(f"- {noun}: {data.name}; {data.source} (licence: {data.licence})" for data in sources)
+
+
+def _card_scores(measurements: Measurements) -> str:
+    """Accuracy and the loss of conversations as tables in Markdown, where they were measured."""
+    metrics, parts = measurements.record.metrics, list[str]()
+    rows = dict(CARD_ROWS)
+    for name in _measured_sets(measurements.record):
+        rows |= {f"base/{name}": f"{name}, before", name: f"{name}, after"}
+    scores = [
+        f"| {name} | {percent(metrics[f'{split}/acc'])} | {interval(metrics, f'{split}/acc')} "
+        f"| {metrics[f'{split}/n']:.0f} |"
+        for split, name in rows.items()
+        if f"{split}/acc" in metrics
+    ]
+    if scores:
+        kind = _kind_of_interval(measurements)
+        parts += ["| | accuracy | 95 % interval | questions |", "|---|---|---|---|", *scores, ""]
+        parts += [f"Accuracy by log-likelihood: the choice whose continuation is most probable ({kind})."]
+    if losses := _losses_before_and_after(measurements):
+        parts += ["", *(f"| {' | '.join(row)} |" for row in [LOSS_COLUMNS, ["---"] * len(LOSS_COLUMNS)])]
+        parts += [f"| {' | '.join(row)} |" for row in loss_rows(metrics, losses)]
+        parts += ["", f"{LOSS_CAPTION}."]
+    return "\n".join(parts).strip()
+
+
 def _calibration(record: Record) -> str:
-    """The expected calibration error as a table in Markdown."""
+    """The expected calibration error as a table in Markdown; nothing where no question was measured."""
+    if not _before_and_after(record):
+        return ""
+    on_test = " on test" if "test/acc" in record.metrics else ""
     rows = [list(CALIBRATION_COLUMNS), ["---"] * len(CALIBRATION_COLUMNS)]
     rows += calibration_rows(record.metrics, _before_and_after(record))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"Calibration on test ({CALIBRATION_CAPTION}):\n\n{table}"
+    return f"Calibration{on_test} ({CALIBRATION_CAPTION}):\n\n{table}"
 
 
 def _how_chosen(record: Record) -> str:
     left_out = ""
     if record.measurements_left_out:
         left_out = f" ({count(record.measurements_left_out, 'measurement')} left out by evaluation.max_time_share)"
-    dev = f"dev chose the checkpoint{left_out}, so its accuracy is too high on average, which its interval leaves out."
+    metric = "accuracy" if "dev/acc" in record.metrics else "loss"
+    biased = "accuracy is too high on average, which its interval leaves out"
+    biased = biased if metric == "accuracy" else "loss is too low on average"
+    dev = f"dev chose the checkpoint{left_out}, so its {biased}."
     text = f"{dev}\n\n{looks.card_line(looks.read(record.folder, record.config.data.name))}"
-    return f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
+    text = f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
+    return "\n\n".join([text, *(f"**{warning}**" for warning in record.warnings)])
 
 
 def _kind_of_interval(measurements: Measurements) -> str:
     cluster = measurements.record.config.evaluation.cluster
-    questions = [[row.question for row in measurements.predictions[name]] for name in ("test", "dev")]
+    questions = [[row.question for row in rows] for rows in measurements.predictions.values()]
     if all(cluster_names(split, cluster) is None for split in questions):
         return "interval: Wilson's"
     return "interval: Wilson's at the effective number of questions, which accounts for clusters of related ones"
@@ -371,9 +449,10 @@ def _keep_rows(measurements: Measurements, name: str) -> None:
 def _draw(measurements: Measurements, name: str, history: Sequence[Mapping[str, float]] = ()) -> None:
     """history: what a training logged; then its charts are drawn too."""
     folder, metrics = measurements.record.folder / "pictures", measurements.record.metrics
-    rows, base = measurements.predictions[name], measurements.predictions.get(f"base/{name}", [])
+    rows, base = (measurements.predictions.get(key, []) for key in (name, f"base/{name}"))
     cluster = measurements.record.config.evaluation.cluster
-    charts.save_evaluation_charts(folder, name, rows, cluster, metrics.get(f"{name}/temperature"), base)
+    if rows:
+        charts.save_evaluation_charts(folder, name, rows, cluster, metrics.get(f"{name}/temperature"), base)
     if history:
         charts.save_training_charts(folder, history, metrics, base, rows, cluster)
 

@@ -16,13 +16,16 @@ Points = Sequence[tuple[int, float]]
 
 @styled
 def curve_figures(history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> dict[str, Any]:
-    """Draw loss and accuracy by update. history: what the training loop logged; base: metrics before training."""
+    """Draw loss, and accuracy where dev has questions, by update.
+
+    history: what the training loop logged; base: metrics before training.
+    """
     loss = {"train": _points(history, "loss"), "dev": _points(history, "eval_dev/loss")}
-    accuracy = {"dev": _points(history, "eval_dev/acc")}
-    return {
-        "loss": _curve(loss, "loss (nats per token)", base["base/dev/loss"]),
-        "accuracy": _curve(accuracy, "accuracy", base["base/dev/acc"]),
-    }
+    curves = {"loss": _curve(loss, "loss (nats per token)", base["base/dev/loss"])}
+    if "base/dev/acc" in base:
+        accuracy = {"dev": _points(history, "eval_dev/acc")}
+        curves["accuracy"] = _curve(accuracy, "accuracy", base["base/dev/acc"])
+    return curves
 
 
 def _points(history: Sequence[Mapping[str, float]], name: str) -> Points:
