@@ -27,7 +27,7 @@ def with_answers(rows: Rows, path: Path, column: ColumnName) -> Rows:
         DataError: the rows have such a column themselves, or there are more or fewer lines than rows.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data.answers={path}: cannot be read as text in UTF-8 ({error}).") from error
     count = 0

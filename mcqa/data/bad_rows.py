@@ -49,14 +49,13 @@ def _first_of(places: Sequence[str]) -> str:
 
 
 def header_advice(where: str, row: Row | None, columns: Columns | None) -> str:
-    """Return a sentence about a file whose header may be a row, because it has none of the columns of a question."""
+    """Return a sentence about a file whose header may be a row, because it names neither question nor answer."""
     if row is None or columns is None or extension(Path(where.rpartition(":")[0])) not in WITH_HEADERS:
         return ""
-    wanted = (columns.question, columns.choices, columns.right, columns.wrong, columns.answer)
-    names = [name for part in wanted if part is not None for name in (part if isinstance(part, list) else [part])]
-    if any(lookup(row, name) is not ABSENT for name in names):
+    question, answer = columns.question, columns.answer or columns.right
+    if any(name is not None and lookup(row, name) is not ABSENT for name in (question, answer)):
         return ""
     return (
-        "The first line has none of the columns that data.columns names. If it is a row and no header, take "
+        f"The first line names neither {question!r} nor {answer!r}. If it is a row and no header, take "
         "data.header=false and columns by number, as data.columns.question=1."
     )

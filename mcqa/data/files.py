@@ -35,20 +35,20 @@ def split_rows(
 ) -> Rows:
     """Yield the rows of all files as read_rows does; one without a subject gets that of its file's name, if any.
 
-    notes: after the last row, a sentence about each finding of read_rows is appended here.
+    notes: after the last row, a sentence for each finding of read_rows is appended here.
     """
-    findings = defaultdict[str, list[Path]](list)
+    findings = defaultdict[tuple[str, ...], list[Path]](list)
     for file in files:
         subject, told = subject_from_name(file, split), list[str]()
         for where, row in read_rows(file, options, told):
             if subject and isinstance(row, dict):
                 row.setdefault("subject", subject)
             yield where, row
-        for found in told:
-            findings[found].append(file)
+        findings[tuple(told)].append(file)
     for found, those in findings.items():
-        name = those[0].name if len(those) == 1 else f"{len(those)} files ({those[0].name}, …)"
-        (notes if notes is not None else []).append(f"{split or name}: {name} read with {found}")
+        if found and notes is not None:
+            names = those[0].name if len(those) == 1 else f"{those[0].name} and {len(those) - 1} more files"
+            notes.append(f"{f'{split}: ' if split else ''}{names} read with {' and '.join(found)}")
 
 
 def subject_from_name(file: Path, split: str | None) -> str:

@@ -52,7 +52,8 @@ OF_EVERY_RUN = (
 OF_TRAINING = ("datasets", "trl")
 """Modules that jobs import and that bring no PEFT along: it imports bitsandbytes, which looks for a GPU at once."""
 
-OF_DEV = ("name", "reader", "path", "hub", "hub_config", "revision", "splits.dev", "seed", "bad_rows", "columns")
+OF_FILES = ("path", "header", "delimiter", "encoding", "sheet", "answers")
+OF_DEV = (*OF_FILES, "name", "reader", "hub", "hub_config", "revision", "splits.dev", "seed", "bad_rows", "columns")
 HELD_OUT = ("splits.train", "dev_fraction", "split_by")
 """Keys of data that decide which questions are dev, the second ones where it is held out from train."""
 

@@ -1,11 +1,19 @@
 """Which files hold a split, and what their names say about their rows."""
 
+import json
 import os
 
 import pytest
 
 from mcqa.config.errors import DataError
-from mcqa.data.files import existing_path, find_split_files, split_rows, subject_from_name
+from mcqa.data.files import (
+    existing_path,
+    files_of,
+    find_split_files,
+    is_one_split,
+    split_rows,
+    subject_from_name,
+)
 
 
 def touch(path):
@@ -143,3 +151,76 @@ def test_a_file_of_an_unknown_format_is_refused(tmp_path):
     (tmp_path / "x.ods").write_text("")
     with pytest.raises(DataError, match=r"x.ods: files end in .jsonl, .*.xlsx, .parquet, .arrow"):
         existing_path(str(tmp_path / "x.ods"))
+
+
+# --- saved by datasets -----------------------------------------------------------------------------------------------
+
+
+def saved(folder, rows, **state):
+    """A split as save_to_disk writes it, with a file of the cache beside it."""
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    folder.mkdir(parents=True)
+    for name in ("data-00000-of-00001.arrow", "cache-0a1b2c3d.arrow"):
+        table = pa.Table.from_pylist(rows)
+        with ipc.new_stream(folder / name, table.schema) as file:
+            file.write_table(table)
+    content = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": None} | state
+    (folder / "state.json").write_text(json.dumps(content))
+    (folder / "dataset_info.json").write_text("{}")
+    return folder
+
+
+def test_of_a_saved_dataset_only_the_files_that_it_lists_are_read(tmp_path):
+    folder = saved(tmp_path / "train", [{"q": "a"}, {"q": "b"}])
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    assert find_split_files(tmp_path, "train") == ([folder / "data-00000-of-00001.arrow"], [])
+    assert is_one_split(folder) and files_of(folder) == [folder / "data-00000-of-00001.arrow"]
+    assert not is_one_split(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({"_data_files": [{"filename": "other.arrow"}]}, "other.arrow is missing, which state.json lists"),
+        ({"_data_files": [{"filename": "../train.arrow"}]}, "train.arrow, which is not in its folder"),
+        ({"_data_files": 7}, "state.json: is not as datasets.save_to_disk writes it"),
+        ({"_indices_data_files": [{"filename": "indices.arrow"}]}, "chooses some rows of the files"),
+    ],
+)
+def test_a_saved_dataset_that_is_not_whole_is_refused(tmp_path, state, told):
+    folder = saved(tmp_path / "train", [{"q": "a"}], **state)
+    for read in (lambda: files_of(folder), lambda: find_split_files(tmp_path, "train")):
+        with pytest.raises(DataError) as error:
+            read()
+        assert told in str(error.value)
+
+
+@pytest.mark.slow
+def test_what_datasets_saves_is_read_whole_and_as_a_single_split(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    rows = [{"question": f"{n}?", "choices": ["a", "b"], "answer": n % 2} for n in range(10)]
+    chosen = Dataset.from_list(rows).select([1, 3, 5])  # rows of which save_to_disk keeps no others
+    DatasetDict({"train": Dataset.from_list(rows), "test": chosen}).save_to_disk(str(tmp_path / "both"))
+    chosen.save_to_disk(str(tmp_path / "one"))
+    for split, expected in (("train", rows), ("test", [rows[n] for n in (1, 3, 5)])):
+        found, unread = find_split_files(tmp_path / "both", split)
+        assert [row for _, row in split_rows(found, split)] == expected and unread == []
+    assert [row for _, row in split_rows(files_of(tmp_path / "one"), None)] == [rows[n] for n in (1, 3, 5)]
+
+
+# --- notes -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_found_in_several_files_is_told_once(tmp_path):
+    for subject in ("anatomy", "botany", "zoology"):
+        (tmp_path / f"{subject}_test.csv").write_bytes(b"q;a\nGr\xf6\xdfe;1\n")
+    (tmp_path / "x_test.csv").write_text("q,a\nsize,1\n")
+    notes = []
+    assert len(list(split_rows(sorted(tmp_path.glob("*.csv")), "test", notes=notes))) == 4
+    assert notes == [
+        "test: anatomy_test.csv and 2 more files read with the encoding cp1252 (data.encoding) and a semicolon between "
+        "cells (data.delimiter)"
+    ]

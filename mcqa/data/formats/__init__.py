@@ -37,7 +37,7 @@ FORMATS: dict[str, Reader] = {
 def read_rows(path: Path, options: FileOptions | None = None, told: list[str] | None = None) -> Rows:
     """Yield (place, row) for each row of a file in one of FORMATS.
 
-    told: what is found and was not given in `options`, such as "the encoding cp1252", is appended here.
+    told: what is found and was not given in `options`, such as "the encoding cp1252 (data.encoding)", is appended here.
 
     Raises:
         DataError: the file cannot be opened, decompressed or parsed any further.

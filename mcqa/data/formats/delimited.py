@@ -128,7 +128,7 @@ def _table(file: TextFile, options: FileOptions, told: list[str], usual: str | N
     quoted = delimiter != "\t" or _tab_cells_are_quoted(file, skipped, told)
     table = Table(file, delimiter, quoted, skipped)
     if not given and delimiter != (usual or ","):
-        told.append(f"a {table.delimiter_name} between cells")
+        told.append(f"a {table.delimiter_name} between cells (data.delimiter)")
     return table
 
 

@@ -106,14 +106,14 @@ def text_file(path: Path, options: FileOptions, told: list[str], search: bool = 
         start = file.read(4)
     if encoding := next((name for mark, name in MARKS.items() if start.startswith(mark)), None):
         if encoding != "utf-8":
-            told.append(f"the encoding {encoding.upper()}")
+            told.append(f"the encoding {encoding.upper()} (data.encoding)")
         return TextFile(path, encoding)
     if search and (words := _words_of_another_encoding(path)):
         try:
             encoding = only_encoding(words)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-        told.append(f"the encoding {encoding}")
+        told.append(f"the encoding {encoding} (data.encoding)")
         return TextFile(path, encoding)
     return TextFile(path, "utf-8")
 

@@ -44,8 +44,9 @@ def test_the_csv_of_a_german_excel_is_read_and_what_was_found_is_told(tmp_path, 
     path.write_bytes((first_line + written([HEADER, *ROWS], ";")).encode(encoding))
     told = []
     assert read(path, told) == as_rows(ROWS)
-    assert told[-1] == "a semicolon between cells"
-    assert told[:-1] == {"cp1252": ["the encoding cp1252"], "utf-16": ["the encoding UTF-16"]}.get(encoding, [])
+    assert told[-1] == "a semicolon between cells (data.delimiter)"
+    name = {"cp1252": "cp1252", "utf-16": "UTF-16"}.get(encoding)
+    assert told[:-1] == ([f"the encoding {name} (data.encoding)"] if name else [])
     first_row = read_rows(path)
     assert next(first_row)[0] == f"{path}:{3 if first_line else 2}"
 
@@ -64,7 +65,7 @@ def test_other_delimiters_are_found_and_named(tmp_path, name, character):
     path.write_text(written([HEADER, *ROWS], character))
     told = []
     assert read(path, told) == as_rows(ROWS)
-    assert told == ([] if name == "comma" else [f"a {name} between cells"])
+    assert told == ([] if name == "comma" else [f"a {name} between cells (data.delimiter)"])
 
 
 def test_a_delimiter_that_is_not_certain_is_asked_for(tmp_path):
