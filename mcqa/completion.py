@@ -76,6 +76,10 @@ def _options(command: str) -> list[str]:
         from mcqa.runs.__main__ import OPTIONS
 
         return list(OPTIONS)
+    if command == "inspect":
+        from mcqa import inspect
+
+        return list(inspect.KNOWN)
     return ["cancel"] if command == "jobs" else []
 
 

@@ -27,6 +27,7 @@ from mcqa.config.errors import ConfigError
         ("mcqa evaluate spl", ["splits."]),
         ("mcqa verify acc", ["accumulation"]),
         ("mcqa compare marg", ["margin="]),
+        ("mcqa inspect data.enc", ["data.encoding="]),
         ("mcqa jobs canc", ["cancel="]),
         ("mcqa completion ba", ["bash"]),
         ("mcqa nothing ", []),

@@ -1,6 +1,7 @@
 """The names of the commands, and of what mcqa.verify checks, for what lists them and does not run them."""
 
 COMMANDS = {
+    "inspect": "mcqa.inspect",
     "train": "mcqa.train",
     "evaluate": "mcqa.evaluate",
     "compare": "mcqa.compare.__main__",
