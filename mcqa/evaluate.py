@@ -55,15 +55,17 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
         ConfigError: the run has saved no model.
     """
     from mcqa.models import sharding
+    from mcqa.models.of_run import saved_model
 
     if config.run is not None:
         folder = Path(config.run).expanduser().absolute() / "model"
         if not folder.is_dir():
             raise ConfigError(f"run={config.run}: the run has saved no model; its result.json says how it ended.")
-        saved = replace(
-            config.model, path=str(folder), tokenizer=None, revision=None, architecture=None, vocabulary_size=None
+        config = replace(
+            config,
+            model=saved_model(config.model, folder),
+            objective=replace(config.objective, name="sft", loss_on="answer"),
         )
-        config = replace(config, model=saved, objective=replace(config.objective, name="sft", loss_on="answer"))
     return replace(config, hardware=sharding.evaluation_hardware(config.hardware))
 
 

@@ -14,11 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
-from mcqa.config.composition import ROOT, calm_libraries, parse_overrides, sweep_overrides, usage_problems
+from mcqa.config.composition import ROOT, parse_overrides, sweep_overrides, usage_problems
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, disk_problem, listing
 from mcqa.config.help import keys_text, options_text
-from mcqa.config.output import outlast_readers
+from mcqa.config.output import calm_libraries, outlast_readers
 from mcqa.config.plain_command import command_line, show_version
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.secrets import redact

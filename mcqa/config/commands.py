@@ -6,6 +6,7 @@ COMMANDS = {
     "evaluate": "mcqa.evaluate",
     "compare": "mcqa.compare.__main__",
     "runs": "mcqa.runs.__main__",
+    "ask": "mcqa.ask",
     "report": "mcqa.sweep.report.__main__",
     "jobs": "mcqa.jobs",
     "verify": "mcqa.verify",

@@ -1,9 +1,6 @@
 """Compose a configuration with Hydra, and where its files stand."""
 
-import logging
-import os
 import re
-import warnings
 from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,6 @@ from mcqa.config import question_sets
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.metric_names import length_of, steering_metric
 from mcqa.config.schema import ConfigDict
-from mcqa.config.secrets import keep_secrets
 
 MAX_DEPTH, MAX_DIGITS = 100, 1000  # of one argument
 
@@ -101,22 +97,6 @@ def sweep_overrides(arguments: list[str]) -> list[str]:
     """Return the lists of values on a command line without --multirun, which Hydra refuses."""
     multirun, overrides = parse_overrides(arguments)
     return [] if multirun else [one.input_line for one in overrides if one.is_sweep_override()]
-
-
-def calm_libraries() -> None:
-    """Show warnings of our own, and of the libraries only errors."""
-    keep_secrets()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("mcqa").setLevel(logging.INFO)
-    for library in ("accelerate", "bitsandbytes", "datasets", "DeepSpeed", "mlflow", "peft", "torch", "transformers"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine waiting threads would cost threefold
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DS_LOG_LEVEL", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    warnings.simplefilter("ignore", FutureWarning)
-    warnings.filterwarnings("ignore", "Could not find a config file in embedded:")  # PEFT, of a base it need not find
 
 
 def compose(config_name: str, overrides: list[str], config_dir: str | None = None) -> ConfigDict:

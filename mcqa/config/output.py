@@ -1,9 +1,21 @@
-"""Standard output and error that may go away, as they do behind head, in a closed terminal or on a full disk."""
+"""Standard output and error: what libraries may say there, and what happens when they go away.
+
+They do behind head, in a closed terminal or on a full disk.
+"""
 
 import io
+import logging
 import os
 import sys
+import warnings
 from typing import Any
+
+from mcqa.config.secrets import keep_secrets
+
+LIBRARIES = (
+    "accelerate", "alembic", "bitsandbytes", "datasets", "DeepSpeed", "matplotlib", "mlflow", "peft", "torch",
+    "transformers", "urllib3",
+)  # fmt: skip
 
 
 class LastingOutput(io.FileIO):
@@ -46,3 +58,19 @@ def outlast_readers(quietly: bool) -> None:
             write_through=name == "stderr",
         )
         setattr(sys, name, lasting)
+
+
+def calm_libraries() -> None:
+    """Show warnings of our own, and of the libraries only errors."""
+    keep_secrets()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("mcqa").setLevel(logging.INFO)
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its warnings itself
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine waiting threads would cost threefold
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DS_LOG_LEVEL", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    warnings.simplefilter("ignore", FutureWarning)
+    warnings.filterwarnings("ignore", "Could not find a config file in embedded:")  # PEFT, of a base it need not find

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from mcqa.config.errors import McqaError
-from mcqa.config.output import outlast_readers
-from mcqa.config.secrets import keep_secrets, redact
+from mcqa.config.output import calm_libraries, outlast_readers
+from mcqa.config.secrets import redact
 
 
 def command_line(more: Sequence[str] = ()) -> str:
@@ -37,10 +37,8 @@ def plain_command(main: Callable[[Sequence[str]], None]) -> None:
     """Call `main` with the command line, for a command that composes no configuration and so needs no Hydra."""
     outlast_readers(quietly=True)
     show_version(sys.argv[1:])
-    keep_secrets()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    for library in ("mlflow", "alembic", "matplotlib", "urllib3"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    calm_libraries()
+    logging.getLogger("mcqa").setLevel(logging.WARNING)
     try:
         main(sys.argv[1:])
     except McqaError as error:

@@ -10,8 +10,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from mcqa.config.composition import calm_libraries
-from mcqa.config.output import outlast_readers
+from mcqa.config.output import calm_libraries, outlast_readers
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs import launch, run_folder, trial

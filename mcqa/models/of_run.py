@@ -1,0 +1,84 @@
+"""The model that a run saved, and the base that it was trained from, for what is done with them afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mcqa.config.errors import ConfigError
+from mcqa.config.schema import Config, HardwareConfig, ModelConfig
+from mcqa.config.validation import typed
+from mcqa.models import sharding
+from mcqa.models.loading import load_model, load_tokenizer
+from mcqa.models.model_files import holds_adapter
+from mcqa.runs import run_folder
+from mcqa.runs.lookup import finished_run
+
+
+def saved_model(model: ModelConfig, folder: Path) -> ModelConfig:
+    """Return the configuration of the model that a run saved in `folder`, the run's model/."""
+    return replace(model, path=str(folder), tokenizer=None, revision=None, architecture=None, vocabulary_size=None)
+
+
+def stored_run(reference: str, outputs: Path) -> tuple[Path, Config]:
+    """Return the folder and the configuration of a run that saved a model, on hardware that this machine has.
+
+    Raises:
+        ConfigError: there is no such run, or it has saved no model.
+    """
+    folder = finished_run(reference, outputs)
+    if not (folder / "model").is_dir():
+        raise ConfigError(f"{reference}: the run has saved no model; its result.json says how it ended.")
+    stored = {key: value for key, value in run_folder.config_of(folder).items() if key not in ("run", "splits")}
+    config = typed(stored, Config)
+    return folder, replace(config, hardware=_of_this_machine(config.hardware))
+
+
+def _of_this_machine(hardware: HardwareConfig) -> HardwareConfig:
+    """Return one device in one process: the GPU that the run had, or the CPU where torch sees none."""
+    one = replace(sharding.evaluation_hardware(hardware), devices=1, nodes=1)
+    if one.device == "cuda" and not torch.cuda.is_available():
+        return replace(one, device="cpu", precision="fp32", attention="sdpa", compile=False, tf32=False)
+    return one
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fine-tuned model with its base; of an adapter the base is the same model with the adapter switched off.
+
+    base: None where the base was random weights.
+    """
+
+    tokenizer: Any
+    tuned: Any
+    base: Any
+
+    @contextmanager
+    def as_base(self) -> Iterator[Any]:
+        """Give the base; the fine-tuned model must not be used within the block."""
+        if self.base is not self.tuned:
+            yield self.base
+            return
+        with self.tuned.disable_adapter():
+            yield self.tuned
+
+
+def load_trained(folder: Path, config: Config) -> TrainedModel:
+    """Load the model of a run folder, and its base.
+
+    Raises:
+        ModelError: one of them cannot be loaded.
+    """
+    saved = saved_model(config.model, folder / "model")
+    tokenizer = load_tokenizer(saved, [])
+    tuned = load_model(saved, config.peft, config.hardware, tokenizer, config.seed)
+    if holds_adapter(folder / "model"):
+        return TrainedModel(tokenizer, tuned, tuned)
+    if config.model.architecture is not None:
+        return TrainedModel(tokenizer, tuned, None)
+    return TrainedModel(
+        tokenizer, tuned, load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
+    )
