@@ -335,7 +335,8 @@ def _load_split(
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         if split == "dev":
             notes.append(f"dev: {_count(questions)} held out from train{whole}")
-    if is_cut and split != "train" and config.has_questions and questions and (few := few_questions(split, questions)) is not None:
+    is_measured = is_cut and split != "train" and config.has_questions
+    if is_measured and questions and (few := few_questions(split, questions)) is not None:
         notes.append(few)
     if not questions:
         raise DataError(f"{split}: no question is left after splitting; see data.dev_fraction and data.splits{whole}.")

@@ -5,7 +5,6 @@ import inspect
 
 import pytest
 
-from mcqa.config import rules
 from mcqa.config.metric_names import DEV_METRICS, NEEDS, greater_is_better, needed_for
 from mcqa.config.rules import OPTIMIZER_KEYS, RULES, SCHEDULER_KEYS
 from mcqa.config.validation import problems_of
@@ -134,11 +133,23 @@ BROKEN = [
         ["data=pairs", "data.path=p.jsonl", "data.conversations.questions=lettered", "evaluation.best_metric=dev/loss"],
         "data.conversations.questions: options are told in turns only, those of data=messages; take null.",
     ),
-    ("mix_problems", ["data=mix"], "data.sets: data=mix needs the sets to mix, such as data.sets=[arc_easy,openbookqa]"),
-    ("mix_problems", ["data.temperature=2"], "data.sets, data.temperature: belong to data=mix; data=facts takes [] and"),
+    (
+        "mix_problems",
+        ["data=mix"],
+        "data.sets: data=mix needs the sets to mix, such as data.sets=[arc_easy,openbookqa]",
+    ),
+    (
+        "mix_problems",
+        ["data.temperature=2"],
+        "data.sets, data.temperature: belong to data=mix; data=facts takes [] and",
+    ),
     ("mix_problems", ["data=mix", "data.sets=[facts]", "data.temperature=null"], "data.temperature: data=mix needs a"),
     ("mix_problems", ["data=mix", "data.sets=[facts]", "data.path=q.csv"], "data.path: data=mix reads no file of its"),
-    ("mix_problems", ["data=mix", "data.sets=[facts,{data: mix, sets: [mmlu]}]"], "data.sets[1]: a mix of mixes has no"),
+    (
+        "mix_problems",
+        ["data=mix", "data.sets=[facts,{data: mix, sets: [mmlu]}]"],
+        "data.sets[1]: a mix of mixes has no",
+    ),
     (
         "objective_problems",
         [*CHAT, "objective=choice"],
