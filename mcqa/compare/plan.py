@@ -1,7 +1,6 @@
 """How many seeds and questions does it take to show a difference?"""
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.components import Components, components
 from mcqa.compare.runs import Run
 from mcqa.compare.tables import NUMBER, Section, Table
-from mcqa.evaluation.report.formatting import count
+from mcqa.evaluation.report.formatting import count, more_seeds
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
 
 SEEDS, TIMES = (2, 3, 5, 8, 12, 20), (0.5, 1, 2, 4, 10)
@@ -175,11 +174,10 @@ def _commands(comparison: Comparison, found: Plan, seeds: int) -> Iterator[str]:
         own = comparison.configurations[i]
         if own.trained and len(own.runs) < seeds:
             missing = seeds - len(own.runs)
-            yield f"{count(missing, 'more seed')} of {own.label}: {more_seeds(own.runs, missing)}"
+            yield f"{count(missing, 'more seed')} of {own.label}: {_command(own.runs, missing)}"
 
 
-def more_seeds(runs: Sequence[Run], number: int) -> str:
+def _command(runs: Sequence[Run], number: int) -> str:
     """Return the command that trains a configuration with so many further seeds."""
-    start = 1 + max((run.seed for run in runs if isinstance(run.seed, int)), default=-1)
-    seeds = ",".join(str(start + i) for i in range(number))
-    return f"python -m mcqa.train --multirun from_run={shlex.quote(runs[0].shown)} seed={seeds}"
+    last = max((run.seed for run in runs if isinstance(run.seed, int)), default=-1)
+    return more_seeds(runs[0].shown, last, number, runs[0].order_is_fixed)

@@ -49,6 +49,11 @@ class Run:
         return seeds if seeds["order_seed"] is not None else seeds | {"order_seed": self.seed}
 
     @property
+    def order_is_fixed(self) -> bool:
+        """Whether the order of questions has a seed of its own, which other values of `seed` leave as it is."""
+        return self.config_dict.get("order_seed") is not None
+
+    @property
     def seed_shown(self) -> str:
         """The seed, and that of the order where it is another: `0 (order 1)`."""
         order = self.seeds["order_seed"]

@@ -198,7 +198,7 @@ def _three_seeds(comparison: Comparison, indices: Sequence[int]) -> str:
     own = [run for run in runs if "splits" not in run.config_dict and isinstance(run.seed, int)]
     if not own or len(own) > MOST_COMMANDS:
         return "Compare three seeds each: python -m mcqa.train --multirun from_run=<run> seed=<two others>"
-    commands = "; ".join(more_seeds(run.shown, run.seed) for run in own)
+    commands = "; ".join(more_seeds(run.shown, run.seed, order_is_fixed=run.order_is_fixed) for run in own)
     return f"Compare three seeds{' each' * (len(own) > 1)}: {commands}"
 
 

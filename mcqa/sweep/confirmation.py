@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import FileError
+from mcqa.config.schema import SEEDS
 from mcqa.runs import looks
 from mcqa.runs.files import read_stored, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
@@ -21,6 +22,7 @@ from mcqa.sweep.report.ties import study_result
 from mcqa.sweep.study_folder import stored_overrides
 
 Job = dict[str, Any]  # trial, default and params of its configuration, seed, overrides
+FOLLOWS_SEED = "order_seed=null"
 JOB_KEYS = ("trial", "default", "params", "seed", "overrides")
 
 
@@ -36,9 +38,9 @@ class Configuration:
 
 def problems(base: Mapping[str, Any], swept: Collection[str]) -> list[str]:
     """Return why a study could not be confirmed, before it begins."""
-    problem = None
-    if "seed" in swept:
-        problem = "the seed is swept itself, so no seed is a new one."
+    problem, swept_seeds = None, [key for key in SEEDS if key in swept]
+    if swept_seeds:
+        problem = f"{', '.join(swept_seeds)} is swept, so a trial's seeds are a part of it and none is a new one."
     elif not isinstance(base.get("seed"), int) or isinstance(base["seed"], bool):
         problem = "new seeds need a whole number `seed` in the configuration."
     return [f"hydra.sweeper.confirm: {problem}"] if problem else []
@@ -67,8 +69,13 @@ def describe_job(job: Job) -> str:
     return f"{name}{', the default,' if job['default'] and job['trial'] is not None else ''} with seed {job['seed']}"
 
 
-def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int) -> list[Job]:
-    """Return every configuration with every new seed: those that follow the study's own, `seed`."""
+def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int, order_is_fixed: bool = False) -> list[Job]:
+    """Return every configuration with every new seed: those that follow the study's own, `seed`.
+
+    order_is_fixed: the order of questions has a seed of its own, which would be the same in all; it is to follow
+    `seed` then.
+    """
+    order = [FOLLOWS_SEED] if order_is_fixed else []
     return [
         {
             "trial": configuration.trial,
@@ -78,7 +85,7 @@ def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int) -> li
                 for key, value in configuration.params.items()
             },
             "seed": new,
-            "overrides": [*configuration.overrides, f"seed={new}"],
+            "overrides": [*configuration.overrides, f"seed={new}", *order],
         }
         for configuration in configurations
         for new in range(seed + 1, seed + 1 + n_seeds)
@@ -114,6 +121,12 @@ def seed_of(base: Mapping[str, Any], fixed: Sequence[str]) -> int:
     """Return the seed that the trials ran with."""
     seeds = [text.partition("=")[2] for text in fixed if text.partition("=")[0].lstrip("+") == "seed"]
     return int(seeds[-1] if seeds else base["seed"])
+
+
+def order_is_fixed(base: Mapping[str, Any], fixed: Sequence[str]) -> bool:
+    """Return whether the trials ran with a seed of the order that is not that of all else."""
+    orders = [text.partition("=")[2] for text in fixed if text.partition("=")[0].lstrip("+") == "order_seed"]
+    return orders[-1] not in ("null", "None") if orders else base.get("order_seed") is not None
 
 
 def update_plan(folder: Path, wanted: Sequence[Job]) -> list[Job]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import SweepError
-from mcqa.config.schema import ConfigDict
+from mcqa.config.schema import SEEDS, ConfigDict
 from mcqa.runs import looks, run_folder
 from mcqa.runs.environment import commit_of, folder_of
 from mcqa.runs.files import flatten
@@ -26,8 +26,6 @@ from mcqa.sweep.optuna_study.study import OptunaStudy
 from mcqa.sweep.space.dimension import times
 from mcqa.sweep.space.space import DefaultOutsideSpace, Space, parse
 from mcqa.sweep.trial_source import JobList, recover, submitted_jobs
-
-SEED = "seed"
 
 MAX_IDENTICAL_FAILURES = 3  # at the start, after which the values are hardly the cause
 
@@ -86,7 +84,7 @@ def space_of(sweep: HydraSweep, options: Options, base: ConfigDict) -> Space:
 
 def _problems_of_arms(options: Options, space: Space) -> Iterator[str]:
     """Why arms could not be compared: each of them has to get the same trials, and to be trained as long."""
-    lists = [dimension.name for dimension in space.dimensions if dimension.options and dimension.name != SEED]
+    lists = [dimension.name for dimension in space.dimensions if dimension.options and dimension.name not in SEEDS]
     if unknown := [key for key in options.arms if key not in lists]:
         known = ", ".join(lists) or "none"
         yield f"hydra.sweeper.arms: {', '.join(unknown)} is not swept by a list; such keys are {known}."
@@ -98,7 +96,7 @@ def _problems_of_arms(options: Options, space: Space) -> Iterator[str]:
             yield "hydra.sweeper.arms: each arm is trained to its end; use hydra/sweeper/pruner=none."
         if options.n_trials is not None and size is not None and options.n_trials < size:
             yield f"hydra.sweeper.n_trials={options.n_trials}: the arms have {size} trials together."
-        if SEED in swept:
+        if any(key in swept for key in SEEDS):
             yield "hydra.sweeper.arms: the seed is swept, so the luckiest one of each arm would count; use confirm=3."
 
 
@@ -236,7 +234,8 @@ def _confirm(request: StudyRequest) -> str | None:
     record, folder = load.read_study(study, time.time()), study / "confirm"
     configurations = confirmation.select_configurations(record, space.fixed)
     seed = confirmation.seed_of(record.base, space.fixed)
-    wanted = confirmation.jobs(configurations, seed, options.confirm)
+    order_is_fixed = confirmation.order_is_fixed(record.base, space.fixed)
+    wanted = confirmation.jobs(configurations, seed, options.confirm, order_is_fixed)
     looks_at_test = confirmation.record_look(record, wanted)
     jobs = confirmation.update_plan(folder, wanted)
     if not jobs:

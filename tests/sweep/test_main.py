@@ -643,7 +643,7 @@ def test_a_confirming_run_whose_folder_is_gone_runs_again(app):
     ("overrides", "message"),
     [
         (["seed=null"], "whole number `seed`"),
-        (["seed=1,2"], "no seed is a new one"),
+        (["seed=1,2"], "seed is swept, .* none is a new one"),
     ],
 )
 def test_what_cannot_be_confirmed_is_refused_before_the_study(app, overrides, message):

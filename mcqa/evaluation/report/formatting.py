@@ -81,9 +81,14 @@ def detectable_difference(minimum: float) -> str:
     return f"minimum detectable difference {100 * minimum:.1f} points (80 % power)"
 
 
-def more_seeds(run: str, seed: int) -> str:
-    """Return the command that trains a run again with two further seeds. run: its folder or MLflow run id."""
-    return f"python -m mcqa.train --multirun from_run={shlex.quote(run)} seed={seed + 1},{seed + 2}"
+def more_seeds(run: str, seed: int, number: int = 2, order_is_fixed: bool = False) -> str:
+    """Return the command that trains a run again with further seeds after `seed`. run: its folder or MLflow run id.
+
+    order_is_fixed: the order of questions has a seed of its own, which would be the same in all; it is to follow
+    `seed` then.
+    """
+    seeds, order = ",".join(str(seed + i + 1) for i in range(number)), " order_seed=null" if order_is_fixed else ""
+    return f"python -m mcqa.train --multirun from_run={shlex.quote(run)} seed={seeds}{order}"
 
 
 def few_clusters(clusters: int, key: str) -> str | None:

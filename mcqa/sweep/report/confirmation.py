@@ -43,6 +43,7 @@ class Confirmed:
     values: tuple[float, ...]
     planned: int  # runs
     mean: Estimate
+    folders: tuple[str, ...] = ()  # of its runs that have ended, relative to the study's
     difference: Estimate | None = None
     p_holm: float | None = None
 
@@ -142,6 +143,7 @@ def _confirmed(row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
         values=values,
         planned=len(row["runs"]),
         mean=_mean_over_seeds(values) if answers is None else _mean_accuracy(answers),
+        folders=tuple(str(run["folder"]) for run in _ended(row) if run.get("folder")),
     )
 
 

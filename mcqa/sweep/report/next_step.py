@@ -1,14 +1,18 @@
 """What to do after a study: keep the default, run the best, confirm it, or ask for more trials; with the command."""
 
 import math
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from mcqa.config.schema import SEEDS
 from mcqa.evaluation.report.formatting import count
 from mcqa.evaluation.statistics.clusters import ALPHA
+from mcqa.runs import run_folder
 from mcqa.runs.duration import duration
 from mcqa.sweep.report import best_experiment, sentences
-from mcqa.sweep.report.arms import compare_arms
+from mcqa.sweep.report.arms import Arm, compare_arms
 from mcqa.sweep.report.best_experiment import command_again
 from mcqa.sweep.report.confirmation import Confirmation
 from mcqa.sweep.report.importances import FEWEST, Importances
@@ -38,8 +42,11 @@ def next_step(
             return None
         more = f"hydra.sweeper.n_trials={2 * trials}"
         return NextStep("Too few trials are complete to compare any: ask for more.", command_again(study, more))
-    if confirmation and any(run.values for run in confirmation.configurations):
-        return _after_confirmation(study, confirmation, best.number)
+    confirmed = confirmation if confirmation and any(run.values for run in confirmation.configurations) else None
+    if arms := [arm for arm in compare_arms(study, result) if arm.best]:
+        return _next_of_arms(study, result, arms, confirmed)
+    if confirmed:
+        return _after_confirmation(study, confirmed, best.number)
     if default is not None and default.number == best.number:
         trial = "trial" if len(study.complete) == trials else "complete trial"
         return _keep(study, importances, f"no {trial} is better.")
@@ -49,6 +56,33 @@ def next_step(
     if _can_be_confirmed(study):
         return NextStep(_confirm(study, result), command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}"))
     return NextStep("Run the best trial's configuration:", best_experiment.command(study))
+
+
+def _next_of_arms(
+    study: StudyRecord, result: StudyResult, arms: Sequence[Arm], confirmation: Confirmation | None
+) -> NextStep:
+    """Arms are compared with each other, not with the default: new seeds for the best trial of each, and then them."""
+    if confirmation is None:
+        if not _can_be_confirmed(study):
+            return NextStep(f"Run the best trial of {arms[0].name}:", best_experiment.command(study))
+        which = f"the best trial of each of {len(arms)} arms" if len(arms) > 1 else f"the best trial of {arms[0].name}"
+        what = f"Compare {which} with new seeds, the default beside {'them' if len(arms) > 1 else 'it'}"
+        return NextStep(f"{what}: {_cost(study, result)}.", command_again(study, f"hydra.sweeper.confirm={NEW_SEEDS}"))
+    names = {arm.best.number: arm.name for arm in arms if arm.best}
+    runs = [run for run in confirmation.configurations if run.trial in names and run.values]
+    if not runs:
+        return NextStep("No arm has a run with new seeds that has ended: see the failures above.")
+    sign = -1 if study.direction == "minimize" else 1
+    first = max(runs, key=lambda run: sign * run.mean.value)
+    value = sentences.value(first.mean.value, confirmation.metric)
+    text = f"With new seeds {names[first.trial or 0]}, trial {first.trial}, has the best {confirmation.metric}, {value}"
+    folders = [shlex.quote(run_folder.shown(study.folder / folder)) for run in runs for folder in run.folders]
+    if len(runs) < 2 or len(folders) < sum(len(run.values) for run in runs):
+        return NextStep(f"{text}.")
+    return NextStep(
+        f"{text}; whether the arms differ, a comparison of these runs says:",
+        f"python -m mcqa.compare {' '.join(folders)}",
+    )
 
 
 def _keep(study: StudyRecord, importances: Importances, why: str) -> NextStep:
@@ -80,12 +114,20 @@ def _is_no_gain(study: StudyRecord, result: StudyResult, default: int) -> bool:
 
 def _can_be_confirmed(study: StudyRecord) -> bool:
     seed = study.base.get("seed")
-    swept = any(key.key == "seed" for key in study.swept)
+    swept = any(key.key.lstrip("+") in SEEDS for key in study.swept)
     return isinstance(seed, int) and not isinstance(seed, bool) and not swept
 
 
 def _confirm(study: StudyRecord, result: StudyResult) -> str:
     """What new seeds would settle, and what they cost. The best on dev is the candidate before test is looked at."""
+    numbers = to_confirm(study, result)
+    candidate = result.best.number if result.best else numbers[0]
+    beside = f", with {len(numbers) - 1} more beside it" if len(numbers) > 1 else ""
+    return f"Confirm whether the candidate, trial {candidate}, beats the default{beside}: {_cost(study, result)}."
+
+
+def _cost(study: StudyRecord, result: StudyResult) -> str:
+    """Return such as `6 runs with new seeds measured on test, about 6 min with 1 at a time`."""
     numbers, default = to_confirm(study, result), study.default_trial
     configurations = len({*numbers, default.number if default else None})
     runs = configurations * NEW_SEEDS
@@ -96,12 +138,7 @@ def _confirm(study: StudyRecord, result: StudyResult) -> str:
         f", about {duration(math.ceil(runs / at_once) * median(seconds))} with {at_once} at a time" if seconds else ""
     )
     on_test = " measured on test" if study.metric.startswith("dev/") else ""
-    candidate = result.best.number if result.best else numbers[0]
-    beside = f", with {len(numbers) - 1} more beside it" if len(numbers) > 1 else ""
-    return (
-        f"Confirm whether the candidate, trial {candidate}, beats the default{beside}: {count(runs, 'run')} with new "
-        f"seeds{on_test}{cost}."
-    )
+    return f"{count(runs, 'run')} with new seeds{on_test}{cost}"
 
 
 def _after_confirmation(study: StudyRecord, confirmation: Confirmation, best: int) -> NextStep:

@@ -143,6 +143,7 @@ def test_how_much_seed_variance_a_difference_would_bear_is_said_with_the_command
     allowed = seed_deviation_allowed(clear.difference, clear.p, 1)
     command = more_seeds("outputs/runs/my run", 4)
     assert command == "python -m mcqa.train --multirun from_run='outputs/runs/my run' seed=5,6"
+    assert more_seeds("run", 0, number=1, order_is_fixed=True).endswith("from_run=run seed=1 order_seed=null")
     assert about_seeds(clear, command) == (
         f"It would stay significant up to a seed standard deviation of {100 * allowed:.1f} points. Three seeds show "
         f"that: {command}"

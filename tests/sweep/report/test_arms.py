@@ -1,6 +1,7 @@
 """Arms: each counts by its best trial, and is called worse only where all its trials are."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import yaml
 
 from mcqa.evaluation import statistics
 from mcqa.sweep.confirmation import select_configurations
-from mcqa.sweep.report import arms, write
+from mcqa.sweep.report import arms, next_step, write
+from mcqa.sweep.report.confirmation import read_confirmation
+from mcqa.sweep.report.importances import Importances
 from mcqa.sweep.report.load import read_study
 from tests.sweep.report.recorded_studies import FACTORS, NOW, Written, exactly, make_study, result_of
 
@@ -121,3 +124,28 @@ def test_equal_arms_are_seldom_called_different(tmp_path):
         ps = statistics.p_values_against_best([each.tolist() for each in right], best, flips=300)
         wrong += any(max(ps[start : start + 5]) < 0.05 for start in (0, 5, 10))
     assert wrong <= 16  # of 200, P(more) = 2 % at a true 5 %
+
+
+def advice(folder):
+    study = read_study(folder, NOW)
+    return next_step.next_step(study, result_of(folder), Importances(trials=10), read_confirmation(study, []))
+
+
+def test_what_to_do_next_is_about_the_arms_and_not_the_default(tmp_path):
+    folder = arm_study(tmp_path, cosine=(10, 20, 60, 58, 30), linear=(10, 62, 61, 40, 30))
+    step = advice(folder)
+    assert step.text.startswith("Compare the best trial of each of 2 arms with new seeds, the default beside them: ")
+    assert step.command.endswith("hydra.sweeper.confirm=3")
+    rows = [
+        {"trial": trial, "default": default, "runs": [
+            {"seed": seed, "value": value, "folder": f"confirm/{trial}/{seed}"} for seed in (1, 2)
+        ]}
+        for trial, default, value in ((6, False, 0.61), (2, False, 0.63), (0, True, 0.9))
+    ]  # fmt: skip
+    (folder / "confirm.json").write_text(json.dumps({"metric": "test/acc", "configurations": rows}))
+    step = advice(folder)
+    assert step.text == (
+        "With new seeds scheduler=cosine, trial 2, has the best test/acc, 63.0 %; whether the arms differ, a "
+        "comparison of these runs says:"
+    )
+    assert step.command.startswith("python -m mcqa.compare ") and step.command.count("/confirm/") == 4
