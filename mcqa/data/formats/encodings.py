@@ -62,9 +62,11 @@ def only_encoding(words: Iterable[bytes]) -> str:
     if not readings:
         raise DataError("is neither UTF-8 nor text in another usual encoding. data.encoding=<name> names it.")
     versions = [text.split("\n") for text in readings]
-    different = next((each for each in zip(*versions, strict=False) if len(set(each)) == len(each)), None)
-    different = different or next(each for each in zip(*versions, strict=False) if len(set(each)) > 1)
-    shown = ", ".join(f"{quoted(word)} ({name})" for word, name in zip(different, readings.values(), strict=True))
+    # The first word that all read in their own way, or else that some do.
+    most = max(len(set(word)) for word in zip(*versions, strict=True))
+    word = next(word for word in zip(*versions, strict=True) if len(set(word)) == most)
+    names = dict(zip(reversed(word), reversed(readings.values()), strict=True))  # the first name of each
+    shown = ", ".join(f"{quoted(text)} ({name})" for text, name in reversed(names.items()))
     raise DataError(
         f"is not UTF-8, and its encoding is in doubt: a word is {shown}. data.encoding=<name> says which one it is: "
         "cp1252 of Windows in Western Europe, cp1250 in Central Europe, cp1251 for Cyrillic, mac_roman of older Macs, …"
