@@ -204,9 +204,16 @@ def _show_failure(console: "Console", inspection: "Inspection", version: "Versio
 
 
 def _show_nothing(console: "Console", version: "Version") -> None:
-    from mcqa.data.candidates import choices_candidates
+    from mcqa.data.candidates import choices_candidates, printed_choices
 
-    if like_choices := choices_candidates(version.table):
+    if printed := printed_choices(version.table):
+        text = str(version.table.columns[printed[0]][0])[:LONGEST_EXAMPLE]
+        console.print(
+            f"{printed[0]} holds text ({text!r}) and not a list. Give each choice a column, or keep lists as lists: "
+            "JSON Lines, Parquet.",
+            markup=False,
+        )
+    elif like_choices := choices_candidates(version.table):
         console.print(
             f"{', '.join(sorted(like_choices[0].taken))} may be choices, and no column can be their answer. Answers "
             "may be in a file of their own, one a line: data.answers=<file>.",

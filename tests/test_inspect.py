@@ -4,8 +4,12 @@ import csv
 import json
 import re
 import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from mcqa import inspect
@@ -137,6 +141,12 @@ def test_what_is_no_question_set_says_what_would_be_one(tmp_path, capsys):
     assert "No columns look like choices" in text and "data=" not in text
 
 
+def test_lists_that_a_table_holds_as_text_are_named(tmp_path, capsys):
+    rows = [["question", "choices", "answer"], *([f"{n}?", "['a', 'b']", n % 2] for n in range(4))]
+    text = shown(capsys, table(tmp_path / "q.csv", rows, ",", "utf-8"))
+    assert """choices holds text ("['a', 'b']") and not a list. Give each choice a column""" in text
+
+
 def test_answers_in_a_file_of_their_own_are_named_by_its_key(tmp_path, capsys):
     for split in ("train", "test"):
         rows = [{"goal": f"{split} {n}?", "sol1": f"{n} one way", "sol2": f"{n} another"} for n in range(4)]
@@ -153,6 +163,39 @@ def test_damaged_rows_are_listed_and_nothing_is_certain(tmp_path, capsys):
     text = shown(capsys, path, "data.header=true")
     assert "1 row damaged and left out here:" in text and "q.csv:10: has 2 cells and not 7" in text.replace("\n", " ")
     assert "These keys read all other rows, but some rows are damaged" in text
+
+
+ODD = st.text("ab ;,|\t\"'\né½[", min_size=1, max_size=6).map(lambda text: f"x{text}x")
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(ODD, st.lists(ODD, min_size=3, max_size=3, unique=True), st.integers(0, 2)), min_size=3, max_size=6
+    ),
+    st.sampled_from([";", ",", "\t", "json"]),
+    st.sampled_from(["letter", "text"]),
+)
+def test_whatever_the_texts_are_what_is_proposed_for_a_file_reads_what_was_written_into_it(written, kind, answer_as):
+    rows = [
+        [question, *choices, "ABC"[answer] if answer_as == "letter" else choices[answer]]
+        for question, choices, answer in written
+    ]
+    header = ["question", "A", "B", "C", "answer"]
+    with TemporaryDirectory() as folder:
+        if kind == "json":
+            path = lines(Path(folder) / "q.jsonl", [dict(zip(header, row, strict=True)) for row in rows])
+        else:
+            path = table(Path(folder) / "q.csv", [header, *rows], kind, "utf-8")
+        try:
+            certain = inspection.inspect(inspection.find(path, inspection.FileOptions(), None)).certain
+        except DataError as error:
+            assert "data.delimiter=" in str(error) and kind != "json"  # which a person says then
+            return
+    assert certain is not None or kind != "json"
+    if certain is not None:
+        questions = certain[1].questions
+        assert [(q.question, list(q.choices), q.answer) for q in questions] == written
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def _names(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _marks(name: str) -> Iterator[tuple[str, int, tuple[str, str]]]:
     """Yield what may count in a name: its last letter, a letter alone at its beginning, or a number."""
-    if name[-1:] in ascii_letters:
+    if name and name[-1] in ascii_letters:
         yield ("upper" if name[-1].isupper() else "lower"), ord(name[-1].lower()) - ord("a"), (name[:-1], "")
     elif match := re.match(r"([A-Za-z])[^A-Za-z0-9]", name):
         yield ("upper" if name[0].isupper() else "lower"), ord(name[0].lower()) - ord("a"), ("", name[1:])
@@ -181,17 +181,22 @@ def _right_and_wrong(table: Table) -> Iterator[Choices]:
 
 
 def fixed_choices(table: Table, answer: str) -> Choices | None:
-    """Return the choices that are the same for all questions, where the answer is true or false, or one of few texts
-    that occur again."""
+    """Return the choices that are the same for all questions, where the answer is true or false, or one of few words
+    that occur again. Letters and numbers are no words: they point to choices that are elsewhere."""
     values = [value.strip() if isinstance(value, str) else value for value in table.columns[answer]]
     if all(isinstance(value, bool) or str(value).lower() in ("true", "false") for value in values):
         return Choices({"fixed_choices": ["no", "yes"], "answer_as": "boolean"}, frozenset(), True)
-    if not all(_is_text(value) for value in values):
+    if not all(_is_text(value) and re.search(r"[^\W\d_]{2}", value) for value in values):
         return None
     counts = Counter(values)
     if not 2 <= len(counts) <= MOST_FIXED or min(counts.values()) < 2:
         return None
     return Choices({"fixed_choices": sorted(counts), "answer_as": "text"}, frozenset(), True)
+
+
+def printed_choices(table: Table) -> list[str]:
+    """Return the columns that are named like choices and hold text, as where a table was written from lists."""
+    return [name for name in table.texts if CHOICES_WORDS & set(words_of(name))]
 
 
 def question_candidates(table: Table, taken: frozenset[str]) -> list[str]:

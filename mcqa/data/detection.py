@@ -126,7 +126,8 @@ def _with_answers(table: Table, choices: Choices, answer_named: bool) -> Iterato
 
 
 def _of_fixed_choices(table: Table) -> Iterator[tuple[Columns, bool]]:
-    for answer in candidates.answer_candidates(table, frozenset(), named=True):
+    printed = candidates.printed_choices(table)
+    for answer in [] if printed else candidates.answer_candidates(table, frozenset(), named=True):
         if choices := candidates.fixed_choices(table, answer):
             for question in candidates.question_candidates(table, frozenset([answer])):
                 yield Columns(**NOTHING | choices.keys | {"question": question, "answer": answer}), True

@@ -164,6 +164,12 @@ def test_answers_that_are_true_or_few_words_have_fixed_choices():
     assert certain is not None and certain.questions[0].choices == ("maybe", "yes")
 
 
+def test_letters_and_numbers_are_no_fixed_choices_and_none_are_proposed_beside_choices_that_are_text():
+    for answers, more in (("01", {}), ("AB", {}), (["yes", "no"], {"choices": "['yes', 'no']"})):
+        rows = [{"question": f"{number}?", "answer": answers[number % 2]} | more for number in range(6)]
+        assert detect(Table(rows)).readings == []
+
+
 def test_nothing_that_looks_like_choices_is_no_reading_and_no_failure():
     found = detect(Table([{"text": "a"}, {"text": "b"}]))
     assert (found.readings, found.nearest, found.certain) == ([], None, None)
