@@ -121,7 +121,7 @@ def _prefix(words: tuple[int, ...]) -> tuple[int, ...]:
 def _are_similar(words: Set[int], others: Collection[int]) -> bool:
     if not NEAR * len(words) <= len(others) <= len(words) / NEAR:
         return False
-    shared = len(words.intersection(others))
+    shared = sum(word in words for word in others)
     return shared > NEAR * (len(words) + len(others) - shared)
 
 

@@ -321,7 +321,7 @@ def _load_split(
     """One of our splits: a split of the publisher, or a part of its train split or of the only file."""
     share, whole, is_cut = {"dev": config.dev_fraction}, "", True
     if is_single_file(config) and config.splits.train is None and split != "train":
-        questions = read(None)
+        questions, is_cut = read(None), False
         notes.append(f"{split}: {_count(questions)}, all of {Path(config.path or '').name}")
     elif is_single_file(config) and config.splits.train is not None:
         every, source = read(None), Path(config.path or "").name

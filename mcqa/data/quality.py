@@ -5,7 +5,7 @@ cluster or passage once, since questions that belong together are not independen
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from string import ascii_uppercase
@@ -211,7 +211,8 @@ def position_p_value(questions: Sequence[Question]) -> float | None:
     merged[-1, enough:] = 1
     deviation = merged @ (counts - expected)
     statistic = float(share_of_independent * deviation @ np.linalg.pinv(merged @ covariance @ merged.T) @ deviation)
-    return float(chi2.sf(statistic, enough - 1))
+    p_value: float = chi2.sf(statistic, enough - 1)
+    return float(p_value)
 
 
 def _shows_options(config: Config, split: str) -> bool:
@@ -264,7 +265,7 @@ def chance(questions: Sequence[Question]) -> float:
     return fmean(1 / len(question.choices) for question in questions)
 
 
-def _share_of_extreme(question: Question, extreme: Any) -> float:
+def _share_of_extreme(question: Question, extreme: Callable[[list[int]], int]) -> float:
     """The share of the longest (or shortest) choices that the right one is, 0 where it is none of them."""
     lengths = [len(choice) for choice in question.choices]
     most = extreme(lengths)
@@ -345,8 +346,8 @@ def _overlap_warnings(split: str, overlap: Overlap, questions: int) -> Iterator[
 
 def _complete_overlaps(splits: Mapping[str, Sequence[Question]]) -> Iterator[str]:
     traits = duplicates.traits_of({split: splits[split] for split in ("train", "dev", "test") if split in splits})
-    for split in traits.keys() & {"dev", "test"}:
-        if len(duplicates.shared(traits[split], traits["train"])) == len(traits[split]):
+    for split in traits:
+        if split != "train" and len(duplicates.shared(traits[split], traits["train"])) == len(traits[split]):
             yield (
                 f"{split}: all {len(traits[split])} questions are in train too, with the same right answers, so its "
                 "accuracy would say what was memorised and nothing else. Give other questions (data.path, data.splits) "
