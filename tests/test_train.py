@@ -17,6 +17,7 @@ import yaml
 from mcqa import train
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError, DataError, ModelError, TrainingError
+from mcqa.models import loading
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.training import trainer
@@ -31,6 +32,10 @@ SMALLER = {  # options that cannot run on a test machine, and why
         "GPUs; test_conf looks at each in a dry run, test_sharding trains by their strategies on a CPU",
     ),
     "optimizer/paged_adamw_8bit": "a GPU; test_optimizers takes its steps on a CPU, where it does not page",
+    **dict.fromkeys(
+        ["prompt/blank", "prompt/chat", "prompt/template", "prompt/published"],
+        "blanks, a chat template, a template, a published prompt; test_prompts_that_need_more_run_for_two_updates has them",
+    ),
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
 }
@@ -64,6 +69,27 @@ def test_every_experiment_runs_for_two_updates(name, small):
 def test_every_option_of_every_group_runs_for_two_updates_in_one_of_these_combinations(options, small):
     _, result = trained([*small, *options])
     assert result["status"] == "complete"
+
+
+@pytest.mark.slow
+def test_prompts_that_need_more_run_for_two_updates(small, tmp_path):
+    rows = [
+        {"question": f"{n} is _ than {n + 1}.", "choices": ["less", "more"], "answer": 0, "subject": "", "id": n}
+        for n in range(80)
+    ]
+    (tmp_path / "blanks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = loading.load_tokenizer(configured(["model=starter"])[0].model, [])
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|endoftext|>{% endfor %}"
+    tokenizer.save_pretrained(tmp_path / "chatting")
+    for options in (
+        ["prompt=blank", f"data.path={tmp_path}/blanks.jsonl", "objective=choice", "prompt.shots=1"],
+        ["prompt=published", "data.prompt.style=plain"],
+        ["prompt=chat", f"model.tokenizer={tmp_path}/chatting"],
+        ["prompt=template", "prompt.template='{{ question }} {{ letters }}'", "prompt.answer_template='{{ letter }}.'"],
+    ):
+        _, result = trained([*small, *options])
+        assert result["status"] == "complete", options
+        assert result["metrics"]["test/nan"] == 0
 
 
 @pytest.mark.slow
