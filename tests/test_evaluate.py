@@ -466,7 +466,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one
     table = done.stdout[done.stdout.index("All evaluations") :].splitlines()
     for number, (folder, result) in enumerate(zip(folders, results, strict=True), 1):
         model = ("embedded:starter", saved.parent.name)[number - 1]
-        for questions, name in (("local test", "test"), ("more", "more")):
+        for questions, name in ((f"{questions_folder.name} test", "test"), ("more", "more")):
             (line,) = (line for line in table if re.match(rf"\W+{number} .* {questions} ", line))
             assert f" {model} " in line and "model.path" not in line
             for metric in ("acc", "acc_norm"):
@@ -474,8 +474,9 @@ def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one
         assert f"  {number}  outputs/runs/evaluate/{folder.name}" in table
     with (tmp_path / "outputs" / "summaries" / f"{folders[0].name}.csv").open() as file:
         rows = list(csv.DictReader(file))
+    sets = (questions_folder.name, "test"), ("more", "dev")
     assert [(row["model_path"], row["questions"], row["split"]) for row in rows] == [
-        (path, *asked) for path in ("embedded:starter", str(saved)) for asked in (("local", "test"), ("more", "dev"))
+        (path, *asked) for path in ("embedded:starter", str(saved)) for asked in sets
     ]
     assert float(rows[3]["acc_norm"]) == results[1]["metrics"]["more/acc_norm"]
 

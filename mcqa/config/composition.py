@@ -34,6 +34,9 @@ OmegaConf.register_new_resolver("length_of", lambda metric: length_of(str(metric
 OmegaConf.register_new_resolver("steering_metric", lambda data, dev: steering_metric(data, dev), replace=True)
 """The metric of dev that chooses the best state, unless a run names another."""
 
+OmegaConf.register_new_resolver("name_of_file", question_sets.name_of_file, replace=True)
+"""For data=local: a set of the user's own is called as its file."""
+
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
 """What Hydra raises where a command line, or a file of the user's own, cannot be composed."""
 

@@ -7,9 +7,11 @@ On the command line a set is the name of an option, or a mapping with the option
 The stored configuration has every key, so that a run measures the same again wherever it is repeated.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.global_hydra import GlobalHydra
@@ -18,11 +20,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from mcqa.config.errors import nearest
+from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig
 
 MEASURED = {"name": None, "split": "test"}
 MIXED = {"name": None, "weight": 1.0}
 """What a set has besides its data, with the values where it does not say; its name is that of the option."""
+
+LONGEST = 80  # letters of a name that is made from a file's
 
 
 def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[str] = ()) -> list[str]:
@@ -43,6 +48,19 @@ def expand(config_dict: dict[str, Any], config_name: str, overrides: Sequence[st
     if evaluation.get("dev") is not None:
         evaluation["dev"] = complete(evaluation["dev"], MEASURED | {"split": "dev"}, "evaluation.dev")
     return problems
+
+
+def name_of_file(path: str | None, hub: str | None = None) -> str:
+    """Return what data=local is called, after its file or folder, or its set on the hub; `local` where there is none.
+
+    With the folder before it where the name alone is that of a split, or of files of a run.
+    """
+    file = Path(path or hub or "")
+    name, folder = (re.sub(r"[^\w.+-]+", "_", part).lstrip("._+-") for part in (file.name, file.absolute().parent.name))
+    name = re.sub(r"(\.[A-Za-z]\w*)+$", "", name)[:LONGEST]
+    if name in (*SPLITS, "base") or name.startswith("base_"):
+        name = f"{folder or 'local'}_{name}"
+    return name or "local"
 
 
 def options(group: str, search: list[str]) -> list[str]:
@@ -77,9 +95,12 @@ def _complete(
         got = "does not say which option of data it is" if option is None else f"{option!r} is no option of data"
         problems.append(f"{where}: {got}; known are {', '.join(names)}.{nearest(str(option), names)}")
         return None
+    named_by_file = chosen["name"] == name_of_file(None)
     for key in [key for key in given if key in known and key != "name"]:
         both = isinstance(given[key], Mapping) and isinstance(chosen[key], Mapping)
         chosen[key] = chosen[key] | given[key] if both else given[key]
+    if named_by_file:
+        chosen["name"] = option = name_of_file(chosen["path"], chosen["hub"])
     if isinstance(sets := chosen.get("sets"), list):  # of a mix that is measured
         nested = partial(_complete, config_name=config_name, search=search, problems=problems)
         chosen["sets"] = [nested(mixed, MIXED, f"{where}.sets[{n}]") for n, mixed in enumerate(sets)]

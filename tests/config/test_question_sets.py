@@ -12,6 +12,8 @@ from mcqa.config import question_sets
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.diagnosis import diagnosis
 from mcqa.config.errors import ConfigError
+from mcqa.config.question_sets import name_of_file
+from mcqa.config.rules import is_name
 from mcqa.config.schema import Config, EvaluateConfig
 from mcqa.config.validation import typed
 from mcqa.runs.repeat import with_overrides
@@ -236,3 +238,37 @@ def test_a_command_takes_options_of_ones_own_as_sets(own, tmp_path, monkeypatch)
     assert lines == [], lines
     assert "mine: 1 question" in shown
     assert "Which is a mammal?" in shown and "⟦ Whale⟧  the right answer" in shown
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (None, "local"),
+        ("mine.csv", "mine"),
+        ("~/questions/mine.jsonl.gz", "mine"),
+        ("questions/v1.5", "v1.5"),
+        ("exams/biology/", "biology"),
+        ("my file (1).xlsx", "my_file_1_"),
+        ("exams/test.csv", "exams_test"),
+        ("exams/base_1.csv", "exams_base_1"),
+        ("...", "local"),
+    ],
+)
+def test_a_set_of_ones_own_is_called_as_its_file(path, name):
+    assert name_of_file(path) == name
+    assert is_name(name)
+
+
+def test_data_and_further_sets_of_ones_own_are_named_by_their_files():
+    assert data("data=local", "data.path=exams/mine.csv")["name"] == "mine"
+    assert data("data=local", "data.hub=owner/exams")["name"] == "exams"
+    assert data("data=local", "data.path=exams/mine.csv", "data.name=other")["name"] == "other"
+    assert data("data=local")["name"] == "local"
+    found = sets(
+        "[{data: local, path: a/mine.csv}, {data: local, path: b.csv, name: its_own}, {data: arc_easy, path: c}]"
+    )
+    assert [one["name"] for one in found] == ["mine", "its_own", "arc_easy"]
+    assert [one["data"]["name"] for one in found] == ["mine", "b", "arc_easy"]
