@@ -1,11 +1,13 @@
 """Rows in every format of every published set become the same question; those with a mistake are refused."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError, DataError
@@ -202,3 +204,31 @@ def test_an_object_over_several_lines_that_is_cut_off_is_refused(text, message, 
     (tmp_path / "train.json").write_text(text)
     with pytest.raises(DataError, match=message):
         load(replace(data_config("pubmedqa"), path=str(tmp_path)), ["test"])
+
+
+# --- docs/data.md ----------------------------------------------------------------------------------------------------
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table after a line of docs/data.md, without code marks."""
+    text = (ROOT / "docs" / "data.md").read_text("utf-8").partition(heading)[2].partition("|---")[2]
+    lines = text.partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_documents_name_licence_prompt_and_task_of_every_set():
+    rows = {row[0].strip("`"): row for row in table("## Published sets")}
+    assert set(rows) == {shape.set for shape in SHAPES} | OLDER
+    for name, (*_, licence, style, task) in rows.items():
+        option = yaml.safe_load((ROOT / "conf" / "data" / f"{name}.yaml").read_text("utf-8"))
+        assert licence == option.get("licence", "unknown"), name
+        own = option.get("prompt", {}).get("style")
+        assert style == {None: "none known", "template": "its own"}.get(own, f"`{own}`"), name
+        assert task in (f"`{option.get('harness_task')}`", "`leaderboard_bbh_…`, partly" if name == "bbh" else "none")
+
+
+@pytest.mark.parametrize(("names", "keys"), [(row[0], row[2].strip("`")) for row in table("**Publishers' files.**")])
+def test_the_keys_for_publishers_files_compose(names, keys):
+    for name in names.replace("`", "").split(", "):
+        overrides = [f"data={name}", "data.path=x", *shlex.split(keys)]
+        assert typed(compose("evaluate", overrides), EvaluateConfig).data.path == "x"
