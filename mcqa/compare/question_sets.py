@@ -91,7 +91,10 @@ def _names(comparison: Comparison, options: Options) -> list[str]:
         return list(options.sets)
     runs = comparison.compared.runs
     shared = [name for name in runs[0].splits if all(name in run.splits for run in runs)]
-    names = [name for name in shared if name != "dev" and not name.startswith("base/")]
+    left_out = {"dev"}
+    if any(run.config_dict.get("data.reader") == "mix" for run in runs):
+        left_out.add("test")  # the questions of its sets again
+    names = [name for name in shared if name not in left_out and not name.startswith("base/")]
     if len(names) < 2:
         raise ConfigError(
             f"sets=all: the runs share {', '.join(names) or 'no set'} only. Measure further sets with evaluation.sets."

@@ -272,8 +272,7 @@ def _load_mix(config: DataConfig, splits: Sequence[str], further: Iterable[Seque
         mixed.notes.extend(_overlap_notes(split, other, mixed))
     assert config.temperature is not None, "a rule of the configuration"
     mixture = Mixture({one.name: one.weight for one in config.sets}, config.temperature, config.seed)
-    if train := mixed.entries.get("train"):
-        sizes = Counter(set_of(entry.id) for entry in train)
+    if sizes := Counter(set_of(entry.id) for entry in mixed.entries.get("train", [])):
         drawn = [f"{count} of the {sizes[name]} of {name}" for name, count in mixture.counts(sizes).items()]
         mixed.notes.append(f"train: an epoch draws {', '.join(drawn)} (weights, data.temperature)")
     return replace(mixed, mixture=mixture)

@@ -136,3 +136,12 @@ def test_the_table_its_file_and_the_sentence(tmp_path):
     assert [row["set"] for row in rows] == ["test", "more", "macro average"]
     assert float(rows[2]["difference"]) == pytest.approx(sum(float(row["difference"]) for row in rows[:2]) / 2)
     assert "Over question sets" in page.render_page(comparison, {}, answers)
+
+
+def test_the_test_of_a_mix_is_not_one_of_its_sets_again(tmp_path):
+    runs = [make_run(tmp_path, f"r{side}", [True, False] * 20, data__reader="mix", peft__rank=side) for side in (0, 1)]
+    for run in runs:
+        for name in ("arc", "mine"):
+            predictions.write(run / "predictions" / f"{name}.jsonl", answered([True, False] * 10))
+    [found] = over(runs, sets="all")
+    assert [on.name for on in found.sets] == ["arc", "mine"]
