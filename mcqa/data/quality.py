@@ -314,8 +314,8 @@ def _warnings(config: Config, split: str, report: SplitReport) -> Iterator[str]:
     if report.conflicts.count:
         clean = "; data.clean=[conflicts] leaves them out" if split == "train" else ""
         yield (
-            f"{split}: {_of(report.conflicts.count, report.questions)} have the same choices as another one that asks "
-            f"the same, and another right answer{clean}."
+            f"{split}: {_of(report.conflicts.count, report.questions)} are asked again, with the same choices and "
+            f"another right answer{clean}."
         )
 
 
@@ -345,11 +345,11 @@ def _overlap_warnings(split: str, overlap: Overlap, questions: int) -> Iterator[
 
 
 def _complete_overlaps(splits: Mapping[str, Sequence[Question]]) -> Iterator[str]:
-    traits = duplicates.traits_of({split: splits[split] for split in ("train", "dev", "test") if split in splits})
-    for split in traits:
-        if split != "train" and len(duplicates.shared(traits[split], traits["train"])) == len(traits[split]):
+    known = set(map(duplicates.answered, splits["train"]))
+    for split in (name for name in ("dev", "test") if name in splits):
+        if all(duplicates.answered(question) in known for question in splits[split]):
             yield (
-                f"{split}: all {len(traits[split])} questions are in train too, with the same right answers, so its "
+                f"{split}: all {len(splits[split])} questions are in train too, with the same right answers, so its "
                 "accuracy would say what was memorised and nothing else. Give other questions (data.path, data.splits) "
                 "or take data.clean=[overlap], which leaves them out of train; data.allow_overlap=true trains on them."
             )
