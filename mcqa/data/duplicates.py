@@ -69,13 +69,18 @@ def _traits(question: Question, numbers: dict[str, int], frequency: list[int]) -
     figures = " ".join(sorted(word for word in words if not word.isalpha()))
     return Traits(
         asked=_digest(passage, asked),
-        answered=_digest(passage, asked, right),
+        answered=answered(question),
         whole=_digest(passage, asked, together, right),
         unanswered=_digest(passage, asked, together),
         group=_digest(passage, right, figures),
         words=tuple(numbers[word] for word in words),
         asking=frozenset(numbers[word] for word in set(WORD.findall(asked))),
     )
+
+
+def answered(question: Question) -> bytes:
+    """Return what is equal where the same is asked and the right answer is the same, whatever the wrong choices."""
+    return _digest(*map(normalized, (question.context, question.question, question.choices[question.answer])))
 
 
 def normalized(text: str) -> str:
