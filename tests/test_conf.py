@@ -11,6 +11,7 @@ import yaml
 from mcqa import train
 from mcqa.config.composition import ROOT, compose
 from mcqa.config.errors import ConfigError
+from mcqa.config.prompt_styles import STYLES, template_problems
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
 from mcqa.sweep.space.dimension import times
@@ -89,6 +90,16 @@ def test_every_key_of_an_option_is_a_field_and_complete_options_lack_none(group,
         named = get_origin(get_type_hints(kind)[name]) is dict
         for section in values.get(name, {}).values() if named else filter(None, [values.get(name)]):
             assert set(section) <= keys(part) and (builds_on_another or set(section) == keys(part))
+
+
+@pytest.mark.parametrize("name", [option for group, option in OPTIONS if group == "data"])
+def test_the_published_prompt_of_every_set_is_one_that_questions_can_be_asked_by(name):
+    prompt = raw(CONF / "data" / f"{name}.yaml").get("prompt", {})
+    text, answer = prompt.get("template"), prompt.get("answer_template")
+    if prompt.get("style") == "template":
+        assert list(template_problems("prompt", text, answer)) == []
+    else:
+        assert prompt.get("style") in {None, *STYLES} and text is answer is None
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])

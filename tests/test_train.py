@@ -34,7 +34,7 @@ SMALLER = {  # options that cannot run on a test machine, and why
     "optimizer/paged_adamw_8bit": "a GPU; test_optimizers takes its steps on a CPU, where it does not page",
     **dict.fromkeys(
         ["prompt/blank", "prompt/chat", "prompt/template", "prompt/published"],
-        "blanks, a chat template, a template, a published prompt; test_prompts_that_need_more_run_for_two_updates has them",
+        "blanks, chat template, template, published prompt; test_prompts_that_need_more_run_for_two_updates has them",
     ),
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",

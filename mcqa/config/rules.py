@@ -365,6 +365,11 @@ def _metric_that_steers(config: Config, name: str) -> Iterator[str]:
     elif (key := needed_for(metric)) and not getattr(config.evaluation, key):
         value = "cyclic" if key == "permutations" else "true"
         yield f"evaluation.{name}: {metric} is measured only with evaluation.{key}={value}."
+    elif key == "permutations" and not _lists_options(_prompt_of_dev(config)):
+        yield (
+            f"evaluation.{name}: {metric} is about the order of the options, and the prompt of dev does not show them; "
+            "take prompt=letters, or another metric."
+        )
     elif metric == "dev/acc_debiased" and isinstance(config.evaluation.permutations, int):
         yield (
             f"evaluation.{name}: {metric} needs each choice at each letter equally often: "
@@ -379,7 +384,7 @@ def _evaluation(config: Config) -> Iterator[str]:
         if config.evaluation.patience is None and getattr(config.evaluation, key) != unused:
             yield f"evaluation.{key}: is for early stopping, which evaluation.patience=<measurements> turns on."
     every = config.evaluation.every
-    if config.evaluation.permutations is not None and not _shows_options(config):
+    if config.evaluation.permutations is not None and not any(map(_lists_options, _prompts(config).values())):
         yield (
             "evaluation.permutations: only prompt=letters and others that show the options have them in an order; "
             f"leave it null for {config.prompt.style}."
@@ -427,14 +432,19 @@ def _prompt(config: Config) -> Iterator[str]:
             )
 
 
-def _shows_options(config: Config) -> bool:
-    """Whether the options have an order in some prompt; true too where a prompt is reported for something else."""
-    return any(
-        prompt.style is None
-        or (prompt.style == "template" and any(template_problems("", prompt.template, prompt.answer_template)))
-        or templates(prompt).shows_options
-        for prompt in _prompts(config).values()
-    )
+def _prompt_of_dev(config: Config) -> Prompt:
+    if config.prompt.style != "published":
+        return config.prompt
+    return (config.data if config.evaluation.dev is None else config.evaluation.dev.data).prompt
+
+
+def _lists_options(prompt: Prompt) -> bool:
+    """Whether the options have an order in a prompt; true too where it is reported for something else."""
+    if prompt.style is None:
+        return True
+    if prompt.style == "template" and any(template_problems("", prompt.template, prompt.answer_template)):
+        return True
+    return templates(prompt).shows_options
 
 
 def _tracking(config: Config) -> Iterator[str]:

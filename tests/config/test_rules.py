@@ -256,6 +256,15 @@ BROKEN = [
     ),
     (
         "_evaluation",
+        [
+            "prompt=published", "data.prompt.style=cloze", "evaluation.permutations=cyclic",
+            "evaluation.best_metric=dev/acc_worst",
+            "evaluation.sets=[{data: facts, name: lettered, prompt: {style: letters}}]",
+        ],
+        "evaluation.best_metric: dev/acc_worst is about the order of the options, and the prompt of dev does not show",
+    ),
+    (
+        "_evaluation",
         ["prompt=letters", "evaluation.permutations=1"],
         "evaluation.permutations: 1 is the given order alone; cyclic, all or a whole number of at least 2.",
     ),
@@ -284,7 +293,7 @@ BROKEN = [
         "objective.trainer_args.label_smothing_factor: not an argument of TRL's SFTConfig. "
         "Did you mean 'label_smoothing_factor'?",
     ),
-    ("_prompt", ["prompt=template"], "prompt.template: prompt.style=template needs one, such as 'Q: {{ question }} A:'"),
+    ("_prompt", ["prompt=template"], "prompt.template: prompt.style=template needs one, such as 'Q: {{ question }} A"),
     (
         "_prompt",
         ["prompt=template", "prompt.template='{{ questoin }}'"],
