@@ -2,7 +2,8 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
-from operator import attrgetter
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -212,9 +213,17 @@ def test_the_columns_of_choices_are_one_name_or_several():
     assert (
         problems(*local, data__columns__choices=["A", "B"]) == problems(*local, data__columns__choices="options") == []
     )
-    assert problems(*local, data__columns__choices=["A", 1]) == [
-        "data.columns.choices: must be a text or a list, got ['A', 1]."
+    assert problems(*local, data__columns__choices=[2, 3]) == [], "the numbers of columns without names"
+    assert problems(*local, data__columns__choices=["A", 1.5]) == [
+        "data.columns.choices: must be a text or a whole number from 1 to 100000 or a list, got ['A', 1.5]."
     ]
+
+
+def test_yes_and_no_that_yaml_has_made_truth_values_are_asked_for_in_quotes():
+    local = ("data=local", "data.path=q.csv", "data.columns.choices=null")
+    assert problems(*local, data__columns__fixed_choices=["no", "yes"]) == []
+    told = problems(*local, data__columns__fixed_choices=[False, True])[0]
+    assert told.startswith("data.columns.fixed_choices[0]: must be a text, got False. In YAML, yes, no, on and off are")
 
 
 def test_a_whole_number_does_for_a_number_and_becomes_one():
@@ -359,13 +368,14 @@ def test_a_configuration_stored_under_old_names_is_read_as_one_under_the_new_one
 
 
 def test_a_configuration_stored_before_keys_were_added_does_what_it_did(tmp_path):
-    config_dict = compose("config", ["+experiment=lora_mcqa"])
+    config_dict = compose("config", ["+experiment=lora_mcqa", "data=local", "data.path=q.csv"])
     for name in ADDED:
-        group, _, key = name.rpartition(".")
-        del (config_dict[group] if group else config_dict)[key]
+        *groups, key = name.split(".")
+        del reduce(getitem, groups, config_dict)[key]
     write_yaml(tmp_path / "config.yaml", config_dict)
-    config = typed(run_folder.config_of(tmp_path), Config)
-    assert {name: attrgetter(name)(config) for name in ADDED} == ADDED
+    stored = run_folder.config_of(tmp_path)
+    assert {name: reduce(getitem, name.split("."), stored) for name in ADDED} == ADDED
+    assert typed(stored, Config).data.columns is not None
     missing = [f"{name}: missing; it belongs to the file that was chosen for this group." for name in ADDED]
     assert sorted(problems_of(config_dict)[1]) == sorted(missing)
 

@@ -226,6 +226,26 @@ def test_a_csv_file_is_read_by_its_columns(tmp_path):
     assert (found.question, found.choices, found.answer, len(found.id)) == ("Bigger?", ("1", "2"), 1, 16)
 
 
+def test_letters_before_all_choices_are_noted_and_answers_may_be_in_a_file_of_their_own(tmp_path):
+    write(tmp_path / "test.jsonl", [{"q": f"{n}?", "options": [f"A){n}", f"B){n + 1}"]} for n in range(3)])
+    (tmp_path / "test-labels.lst").write_text("1\n0\n1\n")
+    columns = own_columns("q", "options", "key")
+    data = load(config(tmp_path, reader="local", columns=columns, answers="{split}-labels.lst"), ("test",))
+    assert [question.answer for question in data.splits["test"]] == [1, 0, 1]
+    (note,) = data.notes
+    assert "every choice begins with its letter or number, as in 'A)0', which is kept (data.columns.strip_la" in note
+
+
+def test_an_optional_column_that_no_row_has_is_an_error_with_the_nearest(tmp_path):
+    write(tmp_path / "test.jsonl", [{"q": f"{n}?", "options": ["a", "b"], "key": 1, "passage": "p"} for n in range(3)])
+    columns = own_columns("q", "options", "key", context="pasage")
+    message = error_of(config(tmp_path, reader="local", columns=columns), ["test"])
+    assert message == (
+        "data.columns.context=pasage: no row has it; there is no 'pasage'; the row has q, options, key, passage. "
+        "Did you mean 'passage'?"
+    )
+
+
 def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
     import mcqa.data
 
