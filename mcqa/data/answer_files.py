@@ -1,5 +1,6 @@
 """Answers in a file of their own, one a line, beside the file of the rows: data.answers."""
 
+from io import StringIO
 from pathlib import Path
 
 from mcqa.config.errors import DataError
@@ -27,7 +28,7 @@ def with_answers(rows: Rows, path: Path, column: ColumnName) -> Rows:
         DataError: the rows have such a column themselves, or there are more or fewer lines than rows.
     """
     try:
-        lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
+        lines = [line.removesuffix("\n") for line in StringIO(path.read_text("utf-8-sig"))]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"data.answers={path}: cannot be read as text in UTF-8 ({error}).") from error
     count = 0
