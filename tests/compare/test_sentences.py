@@ -1,5 +1,7 @@
 """Numbers as sentences."""
 
+import json
+
 import pytest
 
 from mcqa.compare import sentences
@@ -113,6 +115,15 @@ def test_scores_that_are_no_number_are_in_the_notes(tmp_path):
     broken = [rows[0], type(rows[1])(rows[1].question, (float("nan"),) * 4, (1,) * 4)]
     found = compared(make_run(tmp_path, "a", rows, peft__rank=1), make_run(tmp_path, "b", broken, peft__rank=2))
     assert "rank=2: scores of 1 question are not a number; they count as wrong." in sentences.notes(found)
+
+
+def test_what_a_run_says_against_the_questions_of_the_split_is_in_the_notes_once(tmp_path):
+    runs = [make_run(tmp_path, name, [True, False] * 10, peft__rank=len(name)) for name in ("a", "bb")]
+    for run in runs:
+        warnings = ["test: 3 of 20 questions are in train too.", "dev: 9 of 20 questions are in train too."]
+        (run / "result.json").write_text(json.dumps({"status": "complete", "warnings": warnings}))
+    told = [note for note in sentences.notes(compared(*runs)) if "in train too" in note]
+    assert told == ["test: 3 of 20 questions are in train too."]
 
 
 def test_a_first_look_is_in_the_notes(tmp_path):

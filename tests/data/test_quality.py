@@ -1,5 +1,6 @@
 """The report on the questions of a run, and the scores that are refused because they would mean nothing."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,11 @@ from mcqa.data.quality import (
     report_on,
 )
 from mcqa.data.question import Question
+from mcqa.evaluation.predictions import read
+from mcqa.models import loading
+from mcqa.runs.files import read_json
 from tests.data.test_loading import group
-from tests.small_runs import configured
+from tests.small_runs import configured, trained
 
 REAL = os.environ.get("MCQA_TEST_DATA")
 
@@ -223,3 +227,61 @@ def test_the_report_on_a_real_set_has_its_known_counts(name, of, counts, config)
     if name == "mmlu":
         assert report.splits["test"].positions == [3222, 3462, 3582, 3776]
         assert report.splits["test"].position_p < 1e-9
+
+
+# --- SciQ: the right answer has a column of its own ------------------------------------------------------------------
+
+CHOICES = ["correct_answer", "distractor1", "distractor2", "distractor3"]
+
+
+def sciq(small, folder, *overrides):
+    """Overrides of a run on files of SciQ's format."""
+    for split, start in (("train", 0), ("dev", 100), ("test", 200)):
+        rows = []
+        for n in range(start, start + 24):
+            texts = [f"the {word} of {n}" for word in ("answer", "mistake", "error", "guess")]
+            asked_of = {"question": f"What is meant by {n}?", "support": f"{n} means the answer of {n}."}
+            rows.append(asked_of | dict(zip(CHOICES, texts, strict=True)))
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = [f"data.path={folder}", "data.columns.subject=null", "data.columns.id=null", "data.columns.context=support"]
+    return [*small, *own, "prompt=letters", *overrides]
+
+
+AS_LIST = (
+    f"data.columns.choices=[{','.join(CHOICES)}]",
+    "data.columns.answer=correct_answer",
+    "data.columns.answer_as=text",
+)
+AS_PUBLISHED = (
+    "data.columns.choices=null",
+    "data.columns.answer=null",
+    "data.columns.right=correct_answer",
+    "data.columns.wrong=[distractor1,distractor2,distractor3]",
+)
+
+
+@pytest.mark.parametrize("shuffle", ["auto", "false"])
+def test_a_list_that_begins_with_the_right_answer_is_refused_before_a_model_is_loaded(
+    shuffle, small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loading, "load_model", lambda *_: pytest.fail("a model is loaded"))
+    with pytest.raises(DataError) as refused:
+        trained(sciq(small, tmp_path, *AS_LIST, f"data.shuffle_choices={shuffle}"))
+    splits = "dev, test" if shuffle == "auto" else "train, dev, test"
+    assert str(refused.value).startswith(f"{splits}: the right answer is option A in all ")
+    assert "Take data.shuffle_choices=true" in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [(*AS_LIST, "data.shuffle_choices=true"), AS_PUBLISHED], ids=["list", "right"])
+def test_with_shuffled_options_it_is_measured_and_the_options_are_recorded_as_shown(columns, small, tmp_path):
+    folder, result = trained(sciq(small, tmp_path, *columns))
+    for name in ("base_test", "test"):
+        rows = read(folder / "predictions" / f"{name}.jsonl")
+        assert {row.question.answer for row in rows} == {0, 1, 2, 3}
+        assert all(row.question.choices[row.question.answer].startswith("the answer") for row in rows)
+    report = read_json(folder / "quality.json")
+    assert max(report["splits"]["test"]["positions"]) < 16 and report["choices_only"]["share"] == 1
+    assert result["warnings"] == report["warnings"] and "A small model of the choices alone" in result["warnings"][-1]
+    assert read_json(folder / "environment.json")["removed_from_train"] == {}
+    assert result["warnings"][-1] in (folder / "model" / "README.md").read_text("utf-8")
