@@ -73,10 +73,10 @@ def test_a_table_from_a_spreadsheet_is_shown_as_questions_with_the_keys_that_rea
     (keys,) = printed_keys(text)
     assert keys == [
         "data=local",
-        f"data.path='{path}'",
+        f'data.path="{path}"',
         "data.columns.question=Frage",
         "data.columns.choices=[A,B,C,D]",
-        "data.columns.answer='Lösung'",
+        'data.columns.answer="Lösung"',
         "data.columns.answer_as=letter",
     ]
     questions = read_by(keys)
@@ -155,7 +155,7 @@ def test_answers_in_a_file_of_their_own_are_named_by_its_key(tmp_path, capsys):
     assert "sol1, sol2 may be choices, and no column can be their answer" in shown(capsys, tmp_path)
     text = shown(capsys, tmp_path, "data.answers={split}-labels.lst")
     assert "These keys read all 8 rows" in text and "  B  1 another  ← right" in text
-    assert "data.answers='{split}-labels.lst'" in printed_keys(text)[0]
+    assert 'data.answers="{split}-labels.lst"' in printed_keys(text)[0]
 
 
 def test_damaged_rows_are_listed_and_nothing_is_certain(tmp_path, capsys):
@@ -228,6 +228,8 @@ def test_a_file_that_is_not_there_or_empty_is_an_error(tmp_path):
         "it's",
         "a\\",
         "back\\'slash",
+        'say "a"',
+        'back\\"',
         "yes",
         "no",
         "null",

@@ -199,9 +199,9 @@ def override(value: Any) -> str:
     text = str(value)
     if isinstance(value, int) or (PLAIN.fullmatch(text) and text.lower() not in WORDS):
         return text
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)
     doubled = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"'{doubled}'"
+    return f'"{doubled}"'
 
 
 def unlike(readings: Sequence[Reading]) -> Iterator[str]:
