@@ -7,6 +7,7 @@ COMMANDS = {
     "compare": "mcqa.compare.__main__",
     "runs": "mcqa.runs.__main__",
     "ask": "mcqa.ask",
+    "export": "mcqa.export",
     "report": "mcqa.sweep.report.__main__",
     "jobs": "mcqa.jobs",
     "verify": "mcqa.verify",

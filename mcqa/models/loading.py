@@ -265,9 +265,33 @@ def keep_4bit_weights_as_trained(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def load_merged(config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int) -> Any:
+    """Return the whole model that a saved adapter makes of its base, without the adapter.
+
+    A base in 4 bits is unpacked first: the values that were computed with are kept, and are not rounded again.
+
+    Raises:
+        ModelError: one of them does not exist or cannot be loaded.
+    """
+    assert config.path is not None, "the folder of an adapter"
+    folder = Path(location(config.path))
+    base = _base_of_adapter(config, peft, hardware, tokenizer, seed, folder)
+    if getattr(base, "quantization_method", None) is not None:
+        base = base.dequantize()
+    return _put_on(base, "model.path", str(folder)).merge_and_unload()
+
+
 def _with_adapter(
     config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, folder: Path
 ) -> Any:
+    base = _base_of_adapter(config, peft, hardware, tokenizer, seed, folder)
+    return _put_on(base, "model.path", str(folder))
+
+
+def _base_of_adapter(
+    config: ModelConfig, peft: PeftConfig, hardware: HardwareConfig, tokenizer: Any, seed: int, folder: Path
+) -> Any:
+    """Return the base that the adapter in `folder` was trained on, as it was then."""
     assert config.path is not None, "it is the folder"
     _check_files(folder, "model.path", config.path)
     saved = model_files.read_object(folder / ADAPTER_CONFIG)
@@ -290,8 +314,7 @@ def _with_adapter(
             f"model.path={config.path} holds an adapter with modules that were trained whole, which FSDP cannot shard "
             "over devices; take hardware.strategy=ddp."
         )
-    base = load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
-    return _put_on(base, "model.path", str(folder))
+    return load_model(replace(config, path=path), as_trained, hardware, tokenizer, seed)
 
 
 def _put_on(base: Any, key: str, path: str, train_with: PeftConfig | None = None) -> Any:
