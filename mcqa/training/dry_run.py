@@ -86,8 +86,8 @@ def show_questions(
             questions = data.splits[name]
             console.rule(f"{name}: {len(questions)} question{'s' * (len(questions) != 1)}")
             (choices,) = encode(tokenizer, config.prompt_of(name), questions[:1], shots.of(name))
-            is_shared = all(choice.context == choices[0].context for choice in choices)
-            console.print(Text(tokenizer.decode(choices[0].context) if is_shared else ""))
+            if is_shared := all(choice.context == choices[0].context for choice in choices):
+                console.print(Text(tokenizer.decode(choices[0].context)))
             for number, choice in enumerate(choices):
                 before = "" if is_shared else tokenizer.decode(choice.context)
                 text = f"{before}{OPEN}{tokenizer.decode(choice.continuation)}{CLOSE}"
