@@ -299,6 +299,7 @@ SHAPES = [
                 "options": [["a", "b"]] * 2,
                 "answers": ["A"],
             },
+            "there are no questions": {"article": POND, "questions": [], "options": [], "answers": []},
             "the questions are a text": {
                 "article": POND,
                 "questions": "Why?",
@@ -565,6 +566,7 @@ SHAPES = [
         malformed={
             "examples are a mapping": {"examples": {"input": LETTERS, "target": "(B)"}},
             "examples are texts": {"examples": [LETTERS]},
+            "there are no examples": {"examples": []},
         },
     ),
 ]

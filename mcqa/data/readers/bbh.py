@@ -50,7 +50,7 @@ def bbh_rows(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "", row
         return
     examples = row["examples"]
-    if not isinstance(examples, list) or not all(isinstance(example, dict) for example in examples):
+    if not isinstance(examples, list) or not examples or not all(isinstance(example, dict) for example in examples):
         raise DataError(f"examples is {describe_value(examples)}, not a list of rows.")
     for number, example in enumerate(examples):
         yield f"example {number}", {"subject": row.get("subject"), **example}

@@ -36,7 +36,7 @@ def race_rows(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a row for each question of an article of the publisher's; others as they are.
 
     Raises:
-        DataError: questions, options and answers are not lists of one length.
+        DataError: questions, options and answers are not lists of one length, or empty.
     """
     if "questions" not in row:
         yield "", row
@@ -45,6 +45,8 @@ def race_rows(row: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     lists = {one: field(row, many) for one, many in names.items()}
     if not all(isinstance(values, list) for values in lists.values()) or len({*map(len, lists.values())}) > 1:
         raise DataError(f"{', '.join(names.values())} are not lists of one length.")
+    if not lists["question"]:
+        raise DataError("there are no questions about the article.")
     for number, values in enumerate(zip(*lists.values(), strict=True), 1):
         one = dict(zip(lists, values, strict=True))
         yield f"question {number}", {"article": field(row, "article"), "example_id": row.get("id"), **one}

@@ -82,6 +82,21 @@ def test_a_row_in_each_shape_of_a_set_is_the_same_question(shape, tmp_path):
     assert not shape.expected.id or question.id == shape.expected.id
 
 
+HUB = [shape for shape in SHAPES if shape.name.startswith("hub")]
+
+
+@pytest.mark.parametrize("shape", HUB, ids=[shape.id for shape in HUB])
+def test_a_row_of_the_hub_is_the_same_question_from_a_parquet_file(shape, tmp_path):
+    import pyarrow.parquet
+
+    (expected,) = read(tmp_path, shape, shape.row)
+    config = data_config(shape.set, shape.overrides)
+    (tmp_path / f"{config.splits.test}.jsonl").unlink()
+    file = tmp_path / f"{config.splits.test}-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([shape.row]), file)
+    assert load(replace(config, path=str(tmp_path)), ["test"]).splits["test"] == [expected]
+
+
 def test_every_published_set_has_rows_here_or_in_test_readers():
     published = {
         path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if "\nhub: " in path.read_text("utf-8")
