@@ -3,13 +3,16 @@
 import math
 
 import pytest
+import torch
 
 from mcqa.config.errors import ConfigError
 from mcqa.data.question import Question
 from mcqa.evaluation.predictions import Prediction, read
+from mcqa.training import trainer
 from mcqa.training.curriculum import easy_first, margin
 from mcqa.training.resume import PaddedSampler
 from tests.small_runs import configured, trained
+from tests.training.test_trainer import StopAt, built
 
 
 def prediction(*scores, answer=0):
@@ -62,3 +65,24 @@ def test_a_run_reads_the_easiest_questions_first_and_leaves_their_margins_in_its
     first, second, *_ = [order for order in seen if order]
     assert first == easy_first(rows) and sorted(second) == sorted(first) != second != first
     assert result["metrics"]["base/train/n"] == len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [4, 7], ids=["in the first epoch", "in the second epoch"])
+def test_a_resumed_training_has_the_order_of_an_undisturbed_one(stop, small, tmp_path):
+    overrides = [*small, "objective.max_steps=8", "objective.epochs=null", "evaluation.every=3", "peft=lora"]
+    ends = []
+    for stops in ([], [stop]):
+        accuracies = iter([0.1, 0.2, 0.3, 0.4])  # the last state is the best
+        for at in (*stops, None):
+            folder = tmp_path / str(len(stops))
+            sft_trainer, *_ = built(overrides, folder, lambda each=accuracies: {"dev/acc": next(each)})
+            sft_trainer.first_epoch = lambda: range(39, -1, -1)
+            if at is None:
+                trainer.train(sft_trainer)
+            else:
+                sft_trainer.add_callback(StopAt(at))
+                with pytest.raises(KeyboardInterrupt):
+                    trainer.train(sft_trainer)
+        ends.append({name: p for name, p in sft_trainer.model.named_parameters() if p.requires_grad})
+    assert all(torch.equal(ends[1][name], value) for name, value in ends[0].items())
