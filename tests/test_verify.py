@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from mcqa import verify
+from mcqa.config.errors import ConfigError
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.runs import launch
 from mcqa.training import resume, trainer, verification
@@ -131,6 +132,12 @@ def test_a_model_that_cannot_read_a_tree_is_named(small, tmp_path, console, monk
     config, _ = configured(small)
     assert verification.choice(config, tmp_path, console)
     assert "This model cannot read the choices of a question as a tree" in console.export_text()
+
+
+def test_choice_is_not_checked_on_conversations(tmp_path, console):
+    run, _ = configured(["data=messages", "data.path=chat.jsonl"])
+    with pytest.raises(ConfigError, match="the conversations of data=messages have no choices; take data=facts"):
+        verification.choice(run, tmp_path, console)
 
 
 def test_choice_is_checked_as_its_option_has_it(small):

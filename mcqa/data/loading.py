@@ -103,7 +103,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         data = load(config, [*own, *(split for split in compared if split not in own)], sets)
         for split in set(data.splits) - set(own):
             del data.splits[split]
-    _first_look("test", config.seed, evaluation.test_limit, data)
+    _first_look_at_sets(config, evaluation.test_limit, data)
+    _first_look("test", config.seed, None if config.sets else evaluation.test_limit, data)
     for number, (name, other, _) in enumerate(others):
         loaded = further(number)
         if other.split in loaded.splits:
@@ -141,6 +142,25 @@ def _is_file_apart(other: SetConfig, config: DataConfig) -> bool:
     if other.split == "train" or not is_single_file(other.data):
         return False
     return config.path is None or Path(str(other.data.path)).absolute() != Path(config.path).absolute()
+
+
+def _first_look_at_sets(config: DataConfig, limit: int | None, data: Data) -> None:
+    """Keep `limit` test questions of each set of a mix, the ones that are kept of the set alone."""
+    if limit is None or not (parts := data.parts.get("test")):
+        return
+    seeds, every = {one.name: one.data.seed for one in config.sets}, len(data.splits["test"])
+    for name, questions in parts.items():
+        few = {f"{name}/{question.id}" for question in subsample([*questions.values()], seeds[name], limit)}
+        if len(few) < len(questions):
+            data.first_looks[name] = len(few), len(questions)
+            data.notes.append(
+                f"{name}: a first look at {len(few)} of {len(questions)} questions (evaluation.test_limit)"
+            )
+            parts[name] = {id: question for id, question in questions.items() if id in few}
+    kept = {id for questions in parts.values() for id in questions}
+    if len(kept) < every:
+        data.splits["test"] = [question for question in data.splits["test"] if question.id in kept]
+        data.first_looks["test"] = len(kept), every
 
 
 def _first_look(name: str, seed: int, limit: int | None, data: Data) -> None:

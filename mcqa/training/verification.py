@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import TrainerCallback
 
+from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import length_of
 from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
@@ -324,7 +325,13 @@ CHECKS: Mapping[str, Callable[[Config, Path, Console], bool]] = {
 
 
 def _with_choice(config: Config) -> Config:
-    """Return the configuration with objective choice: as it is configured, or as conf/objective/choice.yaml has it."""
+    """Return the configuration with objective choice: as it is configured, or as conf/objective/choice.yaml has it.
+
+    Raises:
+        ConfigError: training examples have no choices.
+    """
+    if config.data.has_conversations:
+        raise ConfigError(f"choice: the conversations of data={config.data.name} have no choices; take data=facts.")
     if config.objective.compares_choices:
         return config
     forced = replace(

@@ -149,3 +149,14 @@ def test_a_mix_is_measured_beside_another_set(mix):
     data = load_run_data(run.data, run.evaluation)
     assert {one.id.partition("/")[0] for one in data.splits["all"]} == {"mine", "facts"}
     assert {one.id.partition("/")[0] for one in data.conversations["all"]} == {"messages"}
+
+
+def test_a_first_look_at_a_mix_reads_as_many_test_questions_of_each_set_as_of_the_set_alone(mix):
+    run = config(*mix, "evaluation.test_limit=3")
+    data = load_run_data(run.data, run.evaluation)
+    assert {name: len(questions) for name, questions in data.parts["test"].items()} == {"mine": 3, "facts": 3}
+    assert [one.id for one in data.splits["test"]] == [id for its in data.parts["test"].values() for id in its]
+    assert data.first_looks["facts"] == (3, 672) and data.first_looks["test"][0] == 6
+    alone = config("evaluation.test_limit=3")
+    expected = load_run_data(alone.data, alone.evaluation).splits["test"]
+    assert list(data.parts["test"]["facts"].values()) == expected
