@@ -21,8 +21,8 @@ MMLU = (
     "prompt=template",
     "prompt.instruction='The following are multiple choice questions (with answers) about "
     '{{ subject | replace("_", " ") }}.\'',
-    "prompt.template='{{ question | trim }}{{ \"\\n\" }}{% for choice in choices %}{{ letters[loop.index0] }}. "
-    "{{ choice }}{{ \"\\n\" }}{% endfor %}Answer:'",
+    'prompt.template=\'{{ question | trim }}{{ "\\n" }}{% for choice in choices %}{{ letters[loop.index0] }}. '
+    '{{ choice }}{{ "\\n" }}{% endfor %}Answer:\'',
     "prompt.answer_template='{{ letter }}'",
 )
 SETS = {  # overrides that word the prompt as their task does, and the files of their tasks
@@ -62,6 +62,7 @@ def theirs(name, options):
     model = loading.load_model(config.model, config.peft, config.hardware, tokenizer, 0)
     folder = Path(lm_eval.__file__).parent / "tasks"
     tasks = [task(path, Path(options.data) / name) for path in sorted(folder.glob(SETS[name][1]))]
+    tasks = [one for one in tasks if one is not None]
     began = time.process_time()
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16)
     manager = their_tasks.TaskManager(include_defaults=False)
@@ -71,7 +72,7 @@ def theirs(name, options):
 
 
 def task(path, folder):
-    """Their task as its file words it, over the rows of the folder."""
+    """Their task as its file words it, over the rows of the folder; None where the folder lacks its subject."""
     from datasets import Dataset
 
     own = yaml.safe_load(path.read_text())
@@ -81,6 +82,8 @@ def task(path, folder):
     arrow = folder / "test" / f"{subject}.arrow"
     if arrow.exists():
         rows = Dataset.from_file(str(arrow))
+    elif subject and (folder / "test").is_dir():
+        return None
     else:
         (file,) = (folder / f"{split}.jsonl" for split in [own.get("test_split") or own["validation_split"]])
         rows = Dataset.from_list([json.loads(line) for line in file.open()])

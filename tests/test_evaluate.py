@@ -343,6 +343,22 @@ def test_the_files_of_the_harness_name_the_data_and_the_split_of_each_set(small,
     }
 
 
+def test_tasks_are_called_as_the_harness_calls_their_sets_or_by_the_name_that_is_given():
+    sets = "{data: commonsenseqa, path: c},{data: arc_easy, path: a, split: dev},{data: local, path: m}"
+    own = ["data=arc_easy", "data.path=a", f"evaluation.sets=[{sets}]"]
+    config, _ = configured([*own, "evaluation.harness_task=true"])
+    assert run_report.harness_tasks(config, ["dev", "test", "commonsenseqa", "arc_easy", "m"]) == {
+        "dev": "arc_easy_dev",
+        "test": "arc_easy",
+        "commonsenseqa": "commonsense_qa",
+        "arc_easy": "arc_easy_dev_arc_easy",
+        "m": "m",
+    }
+    config, _ = configured([*own, "evaluation.harness_task=mine"])
+    assert run_report.harness_tasks(config, ["test"]) == {"test": "mine"}
+    assert run_report.harness_tasks(config, ["dev", "test"]) == {"dev": "mine_dev", "test": "mine_test"}
+
+
 # --- what decides ----------------------------------------------------------------------------------------------------
 
 
@@ -516,9 +532,7 @@ def test_the_table_of_all_says_what_differs_and_cuts_nothing_in_a_narrow_termina
         assert f"prompt={style}" in line
         for text in own:
             assert text.split("=")[0] not in line
-    assert folders.splitlines()[:2] == [
-        f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)
-    ]
+    assert folders.splitlines()[:2] == [f"  {number}  {one.record.folder}" for number, one in enumerate(evaluations, 1)]
 
 
 @pytest.mark.slow

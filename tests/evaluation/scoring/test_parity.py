@@ -41,12 +41,15 @@ HARD = [
     Question("again", "Which is a mammal?", ("the trout", "the whale", "the trout"), 1),
     Question("prefixes", "Which one is it?", ("the", "the whale", "the whale shark", "t"), 2),
     Question("white space", "Which\n\n  line  is it?\t", ("one  two", "one\ttwo", "one\n\ntwo", "one two"), 3),
+    Question("around", " Which line\nis it? \n", ("one ", " one", "  two", "two\n\n"), 1),
+    Question("after context", "What is it?  ", ("\ta fish", "a whale "), 1, context=" It breathes air. \n"),
+    Question("right twice", "Which is a fish?", ("the whale", "the trout", "the trout"), 2),
     Question("punctuation", "2 + 2 =", ("4", "4.0", "…4", "“4”", "'4"), 0),
     Question("letters", "Which letter comes first?", ("B", "A", "D", "C"), 1),
     Question("passage", "What is it?", ("a fish", "a whale"), 1, context="It breathes air.\nIt swims.  It is large."),
     Question("long", "Of all of these, " * 12 + "which one?", ("this one", "that one " * 12, "neither"), 2),
 ]
-"""Questions that are hard for tokens, not for minds; stripped of outer white space as every reader does."""
+"""Questions that are hard for tokens, not for minds."""
 
 
 def prompt(style: str, **changes) -> PromptConfig:
@@ -126,7 +129,7 @@ def facts_and_hard() -> list[Question]:
 def real(name: str) -> list[Question]:
     if DATA is None:
         pytest.skip("MCQA_TEST_DATA names no folder with the real sets")
-    config, _ = configured([f"data={name}", f"data.path={DATA}/{name}", "data.bad_rows=skip"])
+    config, _ = configured([f"data={name}", f"data.path={DATA}/{name}"])
     (questions,) = load(config.data, ["test"]).splits.values()
     return splits.subsample(questions, 0, QUESTIONS)
 
