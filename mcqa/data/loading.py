@@ -419,7 +419,8 @@ def _read_published(config: DataConfig, data: Data, split: str | None) -> list[E
         read.check_optional()
     data.bad_rows.extend(map(str, bad))
     name = split or Path(config.path or "").name
-    data.notes.extend(_reading_notes(name, questions, bad, doubt))
+    repeats_stay = split != "train" or "duplicates" not in config.clean
+    data.notes.extend(_reading_notes(name, questions, bad, doubt, repeats_stay))
     if config.conversations and config.conversations.questions:
         told = sum(isinstance(entry, Question) for entry in questions)
         data.notes.append(
@@ -500,7 +501,7 @@ def _raise_if_unusable(
 # --- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _reading_notes(name: str, entries: list[Entry], bad: list[BadRow], doubt: str) -> Iterator[str]:
+def _reading_notes(name: str, entries: list[Entry], bad: list[BadRow], doubt: str, repeats_stay: bool) -> Iterator[str]:
     questions = [entry for entry in entries if isinstance(entry, Question)]
     if doubt:
         yield f"{name}: {doubt}"
@@ -510,7 +511,7 @@ def _reading_notes(name: str, entries: list[Entry], bad: list[BadRow], doubt: st
         yield f"{name}: {equal} of {_count(questions)} have equal choices, and are kept (data.equal_choices)"
     if spaced := sum(map(checks.has_outer_space, questions)):
         yield f"{name}: {spaced} of {_count(questions)} have white space around their texts, which is kept"
-    if duplicates := len(entries) - len({entry.content for entry in entries}):
+    if repeats_stay and (duplicates := len(entries) - len({entry.content for entry in entries})):
         yield f"{name}: {duplicates} of {_count(entries)} are duplicates, and are kept"
     if questions and all(label_ends(question.choices) for question in questions):
         yield (

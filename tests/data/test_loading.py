@@ -748,6 +748,7 @@ def test_what_data_clean_names_is_left_out_of_train_alone_and_counted_before_the
     assert data.removed == {"conflicts": 2, "overlap": 3, "duplicates": 1}
     assert "train: 6 of 105 questions left out by data.clean (conflicts 2, overlap 3, duplicates 1)" in data.notes
     assert "train: 90 of 99 questions sampled (data.limit)" in data.notes
+    assert [note.split(":")[0] for note in data.notes if "are duplicates, and are kept" in note] == ["validation"]
     assert len(data.splits["train"]) == 90 and not {"again", "against", "q1", "of dev"} & {
         question.id for question in data.splits["train"]
     }
