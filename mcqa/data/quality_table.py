@@ -28,8 +28,8 @@ def shown(report: SetReport) -> Group:
     if report.overlap_with_train:
         table.add_section()
         for name, part in (
-            ("in train, too", "asked"),
-            ("  with the same right answer", "answered"),
+            ("in train too", "asked"),
+            ("  same right answer", "answered"),
             ("  nearly", "near"),
         ):
             cells = ((split, report.overlap_with_train.get(split)) for split in report.splits)
@@ -73,15 +73,15 @@ def _finding(name: str) -> Callable[[SplitReport], str]:
 ROWS: Sequence[tuple[str, Callable[[SplitReport], str]]] = (
     ("questions", lambda report: str(report.questions)),
     ("guessing gives", lambda report: _percent(report.chance)),
-    ("right answers at A, B, …", _positions),
+    ("right at A, B, …", _positions),
     ("  spread evenly?", _evenness),
-    ("the longest choice is right", lambda report: _rule(report.longest)),
-    ("the shortest choice is right", lambda report: _rule(report.shortest)),
+    ("longest choice right", lambda report: _rule(report.longest)),
+    ("shortest choice right", lambda report: _rule(report.shortest)),
     ("duplicates", _finding("duplicates")),
-    ("  with options in another order", _finding("reordered")),
+    ("  in another order", _finding("reordered")),
     ("near duplicates", _finding("near_duplicates")),
-    ("same choices, another right answer", _finding("conflicts")),
-    ("with two equal choices", _finding("repeated_choices")),
-    (f"shorter than {FEW_WORDS} words", _finding("short")),
-    (f"longer than {MANY_WORDS} words with all texts", _finding("long")),
+    ("contradictory", _finding("conflicts")),
+    ("with equal choices", _finding("repeated_choices")),
+    (f"under {FEW_WORDS} words", _finding("short")),
+    (f"over {MANY_WORDS} words", _finding("long")),
 )
