@@ -5,23 +5,26 @@
 A word leaves only the rows that have it, such as paired; mcnemar prints the error rates of McNemar's test, which are
 computed without simulation.
 
-Every case is a world whose truth is known. tests/evaluation/statistics/test_coverage.py runs the same cases with fewer
-repetitions and holds them to the bounds that stand here.
+Every case is a world whose truth is known. tests/evaluation/statistics/test_coverage.py runs the same cases, but for
+SLOW_CASES, with fewer repetitions and holds them to the bounds that stand here.
 """
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
+from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import false_discovery_control
 
+from mcqa.compare.analysis import paired_difference
 from mcqa.compare.components import components
-from mcqa.compare.estimates import estimate, estimate_of_means
+from mcqa.compare.estimates import adjust, estimate, estimate_of_means
 from mcqa.compare.question_sets import Answers, macro_average
 from mcqa.compare.subjects import p_all_equal
 from mcqa.evaluation import statistics
+from mcqa.evaluation.statistics import simultaneous
 from mcqa.evaluation.statistics.clusters import detectable_in_standard_errors
 from mcqa.evaluation.statistics.paired import mid_p
 from mcqa.sweep.report.seed_variance import SeedVariance
@@ -385,6 +388,85 @@ def pooled_errs(seeds, noise, alike=0.0, certain=False):
     return trial
 
 
+def several(generator, configurations, world, seeds, noise=0.0, alike=0.0, better=()):
+    """Answers of configurations of equal worth, but for those in `better` by about 10 points, with their pairs: to
+    independent questions, to clusters of a size, or nearly the same ones, where a few clusters flip by chance."""
+    questions, size, flips = world
+    of, answers = np.arange(questions) // size, []
+    hard, base = generator.normal(0.8, 1.5, questions), generator.random(questions) < 0.8
+    for k in range(configurations):
+        if flips:
+            flipped, right = (generator.random((seeds, of[-1] + 1)) < share for share in (flips, 0.5))
+            answers.append(np.where(flipped[:, of], right[:, of], base))
+            continue
+        own = generator.normal(0, 0.5, questions) + generator.normal(0, alike, of[-1] + 1)[of]
+        single = generator.normal(0, 0.8, (seeds, questions)) + generator.normal(0, noise, (seeds, 1))
+        logits = hard + own + single + 0.7 * (k in better)
+        answers.append(generator.random((seeds, questions)) < 1 / (1 + np.exp(-logits)))
+    return answers, of, list(combinations(range(configurations), 2))
+
+
+def tests_of_all_pairs(drawn):
+    """The pairs with their tests: alone, and adjusted by max-T."""
+    answers, of, pairs = drawn
+    clusters = names(of) if len(of) > of[-1] + 1 else None
+    estimates = [estimate(answers[i].tolist(), answers[j].tolist(), clusters, trained=True) for i, j in pairs]
+    with patch.object(simultaneous, "DRAWS", simultaneous.BATCH):  # enough for a share of many comparisons
+        return estimates, adjust(estimates, [own.astype(float) for own in answers], of, pairs)
+
+
+def any_pair_errs(*world, holm=False, **more):
+    """Of configurations of equal worth some pair is called different, which is also when not all intervals hold the
+    true differences."""
+
+    def trial(generator):
+        estimates, adjusted = tests_of_all_pairs(several(generator, *world, **more))
+        return min(statistics.holm([its.p for its in estimates]) if holm else [its.p for its in adjusted]) < 0.05
+
+    return trial
+
+
+def a_pair_is_found(*world, holm=False, **more):
+    """A given pair of which one is better is called different."""
+
+    def trial(generator):
+        estimates, adjusted = tests_of_all_pairs(several(generator, *world, better=(0,), **more))
+        return (statistics.holm([its.p for its in estimates])[0] if holm else adjusted[0].p) < 0.05
+
+    return trial
+
+
+def until_significant(first, last, noise):
+    """Seeds of two equal configurations are added one by one until the difference is significant."""
+
+    def trial(generator):
+        before, after = runs(generator, (last, last), (noise, noise))
+        looks = range(first, last + 1)
+        return any(statistics.pooled_difference(before[:seeds], after[:seeds]).p < 0.05 for seeds in looks)
+
+    return trial
+
+
+def finds_where_seeds_hardly_disagree(questions, size, seeds):
+    """A true difference as large as the minimum detectable one of configurations that are the same but for one flip in
+    400 answers is found, where single questions, or clusters, gain."""
+    of = np.arange(questions) // size
+    clusters = names(of) if size > 1 else None
+
+    def draw(generator, difference):
+        base = generator.random(questions) < 0.5
+        flips = generator.random((2, seeds, questions)) < 1 / 400
+        gained = (generator.random(of[-1] + 1) < 2 * difference)[of]
+        before, after = base ^ flips
+        return before.tolist(), (after | gained).tolist()
+
+    def trial(generator):
+        told = paired_difference(*draw(generator, 0.0), clusters, 1, trained=True).minimum_detectable_difference
+        return statistics.pooled_difference(*draw(generator, told), clusters).p < 0.05
+
+    return trial
+
+
 def noise_of(trials, seeds):
     """Of so many equal trials one is further from the best than the seed variance explains."""
 
@@ -446,6 +528,10 @@ SUBJECTS_FOUND = "power: subjects"
 DEVIATION = "coverage: standard deviation between seeds"
 LOSSES = "type I error: paired losses"
 MACRO = "type I error: macro average over sets"
+MAX_T = "family-wise error: max-T over all pairs"
+MAX_T_FINDS = "power: max-T over all pairs"
+UNTIL = "type I error: seeds added until significant"
+POOLED_FINDS = "power at the minimum detectable difference: over seeds that hardly disagree"
 
 CASES = [
     Case(WILSON, "n 100, accuracy .8", 0.93, 0.97, wilson(0.8, 100)),
@@ -536,6 +622,31 @@ CASES = [
     Case(MACRO, "one run each, no noise between seeds", 0.03, 0.07, macro_errs((1, 1))),
     Case(MACRO, "3 seeds each, noise .15", 0.02, 0.07, macro_errs((3, 3))),
     Case(MACRO, "3 seeds each, noise .15, clusters of 10", 0.02, 0.07, macro_errs((3, 3), 0.5)),
+    Case(MAX_T, "3 configurations, n 50", 0.02, 0.08, any_pair_errs(3, (50, 1, 0), 1)),
+    Case(MAX_T, "3 configurations, 4 clusters of 50", 0.02, 0.07, any_pair_errs(3, (200, 50, 0), 1, alike=0.7)),
+    Case(MAX_T, "3 configurations, 3 seeds, noise .4", 0.0, 0.06, any_pair_errs(3, (400, 1, 0), 3, noise=0.4)),
+    Case(UNTIL, "2 to 4 seeds, noise .4", 0.06, 0.2, until_significant(2, 4, 0.4)),
+    Case(POOLED_FINDS, "n 400, 3 seeds each", 0.7, 1.0, finds_where_seeds_hardly_disagree(400, 1, 3)),
+]
+
+SLOW_CASES = [
+    Case(MAX_T, "5 configurations, n 200", 0.02, 0.08, any_pair_errs(5, (200, 1, 0), 1)),
+    Case(MAX_T, "5 configurations, n 200, nearly identical", 0.0, 0.05, any_pair_errs(5, (200, 1, 0.04), 1)),
+    Case(MAX_T, "5 configurations, 4 clusters of 50", 0.02, 0.07, any_pair_errs(5, (200, 50, 0), 1, alike=0.7)),
+    Case(MAX_T, "5 configurations, 10 clusters of 10", 0.02, 0.07, any_pair_errs(5, (100, 10, 0), 1, alike=0.7)),
+    Case(MAX_T, "5 configurations, 50 clusters of 4, nearly identical", 0, 0.05, any_pair_errs(5, (200, 4, 0.2), 1)),
+    Case(MAX_T, "3 configurations, 2 seeds, noise .15", 0.0, 0.06, any_pair_errs(3, (400, 1, 0), 2, noise=0.15)),
+    Case(MAX_T, "3 configurations, 3 seeds, noise .15", 0.0, 0.06, any_pair_errs(3, (400, 1, 0), 3, noise=0.15)),
+    Case(MAX_T, "5 configurations, 2 seeds, noise .4", 0.0, 0.07, any_pair_errs(5, (400, 1, 0), 2, noise=0.4)),
+    Case(MAX_T, "5 configurations, 3 seeds, noise .4", 0.0, 0.07, any_pair_errs(5, (400, 1, 0), 3, noise=0.4)),
+    Case(MAX_T, "5 configurations, 5 seeds, noise .4", 0.0, 0.07, any_pair_errs(5, (400, 1, 0), 5, noise=0.4)),
+    Case(MAX_T_FINDS, "3 configurations, n 400", 0, 1, a_pair_is_found(3, (400, 1, 0), 1)),
+    Case(MAX_T_FINDS, "3 configurations, 2 seeds, noise .15", 0, 1, a_pair_is_found(3, (400, 1, 0), 2, noise=0.15)),
+    Case(MAX_T_FINDS, "3 configurations, 3 seeds, noise .15", 0, 1, a_pair_is_found(3, (400, 1, 0), 3, noise=0.15)),
+    Case(MAX_T_FINDS, "3 configurations, 5 seeds, noise .15", 0, 1, a_pair_is_found(3, (400, 1, 0), 5, noise=0.15)),
+    Case(UNTIL, "2 to 8 seeds, noise .15", 0.06, 0.2, until_significant(2, 8, 0.15)),
+    Case(UNTIL, "2 to 8 seeds, noise .4", 0.08, 0.3, until_significant(2, 8, 0.4)),
+    Case(POOLED_FINDS, "100 clusters of 4, 3 seeds each", 0.7, 1.0, finds_where_seeds_hardly_disagree(400, 4, 3)),
 ]
 
 
@@ -543,7 +654,7 @@ def main(repetitions: int, word: str) -> None:
     uncertain = 1.96 * (0.95 * 0.05 / repetitions) ** 0.5
     print(f"{repetitions} repetitions; a share near .05 or .95 is uncertain by {uncertain:.3f}")
     print("\n| what | world | share |\n|---|---|---|")
-    for case in (case for case in CASES if word in case.what):
+    for case in (case for case in CASES + SLOW_CASES if word in case.what):
         print(f"| {case.what} | {case.world} | {case.share(repetitions, seed=1):.3f} |", flush=True)
 
 

@@ -19,7 +19,8 @@ from mcqa.data.question import Question
 from mcqa.evaluation import statistics
 from mcqa.evaluation.decisions import decide, is_measured
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
-from mcqa.evaluation.statistics.clusters import cluster_ids, detectable_in_standard_errors
+from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids, detectable_in_standard_errors
+from mcqa.evaluation.statistics.paired import detectable_by_questions
 
 ClusterNames = Sequence[str] | None
 """For each question the name of its cluster; None where all questions are independent."""
@@ -140,7 +141,8 @@ def compare(compared: Compared, options: Options) -> Comparison:
     indices = list(combinations(range(len(correct)), 2))
     trained = [own.trained for own in compared.configurations]
     differences = [
-        _difference(correct[i], correct[j], names, options.resamples, trained[i] and trained[j]) for i, j in indices
+        paired_difference(correct[i], correct[j], names, options.resamples, trained[i] and trained[j])
+        for i, j in indices
     ]
     single = {i for i, seeds in enumerate(correct) if trained[i] and len(seeds) == 1}
     tests = _tests(correct, names, trained, differences, indices)
@@ -218,7 +220,9 @@ def _interval(seeds: Correct, names: ClusterNames) -> tuple[float, float]:
     return statistics.accuracy_interval(seeds[0], names)
 
 
-def _difference(before: Correct, after: Correct, names: ClusterNames, resamples: int, trained: bool) -> Difference:
+def paired_difference(
+    before: Correct, after: Correct, names: ClusterNames, resamples: int, trained: bool
+) -> Difference:
     """trained: whether both sides were, so that a side with one run has a seed variance that it does not show."""
     if len(before) == len(after) == 1:
         return _single(before[0], after[0], names, resamples)
@@ -229,7 +233,7 @@ def _difference(before: Correct, after: Correct, names: ClusterNames, resamples:
         high=pooled.high,
         test="pooled over seeds",
         p=pooled.p,
-        minimum_detectable_difference=_detectable_pooled(pooled),
+        minimum_detectable_difference=_detectable_pooled(pooled, np.mean(after, 0) - np.mean(before, 0), names),
         standard_error_questions=pooled.from_questions,
         standard_error_seeds=pooled.from_seeds,
     )
@@ -249,8 +253,10 @@ def _single(before: Sequence[bool], after: Sequence[bool], names: ClusterNames, 
     )
 
 
-def _detectable_pooled(pooled: statistics.PooledDifference) -> float:
-    """What the t-test finds with a power of 80 %, given the standard error."""
+def _detectable_pooled(pooled: statistics.PooledDifference, differences: FloatArray, names: ClusterNames) -> float:
+    """What the t-test finds with a power of 80 %, given the standard error; at least what the questions show without
+    variance of seeds: configurations that hardly disagree have a smaller standard error than any true difference."""
     if math.isnan(pooled.standard_error):
         return 1.0
-    return min(1.0, detectable_in_standard_errors(pooled.degrees_of_freedom) * pooled.standard_error)
+    found = detectable_in_standard_errors(pooled.degrees_of_freedom) * pooled.standard_error
+    return min(1.0, max(found, detectable_by_questions(differences, names)))

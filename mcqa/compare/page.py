@@ -49,7 +49,6 @@ class FlipList(NamedTuple):
     pair: Pair
     names: tuple[str, str]
     net: str
-    by_subject: tables.Table
     flips: list[Flip]
     subjects: list[str]
     omitted: list[str]
@@ -140,7 +139,6 @@ def _flip_list(comparison: Comparison, pair: Pair, most: int) -> FlipList:
         pair,
         names=(comparison.label(pair.before), comparison.label(pair.after)),
         net=sentences.net(pair.counts.net, seeds) if seeds else "",
-        by_subject=tables.subjects(comparison, pair, KINDS),
         flips=listed,
         subjects=sorted({comparison.questions[flip.index].subject for flip in listed} - {""}),
         omitted=[f"the {n} most confident of {total} {kind}" for kind, (n, total) in counts.items() if n < total],

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import TRAINED, Compared, Configuration
+from mcqa.compare.flips import FlipCounts
 from mcqa.compare.runs import Run
 from mcqa.evaluation.report.formatting import (
     ONE_SEED,
@@ -30,11 +31,12 @@ def net(questions: float, seeds: bool) -> str:
     return signed(questions, decimals=1 if seeds else 0)
 
 
-def flips(comparison: Comparison, pair: Pair) -> str:
+def flips(comparison: Comparison, pair: Pair, counts: FlipCounts | None = None) -> str:
     """Return the questions newly right and newly wrong; over seeds also the net, for the majority of seeds decides
     those two."""
-    text = f"+{pair.counts.by_kind['newly right']} −{pair.counts.by_kind['newly wrong']}"
-    return f"{text} (net {net(pair.counts.net, True)})" if comparison.several_seeds(pair) else text
+    counts = counts or pair.counts
+    text = f"+{counts.by_kind['newly right']} −{counts.by_kind['newly wrong']}"
+    return f"{text} (net {net(counts.net, True)})" if comparison.several_seeds(pair) else text
 
 
 def verdict(comparison: Comparison) -> str:

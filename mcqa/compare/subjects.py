@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.estimates import Correct, estimate
+from mcqa.compare.flips import FlipCounts, count
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
@@ -24,14 +26,15 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Subject:
-    """The difference of a pair on the questions of one subject. p_adjusted is that of Benjamini and Hochberg (1995)
-    over all subjects and pairs: of those below 5 %, at most 5 % are expected to be false."""
+    """The difference of a pair on the questions of one subject, and their flips. p_adjusted is that of Benjamini and
+    Hochberg (1995) over all subjects and pairs: of those below 5 %, at most 5 % are expected to be false."""
 
     name: str
     questions: int
     difference: float
     estimate: statistics.Estimate
     p: float
+    flips: FlipCounts
     p_adjusted: float
 
     @property
@@ -59,7 +62,7 @@ def by_subject(comparison: Comparison, cluster: ClusterBy) -> list[BySubject]:
         return []
     names = cluster_names(comparison.questions, "auto") if cluster == "subject" else comparison.cluster_names
     tested = [_tested(comparison, pair, indices, names) for pair in comparison.with_first]
-    adjusted = iter(_benjamini_hochberg([p for subjects in tested for *_, p in subjects]))
+    adjusted = iter(_benjamini_hochberg([p for subjects in tested for *_, p, _ in subjects]))
     equal = [_p_all_equal(comparison, pair, names) for pair in comparison.with_first]
     return [
         BySubject(pair, tuple(sorted((Subject(*its, next(adjusted)) for its in subjects), key=lambda its: its.p)), p)
@@ -76,7 +79,7 @@ def _indices(questions: Sequence[Question]) -> dict[str, list[int]]:
 
 def _tested(
     comparison: Comparison, pair: Pair, indices: dict[str, list[int]], names: Sequence[str] | None
-) -> list[tuple[str, int, float, statistics.Estimate, float]]:
+) -> list[tuple[str, int, float, statistics.Estimate, float, FlipCounts]]:
     sides = pair.before, pair.after
     trained = all(comparison.configurations[i].trained for i in sides)
     before, after = (np.asarray(comparison.correct[i]) for i in sides)
@@ -84,7 +87,8 @@ def _tested(
     for name, own in indices.items():
         one, other = before[:, own].tolist(), after[:, own].tolist()
         found = estimate(one, other, None if names is None else [names[i] for i in own], trained)
-        rows.append((name, len(own), _difference(one, other), found, found.p))
+        flips = count([pair.flips[i] for i in own], name)
+        rows.append((name, len(own), _difference(one, other), found, found.p, flips))
     return rows
 
 
@@ -147,13 +151,14 @@ def sections(comparison: Comparison, cluster: ClusterBy) -> list[Section]:
 def _section(comparison: Comparison, found: Sequence[BySubject]) -> Section:
     tests = [(its.pair, subject) for its in found for subject in its.subjects]
     star = {True: " *", False: "  "}
-    headings = ("questions", "points (95 %)", "p", "p (BH)")
+    headings = ("questions", "points (95 %)", "flips", "p", "p (BH)")
     rows = [
         [
             f"{pair.after + 1} vs {pair.before + 1}",
             one_line(subject.name, LONGEST),
             str(subject.questions),
             _points(subject),
+            sentences.flips(comparison, pair, subject.flips),
             p_value(subject.p),
             p_value(subject.p_adjusted) + star[subject.significant],
         ]
@@ -203,6 +208,8 @@ def _rows(comparison: Comparison, found: Sequence[BySubject]) -> Iterator[dict[s
                 "difference": subject.difference,
                 "low": low,
                 "high": high,
+                **{str(kind): number for kind, number in subject.flips.by_kind.items()},
+                "net": subject.flips.net,
                 "p": subject.p,
                 "p_benjamini_hochberg": subject.p_adjusted,
                 "significant": subject.significant,

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Difference, Pair
-from mcqa.compare.flips import Kind, by_subject
 from mcqa.evaluation.report.formatting import p_value, percent, percent_interval, point_interval, points
 
 NUMBER, LABEL, KEY = "n", "label", "key"
@@ -91,19 +90,6 @@ def _bootstrap(_: Pair, difference: Difference) -> str:
 def _in_points(share: float | None) -> str:
     """A dash for what is not known; 1 as a minimum detectable difference says that none can be detected."""
     return f"{100 * share:.1f}" if share is not None and share < 1 else "–"
-
-
-def subjects(comparison: Comparison, pair: Pair, kinds: Sequence[Kind]) -> Table:
-    seeds = comparison.several_seeds(pair)
-    rows = [
-        [
-            *(subject.name, str(subject.questions)),
-            *(str(subject.by_kind[kind]) for kind in kinds),
-            sentences.net(subject.net, seeds),
-        ]
-        for subject in by_subject(comparison.questions, pair.flips)
-    ]
-    return Table([("", ""), *((heading, NUMBER) for heading in ("questions", *kinds, "net"))], rows)
 
 
 def keys(values: Mapping[str, Sequence[str]], configurations: int) -> Table:

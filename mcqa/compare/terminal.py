@@ -9,7 +9,6 @@ from rich.console import Console
 from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison
 from mcqa.compare.configurations import Compared
-from mcqa.compare.flips import KINDS
 from mcqa.compare.options import Options
 from mcqa.evaluation.report.formatting import count
 from mcqa.runs import run_folder
@@ -30,8 +29,6 @@ def show(console: Console, comparison: Comparison, sections: Sequence[tables.Sec
     _keys(console, comparison.compared)
     _print(console, "Accuracy", tables.accuracies(comparison))
     _differences(console, comparison)
-    if len(comparison.with_first) == 1:
-        _subjects(console, comparison)
     for section in sections:
         _section(console, section)
     _say(console, *(f"Note: {note}" for note in sentences.notes(comparison)), "", sentences.verdict(comparison))
@@ -69,19 +66,6 @@ def _differences(console: Console, comparison: Comparison) -> None:
     several = f"max-T: adjusted for {len(comparison.pairs)} comparisons; " if len(comparison.pairs) > 1 else ""
     caption = f"{', '.join(tests)}; {several}* significant at 5 %{rest}\n{MDD}"
     _print(console, "Differences", tables.differences(comparison, PAIRS, detailed=False), caption)
-
-
-def _subjects(console: Console, comparison: Comparison) -> None:
-    columns, rows = tables.subjects(comparison, comparison.with_first[0], KINDS[:2])
-    caption = f"and {len(rows) - SUBJECTS} more on the page" if len(rows) > SUBJECTS else None
-    pair = comparison.with_first[0]
-    if rows:
-        _print(
-            console,
-            f"Flips by subject, {pair.after + 1} vs {pair.before + 1}",
-            tables.Table(columns, rows[:SUBJECTS]),
-            caption,
-        )
 
 
 def _keys(console: Console, compared: Compared) -> None:

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from mcqa.compare import export, page, sections, subjects
+from mcqa.compare import export, page, sections, sentences, subjects
 from mcqa.evaluation import statistics
 from tests.compare.finished_runs import asked, compared, make_run, predicted, question
 
@@ -101,5 +101,19 @@ def test_the_answer_names_what_is_significant_and_is_in_every_file(tmp_path):
     folder = export.write(comparison, chosen, answers)
     kept = list(csv.DictReader((folder / "subjects.csv").open()))
     assert (kept[0]["subject"], kept[0]["significant"]) == ("art", "True")
+    assert int(kept[0]["newly right"]) - int(kept[0]["newly wrong"]) == float(kept[0]["net"]) > 0
+    assert answers[0].table.rows[0][4] == f"+{kept[0]['newly right']} −{kept[0]['newly wrong']}"
     text = page.render_page(comparison, {}, answers)
     assert "Differences by subject" in text and "Benjamini &amp; Hochberg 1995" in text
+
+
+def test_over_seeds_the_table_has_the_net_with_a_decimal(tmp_path):
+    names, sides = ("art", "law"), ((0.3, 0.5), (0.9, 0.5))
+    runs = [
+        make_run(tmp_path, f"r{side}{seed}", rows(names, shares, 10 * side + seed), seed=seed, peft__rank=side)
+        for side, shares in enumerate(sides)
+        for seed in (0, 1)
+    ]
+    [section] = subjects.sections(compared(*runs), "auto")
+    for shown, row in zip(section.table.rows, section.rows, strict=True):
+        assert shown[4].endswith(f"(net {sentences.net(row['net'], True)})")

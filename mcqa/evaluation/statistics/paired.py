@@ -80,7 +80,7 @@ def mcnemar(before: Sequence[bool], after: Sequence[bool], clusters: Sequence[st
         low,
         high,
         p_clustered,
-        _detectable(differences, clusters),
+        detectable_by_questions(differences, clusters),
     )
 
 
@@ -93,15 +93,17 @@ def mid_p(gained: int, lost: int) -> float:
     return min(1.0, below + float(bdtr(fewer, n, 0.5)))
 
 
-def _detectable(differences: FloatArray, clusters: Sequence[str] | None) -> float:
+def detectable_by_questions(differences: FloatArray, clusters: Sequence[str] | None) -> float:
+    """Return the minimum detectable difference of a paired test of differences[Q], -1 to 1, as `PairedDifference` has
+    it; over seeds of their means, without the variance of seeds."""
     ids, n = cluster_ids(clusters, len(differences)), len(differences)
     if clusters is None:
-        return minimum_detectable_difference(n, float(abs(differences).mean()))
+        return minimum_detectable_difference(n, float((differences**2).mean()))
     if ids.max() == 0:
         return 1.0
     values, of = add_pseudo_flips(differences, ids)
     seen = minimum_detectable_difference(
-        len(values), float(abs(values).mean()), design_effect(values, of), degrees_of_freedom(ids)
+        len(values), float((values**2).mean()), design_effect(values, of), degrees_of_freedom(ids)
     )
     return min(1.0, seen * len(values) / n)  # one gained and one lost make the difference that is seen smaller
 
