@@ -20,6 +20,7 @@ from mcqa.runs import processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
 from mcqa.runs.files import flatten, read_stored, write_json
+from mcqa.runs.logged_console import LoggedConsole
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import Paused, Preempted, Pruned, Trial
 
@@ -169,7 +170,8 @@ def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterat
     """
     with signals.Watch() as watch:
         if processes.is_first():
-            with _recorded(config, folder, trial, watch) as record:
+            console = LoggedConsole(folder / log_name(config))
+            with console.with_warnings(), _recorded(config, folder, console, trial, watch) as record:
                 yield record
         else:
             try:
@@ -183,8 +185,9 @@ def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterat
 
 
 @contextmanager
-def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.Watch) -> Iterator[Record]:
-    console = Console()
+def _recorded(
+    config: Config, folder: Path, console: LoggedConsole, trial: Trial | None, watch: signals.Watch
+) -> Iterator[Record]:
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
         tracking.send_unsent(config.tracking, run_folder.outputs_of(folder, config.outputs))
@@ -222,6 +225,8 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
         raise
     finally:
         watch.over()
+        if error:
+            console.write(f"{error}{hint if status == 'preempted' else ''}\n")  # which the command shows later
         try:
             _finish(record, status, error)
         except OSError as unwritten:
@@ -233,6 +238,11 @@ def _recorded(config: Config, folder: Path, trial: Trial | None, watch: signals.
             record.tracker.finish(tracker_status)
         if status == "preempted":
             watch.requeue()
+
+
+def log_name(config: Config) -> str:
+    """Return the name of the file of a run folder that has what was shown in the terminal."""
+    return "evaluate.log" if isinstance(config, EvaluateConfig) else "train.log"
 
 
 def _finish(record: Record, status: str, error: str | None) -> None:
@@ -252,6 +262,8 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         "error": error,
     }
     run_folder.write_result(folder, result)
+    if (shown := folder / log_name(record.config)).exists():
+        record.keep(shown)
     if status not in ("preempted", "paused"):  # that file is deleted when the run resumes
         record.keep(folder / "result.json")
 
