@@ -15,8 +15,8 @@ from mcqa.config.plain_options import Option, help_lines, parse, some_text, trut
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mcqa.data.detection import Failure
-    from mcqa.data.inspection import Inspection, Source, Version
+    from mcqa.data.inspection.detection import Failure
+    from mcqa.data.inspection.inspection import Inspection, Source, Version
     from mcqa.data.question import Question
 
 SHOWN = 5  # questions, and readings between which a person must decide
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
         return print(HELP)
     from rich.console import Console
 
-    from mcqa.data import inspection
+    from mcqa.data.inspection import inspection
 
     show(Console(highlight=False), inspection.inspect(_source(arguments)))
 
@@ -63,8 +63,9 @@ def _source(arguments: Sequence[str]) -> "Source":
         problems.append(f"name one file or folder, got {len(paths)}; --help says more.")
     if problems:
         raise ConfigError(listing(problems))
-    from mcqa.data import files, inspection
+    from mcqa.data import files
     from mcqa.data.formats import FileOptions
+    from mcqa.data.inspection import inspection
 
     given = {key.removeprefix("data."): value for key, value in values.items()}
     header, answers = given.pop("header"), given.pop("answers")
@@ -157,7 +158,7 @@ def _show_readings(console: "Console", inspection: "Inspection") -> None:
         )
         console.print(f"These keys read all other rows, but {doubt}; look whether the right answers are right:\n")
         return _show_keys(console, inspection.keys(version, reading.columns))
-    from mcqa.data.inspection import unlike
+    from mcqa.data.inspection.inspection import unlike
 
     console.print(f"All rows can be read in {len(readings)} ways, and the file does not say which one is meant.")
     keys = list(unlike([reading for _, reading in readings]))
@@ -204,7 +205,7 @@ def _show_failure(console: "Console", inspection: "Inspection", version: "Versio
 
 
 def _show_nothing(console: "Console", version: "Version") -> None:
-    from mcqa.data.candidates import choices_candidates, printed_choices
+    from mcqa.data.inspection.candidates import choices_candidates, printed_choices
 
     if printed := printed_choices(version.table):
         text = str(version.table.columns[printed[0]][0])[:LONGEST_EXAMPLE]
@@ -240,7 +241,7 @@ def _show_published(console: "Console", inspection: "Inspection") -> None:
 
 
 def _show_questions(console: "Console", questions: Sequence["Question"]) -> None:
-    from mcqa.data.shown import question_text
+    from mcqa.data.inspection.shown import question_text
 
     for question in questions[:SHOWN]:
         console.print(question_text(question, LONGEST))

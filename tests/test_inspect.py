@@ -17,7 +17,8 @@ from mcqa.config.composition import compose, parse_overrides
 from mcqa.config.errors import ConfigError, DataError
 from mcqa.config.schema import DataConfig
 from mcqa.config.validation import members
-from mcqa.data import inspection, loading
+from mcqa.data import loading
+from mcqa.data.inspection import inspection
 
 HEADER = ["Frage", "A", "B", "C", "D", "Lösung", "Thema"]
 CELLS = [[f"Was ist {n} größer?", *(f"{n}{c} é" for c in "wxyz"), "ABCD"[n % 4], "Maße"] for n in range(8)]

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Literal
 
 from mcqa.config.errors import DataError, nearest
-from mcqa.data.conversation import E, Entry
+from mcqa.data.conversations.conversation import E, Entry
 from mcqa.data.question import Question
 
 EqualChoices = Literal["refuse", "keep_wrong", "keep"]

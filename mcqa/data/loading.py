@@ -14,12 +14,13 @@ from typing import Any
 from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import answer_files, checks, duplicates, files, hub
+from mcqa.data import answer_files, checks, files, hub
 from mcqa.data.bad_rows import BadRow, header_advice, listed
-from mcqa.data.conversation import Conversation, Entry
+from mcqa.data.conversations.conversation import Conversation, Entry
 from mcqa.data.formats import FileOptions, Rows
 from mcqa.data.mixture import Mixture, set_of
-from mcqa.data.quality import few_questions
+from mcqa.data.quality import duplicates
+from mcqa.data.quality.report import few_questions
 from mcqa.data.question import Question, in_drawn_order
 from mcqa.data.readers import READERS, WITHOUT_HEADER, single_rows
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE

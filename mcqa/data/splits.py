@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Literal
 
-from mcqa.data.conversation import E, Entry
+from mcqa.data.conversations.conversation import E, Entry
 
 SplitBy = Literal["cluster", "question"]
 

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
-from mcqa.data import conversation_texts, prompts
-from mcqa.data.conversation import Conversation
+from mcqa.data import prompts
+from mcqa.data.conversations.conversation import Conversation
+from mcqa.data.conversations.texts import assistant_turns, last_turn
 from mcqa.data.mixture import Mixture
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, with_shuffled_choices
@@ -279,7 +280,7 @@ def encode_answers(tokenizer: Tokenizer, conversations: Sequence[Conversation]) 
         ModelError: a conversation takes the chat template, and the tokenizer has none.
         DataError: the template refuses a conversation.
     """
-    pairs = [[conversation_texts.last_turn(tokenizer, one)] for one in conversations]
+    pairs = [[last_turn(tokenizer, one)] for one in conversations]
     encoded = [choice for (choice,) in _encode_pairs(tokenizer, pairs)]
     ends = {form: _end_token(tokenizer, form == "chat") for form in {one.form for one in conversations}}
     return [
@@ -293,7 +294,7 @@ def _conversation_examples(
 ) -> dict[str, Example]:
     earlier: list[list[EncodedChoice]] = [[] for _ in conversations]
     if objective.loss_on == "assistant":
-        pairs = [conversation_texts.assistant_turns(tokenizer, one)[:-1] for one in conversations]
+        pairs = [assistant_turns(tokenizer, one)[:-1] for one in conversations]
         earlier = _encode_pairs(tokenizer, pairs)
     examples = {}
     for one, last, turns in zip(conversations, encode_answers(tokenizer, conversations), earlier, strict=True):

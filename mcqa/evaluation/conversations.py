@@ -12,7 +12,7 @@ from mcqa.config.errors import ModelError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import HardwareConfig
 from mcqa.data import tokens
-from mcqa.data.conversation import Conversation
+from mcqa.data.conversations.conversation import Conversation
 from mcqa.data.loading import Data
 from mcqa.data.mixture import set_of
 from mcqa.data.splits import subsample

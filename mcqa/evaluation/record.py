@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mcqa.data.loading import Data
-from mcqa.data.quality import refuse_meaningless, report_on
+from mcqa.data.quality.report import refuse_meaningless, report_on
 from mcqa.data.question import Question, fingerprint
 from mcqa.evaluation import conversations, predictions
 from mcqa.evaluation.calibration import fit_temperature

@@ -13,11 +13,12 @@ from rich.text import Text
 from mcqa.config.schema import Config, ConfigDict, batching
 from mcqa.config.secrets import without_secrets
 from mcqa.config.trainer_args import warmup_steps
-from mcqa.data import quality, quality_table
+from mcqa.data.inspection.shown import question_text
 from mcqa.data.loading import Data
 from mcqa.data.prompts import Shots
+from mcqa.data.quality.report import refuse_meaningless, report_on
+from mcqa.data.quality.table import shown
 from mcqa.data.question import Question
-from mcqa.data.shown import question_text
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
 from mcqa.training.updates import notes, questions_seen
 
@@ -35,8 +36,8 @@ def show_quality(
     """
     if not splits:  # conversations alone
         return
-    console.print(quality_table.shown(quality.report_on(config, splits)))
-    quality.refuse_meaningless(config, splits, trains)
+    console.print(shown(report_on(config, splits)))
+    refuse_meaningless(config, splits, trains)
 
 
 def show_training(

@@ -6,8 +6,8 @@ import pytest
 
 from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import ObjectiveConfig
-from mcqa.data.conversation import Conversation, Turn
-from mcqa.data.conversation_texts import last_turn
+from mcqa.data.conversations.conversation import Conversation, Turn
+from mcqa.data.conversations.texts import last_turn
 from mcqa.data.mixture import Mixture
 from mcqa.data.tokens import IGNORE_INDEX, encode_answers, training_set
 from mcqa.models.from_scratch import END_OF_TEXT as END

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mcqa.config.errors import DataError
-from mcqa.data.conversation import Conversation
+from mcqa.data.conversations.conversation import Conversation
 from mcqa.data.loading import load, load_run_data
 from tests.config.configurations import config
 

@@ -94,7 +94,7 @@ def objective(**changes):
         "name": "sft", "epochs": 1.0, "max_steps": None, "max_length": 10_000, "loss_on": "answer", "trainer_args": {},
         "checkpoint_every_min": None, "save_total_limit": 2, "label_smoothing": 0.0, "sft_weight": None,
         "neftune_alpha": None,
-        "packing": False, "unlikelihood_weight": None, "normalise": None, "temperature": None,
+        "packing": False, "unlikelihood_weight": None, "normalise": None, "temperature": None, "curriculum": None,
     }  # fmt: skip
     return ObjectiveConfig(**(values | changes))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mcqa.config.errors import ModelError
-from mcqa.data.conversation import Conversation, Turn
+from mcqa.data.conversations.conversation import Conversation, Turn
 from mcqa.data.loading import Data
 from mcqa.data.mixture import Mixture
 from mcqa.evaluation.conversations import (

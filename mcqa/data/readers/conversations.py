@@ -12,8 +12,8 @@ from typing import Any
 from mcqa.config.errors import DataError
 from mcqa.config.schema import ColumnName, Conversations
 from mcqa.data.checks import describe_value, no_such_field, validated_question
-from mcqa.data.conversation import Conversation, Entry
-from mcqa.data.conversation_checks import ROLES, validated_conversation
+from mcqa.data.conversations.checks import ROLES, validated_conversation
+from mcqa.data.conversations.conversation import Conversation, Entry
 from mcqa.data.readers.columns import ABSENT, column_names, lookup
 
 ALPACA = {

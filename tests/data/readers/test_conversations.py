@@ -6,7 +6,7 @@ import pytest
 
 from mcqa.config.errors import DataError
 from mcqa.config.schema import Conversations
-from mcqa.data.conversation import Conversation
+from mcqa.data.conversations.conversation import Conversation
 from mcqa.data.question import Question
 from mcqa.data.readers.conversations import read_instruction, read_messages, read_pair
 

@@ -14,10 +14,10 @@ from typing import Any
 from mcqa.config.errors import DataError
 from mcqa.config.prompt_styles import templates
 from mcqa.config.schema import Config, DataConfig
-from mcqa.data import duplicates
 from mcqa.data.checks import has_equal_choices
-from mcqa.data.conversation import Entry
-from mcqa.data.duplicates import Traits
+from mcqa.data.conversations.conversation import Entry
+from mcqa.data.quality import duplicates
+from mcqa.data.quality.duplicates import Traits
 from mcqa.data.question import Question
 from mcqa.data.splits import related
 
@@ -115,7 +115,7 @@ def report_on(config: Config, splits: Mapping[str, Sequence[Question]]) -> SetRe
     overlaps = {split: _overlap(splits[split], traits[split], traits["train"]) for split in others}
     choices_only = None
     if "train" in splits and "dev" in splits:
-        from mcqa.data.choices_only import choices_only_answers
+        from mcqa.data.quality.choices_only import choices_only_answers
 
         choices_only = _accuracy(splits["dev"], choices_only_answers(splits["train"], splits["dev"]))
     warnings = [

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from mcqa.config.errors import DataError, ModelError
-from mcqa.data.conversation import Conversation, Turn
+from mcqa.data.conversations.conversation import Conversation, Turn
 
 NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from mcqa.config.errors import DataError
 from mcqa.config.schema import ColumnName, Columns
-from mcqa.data import candidates
-from mcqa.data.candidates import Choices, Table
 from mcqa.data.checks import check_equal_choices
+from mcqa.data.inspection import candidates
+from mcqa.data.inspection.candidates import Choices, Table
 from mcqa.data.question import Question
 from mcqa.data.readers.columns import read_local
 

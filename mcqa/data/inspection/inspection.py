@@ -11,10 +11,11 @@ import yaml
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
 from mcqa.config.schema import Columns
-from mcqa.data import answer_files, detection, files, published
-from mcqa.data.candidates import Table
-from mcqa.data.detection import Detection, Reading
+from mcqa.data import answer_files, files
 from mcqa.data.formats import FileOptions, Rows, extension
+from mcqa.data.inspection import detection, published
+from mcqa.data.inspection.candidates import Table
+from mcqa.data.inspection.detection import Detection, Reading
 from mcqa.data.question import Question
 
 SPLITS = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}

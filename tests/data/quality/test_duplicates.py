@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.data.duplicates import (
+from mcqa.data.quality.duplicates import (
     NEAR,
     NearIndex,
     cleaned,

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mcqa.data.quality import (
+from mcqa.data.quality.report import (
     FEW_WORDS,
     MANY_WORDS,
     SKEWED,

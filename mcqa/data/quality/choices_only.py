@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mcqa.data.duplicates import WORD
+from mcqa.data.quality.duplicates import WORD
 from mcqa.data.question import Question
 
 MOST_QUESTIONS = 20_000

@@ -10,9 +10,9 @@ from rich.console import Console
 from scipy.stats import chisquare
 
 from mcqa.config.errors import DataError
-from mcqa.data import quality_table
 from mcqa.data.loading import load
-from mcqa.data.quality import (
+from mcqa.data.quality import table
+from mcqa.data.quality.report import (
     constant_position,
     few_questions,
     position_p_value,
@@ -180,7 +180,7 @@ def test_the_table_shows_every_split_and_the_warnings_with_their_keys(config):
     train = [asked(n) for n in range(40)]
     report = report_on(config, {"train": [*train, replace(train[0], id="x", answer=1)], "test": train[:10]})
     console = Console(width=100, record=True, quiet=False, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    console.print(quality_table.shown(report))
+    console.print(table.shown(report))
     text = console.export_text()
     assert "data.clean=[conflicts] leaves them out" in text and "10 (100.0 %)" in text
 

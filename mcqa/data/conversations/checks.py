@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mcqa.config.errors import DataError
 from mcqa.data.checks import checked_name, checked_text, describe_value
-from mcqa.data.conversation import Conversation, Form, Role, Turn
+from mcqa.data.conversations.conversation import Conversation, Form, Role, Turn
 
 ROLES: dict[str, Role] = {
     "system": "system",

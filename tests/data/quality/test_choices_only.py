@@ -3,7 +3,7 @@
 import random
 from statistics import fmean
 
-from mcqa.data.choices_only import choices_only_answers
+from mcqa.data.quality.choices_only import choices_only_answers
 from mcqa.data.question import Question
 
 WORDS = [f"word{number}" for number in range(40)]

@@ -23,7 +23,7 @@ class Conversation:
     """Turns of a user and an assistant, one after the other, after an optional one of the system.
 
     The last turn is the assistant's, the answer, which is learned. rejected is a worse answer to the same turns, for
-    objectives that compare two; "" where there is none. form: the text that the turns become (conversation_texts.py).
+    objectives that compare two; "" where there is none. form: the text that the turns become (texts.py).
     Conversations with the same cluster are related. ids are unique within a split.
     """
 

@@ -5,8 +5,8 @@ import string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcqa.data.candidates import Table, words_of
-from mcqa.data.detection import detect
+from mcqa.data.inspection.candidates import Table, words_of
+from mcqa.data.inspection.detection import detect
 
 WORD = st.text(string.ascii_lowercase, min_size=3, max_size=8)
 
