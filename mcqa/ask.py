@@ -210,7 +210,7 @@ class Session:
             ids = model.generate(
                 **inputs, max_new_tokens=self.tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
             )
-        text = tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        text = str(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
         return text.strip().partition("\n")[0]
 
 

@@ -97,7 +97,7 @@ def run(request: Request) -> Path:
         McqaError: there is no such run or model, the folder is in use, the converter failed, or the hub refuses.
     """
     from mcqa.models.model_files import holds_adapter
-    from mcqa.models.of_run import stored_run
+    from mcqa.models.of_run import export_merged, stored_run
 
     folder, config = stored_run(request.run, request.outputs)
     out = request.out or folder / "export" / request.kind
@@ -119,26 +119,10 @@ def run(request: Request) -> Path:
     return out
 
 
-def export_merged(folder: Path, config: "Config", out: Path) -> None:
-    """Write the whole model of a run folder to `out`, with its tokenizer and a model card."""
-    from mcqa.models.loading import load_merged, load_model, load_tokenizer
-    from mcqa.models.model_files import holds_adapter
-    from mcqa.models.of_run import saved_model
-
-    saved = saved_model(config.model, folder / "model")
-    tokenizer = load_tokenizer(saved, [])
-    load = load_merged if holds_adapter(folder / "model") else load_model
-    model = load(saved, config.peft, config.hardware, tokenizer, config.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(out))
-    tokenizer.save_pretrained(str(out))
-    _write_card(folder, config, out, "transformers", str(out))
-
-
 def _export_adapter(folder: Path, config: "Config", out: Path, for_hub: bool) -> None:
     """Copy the adapter; the embedded base, which only this package can find by its name, goes beside it."""
-    from mcqa.models.loading import EMBEDDED, location
-    from mcqa.models.model_files import ADAPTER_CONFIG, read_object
+    from mcqa.models.model_files import ADAPTER_CONFIG, EMBEDDED, location, read_object
+    from mcqa.models.of_run import write_card
 
     settings = read_object(folder / "model" / ADAPTER_CONFIG)
     base = str(settings.get("base_model_name_or_path"))
@@ -152,7 +136,7 @@ def _export_adapter(folder: Path, config: "Config", out: Path, for_hub: bool) ->
         shutil.copytree(location(base), out / "base", dirs_exist_ok=True)
         settings["base_model_name_or_path"] = str(out / "base")
         (out / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2))
-    _write_card(folder, config, out, "peft", str(out))
+    write_card(folder, config, out, "peft")
 
 
 def _convert(out: Path, converter: str) -> None:
@@ -166,18 +150,6 @@ def _convert(out: Path, converter: str) -> None:
         raise ModelError(f"{converter} ended with status {done.returncode}: {last}")
     for weights in out.glob("*.safetensors*"):
         weights.unlink()
-
-
-# --- the model card --------------------------------------------------------------------------------------------------
-
-
-def _write_card(folder: Path, config: "Config", out: Path, library: str, place: str) -> None:
-    """Write the run's own card with how this export is loaded."""
-    from mcqa.evaluation.report.model_card import with_usage
-
-    card = folder / "model" / "README.md"
-    text = card.read_text("utf-8") if card.is_file() else f"# {config.name}\n"
-    (out / "README.md").write_text(with_usage(text, library, place, config), "utf-8")
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from mcqa.runs.repeat import repeated_config, resumed_config
 from mcqa.sweep.adapter import RunHooks
 
 if TYPE_CHECKING:
+    from mcqa.data.loading import Inputs
     from mcqa.runs.trial import Trial
 
 
@@ -29,18 +30,21 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     if config_dict["from_run"] is not None:
         config_dict = repeated_config(config_dict, overrides)
     config = typed(config_dict, Config)
-    from mcqa.models import devices
     from mcqa.runs import processes, run_folder, trial
     from mcqa.runs.lookup import unfinished
 
     if (this_trial := trial.current()) is not None:
         return run(config, this_trial.folder, this_trial)
+    inputs = None
     if config.resume is not None:
         find = partial(unfinished, config.resume)
         config = typed(resumed_config(config_dict, overrides), Config)
-    elif config.dry_run:
-        return preview(config, config_dict)
     else:
+        inputs = read_inputs(config)
+        if config.dry_run:
+            return preview(config, config_dict, inputs)
+        from mcqa.models import devices
+
         devices.check(config.hardware)
         create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
         find = partial(trial.persistent_folder, create)
@@ -53,23 +57,47 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
 
         folder = processes.folder_of_first(config.hardware, find_and_lock)
         if not run_folder.is_complete(folder):  # or an earlier start of this job has finished it
-            run(config, folder)
+            run(config, folder, inputs=inputs)
         if processes.is_first():
             trial.write_result(run_folder.read_result(folder) | {"folder": run_folder.shown(folder)})
 
 
-def preview(config: Config, config_dict: ConfigDict) -> None:
+def read_inputs(config: Config) -> "Inputs":
+    """Read the questions, and look at the files of a local model, before torch is loaded and a run folder made.
+
+    Raises:
+        McqaError: they cannot be read, or the run could not use them.
+    """
+    from mcqa.data.loading import load_inputs
+    from mcqa.data.quality.report import refuse_meaningless
+    from mcqa.models.model_files import check_local
+
+    prepare_base(config)
+    check_local(config.model)
+    inputs = load_inputs(config)
+    refuse_meaningless(config, inputs[0].splits)
+    return inputs
+
+
+def prepare_base(config: Config) -> None:
+    """Make the base of model=run, where it is not there yet."""
+    if config.model.run is not None:
+        from mcqa.models.of_run import make_base
+
+        make_base(config.model)
+
+
+def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     """Show everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
 
-    from mcqa.data.loading import load_run_data, load_texts
     from mcqa.data.shots import shots_of
     from mcqa.data.tokens import training_set
     from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates
 
-    data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
+    data, sentences = inputs
     console = Console()
     dry_run.show_quality(console, config, data.splits)
     loading.check_base(config.model)
@@ -97,8 +125,11 @@ def preview(config: Config, config_dict: ConfigDict) -> None:
     memory.check(config, needed)
 
 
-def run(config: Config, folder: Path, trial: "Trial | None" = None) -> None:
-    """Run in the folder, from where an earlier start left it if there was one. A trial leaves test alone."""
+def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inputs | None" = None) -> None:
+    """Run in the folder, from where an earlier start left it if there was one. A trial leaves test alone.
+
+    inputs: of read_inputs; None where they have not been read yet.
+    """
     with fast_imports(compiled=config.peft.quantization is not None or config.optimizer.name.endswith("8bit")):
         from mcqa.evaluation.record import Measurements
         from mcqa.models import devices, sharding
@@ -108,12 +139,13 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None) -> None:
         from mcqa.training import steps
 
     devices.check(config.hardware)
+    prepare_base(config)
     if processes.must_start_processes(config.hardware):
         return launch.start("mcqa.train", config.hardware, folder)
     processes.join(config.hardware)
     devices.use_one_gpu()
     with open_run(config, folder, trial) as record, raise_first_failure(config.hardware):
-        tokens = steps.tokenize_questions(record)
+        tokens = steps.tokenize_questions(record, inputs)
         measurements = Measurements(record, parts=tokens.parts)
         base = steps.load_base(record, tokens)
         measure_base = partial(steps.measure_base, measurements, tokens, sharding.parameter_count(base))

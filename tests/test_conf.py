@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import tempfile
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
@@ -26,8 +28,13 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 FILES = sorted([*CONF.rglob("*.yaml"), *(ROOT / "sweeps").glob("*.yaml")])
 
+A_RUN = Path(tempfile.mkdtemp(prefix="mcqa-test-run-"))
+(A_RUN / "model").mkdir()
+(A_RUN / "config.yaml").write_text("model: {licence: MIT, learning_rate: {full: 1.0e-4, adapter: 1.0e-3}}\n")
+
 NEEDS = {
     ("model", "local"): ["model.path=a/model"],
+    ("model", "run"): [f"model.run={A_RUN}"],
     ("model", "scratch"): ["objective=pretrain", "peft=none"],
     **{("data", name): ["data.path=mine.jsonl"] for name in ("local", "messages", "sharegpt", "instructions", "pairs")},
     **{("data", name): ["data.splits.train=mine"] for name in ("bbh", "gpqa", "mmlu_pro", "pubmedqa", "truthfulqa")},

@@ -214,3 +214,19 @@ def test_a_wrong_token_is_told_in_a_line_and_loses_nothing(exported, hub, tmp_pa
     assert "Is the token valid?" in done.stderr and "Traceback" not in done.stderr
     assert "hf_wrong" not in done.stderr
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@slow
+def test_the_model_of_a_run_is_the_base_of_the_next(exported, questions_folder, tmp_path):
+    folder, _ = exported
+    before = (folder / "result.json").read_bytes()
+    next_folder, result = trained(
+        [*smaller(questions_folder, tmp_path), "+experiment=smoke", "model=run", f"model.run={folder}"]
+    )
+    own = json.loads(before)["metrics"]
+    assert result["metrics"]["base/test/loss"] == pytest.approx(own["test/loss"], abs=1e-3)
+    assert (folder / "export" / "merged" / "model.safetensors").is_file()
+    assert json.loads((next_folder / "model" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        folder / "export" / "merged"
+    )
+    assert (folder / "result.json").read_bytes() == before

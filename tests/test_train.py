@@ -16,7 +16,7 @@ import yaml
 
 from mcqa import train
 from mcqa.config.composition import ROOT, compose
-from mcqa.config.errors import ConfigError, DataError, ModelError, TrainingError
+from mcqa.config.errors import ConfigError, DataError, McqaError, ModelError, TrainingError
 from mcqa.models import loading
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_json, read_yaml, write_yaml
@@ -453,9 +453,28 @@ def written_as_published(folder, data, files):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("data.columns.question=stem", "there is no 'stem'"),
+        ("data.path=nowhere.csv", "no such file or folder"),
+        ("model.path=/no/such", "there is no such folder here"),
+        ("model.path={tmp}", "config.json is missing"),
+        ("hardware.devices=999", "CPU cores of this machine"),
+    ],
+)
+def test_what_is_known_before_the_questions_are_read_leaves_no_run(override, problem, small, tmp_path):
+    (tmp_path / "empty").mkdir()
+    base = ["model=local", "model.path=embedded:starter", "optimizer.batch_size=999"]
+    overrides = [*small, *base, override.format(tmp=tmp_path / "empty")]
+    with pytest.raises(McqaError, match=problem):
+        train.main(compose("config", overrides), overrides)
+    assert not list(tmp_path.rglob("runs/*/*")) and not list(tmp_path.rglob("mlflow.db"))
+
+
 def test_dry_run_ends_with_an_error_where_the_weights_cannot_fit(small, capsys, monkeypatch):
     monkeypatch.setattr("mcqa.models.memory.available_bytes", lambda machine: 1e6)
     config, config_dict = configured([*small, "dry_run=true", "peft=none"])
     with pytest.raises(ConfigError, match="weights, gradients and optimizer state alone"):
-        train.preview(config, config_dict)
+        train.preview(config, config_dict, train.read_inputs(config))
     assert "it will not fit" in " ".join(capsys.readouterr().out.split())

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mcqa.config import question_sets
+from mcqa.config.base_run import of_run, trained_model
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.metric_names import length_of, steering_metric
 from mcqa.config.schema import ConfigDict
@@ -36,6 +37,10 @@ OmegaConf.register_new_resolver("steering_metric", lambda data, dev: steering_me
 
 OmegaConf.register_new_resolver("name_of_file", question_sets.name_of_file, replace=True)
 """For data=local: a set of the user's own is called as its file."""
+
+OmegaConf.register_new_resolver("trained_model", trained_model, replace=True)
+OmegaConf.register_new_resolver("of_run", of_run, replace=True)
+"""For model=run."""
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
 """What Hydra raises where a command line, or a file of the user's own, cannot be composed."""

@@ -182,7 +182,13 @@ SAMPLING_ARGUMENTS = ("train_sampling_strategy", "group_by_length")
 
 
 def _model(config: Config) -> Iterator[str]:
-    if config.model.architecture is None and config.model.path is None:
+    if config.model.name != "run" and config.model.run is not None:
+        yield f"model.run: belongs to model=run; write model=run model.run={config.model.run}."
+    if config.model.name == "run" and config.model.run is None:
+        yield "model.run: model=run needs model.run=<run folder>, such as outputs/runs/<name>/<id>."
+    elif config.model.run is not None and config.model.path is None:
+        yield f"model.run={config.model.run}: there is no finished run with a model in this folder."
+    elif config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
     if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
         yield "model.vocabulary_size: belongs to model.architecture; give both or neither."

@@ -42,6 +42,7 @@ class LearningRates:
 @dataclass(frozen=True)
 class ModelConfig:
     name: str
+    run: FilePath | None  # a run folder, whose model is the base
     path: FilePath | None  # a hub id, a local folder, or embedded:<name>
     revision: str | None
     tokenizer: FilePath | None  # where it differs from path
@@ -139,8 +140,8 @@ class MixedSet:
 class DataConfig:
     name: str
     reader: Literal[
-        "arc", "openbookqa", "commonsenseqa", "mmlu", "bbh", "codah", "hellaswag", "logiqa", "medqa", "pubmedqa", "qasc",
-        "race", "truthfulqa", "winogrande", "local", "facts", "messages", "instructions", "pairs", "mix",
+        "arc", "openbookqa", "commonsenseqa", "mmlu", "bbh", "codah", "hellaswag", "logiqa", "medqa", "pubmedqa",
+        "qasc", "race", "truthfulqa", "winogrande", "local", "facts", "messages", "instructions", "pairs", "mix",
     ]  # fmt: skip
     path: FilePath | None  # a local file or folder; null: from the hub
     hub: str | None

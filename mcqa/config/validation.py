@@ -51,6 +51,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "order_seed": None,
+    "model.run": None,
     "data.answers": None,
     "data.header": True,
     "data.delimiter": None,

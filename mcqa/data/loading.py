@@ -13,7 +13,7 @@ from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
-from mcqa.config.schema import DataConfig, EvaluationConfig, SetConfig
+from mcqa.config.schema import Config, DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import answer_files, checks, files, hub
 from mcqa.data.bad_rows import BadRow, header_advice, listed
 from mcqa.data.conversations.conversation import Conversation, Entry
@@ -69,6 +69,19 @@ class Data:
         for name, conversations in self.conversations.items():
             every[name] += conversations
         return {name: entries for name, entries in every.items() if entries}
+
+
+Inputs = tuple[Data, list[str]]
+"""The questions of a run, and the sentences of data.texts."""
+
+
+def load_inputs(config: Config) -> Inputs:
+    """Read everything that a run reads.
+
+    Raises:
+        DataError: as for `load_run_data` and `load_texts`.
+    """
+    return load_run_data(config.data, config.evaluation), load_texts(config.data)
 
 
 def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequence[str] = SPLITS) -> Data:

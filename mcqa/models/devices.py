@@ -14,6 +14,9 @@ from mcqa.runs import processes
 
 log = logging.getLogger(__name__)
 
+MOST_PROCESSES_A_CORE = 8
+"""More on a CPU are a mistake: they would take minutes to start, and then the memory of the machine."""
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -21,7 +24,7 @@ def check(hardware: HardwareConfig) -> None:
     """Check that this machine has what the configuration asks for.
 
     Raises:
-        ConfigError: DeepSpeed, a GPU, enough GPUs or bf16 are missing.
+        ConfigError: DeepSpeed, a GPU, enough GPUs or cores, or bf16 are missing.
     """
     if hardware.strategy.startswith("zero") and find_spec("deepspeed") is None:
         raise ConfigError(
@@ -29,6 +32,12 @@ def check(hardware: HardwareConfig) -> None:
             "or deepspeed alone). hardware.strategy=fsdp2 shards weights and optimizer state without it."
         )
     if hardware.device != "cuda":
+        cores = os.cpu_count() or 1
+        if hardware.devices > MOST_PROCESSES_A_CORE * cores:
+            raise ConfigError(
+                f"hardware.devices={hardware.devices}: {hardware.devices} processes would share {cores} CPU cores of "
+                f"this machine; each needs one. Take hardware.devices={cores} at most."
+            )
         return
     visible = f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', '(not set)')}."
     if not torch.cuda.is_available():

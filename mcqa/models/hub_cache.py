@@ -227,6 +227,8 @@ def missing_local_paths(config: Config) -> list[str]:
     paths = {key: path for key, path in (("model.path", model.path), ("model.tokenizer", model.tokenizer)) if path}
     local = {key: path for key, path in paths.items() if not path.startswith("embedded:") and not hub.is_hub_id(path)}
     local |= {f"{key}.path": data.path for key, data, _ in _question_sets(config) if data.path is not None}
+    if model.run is not None:  # a base that is made when it is needed
+        local.pop("model.path", None)
     lines = [
         f"{key}={path}: no such file or folder." for key, path in local.items() if not Path(path).expanduser().exists()
     ]

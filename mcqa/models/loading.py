@@ -17,35 +17,18 @@ from mcqa.config.schema import HardwareConfig, ModelConfig, PeftConfig
 from mcqa.data import hub
 from mcqa.models import devices, model_files, sharding
 from mcqa.models.from_scratch import new_model, new_tokenizer
-from mcqa.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_QUANTIZATION
+from mcqa.models.model_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE_QUANTIZATION,
+    check_files,
+    location,
+)
 from mcqa.runs import processes
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = "embedded:"
-ASSETS = Path(__file__).with_name("assets")
-
 Part = Literal["tokenizer", "configuration", "model", "adapter"]
-
-
-def location(path: str, key: str = "model.path") -> str:
-    """Return a path or hub id that transformers can load; `embedded:<name>` is a model inside this package.
-
-    key: of the configuration, for messages.
-
-    Raises:
-        ModelError: it is the path of a local folder that does not exist.
-    """
-    if path.startswith(EMBEDDED):
-        folder = ASSETS / path.removeprefix(EMBEDDED)
-        if not folder.is_dir():
-            raise ModelError(f"{key}={path}: no such model is embedded, only {EMBEDDED}starter.")
-        return str(folder)
-    if hub.is_hub_id(path):
-        return path
-    if not Path(path).expanduser().is_dir():
-        raise ModelError(f"{key}={path}: there is no such folder here. A hub id has the form owner/name.")
-    return str(Path(path).expanduser())
 
 
 def load_tokenizer(config: ModelConfig, texts: Sequence[str]) -> Any:
@@ -191,7 +174,7 @@ def check_adapter_files(path: str) -> None:
         raise ModelError(
             f"peft.path={path}: holds no adapter ({ADAPTER_CONFIG}); a run saves its own in <folder>/model."
         )
-    _check_files(folder, "peft.path", path)
+    check_files(folder, "peft.path", path)
 
 
 def save(model: Any, tokenizer: Any, folder: Path, hardware: HardwareConfig) -> None:
@@ -293,7 +276,7 @@ def _base_of_adapter(
 ) -> Any:
     """Return the base that the adapter in `folder` was trained on, as it was then."""
     assert config.path is not None, "it is the folder"
-    _check_files(folder, "model.path", config.path)
+    check_files(folder, "model.path", config.path)
     saved = model_files.read_object(folder / ADAPTER_CONFIG)
     path = saved.get("base_model_name_or_path")
     kept = folder / BASE_QUANTIZATION
@@ -378,7 +361,7 @@ def _from_pretrained(auto_class: Any, config: ModelConfig, part: Part, **options
     key, path = _key_and_path(config, part)
     where = location(path, key)
     if Path(where).is_dir():
-        _check_files(Path(where), key, path)
+        check_files(Path(where), key, path)
     else:
         hub.go_offline_if_unreachable()
     with _explained(key, path, part):
@@ -393,18 +376,6 @@ def _key_and_path(config: ModelConfig, part: Part) -> tuple[str, str]:
         return "model.tokenizer", config.tokenizer
     assert config.path is not None, "a rule of the configuration"
     return "model.path", config.path
-
-
-def _check_files(folder: Path, key: str, path: str) -> None:
-    """
-    Raises:
-        ModelError: files in the folder are missing, damaged or not trusted; names all of them.
-    """
-    if problems := model_files.problems(folder, weights=key != "model.tokenizer"):
-        raise ModelError(
-            "\n  ".join([f"{key}={path} cannot be loaded:", *problems])
-            + "\nWhere a file is missing or damaged, copy the folder again from where it came from, or train it again."
-        )
 
 
 @contextmanager

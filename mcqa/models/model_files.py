@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mcqa.config.errors import FileError
+from mcqa.config.errors import FileError, ModelError
+from mcqa.config.schema import ModelConfig
+from mcqa.data import hub
 from mcqa.runs.files import read_stored
+
+EMBEDDED = "embedded:"
+ASSETS = Path(__file__).with_name("assets")
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_PICKLE = (
     "adapter_config.json",
@@ -29,6 +34,64 @@ JSON_OBJECTS = (
     BASE_QUANTIZATION,
 )
 """What transformers and PEFT read where it is there."""
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken", "*.bpe.*")
+"""Files one of which has the vocabulary of a tokenizer."""
+
+
+def location(path: str, key: str = "model.path") -> str:
+    """Return a path or hub id that transformers can load; `embedded:<name>` is a model inside this package.
+
+    key: of the configuration, for messages.
+
+    Raises:
+        ModelError: it is the path of a local folder that does not exist.
+    """
+    if path.startswith(EMBEDDED):
+        folder = ASSETS / path.removeprefix(EMBEDDED)
+        if not folder.is_dir():
+            raise ModelError(f"{key}={path}: no such model is embedded, only {EMBEDDED}starter.")
+        return str(folder)
+    if hub.is_hub_id(path):
+        return path
+    if not Path(path).expanduser().is_dir():
+        raise ModelError(f"{key}={path}: there is no such folder here. A hub id has the form owner/name.")
+    return str(Path(path).expanduser())
+
+
+def check_files(folder: Path, key: str, path: str) -> None:
+    """Check the files of a saved model, adapter or tokenizer.
+
+    key: of the configuration, which has this path.
+
+    Raises:
+        ModelError: files in the folder are missing, damaged or not trusted; names all of them.
+    """
+    if lines := problems(folder, weights=key != "model.tokenizer"):
+        raise ModelError(
+            "\n  ".join([f"{key}={path} cannot be loaded:", *lines])
+            + "\nWhere a file is missing or damaged, copy the folder again from where it came from, or train it again."
+        )
+
+
+def check_local(model: ModelConfig) -> None:
+    """Check a model and tokenizer in local folders, as far as their files tell; those of the hub are not looked at.
+
+    Raises:
+        ModelError: a folder is missing, or files in it are missing, damaged or not trusted.
+    """
+    if model.path is None:  # random weights
+        return
+    places = {"model.path": model.path, **({"model.tokenizer": model.tokenizer} if model.tokenizer else {})}
+    for key, path in places.items():
+        if (folder := Path(location(path, key))).is_dir():
+            check_files(folder, key, path)
+    key, path = list(places.items())[-1]
+    if (folder := Path(location(path, key))).is_dir() and not any(any(folder.glob(name)) for name in TOKENIZERS):
+        raise ModelError(
+            f"{key}={path}: there is no tokenizer in this folder ({', '.join(TOKENIZERS[:4])}, …). Copy its files "
+            "there, or name the folder or hub id that has it by model.tokenizer=<path>."
+        )
 
 
 def holds_adapter(folder: Path) -> bool:

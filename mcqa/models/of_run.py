@@ -1,5 +1,6 @@
 """The model that a run saved, and the base that it was trained from, for what is done with them afterwards."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
+from mcqa.config.base_run import MERGED
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import Config, HardwareConfig, ModelConfig
 from mcqa.config.validation import typed
 from mcqa.models import sharding
-from mcqa.models.loading import load_model, load_tokenizer
+from mcqa.models.loading import load_merged, load_model, load_tokenizer
+from mcqa.models.model_card import with_usage
 from mcqa.models.model_files import holds_adapter
 from mcqa.runs import run_folder
 from mcqa.runs.lookup import finished_run
+
+log = logging.getLogger(__name__)
 
 
 def saved_model(model: ModelConfig, folder: Path) -> ModelConfig:
@@ -43,6 +49,43 @@ def _of_this_machine(hardware: HardwareConfig) -> HardwareConfig:
     if one.device == "cuda" and not torch.cuda.is_available():
         return replace(one, device="cpu", precision="fp32", attention="sdpa", compile=False, tf32=False)
     return one
+
+
+def make_base(model: ModelConfig) -> None:
+    """Merge the adapter of the run that model.run names into its base, once, so that model.path is there.
+
+    Raises:
+        McqaError: it cannot be merged or written.
+    """
+    if model.run is None or model.path is None or Path(model.path).parts[-2:] != MERGED.parts:
+        return
+    folder = Path(model.path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # of several trials the first one merges
+        if (folder / "README.md").is_file():  # which is written last
+            return
+        log.info("Merging the adapter of %s into its base: %s", model.run, run_folder.shown(folder))
+        run, config = stored_run(model.run, Path.cwd())
+        export_merged(run, config, folder)
+
+
+def export_merged(folder: Path, config: Config, out: Path) -> None:
+    """Write the whole model of a run folder to `out`, with its tokenizer and a model card, the latter last."""
+    saved = saved_model(config.model, folder / "model")
+    tokenizer = load_tokenizer(saved, [])
+    load = load_merged if holds_adapter(folder / "model") else load_model
+    model = load(saved, config.peft, config.hardware, tokenizer, config.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(str(out))
+    tokenizer.save_pretrained(str(out))
+    write_card(folder, config, out, "transformers")
+
+
+def write_card(folder: Path, config: Config, out: Path, library: str) -> None:
+    """Write the run's own card to an export, with how that is loaded."""
+    card = folder / "model" / "README.md"
+    text = card.read_text("utf-8") if card.is_file() else f"# {config.name}\n"
+    (out / "README.md").write_text(with_usage(text, library, str(out), config), "utf-8")
 
 
 @dataclass(frozen=True)

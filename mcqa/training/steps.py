@@ -11,7 +11,7 @@ from typing import Any
 from trl import SFTConfig
 
 from mcqa.config.schema import Config
-from mcqa.data.loading import load_run_data, load_texts
+from mcqa.data.loading import Inputs, load_inputs
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.data.shots import shots_of
@@ -53,10 +53,10 @@ class Tokens:
     parts: Mapping[str, Mapping[str, Mapping[str, Question]]]
 
 
-def tokenize_questions(record: Record) -> Tokens:
-    """Read the questions and encode them. A trial does not measure test."""
+def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
+    """Encode the questions, and read them where that has not been done. A trial does not measure test."""
     config, trial = record.config, record.trial
-    data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
+    data, sentences = inputs or load_inputs(config)
     train, shots = data.train, shots_of(config, data)
     record_quality(record, data.splits)
     loading.check_base(config.model)

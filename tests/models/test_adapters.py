@@ -9,7 +9,7 @@ import torch
 from peft import get_peft_model
 
 from mcqa.config.errors import ModelError
-from mcqa.models import adapters, loading
+from mcqa.models import adapters, loading, model_files
 from mcqa.models.loading import adapter_config
 from tests.small_runs import configured, loaded, trained
 
@@ -167,7 +167,7 @@ def test_one_matrix_by_either_of_its_names_is_the_same(name, tmp_path):
 
 
 def test_an_adapter_of_another_base_or_none_at_all_is_refused(adapter, tmp_path):
-    base = shutil.copytree(loading.ASSETS / "starter", tmp_path / "base")
+    base = shutil.copytree(model_files.ASSETS / "starter", tmp_path / "base")
     told = refusal(*going_on(adapter), "model=local", f"model.path={base}")
     assert f"was trained on the base embedded:starter and not on model.path={base}" in told
     assert "holds no adapter" in refusal(f"peft.path={base}")

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,12 +8,12 @@ from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
 from mcqa.config.errors import ModelError
-from mcqa.models import loading
+from mcqa.models import loading, model_files
 from mcqa.models.from_scratch import new_tokenizer
 from mcqa.models.loading import adapter_config
 from tests.small_runs import configured, loaded
 
-STARTER = loading.ASSETS / "starter"
+STARTER = model_files.ASSETS / "starter"
 
 
 def test_the_embedded_base_is_small_and_made_of_safetensors():
@@ -289,3 +290,13 @@ def test_measuring_a_4_bit_base_leaves_the_gradients_of_training_alone():
                     parameter.normal_(std=0.02)
         gradients.append(gradient(model, tokenizer))
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+def test_a_model_folder_without_a_tokenizer_is_refused_unless_another_has_it(tmp_path):
+    folder = shutil.copytree(STARTER, tmp_path / "model")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    model = configured(["model=local", f"model.path={folder}"])[0].model
+    with pytest.raises(ModelError, match="there is no tokenizer in this folder"):
+        model_files.check_local(model)
+    model_files.check_local(replace(model, tokenizer="embedded:starter"))
