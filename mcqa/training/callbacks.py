@@ -90,6 +90,16 @@ class RunAtStart(TrainerCallback):  # type: ignore[misc]
         self.do()
 
 
+class AfterUpdate(TrainerCallback):  # type: ignore[misc]
+    """Call a function after every update, with the number of updates so far."""
+
+    def __init__(self, do: Callable[[int], None]) -> None:
+        self.do = do
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.do(state.global_step)
+
+
 UNLIMITED_S = 60.0
 """Seconds for measuring dev that a training may take, whatever share of its time that is."""
 
