@@ -6,6 +6,7 @@ COMMANDS = {
     "evaluate": "mcqa.evaluate",
     "compare": "mcqa.compare.__main__",
     "runs": "mcqa.runs.__main__",
+    "doctor": "mcqa.doctor",
     "ask": "mcqa.ask",
     "export": "mcqa.export",
     "report": "mcqa.sweep.report.__main__",

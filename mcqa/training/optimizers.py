@@ -17,6 +17,7 @@ from transformers import Trainer
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import OptimizerConfig, ParameterGroup, SchedulerConfig
 from mcqa.training.schedules import Schedule
+from mcqa.training.update_log import UpdateLog
 
 REST = ""
 """Name of the group that holds what no pattern is found in."""
@@ -103,6 +104,7 @@ class OptimizingTrainer(Trainer):  # type: ignore[misc]
     scheduler_config: SchedulerConfig
     group_norms: dict[str, torch.Tensor]
     lr_scheduler: Any
+    update_log: UpdateLog
 
     def get_optimizer_cls_and_kwargs(self, args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
         """Return the class of the optimizer and its arguments, the parameter groups among them."""
@@ -140,7 +142,8 @@ class OptimizingTrainer(Trainer):  # type: ignore[misc]
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         if grad_norm is None and not self.is_deepspeed_enabled:
             grad_norm = self._clip_grad_norm(model)
-        return super()._get_grad_norm(model, grad_norm)
+        self.update_log.grad_norm = super()._get_grad_norm(model, grad_norm)
+        return self.update_log.grad_norm
 
     def _clip_grad_norm(self, model: Any) -> Any:
         """Scale gradients down to the limit of each group, then of all; return the norm of all before."""

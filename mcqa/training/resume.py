@@ -30,6 +30,7 @@ from mcqa.runs.run_folder import shown
 from mcqa.runs.trial import Preempted
 from mcqa.training import checkpoints
 from mcqa.training.callbacks import CheckpointSchedule
+from mcqa.training.update_log import UpdateLog
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +72,14 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
     """Comes before TRL's trainer in the order of base classes.
 
     questions: rows of train_dataset that are questions; the row after them is padding. first_epoch: as of
-    PaddedSampler. keep: checkpoints kept besides the best one. flush: called before a checkpoint counts, for what must
-    not be behind it.
+    PaddedSampler. update_log: written before each checkpoint. keep: checkpoints kept besides the best one. flush:
+    called before a checkpoint counts, for what must not be behind it.
     """
 
     questions: int
     first_epoch: Callable[[], Sequence[int]] | None
     schedule: CheckpointSchedule
+    update_log: UpdateLog
     keep: int
     flush: Callable[[], None]
 
@@ -146,6 +148,7 @@ class ResumableTrainer(Trainer):  # type: ignore[misc]
             Preempted: after it was saved, where the run was asked to stop.
         """
         began, folder = time.monotonic(), Path(self.args.output_dir)
+        self.update_log.write()
         for wait in (*RETRY_AFTER_S, None):
             reason, stalled = self._attempt(model, folder)
             if reason is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from trl import SFTConfig
 
+from mcqa.config.errors import ModelError, TrainingError
 from mcqa.config.schema import Config
 from mcqa.data.loading import Inputs, load_inputs
 from mcqa.data.prompts import Shots
@@ -17,6 +18,8 @@ from mcqa.data.question import Question
 from mcqa.data.shots import shots_of
 from mcqa.data.tokens import TrainingSet, training_set
 from mcqa.evaluation.conversations import ConversationSet, conversation_sets, measure_losses
+from mcqa.evaluation.doctor import report as doctor
+from mcqa.evaluation.doctor.history import Setup
 from mcqa.evaluation.measure import QuestionSet, measure, question_set, question_sets
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import Measurements, record_inputs, record_quality
@@ -26,11 +29,12 @@ from mcqa.models.loading import adapter_config
 from mcqa.runs import looks, processes
 from mcqa.runs.record import Record
 from mcqa.training import as_trial, trainer
-from mcqa.training.callbacks import RunAtStart
+from mcqa.training.callbacks import AfterUpdate, RunAtStart
 from mcqa.training.curriculum import easy_first
 from mcqa.training.progress import TrainingProgress
 from mcqa.training.steering import Steering, measure_steering, steering_set
 from mcqa.training.trainer import MeasuringTrainer, sft_config
+from mcqa.training.update_log import UpdateLog
 from mcqa.training.updates import notes, total_updates
 
 
@@ -162,7 +166,9 @@ def train(
         return metrics
 
     updates = total_updates(config, examples)
+    update_log = UpdateLog(record.folder, Setup.of(record.config_dict, examples), answers)
     with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
+        callbacks.append(AfterUpdate(lambda step: progress.advance(step, update_log.loss)))
         built = trainer.build(
             config,
             tokens.arguments,
@@ -175,8 +181,14 @@ def train(
             callbacks=callbacks,
             flush=record.flush,
             first_epoch=partial(first_epoch, measurements) if tokens.curriculum else None,
+            update_log=update_log,
         )
-        trainer.train(built)
+        try:
+            trainer.train(built)
+        except (TrainingError, ModelError):
+            if record.trial is None and processes.is_first():
+                doctor.keep_findings(record, ended=False)
+            raise
     record.measurements_left_out = built.measurements_left_out
     return built
 
@@ -206,4 +218,6 @@ def write_report(measurements: Measurements, tokens: Tokens, trained: MeasuringT
     every = ["test", *(further.name for further in measurements.record.config.further_sets)]
     names = [name for name in every if name in measurements.predictions]
     run_report.write_harness_files(measurements, names, trained.model, tokens.tokenizer, tokens.shots)
+    findings = doctor.keep_findings(measurements.record)
     run_report.report_training(measurements, len(tokens.training.examples), trained.state.log_history)
+    doctor.say_findings(measurements.record, findings)

@@ -37,6 +37,7 @@ from mcqa.training.callbacks import (
 from mcqa.training.losses import Item, Loss, item
 from mcqa.training.optimizers import OptimizingTrainer
 from mcqa.training.resume import ResumableTrainer
+from mcqa.training.update_log import UpdateLog
 from mcqa.training.updates import evaluation_points, longest_share, total_updates
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,11 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
         schedule: CheckpointSchedule,
         flush: Callable[[], None],
         first_epoch: Callable[[], Sequence[int]] | None,
+        update_log: UpdateLog,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.first_epoch = first_epoch
+        self.first_epoch, self.update_log = first_epoch, update_log
         self.training, self.questions = training, len(training.examples)
         self.measure, self.schedule, self.flush = measure, schedule, flush
         self.optimizer_config, self.scheduler_config, self.group_norms = config.optimizer, config.scheduler, {}
@@ -152,6 +154,7 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer, SFTTrainer):  # type
             try:
                 for batch in batches:
                     loss += self._forward_and_backward(model, batch, counts, batch is batches[-1])
+                self.update_log.loss = loss
                 return loss
             except torch.OutOfMemoryError as error:
                 self._halve(batch, error)
@@ -230,12 +233,13 @@ def build(
     callbacks: Sequence[TrainerCallback] = (),
     flush: Callable[[], None] = lambda: None,
     first_epoch: Callable[[], Sequence[int]] | None = None,
+    update_log: UpdateLog | None = None,
 ) -> MeasuringTrainer:
     """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
     arguments: those of sft_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
     before a checkpoint counts, since a run that resumes from there would not observe it again. first_epoch: returns the
-    order of a curriculum.
+    order of a curriculum. update_log: keeps what every update was like.
 
     Raises:
         ConfigError: the trainer refuses an argument of objective.trainer_args.
@@ -243,8 +247,10 @@ def build(
     padding_rows = batching(config).processes > 1
     dataset = Dataset.from_dict({"row": range(len(training.examples) + padding_rows)})
     collator = ItemCollator(tokenizer.pad_token_id)
+    update_log = update_log or UpdateLog()
     all_callbacks = [
         EvaluationPoints(evaluation_points(config, len(training.examples)), longest_share(config)),
+        update_log,  # before what stops a run whose loss is no number
         MetricsLogger(observers, collator),
         *callbacks,
     ]
@@ -264,6 +270,7 @@ def build(
             schedule=CheckpointSchedule(None if minutes is None else 60 * minutes),
             flush=flush,
             first_epoch=first_epoch,
+            update_log=update_log,
             model=model,
             args=arguments,
             processing_class=tokenizer,
