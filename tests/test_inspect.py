@@ -213,12 +213,23 @@ def test_a_command_line_that_is_wrong_says_so(arguments, message):
         inspect.main(arguments)
 
 
-def test_a_file_that_is_not_there_or_empty_is_an_error(tmp_path):
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         inspect.main([str(tmp_path / "q.csv")])
-    (tmp_path / "q.csv").touch()
-    with pytest.raises(DataError, match="is empty"):
-        inspect.main([str(tmp_path / "q.csv")])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", "", "has no rows"),
+        ("q.csv", "question,A,B,answer\n", "has a first line and no other row"),
+        ("q.json", '{"question": ', "q.json:1: is not JSON .*cut off"),
+    ],
+)
+def test_a_file_without_a_row_that_can_be_read_is_an_error(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        inspect.main([str(tmp_path / name)])
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def validated_question(
         choices=texts,
         answer=answer,
         context=checked_text("context", context, required=False),
-        subject=checked_text("subject", subject, required=False).strip(),
+        subject=checked_name("subject", subject),
         cluster=checked_name("cluster", cluster),
     )
 

@@ -45,6 +45,7 @@ class Data:
     removed: how many questions each word of data.clean has left out of train.
     mixture: draws the examples of an epoch, where data is a mix, whose ids begin with the name of their set and `/`.
     parts: by split and set of a mix, its questions as they are without the mix, by their id in it.
+    published: the questions of dev with their options in the published order, by id, where another is drawn.
     """
 
     splits: dict[str, list[Question]]
@@ -55,6 +56,7 @@ class Data:
     removed: dict[str, int] = field(default_factory=dict)
     mixture: Mixture | None = None
     parts: dict[str, dict[str, dict[str, Question]]] = field(default_factory=dict)
+    published: dict[str, Question] = field(default_factory=dict)
 
     @property
     def train(self) -> list[Question]:
@@ -132,6 +134,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
         if other.split == "test" and name != "dev":
             _first_look(name, other.data.seed, evaluation.test_limit, data)
         if other.data.draws_order and name in data.splits:
+            if name == "dev":
+                data.published.update({question.id: question for question in data.splits[name]})
             data.splits[name] = [in_drawn_order(question, other.data.seed) for question in data.splits[name]]
     _draw_orders(config, own, data)
     order = dict.fromkeys([*SPLITS, *data.splits])
@@ -206,6 +210,8 @@ def _draw_orders(config: DataConfig, splits: Sequence[str], data: Data) -> None:
     for split in splits:
         questions = data.splits.get(split, [])
         owners = [sets.get(question.id.partition("/")[0], config) for question in questions]
+        if split == "dev" and any(own.draws_order for own in owners):
+            data.published.update({question.id: question for question in questions})
         if questions:
             data.splits[split] = [shown(one, own) for one, own in zip(questions, owners, strict=True)]
         for name, part in data.parts.get(split, {}).items():
@@ -495,7 +501,7 @@ def _raise_if_unusable(
         return
     source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
     if not bad:
-        raise DataError(f"{source}: is empty.")
+        raise DataError(f"{source}: has no rows.")
     of = "of the first" if len(bad) >= ENOUGH_BAD else "of"
     lines = [f"{source}: {len(bad)} {of} {len(questions) + len(bad)} rows cannot be used:"]
     lines += listed(bad)

@@ -40,9 +40,13 @@ def passage(question: Entry) -> str:
     return " ".join(question.context.casefold().split())
 
 
-def subsample(questions: Sequence[E], seed: int, limit: int) -> list[E]:
-    """Return `limit` questions in their original order; a smaller limit returns a subset of a larger one."""
-    keys = [_uniform("limit", seed, question.content) for question in questions]
+def subsample(questions: Sequence[E], seed: int, limit: int, published: Mapping[str, Entry] | None = None) -> list[E]:
+    """Return `limit` questions in their original order; a smaller limit returns a subset of a larger one.
+
+    published: by id the questions whose contents the draw is from, where the options are shown in another order.
+    """
+    published = published or {}
+    keys = [_uniform("limit", seed, published.get(question.id, question).content) for question in questions]
     smallest = sorted(range(len(questions)), key=keys.__getitem__)[:limit]
     return [questions[n] for n in sorted(smallest)]
 

@@ -24,7 +24,7 @@ def steering_set(config: Config, data: Data, tokenizer: Any, shots: Shots) -> St
     """
     evaluation = config.evaluation
     if dev := data.splits.get("dev"):
-        few = subsample(dev, config.data.seed, evaluation.limit or len(dev))
+        few = subsample(dev, config.data.seed, evaluation.limit or len(dev), data.published)
         return question_set(
             "dev", few, config.prompt_of("dev"), restrict_to_steering_metrics(evaluation), tokenizer, shots.of("dev")
         )

@@ -1,9 +1,9 @@
-"""Equal choices are kept or refused as the policy says, and texts with outer white space are noticed."""
+"""Equal choices are kept or refused as the policy says; outer white space is noticed, and a number is a name."""
 
 import pytest
 
 from mcqa.config.errors import DataError
-from mcqa.data.checks import check_equal_choices, has_equal_choices, has_outer_space
+from mcqa.data.checks import check_equal_choices, has_equal_choices, has_outer_space, validated_question
 from mcqa.data.question import Question
 
 DIFFERENT = Question("1", "Which?", ("trout", "whale", "newt"), 1)
@@ -41,3 +41,8 @@ def test_equal_choices_and_outer_white_space_are_noticed():
     assert [has_equal_choices(question) for question in questions] == [False, True, True]
     assert [has_outer_space(question) for question in questions] == [False, True, True]
     assert has_outer_space(Question("4", "Which?\t", ("a", "b"), 0))
+
+
+def test_a_number_is_a_subject_as_it_is_an_id():
+    asked = {"question": "What?", "choices": ["a", "b"], "answer": 0}
+    assert [validated_question(id=7, subject=subject, **asked).subject for subject in (7, "7 ", None)] == ["7", "7", ""]

@@ -20,6 +20,7 @@ from mcqa.data.loading import SPLITS, load, load_run_data, load_texts
 from mcqa.data.question import Question, fingerprint
 from mcqa.data.readers import READERS
 from mcqa.data.readers.conversations import CONVERSATIONS
+from mcqa.data.splits import subsample
 from tests.local_columns import own_columns
 
 REAL = os.environ.get("MCQA_TEST_DATA")
@@ -138,7 +139,7 @@ def test_a_split_that_is_null_cannot_be_loaded(tmp_path):
 
 
 def test_an_empty_split_is_an_error_and_no_split(tmp_path):
-    assert error_of(config(folder(tmp_path, test=[]))) == f"{tmp_path}[test]: is empty."
+    assert error_of(config(folder(tmp_path, test=[]))) == f"{tmp_path}[test]: has no rows."
     alone = config(write(tmp_path / "one.jsonl", [row(1)]))
     assert "no question is left after splitting; see data.dev_fraction" in error_of(alone)
 
@@ -348,7 +349,7 @@ def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_
     [
         ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
         ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
-        ({"path": "empty.jsonl"}, "{where}: empty.jsonl: is empty."),
+        ({"path": "empty.jsonl"}, "{where}: empty.jsonl: has no rows."),
     ],
 )
 def test_what_is_wrong_with_a_further_set_is_reported_by_its_own_keys(tmp_path, monkeypatch, changes, message):
@@ -732,10 +733,12 @@ def test_the_options_of_other_sets_stay_as_published_unless_shuffling_is_asked_f
 def test_an_order_changes_neither_a_cut_nor_a_sample(tmp_path):
     own = config(folder(tmp_path), splits=Splits("train", None, "test"), limit=30)
     limited = evaluation_of(test_limit=7)
-    plain, drawn = (load_run_data(replace(own, shuffle_choices=value), limited).splits for value in (False, True))
-    assert {split: [q.id for q in questions] for split, questions in plain.items()} == (
-        {split: [q.id for q in questions] for split, questions in drawn.items()}
+    plain, drawn = (load_run_data(replace(own, shuffle_choices=value), limited) for value in (False, True))
+    assert {split: [q.id for q in questions] for split, questions in plain.splits.items()} == (
+        {split: [q.id for q in questions] for split, questions in drawn.splits.items()}
     )
+    steering = [[q.id for q in subsample(data.splits["dev"], 0, 2, data.published)] for data in (plain, drawn)]
+    assert steering[0] == steering[1] and len(plain.splits["dev"]) > 2
 
 
 def test_what_data_clean_names_is_left_out_of_train_alone_and_counted_before_the_limit(tmp_path):

@@ -138,7 +138,7 @@ def inspect(source: Source) -> Inspection:
         DataError: the rows cannot be read at all, or there are none.
     """
     notes, versions = list[str](), list[Version]()
-    problem = DataError(f"{source.path}: is empty.")
+    problem = DataError(f"{source.path}: has no rows.")
     headers = [True, False] if source.is_table else [True]
     for has_header in headers if source.header is None else [source.header]:
         found: list[str] = []
@@ -150,8 +150,12 @@ def inspect(source: Source) -> Inspection:
         if version.table.rows:
             versions.append(version)
             notes = notes or found
+        elif version.damaged:
+            problem = DataError(version.damaged[0])
     if not versions:
         raise problem
+    if source.header is None and not versions[0].has_header and len(versions[0].table.rows) == 1:
+        raise DataError(f"{source.path}: has a first line and no other row; data.header=false reads it as a row.")
     return Inspection(source, notes, versions, published.sets_that_read(lambda names: source.rows(True, names)))
 
 

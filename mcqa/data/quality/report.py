@@ -5,7 +5,7 @@ cluster or passage once, since questions that belong together are not independen
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from string import ascii_uppercase
@@ -149,7 +149,7 @@ def refuse_meaningless(config: Config, splits: Mapping[str, Sequence[Question]],
             test is part of train and data.allow_overlap is false.
     """
     shown = [split for split in splits if split != "train" or not trains or config.shuffle_seed is None]
-    problems = list(_constant_positions(config, {split: splits[split] for split in shown}))
+    problems = list(_constant_positions(config, splits, shown))
     if trains and not config.data.allow_overlap and "train" in splits:
         problems += _complete_overlaps(splits)
     if problems:
@@ -159,10 +159,14 @@ def refuse_meaningless(config: Config, splits: Mapping[str, Sequence[Question]],
 # --- positions -------------------------------------------------------------------------------------------------------
 
 
-def _constant_positions(config: Config, splits: Mapping[str, Sequence[Question]]) -> Iterator[str]:
+def _constant_positions(
+    config: Config, splits: Mapping[str, Sequence[Question]], shown: Iterable[str]
+) -> Iterator[str]:
     places: dict[tuple[str, str], list[str]] = {}
-    for split, questions in splits.items():
-        place = constant_position(questions)
+    for split in shown:
+        place = constant_position(splits[split])
+        if place is None and "train" in splits and _data_key(config, split) == "data":
+            place = constant_position([*splits["train"], *splits[split]])  # too few by themselves
         if place is not None and _shows_options(config, split):
             places.setdefault((place, _data_key(config, split)), []).append(split)
     for (place, key), names in places.items():

@@ -68,6 +68,9 @@ def test_a_right_answer_that_is_always_at_the_same_letter_is_refused_once_for_al
     )
     assert refusal(config, splits(train=0, dev=2, test=None)).startswith("dev: the right answer is option C in all 20")
     refuse_meaningless(config, splits(train=0, dev=None, test=None))  # training shuffles anew in each epoch
+    few = splits(train=0, dev=None, test=0) | {"test": [asked(900 + n, 0) for n in range(3)]}
+    assert "test: the right answer is option A in all 3 questions." in refusal(config, few)
+    refuse_meaningless(config, splits(train=None, dev=None) | {"test": few["test"]})
     refuse_meaningless(configured(["prompt=cloze"])[0], splits(train=0, dev=0, test=0))
 
 
