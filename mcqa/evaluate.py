@@ -42,7 +42,7 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None"
         preview(measured, config_dict)
         return None
     devices.check(measured.hardware)
-    create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
+    create = partial(run_folder.create, config.outputs, run_folder.name_of(config_dict), config_dict, overrides)
     return run(config, processes.folder_of_first(measured.hardware, create))
 
 

@@ -46,7 +46,7 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
         from mcqa.models import devices
 
         devices.check(config.hardware)
-        create = partial(run_folder.create, config.outputs, config.name, config_dict, overrides)
+        create = partial(run_folder.create, config.outputs, run_folder.name_of(config_dict), config_dict, overrides)
         find = partial(trial.persistent_folder, create)
     with ExitStack() as lock:
 

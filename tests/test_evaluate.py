@@ -476,7 +476,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
+    folders = sorted((tmp_path / "outputs" / "runs").glob("evaluate*/*"), key=lambda path: path.stat().st_mtime)
     results = [read_json(folder / "result.json") for folder in folders]
     assert [result["status"] for result in results] == ["complete"] * 2
     table = done.stdout[done.stdout.index("All evaluations") :].splitlines()
@@ -487,7 +487,7 @@ def test_several_models_and_sets_are_measured_in_one_command_and_reported_in_one
             assert f" {model} " in line and "model.path" not in line
             for metric in ("acc", "acc_norm"):
                 assert f"{100 * result['metrics'][f'{name}/{metric}']:.1f} %" in line
-        assert f"  {number}  outputs/runs/evaluate/{folder.name}" in table
+        assert f"  {number}  {folder.relative_to(tmp_path)}" in table
     with (tmp_path / "outputs" / "summaries" / f"{folders[0].name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     sets = (questions_folder.name, "test"), ("more", "dev")
@@ -508,8 +508,8 @@ def test_what_was_measured_is_reported_though_a_later_job_cannot_be(questions_fo
         cwd=tmp_path,
     )
     assert done.returncode == 1
-    folders = sorted((tmp_path / "outputs" / "runs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
-    first, _, last = (f"outputs/runs/evaluate/{folder.name}" for folder in folders)
+    folders = sorted((tmp_path / "outputs" / "runs").glob("evaluate*/*"), key=lambda path: path.stat().st_mtime)
+    first, _, last = (str(folder.relative_to(tmp_path)) for folder in folders)
     table = done.stdout[done.stdout.index("All evaluations") :]
     as_csv = f"outputs/summaries/{Path(first).name}.csv"
     assert table.endswith(f"Run folders:\n  1  {first}\n  2  {last}\nAs CSV: {as_csv}\n")

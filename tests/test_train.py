@@ -175,13 +175,13 @@ def test_a_training_that_fails_says_so_in_its_result(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_is_found_in_mlflow(finished_run):
+def test_a_run_is_found_in_mlflow(finished_run, questions_folder):
     from mlflow import MlflowClient
 
     folder, result = finished_run
     client = MlflowClient(f"sqlite:///{folder.parents[2]}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("mcqa").experiment_id])
-    assert run.info.status == "FINISHED"
+    assert (run.info.status, run.info.run_name) == ("FINISHED", f"smoke-starter-{questions_folder.name}")
     assert run.data.params["optimizer.learning_rate"] == "0.002"
     assert run.data.params["seed"] == "3"
     assert run.data.metrics["test/acc"] == pytest.approx(result["metrics"]["test/acc"])
@@ -194,7 +194,7 @@ def test_a_run_is_found_in_mlflow(finished_run):
     } <= run.data.metrics.keys()
     assert any(name.startswith("system/") for name in run.data.metrics)
     assert run.data.tags["packages.torch"]
-    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"local"}
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {questions_folder.name}
     names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
     assert {"config.yaml", "environment.json", "pictures", "predictions", "result.json", "wrong_test.json"} <= names
 
@@ -228,7 +228,7 @@ def events_of(folder):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(small, tmp_path):
+def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(small, questions_folder, tmp_path):
     """SIGTERM, SIGKILL, then to the end: three processes, one folder, one run in MLflow, equal weights and curves."""
     from mlflow import MlflowClient
 
@@ -236,7 +236,7 @@ def test_a_run_that_is_stopped_and_killed_and_resumed_equals_one_that_was_not(sm
         *small, "objective.max_steps=28", "objective.epochs=null", "evaluation.every=4", "tracking.log_every=3",
         "peft.dropout=0.1",
     ]  # fmt: skip
-    runs = tmp_path / "outputs" / "runs" / "stopped"
+    runs = tmp_path / "outputs" / "runs" / f"stopped-starter-{questions_folder.name}"
     first = started([*overrides, "name=stopped", "tracking=mlflow"])
     done = wait_for_checkpoint(first, runs, beyond=0)
     first.send_signal(signal.SIGTERM)

@@ -41,7 +41,7 @@ def finished(base: Path) -> tuple[Path, float]:
         ended = run("mcqa.train", [*small_run(base), f"outputs={outputs}"], base, own_process=True)
         succeeded(ended)
         told.write_text(json.dumps(ended.seconds))
-    (folder,) = (outputs / "runs" / "smoke").iterdir()
+    (folder,) = (outputs / "runs").glob("smoke-*/*")
     return folder, json.loads(told.read_text())
 
 
@@ -97,7 +97,7 @@ def _got(command: str, ended: Ended, place: Path) -> Any:
         compared = json.loads((place / "compared" / "comparison.json").read_text())
         return [[each[key] for key in ("mean", "low", "high")] for each in compared["configurations"]]
     if command == "evaluate":
-        (folder,) = (place / "outputs" / "runs" / "evaluate").iterdir()
+        (folder,) = (place / "outputs" / "runs").glob("evaluate*/*")
         return result(folder)["metrics"]
     return result(place / "run")["metrics"], weights(place / "run")
 

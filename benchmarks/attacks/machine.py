@@ -62,7 +62,7 @@ def _kills(which: signal.Signals, moments: list[float], base: Path, undisturbed:
 
 def runs_of(folder: Path, name: str = "smoke") -> list[Path]:
     """Return the run folders in the outputs of a folder that can be run again, the oldest first."""
-    found = sorted((folder / "outputs" / "runs" / name).glob("*"))
+    found = sorted((folder / "outputs" / "runs").glob(f"{name}*/*"))
     return [each for each in found if (each / "config.yaml").exists()]
 
 

@@ -1,6 +1,5 @@
 """The comparison as one HTML file that needs nothing else: no network, no fonts, no libraries."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +8,8 @@ from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.flips import KINDS, Answer, Flip, most_confident
 from mcqa.data.question import Question
-from mcqa.evaluation.report.charts.style import BLACK, BLUE, GREY, GRID, SKY, VERMILLION, WHITE
 from mcqa.evaluation.report.formatting import cut, percent
-from mcqa.evaluation.report.html import Scale, render
+from mcqa.evaluation.report.html import Scale, inline, render
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -31,16 +29,6 @@ MOST_LISTED = 600  # questions on the page, so that a browser can hold it; quest
 ALWAYS_WRONG = 0.1  # the part of the list that questions have which both answer wrong
 LONGEST_TEXT = 700  # characters of a question, a choice or a passage
 SCALE_MARGIN = 0.03  # on both sides of the intervals
-
-_THEMED = {
-    BLUE: "var(--blue)",
-    VERMILLION: "var(--vermillion)",
-    SKY: "var(--sky)",
-    GREY: "var(--grey)",
-    WHITE: "var(--card)",
-    BLACK: "currentColor",
-    GRID: "var(--line)",
-}
 
 
 class FlipList(NamedTuple):
@@ -72,7 +60,7 @@ def render_page(comparison: Comparison, drawn: Mapping[str, str], sections: Sequ
         accuracies=tables.accuracies(comparison),
         scale=scale,
         scale_name=f"{100 * scale.low:.0f} to {100 * scale.high:.0f} %",
-        figures=[(*_caption(name, comparison), Markup(_inline(svg, name))) for name, svg in drawn.items()],
+        figures=[(*_caption(name, comparison), Markup(inline(svg, name))) for name, svg in drawn.items()],
         sections=sections,
         differences=tables.differences(comparison, MOST_PAIRS, detailed=True),
         flip_lists=[_flip_list(comparison, pair, MOST_LISTED // len(pairs)) for pair in pairs],
@@ -115,20 +103,6 @@ def _caption(name: str, comparison: Comparison) -> tuple[str, str]:
     if kind in OF_ONE_RUN:
         explanation += f"; by acc (summed scores){', of the first seed' if several else ''}"
     return f"{title}, {number}" if number else title, explanation
-
-
-def _inline(svg: str, name: str) -> str:
-    """Make an SVG file a part of the page: ids of its own, the page's colours and fonts."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{name}">', svg, count=1
-    )
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r"\b(id=\"|href=\"#|url\(#)", rf"\g<1>{name}-", svg)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", svg)
-    svg = re.sub(r"font: ([\d.]+px) inherit", r"font-size: \1", svg)
-    svg = re.sub(r"#[0-9a-f]{6}", lambda colour: _THEMED.get(colour[0], colour[0]), svg)
-    return svg.replace("<text ", '<text fill="currentColor" ')
 
 
 def _flip_list(comparison: Comparison, pair: Pair, most: int) -> FlipList:

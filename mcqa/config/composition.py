@@ -9,6 +9,7 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -132,6 +133,16 @@ def compose_with_problems(
             return config_dict, problems + question_sets.expand(config_dict, config_name, overrides + extra)
     except COMPOSITION_ERRORS as error:
         raise ConfigError(listing([first_lines(error)])) from error
+
+
+def defaults(config_name: str) -> ConfigDict:
+    """Return the resolved configuration of a command without options, also within a command."""
+    hydra = GlobalHydra.instance()
+    running, hydra.hydra = hydra.hydra, None
+    try:
+        return compose(config_name, [])
+    finally:
+        hydra.hydra = running
 
 
 def _resolved(cfg: Any, path: str, problems: list[str]) -> ConfigDict:

@@ -43,7 +43,7 @@ class Record:
         self.config, self.folder, self.console, self.trial = config, folder, console, trial
         self.metrics: dict[str, float] = {}
         study = trial.study if trial else None
-        name = f"trial {folder.name}" if trial else config.name
+        name = f"trial {folder.name}" if trial else run_folder.name_of(self.config_dict)
         self.tracker = tracking.open_tracker(
             config.tracking, folder, run_folder.outputs_of(folder, config.outputs), name, study
         )
@@ -141,6 +141,17 @@ class Record:
     def log(self, values: Mapping[str, float], step: int, of: str = "training") -> None:
         """Report a point of the curves of training, or of what `of` names; a resumed run reports none twice."""
         self.tracker.metrics(dict(values), step, of=of)
+
+    def result_so_far(self) -> dict[str, Any]:
+        """Return what result.json will have of the measurements and their cost."""
+        return {
+            "metrics": self.metrics,
+            "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in self.first_looks.items()},
+            "measurements_left_out": self.measurements_left_out,
+            "warnings": list(self.warnings),
+            "seconds": round(time.time() - self.began, 1),
+            "peak_memory_bytes": peak_memory_bytes(self.config.hardware.device),
+        }
 
     def flush(self) -> None:
         """Write everything that was logged to the disk."""
@@ -253,12 +264,7 @@ def _finish(record: Record, status: str, error: str | None) -> None:
     result = {
         "status": status,
         "value": trial.last_reported() if trial and status in ("pruned", "paused") else value,
-        "metrics": record.metrics,
-        "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in record.first_looks.items()},
-        "measurements_left_out": record.measurements_left_out,
-        "warnings": list(record.warnings),
-        "seconds": round(time.time() - record.began, 1),
-        "peak_memory_bytes": peak_memory_bytes(record.config.hardware.device),
+        **record.result_so_far(),
         "error": error,
     }
     run_folder.write_result(folder, result)
@@ -266,6 +272,11 @@ def _finish(record: Record, status: str, error: str | None) -> None:
         record.keep(shown)
     if status not in ("preempted", "paused"):  # that file is deleted when the run resumes
         record.keep(folder / "result.json")
+
+
+def measures_base(config: Config, trial: Trial | None) -> bool:
+    """Whether the run's base is measured: by its first process, or for all trials of a study; as evaluated always."""
+    return config.evaluation.before or trial is not None or isinstance(config, EvaluateConfig)
 
 
 def optional(what: str, do: Callable[[], None]) -> None:

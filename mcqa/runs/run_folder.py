@@ -1,6 +1,7 @@
 """The run folder: where one run keeps everything."""
 
 import os
+import re
 import secrets
 import time
 from collections import deque
@@ -25,6 +26,7 @@ NO_RESULT: Mapping[str, Any] = {
     "value": None,
     "metrics": {},
     "first_look": {},
+    "base_measured": True,
     "measurements_left_out": 0,
     "seconds": 0.0,
     "peak_memory_bytes": 0,
@@ -33,16 +35,42 @@ NO_RESULT: Mapping[str, Any] = {
 """The keys of result.json.
 
 status: complete, failed, pruned, preempted or paused. value: of the metric a study optimises. first_look: by set, where
-only some of its questions were measured, {"questions": how many, "of": how many there are}. measurements_left_out: of
+only some of its questions were measured, {"questions": how many, "of": how many there are}. base_measured:
+false where a training left the base alone (evaluation.before=false). measurements_left_out: of
 dev during training, because measuring took too much of its time.
 """
 
+
+EMBEDDED, LONGEST = ["starter", "facts"], 40
+"""Model and questions that a run's name leaves out; characters of those that it has."""
 
 DEPTH_OF_RUNS, MOST_FOLDERS = 5, 1000
 """How deep below a working folder runs lie at most (outputs/sweeps/<study>/trials/<number>); where a search ends."""
 
 JOB_WAIT_S = 120.0
 """Seconds that a job waits for an earlier start of itself, which a scheduler may put back before it has ended."""
+
+
+def name_of(config_dict: ConfigDict) -> str:
+    """Return what the run is called in outputs/runs and in MLflow: its name, with model and questions that are not the
+    embedded ones, such as qlora_mcqa-qwen3_0_6b-arc_easy.
+    """
+    both = [short_name(config_dict, group) for group in ("model", "data")]
+    name = str(config_dict["name"])
+    return name if both == EMBEDDED else "-".join([name, *(re.sub(r"[^\w.+]+", "_", part)[:LONGEST] for part in both)])
+
+
+def short_name(config_dict: ConfigDict, group: str) -> str:
+    """Return the name of the model or data of a stored configuration, of which a part may be missing; of the user's own
+    the last part of its path, and of a model that a run has saved the run's.
+    """
+    section = config_dict.get(group)
+    keys = section if isinstance(section, dict) else {}
+    place = keys.get("path") or keys.get("hub")
+    if keys.get("name") != "local" or not place:
+        return str(keys.get("name"))
+    path = Path(str(place))
+    return path.parent.name if group == "model" and path.name == "model" and path.parent.name else path.name
 
 
 def create(outputs: str, name: str, config_dict: Mapping[str, Any], overrides: Sequence[str]) -> Path:

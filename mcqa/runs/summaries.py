@@ -79,8 +79,8 @@ def summary(folder: Path) -> RunSummary:
     return RunSummary(
         folder=folder,
         name=str(config.get("name")),
-        model=_short(config, "model"),
-        data=_short(config, "data"),
+        model=run_folder.short_name(config, "model"),
+        data=run_folder.short_name(config, "data"),
         peft=str(_key(config, "peft", "name")),
         learning_rate=_number(_key(config, "optimizer", "learning_rate")),
         seed=_key(config, "seed"),
@@ -98,12 +98,6 @@ def _key(config: dict[str, Any], *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
-
-
-def _short(config: dict[str, Any], group: str) -> str:
-    """Return the name of a model or question set; of one of the user's own the last part of its path."""
-    name, place = _key(config, group, "name"), _key(config, group, "path") or _key(config, group, "hub")
-    return Path(str(place)).name if name == "local" and place else str(name)
 
 
 def _accuracy(metrics: dict[str, Any], split: str) -> Accuracy | None:

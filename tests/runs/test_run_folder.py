@@ -56,6 +56,22 @@ def test_the_configuration_says_where_outputs_are_from_any_working_folder(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("model", "data", "expected"),
+    [
+        ({"name": "starter", "path": "embedded:starter"}, {"name": "facts", "path": None}, "try"),
+        ({"name": "qwen3_0_6b", "path": "Qwen/Qwen3-0.6B"}, {"name": "arc_easy"}, "try-qwen3_0_6b-arc_easy"),
+        ({"name": "starter", "path": "embedded:starter"}, {"name": "arc_easy"}, "try-starter-arc_easy"),
+        ({"name": "local", "path": "/models/My-model 2/"}, {"name": "facts"}, "try-My_model_2-facts"),
+        ({"name": "local", "path": "HuggingFaceTB/SmolLM2"}, {"name": "mine"}, "try-SmolLM2-mine"),
+        ({"name": "local", "path": "outputs/runs/a/20261129/model"}, {"name": "mine"}, "try-20261129-mine"),
+        ({"name": "scratch", "path": None}, {"name": "local", "path": "../../" + "x" * 99}, f"try-scratch-{'x' * 40}"),
+    ],
+)
+def test_a_run_is_called_after_model_and_questions_that_are_not_the_embedded_ones(model, data, expected):
+    assert run_folder.name_of({"name": "try", "model": model, "data": data}) == expected
+
+
+@pytest.mark.parametrize(
     ("moved_to", "database", "expected"),
     [
         ("results/runs/try/1", "results", "results"),  # not moved

@@ -43,7 +43,7 @@ def row(run):
 def test_a_complete_run_is_told_by_its_configuration_and_its_accuracies(outputs):
     run = summary(find_runs(outputs)[0])
     assert row(run) | {"run folder": ""} == {
-        "name": "lora_mcqa", "model": "starter", "data": "questions.csv", "peft": "lora", "learning rate": "0.002",
+        "name": "lora_mcqa", "model": "starter", "data": "questions", "peft": "lora", "learning rate": "0.002",
         "seed": "3", "dev": "50.0 %", "test": "25.0 %", "95 % interval": "25.0–25.0", "base": "20.0 %",
         "minutes": "1.5", "status": "complete", "run folder": "",
     }  # fmt: skip

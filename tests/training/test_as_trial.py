@@ -375,7 +375,7 @@ def test_from_run_repeats_a_trial_as_a_whole_run(study, monkeypatch, tmp_path):
         again = repeat.repeated_config(compose("config", overrides), overrides)
         assert again == stored | {"seed": 7, "from_run": reference}
     run_command(monkeypatch, f"from_run={folder}", f"outputs={tmp_path}", "tracking=none")
-    (run,) = (tmp_path / "runs" / "smoke").iterdir()
+    (run,) = (tmp_path / "runs").glob("smoke-starter-*/*")
     result = read_json(run / "result.json")
     assert result["metrics"]["dev/acc"] == results(study)[1]["value"] and result["metrics"]["test/n"] == 16
     assert weights(run / "model")
@@ -390,5 +390,5 @@ def test_best_yaml_is_the_best_trial_as_an_experiment(study, monkeypatch, tmp_pa
     again = compose("config", ["+experiment=best", f"outputs={stored['outputs']}"], config_dir=str(study))
     assert again == stored and typed(again, Config)
     run_command(monkeypatch, "--config-dir", str(study), "+experiment=best", f"outputs={tmp_path}", "tracking=none")
-    (run,) = (tmp_path / "runs" / "smoke").iterdir()
+    (run,) = (tmp_path / "runs").glob("smoke-starter-*/*")
     assert read_json(run / "result.json")["metrics"]["dev/acc"] == results(study)[best]["value"]

@@ -18,9 +18,11 @@ from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.conversations import BESIDE_QUESTIONS
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
-from mcqa.evaluation.report import charts
+from mcqa.evaluation.report import charts, run_page
+from mcqa.evaluation.report.curves import curves_of
 from mcqa.evaluation.report.formatting import count, more_seeds, percent
 from mcqa.evaluation.report.tables import (
+    BASE_NOT_MEASURED,
     CALIBRATION_CAPTION,
     CALIBRATION_COLUMNS,
     LOSS_CAPTION,
@@ -42,7 +44,7 @@ from mcqa.evaluation.report.tables import (
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
 from mcqa.runs import looks, run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
-from mcqa.runs.record import Record, optional
+from mcqa.runs.record import Record, measures_base, optional
 
 SHOWN = 10  # bad rows in the terminal
 CARD_ROWS = {"base/test": "test, before", "test": "test, after", "dev": "dev, after (it chose the checkpoint)"}
@@ -70,8 +72,9 @@ def show_inputs(record: Record, data: Data, training: TrainingSet | None = None)
 
 def show_base(record: Record, parameters: int) -> None:
     metric = record.config.evaluation.best_metric
-    value = record.metrics[f"base/{metric}"]
-    record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {metric} {value:.3f}")
+    value = record.metrics.get(f"base/{metric}")
+    measured = "not measured (evaluation.before=false)" if value is None else f"{metric} {value:.3f}"
+    record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {measured}")
 
 
 def report_evaluation(measurements: Measurements) -> None:
@@ -90,6 +93,7 @@ def report_evaluation(measurements: Measurements) -> None:
         _keep_rows(measurements, name)
         optional("Drawing the charts", partial(_draw, measurements, name))
     _keep_charts(record)
+    optional(f"Writing {run_page.FILE}", partial(run_page.write, record))
 
 
 def show_looks(record: Record, trained: Path) -> None:
@@ -217,7 +221,8 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
         record.say("", accuracy_table(record.metrics, rows, title, record.first_looks))
     for name in judged:
         _report_gain(measurements, name, int(history[-1]["step"]), alone=judged == ["test"])
-    if len(judged) > 1:
+    _describe(measurements, judged)
+    if len(judged) > 1 and measures_base(record.config, record.trial):
         record.say("Each set is tested by itself; p-values are not adjusted for their number.")
     if judged:
         record.say("", calibration_table(record.metrics, _before_and_after(record), f"Calibration{on_test}"))
@@ -230,25 +235,47 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     for name in judged:
         _keep_rows(measurements, name)
     for name in judged or ["test"]:
-        optional("Drawing the charts", partial(_draw, measurements, name, history))
+        optional("Drawing the charts", partial(_draw, measurements, name, trained=True))
     _keep_charts(record)
-    record.say(f"Model: {run_folder.shown(record.folder / 'model')}", f"See it in MLflow: {_mlflow(record)}")
+    optional(f"Writing {run_page.FILE}", partial(run_page.write, record))
+    record.say(f"Model: {run_folder.shown(record.folder / 'model')}", *_where_tracked(record))
 
 
 def _report_gain(measurements: Measurements, name: str, step: int, alone: bool) -> None:
     """Record what training changed on a set, and say whether it is significant. alone: the set is test."""
-    record, before, after = (
-        measurements.record,
-        measurements.predictions[f"base/{name}"],
-        measurements.predictions[name],
-    )
+    record, after = measurements.record, measurements.predictions[name]
+    label, chance = "" if alone else f"{name}: ", chance_accuracy([row.question for row in after])
+    if (before := measurements.predictions.get(f"base/{name}")) is None:
+        record.say(f"{label}{BASE_NOT_MEASURED} Guessing gives {percent(chance)}.", *details(record.metrics, name))
+        return
     names = cluster_names([row.question for row in after], record.config.evaluation.cluster)
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
     record.metrics |= gain_metrics(paired, name)
     record.log(gain_metrics(paired, name), step=step)
-    record.say(("" if alone else f"{name}: ") + verdict(paired, chance_accuracy([row.question for row in after])))
-    seeds = about_seeds(paired, more_seeds(run_folder.shown(record.folder), record.config.seed)) if alone else ""
+    measurements.verdicts[name] = verdict(paired, chance)
+    record.say(f"{label}{measurements.verdicts[name]}")
+    config, folder = record.config, run_folder.shown(record.folder)
+    command = more_seeds(folder, config.seed, order_is_fixed=config.order_seed is not None)
+    seeds = about_seeds(paired, command) if alone else ""
     record.say(*filter(None, [what_a_test_finds(paired), seeds, *details(record.metrics, name)]))
+
+
+def _describe(measurements: Measurements, names: Sequence[str]) -> None:
+    """Give the tracker the run's verdict as its description, and its accuracies as they are shown in a list of runs."""
+    record, several = measurements.record, len(names) > 1
+    verdicts = [f"{name}: {text}" if several else text for name, text in measurements.verdicts.items()]
+    notes = [first_look(record.first_looks)] if record.first_looks else []
+    if not measures_base(record.config, record.trial):
+        notes.append(BASE_NOT_MEASURED)
+    record.tracker.tags({"mlflow.note.content": "\n\n".join([*verdicts, *notes])} if verdicts or notes else {})
+    measured = {name: f"{name}/acc" for name in ("dev", *names) if f"{name}/acc" in record.metrics}
+    record.tracker.tags(
+        {
+            f"{name} accuracy": f"{percent(record.metrics[key])} ({interval(record.metrics, key)})"
+            + (", first look" if name in record.first_looks else "")
+            for name, key in measured.items()
+        }
+    )
 
 
 def gain_metrics(paired: PairedDifference, name: str = "test") -> dict[str, float]:
@@ -269,7 +296,7 @@ def _before_and_after(record: Record) -> dict[str, str]:
     rows = {"base/test": "base", "test": "fine-tuned"} if "test/acc" in record.metrics else {}
     for name in _measured_sets(record):
         rows |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
-    return rows
+    return {name: label for name, label in rows.items() if f"{name}/acc" in record.metrics}
 
 
 def _measured_sets(record: Record) -> list[str]:
@@ -284,7 +311,7 @@ def _losses_before_and_after(measurements: Measurements) -> dict[str, str]:
     for name in names:
         prefix = f"{name}/{BESIDE_QUESTIONS}" if f"{name}/{BESIDE_QUESTIONS}/loss" in metrics else name
         rows |= {f"base/{prefix}": f"base on {name}", prefix: f"fine-tuned on {name}"}
-    return rows
+    return {prefix: label for prefix, label in rows.items() if f"{prefix}/loss" in metrics}
 
 
 def _write_model_card(measurements: Measurements, examples: int) -> None:
@@ -377,6 +404,8 @@ def _how_chosen(record: Record) -> str:
     dev = f"dev chose the checkpoint{left_out}, so its {biased}."
     text = f"{dev}\n\n{looks.card_line(looks.read(record.folder, record.config.data.name))}"
     text = f"{text}\n\n**{first_look(record.first_looks)}**" if record.first_looks else text
+    if not measures_base(record.config, record.trial):
+        text = f"{text}\n\n**{BASE_NOT_MEASURED}**"
     return "\n\n".join([text, *(f"**{warning}**" for warning in record.warnings)])
 
 
@@ -446,15 +475,16 @@ def _keep_rows(measurements: Measurements, name: str) -> None:
         record.keep(path)
 
 
-def _draw(measurements: Measurements, name: str, history: Sequence[Mapping[str, float]] = ()) -> None:
-    """history: what a training logged; then its charts are drawn too."""
-    folder, metrics = measurements.record.folder / "pictures", measurements.record.metrics
+def _draw(measurements: Measurements, name: str, trained: bool = False) -> None:
+    """trained: by this run; then the curves of its training are drawn too."""
+    run, metrics = measurements.record.folder, measurements.record.metrics
     rows, base = (measurements.predictions.get(key, []) for key in (name, f"base/{name}"))
-    cluster = measurements.record.config.evaluation.cluster
+    cluster, folder = measurements.record.config.evaluation.cluster, run / "pictures"
     if rows:
         charts.save_evaluation_charts(folder, name, rows, cluster, metrics.get(f"{name}/temperature"), base)
-    if history:
-        charts.save_training_charts(folder, history, metrics, base, rows, cluster)
+    if trained:
+        chance = chance_accuracy([row.question for row in rows]) if rows else None
+        charts.save_training_charts(folder, curves_of(run, metrics, chance), base, rows, cluster)
 
 
 def _keep_charts(record: Record) -> None:
@@ -462,8 +492,15 @@ def _keep_charts(record: Record) -> None:
         record.keep(folder)
 
 
-def _mlflow(record: Record) -> str:
+def _where_tracked(record: Record) -> list[str]:
+    """Return where the run is to be seen: how the tracker's pages are opened, and their addresses."""
     tracking, outputs = record.config.tracking, run_folder.outputs_of(record.folder, record.config.outputs)
     if tracking.name == "none":
-        return "tracking=none, nothing was sent"
-    return tracking.uri or f"make ui (mlflow ui --backend-store-uri sqlite:///{run_folder.shown(outputs)}/mlflow.db)"
+        return ["tracking=none, nothing was sent"]
+    uri = f"sqlite:///{run_folder.shown(outputs)}/mlflow.db"
+    start = [] if tracking.uri else [f"See it in MLflow: make ui (mlflow ui --backend-store-uri {uri})"]
+    pages = zip(("This run:", "All runs:"), record.tracker.pages, strict=False)
+    return [
+        *(start or [f"See it in MLflow: {redact(str(tracking.uri))}"]),
+        *(f"  {what} {page}" for what, page in pages),
+    ]

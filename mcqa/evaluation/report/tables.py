@@ -125,6 +125,9 @@ def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
     return f"A first look: {', '.join(looks)} (evaluation.test_limit)."
 
 
+BASE_NOT_MEASURED = "The base was not measured (evaluation.before=false), so nothing here says what training changed."
+
+
 def verdict(paired: PairedDifference, chance: float) -> str:
     """Return in a sentence whether the difference that training made is significant, and of what: of this run."""
     test, p = "McNemar mid-p test", paired.p
@@ -203,7 +206,7 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
         ("truncated", "longer than the model's context, which lost their beginning"),
         ("too_long", "with a choice longer than the model's context, not measured and counted as wrong"),
     ):
-        if values[name]:
+        if values.get(name):
             yield f"Questions {meaning}: {values[name]:.0f}."
 
 

@@ -13,15 +13,24 @@ from mcqa.evaluation.calibration import expected_calibration_error, reliability_
 from mcqa.evaluation.option_order import order_metrics, orders_to_measure
 from mcqa.evaluation.predictions import OptionOrder, Prediction
 from mcqa.evaluation.report import charts
+from mcqa.evaluation.report.charts import title
 from mcqa.evaluation.report.charts.confidence import reliability_figure, risk_coverage_figure
 from mcqa.evaluation.report.charts.option_order import letters_figure, orders_figure
-from mcqa.evaluation.report.charts.style import svg
-from mcqa.evaluation.report.charts.training import choices_only_figure, curve_figures, subjects_figure
+from mcqa.evaluation.report.charts.style import save, svg
+from mcqa.evaluation.report.charts.training import Curves, choices_only_figure, curve_figures, subjects_figure
 from mcqa.evaluation.report.tables import subjects
 
 PNG = b"\x89PNG"
-HISTORY = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.5}, {"step": 2, "eval_dev/loss": 1.7, "eval_dev/acc": 0.5}]
-BASE = {"base/dev/loss": 2.2, "base/dev/acc": 0.3}
+LOGGED = [
+    {"step": 1, "train/loss": 2.0, "learning_rate": 0.0, "grad_norm": 3.0},
+    {"step": 2, "train/loss": 1.5, "dev/loss": 1.7, "dev/acc": 0.5, "dev/acc_ci_low": 0.4, "dev/acc_ci_high": 0.6}
+    | {"learning_rate": 1e-3, "grad_norm": 0.7},
+    {"step": 4, "dev/loss": 1.8, "dev/acc": 0.5},
+]
+TEST = {"base/test/acc": 0.25, "base/test/acc_ci_low": 0.2, "base/test/acc_ci_high": 0.3}
+TEST |= {"test/acc": 0.45, "test/acc_ci_low": 0.4, "test/acc_ci_high": 0.5}
+CURVE_NAMES = {"loss", "accuracy", "learning_rate", "gradient_norm"}
+CURVES = Curves(LOGGED, TEST | {"base/dev/loss": 2.2, "base/dev/acc": 0.3}, chance=0.25, clipped_above=1.0)
 
 
 def measured(n=40, choices=4, orders="cyclic", subject="", seed=0):
@@ -48,7 +57,10 @@ FIGURES = {
     "orders": lambda: orders_figure(measured()),
     "choices_only": lambda: choices_only_figure(measured(), "auto"),
     "subjects": lambda: subjects_figure(measured(subject="zoology"), measured(subject="zoology", seed=1), "auto"),
-    "loss": lambda: curve_figures(HISTORY, BASE)["loss"],
+    "loss": lambda: curve_figures(CURVES)["loss"],
+    "accuracy": lambda: curve_figures(CURVES)["accuracy"],
+    "learning_rate": lambda: curve_figures(CURVES)["learning_rate"],
+    "gradient_norm": lambda: curve_figures(CURVES)["gradient_norm"],
 }
 every_figure = pytest.mark.parametrize("figure", [made() for made in FIGURES.values()], ids=list(FIGURES))
 
@@ -94,7 +106,7 @@ def test_an_odd_name_is_drawn_as_a_short_label(tmp_path, subject, recwarn):
     rows = measured(subject=subject)
     (label,) = subjects_figure(rows, rows, "auto").axes[0].get_yticklabels()
     assert label.get_text().endswith(" (40)") and len(label.get_text()) < 50 and label.get_text().isprintable()
-    charts.save_training_charts(tmp_path, HISTORY, BASE, rows, rows, "auto")
+    charts.save_training_charts(tmp_path, CURVES, rows, rows, "auto")
     assert (tmp_path / "subjects.png").read_bytes().startswith(PNG)
     assert ElementTree.fromstring(svg(subjects_figure(rows, rows, "auto"))).tag.endswith("svg")
     assert not recwarn.list
@@ -125,9 +137,11 @@ def test_the_chart_of_subjects_has_the_intervals_of_the_table_beside_it():
 def test_everything_that_was_measured_is_drawn_under_its_name(tmp_path):
     rows, folder = measured(subject="zoology"), tmp_path / "pictures"
     charts.save_evaluation_charts(folder, "test", rows, "auto", None, base=rows)
-    charts.save_training_charts(folder, HISTORY, BASE, rows, rows, "auto")
+    charts.save_training_charts(folder, CURVES, rows, rows, "auto")
     named = {f"{name}_test.png" for name in ("reliability", "risk_coverage", "letters", "orders", "choices_only")}
-    assert {path.name for path in folder.iterdir()} == named | {"subjects.png", "loss.png", "accuracy.png"}
+    assert {path.name for path in folder.iterdir()} == named | {"subjects.png"} | {
+        f"{name}.png" for name in CURVE_NAMES
+    }
     assert all(path.read_bytes().startswith(PNG) for path in folder.iterdir())
 
 
@@ -136,7 +150,7 @@ def test_what_was_not_measured_is_not_drawn(tmp_path):
     charts.save_evaluation_charts(tmp_path, "one_order", alone, "auto", None)
     charts.save_evaluation_charts(tmp_path, "different_orders", measured(4) + measured(4, choices=3), "auto", None)
     charts.save_evaluation_charts(tmp_path, "some_asked", [*measured(4), *alone], "auto", None)
-    charts.save_training_charts(tmp_path, HISTORY, BASE, alone, alone, "auto")
+    charts.save_training_charts(tmp_path, CURVES, alone, alone, "auto")
     drawn = {path.stem for path in tmp_path.iterdir()}
     always = {
         f"{name}_{of}"
@@ -144,7 +158,7 @@ def test_what_was_not_measured_is_not_drawn(tmp_path):
         for of in ("one_order", "different_orders", "some_asked")
     }
     letters = {"letters_different_orders", "choices_only_different_orders", "letters_some_asked"}
-    assert drawn == always | letters | {"loss", "accuracy"}
+    assert drawn == always | letters | CURVE_NAMES
 
 
 def test_scores_that_are_not_numbers_are_drawn_as_wrong_answers():
@@ -196,3 +210,34 @@ def test_a_hundred_orders_are_drawn_without_names_on_a_page():
     assert len(points(figure.axes[0])) == 120
     assert figure.axes[0].get_yticklabels() == []
     assert figure.get_size_inches()[1] < 10
+
+
+def test_the_curve_of_accuracy_has_base_guessing_and_the_test_of_the_state_that_dev_chose():
+    """Of two equal measurements of dev the first is chosen, whose state is measured on test."""
+    axes = curve_figures(CURVES)["accuracy"].axes[0]
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn["dev, 95 % interval"] == [[2, 50], [4, 50]]
+    assert drawn["base on dev"] == [[0, 30]] and drawn["test, before and after"] == [[2, 45]]
+    assert {y for _, y in drawn["guessing"]} == {25}
+    assert [[0, 25]] in [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "D"]
+
+
+def test_by_loss_the_lowest_is_chosen_and_without_dev_the_last():
+    assert replace(CURVES, chosen_by="dev/loss").chosen == 2
+    assert replace(CURVES, points=[{"step": 3, "train/loss": 1.0}, {"step": 9, "train/loss": 2.0}]).chosen == 9
+
+
+def test_what_was_not_logged_has_no_curve():
+    assert set(curve_figures(Curves([{"step": 1, "train/loss": 1.0}], {}))) == {"loss"}
+    assert curve_figures(Curves([], {})) == {}
+
+
+@pytest.mark.parametrize("chart", charts.CAPTIONS)
+def test_a_picture_has_a_title_that_fits_and_covers_no_data(tmp_path, chart):
+    figure = curve_figures(CURVES)["accuracy"]
+    save(figure, tmp_path / "picture.png", title(chart, "truthfulqa"))
+    (legend,) = figure.legends
+    heading = legend.get_title()
+    assert heading.get_text().startswith(charts.CAPTIONS[chart][0])
+    assert heading.get_window_extent().x0 > 0 and heading.get_window_extent().x1 < figure.bbox.x1
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)

@@ -67,7 +67,10 @@ def interval(axes: Any, x: float, low: float, high: float, colour: str, upright:
 
 
 @styled
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path, title: str = "") -> None:
+    """Write a figure as PNG, with a title above its legend; on a page the caption says it."""
+    for of_figure in figure.legends if title else ():
+        of_figure.set_title(title, prop={"size": 11, "weight": "bold"})
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # which draws a box instead

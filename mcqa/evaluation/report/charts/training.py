@@ -1,12 +1,15 @@
-"""What training changed: curves of loss and accuracy, accuracy by subject, and accuracy without the question."""
+"""What training changed: curves by update, accuracy by subject, and accuracy without the question."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from mcqa.config.metric_names import greater_is_better
 from mcqa.evaluation.metrics import ClusterBy, by_subject, chance_accuracy, compute_metrics, within_subject
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, interval, legend, new_figure, styled
+from mcqa.evaluation.report.charts.style import BLUE, GREY, ORANGE, VERMILLION, interval, legend, new_figure, styled
 from mcqa.evaluation.report.formatting import count, one_line
 
 MOST_SUBJECTS, LONGEST = 60, 40  # MMLU has 57; characters of a subject
@@ -14,32 +17,124 @@ MOST_SUBJECTS, LONGEST = 60, 40  # MMLU has 57; characters of a subject
 Points = Sequence[tuple[int, float]]
 
 
-@styled
-def curve_figures(history: Sequence[Mapping[str, float]], base: Mapping[str, float]) -> dict[str, Any]:
-    """Draw loss, and accuracy where dev has questions, by update.
+@dataclass(frozen=True)
+class Curves:
+    """What a training has logged, and what its curves are drawn beside.
 
-    history: what the training loop logged; base: metrics before training.
+    points: by update, under the names of events.jsonl. metrics: of the run, with those of the base. chance: accuracy of
+    guessing. clipped_above: the gradient norm that larger ones are scaled to, or None. chosen_by: the metric of dev
+    that chooses the state which test is measured with.
     """
-    loss = {"train": _points(history, "loss"), "dev": _points(history, "eval_dev/loss")}
-    curves = {"loss": _curve(loss, "loss (nats per token)", base["base/dev/loss"])}
-    if "base/dev/acc" in base:
-        accuracy = {"dev": _points(history, "eval_dev/acc")}
-        curves["accuracy"] = _curve(accuracy, "accuracy", base["base/dev/acc"])
-    return curves
+
+    points: Sequence[Mapping[str, float]]
+    metrics: Mapping[str, float]
+    chance: float | None = None
+    clipped_above: float | None = None
+    chosen_by: str = "dev/acc"
+
+    def of(self, name: str) -> Points:
+        """Return a metric by update."""
+        return [(int(point["step"]), point[name]) for point in self.points if name in point]
+
+    @property
+    def chosen(self) -> int:
+        """The update whose state is measured on test: the first of the best that dev has measured, else the last."""
+        measured = [(step, value) for step, value in self.of(self.chosen_by) if not math.isnan(value)]
+        if not measured:
+            return max((int(point["step"]) for point in self.points), default=0)
+        sign = 1 if greater_is_better(self.chosen_by) else -1
+        return max(measured, key=lambda pair: sign * pair[1])[0]
 
 
-def _points(history: Sequence[Mapping[str, float]], name: str) -> Points:
-    return [(int(entry["step"]), entry[name]) for entry in history if name in entry]
+@styled
+def curve_figures(curves: Curves) -> dict[str, Any]:
+    """Draw by update what was logged: loss, accuracy where dev has questions, learning rate and gradient norm."""
+    drawn = {"loss": _loss, "accuracy": _accuracies, "learning_rate": _learning_rate, "gradient_norm": _gradient_norm}
+    needs = {
+        "loss": "train/loss",
+        "accuracy": "dev/acc",
+        "learning_rate": "learning_rate",
+        "gradient_norm": "grad_norm",
+    }
+    return {name: draw(curves) for name, draw in drawn.items() if curves.of(needs[name])}
 
 
-def _curve(lines: Mapping[str, Points], label: str, base: float) -> Any:
+def _over_updates(label: str) -> tuple[Any, Any]:
     figure, axes = new_figure(3.4)
-    for (name, points), colour in zip(lines.items(), (ORANGE, BLUE) if len(lines) > 1 else (BLUE,), strict=True):
-        axes.plot([x for x, _ in points], [y for _, y in points], "o-", markersize=3, color=colour, label=name)
-    axes.axhline(base, color=GREY, linestyle="--", label="base on dev")
     axes.set_xlabel("updates")
     axes.set_ylabel(label)
+    return figure, axes
+
+
+def _line(axes: Any, points: Points, colour: str, label: str) -> None:
+    axes.plot([x for x, _ in points], [y for _, y in points], "o-", markersize=3, color=colour, label=label)
+
+
+def _with_base(axes: Any, base: float | None, points: Points, colour: str) -> None:
+    """Draw the base at 0, and from there to the first point."""
+    if base is not None and points:
+        (step, value) = points[0]
+        axes.plot([0, step], [base, value], ":", color=colour)
+        axes.plot([0], [base], "s", color=GREY, label="base on dev")
+
+
+def _loss(curves: Curves) -> Any:
+    figure, axes = _over_updates("loss (nats per token)")
+    _line(axes, curves.of("train/loss"), ORANGE, "train")
+    dev = curves.of("dev/loss")
+    _with_base(axes, curves.metrics.get("base/dev/loss"), dev, BLUE)
+    if dev:
+        _line(axes, dev, BLUE, "dev")
+    axes.set_ylim(bottom=0)
     legend(figure, axes, columns=3)
+    return figure
+
+
+def _accuracies(curves: Curves) -> Any:
+    """Dev by update with its intervals, and test before and after, at the state that was chosen."""
+    figure, axes = _over_updates("accuracy (%)")
+    percent = [(step, 100 * value) for step, value in curves.of("dev/acc")]
+    ends = {name: dict(curves.of(f"dev/acc_ci_{name}")) for name in ("low", "high")}
+    for step, _ in percent:
+        if step in ends["low"] and step in ends["high"]:
+            interval(axes, step, 100 * ends["low"][step], 100 * ends["high"][step], BLUE, upright=True)
+    base = curves.metrics.get("base/dev/acc")
+    _with_base(axes, None if base is None else 100 * base, percent, BLUE)
+    _line(axes, percent, BLUE, "dev, 95 % interval")
+    for name, step, label in (("base/test", 0, None), ("test", curves.chosen, "test, before and after")):
+        found = [curves.metrics.get(f"{name}/acc{end}") for end in ("", "_ci_low", "_ci_high")]
+        value, low, high = (None if one is None else 100 * one for one in found)
+        if value is not None and low is not None and high is not None:
+            interval(axes, step, low, high, VERMILLION, upright=True)
+            axes.plot([step], [value], "D", color=VERMILLION, label=label)
+    if curves.chance is not None:
+        axes.axhline(100 * curves.chance, color=GREY, linestyle="--", zorder=1, label="guessing")
+    axes.set_ylim(0, 102)
+    legend(figure, axes, columns=4)
+    return figure
+
+
+def _learning_rate(curves: Curves) -> Any:
+    figure, axes = _over_updates("learning rate")
+    _line(axes, curves.of("learning_rate"), BLUE, "learning rate")
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    axes.set_ylim(bottom=0)
+    legend(figure, axes, columns=1)
+    return figure
+
+
+def _gradient_norm(curves: Curves) -> Any:
+    """On a logarithmic axis: what matters are factors."""
+    figure, axes = _over_updates("gradient norm")
+    _line(axes, curves.of("grad_norm"), BLUE, "before clipping")
+    if curves.clipped_above:
+        label = f"clipped to {curves.clipped_above:g}"
+        axes.axhline(curves.clipped_above, color=GREY, linestyle="--", zorder=1, label=label)
+    if any(value > 0 for _, value in curves.of("grad_norm")):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+    legend(figure, axes, columns=2)
     return figure
 
 
@@ -59,12 +154,14 @@ def subjects_figure(before: Sequence[Prediction], after: Sequence[Prediction], c
     ):
         for i, name in enumerate(names):
             _accuracy(axes, i + offset, rows[name], within_subject(cluster), colour, marker, label if i == 0 else None)
+    chance = chance_accuracy([row.question for row in after])
+    axes.plot([chance, chance], [-0.6, len(names) - 0.4], color=GREY, linestyle="--", zorder=1, label="guessing")
     axes.set_yticks(range(len(names)), [f"{one_line(name, LONGEST)} ({len(groups[name])})" for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(0, 1.02)
     rest = f"; the largest {len(names)} of {len(groups)} subjects" if len(groups) > len(names) else ""
     axes.set_xlabel(f"accuracy on test, with 95 % interval (questions){rest}")
-    legend(figure, axes, columns=2)
+    legend(figure, axes, columns=3)
     return figure
 
 
