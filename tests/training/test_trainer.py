@@ -12,6 +12,7 @@ import torch
 from mcqa.config.errors import TrainingError
 from mcqa.data import tokens
 from mcqa.data.loading import load
+from mcqa.evaluation.doctor import updates
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.models import loading
 from mcqa.models.loading import adapter_config
@@ -290,19 +291,24 @@ def test_a_resumed_training_ends_where_an_undisturbed_one_does(small, tmp_path):
         "evaluation.every=3",
         "evaluation.best_metric=dev/loss",
     ]
-    ends = []
+    ends, logs = [], []
     for stop in (False, True):
         folder = tmp_path / str(stop)
         losses = iter([2.0, 1.0, 0.5, 0.4])  # the last state is the best
         sft_trainer, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
+        sft_trainer.update_log.folder = folder
         if stop:
             sft_trainer.add_callback(StopAt(4))
             with pytest.raises(KeyboardInterrupt):
                 trainer.train(sft_trainer)
             sft_trainer, *_ = built(overrides, folder, lambda losses=losses: {"dev/loss": next(losses)})
+            sft_trainer.update_log.folder = folder
         trainer.train(sft_trainer)
+        logs.append(updates.read(folder / updates.FILE))
         ends.append({name: p for name, p in sft_trainer.model.named_parameters() if p.requires_grad})
     assert all(torch.equal(ends[1][name], value) for name, value in ends[0].items())
+    assert [one.number for one in logs[0]] == [1, 2, 3, 4, 5, 6]
+    assert logs[1] == logs[0]
 
 
 class StopAt(trainer.TrainerCallback):

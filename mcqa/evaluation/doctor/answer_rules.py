@@ -2,7 +2,7 @@
 
 from string import ascii_uppercase
 
-from mcqa.evaluation.doctor import robust
+from mcqa.evaluation.doctor import loss_rules, robust
 from mcqa.evaluation.doctor.findings import Finding
 from mcqa.evaluation.doctor.history import Answers, History, Measurement
 
@@ -61,7 +61,7 @@ def chance(history: History) -> Finding | None:
         f"loss of training fell from {history.start:.3g} to {history.end:.3g}",
         "The model learns how answers look, or the training questions themselves, and not which choice is right. Are "
         "the right answers of train marked well?",
-        "objective=choice, or a larger model",
+        loss_rules.slower(history) if (history.setup.factor or 1) >= 3 else "objective=choice, or a larger model",
     )
 
 

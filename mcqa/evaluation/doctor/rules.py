@@ -37,7 +37,7 @@ def diagnose(history: History) -> list[Finding]:
     """Return what all rules find in a run, the worst first."""
     found = [finding for rule in RULES if (finding := rule(history))]
     rate = step_rules.learning_rate(history, {one.name for one in found if one.severity != "normal"})
-    return ordered([*found, rate] if rate else found)
+    return ordered([rate, *found] if rate else found)
 
 
 def diagnose_running(history: History) -> list[Finding]:

@@ -25,6 +25,8 @@ TOO_HIGH = {
 }
 """Symptoms of a learning rate that is too high, where it is."""
 
+TOO_LOW = {"nothing learned", "plateau"}
+
 
 def learning_rate(history: History, symptoms: Collection[str]) -> Finding | None:
     """A learning rate three times the recommended one or a third of it: a problem with a symptom, else a note; from one
@@ -40,7 +42,7 @@ def learning_rate(history: History, symptoms: Collection[str]) -> Finding | None
         "this model and peft"
     )
     override = f"optimizer.learning_rate={setup.recommended:.3g}"
-    shown = sorted(TOO_HIGH.intersection(symptoms)) if factor > 1 else sorted({"nothing learned"} & set(symptoms))
+    shown = sorted((TOO_HIGH if factor > 1 else TOO_LOW).intersection(symptoms))
     if factor < 1 and not shown and still_falling(history):
         shown = ["the loss was still falling as fast at the end"]
     if not shown:
