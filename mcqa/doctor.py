@@ -44,6 +44,7 @@ def show(folder: Path, first: bool = True) -> None:
     from rich.text import Text
 
     from mcqa.evaluation.doctor.findings import in_short
+    from mcqa.evaluation.doctor.history import FEWEST_POINTS
     from mcqa.evaluation.doctor.rules import diagnose
     from mcqa.evaluation.doctor.stored import history_of
     from mcqa.runs import run_folder
@@ -57,9 +58,9 @@ def show(folder: Path, first: bool = True) -> None:
     if not history.updates:
         console.print("It has logged no update of a training yet, so there is little to look at.")
     elif history.every > 1:
-        console.print(
-            f"Only means over {history.every} updates are known of this run: spikes and noise cannot be seen."
-        )
+        console.print(f"Only means over {history.every} updates are known of it, so spikes and noise cannot be seen.")
+    if 0 < len(history.updates) < FEWEST_POINTS:
+        console.print(f"It has {len(history.updates)} points, and the rules about a curve need {FEWEST_POINTS}.")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")

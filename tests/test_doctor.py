@@ -26,7 +26,7 @@ def test_the_findings_of_several_runs_are_shown(tmp_path, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "ill (complete): 1 problem: divergence" in shown
     assert "Try optimizer.learning_rate=0.001" in shown
-    assert "well (complete): no problem" in shown
+    assert "well (complete): nothing stands out" in shown
 
 
 def test_a_run_without_updates_says_so(tmp_path, capsys):

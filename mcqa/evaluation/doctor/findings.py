@@ -45,4 +45,4 @@ def in_short(findings: Sequence[Finding]) -> str:
     for severity in ("problem", "hint"):
         if names := [one.name for one in findings if one.severity == severity]:
             parts.append(f"{len(names)} {severity}{'s' * (len(names) > 1)}: {', '.join(names)}")
-    return "; ".join(parts) or "no problem"
+    return "; ".join(parts) or "nothing stands out"
