@@ -19,7 +19,7 @@ from mcqa.runs import processes
 
 log = logging.getLogger(__name__)
 
-RECENT = 1000
+RECENT = 256
 """Updates that the rules look at while training goes on; at the end they look at all."""
 
 
