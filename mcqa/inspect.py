@@ -102,6 +102,7 @@ def _show_file(console: "Console", inspection: "Inspection", version: "Version")
     from rich.text import Text
 
     from mcqa.data.formats import extension
+    from mcqa.data.inspection.inspection import SPLITS
 
     named = [path for _, paths in inspection.source.files() for path in paths]
     kinds = ", ".join(sorted({extension(path) for path in named}))
@@ -109,6 +110,8 @@ def _show_file(console: "Console", inspection: "Inspection", version: "Version")
     console.print(f"{inspection.source.path}: {files}{kinds}, {_rows(len(version.table.rows))}", markup=False)
     for note in inspection.notes:
         console.print(note.removeprefix(f"{inspection.source.path.name}: "), markup=False)
+    if (test := inspection.source.splits.get("test")) in SPLITS["dev"]:
+        console.print(f"There is no test split: {test} is taken for it, and dev is held out from train.")
     if not version.has_header:
         console.print("The first line is a row: columns are numbers.")
     table = Table("column", "examples")

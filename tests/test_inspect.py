@@ -85,6 +85,17 @@ def test_a_table_from_a_spreadsheet_is_shown_as_questions_with_the_keys_that_rea
     assert [question.choices[question.answer] for question in questions] == [f"{n}{'wxyz'[n % 4]} é" for n in range(8)]
 
 
+def test_a_folder_without_a_test_split_is_proposed_as_a_run_can_use_it(tmp_path, capsys):
+    for split, start in (("train", 0), ("valid", 60)):
+        rows = [{"question": f"{n}?", "choices": [f"a{n}", f"b{n}"], "answer": n % 2} for n in range(start, start + 60)]
+        lines(tmp_path / f"{split}.jsonl", rows)
+    text = shown(capsys, tmp_path)
+    assert "There is no test split: valid is taken for it, and dev is held out from train." in text
+    assert printed_keys(text)[0][2:] == ["data.splits.dev=null", "data.splits.test=valid"]
+    (tmp_path / "valid.jsonl").unlink()
+    assert printed_keys(shown(capsys, tmp_path))[0] == ["data=local", f"data.path={tmp_path / 'train.jsonl'}"]
+
+
 def test_a_folder_is_read_with_all_its_splits_and_their_names_are_keys(tmp_path, capsys):
     for split in ("train", "validation", "test"):
         rows = [{"question": f"{split} {n}?", "choices": [f"{split}{n}{c}" for c in "ab"], "answer": n} for n in (0, 1)]

@@ -399,7 +399,7 @@ def _published_name(config: DataConfig, split: str) -> str:
     name: str | None = getattr(config.splits, split)
     if name is None:
         use = " It is for measuring: evaluation.sets, or mcqa.evaluate." if config.splits.train is None else ""
-        raise DataError(f"data.splits.{split} is null: data={config.name} has no such split.{use}")
+        raise DataError(f"data.splits.{split} is null: {config.name} has no such split.{use}")
     return name
 
 

@@ -103,7 +103,7 @@ def _frame(console: Console, config_dict: ConfigDict, data: Data, end: str) -> I
     text = yaml.safe_dump(without_secrets(config_dict), sort_keys=False, allow_unicode=True).strip()
     console.print(Syntax(text, "yaml", theme="ansi_dark"))
     yield
-    console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
+    console.print(*data.notes, *data.warnings, *data.bad_rows, sep="\n", markup=False)
     console.print(Text(end))
 
 
@@ -146,11 +146,12 @@ def _plan(config: Config, examples: int, updates: int, data: Data) -> str:
     processes = f" over {batch.processes} processes" if batch.processes > 1 else ""
     size, rest = min(batch.batch_size, examples), examples % batch.batch_size
     last = f" (the last of an epoch has {rest})" if 0 < rest < size else ""
+    rows = "rows" if data.conversations else "questions"
     return (
-        f"{'Questions' if not data.conversations else 'Rows'}: {counts}; {examples} training examples.\n"
+        f"{rows.capitalize()}: {counts}; {examples} training examples.\n"
         f"Updates: {updates}, {questions_seen(config, examples, updates) / examples:.3g} epochs, "
         f"the first {warmup_steps(config.scheduler, updates)} of them warm-up.\n"
-        f"Each update: {size} questions{processes}, at most {min(batch.most, size)} per forward pass{last}; "
+        f"Each update: {size} {rows}{processes}, at most {min(batch.most, size)} per forward pass{last}; "
         f"learning rate {config.optimizer.learning_rate:g}; "
         f"gradient checkpointing {'on' if config.hardware.gradient_checkpointing is True else 'off'}."
     )

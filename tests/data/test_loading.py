@@ -134,7 +134,7 @@ def test_a_single_file_is_split_into_all_three_splits_with_a_note(tmp_path):
 
 def test_a_split_that_is_null_cannot_be_loaded(tmp_path):
     without = config(folder(tmp_path), splits=Splits("train", "validation", None))
-    assert error_of(without) == "data.splits.test is null: data=mine has no such split."
+    assert error_of(without) == "data.splits.test is null: mine has no such split."
     assert list(load(without, ("train", "dev")).splits) == ["train", "dev"]
 
 
@@ -348,7 +348,7 @@ def test_what_is_wrong_with_a_further_set_names_its_files_and_skipped_rows_name_
     ("changes", "message"),
     [
         ({"path": "/nowhere"}, "{where}.path=/nowhere: no such file or folder"),
-        ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: data=theirs has no such split."),
+        ({"splits": Splits("train", None, None)}, "{where}.splits.test is null: theirs has no such split."),
         ({"path": "empty.jsonl"}, "{where}: empty.jsonl: has no rows."),
     ],
 )

@@ -110,7 +110,9 @@ class Inspection:
 
 
 def find(path: Path, options: FileOptions, header: bool | None, answers: str | None = None) -> Source:
-    """Return the file or folder to look at, with its splits.
+    """Return the file or folder to look at, with its splits: all that a run needs, if it has a train split.
+
+    Without a test split the dev split is test, and dev is held out from train; a train split alone is cut as a file is.
 
     Raises:
         DataError: a folder in which no split has a known name.
@@ -120,6 +122,11 @@ def find(path: Path, options: FileOptions, header: bool | None, answers: str | N
     splits = {ours: next((name for name in names if _has(path, name)), None) for ours, names in SPLITS.items()}
     if not any(splits.values()):
         files.find_split_files(path, "train")  # which says what there is
+    if splits["train"] is not None and splits["test"] is None:
+        splits |= {"dev": None, "test": splits["dev"]}
+        parts = files.find_split_files(path, splits["train"])[0]
+        if splits["test"] is None and len(parts) == 1 and answers is None:
+            return Source(parts[0], options, header, {}, answers)
     return Source(path, options, header, splits, answers)
 
 
