@@ -19,20 +19,20 @@ def _conversations(data: DataConfig, where: str) -> Iterator[str]:
     conversations = data.conversations
     if data.reader not in CONVERSATION_READERS:
         if conversations is not None:
-            yield f"{where}.conversations: is for data=messages, instructions and pairs; data={data.name} takes null."
+            yield f"{where}.conversations: is for data=messages, instructions and pairs; {data.name} takes null."
         return
     if data.columns is not None:
-        yield f"{where}.columns: data={data.name} has its columns in {where}.conversations; take null."
+        yield f"{where}.columns: {data.name} has its columns in {where}.conversations; take null."
     if conversations is None:
-        yield f"{where}.conversations: data={data.name} needs to know which column holds what; choose data=messages …"
+        yield f"{where}.conversations: {data.name} needs to know which column holds what; choose data=messages …"
         return
     if data.clean and not data.has_questions:
-        yield f"{where}.clean: compares questions, and data={data.name} has none; take []."
+        yield f"{where}.clean: compares questions, and {data.name} has none; take []."
     for key in NEEDED[data.reader]:
         if getattr(conversations, key) is None:
-            yield f"{where}.conversations.{key}: data={data.name} needs the name of a column."
+            yield f"{where}.conversations.{key}: {data.name} needs the name of a column."
     if conversations.form == "alpaca" and data.reader != "instructions":
-        yield f"{where}.conversations.form: alpaca is the text of instructions; data={data.name} takes chat or plain."
+        yield f"{where}.conversations.form: alpaca is the text of instructions; {data.name} takes chat or plain."
     if conversations.form == "alpaca" and conversations.system is not None:
         yield f"{where}.conversations.system: Alpaca's text has no place for it; take form=chat or plain, or null."
     if conversations.questions and data.reader != "messages":
@@ -48,7 +48,7 @@ def mix_problems(config: Config) -> Iterator[str]:
 def _mix(data: DataConfig, where: str) -> Iterator[str]:
     if data.reader != "mix":
         if data.sets or data.temperature is not None:
-            yield f"{where}.sets, {where}.temperature: belong to data=mix; data={data.name} takes [] and null."
+            yield f"{where}.sets, {where}.temperature: belong to data=mix; {data.name} takes [] and null."
         return
     if not data.sets:
         yield f"{where}.sets: data=mix needs the sets to mix, such as {where}.sets=[arc_easy,openbookqa]."
@@ -83,6 +83,6 @@ def objective_problems(config: Config) -> Iterator[str]:
         )
     if config.objective.loss_on == "assistant" and not config.data.has_conversations:
         yield (
-            f"objective.loss_on: assistant is for conversations, and data={config.data.name} has none; take answer, "
+            f"objective.loss_on: assistant is for conversations, and {config.data.name} has none; take answer, "
             "which is the same for questions."
         )

@@ -157,7 +157,7 @@ def _objective(config: Config) -> Iterator[str]:
         yield "model.architecture: a model of random weights cannot answer questions; it goes with objective=pretrain."
     if config.objective.name == "pretrain":
         if config.data.texts is None:
-            yield f"data.texts: objective=pretrain reads sentences and data={config.data.name} has none; name a file."
+            yield f"data.texts: objective=pretrain reads sentences and {config.data.name} has none; name a file."
         if config.peft.name != "none":
             yield f"peft: objective=pretrain trains all weights, got peft={config.peft.name}; take peft=none."
         if config.objective.loss_on != "all":
@@ -172,7 +172,7 @@ def _curriculum(config: Config) -> Iterator[str]:
     if objective.name == "pretrain":
         yield "objective.curriculum: sentences have no choices to be easy or hard to choose among; take null."
     if data.sets or data.has_conversations:
-        yield f"objective.curriculum: data={data.name} has more than questions of one set; take null."
+        yield f"objective.curriculum: {data.name} has more than questions of one set; take null."
     if sampling := sorted(name for name in objective.trainer_args if name in SAMPLING_ARGUMENTS):
         yield f"objective.curriculum: objective.trainer_args.{sampling[0]} orders the questions too; take one of them."
 

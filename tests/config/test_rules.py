@@ -59,6 +59,20 @@ BROKEN = [
     ),
     ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
+    ("_model", ["model=run"], "model.run: model=run needs model.run=<run folder>"),
+    ("_model", ["model=run", "model.run=/no/such"], "model.run=/no/such: there is no finished run with a model in"),
+    ("_model", ["model.run=/no/such"], "model.run: belongs to model=run; write model=run model.run=/no/such."),
+    (
+        "_curriculum",
+        [*PRETRAIN, "objective.curriculum=easy_first"],
+        "objective.curriculum: sentences have no choices",
+    ),
+    ("_curriculum", [*CHAT, "objective.curriculum=easy_first"], "objective.curriculum: messages has more than"),
+    (
+        "_curriculum",
+        ["objective.curriculum=easy_first", "+objective.trainer_args.group_by_length=true"],
+        "objective.curriculum: objective.trainer_args.group_by_length orders the questions too",
+    ),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
     ("_columns", [*LOCAL, "data.columns.fixed_choices=[yes,maybe]"], "data.columns: give one of choices"),
@@ -76,7 +90,7 @@ BROKEN = [
     ("_columns", [*LOCAL, "data.encoding=utf8mb4"], "data.encoding: Python has no text encoding 'utf8mb4'"),
     ("_data", ["data.splits.train=null"], "data.splits.train: is null"),
     ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
-    ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and data=arc_easy"),
+    ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and arc_easy"),
     ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
     ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
     ("_choice", ["objective.temperature=2"], "objective.temperature: must be null with objective=sft"),
@@ -98,30 +112,30 @@ BROKEN = [
         "conversation_problems",
         [*LOCAL, "data.conversations={form: chat, questions: null, turns: t, role: r, content: c, prompt: null, input: "
         "null, answer: null, rejected: null, system: null, cluster: null, id: null}"],
-        "data.conversations: is for data=messages, instructions and pairs; data=local takes null.",
+        "data.conversations: is for data=messages, instructions and pairs; q takes null.",
     ),
     (
         "conversation_problems",
         [*LOCAL, "data.reader=messages", "data.conversations=null", "data.columns=null"],
-        "data.conversations: data=local needs to know which column holds what; choose data=messages …",
+        "data.conversations: q needs to know which column holds what; choose data=messages …",
     ),
     (
         "conversation_problems",
         [*CHAT, "data.columns={question: q, choices: c, fixed_choices: null, right: null, wrong: null, answer: a, "
         "answer_as: index, empty_choices: refuse, strip_labels: false, context: null, subject: null, cluster: null, "
         "id: null}"],
-        "data.columns: data=messages has its columns in data.conversations; take null.",
+        "data.columns: messages has its columns in data.conversations; take null.",
     ),
-    ("conversation_problems", [*CHAT, "data.clean=[overlap]"], "data.clean: compares questions, and data=messages has"),
+    ("conversation_problems", [*CHAT, "data.clean=[overlap]"], "data.clean: compares questions, and messages has"),
     (
         "conversation_problems",
         [*CHAT, "data.conversations.turns=null"],
-        "data.conversations.turns: data=messages needs the name of a column.",
+        "data.conversations.turns: messages needs the name of a column.",
     ),
     (
         "conversation_problems",
         [*CHAT, "data.conversations.form=alpaca"],
-        "data.conversations.form: alpaca is the text of instructions; data=messages takes chat or plain.",
+        "data.conversations.form: alpaca is the text of instructions; messages takes chat or plain.",
     ),
     (
         "conversation_problems",
@@ -141,7 +155,7 @@ BROKEN = [
     (
         "mix_problems",
         ["data.temperature=2"],
-        "data.sets, data.temperature: belong to data=mix; data=facts takes [] and",
+        "data.sets, data.temperature: belong to data=mix; facts takes [] and",
     ),
     ("mix_problems", ["data=mix", "data.sets=[facts]", "data.temperature=null"], "data.temperature: data=mix needs a"),
     ("mix_problems", ["data=mix", "data.sets=[facts]", "data.path=q.csv"], "data.path: data=mix reads no file of its"),

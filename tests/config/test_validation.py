@@ -37,7 +37,7 @@ def test_an_evaluation_is_a_config_with_a_run_and_splits():
     ("path", "told"),
     [
         ("modle", "modle: unknown key. Did you mean 'model'?"),
-        ("run", "run: unknown key."),  # of mcqa.evaluate, not of mcqa.train
+        ("run", "run: unknown key. Did you mean model.run?"),  # of mcqa.evaluate, not of mcqa.train
         ("learning_rate", "learning_rate: unknown key. Did you mean optimizer.learning_rate?"),
         ("lr", "lr: unknown key. Did you mean optimizer.learning_rate?"),
         ("optimizer__lr", "optimizer.lr: unknown key. Did you mean optimizer.learning_rate?"),
@@ -58,7 +58,7 @@ def test_an_unknown_key_is_reported_with_the_nearest_known_one(path, told):
 
 def test_a_key_that_hydra_was_made_to_append_is_found_too():
     (problem,) = problems("+model.typo=3")
-    assert problem.startswith("model.typo: unknown key. model has name, path, ")
+    assert problem.startswith("model.typo: unknown key. model has name, run, path, ")
 
 
 def test_an_unknown_column_of_local_data_is_found():

@@ -199,7 +199,7 @@ def test_the_tracker_hears_what_the_study_found():
 def test_the_command_s_task_travels_to_a_job_without_the_tracker(monkeypatch):
     tasks = []
     monkeypatch.setattr("hydra.main", lambda **options: lambda task: lambda: tasks.append(task))
-    monkeypatch.setattr("sys.argv", ["train"])
+    monkeypatch.setattr("sys.argv", ["train", "+experiment=smoke"])
     train.command()
     tasks[0].hooks.tracker = Told()
     travelled = cloudpickle.loads(cloudpickle.dumps(tasks[0]))
