@@ -66,6 +66,8 @@ def short_name(config_dict: ConfigDict, group: str) -> str:
     """
     section = config_dict.get(group)
     keys = section if isinstance(section, dict) else {}
+    if keys.get("run"):  # of model=run
+        return Path(str(keys["run"])).name
     place = keys.get("path") or keys.get("hub")
     if keys.get("name") != "local" or not place:
         return str(keys.get("name"))

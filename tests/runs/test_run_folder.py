@@ -64,6 +64,7 @@ def test_the_configuration_says_where_outputs_are_from_any_working_folder(tmp_pa
         ({"name": "local", "path": "/models/My-model 2/"}, {"name": "facts"}, "try-My_model_2-facts"),
         ({"name": "local", "path": "HuggingFaceTB/SmolLM2"}, {"name": "mine"}, "try-SmolLM2-mine"),
         ({"name": "local", "path": "outputs/runs/a/20261129/model"}, {"name": "mine"}, "try-20261129-mine"),
+        ({"name": "run", "run": "outputs/runs/a/20261129", "path": "x/model"}, {"name": "mine"}, "try-20261129-mine"),
         ({"name": "scratch", "path": None}, {"name": "local", "path": "../../" + "x" * 99}, f"try-scratch-{'x' * 40}"),
     ],
 )

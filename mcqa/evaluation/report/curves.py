@@ -21,4 +21,5 @@ def curves_of(folder: Path, metrics: Mapping[str, float], chance: float | None) 
         chance=chance,
         clipped_above=config["optimizer"].get("max_grad_norm") or None,
         chosen_by=str(config["evaluation"]["best_metric"]),
+        objective=str(config["objective"]["name"]),
     )

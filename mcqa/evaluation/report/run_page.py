@@ -135,7 +135,7 @@ def write(record: Record) -> None:
     path = record.folder / FILE
     write_text(path, page_of(RunFolder(record.folder, record.result_so_far())))
     record.keep(path)
-    record.say(f"All of it on a page: {run_folder.shown(path)}")
+    record.say(f"As a page: {run_folder.shown(path)}")
 
 
 def redraw(folder: Path) -> Path:

@@ -227,6 +227,12 @@ def test_by_loss_the_lowest_is_chosen_and_without_dev_the_last():
     assert replace(CURVES, points=[{"step": 3, "train/loss": 1.0}, {"step": 9, "train/loss": 2.0}]).chosen == 9
 
 
+def test_the_loss_of_another_objective_is_not_said_to_be_per_token():
+    axes = curve_figures(replace(CURVES, objective="choice"))["loss"].axes[0]
+    assert axes.get_ylabel() == "loss (nats; dev: per token)"
+    assert "train (objective=choice)" in [line.get_label() for line in axes.lines]
+
+
 def test_what_was_not_logged_has_no_curve():
     assert set(curve_figures(Curves([{"step": 1, "train/loss": 1.0}], {}))) == {"loss"}
     assert curve_figures(Curves([], {})) == {}

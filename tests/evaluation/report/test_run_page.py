@@ -1,9 +1,9 @@
 """run.html shows what a run folder has, whatever that is, and loads nothing from anywhere."""
 
-import json
 import re
 import shutil
 import subprocess
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
@@ -14,11 +14,14 @@ from mcqa.evaluation import predictions
 from mcqa.evaluation.metrics import compute_metrics
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report import run_page
-from mcqa.runs.files import write_json, write_yaml
+from mcqa.runs.files import read_json, write_json, write_yaml
 from mcqa.runs.tracking.spool import Spool
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OVERRIDES = ["+experiment=lora_mcqa", "optimizer.learning_rate=0.004", "seed=3"]
+
+
+composed = cache(lambda kind, overrides: compose(kind, list(overrides)))
 
 
 def answered(right, text="Which?", subjects=("law", "art"), n=20):
@@ -36,10 +39,12 @@ def make(tmp_path, monkeypatch):
     """Write a run folder with these predictions, and return its path."""
     monkeypatch.chdir(tmp_path)
 
-    def folder_of(measured, kind="config", overrides=OVERRIDES, curves=True, **result):
+    def folder_of(measured, kind="config", overrides=OVERRIDES, curves=True, charts=False, **result):
+        if not charts:  # which take a second
+            monkeypatch.setattr(run_page, "_figures", lambda run: iter(()))
         folder = tmp_path / "outputs" / "runs" / "lora_mcqa" / "20261129-205623-f4bcee"
         folder.mkdir(parents=True)
-        write_yaml(folder / "config.yaml", compose(kind, overrides))
+        write_yaml(folder / "config.yaml", composed(kind, tuple(overrides)))
         write_yaml(folder / "overrides.yaml", overrides)
         write_json(folder / "environment.json", {"git_commit": "abc123", "packages": {"torch": "2.13"}})
         metrics = {}
@@ -58,7 +63,9 @@ def make(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trained(make):
-    return make({"base/test": answered(6), "test": answered(17), "base/dev": answered(5), "dev": answered(15)})
+    return make(
+        {"base/test": answered(6), "test": answered(17), "base/dev": answered(5), "dev": answered(15)}, charts=True
+    )
 
 
 def drawn(folder):
@@ -108,37 +115,38 @@ def test_the_questions_answered_wrong_have_both_models_probabilities(make):
     assert "<b>" in str(Text(page)) and "Quito &lt;b&gt;" in page
 
 
-def test_what_differs_from_a_run_without_options_is_listed_and_nothing_else(trained):
-    settings = run_page._settings(run_page.RunFolder(trained, {}))
+def test_what_differs_from_a_run_without_options_is_listed_and_nothing_else(make):
+    folder = make({"test": answered(17)})
+    settings = run_page._settings(run_page.RunFolder(folder, {}))
     assert {"optimizer.learning_rate", "seed", "name"} <= {key for key, *_ in settings}
     assert ["optimizer.learning_rate", "0.004", "0.002"] in settings and ["seed", "3", "0"] in settings
     assert not any(key.startswith(("model.", "data.", "outputs")) for key, *_ in settings)
-    assert "python -m mcqa.train +experiment=lora_mcqa optimizer.learning_rate=0.004 seed=3" in str(
-        Text(drawn(trained))
-    )
+    assert "python -m mcqa.train +experiment=lora_mcqa optimizer.learning_rate=0.004 seed=3" in str(Text(drawn(folder)))
 
 
-def test_subjects_have_the_base_beside_them_the_worst_first(trained):
-    rows = run_page._subjects(run_page.RunFolder(trained, json.loads((trained / "result.json").read_text())), "test")
+def test_subjects_have_the_base_beside_them_the_worst_first(make):
+    folder = make({"base/test": answered(6), "test": answered(17)})
+    rows = run_page._subjects(run_page.RunFolder(folder, read_json(folder / "result.json")), "test")
     assert [(row.name, row.questions, row.base, row.acc) for row in rows] == [
         ("art", 10, 0.3, 0.8),
         ("law", 10, 0.3, 0.9),
     ]
-    assert "Accuracy by subject, test" in drawn(trained)
+    assert "Accuracy by subject, test" in drawn(folder)
 
 
-def test_findings_of_the_doctor_are_shown_with_what_to_try(trained):
+def test_findings_of_the_doctor_are_shown_with_what_to_try(make):
+    folder = make({"test": answered(17)})
     finding = {"name": "plateau", "severity": "hint", "evidence": "loss 1.2 for 50 updates", "meaning": "It stands."}
-    write_json(trained / "doctor.json", [finding | {"override": "optimizer.learning_rate=1e-3"}])
+    write_json(folder / "doctor.json", [finding | {"override": "optimizer.learning_rate=1e-3"}])
     assert "hint plateau loss 1.2 for 50 updates It stands. Try optimizer.learning_rate=1e-3" in str(
-        Text(drawn(trained))
+        Text(drawn(folder))
     )
-    (trained / "doctor.json").write_text("{")
-    assert "From the run's log" not in drawn(trained)
+    (folder / "doctor.json").write_text("{")
+    assert "From the run's log" not in drawn(folder)
 
 
 def test_an_evaluation_has_a_page_without_curves_and_base(make):
-    folder = make({"dev": answered(5), "test": answered(17)}, "evaluate", ["data=facts"], curves=False)
+    folder = make({"dev": answered(5), "test": answered(17)}, "evaluate", ["data=facts"], False, True)
     text = str(Text(drawn(folder)))
     assert "85.0 % right on test (95 % interval" in text and "right on dev" in text
     assert "Gradient norm" not in text and "fine-tuned" not in text and "base" not in text.split("Next")[0].lower()
@@ -199,7 +207,7 @@ def test_nothing_is_loaded_from_anywhere(trained):
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_in_a_browser_the_search_works_and_nothing_is_wrong(make):
     """The page searches for a question itself, and Chromium prints what it looks like then."""
-    page = run_page.redraw(make({"base/test": answered(6), "test": answered(9, subjects=("law", "art"))}))
+    page = run_page.redraw(make({"base/test": answered(6), "test": answered(9)}, charts=True))
     search = """<script>
       const field = document.querySelector(".text-filter");
       field.value = "oslo 12"; field.dispatchEvent(new Event("input"));

@@ -23,7 +23,7 @@ class Curves:
 
     points: by update, under the names of events.jsonl. metrics: of the run, with those of the base. chance: accuracy of
     guessing. clipped_above: the gradient norm that larger ones are scaled to, or None. chosen_by: the metric of dev
-    that chooses the state which test is measured with.
+    that chooses the state which test is measured with. objective: what is minimised on train; dev has nats per token.
     """
 
     points: Sequence[Mapping[str, float]]
@@ -31,6 +31,7 @@ class Curves:
     chance: float | None = None
     clipped_above: float | None = None
     chosen_by: str = "dev/acc"
+    objective: str = "sft"
 
     def of(self, name: str) -> Points:
         """Return a metric by update."""
@@ -79,8 +80,9 @@ def _with_base(axes: Any, base: float | None, points: Points, colour: str) -> No
 
 
 def _loss(curves: Curves) -> Any:
-    figure, axes = _over_updates("loss (nats per token)")
-    _line(axes, curves.of("train/loss"), ORANGE, "train")
+    same = curves.objective in ("sft", "pretrain")
+    figure, axes = _over_updates("loss (nats per token)" if same else "loss (nats; dev: per token)")
+    _line(axes, curves.of("train/loss"), ORANGE, "train" if same else f"train (objective={curves.objective})")
     dev = curves.of("dev/loss")
     _with_base(axes, curves.metrics.get("base/dev/loss"), dev, BLUE)
     if dev:
