@@ -17,7 +17,7 @@ from mcqa.config.validation import typed
 from mcqa.data import tokens
 from mcqa.data.loading import load
 from mcqa.data.prompts import Shots
-from mcqa.evaluation.measure import measure_metrics, question_set, restrict_to_steering_metrics
+from mcqa.evaluation.measure import measure, named_metrics, question_set, restrict_to_steering_metrics
 from mcqa.models import loading
 from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
@@ -46,16 +46,16 @@ def main(overrides: list[str]) -> None:
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     spent: list[float] = []
 
-    def measure() -> dict[str, float]:
+    def measured() -> dict[str, float]:
         began = time.perf_counter()
-        found = measure_metrics(learner.model, steering, config.hardware)
+        found = named_metrics(measure(learner.model, steering, config.hardware), steering)
         spent.append(time.perf_counter() - began)
         return found
 
     with tempfile.TemporaryDirectory() as folder:
         adapter = adapter_config(config.peft)
         arguments = trainer.sft_config(config, Path(folder), len(training.examples))
-        learner = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers=[])
+        learner = trainer.build(config, arguments, base, adapter, tokenizer, training, measured, observers=[])
         learner.add_callback(clock := Updates())
         trainer.train(learner)
     print(f"updates       {clock.seconds:.1f} s")

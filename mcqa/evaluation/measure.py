@@ -142,11 +142,6 @@ def measure(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> lis
     return rows
 
 
-def measure_metrics(model: Any, questions: QuestionSet, hardware: HardwareConfig) -> dict[str, float]:
-    """Return the metrics of `measure` by their names, such as dev/acc."""
-    return named_metrics(measure(model, questions, hardware), questions)
-
-
 def named_metrics(rows: Sequence[Prediction], questions: QuestionSet) -> dict[str, float]:
     """Return the metrics of predictions for these questions by their names, such as dev/acc."""
     evaluation = questions.evaluation

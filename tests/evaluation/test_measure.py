@@ -16,7 +16,7 @@ from mcqa.data.tokens import EncodedChoice
 from mcqa.evaluation import measure as measuring
 from mcqa.evaluation.measure import (
     measure,
-    measure_metrics,
+    named_metrics,
     question_set,
     question_sets,
     restrict_to_steering_metrics,
@@ -182,8 +182,8 @@ def test_questions_of_different_numbers_of_choices_are_measured_together(starter
 def test_the_metrics_are_those_of_the_predictions_under_the_split_s_name(starter):
     overrides = ["evaluation.bootstrap=50", "evaluation.cluster=subject", "evaluation.choices_only=true"]
     ready = asked(starter, *overrides, split="mine")
-    found = measure_metrics(starter.model, ready, starter.hardware)
-    expected = compute_metrics(measure(starter.model, ready, starter.hardware), "subject", 50)
+    measured = measure(starter.model, ready, starter.hardware)
+    found, expected = named_metrics(measured, ready), compute_metrics(measured, "subject", 50)
     assert found == {f"mine/{name}": pytest.approx(value) for name, value in expected.items()}
     assert {"mine/acc_bootstrap_low", "mine/acc_choices_only"} <= found.keys()
 
