@@ -36,12 +36,13 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> "Measurements | None"
         raise ConfigError("resume and from_run are for mcqa.train; here run=<run folder> measures a run again.")
     measured = as_measured(config)
     from mcqa.models import devices
-    from mcqa.runs import processes
+    from mcqa.runs import processes, tracking
 
     if config.dry_run:
         preview(measured, config_dict)
         return None
     devices.check(measured.hardware)
+    tracking.check_installed(config.tracking)
     create = partial(run_folder.create, config.outputs, run_folder.name_of(config_dict), config_dict, overrides)
     return run(config, processes.folder_of_first(measured.hardware, create))
 

@@ -30,7 +30,7 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
     if config_dict["from_run"] is not None:
         config_dict = repeated_config(config_dict, overrides)
     config = typed(config_dict, Config)
-    from mcqa.runs import processes, run_folder, trial
+    from mcqa.runs import processes, run_folder, tracking, trial
     from mcqa.runs.lookup import unfinished
 
     if (this_trial := trial.current()) is not None:
@@ -46,6 +46,7 @@ def main(config_dict: ConfigDict, overrides: list[str]) -> None:
         from mcqa.models import devices
 
         devices.check(config.hardware)
+        tracking.check_installed(config.tracking)
         create = partial(run_folder.create, config.outputs, run_folder.name_of(config_dict), config_dict, overrides)
         find = partial(trial.persistent_folder, create)
     with ExitStack() as lock:

@@ -20,6 +20,7 @@ from mcqa.config.errors import ConfigError, DataError, McqaError, ModelError, Tr
 from mcqa.models import loading
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_json, read_yaml, write_yaml
+from mcqa.runs.tracking.spool import Spool
 from mcqa.training import trainer
 from tests.small_runs import configured, trained
 
@@ -154,6 +155,27 @@ def test_the_model_card_names_data_licence_configuration_and_scores(finished_run
     )
     assert f"|   at temperature {result['metrics']['test/temperature']:.2f} |" in card
     assert yaml.safe_load(card.split("---")[1])["library_name"] == "peft"
+
+
+@pytest.mark.slow
+def test_a_first_look_says_everywhere_what_was_not_measured(small, tmp_path, capsys):
+    trained([*small, "evaluation.before=false", "evaluation.test_limit=5", "objective.max_steps=2"])
+    folder = newest(tmp_path / "outputs", "run")
+    result, shown = read_json(folder / "result.json"), capsys.readouterr().out
+    card = (folder / "model" / "README.md").read_text("utf-8")
+    (note,) = [each for each in tags_of(folder) if "mlflow.note.content" in each]
+    assert result["status"] == "complete" and result["base_measured"] is False
+    assert result["first_look"]["test"]["questions"] == 5
+    assert not [name for name in result["metrics"] if name.startswith("base/") or "gain" in name]
+    assert "not measured (evaluation.before=false)" in shown and "(evaluation.test_limit)" in shown
+    for text in (shown, card, note["mlflow.note.content"]):
+        assert "The base was not measured (evaluation.before=false)" in text
+        assert "A first look: 5 of " in text
+    assert not list((folder / "predictions").glob("base_*"))
+
+
+def tags_of(folder):
+    return [event["values"] for _, event in Spool(folder).read() if event["event"] == "tags"]
 
 
 @pytest.mark.slow

@@ -25,7 +25,10 @@ TRAINED = "trained"
 trained one."""
 
 _TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
-"""Keys without effect on a model that was not trained; peft.quantization has one, for the model is loaded so."""
+"""Keys without effect on a model that was not trained, but for those of the next."""
+
+_MEASURING = ("peft.quantization", "evaluation.context", "evaluation.passages", "evaluation.context_k")
+"""How a model is loaded, and what stands before the questions."""
 
 _NO_EFFECT = (
     "name",
@@ -53,6 +56,7 @@ _EXTRA_MEASUREMENTS = {
         "harness_task",
         "sets",
         "max_time_share",
+        "before",
         "test_limit",
     )
 }

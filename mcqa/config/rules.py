@@ -175,6 +175,11 @@ def _curriculum(config: Config) -> Iterator[str]:
         yield f"objective.curriculum: {data.name} has more than questions of one set; take null."
     if sampling := sorted(name for name in objective.trainer_args if name in SAMPLING_ARGUMENTS):
         yield f"objective.curriculum: objective.trainer_args.{sampling[0]} orders the questions too; take one of them."
+    if not config.evaluation.before:
+        yield (
+            "objective.curriculum: its order is by what the base answers, and evaluation.before=false does not measure "
+            "the base; take evaluation.before=true, or no curriculum."
+        )
 
 
 SAMPLING_ARGUMENTS = ("train_sampling_strategy", "group_by_length")
@@ -473,6 +478,8 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _length_of_training,
     _size_of_update,
     _own_keys,
+    if config.tracking.name == "tensorboard" and config.tracking.uri is not None:
+        yield "tracking.uri: tracking=tensorboard writes files below outputs/ and knows no server; take null."
     _optimizer,
     _scheduler,
     _processes,

@@ -343,9 +343,13 @@ class EvaluationConfig:
     stop_metric: str | None  # null: best_metric
     min_delta: Annotated[float, "from 0 to 1000000"]  # a smaller change of stop_metric makes it no better
     max_time_share: Annotated[float, "above 0 and at most 1"] | None  # of training's time, for measuring dev
+    before: bool  # measure the base model before training
     test_limit: Count | None  # test questions that are measured, for a first look
     dev: SetConfig | None  # what steers, where it is not the dev of data
     sets: list[SetConfig]  # measured beside dev and test
+    context: Literal["bm25"] | None  # puts the best of these passages before each question that is measured
+    passages: FilePath | None  # `facts`, a text file with one passage a line, rows with a column `text`, or a folder
+    context_k: Annotated[int, "from 1 to 1000"]  # passages before a question
     cluster: Literal["auto", "passage", "subject", "none"]  # whose questions are not independent, for intervals
     bootstrap: Annotated[int, "from 1 to 1000000"] | None  # resamples; gives intervals by the bootstrap too
     unconditional: bool  # measure choices without their question too: acc_mutual_info
@@ -356,7 +360,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    name: Literal["mlflow", "none"]
+    name: Literal["mlflow", "none", "tensorboard", "wandb"]
     uri: str | None
     experiment: str
     log_every: Count  # updates between two points of a curve

@@ -22,13 +22,15 @@ from mcqa.runs.record import Record
 class Measurements:
     """The predictions of a run by name: `base/test`, `dev`, …; and the losses of the conversations of splits.
 
-    parts: of a mix, as in Data; each of its sets has predictions of its own for test, under its name.
+    parts: of a mix, as in Data; each of its sets has predictions of its own for test, under its name. verdicts: on what
+    training changed, by set.
     """
 
     record: Record
     predictions: dict[str, list[Prediction]] = field(default_factory=dict)
     losses: dict[str, list[AnswerLoss]] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, Mapping[str, Question]]] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, questions: Sequence[Question], measure: Callable[[], list[Prediction]], step: int) -> None:
         """Measure, and record predictions and metrics under `name`; a base is measured once, however often resumed.

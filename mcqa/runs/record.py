@@ -147,6 +147,7 @@ class Record:
         return {
             "metrics": self.metrics,
             "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in self.first_looks.items()},
+            "base_measured": measures_base(self.config, self.trial),
             "measurements_left_out": self.measurements_left_out,
             "warnings": list(self.warnings),
             "seconds": round(time.time() - self.began, 1),

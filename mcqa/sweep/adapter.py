@@ -31,6 +31,7 @@ QUESTIONS = "trials measured on different questions cannot be compared"
 FOR_ALL_TRIALS = {
     "evaluation.best_metric": "values of different metrics cannot be compared",
     "evaluation.limit": QUESTIONS,
+    "evaluation.before": "the base is measured once for all trials",
     "evaluation.test_limit": QUESTIONS,
     "evaluation.dev": QUESTIONS,
     "evaluation.every": "a trial that is measured more often has more chances to have the best value",
@@ -157,7 +158,7 @@ class RunHooks:
         return "maximize" if greater_is_better(base["evaluation"]["best_metric"]) else "minimize"
 
     def observers(self, base: ConfigDict, folder: Path, params: Mapping[str, Any]) -> "Sequence[StudyTracker]":
-        if base["tracking"]["name"] == "none":
+        if base["tracking"]["name"] != "mlflow":
             return []
         from mcqa.sweep.mlflow import StudyTracker
 

@@ -27,7 +27,7 @@ from mcqa.evaluation.report import run_report
 from mcqa.models import adapters, loading, memory
 from mcqa.models.loading import adapter_config
 from mcqa.runs import looks, processes
-from mcqa.runs.record import Record
+from mcqa.runs.record import Record, measures_base
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import AfterUpdate, RunAtStart
 from mcqa.training.curriculum import easy_first
@@ -125,11 +125,14 @@ def load_base(record: Record, tokens: Tokens) -> Any:
 
 
 def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, base: Any) -> None:
-    """Measure the base model as it is, on every set; in a study once for all trials.
+    """Measure the base model as it is, on every set; in a study once for all trials. With evaluation.before=false only
+    say what it is, except in a study.
 
     parameters: number of weights of the base, without an adapter.
     """
     record = measurements.record
+    if not measures_base(record.config, record.trial):
+        return run_report.show_base(record, parameters)
     for questions in [*tokens.sets, *([tokens.curriculum] if tokens.curriculum else [])]:
         score = partial(measure, base, questions, record.config.hardware)
         if record.trial is not None and questions.split == "dev":

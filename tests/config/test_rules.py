@@ -409,6 +409,12 @@ def test_any_metric_of_dev_steers_once_what_it_needs_is_measured(name):
     if key is None:
         assert switched_off == []
     else:
+def test_a_curriculum_needs_the_base_measured():
+    assert problems("evaluation.before=false") == []
+    (told,) = problems("evaluation.before=false", "objective.curriculum=easy_first")
+    assert told.startswith("objective.curriculum: its order is by what the base answers, and evaluation.before=false")
+
+
         (told,) = switched_off
         asked = f"evaluation.{key}={str(WHAT_IS_NEEDED[key]).lower()}"
         assert told == f"evaluation.best_metric: {metric} is measured only with {asked}."

@@ -497,6 +497,8 @@ def _where_tracked(record: Record) -> list[str]:
     tracking, outputs = record.config.tracking, run_folder.outputs_of(record.folder, record.config.outputs)
     if tracking.name == "none":
         return ["tracking=none, nothing was sent"]
+    if tracking.name != "mlflow":
+        return [f"See it in {tracking.name}: {page}" for page in record.tracker.pages]
     uri = f"sqlite:///{run_folder.shown(outputs)}/mlflow.db"
     start = [] if tracking.uri else [f"See it in MLflow: make ui (mlflow ui --backend-store-uri {uri})"]
     pages = zip(("This run:", "All runs:"), record.tracker.pages, strict=False)

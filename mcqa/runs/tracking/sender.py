@@ -40,6 +40,20 @@ MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 5000  # characters
 CUT = " … [cut]"
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # how MLflow's page shows the experiment
 
+SERVED_AT = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves an SQLite file."""
+
+VIEW = "mcqa"
+COLUMNS = ["params.`model.name`", "params.`data.name`", "tags.`test accuracy`", "metrics.`test/acc`"]
+VIEW_OF_RUNS = {f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS})}
+"""A tag of the experiment: the columns of its list of runs, at the address that names the view."""
+
+DETAIL = re.compile(
+    r"/(.+_(stderr_independent|ci_low|ci_high)(_scaled)?|.+_scaled|ece_.+|acc_bytes|acc_tokens|nll|aurc|temperature"
+    r"|n|ties|nan|truncated|too_long)$"
+)
+"""Metrics of measurements that MLflow would draw a chart of each, and that result.json has."""
+
 ADVICE = {
     r"\b401\b": "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
     r"\b403\b": "A server that is reached by name needs --allowed-hosts.",
@@ -113,6 +127,7 @@ class Sender:
             position.sent = 0
         self.position = position
         self.deadline = 0.0
+        self.experiment_id: str | None = None
         self._client: Any = None
         self._warned = False
         self._send = {
@@ -123,6 +138,28 @@ class Sender:
             "dataset": self._dataset,
             "finish": self._finish,
         }
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; None before MLflow was reached for the first time."""
+        return self.position.run_id
+
+    def begin(self) -> None:
+        """Write down where the run is sent, and import MLflow."""
+        self.position.save(self.spool.folder)
+        with suppress(Exception):  # the attempt to send reports it
+            load_mlflow()
+
+    @property
+    def pages(self) -> list[str]:
+        """The addresses of this run and of the list of runs, in MLflow's pages; none before MLflow was reached."""
+        if self.experiment_id is None or self.position.run_id is None:
+            return []
+        server = self.uri.rstrip("/") if self.uri.startswith(("http:", "https:")) else SERVED_AT
+        return [
+            f"{server}/#/experiments/{self.experiment_id}/runs/{self.position.run_id}",
+            runs_page(server, self.experiment_id),
+        ]
 
     def send(self) -> bool:
         """Send what is unsent; return False, and warn once, if MLflow does not take it."""
@@ -194,7 +231,7 @@ class Sender:
         with _locked(database) if database else nullcontext():
             self._allow(CREATE_S if database and not database.exists() else REQUEST_S)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-            experiment_id = _experiment(client, self.experiment, database)
+            self.experiment_id = experiment_id = _experiment(client, self.experiment, database)
         run_id = self._known_run(client) or _run_of(client, experiment_id, start)
         if run_id != self.position.run_id:
             self.position.run_id, self.position.sent = run_id, 0
@@ -243,7 +280,7 @@ class Sender:
         metrics = [
             Metric(_name(key), value, event["ms"], event["step"])
             for event in events
-            for key, value in event["values"].items()
+            for key, value in (_charted(event["values"]) if "of" in event else event["values"]).items()
         ]
         for part in _parts(metrics, MAX_METRICS):
             self._log(metrics=part)
@@ -262,7 +299,7 @@ class Sender:
             self._client.log_artifacts(self.position.run_id, str(path), event["path"])
         else:
             parent = posixpath.dirname(event["path"]) or None
-            with _without_secrets(path) as sent:
+            with without_secrets_in(path) as sent:
                 self._client.log_artifact(self.position.run_id, str(sent), parent)
 
     def _table(self, event: Event) -> None:
@@ -307,7 +344,7 @@ def load_mlflow() -> None:
 
 
 @contextmanager
-def _without_secrets(path: Path) -> Iterator[Path]:
+def without_secrets_in(path: Path) -> Iterator[Path]:
     """Yield a file as it may leave the machine: of a configuration with secrets a copy without them."""
     value = read_yaml(path) if path.suffix == ".yaml" else None
     if (shown := without_secrets(value)) == value:
@@ -370,10 +407,15 @@ def _experiment(client: Any, name: str, database: Path | None) -> str:
     location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
     if (experiment := client.get_experiment_by_name(name)) is None:
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=MODEL_TRAINING))
+            tags = MODEL_TRAINING | VIEW_OF_RUNS
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException:  # another process was faster
             if (experiment := client.get_experiment_by_name(name)) is None:
                 raise
+    for key, value in VIEW_OF_RUNS.items():  # of an experiment that somebody else, or an earlier version, has made
+        if key not in experiment.tags:
+            with suppress(MlflowException):  # who may add runs may not be allowed to change the experiment
+                client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)
 
 
@@ -382,6 +424,20 @@ def _run_of(client: Any, experiment_id: str, start: Event) -> str:
     runs = client.search_runs([experiment_id], f"tags.`mcqa.run` = '{start['run']}'", max_results=1)
     run = runs[0] if runs else client.create_run(experiment_id, start["ms"], {"mcqa.run": start["run"]}, start["name"])
     return str(run.info.run_id)
+
+
+def runs_page(server: str, experiment_id: str) -> str:
+    """Return the address of the list of runs, with the columns of COLUMNS."""
+    return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
+
+
+def _charted(values: dict[str, float]) -> dict[str, float]:
+    """Return the metrics that MLflow gets of what a run logs, so that its charts begin with the curves of dev.
+
+    MLflow orders charts by the part of a name before its last `/`: base/test/acc becomes test/base/acc.
+    """
+    charted = {key: value for key, value in values.items() if not DETAIL.search(key)}
+    return {re.sub(r"^base/(.+)/", r"\1/base/", key): value for key, value in charted.items()}
 
 
 def _batches(events: Iterable[tuple[int, Event]]) -> Iterator[tuple[int, list[Event]]]:

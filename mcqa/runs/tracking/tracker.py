@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mcqa.config.secrets import without_secrets
-from mcqa.runs.tracking.sender import Sender, is_file, load_mlflow
+from mcqa.runs.tracking.sender import Sender, is_file
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.system import SystemMetrics
+from mcqa.runs.tracking.viewers import VIEWERS, Viewer
 
 if TYPE_CHECKING:
     from mcqa.config.schema import TrackingConfig
@@ -34,7 +35,11 @@ def open_tracker(
     study: the folder of the study that the run is a trial of. Only the study's controller writes to an SQLite file.
     """
     controller_sends = study is not None and is_file(config.uri)
-    sender = Sender(config, folder, outputs) if config.name == "mlflow" and not controller_sends else None
+    sender: Sender | Viewer | None = None
+    if config.name in VIEWERS:
+        sender = VIEWERS[config.name](config, folder, outputs)
+    elif config.name == "mlflow" and not controller_sends:
+        sender = Sender(config, folder, outputs)
     return Tracker(Spool(folder), sender, name, config.system_metrics_every_s, study)
 
 
@@ -46,7 +51,7 @@ class Tracker:
     """
 
     def __init__(
-        self, spool: Spool, sender: Sender | None, name: str, system_every_s: float, parent: Path | None = None
+        self, spool: Spool, sender: Sender | Viewer | None, name: str, system_every_s: float, parent: Path | None = None
     ) -> None:
         """parent: the folder of the run that this one is nested in, in MLflow's list."""
         self._spool, self._parent = spool, parent
@@ -62,7 +67,12 @@ class Tracker:
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run; None before MLflow was reached for the first time."""
-        return self._sender.position.run_id if self._sender else None
+        return self._sender.run_id if self._sender else None
+
+    @property
+    def pages(self) -> list[str]:
+        """The addresses of the run and of the list of runs in the tracker's pages; none before it was reached."""
+        return self._sender.pages if self._sender else []
 
     def start(self, params: dict[str, object], tags: dict[str, str]) -> None:
         """Begin or resume the run."""
@@ -74,9 +84,7 @@ class Tracker:
         }
         self._spool.start(self._name, without_secrets(params), without_secrets(tags), self._parent)
         if self._sender:
-            self._sender.position.save(self._spool.folder)
-            with suppress(Exception):  # the attempt to send reports it
-                load_mlflow()
+            self._sender.begin()
         if self._sender or self._system_every_s:
             with suppress(Exception):  # a run needs no system metrics
                 self._system = SystemMetrics() if self._system_every_s else None

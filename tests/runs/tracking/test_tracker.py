@@ -123,6 +123,34 @@ def test_curves_keep_their_times_and_numbers_that_are_none(outputs):
     assert math.isnan(history[1].value) and history[2].value > 1e300
 
 
+def test_charts_begin_with_the_curves_of_dev(outputs):
+    """MLflow orders them by the part of the name before its last slash; what result.json has in detail gets none."""
+    tracker = tracker_in(outputs)
+    tracker.start({}, {})
+    detail = {"base/dev/ece_ci_low": 0.1, "base/dev/n": 8, "dev/acc_tokens": 0.5, "test/acc_stderr_independent": 0.1}
+    tracker.metrics({"base/dev/acc": 0.25, "dev/acc": 0.5, "train/loss": 1.0, "test/brier": 0.4} | detail, 1, of="dev")
+    tracker.metrics({"importance/n": 1.0}, step=0)  # of a study
+    tracker.finish("FINISHED")
+    named = client(outputs).get_run(tracker.run_id).data.metrics.keys()
+    assert named == {"dev/base/acc", "dev/acc", "train/loss", "test/brier", "importance/n"}
+    assert detail.keys() <= events(outputs)[1]["values"].keys()
+
+
+def test_the_addresses_open_the_run_and_the_list_with_its_accuracy(outputs):
+    tracker = a_whole_run(outputs)
+    experiment = client(outputs).get_experiment_by_name("mcqa")
+    runs = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs"
+    assert tracker.pages == [f"{runs}/{tracker.run_id}", f"{runs}?viewStateShareKey=mcqa"]
+    assert "tags.`test accuracy`" in experiment.tags["mlflow.sharedViewState.mcqa"]
+    assert tracker_in(outputs, "arc/u2", name="none").pages == []
+
+
+def test_an_experiment_of_an_earlier_version_gets_the_columns(outputs):
+    client(outputs).create_experiment("mcqa")
+    a_whole_run(outputs)
+    assert "mlflow.sharedViewState.mcqa" in client(outputs).get_experiment_by_name("mcqa").tags
+
+
 def test_what_mlflow_would_refuse_is_shortened_and_renamed(outputs):
     tracker = tracker_in(outputs)
     params = {f"key{number}": number for number in range(130)}
