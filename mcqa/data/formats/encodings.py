@@ -65,6 +65,9 @@ def only_encoding(words: Iterable[bytes]) -> str:
     # The first word that all read in their own way, or else that some do.
     most = max(len(set(word)) for word in zip(*versions, strict=True))
     word = next(word for word in zip(*versions, strict=True) if len(set(word)) == most)
+    parts = [re.split(r"[;,|]", text) for text in word]
+    if len(set(map(len, parts))) == 1:  # else an encoding has these within a character
+        word = max(zip(*parts, strict=True), key=lambda part: len(set(part)))
     names = dict(zip(reversed(word), reversed(readings.values()), strict=True))  # the first name of each
     shown = ", ".join(f"{quoted(text)} ({name})" for text, name in reversed(names.items()))
     raise DataError(

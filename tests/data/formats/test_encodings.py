@@ -45,6 +45,7 @@ def test_an_encoding_is_found_where_the_usual_ones_read_the_same(text, written, 
         ("5×3÷2±1", "cp1252", "'5×3÷2±1' (cp1252)"),
         ("20 °C", "cp1252", "'°C' (cp1252), '∞C' (mac_roman)"),
         ("voilà là à déjà", "cp850", "in doubt"),
+        ("Die Räuber?;Schiller;A", "cp1252", "a word is 'Räuber?' (cp1252), 'Rõuber?' (cp850)"),
     ],
 )
 def test_an_encoding_in_doubt_is_asked_for_with_a_word_that_differs(text, written, told):
