@@ -88,7 +88,7 @@ def show(console: "Console", inspection: "Inspection") -> None:
         if failure is not None:
             _show_failure(console, inspection, chosen, failure)
         elif not inspection.published:
-            _show_nothing(console, chosen)
+            _show_nothing(console, inspection, chosen)
     _show_published(console, inspection)
 
 
@@ -207,9 +207,13 @@ def _show_failure(console: "Console", inspection: "Inspection", version: "Versio
         )
 
 
-def _show_nothing(console: "Console", version: "Version") -> None:
+def _show_nothing(console: "Console", inspection: "Inspection", version: "Version") -> None:
     from mcqa.data.inspection.candidates import choices_candidates, printed_choices
+    from mcqa.data.inspection.published import form_of_conversations
 
+    if not version.damaged and (name := form_of_conversations(version.table.rows)):
+        console.print("No row has choices, and all are conversations, which these keys read:\n")
+        return _show_keys(console, inspection.published_keys(name))
     if printed := printed_choices(version.table):
         text = str(version.table.columns[printed[0]][0])[:LONGEST_EXAMPLE]
         console.print(

@@ -85,6 +85,22 @@ def test_a_table_from_a_spreadsheet_is_shown_as_questions_with_the_keys_that_rea
     assert [question.choices[question.answer] for question in questions] == [f"{n}{'wxyz'[n % 4]} é" for n in range(8)]
 
 
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("messages", {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}),
+        ("sharegpt", {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Hello."}]}),
+        ("instructions", {"instruction": "Greet.", "input": "", "output": "Hello."}),
+        ("pairs", {"prompt": "Hi.", "chosen": "Hello.", "rejected": "What?"}),
+        (None, {"text": "Hello."}),
+    ],
+)
+def test_conversations_are_proposed_by_the_option_that_reads_them(tmp_path, capsys, name, row):
+    text = shown(capsys, lines(tmp_path / "talks.jsonl", [row, row]))
+    assert printed_keys(text) == ([[f"data={name}", f"data.path={tmp_path / 'talks.jsonl'}"]] if name else [])
+    assert ("No columns look like choices" in text) == (name is None)
+
+
 def test_a_folder_without_a_test_split_is_proposed_as_a_run_can_use_it(tmp_path, capsys):
     for split, start in (("train", 0), ("valid", 60)):
         rows = [{"question": f"{n}?", "choices": [f"a{n}", f"b{n}"], "answer": n % 2} for n in range(start, start + 60)]

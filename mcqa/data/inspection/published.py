@@ -9,12 +9,13 @@ import yaml
 
 from mcqa.config.composition import ROOT
 from mcqa.config.errors import DataError
-from mcqa.config.schema import Columns
+from mcqa.config.schema import Columns, Conversations
 from mcqa.data.checks import EqualChoices, check_equal_choices
 from mcqa.data.formats import Rows
 from mcqa.data.question import Question
 from mcqa.data.readers import READERS, WITHOUT_HEADER, single_rows
 from mcqa.data.readers.columns import read_local
+from mcqa.data.readers.conversations import CONVERSATIONS
 
 
 def sets_that_read(open_rows: Callable[[Sequence[str]], Rows]) -> dict[str, list[Question]]:
@@ -29,6 +30,23 @@ def sets_that_read(open_rows: Callable[[Sequence[str]], Rows]) -> dict[str, list
         if (questions := _questions(open_rows(names), reader, read, equal_choices)) is not None:
             found[name] = questions
     return found
+
+
+def form_of_conversations(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the option of data that reads all rows as conversations, None where none does."""
+    folder = ROOT / "conf" / "data"
+    base = yaml.safe_load((folder / "messages.yaml").read_text("utf-8"))
+    for name in ("messages", "sharegpt", "instructions", "pairs"):
+        own = yaml.safe_load((folder / f"{name}.yaml").read_text("utf-8"))
+        read = CONVERSATIONS[own.get("reader", base["reader"])]
+        columns = Conversations(**base["conversations"] | own["conversations"])
+        try:
+            for row in rows:
+                read(row, columns)
+        except DataError:
+            continue
+        return name
+    return None
 
 
 def _questions(
