@@ -25,6 +25,7 @@ from mcqa.runs.environment import run_environment
 from mcqa.runs.files import read_json, read_yaml, write_yaml
 from mcqa.runs.lookup import finished_run
 from mcqa.training.progress import TrainingProgress
+from tests.compare.finished_runs import grouped
 from tests.small_runs import configured, smaller, trained
 
 
@@ -58,6 +59,24 @@ def test_a_saved_model_is_measured_on_other_questions(finished_run, tmp_path):
     again = measured_again([f"run={folder}", "data=facts", "splits=[dev]", f"outputs={tmp_path}/again"]).metrics
     assert again["dev/n"] > 100
     assert "test/acc" not in again
+
+
+@pytest.mark.slow
+def test_a_model_is_measured_with_and_without_retrieval_on_the_same_questions(tmp_path):
+    keys = ["data=facts", "splits=[test]", "evaluation.test_limit=16", "tracking=none", f"outputs={tmp_path}"]
+    plain, given = (
+        measured_again([*keys, *more])
+        for more in ([], ["evaluation.context=bm25", "evaluation.passages=facts", "evaluation.context_k=2"])
+    )
+    rows = read(given.folder / "predictions" / "test.jsonl")
+    assert {len(row.question.retrieved) for row in rows} == {2}
+    assert given.metrics["test/recall_at_k"] > given.metrics["test/recall_at_k_wrong"]
+    assert (
+        given.metrics["test/acc"] != plain.metrics["test/acc"] or given.metrics["test/nll"] != plain.metrics["test/nll"]
+    )
+    assert read_json(given.folder / "result.json")["metrics"]["test/recall_at_k"] == given.metrics["test/recall_at_k"]
+    found = grouped(plain.folder, given.folder)
+    assert dict(found.differing)["evaluation.context"] == ("null", "bm25")
 
 
 def test_names_of_models_are_cut_to_what_keeps_them_apart(tmp_path):

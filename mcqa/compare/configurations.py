@@ -209,7 +209,7 @@ def _may_cut(config: Mapping[str, Any]) -> bool:
 
 
 def _is_training(key: str) -> bool:
-    return key.startswith(_TRAINING) and key != "peft.quantization"
+    return key.startswith(_TRAINING) and key not in _MEASURING
 
 
 def _is_speed(key: str, config: Mapping[str, Any]) -> bool:

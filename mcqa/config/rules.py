@@ -12,7 +12,7 @@ from mcqa.config.conversation_rules import conversation_problems, mix_problems, 
 from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
-from mcqa.config.prompt_styles import Prompt, template_problems, templates
+from mcqa.config.prompt_styles import Prompt, template_problems, templates, variables
 from mcqa.config.schema import Columns, Config, DataConfig, every_data
 from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
@@ -416,6 +416,25 @@ def _evaluation(config: Config) -> Iterator[str]:
         )
 
 
+def _retrieval(config: Config) -> Iterator[str]:
+    """A method has passages to search and a place in every prompt; without one there are none."""
+    evaluation = config.evaluation
+    if evaluation.context is None:
+        if evaluation.passages is not None:
+            yield "evaluation.passages: is what evaluation.context=bm25 searches; add it, or take null."
+        return
+    if evaluation.passages is None:
+        yield (
+            f"evaluation.passages: evaluation.context={evaluation.context} needs passages to search: facts, or a file "
+            "or folder."
+        )
+    for where, prompt in _prompts(config).items():
+        if prompt.style != "template" or any(template_problems(where, prompt.template, prompt.answer_template)):
+            continue
+        if "context" not in variables(templates(prompt).text):
+            yield f"{where}.template: has no {{{{ context }}}}, where the passages of evaluation.context would stand."
+
+
 def _prompts(config: Config) -> dict[str, Prompt]:
     """The keys of all prompts that questions get: one for all of them, or with prompt=published one of each set."""
     if config.prompt.style != "published":
@@ -459,6 +478,8 @@ def _lists_options(prompt: Prompt) -> bool:
 
 
 def _tracking(config: Config) -> Iterator[str]:
+    if config.tracking.name == "tensorboard" and config.tracking.uri is not None:
+        yield "tracking.uri: tracking=tensorboard writes files below outputs/ and knows no server; take null."
     if config.tracking.uri is not None and (problem := url_problem("tracking.uri", config.tracking.uri)):
         yield problem
 
@@ -478,8 +499,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _length_of_training,
     _size_of_update,
     _own_keys,
-    if config.tracking.name == "tensorboard" and config.tracking.uri is not None:
-        yield "tracking.uri: tracking=tensorboard writes files below outputs/ and knows no server; take null."
     _optimizer,
     _scheduler,
     _processes,
@@ -487,6 +506,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _lists,
     _hardware,
     _evaluation,
+    _retrieval,
     _prompt,
     _tracking,
     trainer_args_problems,

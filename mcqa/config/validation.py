@@ -77,6 +77,7 @@ ADDED: dict[str, Any] = {
     "evaluation.before": True,
     "evaluation.max_time_share": None,
     "evaluation.min_delta": 0.0,
+    "evaluation.passages": None,
     "evaluation.stop_metric": None,
     "evaluation.test_limit": None,
     "objective.curriculum": None,

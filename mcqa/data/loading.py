@@ -26,6 +26,7 @@ from mcqa.data.readers import READERS, WITHOUT_HEADER, single_rows
 from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
 from mcqa.data.readers.columns import LocalReader, label_ends
 from mcqa.data.readers.conversations import CONVERSATIONS
+from mcqa.data.retrieval import add_passages
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
 ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
@@ -46,6 +47,7 @@ class Data:
     mixture: draws the examples of an epoch, where data is a mix, whose ids begin with the name of their set and `/`.
     parts: by split and set of a mix, its questions as they are without the mix, by their id in it.
     published: the questions of dev with their options in the published order, by id, where another is drawn.
+    retrieval: what evaluation.context says of each split, as metrics. warnings: of what it makes doubtful.
     """
 
     splits: dict[str, list[Question]]
@@ -57,6 +59,8 @@ class Data:
     mixture: Mixture | None = None
     parts: dict[str, dict[str, dict[str, Question]]] = field(default_factory=dict)
     published: dict[str, Question] = field(default_factory=dict)
+    retrieval: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def train(self) -> list[Question]:
@@ -138,6 +142,8 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
                 data.published.update({question.id: question for question in data.splits[name]})
             data.splits[name] = [in_drawn_order(question, other.data.seed) for question in data.splits[name]]
     _draw_orders(config, own, data)
+    if evaluation.context is not None:
+        data.retrieval.update(add_passages(evaluation, data.splits, data.parts, data.notes, data.warnings))
     order = dict.fromkeys([*SPLITS, *data.splits])
     return replace(data, splits={split: data.splits[split] for split in order if split in data.splits})
 

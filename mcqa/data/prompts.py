@@ -108,7 +108,7 @@ def context(
     """
     instruction = f"{_instruction(prompt, question)}\n\n" if prompt.instruction else ""
     solved = (_solved(prompt, shot) for shot in shots)
-    asked = replace(question, question="", context="") if without_question else question
+    asked = replace(question, question="", context="", retrieved=()) if without_question else question
     leaves_blank = without_question and templates(prompt).text_names_choice
     return "".join([instruction, *solved, "" if leaves_blank else _text(prompt, asked, choice)])
 
@@ -157,7 +157,7 @@ def _fill(template: str, prompt: PromptConfig, question: Question, choice: int) 
         )
     if prompt.style == "blank":
         _check_blank(question)
-    given = values(question.question, question.context, question.subject, list(question.choices), choice)
+    given = values(question.question, question.shown_context, question.subject, list(question.choices), choice)
     try:
         return fill(template, given)
     except ValueError as error:

@@ -14,7 +14,8 @@ class Question:
 
     answer is an index into choices. context is a passage that the question is about. Questions with the same cluster
     are related otherwise, for example by asking for the same fact. context, subject and cluster are empty where the
-    data has none. ids are unique within a split.
+    data has none. ids are unique within a split. retrieved: passages that were found for it, the best first; they are
+    no part of what is asked.
     """
 
     id: str
@@ -24,6 +25,13 @@ class Question:
     context: str = ""
     subject: str = ""
     cluster: str = ""
+    retrieved: tuple[str, ...] = ()
+
+    @property
+    def shown_context(self) -> str:
+        """What stands before the question: the retrieved passages, the best one last, which a prompt that is cut
+        loses last, and then its own."""
+        return "\n".join([*reversed(self.retrieved), *([self.context] if self.context else [])])
 
     @property
     def content(self) -> str:

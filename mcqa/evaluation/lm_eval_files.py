@@ -109,7 +109,8 @@ def outcomes(row: Prediction) -> dict[str, float]:
 def document(question: Question) -> dict[str, Any]:
     """Return the question as one of their documents, which the templates of the task read."""
     names = ("id", "question", "choices", "answer", "context", "subject")
-    return {name: getattr(question, name) for name in names} | {"choices": list(question.choices)}
+    shown = {"choices": list(question.choices), "context": question.shown_context}
+    return {name: getattr(question, name) for name in names} | shown
 
 
 def sample(number: int, row: Prediction, measurement: Measurement) -> dict[str, Any]:

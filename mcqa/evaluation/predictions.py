@@ -99,6 +99,7 @@ class Prediction:
             "context": question.context,
             "subject": question.subject,
             "cluster": question.cluster,
+            "retrieved": list(question.retrieved),
             "letters": self.letters,
             "measured_texts": list(self.measured_texts),
             "unconditional": _to_json(self.unconditional or ()),
@@ -193,8 +194,9 @@ def _parse(line: bytes, number: int) -> Prediction:
 
 def _prediction(row: dict[str, Any]) -> Prediction:
     texts = {name: row[name] for name in ("context", "subject", "cluster") if name in row}
+    retrieved = tuple(row.get("retrieved", ()))
     return Prediction(
-        Question(row["id"], row["question"], tuple(row["choices"]), row["answer"], **texts),
+        Question(row["id"], row["question"], tuple(row["choices"]), row["answer"], **texts, retrieved=retrieved),
         _from_json(row["scores"]),
         tuple(row["lengths"]["tokens"]),
         row.get("letters", False),
@@ -229,6 +231,8 @@ def _problems(row: Prediction) -> Iterator[str]:
         yield "id, question, context, subject and cluster must be strings"
     if not all(isinstance(choice, str) for choice in question.choices):
         yield "choices must be strings"
+    if not all(isinstance(passage, str) for passage in question.retrieved):
+        yield "retrieved must be strings"
     if choices < 2:
         yield f"{choices} choices; at least two are needed"
     if not _is_whole(question.answer) or not 0 <= question.answer < choices:

@@ -116,7 +116,11 @@ def record_quality(record: Record, splits: Mapping[str, Sequence[Question]], tra
 
 def record_inputs(record: Record, data: Data, tokenizer: str) -> None:
     """Record the fingerprints of all questions, that of the tokenizer, of which sets only some are read, and what was
-    left out of train."""
+    left out of train; and what retrieval says of the questions."""
     fingerprints = {split: fingerprint(entries) for split, entries in data.entries.items()}
     counts = {split: len(entries) for split, entries in data.entries.items()}
     record.inputs(fingerprints, counts, tokenizer, data.first_looks, data.removed)
+    record.warnings = [*record.warnings, *data.warnings]
+    if data.retrieval and record.trial is None:
+        record.metrics |= data.retrieval
+        record.log(data.retrieval, step=0, of="retrieval")

@@ -103,7 +103,7 @@ def _frame(console: Console, config_dict: ConfigDict, data: Data, end: str) -> I
     text = yaml.safe_dump(without_secrets(config_dict), sort_keys=False, allow_unicode=True).strip()
     console.print(Syntax(text, "yaml", theme="ansi_dark"))
     yield
-    console.print(*data.notes, *data.bad_rows, sep="\n", markup=False)
+    console.print(*data.notes, *data.warnings, *data.bad_rows, sep="\n", markup=False)
     console.print(Text(end))
 
 

@@ -9,7 +9,7 @@ from mcqa.compare import sentences
 from mcqa.compare.configurations import group_runs
 from mcqa.compare.runs import find
 from mcqa.config.errors import ConfigError
-from tests.compare.finished_runs import asked, grouped, make_run
+from tests.compare.finished_runs import answered, asked, grouped, make_run
 
 RIGHT = [True, False, True]
 
@@ -183,6 +183,17 @@ def test_a_model_measured_without_training_is_not_taken_for_the_trained_one(tmp_
     assert [one.label for one in found.configurations] == ["trained", "untrained"]
     assert [one.trained for one in found.configurations] == [True, False]
     assert "measured without training" in " ".join(sentences.remarks(found))
+
+
+def test_retrieval_makes_another_configuration_of_the_same_questions(tmp_path):
+    """Of a model that was not trained too."""
+    told = answered([True] * 4, retrieved=("Elms are trees.",))
+    for name, run in (("trained", {}), ("untrained", {"run": None, "splits": ["test"]})):
+        plain = make_run(tmp_path / name, "a", [False] * 4, evaluation__context=None, evaluation__passages=None, **run)
+        given = make_run(tmp_path / name, "b", told, evaluation__context="bm25", evaluation__passages="facts", **run)
+        found = grouped(plain, given)
+        assert dict(found.differing)["evaluation.context"] == ("null", "bm25")
+        assert len(found.configurations) == 2
 
 
 def test_another_prompt_or_model_is_remarked_on(tmp_path):

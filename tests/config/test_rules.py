@@ -261,6 +261,16 @@ BROKEN = [
         ["evaluation.best_metric=dev/acc_mutual_info"],
         "evaluation.best_metric: dev/acc_mutual_info is measured only with evaluation.unconditional=true.",
     ),
+    ("_retrieval", ["evaluation.passages=facts"], "evaluation.passages: is what evaluation.context=bm25 searches"),
+    ("_retrieval", ["evaluation.context=bm25"], "evaluation.passages: evaluation.context=bm25 needs passages to"),
+    (
+        "_retrieval",
+        [
+            "evaluation.context=bm25", "evaluation.passages=facts",
+            "prompt=template", "prompt.template='{{ question }}'",
+        ],
+        "prompt.template: has no {{ context }}, where the passages of evaluation.context would stand.",
+    ),
     ("_evaluation", ["evaluation.min_delta=0.1"], "evaluation.min_delta: is for early stopping, which evaluation.pat"),
     (
         "_evaluation",
@@ -399,6 +409,12 @@ def test_early_stopping_follows_any_metric_of_dev_that_is_measured():
     assert told.startswith("evaluation.stop_metric: is for early stopping")
 
 
+def test_a_curriculum_needs_the_base_measured():
+    assert problems("evaluation.before=false") == []
+    (told,) = problems("evaluation.before=false", "objective.curriculum=easy_first")
+    assert told.startswith("objective.curriculum: its order is by what the base answers, and evaluation.before=false")
+
+
 WHAT_IS_NEEDED = {"unconditional": True, "choices_only": True, "permutations": "cyclic"}
 
 
@@ -409,12 +425,6 @@ def test_any_metric_of_dev_steers_once_what_it_needs_is_measured(name):
     if key is None:
         assert switched_off == []
     else:
-def test_a_curriculum_needs_the_base_measured():
-    assert problems("evaluation.before=false") == []
-    (told,) = problems("evaluation.before=false", "objective.curriculum=easy_first")
-    assert told.startswith("objective.curriculum: its order is by what the base answers, and evaluation.before=false")
-
-
         (told,) = switched_off
         asked = f"evaluation.{key}={str(WHAT_IS_NEEDED[key]).lower()}"
         assert told == f"evaluation.best_metric: {metric} is measured only with {asked}."

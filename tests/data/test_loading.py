@@ -264,7 +264,7 @@ def test_the_embedded_facts_need_no_path_and_no_hub(monkeypatch):
 
 def evaluation_of(dev=None, sets=(), test_limit=None):
     """What loading looks at of an EvaluationConfig."""
-    return SimpleNamespace(dev=dev, sets=list(sets), test_limit=test_limit)
+    return SimpleNamespace(dev=dev, sets=list(sets), test_limit=test_limit, context=None)
 
 
 def further(path, name="other", split="test", **changes):

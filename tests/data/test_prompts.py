@@ -51,6 +51,17 @@ def test_instruction_and_passage_stand_before_the_question_with_the_white_space_
     assert context(LETTERS, spaced).startswith("Trouts are fish.\nQuestion: Which?\nA. ")
 
 
+def test_retrieved_passages_stand_before_that_of_the_question_the_best_one_last():
+    asked = question(retrieved=("Best.", "Second."), context="Own.")
+    assert context(CLOZE, asked) == "Second.\nBest.\nOwn.\nQuestion: Which is a mammal?\nAnswer:"
+    assert context(LETTERS, asked).startswith("Second.\nBest.\nOwn.\nQuestion: Which is a mammal?\nA. the trout\n")
+    found = question(retrieved=("Best.",))
+    assert context(prompt("continuation"), found) == "Best. Which is a mammal?"
+    assert context(prompt("plain"), found) == "Best.\nWhich is a mammal?"
+    for style in ("cloze", "letters", "plain", "continuation"):
+        assert "Best" not in context(prompt(style), found, without_question=True)
+
+
 def test_there_are_letters_for_26_choices_and_no_more():
     alphabet = tuple(f"choice {n}" for n in range(26))
     assert continuations(LETTERS, question(choices=alphabet))[-1] == " Z"

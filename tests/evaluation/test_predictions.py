@@ -38,6 +38,7 @@ def any_prediction(draw):
         context=draw(st.text()),
         subject=draw(st.text()),
         cluster=draw(st.text()),
+        retrieved=tuple(draw(st.lists(st.text(), max_size=2))),
     )
     scores = st.floats(max_value=0, allow_nan=False)
     orders = st.builds(OptionOrder, st.permutations(range(n)).map(tuple), st.tuples(*[scores] * n))
@@ -91,6 +92,14 @@ def test_subject_and_context_stand_in_a_line_where_there_are_any():
     assert {"subject", "context"}.isdisjoint(prediction().as_row())
     row = prediction(subject="zoology", context="Trouts are fish.").as_row()
     assert (row["subject"], row["context"]) == ("zoology", "Trouts are fish.")
+
+
+def test_retrieved_passages_are_kept_and_a_base_measured_with_others_is_measured_again(tmp_path):
+    rows = [prediction(retrieved=("Whales are mammals.",))]
+    write(tmp_path / "test.jsonl", rows)
+    assert rows[0].as_row()["retrieved"] == ["Whales are mammals."]
+    assert recalled(tmp_path / "test.jsonl", [rows[0].question]) == rows
+    assert recalled(tmp_path / "test.jsonl", [prediction().question]) is None
 
 
 def test_the_file_appears_complete_or_not_at_all(tmp_path):
