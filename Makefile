@@ -13,7 +13,9 @@ help:  ## list the targets
 setup: $(READY)  ## create .venv with all pinned packages; the other targets do so when needed
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=<path>")'
+	@echo "Installing torch, then all other packages, into $(VENV)/: 2.5 GB with torch for CPUs, more with CUDA."
+	@echo "This takes minutes, two where the connection is fast, and pip says nothing meanwhile."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=<path>")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
@@ -36,8 +38,8 @@ check: $(READY)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-ui: $(READY)  ## MLflow's page of the runs under outputs/, at http://127.0.0.1:5000
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db
+ui: $(READY)  ## MLflow's list of the runs under outputs/: its address, opened where there is a browser
+	@$(BIN)/python -m mcqa.runs.tracking.ui outputs
 
 clean:  ## remove the virtual environment and caches, never outputs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

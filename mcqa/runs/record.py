@@ -3,8 +3,10 @@
 import getpass
 import logging
 import os
+import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,6 +64,8 @@ class Record:
         """Show texts or tables in the terminal, one below the other."""
         for part in parts:
             shown = redact(part) if isinstance(part, str) else part
+            if isinstance(shown, str) and self.console.is_terminal:
+                shown = at_words(shown, self.console.width)
             self.console.print(shown, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
     def keep(self, path: Path) -> None:
@@ -278,6 +282,22 @@ def _finish(record: Record, status: str, error: str | None) -> None:
 def measures_base(config: Config, trial: Trial | None) -> bool:
     """Whether the run's base is measured: by its first process, or for all trials of a study; as evaluated always."""
     return config.evaluation.before or trial is not None or isinstance(config, EvaluateConfig)
+
+
+COMMAND = re.compile(r" (?=python -m |mcqa |https?://)")
+
+
+def at_words(text: str, width: int) -> str:
+    """Return a text in lines of this width that end between words. A command or address that does not fit begins a line
+    of its own and is left whole, so that it can be copied.
+    """
+    lines = list[str]()
+    for line in text.split("\n"):
+        words, *command = COMMAND.split(line, maxsplit=1) if len(line) > width else [line]
+        indent = " " * (len(words) - len(words.lstrip()))
+        wrapped = textwrap.wrap(words, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines += [*(wrapped or [words]), *(f"  {each}" for each in command)]
+    return "\n".join(lines)
 
 
 def optional(what: str, do: Callable[[], None]) -> None:

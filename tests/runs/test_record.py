@@ -190,3 +190,11 @@ def test_a_trial_looks_at_no_test(begun_record):
 def test_an_earlier_version_noted_fewer_fingerprints(begun_record):
     files.write_json(begun_record.folder / "environment.json", {"fingerprints": NOW})
     begun_record.inputs(NOW, {}, "t")
+
+
+def test_lines_break_at_words_and_a_command_is_left_whole():
+    command = "python -m mcqa.train --multirun from_run=outputs/runs/qlora_mcqa/20261129-205623-f4bcee seed=1,2"
+    lines = record.at_words(f"How much other seeds change this, three seeds show: {command}", 60).splitlines()
+    assert lines == ["How much other seeds change this, three seeds show:", f"  {command}"]
+    assert record.at_words("  one two three", 9).splitlines() == ["  one two", "  three"]
+    assert record.at_words("a" * 90, 80) == "a" * 90 and record.at_words("", 80) == ""
