@@ -31,7 +31,8 @@ def findings_of(folder: Path) -> list[Finding]:
 def history_of(folder: Path, ended: bool | None = None) -> History:
     """Return the history of a run; what its folder does not have is absent from it.
 
-    ended: whether training has made its last update; None: where result.json says that the run is complete.
+    ended: whether training has made its last update; None: where there are all updates that
+    were planned, or result.json says that the run is complete.
 
     Raises:
         FileError: its configuration cannot be read.
@@ -44,8 +45,10 @@ def history_of(folder: Path, ended: bool | None = None) -> History:
     every = updates.read(folder / updates.FILE)
     curve = every or _curve(points)
     answers = answers_of(_predictions(folder, ("dev", "test")))
+    setup = Setup.of(run_folder.config_of(folder), counts.get("train"))
+    has_all = bool(curve) and setup.planned is not None and curve[-1].number >= setup.planned
     return History(
-        setup=Setup.of(run_folder.config_of(folder), counts.get("train")),
+        setup=setup,
         updates=curve,
         every=1 if every else max([1, *(b.number - a.number for a, b in pairwise(curve))]),
         dev=[one for step, values in points.items() if (one := _measurement(step, values))],
@@ -53,7 +56,7 @@ def history_of(folder: Path, ended: bool | None = None) -> History:
         answers=answers,
         questions=answers or answers_of(_predictions(folder, ("base_dev", "base_test"))),
         gain=_accuracy(metrics, "test/acc_gain"),
-        ended=result.get("status") == "complete" if ended is None else ended,
+        ended=(result.get("status") == "complete" or has_all) if ended is None else ended,
         group_zero=_zero_groups(points),
     )
 
