@@ -240,6 +240,8 @@ def _first_look(compared: Compared) -> Iterator[str]:
 
 
 def _key_remarks(compared: Compared) -> Iterator[str]:
+    if any(run.config_dict.get("evaluation.before") is False for run in compared.runs):
+        yield "Of some runs the base was not measured (evaluation.before=false)."
     if prompt := [key for key in compared.differing if key.startswith("prompt.")]:
         yield (f"The prompt differs ({_keys(prompt)}), so the difference is that of model and prompt together.")
     if model := [key for key in compared.differing if key in _MODEL]:

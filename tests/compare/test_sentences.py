@@ -137,6 +137,9 @@ def test_a_first_look_is_in_the_notes(tmp_path):
     assert note in sentences.notes(compared(runs[0]))
     whole = make_run(tmp_path, "whole", rows, rows)
     assert "first look" not in str(sentences.notes(compared(whole)))
+    alone = make_run(tmp_path, "alone", rows, rows, evaluation__before=False)
+    told = "Of some runs the base was not measured (evaluation.before=false)."
+    assert told in sentences.notes(compared(alone)) and told not in sentences.notes(compared(whole))
 
 
 @pytest.mark.parametrize("damaged", [{"test": 5}, {"test": {"of": "many"}}, {"dev": None}])

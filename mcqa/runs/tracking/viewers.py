@@ -155,7 +155,7 @@ class WeightsAndBiases(Viewer):
         import wandb
 
         mode: dict[str, str] = {}
-        if not wandb.api.api_key:  # it would ask for it in the terminal
+        if not wandb.login(prompt=False):  # wandb.init would ask for it in the terminal
             mode, self.offline = {"mode": "offline"}, True
         server = {"base_url": self.config.uri} if self.config.uri else {}
         self.run = wandb.init(

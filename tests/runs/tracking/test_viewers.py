@@ -60,7 +60,7 @@ def wandb(monkeypatch):
             self.files.append(name)
 
     module = ModuleType("wandb")
-    module.api = SimpleNamespace(api_key="secret")
+    module.login = lambda prompt: True
     module.Settings = lambda **settings: settings
     module.Artifact = Artifact
     module.init = lambda **given: calls.append(("init", given)) or run
@@ -110,7 +110,7 @@ def test_wandb_gets_curves_configuration_verdict_and_files(tmp_path, wandb):
 
 
 def test_wandb_without_a_login_asks_nothing_and_keeps_the_run(tmp_path, wandb):
-    wandb.api.api_key = None
+    wandb.login = lambda prompt: False
     tracker = a_whole_run(tmp_path, "wandb")
     ((_, given),) = [call for call in wandb.calls if call[0] == "init"]
     assert given["mode"] == "offline" and tracker.pages[0].startswith("wandb sync ")
