@@ -137,12 +137,12 @@ def compose_with_problems(
 
 def defaults(config_name: str) -> ConfigDict:
     """Return the resolved configuration of a command without options, also within a command."""
-    hydra = GlobalHydra.instance()
-    running, hydra.hydra = hydra.hydra, None
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         return compose(config_name, [])
     finally:
-        hydra.hydra = running
+        GlobalHydra.instance().hydra = running  # of another instance: compose leaves a copy
 
 
 def _resolved(cfg: Any, path: str, problems: list[str]) -> ConfigDict:

@@ -1,8 +1,11 @@
 """What is wrong with a command line before Hydra looks at it."""
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
-from mcqa.config.composition import compose_with_problems, usage_problems
+from mcqa.config.composition import ROOT, compose, compose_with_problems, defaults, usage_problems
 from mcqa.config.errors import ConfigError
 
 
@@ -67,3 +70,12 @@ def test_a_file_of_ones_own_that_cannot_be_read_is_a_problem(content, told, tmp_
     with pytest.raises(ConfigError) as caught:
         compose_with_problems("config", ["data=mine"], str(tmp_path))
     assert told in str(caught.value)
+
+
+def test_the_defaults_are_known_within_a_command_which_composes_as_before():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert defaults("config") == defaults("config") and defaults("evaluate")["name"] == "evaluate"
+        assert hydra_compose("config", ["seed=3"]).seed == 3
+        assert "arc_easy" in GlobalHydra.instance().config_loader().get_group_options("data")
+    assert defaults("config") == compose("config", [])
+    assert not GlobalHydra.instance().is_initialized()
