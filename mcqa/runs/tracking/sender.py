@@ -44,7 +44,7 @@ SERVED_AT = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves an SQLite file."""
 
 VIEW = "mcqa"
-COLUMNS = ["metrics.`test/acc`", "tags.`test accuracy`"]  # one to sort by, and one with its interval
+COLUMNS = ["tags.`first_look`", "tags.`test accuracy`", "tags.`test interval`"]
 VIEW_OF_RUNS = {f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS})}
 """A tag of the experiment: the columns of its list of runs, at the address that names the view."""
 
