@@ -39,6 +39,9 @@ SMALLER = {  # options that cannot run on a test machine, and why
     ),
     "objective/pretrain": "peft=none; the experiment pretrain_starter runs it",
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
+    **dict.fromkeys(
+        ["tracking/tensorboard", "tracking/wandb"], "packages of their own; test_viewers has fakes of them"
+    ),
 }
 OPTIONS = {
     group.name: [option.stem for option in sorted(group.glob("*.yaml")) if f"{group.name}/{option.stem}" not in SMALLER]
