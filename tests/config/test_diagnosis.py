@@ -21,7 +21,7 @@ def diagnosed(*arguments, name="config", kind=Config):
         ("model=starte", "model=starte: no such option; known are ", "Did you mean 'starter'?"),
         ("+experiment=smok", "experiment=smok: no such option; known are ", "Did you mean 'smoke'?"),
         ("+sweeps=learning_rat", "sweeps=learning_rat: no such option; known are ", "Did you mean 'learning_rate'?"),
-        ("prompt=xyz", "prompt=xyz: no such option; known are cloze, letters.", "letters."),
+        ("prompt=xyz", "prompt=xyz: no such option; known are blank, chat, cloze, ", "template."),
         ("modl=starter", "modl: unknown key.", "Did you mean 'model'?"),
         ("+modl.path=x", "modl: unknown key.", "Did you mean 'model'?"),
         ("objective.epoch=2", "objective.epoch: unknown key.", "Did you mean 'epochs'?"),
