@@ -156,9 +156,13 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     Raises:
         ValueError: it asks for what is not there or not allowed; the message says why.
     """
+    from jinja2 import TemplateError
+
+    # What somebody's expression raises, and not the signal that stops a run.
+    of_expressions = (TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
     try:
         return str(_compiled(template).render(values))
-    except Exception as error:  # whatever somebody's expression raises
+    except of_expressions as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise ValueError(f"{reason}.") from error
 
