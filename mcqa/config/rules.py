@@ -173,17 +173,13 @@ def _curriculum(config: Config) -> Iterator[str]:
         yield "objective.curriculum: sentences have no choices to be easy or hard to choose among; take null."
     if data.sets or data.has_conversations:
         yield f"objective.curriculum: {data.name} has more than questions of one set; take null."
-    if sampling := sorted(name for name in objective.trainer_args if name in SAMPLING_ARGUMENTS):
-        yield f"objective.curriculum: objective.trainer_args.{sampling[0]} orders the questions too; take one of them."
+    if (name := "train_sampling_strategy") in objective.trainer_args:
+        yield f"objective.curriculum: objective.trainer_args.{name} orders the questions too; take one of them."
     if not config.evaluation.before:
         yield (
             "objective.curriculum: its order is by what the base answers, and evaluation.before=false does not measure "
             "the base; take evaluation.before=true, or no curriculum."
         )
-
-
-SAMPLING_ARGUMENTS = ("train_sampling_strategy", "group_by_length")
-"""TRL's own order of training examples."""
 
 
 def _model(config: Config) -> Iterator[str]:

@@ -70,8 +70,13 @@ BROKEN = [
     ("_curriculum", [*CHAT, "objective.curriculum=easy_first"], "objective.curriculum: messages has more than"),
     (
         "_curriculum",
-        ["objective.curriculum=easy_first", "+objective.trainer_args.group_by_length=true"],
-        "objective.curriculum: objective.trainer_args.group_by_length orders the questions too",
+        ["objective.curriculum=easy_first", "evaluation.before=false"],
+        "objective.curriculum: its order is by what the base answers, and evaluation.before=false",
+    ),
+    (
+        "_curriculum",
+        ["objective.curriculum=easy_first", "+objective.trainer_args.train_sampling_strategy=group_by_length"],
+        "objective.curriculum: objective.trainer_args.train_sampling_strategy orders the questions too",
     ),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
@@ -305,6 +310,7 @@ BROKEN = [
     ),
     ("_evaluation", ["splits=[]"], "splits: nothing would be measured; give some of train, dev and test"),
     ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
+    ("_tracking", ["tracking=tensorboard", "tracking.uri=here"], "tracking.uri: tracking=tensorboard writes files below"),
     ("_tracking", ["tracking.uri='http://me:secret@host:5000'"], "tracking.uri: holds a password"),
     (
         "trainer_args_problems",
