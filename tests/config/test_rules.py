@@ -310,7 +310,7 @@ BROKEN = [
     ),
     ("_evaluation", ["splits=[]"], "splits: nothing would be measured; give some of train, dev and test"),
     ("_evaluation", ["evaluation.every=0/epoch"], "evaluation.every: a number of updates, or times per epoch such as"),
-    ("_tracking", ["tracking=tensorboard", "tracking.uri=here"], "tracking.uri: tracking=tensorboard writes files below"),
+    ("_tracking", ["tracking=tensorboard", "tracking.uri=here"], "tracking.uri: tracking=tensorboard writes files"),
     ("_tracking", ["tracking.uri='http://me:secret@host:5000'"], "tracking.uri: holds a password"),
     (
         "trainer_args_problems",
