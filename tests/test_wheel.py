@@ -41,6 +41,8 @@ def test_the_installed_wheel_composes_from_its_own_conf(elsewhere):
     assert "name: qlora_mcqa" in run(python, "-m", "mcqa.train", "+experiment=qlora_mcqa", "--cfg", "job", cwd=folder)
     assert "learning_rate" in run(python, "-m", "mcqa.train", "--help", "+sweeps=learning_rate", cwd=folder)
     assert "run=<run folder>" in run(python, "-m", "mcqa.evaluate", "--help", cwd=folder)
+    assert "mcqa <command>" in run(python, "-m", "mcqa", cwd=folder)
+    assert "+sweeps=smoke" in run(python, "-m", "mcqa.completion", "suggest", "mcqa train +sweeps=s", cwd=folder)
 
 
 def test_the_installed_wheel_trains_with_an_own_conf_folder(elsewhere):

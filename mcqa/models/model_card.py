@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from mcqa.config.errors import DataError
 from mcqa.config.schema import Config
 from mcqa.data.prompts import requests
 from mcqa.data.question import Question
@@ -16,10 +17,18 @@ def with_usage(card: str, library: str, place: str, config: Config) -> str:
 
     library: transformers, or peft for an adapter. place: a folder or the name of a repository.
     """
-    before, _, configuration = card.partition("\n## Configuration\n")
+    return _with_use(card, f"```python\n{usage(library, place, config)}\n```")
+
+
+def with_export(card: str, command: str) -> str:
+    """Return a model card that names the command which makes a model of an adapter that only this project can load."""
+    return _with_use(card, f"`{command}` makes a whole model of the adapter, with the code that loads it.")
+
+
+def _with_use(card: str, text: str) -> str:
+    before, heading, configuration = card.partition("\n## Configuration\n")
     before = before.partition(f"\n{HEADING}\n")[0].rstrip()
-    lines = [before, "", HEADING, "", "```python", usage(library, place, config), "```", ""]
-    return "\n".join([*lines, *(["## Configuration", configuration] if configuration else [])])
+    return f"{before}\n\n{HEADING}\n\n{text}\n{heading}{configuration}"
 
 
 def usage(library: str, place: str, config: Config) -> str:
@@ -59,7 +68,11 @@ def _quantization(config: Config) -> str:
 def _prompt(config: Config) -> str:
     """Return the lines that make the prompt; a chat template is applied by the tokenizer."""
     plain = replace(config.prompt_of("test"), chat_template=False, shots=0)
-    text = json.dumps(requests(None, plain, EXAMPLE, None)[0][0], ensure_ascii=False)
+    example = replace(EXAMPLE, question="The capital of Peru is _.") if plain.style == "blank" else EXAMPLE
+    try:
+        text = json.dumps(requests(None, plain, example, None)[0][0], ensure_ascii=False)
+    except DataError:  # a template of the user's that asks for more than this question has
+        text = json.dumps(example.question)
     if not config.prompt_of("test").chat_template:
         return f"prompt = {text}"
     return f"""\

@@ -42,6 +42,8 @@ from mcqa.evaluation.report.tables import (
     wrong_answers,
 )
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
+from mcqa.models.model_card import with_export, with_usage
+from mcqa.models.model_files import EMBEDDED
 from mcqa.runs import looks, run_folder
 from mcqa.runs.files import read_yaml, write_csv, write_json
 from mcqa.runs.record import Record, measures_base, optional
@@ -342,7 +344,17 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 {yaml.safe_dump(without_secrets(record.config_dict), sort_keys=False, allow_unicode=True).strip()}
 ```
 """
-    (record.folder / "model" / "README.md").write_text(redact(text), "utf-8")
+    (record.folder / "model" / "README.md").write_text(redact(_with_usage(record, text)), "utf-8")
+
+
+def _with_usage(record: Record, card: str) -> str:
+    """Return the card with code that loads the model; an adapter whose base only this project finds is exported first."""
+    config, folder = record.config, record.folder / "model"
+    if config.peft.trainable == "full":
+        return with_usage(card, "transformers", str(folder), config)
+    if not str(config.model.path).startswith(EMBEDDED):
+        return with_usage(card, "peft", str(folder), config)
+    return with_export(card, f"python -m mcqa.export {run_folder.shown(record.folder)}")
 
 
 def _asked(config: Config) -> str:
