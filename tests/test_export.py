@@ -230,3 +230,10 @@ def test_the_model_of_a_run_is_the_base_of_the_next(exported, questions_folder, 
         folder / "export" / "merged"
     )
     assert (folder / "result.json").read_bytes() == before
+
+
+@slow
+def test_the_card_of_a_run_says_how_its_model_is_made_whole_or_loaded(exported):
+    folder, _ = exported  # an adapter over the embedded base
+    card = (folder / "model" / "README.md").read_text()
+    assert "python -m mcqa.export " in card and card.index("## Use") < card.index("## Configuration")

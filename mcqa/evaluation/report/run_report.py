@@ -348,7 +348,7 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 
 
 def _with_usage(record: Record, card: str) -> str:
-    """Return the card with code that loads the model; an adapter whose base only this project finds is exported first."""
+    """Return the card with code that loads the model; what no other library can load is to be exported first."""
     config, folder = record.config, record.folder / "model"
     if config.peft.trainable == "full":
         return with_usage(card, "transformers", str(folder), config)
