@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     show(kept, unreadable)
     if kept:
         page = outputs / "runs.html"
-        write_text(page, page_of(kept))
+        write_text(page, page_of(kept, outputs))
         print(f"The same to sort and search: {run_folder.shown(page.absolute())}")
 
 
@@ -155,8 +155,9 @@ def _same_everywhere(runs: Sequence[RunSummary]) -> dict[str, str]:
     }
 
 
-def page_of(runs: Sequence[RunSummary]) -> str:
-    """Return runs.html: the table, which can be sorted by a click on a heading and searched."""
+def page_of(runs: Sequence[RunSummary], outputs: Path) -> str:
+    """Return outputs/runs.html: the table, which can be sorted by a click on a heading and searched, with links to the
+    pages of the runs."""
     complete = sum(run.status == "complete" for run in runs)
     return html.render(
         Path(__file__).with_name("runs.html"),
@@ -165,8 +166,13 @@ def page_of(runs: Sequence[RunSummary]) -> str:
         verdict=f"{len(runs)} run{'' if len(runs) == 1 else 's'}, {complete} complete",
         remarks=[],
         headings=[(heading, "n" if heading in NUMBERS else "") for heading in HEADINGS[:-1]],
-        rows=[(cells(run)[:-1], cells(run)[-1], run.started) for run in reversed(runs)],
+        rows=[(cells(run)[:-1], cells(run)[-1], run.started, _page(run.folder, outputs)) for run in reversed(runs)],
     )
+
+
+def _page(folder: Path, outputs: Path) -> str | None:
+    """Return the address of a run's own page from `outputs`, if it has one."""
+    return str((folder / "run.html").relative_to(outputs)) if (folder / "run.html").is_file() else None
 
 
 if __name__ == "__main__":

@@ -73,10 +73,12 @@ def test_the_csv_has_unrounded_numbers(outputs):
 
 
 def test_the_command_sorts_chooses_and_writes_the_page(outputs, capsys):
+    (find_runs(outputs)[0] / "run.html").touch()
     main([f"outputs={outputs}", "sort=test"])
     shown = capsys.readouterr().out
     assert shown.index("unfinished") < shown.index("complete")  # the best is nearest to the prompt
     page = (outputs / "runs.html").read_text()
+    assert page.count('<a href="runs/lora_mcqa/') == 1
     assert page.count("<tr>") == 4 and "3 runs, 1 complete" in page
     main([f"outputs={outputs}", "status=failed"])
     assert "complete" not in capsys.readouterr().out
