@@ -93,7 +93,7 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     from rich.console import Console
 
     from mcqa.data.shots import shots_of
-    from mcqa.data.tokens import training_set
+    from mcqa.data.tokens import training_set_of
     from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates
@@ -105,17 +105,7 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     shots = shots_of(config, data)
-    training = training_set(
-        tokenizer,
-        config.prompt_of("train"),
-        config.objective,
-        data.train,
-        sentences,
-        shots,
-        config.shuffle_seed,
-        data.conversations.get("train", []),
-        data.mixture,
-    )
+    training = training_set_of(config, data, tokenizer, sentences, shots)
     updates = total_updates(config, len(training.examples))
     config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
     size = memory.model_size(config.model, config.peft, len(tokenizer))

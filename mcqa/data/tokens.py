@@ -18,10 +18,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from mcqa.config.errors import DataError, ModelError
-from mcqa.config.schema import ObjectiveConfig, PromptConfig
+from mcqa.config.schema import Config, ObjectiveConfig, PromptConfig
 from mcqa.data import prompts
 from mcqa.data.conversations.conversation import Conversation
 from mcqa.data.conversations.texts import assistant_turns, last_turn
+from mcqa.data.loading import Data
 from mcqa.data.mixture import Mixture
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question, with_shuffled_choices
@@ -208,6 +209,15 @@ def _cut_off_context(context: list[int], whole: list[int]) -> EncodedChoice:
 
 
 # --- training examples -----------------------------------------------------------------------------------------------
+
+
+def training_set_of(
+    config: Config, data: Data, tokenizer: Tokenizer, texts: Sequence[str], shots: Shots
+) -> TrainingSet:
+    """Return the training examples of a run from what it has read; as for `training_set`."""
+    conversations = data.conversations.get("train", [])
+    asked = config.prompt_of("train"), config.objective, data.train, texts, shots, config.shuffle_seed
+    return training_set(tokenizer, *asked, conversations, data.mixture)
 
 
 def training_set(

@@ -16,7 +16,7 @@ from mcqa.data.loading import Inputs, load_inputs
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.data.shots import shots_of
-from mcqa.data.tokens import TrainingSet, training_set
+from mcqa.data.tokens import TrainingSet, training_set_of
 from mcqa.evaluation.conversations import ConversationSet, conversation_sets, measure_losses
 from mcqa.evaluation.doctor import report as doctor
 from mcqa.evaluation.doctor.history import Setup
@@ -68,17 +68,7 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
-        training = training_set(
-            reader,
-            config.prompt_of("train"),
-            config.objective,
-            train,
-            sentences,
-            shots,
-            config.shuffle_seed,
-            data.conversations.get("train", []),
-            data.mixture,
-        )
+        training = training_set_of(config, data, reader, sentences, shots)
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.entries if name != "train" and (trial is None or name == "dev")]

@@ -71,17 +71,7 @@ class TinyTraining:
         data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
         shots = shots_of(config, data)
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
-        whole = tokens.training_set(
-            self.tokenizer,
-            config.prompt_of("train"),
-            config.objective,
-            data.train,
-            sentences,
-            shots,
-            config.shuffle_seed,
-            data.conversations.get("train", []),
-            data.mixture,
-        )
+        whole = tokens.training_set_of(config, data, self.tokenizer, sentences, shots)
         self.training = whole.first(questions)
         self.dev = steering_set(config, data, self.tokenizer, shots)
 
