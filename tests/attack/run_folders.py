@@ -147,7 +147,7 @@ CONFIG_VALUES: tuple[tuple[str, Any], ...] = (
     ("evaluation.sets", 5),
     ("evaluation.every", [1]),
     ("prompt", {}),
-    ("prompt.template", None),
+    ("prompt.style", None),
     ("peft", [None]),
     ("seed", "one"),
     ("seed", [1]),

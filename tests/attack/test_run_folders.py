@@ -66,7 +66,7 @@ class Reader:
         (train if command == "resume" else evaluate).main(config_dict, overrides)
         return self.got
 
-    def _resume(self, config, folder, trial=None):
+    def _resume(self, config, folder, trial=None, inputs=None):
         record = Record(without_tracking(config), folder, Console(quiet=True), None)
         fingerprints = read_json(self.finished / "environment.json")["fingerprints"]
         try:

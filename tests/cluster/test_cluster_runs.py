@@ -86,7 +86,7 @@ def test_a_single_run_is_one_job_with_a_run_folder_of_its_own(slurm, alone):
     jobs = multirun(alone)
     (entry,) = jobs.submissions(0)
     run = jobs.run(0)
-    assert run.parent == alone / "outputs" / "runs" / "smoke"
+    assert run.parent.parent == alone / "outputs" / "runs" and run.parent.name.startswith("smoke")
     assert result(run)["status"] == jobs.result(0)["status"] == "complete"
     assert {"base/test/acc", "test/acc", "dev/acc"} <= set(result(run)["metrics"])
     assert updates(run) == list(range(1, UPDATES + 1)) and weights(run)
