@@ -36,7 +36,7 @@ HELP = f"""Look at a file of questions: what it is, five rows as questions, and 
 
   python -m mcqa.inspect FILE          a file with questions, or a folder with a file for each split
 
-Nothing is written. Options (key=value) are those that a run is told, where they are not found in the file:
+Nothing is written. Options (key=value) are those of a run, for what is not found in the file:
 {help_lines(KNOWN)}"""
 
 

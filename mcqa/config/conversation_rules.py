@@ -36,7 +36,7 @@ def _conversations(data: DataConfig, where: str) -> Iterator[str]:
     if conversations.form == "alpaca" and conversations.system is not None:
         yield f"{where}.conversations.system: Alpaca's text has no place for it; take form=chat or plain, or null."
     if conversations.questions and data.reader != "messages":
-        yield f"{where}.conversations.questions: options are told in turns only, those of data=messages; take null."
+        yield f"{where}.conversations.questions: options are recognised in turns, those of data=messages; take null."
 
 
 def mix_problems(config: Config) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CONVERSATION_READERS = ("messages", "instructions", "pairs")
-"""The values of data.reader whose rows have no choices, unless they are told in them."""
+"""The values of data.reader whose rows have no choices, unless questions are recognised in them."""
 
 NEEDS: dict[str, str | None] = {
     "acc": None,

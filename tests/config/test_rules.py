@@ -150,7 +150,7 @@ BROKEN = [
     (
         "conversation_problems",
         ["data=pairs", "data.path=p.jsonl", "data.conversations.questions=lettered", "evaluation.best_metric=dev/loss"],
-        "data.conversations.questions: options are told in turns only, those of data=messages; take null.",
+        "data.conversations.questions: options are recognised in turns, those of data=messages; take null.",
     ),
     (
         "mix_problems",

@@ -1,4 +1,4 @@
-"""What a reader of files gives: rows with their places, and how it is told what a format leaves open."""
+"""What a reader of files gives: rows with their places, and the options for what a format leaves open."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -45,10 +45,10 @@ def read_local(row: Mapping[str, Any], columns: Columns | None) -> Question:
     """
     assert columns is not None, "a rule of the configuration"
     choices, answer = _choices_and_answer(row, columns)
-    optional = {key: _optional(row, getattr(columns, key)) for key in OPTIONAL}
+    optional = {key: optional_value_of(row, getattr(columns, key)) for key in OPTIONAL}
     if columns.subject is None:
         optional["subject"] = row.get("subject")  # that of the file's name, if files.split_rows has added one
-    return validated_question(question=_field(row, columns.question), choices=choices, answer=answer, **optional)
+    return validated_question(question=value_of(row, columns.question), choices=choices, answer=answer, **optional)
 
 
 class LocalReader:
@@ -131,13 +131,13 @@ def _label(label: str) -> re.Pattern[str]:
 def _choices_and_answer(row: Mapping[str, Any], columns: Columns) -> tuple[list[Any], int]:
     if columns.right is not None:
         assert columns.wrong is not None, "a rule of the configuration"
-        return [text_of(_field(row, columns.right)), *_texts(row, columns.wrong, "wrong", columns)], 0
+        return [text_of(value_of(row, columns.right)), *_texts(row, columns.wrong, "wrong", columns)], 0
     assert columns.answer is not None, "a rule of the configuration"
-    answer = _field(row, columns.answer)
+    answer = value_of(row, columns.answer)
     if columns.fixed_choices is not None:
         return columns.fixed_choices, _index(answer, columns.fixed_choices, columns)
     assert columns.choices is not None, "a rule of the configuration"
-    if not isinstance(columns.choices, list) and is_labelled(labelled := _field(row, columns.choices)):
+    if not isinstance(columns.choices, list) and is_labelled(labelled := value_of(row, columns.choices)):
         labels, texts = _labels_and_texts(labelled)
         return _without_labels(texts, columns), _index_among_labels(answer, labels, texts, columns)
     if columns.answer_as == "label":
@@ -164,14 +164,14 @@ def _index_among_labels(answer: Any, labels: list[str], texts: list[Any], column
 def _texts(row: Mapping[str, Any], names: ColumnName | list[ColumnName], key: str, columns: Columns) -> list[Any]:
     """The texts of one column that holds a list, or of several columns; numbers become texts."""
     if not isinstance(names, list):
-        texts = _field(row, names)
+        texts = value_of(row, names)
         if not isinstance(texts, list):
             raise DataError(
                 f"{str(names)!r} is {describe_value(texts)}, not a list. "
                 f"If each choice has a column, name them: data.columns.{key}=[A,B,C,D]."
             )
         return [text_of(text) for text in _trimmed(texts, columns)]
-    texts = _trimmed([_field(row, name) for name in names], columns)
+    texts = _trimmed([value_of(row, name) for name in names], columns)
     for name, text in zip(names, texts, strict=False):
         if _is_empty(text):
             raise DataError(
@@ -220,12 +220,18 @@ def _without_labels(texts: list[Any], columns: Columns) -> list[Any]:
     return [text[end:] for text, end in zip(texts, ends, strict=True)]
 
 
-def _field(row: Mapping[str, Any], name: ColumnName) -> Any:
+def value_of(row: Mapping[str, Any], name: ColumnName) -> Any:
+    """Return the value of a column.
+
+    Raises:
+        DataError: the row has no such column; the message has the nearest one.
+    """
     if (found := lookup(row, name)) is ABSENT:
         raise DataError(no_such_field(str(name), tuple(column_names(row))))
     return found
 
 
-def _optional(row: Mapping[str, Any], name: ColumnName | None) -> Any:
+def optional_value_of(row: Mapping[str, Any], name: ColumnName | None) -> Any:
+    """Return the value of a column; None where none is named, or the row does not have it."""
     found = None if name is None else lookup(row, name)
     return None if found is ABSENT else found

@@ -1,4 +1,4 @@
-"""Rows of data=messages, instructions and pairs: conversations, and the questions that are told in them.
+"""Rows of data=messages, instructions and pairs: conversations, and the questions that are recognised in them.
 
 Published forms that are read as they are: OpenAI's messages; ShareGPT's conversations (data=sharegpt); Alpaca's
 instruction, input and output (Taori et al. 2023); prompt, chosen and rejected of preference sets, as text or turns.
@@ -14,7 +14,7 @@ from mcqa.config.schema import ColumnName, Conversations
 from mcqa.data.checks import describe_value, no_such_field, validated_question
 from mcqa.data.conversations.checks import ROLES, validated_conversation
 from mcqa.data.conversations.conversation import Conversation, Entry
-from mcqa.data.readers.columns import ABSENT, column_names, lookup
+from mcqa.data.readers.columns import optional_value_of, value_of
 
 ALPACA = {
     True: "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
@@ -32,18 +32,18 @@ Turns = list[tuple[object, object]]
 
 
 def read_messages(row: Mapping[str, Any], columns: Conversations) -> Entry:
-    """Return a row that holds a list of turns; with columns.questions as a question, where it is told in the turns.
+    """Return a row that holds a list of turns; with columns.questions as a question, where the turns have one.
 
     Raises (as all readers here do):
         DataError: what a conversation needs is absent, or no conversation.
     """
-    conversation = _conversation(row, columns, _turns(_field(row, columns.turns), columns))
+    conversation = _conversation(row, columns, _turns(_value(row, columns.turns), columns))
     return (question_in(conversation) if columns.questions else None) or conversation
 
 
 def read_instruction(row: Mapping[str, Any], columns: Conversations) -> Conversation:
     """Return an instruction, which may have an input, and its output."""
-    instruction, given = _field(row, columns.prompt), _optional(row, columns.input)
+    instruction, given = _value(row, columns.prompt), optional_value_of(row, columns.input)
     for key, text in (("instruction", instruction), ("input", given or "")):
         if not isinstance(text, str):
             raise DataError(f"the {key} is {describe_value(text)}, not text.")
@@ -54,7 +54,7 @@ def read_instruction(row: Mapping[str, Any], columns: Conversations) -> Conversa
         asked = ALPACA[has_input].format_map({"instruction": instruction, "input": given})
     else:
         asked = f"{instruction}\n\n{given}" if has_input else instruction
-    return _conversation(row, columns, [("user", asked), ("assistant", _field(row, columns.answer))])
+    return _conversation(row, columns, [("user", asked), ("assistant", _value(row, columns.answer))])
 
 
 def read_pair(row: Mapping[str, Any], columns: Conversations) -> Conversation:
@@ -62,13 +62,13 @@ def read_pair(row: Mapping[str, Any], columns: Conversations) -> Conversation:
 
     chosen and rejected may be whole conversations, whose turns before the answer must then be those of the prompt.
     """
-    prompt = _optional(row, columns.prompt)
+    prompt = optional_value_of(row, columns.prompt)
     before: Turns | None = None
     if prompt is not None:
         before = _turns(prompt, columns) if isinstance(prompt, list) else [("user", prompt)]
     ends = []
     for key in (columns.answer, columns.rejected):
-        end = _field(row, key)
+        end = _value(row, key)
         if isinstance(end, list):
             *own, (role, end) = _turns(end, columns) or [(None, None)]
             if role != "assistant":
@@ -132,16 +132,16 @@ def question_in(conversation: Conversation) -> Any:
 def _conversation(
     row: Mapping[str, Any], columns: Conversations, turns: Turns, rejected: object = None
 ) -> Conversation:
-    system = _optional(row, columns.system)
+    system = optional_value_of(row, columns.system)
     first: Turns = [("system", system)] if isinstance(system, str) and system.strip() else []
     if system is not None and not isinstance(system, str):
         raise DataError(f"{columns.system!r} is {describe_value(system)}, not text.")
     return validated_conversation(
-        id=_optional(row, columns.id),
+        id=optional_value_of(row, columns.id),
         turns=[*first, *turns],
         form=columns.form,
         rejected=rejected,
-        cluster=_optional(row, columns.cluster),
+        cluster=optional_value_of(row, columns.cluster),
     )
 
 
@@ -163,13 +163,6 @@ def _turns(value: object, columns: Conversations) -> Turns:
     return turns
 
 
-def _field(row: Mapping[str, Any], name: ColumnName | None) -> Any:
+def _value(row: Mapping[str, Any], name: ColumnName | None) -> Any:
     assert name is not None, "a rule of the configuration"
-    if (found := lookup(row, name)) is ABSENT:
-        raise DataError(no_such_field(str(name), tuple(column_names(row))))
-    return found
-
-
-def _optional(row: Mapping[str, Any], name: ColumnName | None) -> Any:
-    found = None if name is None else lookup(row, name)
-    return None if found is ABSENT else found
+    return value_of(row, name)
