@@ -31,9 +31,10 @@ from mcqa.runs.record import Record, measures_base
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import AfterUpdate, RunAtStart
 from mcqa.training.curriculum import easy_first
+from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.progress import TrainingProgress
 from mcqa.training.steering import Steering, measure_steering, steering_set
-from mcqa.training.trainer import MeasuringTrainer, sft_config
+from mcqa.training.trainer import sft_config
 from mcqa.training.update_log import UpdateLog
 from mcqa.training.updates import notes, total_updates
 

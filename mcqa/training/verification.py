@@ -31,8 +31,9 @@ from mcqa.runs.trial import Preempted
 from mcqa.training import trainer
 from mcqa.training.callbacks import RunAtStart
 from mcqa.training.losses import item
+from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.steering import measure_steering, steering_set
-from mcqa.training.trainer import MeasuringTrainer, sft_config
+from mcqa.training.trainer import sft_config
 
 UPDATES, UPDATES_PER_EPOCH, STOP = 6, 4, 3  # so that the resumed training also crosses the end of an epoch
 DEV_QUESTIONS = 16
