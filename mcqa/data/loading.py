@@ -1,9 +1,7 @@
 """Load the questions of a configuration: find and read them, collect bad rows, then split and subsample."""
 
-import math
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,24 +12,17 @@ from typing import Any
 from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import Config, DataConfig, EvaluationConfig, SetConfig
-from mcqa.data import answer_files, checks, files, hub
-from mcqa.data.bad_rows import BadRow, header_advice, listed
-from mcqa.data.conversations.conversation import Conversation, Entry
-from mcqa.data.formats import FileOptions, Rows
+from mcqa.data import checks, files
+from mcqa.data.conversations.conversation import Conversation, Entry, counted
 from mcqa.data.mixture import Mixture, set_of
+from mcqa.data.published import published_name, read_published
 from mcqa.data.quality import duplicates
 from mcqa.data.quality.report import few_questions
 from mcqa.data.question import Question, in_drawn_order
-from mcqa.data.readers import READERS, WITHOUT_HEADER, single_rows
-from mcqa.data.readers.answers import NO_ANSWER, OUT_OF_RANGE
-from mcqa.data.readers.columns import LocalReader, label_ends
-from mcqa.data.readers.conversations import CONVERSATIONS
 from mcqa.data.retrieval import add_passages
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 
-ENOUGH_BAD = 10_000  # of a file that is read no further, where bad rows are an error
 OVERLAPS = {"overlap", "near_overlap"}  # of data.clean: for what train is compared with dev, test and further sets
-UNLIKELY = 1e-6  # probability that no answer of a question set is its first choice
 
 DATA_KEY = re.compile(rf"(?<![\w./=-])data\.(?=(?:{'|'.join(field.name for field in fields(DataConfig))})\b)")
 """Matches `data.` before a key of DataConfig in a message, and not in a path."""
@@ -195,7 +186,7 @@ def _first_look(name: str, seed: int, limit: int | None, data: Data) -> None:
         if limit is not None and limit < len(every):
             entries[name] = subsample(every, seed, limit)
             data.first_looks[name] = limit, len(every)
-            data.notes.append(f"{name}: a first look at {limit} of {_count(every)} (evaluation.test_limit)")
+            data.notes.append(f"{name}: a first look at {limit} of {counted(every)} (evaluation.test_limit)")
 
 
 def _all_measured(config: DataConfig, evaluation: EvaluationConfig) -> list[str]:
@@ -247,7 +238,8 @@ def load(config: DataConfig, splits: Sequence[str] = SPLITS, further: Iterable[S
     data = Data({}, [], [])
     if config.reader == "mix":
         return _load_mix(config, splits, further, data)
-    read = cache(partial(_read_published, config, data))  # train and a dev that is held out from it are one reading
+    # Train and a dev that is held out from it are one reading.
+    read = cache(partial(read_published, config, notes=data.notes, bad_rows=data.bad_rows))
     try:
         for split in SPLITS:
             if split in splits:
@@ -283,12 +275,12 @@ def _clean(config: DataConfig, data: Data, further: Iterable[Sequence[Question]]
     train, removed = duplicates.cleaned(before, config.clean, measured)
     data.removed.update(removed)
     counts = ", ".join(f"{what} {count}" for what, count in removed.items())
-    data.notes.append(f"train: {len(before) - len(train)} of {_count(before)} left out by data.clean ({counts})")
+    data.notes.append(f"train: {len(before) - len(train)} of {counted(before)} left out by data.clean ({counts})")
     if not train and not conversations:
         raise DataError(f"train: no question is left after data.clean=[{', '.join(config.clean)}].")
     entries: list[Entry] = [*train, *conversations]
     if config.limit is not None:
-        data.notes.append(f"train: {min(config.limit, len(entries))} of {_count(entries)} sampled (data.limit)")
+        data.notes.append(f"train: {min(config.limit, len(entries))} of {counted(entries)} sampled (data.limit)")
         entries = subsample(entries, config.seed, config.limit)
     _add(data, "train", entries)
 
@@ -309,7 +301,7 @@ def _load_mix(config: DataConfig, splits: Sequence[str], further: Iterable[Seque
             own_entries: list[Entry] = [*questions.values(), *own.conversations.get(split, [])]
             every += [_of_set(entry, one.name) for entry in own_entries]
     if config.limit is not None and not config.clean and config.limit < len(train := entries.get("train", [])):
-        mixed.notes.append(f"train: {config.limit} of {_count(train)} sampled (data.limit)")
+        mixed.notes.append(f"train: {config.limit} of {counted(train)} sampled (data.limit)")
         entries["train"] = subsample(train, config.seed, config.limit)
     for split, every in entries.items():
         _add(mixed, split, every)
@@ -367,26 +359,26 @@ def _load_split(
     share, whole, is_cut = {"dev": config.dev_fraction}, "", True
     if is_single_file(config) and config.splits.train is None and split != "train":
         questions, is_cut = read(None), False
-        notes.append(f"{split}: {_count(questions)}, all of {Path(config.path or '').name}")
+        notes.append(f"{split}: {counted(questions)}, all of {Path(config.path or '').name}")
     elif is_single_file(config) and config.splits.train is not None:
         every, source = read(None), Path(config.path or "").name
         share |= {"test": config.dev_fraction}  # as large a share as dev
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
-        notes.append(f"{split}: {len(questions)} of {_count(every)} in {source}, a file without splits{whole}")
+        notes.append(f"{split}: {len(questions)} of {counted(every)} in {source}, a file without splits{whole}")
     elif split == "test" or config.splits.dev is not None:
-        questions, is_cut = read(_published_name(config, split)), False
+        questions, is_cut = read(published_name(config, split)), False
     else:
-        every = read(_published_name(config, "train"))
+        every = read(published_name(config, "train"))
         questions, whole = split_by_hash(every, config.seed, share, config.split_by)[split], _kept_whole(every, config)
         if split == "dev":
-            notes.append(f"dev: {_count(questions)} held out from train{whole}")
+            notes.append(f"dev: {counted(questions)} held out from train{whole}")
     is_measured = is_cut and split != "train" and config.has_questions
     if is_measured and questions and (few := few_questions(split, questions)) is not None:
         notes.append(few)
     if not questions:
         raise DataError(f"{split}: no question is left after splitting; see data.dev_fraction and data.splits{whole}.")
     if split == "train" and config.limit is not None and not config.clean:
-        notes.append(f"train: {min(config.limit, len(questions))} of {_count(questions)} sampled (data.limit)")
+        notes.append(f"train: {min(config.limit, len(questions))} of {counted(questions)} sampled (data.limit)")
         questions = subsample(questions, config.seed, config.limit)
     return questions
 
@@ -401,149 +393,7 @@ def _kept_whole(questions: list[Entry], config: DataConfig) -> str:
     return f"; {wholes} whole (data.split_by)"
 
 
-def _published_name(config: DataConfig, split: str) -> str:
-    name: str | None = getattr(config.splits, split)
-    if name is None:
-        use = " It is for measuring: evaluation.sets, or mcqa.evaluate." if config.splits.train is None else ""
-        raise DataError(f"data.splits.{split} is null: {config.name} has no such split.{use}")
-    return name
-
-
-def _read_published(config: DataConfig, data: Data, split: str | None) -> list[Entry]:
-    """All good questions of a split of the publisher, or (None) of the only file; bad rows and notes go to data."""
-    if config.reader == "facts":
-        from mcqa.data import facts
-
-        if split not in SPLITS:
-            raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
-        return [*facts.questions(split)]
-    read = _reader(config)
-    good: list[tuple[str, Entry]] = []
-    bad: list[BadRow] = []
-    advice = ""
-    for where, row in single_rows(_rows(config, split, data.notes), config.reader):
-        try:
-            if isinstance(row, DataError):
-                raise row
-            entry = read(row)
-            if isinstance(entry, Question):
-                checks.check_equal_choices(entry, config.equal_choices)
-            good.append((where, entry))
-        except DataError as error:
-            bad.append(BadRow(where, str(error)))
-            if len(bad) == 1 and isinstance(row, dict) and config.header:
-                advice = header_advice(where, row, config.columns)
-        except RecursionError:  # a value so deep that a message cannot quote it
-            bad.append(BadRow(where, "is nested too deeply."))
-        if config.bad_rows == "error" and len(bad) == ENOUGH_BAD:
-            break
-    questions, clashes = checks.assign_ids(good)
-    bad += [BadRow(*clash) for clash in clashes]
-    doubt = _doubt_about_numbers(config, questions)
-    _raise_if_unusable(config, split, questions, bad, doubt, advice)
-    if isinstance(read, LocalReader):
-        read.check_optional()
-    data.bad_rows.extend(map(str, bad))
-    name = split or Path(config.path or "").name
-    repeats_stay = split != "train" or "duplicates" not in config.clean
-    data.notes.extend(_reading_notes(name, questions, bad, doubt, repeats_stay))
-    if config.conversations and config.conversations.questions:
-        told = sum(isinstance(entry, Question) for entry in questions)
-        data.notes.append(
-            f"{name}: {told} of {len(questions)} conversations are read as questions (data.conversations.questions)"
-        )
-    return questions
-
-
-def _reader(config: DataConfig) -> Callable[[dict[str, Any]], Entry]:
-    if (reader := CONVERSATIONS.get(config.reader)) is not None:
-        columns = config.conversations
-        assert columns is not None, "a rule of the configuration"
-        return lambda row: reader(row, columns)
-    return READERS.get(config.reader) or LocalReader(config.columns)
-
-
-def _rows(config: DataConfig, split: str | None, notes: list[str]) -> Rows:
-    if config.path is None:
-        assert split is not None
-        return hub.read_rows(config, split)
-    path = files.existing_path(config.path)
-    chosen, unread = (files.files_of(path), []) if split is None else files.find_split_files(path, split)
-    if unread:
-        notes.append(f"{split}: read from {chosen[0].name}, and not from {unread[0].name} beside it")
-    rows = files.split_rows(chosen, split, _file_options(config), notes)
-    if config.answers is None:
-        return rows
-    assert config.columns is not None and config.columns.answer is not None, "a rule of the configuration"
-    answers = answer_files.answers_path(path, config.answers, split)
-    return answer_files.with_answers(rows, answers, config.columns.answer)
-
-
-def _file_options(config: DataConfig) -> FileOptions:
-    names = WITHOUT_HEADER.get(config.reader, ())
-    return FileOptions(config.header, config.delimiter, config.encoding, config.sheet, names)
-
-
-def _doubt_about_numbers(config: DataConfig, entries: list[Entry]) -> str:
-    """A sentence where so many answers would by chance not all miss a choice, as they do if they count from the wrong
-    number."""
-    questions = [entry for entry in entries if isinstance(entry, Question)]
-    counts_from = {"index": 0, "index_from_one": 1}.get(config.columns.answer_as if config.columns else "")
-    if counts_from is None or math.prod(1 - 1 / len(question.choices) for question in questions) > UNLIKELY:
-        return ""
-    if counts_from == 0 and not any(question.answer == 0 for question in questions):
-        return "no right answer is the first choice; do the answers count from one (data.columns.answer_as)?"
-    if counts_from == 1 and not any(question.answer == len(question.choices) - 1 for question in questions):
-        return "no right answer is the last choice; do the answers count from zero (data.columns.answer_as)?"
-    return ""
-
-
-def _raise_if_unusable(
-    config: DataConfig, split: str | None, questions: list[Entry], bad: list[BadRow], doubt: str, advice: str
-) -> None:
-    """Raise where bad rows are not to be skipped, or no good ones are left, or all answers count from elsewhere."""
-    misnumbered = doubt and any(OUT_OF_RANGE in row.problem for row in bad)
-    if questions and (not bad or (config.bad_rows == "skip" and not misnumbered)):
-        return
-    source = f"{config.path or config.hub}{f'[{split}]' if split else ''}"
-    if not bad:
-        raise DataError(f"{source}: has no rows.")
-    of = "of the first" if len(bad) >= ENOUGH_BAD else "of"
-    lines = [f"{source}: {len(bad)} {of} {len(questions) + len(bad)} rows cannot be used:"]
-    lines += listed(bad)
-    if all(NO_ANSWER in row.problem for row in bad):
-        lines.append("Is this the test split without public answers?")
-    if misnumbered:
-        lines.append(f"In the other rows {doubt}")
-    if advice:
-        lines.append(advice)
-    elif questions and not misnumbered:
-        lines.append("data.bad_rows=skip leaves them out and counts them.")
-    if config.reader == "local" and config.path is not None and not questions:
-        lines.append(f"python -m mcqa.inspect {shlex.quote(config.path)} shows what it holds and which keys read it.")
-    raise DataError("\n".join(lines))
-
-
 # --- notes -----------------------------------------------------------------------------------------------------------
-
-
-def _reading_notes(name: str, entries: list[Entry], bad: list[BadRow], doubt: str, repeats_stay: bool) -> Iterator[str]:
-    questions = [entry for entry in entries if isinstance(entry, Question)]
-    if doubt:
-        yield f"{name}: {doubt}"
-    if bad:
-        yield f"{name}: {len(bad)} of {len(entries) + len(bad)} rows skipped as bad"
-    if equal := sum(map(checks.has_equal_choices, questions)):
-        yield f"{name}: {equal} of {_count(questions)} have equal choices, and are kept (data.equal_choices)"
-    if spaced := sum(map(checks.has_outer_space, questions)):
-        yield f"{name}: {spaced} of {_count(questions)} have white space around their texts, which is kept"
-    if repeats_stay and (duplicates := len(entries) - len({entry.content for entry in entries})):
-        yield f"{name}: {duplicates} of {_count(entries)} are duplicates, and are kept"
-    if questions and all(label_ends(question.choices) for question in questions):
-        yield (
-            f"{name}: every choice begins with its letter or number, as in {questions[0].choices[0][:20]!r}, which is "
-            "kept (data.columns.strip_labels=true removes it)"
-        )
 
 
 def _overlap_notes(split: str, other: str, data: Data) -> Iterator[str]:
@@ -553,22 +403,16 @@ def _overlap_notes(split: str, other: str, data: Data) -> Iterator[str]:
     talks, others = data.conversations.get(split, []), data.conversations.get(other, [])
     known = {passage(one) for one in others}
     if count := sum(passage(one) in known for one in talks):
-        yield f"{split}: {count} of {_count(talks)} ask what is asked in {other} too (answers may differ)"
+        yield f"{split}: {count} of {counted(talks)} ask what is asked in {other} too (answers may differ)"
 
 
 def _overlap_note(split: str, other: str, splits: dict[str, list[Question]]) -> Iterator[str]:
     """What two splits share: questions, and clusters and passages, which tell as much about an answer."""
     if count := checks.count_overlap(splits[split], splits[other]):
-        yield f"{split}: {count} of {_count(splits[split])} also occur in {other} (choices may differ)"
+        yield f"{split}: {count} of {counted(splits[split])} also occur in {other} (choices may differ)"
     clusters, passages = ({key(question) for question in splits[other]} - {""} for key in (related, passage))
     if count := sum(related(one) in clusters or passage(one) in passages for one in splits[split]):
         yield (
-            f"{split}: {count} of {_count(splits[split])} have a passage or cluster that {other} has too; accuracy on "
+            f"{split}: {count} of {counted(splits[split])} have a passage or cluster that {other} has too; accuracy on "
             "them says little about other passages"
         )
-
-
-def _count(entries: Sequence[Entry]) -> str:
-    kinds = {type(entry) for entry in entries}
-    noun = "question" if kinds <= {Question} else "conversation" if kinds == {Conversation} else "row"
-    return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'}"

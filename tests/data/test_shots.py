@@ -9,8 +9,8 @@ from mcqa.config.schema import SetConfig, Splits
 from mcqa.data import facts
 from mcqa.data.loading import load_run_data
 from mcqa.data.shots import shots_of
-from tests.data.test_loading import config, evaluation_of, folder, write
-from tests.data.test_loading import row as arc_row
+from tests.data.arc_folders import config, evaluation_of, folder, write
+from tests.data.arc_folders import row as arc_row
 from tests.data.test_prompts import prompt
 from tests.small_runs import configured
 

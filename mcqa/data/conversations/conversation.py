@@ -1,6 +1,7 @@
 """Conversation, the noun of data without choices: what is trained on where there is no question to answer."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -64,3 +65,10 @@ Entry = Question | Conversation
 """What a row of data is read as."""
 
 E = TypeVar("E", Question, Conversation, Entry)
+
+
+def counted(entries: Sequence[Entry]) -> str:
+    """Return how many there are of what, such as `3 questions`."""
+    kinds = {type(entry) for entry in entries}
+    noun = "question" if kinds <= {Question} else "conversation" if kinds == {Conversation} else "row"
+    return f"{len(entries)} {noun}{'' if len(entries) == 1 else 's'}"
