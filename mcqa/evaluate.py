@@ -61,7 +61,7 @@ def as_measured(config: EvaluateConfig) -> EvaluateConfig:
     if config.run is not None:
         folder = Path(config.run).expanduser().absolute() / "model"
         if not folder.is_dir():
-            raise ConfigError(f"run={config.run}: the run has saved no model; its result.json says how it ended.")
+            raise ConfigError(f"run={config.run}: {run_folder.why_no_model(folder.parent)}")
         config = replace(
             config,
             model=saved_model(config.model, folder),

@@ -76,7 +76,7 @@ def read_inputs(config: Config) -> "Inputs":
     prepare_base(config)
     check_local(config.model)
     inputs = load_inputs(config)
-    refuse_meaningless(config, inputs[0].splits)
+    refuse_meaningless(config, inputs[0].splits, config.objective.trains)
     return inputs
 
 
@@ -100,11 +100,14 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
 
     data, sentences = inputs
     console = Console()
-    dry_run.show_quality(console, config, data.splits)
+    dry_run.show_quality(console, config, data.splits, config.objective.trains)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     shots = shots_of(config, data)
+    if not config.objective.trains:
+        names = [name for name in data.splits if name != "train"]
+        return dry_run.show_questions(console, config, config_dict, data, names, tokenizer, shots)
     training = training_set_of(config, data, tokenizer, sentences, shots)
     updates = total_updates(config, len(training.examples))
     config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
@@ -127,7 +130,7 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inp
         from mcqa.runs import launch, processes
         from mcqa.runs.failures import raise_first_failure
         from mcqa.runs.record import open_run
-        from mcqa.training import steps
+        from mcqa.training import steps, untrained
 
     devices.check(config.hardware)
     prepare_base(config)
@@ -138,6 +141,8 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inp
     with open_run(config, folder, trial) as record, raise_first_failure(config.hardware):
         tokens = steps.tokenize_questions(record, inputs)
         measurements = Measurements(record, parts=tokens.parts)
+        if not config.objective.trains:
+            return untrained.measure_as_it_is(measurements, tokens)
         base = steps.load_base(record, tokens)
         measure_base = partial(steps.measure_base, measurements, tokens, sharding.parameter_count(base))
         measure_after_sharding = sharding.shards_weights(config.hardware)

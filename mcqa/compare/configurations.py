@@ -21,8 +21,8 @@ ByKey = Mapping[str, tuple[str, ...]]
 
 ABSENT = "absent"
 TRAINED = "trained"
-"""A key of our own: False for a model that mcqa.evaluate measured without training, so that it is not taken for a
-trained one."""
+"""A key of our own: False for a model that was measured without training, by mcqa.evaluate or a run of objective=none,
+so that it is not taken for a trained one."""
 
 _TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
 """Keys without effect on a model that was not trained, but for those of the next."""
@@ -120,7 +120,8 @@ def group_runs(runs: Sequence[Run], options: Options) -> Compared:
 def _before_and_after(group: Sequence[Run], split: str) -> Compared:
     """One configuration, compared with its own base."""
     after, base = {run.shown: run.predictions(split) for run in group}, f"base/{split}"
-    if split.startswith("base/") or any(base not in run.splits for run in group):
+    trained = _relevant(group[0])[TRAINED]
+    if split.startswith("base/") or not trained or any(base not in run.splits for run in group):
         what = f"{group[0].shown} is" if len(group) == 1 else "These runs are seeds of"
         raise ConfigError(
             f"{what} one configuration, and there are no predictions from before training to compare split={split} "
@@ -183,7 +184,8 @@ def _as_text(value: Any) -> str:
 
 def _relevant(run: Run) -> dict[str, Any]:
     """The keys that determine the answers, speed or extra measurements."""
-    trained = "splits" not in run.config_dict or run.config_dict.get("run") is not None
+    evaluated = "splits" in run.config_dict and run.config_dict.get("run") is None
+    trained = not evaluated and run.config_dict.get("objective.name") != "none"
     no_effect = (*_NO_EFFECT_GROUPS, _GROUPS) if _has_plain_groups(run.config_dict) else _NO_EFFECT_GROUPS
     no_effect = no_effect if _may_cut(run.config_dict) else (*no_effect, "data.split_by")
     return {TRAINED: trained} | {

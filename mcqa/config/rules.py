@@ -26,7 +26,7 @@ def is_name(text: str) -> bool:
 
 
 def _length_of_training(config: Config) -> Iterator[str]:
-    if config.objective.epochs is None and config.objective.max_steps is None:
+    if config.objective.trains and config.objective.epochs is None and config.objective.max_steps is None:
         yield "objective.epochs: give epochs or objective.max_steps; with both null the training has no end."
 
 
@@ -164,10 +164,29 @@ def _objective(config: Config) -> Iterator[str]:
             yield "objective.loss_on: a sentence has no answer part; objective=pretrain takes loss_on=all."
 
 
+def _untrained(config: Config) -> Iterator[str]:
+    """What objective=none cannot do: it measures the base, which is whole, and nothing else."""
+    if config.objective.trains:
+        return
+    if not config.evaluation.before:
+        yield (
+            "evaluation.before: objective=none measures the base and nothing else, and evaluation.before=false leaves "
+            "it out; take true."
+        )
+    if config.peft.path is not None:
+        yield (
+            f"peft.path: objective=none trains no adapter further, got {config.peft.path}; take null. To measure a "
+            "finished run as it is, take model=run model.run=<its folder>."
+        )
+
+
 def _curriculum(config: Config) -> Iterator[str]:
     """A curriculum orders questions by their choices, and the same ones in every epoch."""
     objective, data = config.objective, config.data
     if objective.curriculum is None:
+        return
+    if not objective.trains:
+        yield "objective.curriculum: orders the questions of a training, which objective=none has not; take null."
         return
     if objective.name == "pretrain":
         yield "objective.curriculum: sentences have no choices to be easy or hard to choose among; take null."
@@ -188,7 +207,10 @@ def _model(config: Config) -> Iterator[str]:
     if config.model.name == "run" and config.model.run is None:
         yield "model.run: model=run needs model.run=<run folder>, such as outputs/runs/<name>/<id>."
     elif config.model.run is not None and config.model.path is None:
-        yield f"model.run={config.model.run}: there is no finished run with a model in this folder."
+        yield (
+            f"model.run={config.model.run}: there is no finished run with a model in this folder (a run of "
+            "objective=none has the model that it began with, and saves none)."
+        )
     elif config.model.architecture is None and config.model.path is None:
         yield f"model.path: model={config.model.name} needs model.path=<local folder or hub id>."
     if [config.model.architecture, config.model.vocabulary_size].count(None) == 1:
@@ -487,6 +509,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _columns,
     _sets,
     _objective,
+    _untrained,
     _choice,
     _curriculum,
     objective_problems,

@@ -221,7 +221,7 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: Literal["sft", "pretrain", "choice", "choice_only"]
+    name: Literal["sft", "pretrain", "choice", "choice_only", "none"]
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     curriculum: Literal["easy_first"] | None  # in the first epoch the questions that the base finds easiest come first
@@ -237,6 +237,11 @@ class ObjectiveConfig:
     checkpoint_every_min: Minutes | None  # between two checkpoints; there is one after every measurement too
     save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a training; objective=none measures the model as it is."""
+        return self.name != "none"
 
     @property
     def compares_choices(self) -> bool:

@@ -90,8 +90,8 @@ class TrainingSet:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest example of any epoch."""
-        return max(len(example.input_ids) for example in (*self.examples, *self.undrawn))
+        """Tokens of the longest example of any epoch; 0 where nothing is trained."""
+        return max((len(example.input_ids) for example in (*self.examples, *self.undrawn)), default=0)
 
     def epoch(self, number: int) -> list[Example]:
         """Return the examples as they are in an epoch, in the same order in all of them but those of a mix."""
@@ -214,7 +214,9 @@ def _cut_off_context(context: list[int], whole: list[int]) -> EncodedChoice:
 def training_set_of(
     config: Config, data: Data, tokenizer: Tokenizer, texts: Sequence[str], shots: Shots
 ) -> TrainingSet:
-    """Return the training examples of a run from what it has read; as for `training_set`."""
+    """Return the training examples of a run from what it has read; as for `training_set`. objective=none has none."""
+    if not config.objective.trains:
+        return TrainingSet([], {})
     conversations = data.conversations.get("train", [])
     asked = config.prompt_of("train"), config.objective, data.train, texts, shots, config.shuffle_seed
     return training_set(tokenizer, *asked, conversations, data.mixture)

@@ -37,7 +37,7 @@ def stored_run(reference: str, outputs: Path) -> tuple[Path, Config]:
     """
     folder = finished_run(reference, outputs)
     if not (folder / "model").is_dir():
-        raise ConfigError(f"{reference}: the run has saved no model; its result.json says how it ended.")
+        raise ConfigError(f"{reference}: {run_folder.why_no_model(folder)}")
     stored = {key: value for key, value in run_folder.config_of(folder).items() if key not in ("run", "splits")}
     config = typed(stored, Config)
     return folder, replace(config, hardware=_of_this_machine(config.hardware))

@@ -16,7 +16,7 @@ import yaml
 from mcqa.config.errors import ConfigError, quoted
 from mcqa.config.schema import ConfigDict
 from mcqa.config.validation import path_problem, with_current_names
-from mcqa.runs.files import read_stored, read_yaml, write_yaml
+from mcqa.runs.files import read_optional, read_stored, read_yaml, write_yaml
 from mcqa.runs.lock import only_process
 from mcqa.runs.mailbox import Mailbox
 from mcqa.runs.trial import VARIABLE
@@ -197,6 +197,19 @@ def read_result(folder: Path) -> dict[str, Any]:
 def is_complete(folder: Path) -> bool:
     """Whether the run has ended well: only its result.json says so."""
     return read_result(folder).get("status") == "complete"
+
+
+def why_no_model(folder: Path) -> str:
+    """Return why the run in a folder has no model/, and what to do."""
+    config_dict = read_optional(folder / "config.yaml")
+    objective, model = config_dict.get("objective"), config_dict.get("model")
+    if isinstance(objective, dict) and objective.get("name") == "none":
+        path = model.get("path") if isinstance(model, dict) else None
+        return (
+            "the run has saved no model: it trained nothing (objective=none) and has the one that it began with, "
+            f"model.path={path}."
+        )
+    return "the run has saved no model; its result.json says how it ended."
 
 
 def how_to_resume(folder: Path) -> str:

@@ -203,6 +203,8 @@ class RunHooks:
             config = hub_cache.effective_config(config_dict, self.kind)
             if config.hardware.device != "cuda" or config.model.vocabulary_size is not None:
                 continue
+            if not config.objective.trains:
+                continue
             key = repr((config.model, config.peft))
             sizes[key] = sizes.get(key) or memory.model_size(config.model, config.peft)
             config = memory.decide_checkpointing(config, config.objective.max_length)

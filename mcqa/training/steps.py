@@ -44,7 +44,8 @@ class Tokens:
     """All questions as tokens. sets and conversations: measured before and after training; steering: during it;
     curriculum: those of train, measured before it for their order, or None. parts: of a mix, as in Data.
 
-    arguments: of the trainer; making them reports errors of the configuration before the base model is loaded.
+    arguments: of the trainer; making them reports errors of the configuration before the base model is loaded. None
+    where nothing is trained.
     """
 
     tokenizer: Any
@@ -54,7 +55,7 @@ class Tokens:
     curriculum: QuestionSet | None
     conversations: list[ConversationSet]
     steering: Steering
-    arguments: SFTConfig
+    arguments: SFTConfig | None
     parts: Mapping[str, Mapping[str, Mapping[str, Question]]]
 
 
@@ -63,7 +64,7 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     config, trial = record.config, record.trial
     data, sentences = inputs or load_inputs(config)
     train, shots = data.train, shots_of(config, data)
-    record_quality(record, data.splits)
+    record_quality(record, data.splits, config.objective.trains)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
@@ -71,7 +72,9 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
         training = training_set_of(config, data, reader, sentences, shots)
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
-        arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
+        arguments = None
+        if config.objective.trains:
+            arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.entries if name != "train" and (trial is None or name == "dev")]
         curriculum = curriculum_questions(config, training, train, reader, shots)
         questions = {name: data.splits[name] for name in names if name in data.splits}
@@ -80,6 +83,8 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
         steering = steering_set(config, data, reader, shots)
     record_inputs(record, data, fingerprint)
     run_report.show_inputs(record, data, training)
+    if arguments is None:
+        return Tokens(tokenizer, shots, training, sets, curriculum, held_out, steering, arguments, data.parts)
     record.say(*notes(config, len(training.examples)))
     if record.config.hardware.gradient_checkpointing == "auto" and config.hardware.device == "cuda":
         record.say(
@@ -147,6 +152,7 @@ def train(
 
     measure_at_start: measures the base once the trainer has sharded its weights; None where it has been measured.
     """
+    assert tokens.arguments is not None, "of a training"
     record = measurements.record
     config, examples = record.config, len(tokens.training.examples)
     config = as_trial.measured_at_every_point(config) if record.trial else config
@@ -192,7 +198,7 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
     record, hardware = measurements.record, measurements.record.config.hardware
     if record.trial is None:
         loading.save(trained.model, tokens.tokenizer, record.folder / "model", hardware)
-        _note_look_at_test(record)
+        note_look_at_test(record)
     for questions in tokens.sets:
         score = partial(measure, trained.model, questions, hardware)
         measurements.add(questions.split, questions.questions, score, trained.state.global_step)
@@ -201,8 +207,9 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
         measurements.add_losses(held_out, losses, trained.state.global_step)
 
 
-def _note_look_at_test(record: Record) -> None:
-    """A run that is resumed while it measures looks at the same state again, which counts once."""
+def note_look_at_test(record: Record) -> None:
+    """Note that test is looked at. A run that is resumed while it measures looks at the same state again, which counts
+    once."""
     if processes.is_first() and not any(look["by"] == "mcqa.train" for look in looks.read(record.folder)):
         looks.add(record.folder, "mcqa.train", record.config.data.name)
 

@@ -185,6 +185,18 @@ def test_a_model_measured_without_training_is_not_taken_for_the_trained_one(tmp_
     assert "measured without training" in " ".join(sentences.remarks(found))
 
 
+def test_a_run_that_trained_nothing_is_one_model_whatever_its_seed_and_has_no_before_and_after(tmp_path):
+    none = {"objective__name": "none"}
+    runs = [make_run(tmp_path, str(seed), RIGHT, base=RIGHT, seed=seed, **none) for seed in (0, 1)]
+    found = grouped(make_run(tmp_path, "a", RIGHT, objective__name="sft"), *runs)
+    assert [(one.label, one.trained, len(one.predictions)) for one in found.configurations] == [
+        ("trained", True, 1),
+        ("untrained", False, 1),
+    ]
+    with pytest.raises(ConfigError, match="no predictions from before training"):
+        grouped(*runs)
+
+
 def test_retrieval_makes_another_configuration_of_the_same_questions(tmp_path):
     """Of a model that was not trained too."""
     told = answered([True] * 4, retrieved=("Elms are trees.",))

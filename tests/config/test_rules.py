@@ -10,6 +10,7 @@ from mcqa.config.rules import OPTIMIZER_KEYS, RULES, SCHEDULER_KEYS
 from mcqa.config.validation import problems_of
 from tests.config.configurations import config, config_dict_of, problems, problems_of_evaluating
 
+UNTRAINED = ("objective=none",)
 PRETRAIN = ("objective=pretrain", "peft=none")
 LOCAL = ("data=local", "data.path=q.csv")
 CHAT = ("data=messages", "data.path=chat.jsonl")
@@ -98,6 +99,9 @@ BROKEN = [
     ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and arc_easy"),
     ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
     ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
+    ("_untrained", [*UNTRAINED, "evaluation.before=false"], "evaluation.before: objective=none measures the base and"),
+    ("_untrained", [*UNTRAINED, "peft.path=a/model"], "peft.path: objective=none trains no adapter further, got a/mod"),
+    ("_curriculum", [*UNTRAINED, "objective.curriculum=easy_first"], "objective.curriculum: orders the questions of a"),
     ("_choice", ["objective.temperature=2"], "objective.temperature: must be null with objective=sft"),
     ("_choice", ["objective=choice", "objective.temperature=null"], "objective.temperature: objective=choice needs"),
     ("_choice", ["objective=choice", "objective.loss_on=all"], "objective.loss_on: objective=choice compares"),

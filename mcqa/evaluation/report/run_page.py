@@ -103,17 +103,22 @@ class RunFolder:
         return metrics
 
     @property
+    def is_evaluation(self) -> bool:
+        """Whether it is a run of mcqa.evaluate, which has `splits`."""
+        return "splits" in self.config
+
+    @property
     def trained(self) -> bool:
-        """Whether it is a run of mcqa.train; mcqa.evaluate has `splits`."""
-        return "splits" not in self.config
+        """Whether it has trained something, and measured its base beside that."""
+        return not self.is_evaluation and self.config["objective"]["name"] != "none"
 
     @cached_property
     def predictions(self) -> dict[str, list[Prediction]]:
-        """The predictions by name, such as base/test."""
+        """The predictions by name, such as base/test; those of the base only where they are not those of the run."""
         found = {}
         for path in sorted((self.folder / "predictions").glob("*.jsonl")):
             name = f"base/{path.stem[5:]}" if path.stem.startswith("base_") else path.stem
-            if f"{name}/acc" in self.metrics:
+            if f"{name}/acc" in self.metrics and (self.trained or not name.startswith("base/")):
                 found[name] = predictions.read(path)
         return found
 
@@ -121,7 +126,7 @@ class RunFolder:
     def names(self) -> list[str]:
         """What the run is judged by: test, then the further sets; of an evaluation everything that was measured."""
         own = [name for name in self.predictions if not name.startswith("base/")]
-        if self.trained:
+        if not self.is_evaluation:
             own = [name for name in own if name not in ("train", "dev")]
         return sorted(own, key=lambda name: (name not in SPLITS, name != "test"))
 
@@ -211,6 +216,7 @@ def _headline(run: RunFolder) -> tuple[str, list[str]]:
     remarks: list[str] = []
     if (looks := run.result.get("first_look")) and isinstance(looks, dict):
         remarks.append(tables.first_look({name: (look["questions"], look["of"]) for name, look in looks.items()}))
+    remarks += [] if run.trained or run.is_evaluation else [tables.UNTRAINED]
     remarks += run.result.get("warnings") or []
     if left_out := run.result.get("measurements_left_out"):
         remarks.append(f"{count(left_out, 'measurement')} of dev left out during training (evaluation.max_time_share).")
@@ -253,10 +259,12 @@ def _details(run: RunFolder) -> Iterator[str]:
 
 def _labels(run: RunFolder) -> dict[str, str]:
     """What was measured by its name in the metrics, and what it is called in tables."""
+    names, labels = run.names, dict[str, str]()
+    if not run.is_evaluation and "dev" in run.predictions:
+        names = [*names, "dev"]
     if not run.trained:
-        return {name: name for name in run.names}
-    labels: dict[str, str] = {}
-    for name in [*run.names, *(["dev"] if "dev" in run.predictions else [])]:
+        return {name: name for name in names}
+    for name in names:
         labels |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
     return {name: label for name, label in labels.items() if f"{name}/acc" in run.metrics}
 
@@ -297,7 +305,7 @@ def _losses(run: RunFolder) -> dict[str, str]:
 def _calibrated(run: RunFolder) -> dict[str, str]:
     """Of dev the temperature is fitted; runs of earlier versions have no interval."""
     rows = {name: label for name, label in _labels(run).items() if f"{name}/ece_debiased" in run.metrics}
-    return {name: label for name, label in rows.items() if not (run.trained and name in ("dev", "base/dev"))}
+    return {name: label for name, label in rows.items() if run.is_evaluation or name not in ("dev", "base/dev")}
 
 
 def _findings(run: RunFolder) -> list[dict[str, str]]:
@@ -403,14 +411,14 @@ def _typed(run: RunFolder) -> str:
         overrides = read_yaml(run.folder / "overrides.yaml") or []
     except (OSError, ValueError, yaml.YAMLError):
         overrides = []
-    command = "mcqa.train" if run.trained else "mcqa.evaluate"
+    command = "mcqa.evaluate" if run.is_evaluation else "mcqa.train"
     return redact(f"python -m {command} {shlex.join(map(str, overrides))}".strip())
 
 
 def _settings(run: RunFolder) -> list[list[str]]:
     """Return each key with its value and its default, of those that differ from a run without options."""
     own = flatten(without_secrets(run.config))
-    usual = flatten(without_secrets(defaults("config" if run.trained else "evaluate")))
+    usual = flatten(without_secrets(defaults("evaluate" if run.is_evaluation else "config")))
     changed = [key for key in own if key not in NOT_SETTINGS and own[key] != usual.get(key, own[key])]
     changed += [key for key in own if key not in usual and key not in NOT_SETTINGS and own[key] not in (None, [], {})]
     return [[key, _value(own[key]), _value(usual[key]) if key in usual else "–"] for key in sorted(changed)]

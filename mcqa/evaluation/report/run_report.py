@@ -27,6 +27,7 @@ from mcqa.evaluation.report.tables import (
     CALIBRATION_COLUMNS,
     LOSS_CAPTION,
     LOSS_COLUMNS,
+    UNTRAINED,
     about_seeds,
     accuracy_table,
     calibration_rows,
@@ -81,13 +82,30 @@ def show_base(record: Record, parameters: int) -> None:
 
 def report_evaluation(measurements: Measurements) -> None:
     """Show the tables and details of an evaluation; write the wrong answers and the charts."""
+    _report_measured(measurements, list(measurements.predictions), list(measurements.losses))
+
+
+def report_untrained(measurements: Measurements) -> None:
+    """Show and write of a run that trains nothing what an evaluation has, once of each set, and where it is tracked."""
     record = measurements.record
-    shown = {name: name for name in measurements.predictions}
+    names, of_losses = (
+        [name for name in measured if not name.startswith("base/")]
+        for measured in (measurements.predictions, measurements.losses)
+    )
+    record.say(UNTRAINED)
+    _describe(measurements, [name for name in names if name != "dev"])
+    _report_measured(measurements, names, of_losses)
+    record.say(*_where_tracked(record))
+
+
+def _report_measured(measurements: Measurements, names: Sequence[str], of_losses: Sequence[str]) -> None:
+    record = measurements.record
+    shown = {name: name for name in names}
     if shown:
         record.say("", accuracy_table(record.metrics, shown, "Accuracy", record.first_looks))
         record.say(calibration_table(record.metrics, shown, "Calibration"))
-    if measurements.losses:
-        record.say("", losses_table(record.metrics, {name: name for name in measurements.losses}))
+    if of_losses:
+        record.say("", losses_table(record.metrics, {name: name for name in of_losses}))
     for name in shown:
         rows = measurements.predictions[name]
         guessing = f"Guessing gives {percent(chance_accuracy([row.question for row in rows]))}."
@@ -267,6 +285,8 @@ def _describe(measurements: Measurements, names: Sequence[str]) -> None:
     record, several = measurements.record, len(names) > 1
     verdicts = [f"{name}: {text}" if several else text for name, text in measurements.verdicts.items()]
     notes = [first_look(record.first_looks)] if record.first_looks else []
+    if not record.config.objective.trains:
+        notes.append(UNTRAINED)
     if not measures_base(record.config, record.trial):
         notes.append(BASE_NOT_MEASURED)
     record.tracker.tags({"mlflow.note.content": "\n\n".join([*verdicts, *notes])} if verdicts or notes else {})
@@ -487,6 +507,7 @@ def _draw(measurements: Measurements, name: str, trained: bool = False) -> None:
     """trained: by this run; then the curves of its training are drawn too."""
     run, metrics = measurements.record.folder, measurements.record.metrics
     rows, base = (measurements.predictions.get(key, []) for key in (name, f"base/{name}"))
+    base = base if measurements.record.config.objective.trains else []
     cluster, folder = measurements.record.config.evaluation.cluster, run / "pictures"
     if rows:
         charts.save_evaluation_charts(folder, name, rows, cluster, metrics.get(f"{name}/temperature"), base)

@@ -125,6 +125,7 @@ def first_look(first_looks: Mapping[str, tuple[int, int]]) -> str:
     return f"A first look: {', '.join(looks)} (evaluation.test_limit)."
 
 
+UNTRAINED = "Nothing was trained (objective=none): this is the model as it is, which no seed changes; none is saved."
 BASE_NOT_MEASURED = "The base was not measured (evaluation.before=false), so nothing here says what training changed."
 
 
