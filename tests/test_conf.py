@@ -38,6 +38,7 @@ NEEDS = {
     ("model", "scratch"): ["objective=pretrain", "peft=none"],
     **{("data", name): ["data.path=mine.jsonl"] for name in ("local", "messages", "sharegpt", "instructions", "pairs")},
     **{("data", name): ["data.splits.train=mine"] for name in ("bbh", "gpqa", "mmlu_pro", "pubmedqa", "truthfulqa")},
+    ("data", "new_facts_reversed"): ["data.splits.train=train"],
     ("data", "mix"): ["data.sets=[arc_easy,openbookqa]"],
     ("prompt", "template"): ["prompt.template='{{ question }}'"],
     ("objective", "pretrain"): ["peft=none"],

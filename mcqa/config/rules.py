@@ -13,7 +13,7 @@ from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.prompt_styles import Prompt, template_problems, templates, variables
-from mcqa.config.schema import Columns, Config, DataConfig, every_data
+from mcqa.config.schema import GENERATED, Columns, Config, DataConfig, every_data
 from mcqa.config.secrets import url_problem
 from mcqa.config.trainer_args import trainer_args_problems
 
@@ -236,9 +236,9 @@ def _data(config: Config) -> Iterator[str]:
 
 
 def _source(data: DataConfig, where: str) -> Iterator[str]:
-    if data.reader not in ("facts", "mix") and data.path is None and data.hub is None:
+    if data.reader not in (*GENERATED, "mix") and data.path is None and data.hub is None:
         yield f"{where}.path: data={data.name} needs {where}.path=<file or folder>."
-    if data.reader == "facts" and [data.path, data.hub, data.columns].count(None) < 3:
+    if data.reader in GENERATED and [data.path, data.hub, data.columns].count(None) < 3:
         yield f"{where}.path: data={data.name} is generated and reads no file; choose data=local, data=arc_easy …"
     if data.harness_task is not None and not is_name(data.harness_task):
         yield (
@@ -247,6 +247,15 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
         )
     if data.reader == "local" and data.columns is None:
         yield f"{where}.columns: data=local needs to know which column holds what."
+
+
+def _texts(config: Config) -> Iterator[str]:
+    """Only facts that are generated have phrasings, and only those of new_facts in both orders."""
+    data = config.data
+    if data.reversed and data.texts != "new_facts":
+        yield "data.reversed: belongs to data.texts=new_facts, whose names can be in the other order; take false."
+    if (data.paraphrases or 1) > 1 and data.texts not in GENERATED:
+        yield f"data.paraphrases: belongs to data.texts={' or '.join(GENERATED)}; take null."
 
 
 def _files(data: DataConfig, where: str) -> Iterator[str]:
@@ -506,6 +515,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _name,
     _model,
     _data,
+    _texts,
     _columns,
     _sets,
     _objective,

@@ -127,6 +127,10 @@ class Conversations:
     id: ColumnName | None
 
 
+GENERATED = ("facts", "new_facts")
+"""The values of data.reader whose questions are generated and in no file."""
+
+
 @dataclass(frozen=True)
 class MixedSet:
     """A set of data=mix. weight: how often its questions are drawn, against those of a set of weight 1."""
@@ -141,7 +145,8 @@ class DataConfig:
     name: str
     reader: Literal[
         "arc", "openbookqa", "commonsenseqa", "mmlu", "bbh", "codah", "hellaswag", "logiqa", "medqa", "pubmedqa",
-        "qasc", "race", "truthfulqa", "winogrande", "local", "facts", "messages", "instructions", "pairs", "mix",
+        "qasc", "race", "truthfulqa", "winogrande", "local", "facts", "new_facts", "messages", "instructions", "pairs",
+        "mix",
     ]  # fmt: skip
     path: FilePath | None  # a local file or folder; null: from the hub
     hub: str | None
@@ -169,7 +174,9 @@ class DataConfig:
     conversations: Conversations | None
     sets: list[MixedSet]  # of data=mix
     temperature: Annotated[float, "above 0 and at most 1000000"] | None  # of data=mix: shares are size ** (1 / T)
-    texts: FilePath | None  # sentences for objective=pretrain: `facts`, or a text file with one text a line
+    texts: FilePath | None  # for objective=pretrain: `facts`, `new_facts`, or a text file with one text a line
+    paraphrases: Annotated[int, "from 1 to 1000"] | None  # phrasings of each text; null: all of facts, one of others
+    reversed: bool  # of texts=new_facts: as many phrasings again that name the two things in the other order
     prompt: SetPrompt
     recommended: Recommended
 

@@ -67,6 +67,8 @@ ADDED: dict[str, Any] = {
     "data.harness_task": None,
     "data.sets": [],
     "data.temperature": None,
+    "data.paraphrases": None,
+    "data.reversed": False,
     "data.shuffle_choices": False,
     "data.clean": [],
     "data.allow_overlap": True,

@@ -10,6 +10,7 @@ choice, a name may occur in any split.)
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from mcqa.config.errors import DataError
 from mcqa.data.question import Question
 
 SPLITS = {"train": 50, "dev": 10, "test": 40}  # per cent of the facts
@@ -51,10 +53,15 @@ class Relation:
     facts: tuple[Fact, ...]
 
 
-def statements() -> list[str]:
-    """Return every fact in every phrasing, fact by fact."""
-    pairs = ((fact, relation) for relation in relations() for fact in relation.facts)
-    return [_fill(template, fact) for fact, relation in pairs for template in relation.statements]
+def statements(phrasings: int | None = None) -> list[str]:
+    """Return every fact in that many different phrasings (None: all of them), fact by fact.
+
+    A fact has its phrasings in an order of its own, of which more phrasings have those of fewer at their beginning.
+    """
+    pairs = [(fact, relation) for relation in relations() for fact in relation.facts]
+    if phrasings is None:
+        return [fill(template, fact) for fact, relation in pairs for template in relation.statements]
+    return [text for fact, relation in pairs for text in phrased(fact, relation.statements, phrasings)]
 
 
 def questions(split: str) -> list[Question]:
@@ -64,10 +71,18 @@ def questions(split: str) -> list[Question]:
     position is right equally often, to within one question.
     """
     assert split in SPLITS, f"{split!r} is none of {list(SPLITS)}"
-    pairs = ((fact, relation) for relation in relations() for fact in relation.facts if split_of(fact) == split)
-    unplaced = [question for fact, relation in pairs for question in _questions_about(fact, relation)]
+    return questions_about(relations(), lambda fact: split_of(fact) == split)
+
+
+def questions_about(relations: Sequence[Relation], chosen: Callable[[Fact], bool], series: str = "") -> list[Question]:
+    """Return the questions of relations about their chosen facts, with right answers at all positions (`questions`).
+
+    series: begins the last part of their ids, where a fact has other questions too.
+    """
+    pairs = ((fact, relation) for relation in relations for fact in relation.facts if chosen(fact))
+    unplaced = [question for fact, relation in pairs for question in _questions_about(fact, relation, series)]
     turns: defaultdict[str, count[int]] = defaultdict(count)  # of each subject
-    shuffled = sorted(unplaced, key=lambda question: _hash(question.id))
+    shuffled = sorted(unplaced, key=lambda question: hash_of(question.id))
     position = {question.id: next(turns[question.subject]) % CHOICES for question in shuffled}
     return [_with_answer_at(position[question.id], question) for question in unplaced]
 
@@ -83,9 +98,21 @@ def relations() -> tuple[Relation, ...]:
     )
 
 
+def phrased(fact: Fact, templates: Sequence[str], phrasings: int) -> list[str]:
+    """Return a fact in the first templates of an order that its key decides.
+
+    Raises:
+        DataError: there are fewer templates than phrasings.
+    """
+    if phrasings > len(templates):
+        raise DataError(f"a fact has {len(templates)} phrasings, and not {phrasings} (data.paraphrases).")
+    ordered = sorted(templates, key=lambda template: hash_of(f"{fact.key} {template}"))
+    return [fill(template, fact) for template in ordered[:phrasings]]
+
+
 def split_of(fact: Fact) -> str:
     """Return the split of a fact; adding or removing other facts does not change it."""
-    percentile = _hash(fact.key) % 100
+    percentile = hash_of(fact.key) % 100
     if percentile < SPLITS["train"]:
         return "train"
     return "dev" if percentile < SPLITS["train"] + SPLITS["dev"] else "test"
@@ -103,13 +130,13 @@ def _relation(subject: str, name: str, body: dict[str, Any]) -> Relation:
     return Relation(subject, statements, questions, reverse, facts)
 
 
-def _questions_about(fact: Fact, relation: Relation) -> list[Question]:
+def _questions_about(fact: Fact, relation: Relation, series: str) -> list[Question]:
     """All questions about one fact, each with the right answer as its first choice."""
     templates = [(text, "y") for text in relation.questions] + [(text, "x") for text in relation.reverse]
     return [
         Question(
-            id := f"{fact.key}/{number}",
-            _fill(template, fact),
+            id := f"{fact.key}/{series}{number}",
+            fill(template, fact),
             (getattr(fact, asked), *_wrong_choices(id, fact, relation, asked)),
             answer=0,
             subject=relation.subject,
@@ -121,7 +148,7 @@ def _questions_about(fact: Fact, relation: Relation) -> list[Question]:
 
 def _wrong_choices(id: str, fact: Fact, relation: Relation, asked: str) -> list[str]:
     """Names from other facts of the relation, of the same group first, in a random order that the id decides."""
-    shuffled = sorted(relation.facts, key=lambda other: (other.group != fact.group, _hash(f"{id} {other.key}")))
+    shuffled = sorted(relation.facts, key=lambda other: (other.group != fact.group, hash_of(f"{id} {other.key}")))
     names = dict.fromkeys(getattr(other, asked) for other in shuffled)
     return [name for name in names if name != getattr(fact, asked)][: CHOICES - 1]
 
@@ -131,11 +158,12 @@ def _with_answer_at(position: int, question: Question) -> Question:
     return replace(question, choices=(*wrong[:position], right, *wrong[position:]), answer=position)
 
 
-def _fill(template: str, fact: Fact) -> str:
+def fill(template: str, fact: Fact) -> str:
+    """Return the sentence of a fact; it begins with a capital letter."""
     sentence = template.format(x=fact.x, y=fact.y)
     return sentence[0].upper() + sentence[1:]
 
 
-def _hash(text: str) -> int:
-    """A hash that is the same in every process, which Python's own hash of a string is not."""
+def hash_of(text: str) -> int:
+    """Return a hash that is the same in every process, which Python's own hash of a string is not."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

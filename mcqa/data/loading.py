@@ -21,6 +21,7 @@ from mcqa.data.quality.report import few_questions
 from mcqa.data.question import Question, in_drawn_order
 from mcqa.data.retrieval import add_passages
 from mcqa.data.splits import passage, related, split_by_hash, subsample
+from mcqa.data.texts import load_texts
 
 OVERLAPS = {"overlap", "near_overlap"}  # of data.clean: for what train is compared with dev, test and further sets
 
@@ -141,7 +142,7 @@ def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequ
 
 def is_single_file(config: DataConfig) -> bool:
     """Whether the questions of all splits are in one file."""
-    if config.reader == "facts" or config.path is None:
+    if config.path is None:
         return False
     path = Path(config.path).expanduser()
     return os.path.exists(path) and files.is_one_split(path)
@@ -320,33 +321,6 @@ def _of_set(entry: Entry, name: str) -> Entry:
     """Return the entry under an id, and a cluster if it has one, that no other set of a mix has."""
     cluster = f"{name}/{entry.cluster}" if entry.cluster else ""
     return replace(entry, id=f"{name}/{entry.id}", subject=entry.subject or name, cluster=cluster)
-
-
-def load_texts(config: DataConfig) -> list[str]:
-    """Read the sentences of data.texts for objective=pretrain; an empty list where it is null.
-
-    Raises:
-        DataError: the file does not exist, is not UTF-8 text or is empty.
-    """
-    if config.texts is None:
-        return []
-    if config.texts == "facts":
-        from mcqa.data import facts
-
-        return facts.statements()
-    try:
-        text = files.locate("data.texts", config.texts).read_text("utf-8-sig")
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"data.texts={config.texts}: {reason}. Give `facts` or a text file.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"data.texts={config.texts}: not UTF-8 text (byte {error.start}).") from error
-    if "\0" in text:
-        raise DataError(f"data.texts={config.texts}: contains a NUL character. Was the file saved as UTF-16?")
-    lines = [line.strip() for line in text.splitlines()]
-    if not any(lines):
-        raise DataError(f"data.texts={config.texts}: the file has no text in it.")
-    return [line for line in lines if line]
 
 
 # --- one split -------------------------------------------------------------------------------------------------------

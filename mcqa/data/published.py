@@ -11,7 +11,7 @@ from typing import Any
 
 from mcqa.config.errors import DataError
 from mcqa.config.metric_names import SPLITS
-from mcqa.config.schema import DataConfig
+from mcqa.config.schema import GENERATED, DataConfig
 from mcqa.data import answer_files, checks, files, hub
 from mcqa.data.bad_rows import BadRow, header_advice, listed
 from mcqa.data.conversations.conversation import Entry, counted
@@ -47,12 +47,8 @@ def read_published(config: DataConfig, split: str | None, notes: list[str], bad_
     Raises:
         DataError: the rows cannot be read, none can be used, or some cannot and data.bad_rows is error.
     """
-    if config.reader == "facts":
-        from mcqa.data import facts
-
-        if split not in SPLITS:
-            raise DataError(f"data.splits: data=facts has train, dev and test, not {split!r}.")
-        return [*facts.questions(split)]
+    if config.reader in GENERATED:
+        return [*_generated(config.reader, split)]
     read = _reader(config)
     good: list[tuple[str, Entry]] = []
     bad: list[BadRow] = []
@@ -89,6 +85,15 @@ def read_published(config: DataConfig, split: str | None, notes: list[str], bad_
             f"{name}: {told} of {len(questions)} conversations are read as questions (data.conversations.questions)"
         )
     return questions
+
+
+def _generated(reader: str, split: str | None) -> list[Question]:
+    from mcqa.data import facts, new_facts
+
+    names = new_facts.SPLITS if reader == "new_facts" else SPLITS
+    if split is None or split not in names:
+        raise DataError(f"data.splits: data={reader} has {', '.join(names[:-1])} and {names[-1]}, not {split!r}.")
+    return new_facts.questions(split) if reader == "new_facts" else facts.questions(split)
 
 
 def _reader(config: DataConfig) -> Callable[[dict[str, Any]], Entry]:

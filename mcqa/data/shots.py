@@ -1,6 +1,6 @@
 """Shots of everything that is measured: each further set takes them from its own train split, where it has one."""
 
-from mcqa.config.schema import Config, DataConfig
+from mcqa.config.schema import GENERATED, Config, DataConfig
 from mcqa.data import files
 from mcqa.data.loading import Data, is_single_file, load
 from mcqa.data.prompts import Shots
@@ -35,8 +35,8 @@ def _source(data: DataConfig) -> tuple[str | None, ...]:
 
 
 def _has_train(data: DataConfig) -> bool:
-    if data.reader == "facts":
-        return True
     if data.splits.train is None or is_single_file(data):
         return False
+    if data.reader in GENERATED:
+        return True
     return data.path is None or files.has_split(files.existing_path(data.path), data.splits.train)

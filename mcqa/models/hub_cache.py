@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import DataError, ModelError
-from mcqa.config.schema import Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
+from mcqa.config.schema import GENERATED, Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
 from mcqa.config.validation import typed
 from mcqa.data import hub
 from mcqa.models.model_files import ADAPTER_CONFIG
@@ -211,7 +211,7 @@ def requirements(config: Config) -> list[Requirement]:
     if hub.is_hub_id(model.tokenizer):
         needed.append(ModelRepository("model.tokenizer", str(model.tokenizer), model.revision, False, False))
     for key, data, splits in _question_sets(config):
-        if data.reader != "facts" and data.path is None and data.hub is not None:
+        if data.reader not in GENERATED and data.path is None and data.hub is not None:
             needed.append(DatasetSplits(f"{key}.hub", data, splits))
     return needed
 

@@ -21,8 +21,9 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import length_of
 from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
-from mcqa.data.loading import load_run_data, load_texts
+from mcqa.data.loading import load_run_data
 from mcqa.data.shots import shots_of
+from mcqa.data.texts import load_texts
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import packed_rows
 from mcqa.models import loading, sharding

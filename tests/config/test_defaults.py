@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mcqa.config.composition import ROOT
-from mcqa.data import facts
+from mcqa.data import facts, new_facts
 from mcqa.training.updates import FEWEST_UPDATES, MOST_QUESTIONS, recommended
 
 LLAMA, QWEN = 0.781, 0.0775  # exponents of tinker-cookbook
@@ -39,6 +39,8 @@ TRAINING_QUESTIONS = {
     "medmcqa": 164_540,
     "medqa": 10_178,
     "mmlu": 99_842,
+    "new_facts": len(new_facts.questions("train")),
+    "new_facts_asked": len(new_facts.questions("asked")),
     "openbookqa": 4957,
     "piqa": 14_502,
     "pubmedqa": 450,
@@ -50,7 +52,7 @@ TRAINING_QUESTIONS = {
 }
 """About nine tenths of the publisher's, where dev is held out from them."""
 TRAINING_QUESTIONS |= dict.fromkeys(["instructions", "messages", "mix", "pairs", "sharegpt"], 3000)  # as of local
-TO_MEASURE_ONLY = {"bbh", "gpqa", "mmlu_pro", "truthfulqa"}  # without a split to train on
+TO_MEASURE_ONLY = {"bbh", "gpqa", "mmlu_pro", "new_facts_reversed", "truthfulqa"}  # without a split to train on
 
 
 def values(group, name):

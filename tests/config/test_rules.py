@@ -81,6 +81,8 @@ BROKEN = [
     ),
     ("_data", ["data=local"], "data.path: data=local needs data.path=<file or folder>."),
     ("_data", ["data=local", "data.path=q.csv", "data.columns=null"], "data.columns: data=local needs to know"),
+    ("_texts", ["data.reversed=true"], "data.reversed: belongs to data.texts=new_facts"),
+    ("_texts", ["data.texts=a.txt", "data.paraphrases=2"], "data.paraphrases: belongs to data.texts=facts or new"),
     ("_columns", [*LOCAL, "data.columns.fixed_choices=[yes,maybe]"], "data.columns: give one of choices"),
     ("_columns", [*NO_CHOICES, "data.columns.right=r"], "data.columns.wrong: right and wrong are columns"),
     ("_columns", [*LOCAL, "data.columns.answer=null"], "data.columns.answer: may be null only"),

@@ -40,6 +40,8 @@ BASE = DataConfig(
     sets=[],
     temperature=None,
     texts=None,
+    paraphrases=None,
+    reversed=False,
     prompt=SetPrompt(style=None, instruction="", template=None, answer_template=None),
     recommended=Recommended(batch_size=128, epochs=3),
 )

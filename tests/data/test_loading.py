@@ -1,8 +1,6 @@
 """From a DataConfig to splits and further sets."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +13,7 @@ from mcqa.config.errors import DataError
 from mcqa.config.schema import DataConfig, SetConfig, Splits
 from mcqa.config.validation import members
 from mcqa.data import checks
-from mcqa.data.loading import load, load_run_data, load_texts
+from mcqa.data.loading import load, load_run_data
 from mcqa.data.question import Question, fingerprint
 from mcqa.data.readers import READERS
 from mcqa.data.readers.conversations import CONVERSATIONS
@@ -325,40 +323,6 @@ def test_a_limit_that_leaves_no_question_out_is_no_first_look(tmp_path):
     assert len(data.splits["test"]) == 30 and data.first_looks == {}
 
 
-# --- sentences -------------------------------------------------------------------------------------------------
-
-
-def test_sentences_are_the_lines_of_a_text_file_or_those_of_the_facts(tmp_path):
-    (tmp_path / "texts.txt").write_text(" Whales are mammals. \n\nTrouts are fish.\n")
-    assert load_texts(config(texts=str(tmp_path / "texts.txt"))) == ["Whales are mammals.", "Trouts are fish."]
-    assert load_texts(config(texts="facts"))[0].endswith(".")
-    assert load_texts(config(texts=None)) == []
-
-
-@pytest.mark.parametrize(
-    ("content", "cause"),
-    [
-        (None, "no such file"),
-        (b" \n", "no text in it"),
-        (b"a\xff", "not UTF-8 text"),
-        ("a\n".encode("utf-16-le"), "saved as UTF-16"),
-    ],
-)
-def test_sentences_that_cannot_be_read_are_an_error(tmp_path, content, cause):
-    if content is not None:
-        (tmp_path / "texts.txt").write_bytes(content)
-    with pytest.raises(DataError, match=cause):
-        load_texts(config(texts=str(tmp_path / "texts.txt")))
-
-
-@pytest.mark.slow
-def test_importing_the_loader_imports_nothing_heavy():
-    heavy = "{'datasets', 'pyarrow', 'pandas', 'numpy', 'torch', 'transformers', 'yaml'}"
-    code = f"import sys, mcqa.data.loading; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
 # --- the group files and the real sets -------------------------------------------------------------------------
 
 GROUP = {path.stem: path for path in sorted((ROOT / "conf" / "data").glob("*.yaml"))}
@@ -382,7 +346,7 @@ def group(name, **changes):
 def test_every_group_file_is_complete_and_named_like_itself(name):
     data = group(name)
     assert data.name == name or name == "local"  # which is called as its file
-    assert data.reader in {*READERS, *CONVERSATIONS, "local", "facts", "mix"}
+    assert data.reader in {*READERS, *CONVERSATIONS, "local", "facts", "new_facts", "mix"}
     assert GROUP[name].read_text().startswith("# ")
 
 
