@@ -150,7 +150,7 @@ def commands(folder):
 )
 def test_every_command_in_a_comment_composes(overrides):
     """Of what a study sweeps, the first value; that the whole list is valid, its dry run says."""
-    words = [word.replace("<folder>", "a/folder") for word in overrides]
+    words = [word.replace("<", "a/").replace(">", "") for word in overrides]
     config(*(word if "[" in word else word.partition(",")[0] for word in words))
 
 
@@ -174,12 +174,13 @@ def test_every_sweep_varies_keys_that_exist_by_values_that_are_valid(name):
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_is_a_valid_study_by_the_command_in_its_comment(name, tmp_path, monkeypatch, capsys):
     words = next(words for words in commands(ROOT / "sweeps") if f"+sweeps={name}" in words)
-    experiment = next(word.partition("=")[2] for word in words if word.startswith("+experiment="))
+    experiments = [word.partition("=")[2] for word in words if word.startswith("+experiment=")]
+    study = "-".join([name, *experiments])  # a study whose arms are experiments has none beside them
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mcqa.train", "--multirun", *words, "dry_run=true"])
     train.command()
     said = capsys.readouterr().out
-    assert f"Study {name}-{experiment} in outputs/sweeps/{name}-{experiment}\n" in said
+    assert f"Study {study} in outputs/sweeps/{study}\n" in said
     assert "maximize dev/acc" in said
     assert "trial 0 is the default configuration" in said or "grid sampler" in said
     assert not list(tmp_path.iterdir())

@@ -35,6 +35,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from mcqa.config.errors import ConfigError
+from mcqa.config.validation import NOT_CHOSEN
 from mcqa.runs.files import flatten
 from mcqa.sweep.space.dimension import Dimension, Number, times
 from mcqa.sweep.space.override_text import read_back, text_of
@@ -110,7 +111,8 @@ class Space:
             ConfigError: a key has no number there.
         """
         names = [dimension.name for dimension in self.dimensions if dimension.is_factor]
-        groups = [each for each in self.dimensions if each.name in self.groups and not each.is_factor]
+        known = {*self.groups, *NOT_CHOSEN}
+        groups = [each for each in self.dimensions if each.name in known and not each.is_factor]
         options = [[f"{group.key}={text}" for text in group.texts] for group in groups]
         combinations = itertools.islice(itertools.product(*options), MAX_COMBINATIONS) if names else []
         configs = dict[tuple[str, ...], Mapping[str, Any]]()
@@ -176,7 +178,14 @@ class Space:
         return params, problems
 
     def _value(self, name: str) -> Any:
-        """The value of a key of the base configuration. Raises KeyError where there is no such key."""
+        """The value of a key of the base configuration. Raises KeyError where there is no such key.
+
+        Of a group from which nothing is chosen by default, such as experiment, the first option that is swept stands
+        for it.
+        """
+        first = [dimension.options[0] for dimension in self.dimensions if dimension.name == name and dimension.options]
+        if first and name in NOT_CHOSEN and name not in self.groups:
+            return first[0]
         return self.groups[name] if name in self.groups else _leaf(self.base, name)
 
     def _suggestable(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A space: its default, its grid and what a function adds to it."""
 
+from dataclasses import replace
+
 import pytest
 from optuna.trial import FixedTrial
 
@@ -73,6 +75,16 @@ def test_the_default_has_factor_one_and_the_recommended_value():
     assert default.overrides == ["optimizer.learning_rate=0.0002", "optimizer.steps=4"]
     with pytest.raises(DefaultOutsideSpace, match="learning_rate=1 times the recommended value is not in tag"):
         space({"optimizer.learning_rate": "tag(log,factor,interval(2,4))"}).default()
+
+
+def test_the_first_of_several_experiments_is_the_default_and_each_has_a_recommended_value_of_its_own():
+    rates = {"+experiment=base": 0.1, "+experiment=sft": 0.2}
+    params = {"+experiment": "base,sft", "optimizer.learning_rate": "tag(factor,choice(1,3))"}
+    composed = {override: BASE | {"optimizer": {"learning_rate": rate}} for override, rate in rates.items()}
+    found = replace(space(params), compose=lambda overrides: composed[overrides[-1]])
+    assert found.default().params == {"experiment": "base", "optimizer.learning_rate": 1}
+    assert found.default().overrides == ["+experiment=base", "optimizer.learning_rate=0.1"]
+    assert found.recommended == {"optimizer.learning_rate": rates}
 
 
 @pytest.mark.parametrize("key", ["optimizer.weight_decay", "peft.dropout", "optimizer.nesterov", "name", "peft"])
