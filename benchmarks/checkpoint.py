@@ -46,7 +46,7 @@ def main(minutes: str | None, overrides: list[str]) -> None:
     adapter = adapter_config(config.peft)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         metric = config.evaluation.best_metric
-        arguments = trainer.sft_config(config, Path(folder), len(training.examples))
+        arguments = trainer.trl_config(config, Path(folder), len(training.examples))
         learner = trainer.build(config, arguments, base, adapter, tokenizer, training, lambda: {metric: 0.0}, [])
         learner._save_checkpoint = saving = Stopwatch(learner._save_checkpoint)
         whole = Stopwatch(trainer.train)

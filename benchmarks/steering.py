@@ -54,7 +54,7 @@ def main(overrides: list[str]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         adapter = adapter_config(config.peft)
-        arguments = trainer.sft_config(config, Path(folder), len(training.examples))
+        arguments = trainer.trl_config(config, Path(folder), len(training.examples))
         learner = trainer.build(config, arguments, base, adapter, tokenizer, training, measured, observers=[])
         learner.add_callback(clock := Updates())
         trainer.train(learner)

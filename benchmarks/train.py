@@ -215,7 +215,7 @@ def train_ours(setting, side):
     with tempfile.TemporaryDirectory() as folder:
         learner = trainer.build(
             config,
-            trainer.sft_config(config, Path(folder), len(training.examples)),
+            trainer.trl_config(config, Path(folder), len(training.examples)),
             setting.model(config),
             adapter_config(config.peft),
             setting.tokenizer,

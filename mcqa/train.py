@@ -92,8 +92,8 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     """Show everything up to the training: the questions, their tokens and the number of updates."""
     from rich.console import Console
 
+    from mcqa.data.pairs import training_set_of
     from mcqa.data.shots import shots_of
-    from mcqa.data.tokens import training_set_of
     from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates

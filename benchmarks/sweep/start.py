@@ -39,7 +39,7 @@ STAGES = {
     "training.steps:training_set": "tokenizing train",
     "training.steps:question_sets": "tokenizing dev",
     "training.steps:question_set": "tokenizing dev",
-    "training.steps:sft_config": "trainer's arguments",
+    "training.steps:trl_config": "trainer's arguments",
     "models.loading:load_model": "model",
     "evaluation.record:Measurements:add": "answers of the base",
     "training.trainer:build": "trainer",

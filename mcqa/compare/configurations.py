@@ -41,6 +41,7 @@ _NO_EFFECT = (
     "model.licence",
     "data.licence",
     "data.harness_task",
+    "objective.learning_rate_factor",  # it is in optimizer.learning_rate
 )
 _NO_EFFECT_GROUPS = ("tracking.", "model.learning_rate.", "data.recommended.", "hydra.")
 _GROUPS = "optimizer.groups"

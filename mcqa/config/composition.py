@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mcqa.config import question_sets
 from mcqa.config.base_run import of_run, trained_model
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
-from mcqa.config.metric_names import length_of, steering_metric
+from mcqa.config.metric_names import length_of, recommended_rate, steering_metric
 from mcqa.config.schema import ConfigDict
 
 MAX_DEPTH, MAX_DIGITS = 100, 1000  # of one argument
@@ -32,6 +32,9 @@ ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parent
 
 OmegaConf.register_new_resolver("length_of", lambda metric: length_of(str(metric)), replace=True)
 """For objective=choice: scores are divided as the metric that steers divides them."""
+
+OmegaConf.register_new_resolver("recommended_rate", recommended_rate, replace=True)
+"""Where to start with the learning rate: what the model has, times what the objective asks for."""
 
 OmegaConf.register_new_resolver("steering_metric", lambda data, dev: steering_metric(data, dev), replace=True)
 """The metric of dev that chooses the best state, unless a run names another."""

@@ -64,7 +64,10 @@ def _mix(data: DataConfig, where: str) -> Iterator[str]:
 def steering_problem(config: Config, key: str, metric: str) -> str | None:
     """Return what is wrong with a metric of dev where dev has no choices; None where nothing is."""
     further = config.evaluation.dev
-    if metric == "dev/loss" or (further.data if further else config.data).has_questions:
+    data = further.data if further else config.data
+    if metric == "dev/acc_pairs" and data.reader != "pairs":
+        return f"evaluation.{key}: {metric} compares the two answers of data=pairs; take dev/acc or dev/loss."
+    if metric in ("dev/loss", "dev/acc_pairs") or data.has_questions:
         return None
     of = f"evaluation.dev={further.name}" if further else f"data={config.data.name}"
     instead = "" if further else ", or a question set as dev: evaluation.dev=arc_easy"

@@ -27,20 +27,24 @@ NEEDS: dict[str, str | None] = {
 }
 """The metrics that evaluation.best_metric may name, each with the key of evaluation that turns it on, if any."""
 
+PAIR_METRICS = ("acc_pairs",)
+"""What is measured of data=pairs beside the loss: the share of rows whose better answer is the likelier one."""
+
 LOWER_IS_BETTER = ("loss", "nll", "brier", "ece", "aurc", "recall_std")
 HIGHER_IS_BETTER = tuple(name for name in NEEDS if name not in LOWER_IS_BETTER)
-DEV_METRICS = tuple(f"dev/{name}" for name in NEEDS)
+DEV_METRICS = tuple(f"dev/{name}" for name in (*NEEDS, *PAIR_METRICS))
 SPLITS = ("train", "dev", "test")
 
 
 def greater_is_better(metric: str) -> bool:
     """Whether a larger value of a metric such as dev/acc is the better one."""
-    return metric.removeprefix("dev/") in HIGHER_IS_BETTER
+    return metric.removeprefix("dev/") in (*HIGHER_IS_BETTER, *PAIR_METRICS)
 
 
 def needed_for(metric: str) -> str | None:
     """Return the key of evaluation that turns a metric such as dev/acc on; None where it is always measured."""
-    return NEEDS[metric.removeprefix("dev/")]
+    name = metric.removeprefix("dev/")
+    return None if name in PAIR_METRICS else NEEDS[name]
 
 
 LENGTHS = {"acc_norm": "characters", "acc_bytes": "bytes", "acc_tokens": "tokens"}
@@ -54,6 +58,12 @@ ACCURACIES = ("acc", *LENGTHS, "acc_mutual_info", "acc_choices_only")
 def length_of(metric: str) -> str:
     """Return by what length a metric such as dev/acc_norm divides scores: none, characters, bytes or tokens."""
     return LENGTHS.get(metric.removeprefix("dev/"), "none")
+
+
+def recommended_rate(rate: Any, factor: Any) -> Any:
+    """Return the learning rate times the factor; the rate where one is no number, which validation then says."""
+    both = (rate, factor)
+    return rate * factor if all(isinstance(one, int | float) and not isinstance(one, bool) for one in both) else rate
 
 
 def steering_metric(data: Mapping[str, Any], dev: object) -> str:

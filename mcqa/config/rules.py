@@ -12,6 +12,7 @@ from mcqa.config.conversation_rules import conversation_problems, mix_problems, 
 from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
+from mcqa.config.preference_rules import preference_problems
 from mcqa.config.prompt_styles import Prompt, template_problems, templates, variables
 from mcqa.config.schema import GENERATED, Columns, Config, DataConfig, every_data
 from mcqa.config.secrets import url_problem
@@ -522,6 +523,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _untrained,
     _choice,
     _curriculum,
+    preference_problems,
     objective_problems,
     conversation_problems,
     mix_problems,

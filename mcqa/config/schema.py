@@ -228,7 +228,8 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: Literal["sft", "pretrain", "choice", "choice_only", "none"]
+    name: Literal["sft", "pretrain", "choice", "choice_only", "dpo", "none"]
+    learning_rate_factor: Annotated[float, "above 0 and at most 1000000"]  # of the one that model.learning_rate has
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     curriculum: Literal["easy_first"] | None  # in the first epoch the questions that the base finds easiest come first
@@ -241,6 +242,10 @@ class ObjectiveConfig:
     unlikelihood_weight: Weight | None  # with objective=choice: of making the tokens of wrong choices unlikely
     normalise: Literal["none", "tokens", "characters", "bytes"] | None  # with objective=choice: lengths of scores
     temperature: Annotated[float, "above 0 and at most 1000000"] | None  # with objective=choice: divides scores
+    pairs: Literal["hardest", "random", "all"] | None  # with objective=dpo: which wrong choices are compared
+    preference_loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "apo_zero"] | None  # of objective=dpo
+    beta: Annotated[float, "above 0 and at most 1000000"] | None  # with objective=dpo: how closely the start is kept to
+    tail_weight: Annotated[float, "from 0 to 1"] | None  # with objective=dpo: of tokens beyond the shorter answer
     checkpoint_every_min: Minutes | None  # between two checkpoints; there is one after every measurement too
     save_total_limit: Count  # checkpoints kept besides the best one
     trainer_args: dict[str, Any]
@@ -254,6 +259,11 @@ class ObjectiveConfig:
     def compares_choices(self) -> bool:
         """Whether the loss compares a right answer with the wrong choices."""
         return self.name in ("choice", "choice_only")
+
+    @property
+    def prefers(self) -> bool:
+        """Whether training examples are pairs of a better and a worse answer."""
+        return self.name == "dpo"
 
 
 @dataclass(frozen=True)
@@ -424,10 +434,15 @@ class Config:
         return self.seed if self.order_seed is None else self.order_seed
 
     @property
+    def lists_options(self) -> bool:
+        """Whether the prompt of training questions shows their options."""
+        return templates(self.prompt_of("train")).shows_options
+
+    @property
     def shuffle_seed(self) -> int | None:
         """What draws the order of options in each epoch; None where it stays. Cloze prompts do not show the options."""
         shuffles = self.data.shuffle_choices
-        shuffles = templates(self.prompt_of("train")).shows_options if shuffles == "auto" else shuffles
+        shuffles = self.lists_options if shuffles == "auto" else shuffles
         return self.question_order_seed if shuffles else None
 
 

@@ -96,6 +96,15 @@ DECIDED: Mapping[str, Decided] = {
 }
 """Arguments that a key of the configuration decides."""
 
+PREFERENCE: Mapping[str, Decided] = {
+    "beta": Decided("objective.beta", lambda config: config.objective.beta),
+    "loss_type": Decided("objective.preference_loss", lambda config: [config.objective.preference_loss]),
+    "loss_weights": Decided("objective.preference_loss"),
+    "ld_alpha": Decided("objective.tail_weight", lambda config: config.objective.tail_weight),
+    "label_smoothing": Decided("objective.label_smoothing", lambda config: config.objective.label_smoothing),
+}
+"""Further ones with objective=dpo, of TRL's DPOConfig."""
+
 FIXED: Mapping[str, str] = {
     "auto_find_batch_size": "a batch size that changes silently would compare different runs",
     "eos_token": "examples come tokenized",
@@ -118,6 +127,13 @@ FIXED: Mapping[str, str] = {
 }
 """Arguments that no user may change, and why."""
 
+PREFERENCE_FIXED: Mapping[str, str] = {
+    "precompute_ref_log_probs": "pairs may be others in each epoch",
+    "sync_ref_model": "what a run is compared with is the model that it begins from",
+    "padding_free": "examples come tokenized, one per row",
+}
+"""Further ones with objective=dpo."""
+
 NUMBERS = "from 0 to 2147483647"
 """The bound of all arguments of TRL that are free and numbers."""
 
@@ -138,11 +154,14 @@ def trainer_arguments(config: Config, folder: Path, updates: int) -> dict[str, A
     """
     # Curves begin at the first update. objective.trainer_args may replace both of these defaults.
     defaults = {"logging_first_step": True, "dataloader_pin_memory": config.hardware.device != "cpu"}
-    decided = {name: argument.value(config) for name, argument in DECIDED.items() if argument.value}
+    prefers = config.objective.prefers
+    table = {**DECIDED, **PREFERENCE} if prefers else DECIDED
+    decided = {name: argument.value(config) for name, argument in table.items() if argument.value}
     decided = {name: value for name, value in decided.items() if value is not None}
     decided |= dict.fromkeys(("max_steps", "eval_steps", "save_steps"), updates)
     decided |= {"output_dir": str(folder / "checkpoints"), "warmup_steps": warmup_steps(config.scheduler, updates)}
-    return defaults | config.objective.trainer_args | decided | FIXED_VALUES
+    fixed = {name: value for name, value in FIXED_VALUES.items() if not (prefers and name == "dataset_kwargs")}
+    return defaults | config.objective.trainer_args | decided | fixed
 
 
 def warmup_steps(config: SchedulerConfig, updates: int) -> int:
@@ -154,20 +173,25 @@ def trainer_args_problems(config: Config) -> Iterator[str]:
     """Yield a line for every argument in objective.trainer_args that TRL does not know or that is not free."""
     if not config.objective.trainer_args:
         return
-    known = argument_types()
+    prefers = config.objective.prefers
+    known = argument_types(prefers)
+    decided = {**DECIDED, **PREFERENCE} if prefers else DECIDED
+    fixed = {**FIXED, **PREFERENCE_FIXED} if prefers else FIXED
     for name in config.objective.trainer_args:
-        if name in DECIDED:
-            yield f"objective.trainer_args.{name}: is decided by {DECIDED[name].key}; set that key instead."
-        elif name in FIXED:
-            yield f"objective.trainer_args.{name}: cannot be changed: {FIXED[name]}."
+        if name in decided:
+            yield f"objective.trainer_args.{name}: is decided by {decided[name].key}; set that key instead."
+        elif name in fixed:
+            yield f"objective.trainer_args.{name}: cannot be changed: {fixed[name]}."
         elif name not in known:
-            yield f"objective.trainer_args.{name}: not an argument of TRL's SFTConfig.{nearest(name, known)}"
+            of = "DPOConfig" if prefers else "SFTConfig"
+            yield f"objective.trainer_args.{name}: not an argument of TRL's {of}.{nearest(name, known)}"
 
 
 @cache
-def argument_types() -> dict[str, Any]:
-    """Return the type of each argument of TRL."""
-    from trl import SFTConfig  # takes seconds, which only those pay who pass arguments on
+def argument_types(prefers: bool = False) -> dict[str, Any]:
+    """Return the type of each argument of TRL. prefers: of its DPOConfig, not of its SFTConfig."""
+    from trl import DPOConfig, SFTConfig  # takes seconds, which only those pay who pass arguments on
 
-    hints = get_type_hints(SFTConfig)
-    return {field.name: hints[field.name] for field in fields(SFTConfig)}
+    kind = DPOConfig if prefers else SFTConfig
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}

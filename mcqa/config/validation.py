@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.rules import RULES
-from mcqa.config.schema import PATH, Config, ConfigDict, Recommended, SetConfig
+from mcqa.config.schema import PATH, Config, ConfigDict, ObjectiveConfig, Recommended, SetConfig
 from mcqa.config.trainer_args import NUMBERS, argument_types
 
 COMPARED = {
@@ -89,6 +89,11 @@ ADDED: dict[str, Any] = {
     "objective.unlikelihood_weight": None,
     "objective.normalise": None,
     "objective.temperature": None,
+    "objective.learning_rate_factor": 1.0,
+    "objective.pairs": None,
+    "objective.preference_loss": None,
+    "objective.beta": None,
+    "objective.tail_weight": None,
     "objective.neftune_alpha": None,
     "prompt.template": None,
     "prompt.answer_template": None,
@@ -328,14 +333,14 @@ def problems_of(config_dict: Mapping[str, Any], kind: type[Config] = Config) -> 
             if not problems:  # otherwise the rule asked for one of the values that were reported already
                 raise
     if not problems:
-        problems += _problems_of_trainer_args(values["objective"].trainer_args)
+        problems += _problems_of_trainer_args(values["objective"])
     return values, problems
 
 
-def _problems_of_trainer_args(values: Mapping[str, Any]) -> Iterator[str]:
+def _problems_of_trainer_args(objective: ObjectiveConfig) -> Iterator[str]:
     """Yield what is wrong with values whose names the rules let through; TRL says what types they have."""
-    hints = argument_types() if values else {}
-    for name, value in values.items():
+    hints = argument_types(objective.prefers) if objective.trainer_args else {}
+    for name, value in objective.trainer_args.items():
         problems: list[str] = []
         path = f"objective.trainer_args.{name}"
         checked = _value(hints[name], value, path, problems)

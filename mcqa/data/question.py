@@ -54,9 +54,14 @@ def in_drawn_order(question: Question, seed: int) -> Question:
 
 def with_shuffled_choices(question: Question, seed: int, epoch: int) -> Question:
     """Return the question with its choices in an order drawn from the seed, the epoch and its id."""
+    return reordered(question, shuffled_order(question, seed, epoch))
+
+
+def shuffled_order(question: Question, seed: int, epoch: int) -> list[int]:
+    """Return that order: which choice stands at each place."""
     order = list(range(len(question.choices)))
     random.Random(f"{seed}.{epoch}.{question.id}").shuffle(order)
-    return reordered(question, order)
+    return order
 
 
 class HasContent(Protocol):

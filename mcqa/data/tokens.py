@@ -12,7 +12,7 @@ with them. Training on a question means to predict the right choice's continuati
 one that ends a turn of the chat template), so exactly the scored tokens are learned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -126,7 +126,7 @@ def encode(
         ModelError: prompt.chat_template is true and the tokenizer has no chat template.
     """
     requests = partial(prompts.requests, tokenizer, prompt, shots=shots, without_question=without_question)
-    return _encode_pairs(tokenizer, [requests(question) for question in questions])
+    return encode_pairs(tokenizer, [requests(question) for question in questions])
 
 
 def encode_unconditional(
@@ -161,7 +161,8 @@ def _after_start(start: int, ids: list[int]) -> EncodedChoice:
     return EncodedChoice([start], ids[1:] if ids[:1] == [start] and len(ids) > 1 else ids)
 
 
-def _encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> list[list[EncodedChoice]]:
+def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[Sequence[Pair]]) -> list[list[EncodedChoice]]:
+    """Return the tokens of the choices of each question from their texts."""
     encoded = []
     for start in range(0, len(pairs), BATCH_QUESTIONS):
         batch = [[move_trailing_space(*pair) for pair in choices] for choices in pairs[start : start + BATCH_QUESTIONS]]
@@ -245,25 +246,15 @@ def training_set(
         DataError: no example is left.
         ModelError: the tokenizer has no end-of-text token.
     """
-    if tokenizer.eos_token_id is None:
-        raise ModelError(
-            "the tokenizer has no end-of-text token, so a model could not learn where an answer ends. "
-            "Set eos_token in its tokenizer_config.json."
-        )
+    end = end_token(tokenizer, is_chat=False)
     if objective.name == "pretrain":
-        named = _text_examples(tokenizer, texts, int(tokenizer.eos_token_id))
+        named = _text_examples(tokenizer, texts, end)
     else:
         named = _question_examples(tokenizer, prompt, objective, questions, shots)
         named |= _conversation_examples(tokenizer, objective, conversations)
     lengths = {name: len(example.input_ids) for name, example in named.items()}
-    too_long = {name: length for name, length in lengths.items() if length > objective.max_length}
-    kept = {name: example for name, example in named.items() if name not in too_long}
-    if not kept:
-        shortest = f"; the shortest has {min(too_long.values())}" if too_long else ""
-        raise DataError(
-            f"no training example is left: {len(too_long)} are longer than objective.max_length="
-            f"{objective.max_length} tokens{shortest}. Raise it, or look at the data."
-        )
+    names, too_long = kept_examples(lengths, objective.max_length)
+    kept = {name: named[name] for name in names}
     assert all(example.supervised for example in kept.values()), "an example without a supervised token"
     if (shuffle_seed is None and mixture is None) or objective.name == "pretrain":
         return TrainingSet(list(kept.values()), too_long)
@@ -285,6 +276,23 @@ def training_set(
     return TrainingSet([kept[name] for name in first], too_long, of_epoch, undrawn)
 
 
+def kept_examples(lengths: Mapping[str, int], max_length: int) -> tuple[list[str], dict[str, int]]:
+    """Return the names of examples that are short enough, and the lengths of the others.
+
+    Raises:
+        DataError: none is left.
+    """
+    too_long = {name: length for name, length in lengths.items() if length > max_length}
+    kept = [name for name in lengths if name not in too_long]
+    if not kept:
+        shortest = f"; the shortest has {min(too_long.values())}" if too_long else ""
+        raise DataError(
+            f"no training example is left: {len(too_long)} are longer than objective.max_length={max_length} "
+            f"tokens{shortest}. Raise it, or look at the data."
+        )
+    return kept, too_long
+
+
 def encode_answers(tokenizer: Tokenizer, conversations: Sequence[Conversation]) -> list[EncodedChoice]:
     """Return the tokens before the last turn of each conversation, and those of the turn, with the one that ends it.
 
@@ -293,8 +301,8 @@ def encode_answers(tokenizer: Tokenizer, conversations: Sequence[Conversation]) 
         DataError: the template refuses a conversation.
     """
     pairs = [[last_turn(tokenizer, one)] for one in conversations]
-    encoded = [choice for (choice,) in _encode_pairs(tokenizer, pairs)]
-    ends = {form: _end_token(tokenizer, form == "chat") for form in {one.form for one in conversations}}
+    encoded = [choice for (choice,) in encode_pairs(tokenizer, pairs)]
+    ends = {form: end_token(tokenizer, form == "chat") for form in {one.form for one in conversations}}
     return [
         EncodedChoice(choice.context, [*choice.continuation, ends[one.form]])
         for choice, one in zip(encoded, conversations, strict=True)
@@ -307,7 +315,7 @@ def _conversation_examples(
     earlier: list[list[EncodedChoice]] = [[] for _ in conversations]
     if objective.loss_on == "assistant":
         pairs = [assistant_turns(tokenizer, one)[:-1] for one in conversations]
-        earlier = _encode_pairs(tokenizer, pairs)
+        earlier = encode_pairs(tokenizer, pairs)
     examples = {}
     for one, last, turns in zip(conversations, encode_answers(tokenizer, conversations), earlier, strict=True):
         ids = [*last.context, *last.continuation]
@@ -341,12 +349,12 @@ def _question_examples(
     questions: Sequence[Question],
     shots: Shots | None,
 ) -> dict[str, Example]:
-    with_choices, end = objective.compares_choices, _end_token(tokenizer, prompt.chat_template)
+    with_choices, end = objective.compares_choices, end_token(tokenizer, prompt.chat_template)
     pairs = [prompts.requests(tokenizer, prompt, question, shots) for question in questions]
     if not with_choices:
         pairs = [[choices[question.answer]] for question, choices in zip(questions, pairs, strict=True)]
     examples = {}
-    for question, choices in zip(questions, _encode_pairs(tokenizer, pairs), strict=True):
+    for question, choices in zip(questions, encode_pairs(tokenizer, pairs), strict=True):
         right = choices[question.answer] if with_choices else choices[0]
         ids = [*right.context, *right.continuation, end]
         ignored = 0 if objective.loss_on == "all" else len(right.context)
@@ -372,9 +380,17 @@ def _lengths(
     return (1.0,) * len(choices)
 
 
-def _end_token(tokenizer: Tokenizer, is_chat: bool) -> int:
-    """The token that ends an answer: EOS, or what ends a turn of the chat template if that is a single token."""
-    assert tokenizer.eos_token_id is not None
+def end_token(tokenizer: Tokenizer, is_chat: bool) -> int:
+    """Return the token that ends an answer: EOS, or what ends a turn of the chat template if that is a single token.
+
+    Raises:
+        ModelError: the tokenizer has no end-of-text token.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            "the tokenizer has no end-of-text token, so a model could not learn where an answer ends. "
+            "Set eos_token in its tokenizer_config.json."
+        )
     text = prompts.end_of_turn(tokenizer) if is_chat else ""
     ids = tokenizer([text], add_special_tokens=False)["input_ids"][0] if text else []
     return int(ids[0] if len(ids) == 1 else tokenizer.eos_token_id)

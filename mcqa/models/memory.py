@@ -125,6 +125,8 @@ def _model_states(config: Config, model: ModelSize, trained: int) -> dict[str, f
     # DeepSpeed computes with weights in the run's precision and keeps a copy in single precision with the optimizer.
     weight_bytes, copy_bytes = (_compute_bytes(hardware), 4.0) if deepspeed else (4.0, 0.0)
     weights = weight_bytes * trained + (_frozen_bytes(config, model) if model.adapter else 0.0)
+    if config.objective.prefers and not model.adapter:
+        weights += 4.0 * trained  # the frozen copy that answers are compared with
     gradients, optimizer = 4.0 * trained, (moments + copy_bytes) * trained
     if hardware.strategy != "ddp":
         gradients, optimizer = gradients * share, optimizer * share
@@ -154,7 +156,8 @@ def _activations(config: Config, model: ModelSize, tokens: int | None) -> float:
 
     With gradient checkpointing one hidden vector is stored for each layer, and one layer at a time is recomputed.
     """
-    positions = batching(config).most * (tokens or config.objective.max_length)
+    rows = 2 if config.objective.prefers else 1
+    positions = rows * batching(config).most * (tokens or config.objective.max_length)
     layer = 10 * model.hidden + 4 * model.intermediate
     checkpointing = config.hardware.gradient_checkpointing is not False  # auto: where memory is short
     stored = model.layers * model.hidden + layer if checkpointing else model.layers * layer

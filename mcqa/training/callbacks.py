@@ -23,7 +23,12 @@ Measure = Callable[[], dict[str, float]]
 Report = Callable[[dict[str, float], int], None]
 """Take metrics by name and the number of updates so far."""
 
-LOGGED_NAMES = {"loss": "train/loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate"}
+LOGGED_NAMES = {
+    "loss": "train/loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    **{f"rewards/{name}": f"train/rewards/{name}" for name in ("chosen", "rejected", "margins", "accuracies")},
+}
 """The Trainer's names of what it logs, and ours."""
 
 

@@ -56,7 +56,7 @@ def item(example: Example, as_trees: bool) -> Item:
     if not example.choices:
         ids, labels = example.input_ids, example.labels
         targets = [(i, label, 0) for i, label in enumerate(labels[1:]) if label != IGNORE_INDEX]
-        return Item([_linear(ids[:-1], targets)], 0, (1.0,))
+        return Item([linear(ids[:-1], targets)], 0, (1.0,))
     paths = [_path(choice, number) for number, choice in enumerate(example.choices)]
     right = example.choices[example.answer]
     end = Path([*right.context, *right.continuation], example.input_ids[-1:], len(paths))
@@ -66,14 +66,15 @@ def item(example: Example, as_trees: bool) -> Item:
 
 def padding(token: int) -> Item:
     """Return an item that changes nothing."""
-    return Item([_linear([token], [(0, token, 0)])], 0, (1.0,), weight=0.0)
+    return Item([linear([token], [(0, token, 0)])], 0, (1.0,), weight=0.0)
 
 
 def _path(choice: EncodedChoice, number: int) -> Path:
     return Path([*choice.context, *choice.continuation[:-1]], choice.continuation, number)
 
 
-def _linear(tokens: list[int], targets: list[tuple[int, int, int]]) -> Row:
+def linear(tokens: list[int], targets: list[tuple[int, int, int]]) -> Row:
+    """Return a row of tokens that follow each other; a target is a place, the token behind it, and its number."""
     return Row(tokens, list(range(len(tokens))), [len(tokens)] * len(tokens), targets)
 
 

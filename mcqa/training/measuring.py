@@ -12,7 +12,7 @@ import torch
 
 from mcqa.config.errors import TrainingError
 from mcqa.config.schema import Config
-from mcqa.data.tokens import TrainingSet
+from mcqa.data.tokens import Example, TrainingSet
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.scorer import attention_window, reads_trees
 from mcqa.runs import processes
@@ -69,8 +69,12 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer):
         if self.as_trees is None:
             self.as_trees = self._choose_rows()
         examples = self.training.epoch(kwargs["epoch"])
-        self.data_collator.items = [item(example, self.as_trees) for example in examples]
+        self.data_collator.items = self.items(examples)
         super()._run_epoch(**kwargs)
+
+    def items(self, examples: Sequence[Example]) -> list[Item]:
+        """Return the rows of each example."""
+        return [item(example, bool(self.as_trees)) for example in examples]
 
     def _bare(self) -> Any:
         """Return the model without an adapter's and a strategy's wrappers."""

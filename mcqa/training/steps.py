@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from trl import SFTConfig
+from trl import DPOConfig, SFTConfig
 
 from mcqa.config.errors import ModelError, TrainingError
 from mcqa.config.schema import Config
 from mcqa.data.loading import Inputs, load_inputs
+from mcqa.data.pairs import PairSet, training_set_of
 from mcqa.data.prompts import Shots
 from mcqa.data.question import Question
 from mcqa.data.shots import shots_of
-from mcqa.data.tokens import TrainingSet, training_set_of
+from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.conversations import ConversationSet, conversation_sets, measure_losses
 from mcqa.evaluation.doctor import report as doctor
 from mcqa.evaluation.doctor.history import Setup
@@ -31,10 +32,11 @@ from mcqa.runs.record import Record, measures_base
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import AfterUpdate, RunAtStart
 from mcqa.training.curriculum import easy_first
+from mcqa.training.hardest import show_pairs, with_hardest
 from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.progress import TrainingProgress
 from mcqa.training.steering import Steering, measure_steering, steering_set
-from mcqa.training.trainer import sft_config
+from mcqa.training.trainer import trl_config
 from mcqa.training.update_log import UpdateLog
 from mcqa.training.updates import notes, total_updates
 
@@ -42,7 +44,8 @@ from mcqa.training.updates import notes, total_updates
 @dataclass(frozen=True)
 class Tokens:
     """All questions as tokens. sets and conversations: measured before and after training; steering: during it;
-    curriculum: those of train, measured before it for their order, or None. parts: of a mix, as in Data.
+    curriculum: those of train, measured before it for their order or their hardest choices, or None. parts: of a mix,
+    as in Data.
 
     arguments: of the trainer; making them reports errors of the configuration before the base model is loaded. None
     where nothing is trained.
@@ -55,7 +58,7 @@ class Tokens:
     curriculum: QuestionSet | None
     conversations: list[ConversationSet]
     steering: Steering
-    arguments: SFTConfig | None
+    arguments: SFTConfig | DPOConfig | None
     parts: Mapping[str, Mapping[str, Mapping[str, Question]]]
 
 
@@ -74,7 +77,7 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = None
         if config.objective.trains:
-            arguments = sft_config(config, record.folder, len(training.examples))  # reports errors before more is read
+            arguments = trl_config(config, record.folder, len(training.examples))  # reports errors before more is read
         names = [name for name in data.entries if name != "train" and (trial is None or name == "dev")]
         curriculum = curriculum_questions(config, training, train, reader, shots)
         questions = {name: data.splits[name] for name in names if name in data.splits}
@@ -97,8 +100,9 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
 def curriculum_questions(
     config: Config, training: TrainingSet, train: Sequence[Question], tokenizer: Any, shots: Shots
 ) -> QuestionSet | None:
-    """Return the training questions as the base is to answer them, for the order of a curriculum; None without one."""
-    if config.objective.curriculum is None:
+    """Return the training questions as the base is to answer them, for the order of a curriculum or the hardest wrong
+    choices; None without either."""
+    if not train or (config.objective.curriculum is None and config.objective.pairs != "hardest"):
         return None
     read = [question for question in train if question.id not in training.too_long]
     scores = replace(config.evaluation, unconditional=False, choices_only=False, permutations=None, bootstrap=None)
@@ -154,12 +158,17 @@ def train(
     """
     assert tokens.arguments is not None, "of a training"
     record = measurements.record
-    config, examples = record.config, len(tokens.training.examples)
+    config, examples, training = record.config, len(tokens.training.examples), tokens.training
     config = as_trial.measured_at_every_point(config) if record.trial else config
     answers: list[Prediction] = []  # of the latest measurement of dev
     callbacks = as_trial.callbacks(record.trial, config, examples, answers) if record.trial else []
     if measure_at_start is not None:
         callbacks.append(RunAtStart(lambda: measure_at_start(built.model)))
+
+    if isinstance(training, PairSet):
+        if tokens.curriculum:
+            training = with_hardest(training, config, lambda: measurements.predictions["base/train"])
+        show_pairs(record, training)
 
     def measure_dev() -> dict[str, float]:
         metrics, answers[:] = measure_steering(built.model, tokens.steering, config)
@@ -175,12 +184,12 @@ def train(
             base,
             adapter_config(config.peft),
             tokens.tokenizer,
-            tokens.training,
+            training,
             measure=measure_dev,
             observers=[record.log, progress.update],
             callbacks=callbacks,
             flush=record.flush,
-            first_epoch=partial(first_epoch, measurements) if tokens.curriculum else None,
+            first_epoch=partial(first_epoch, measurements) if config.objective.curriculum else None,
             update_log=update_log,
         )
         try:

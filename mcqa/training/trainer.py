@@ -1,7 +1,8 @@
-"""TRL's SFTTrainer with evaluation on dev by log-probability, built from a configuration."""
+"""TRL's trainers with evaluation on dev by log-probability, built from a configuration."""
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from datasets import Dataset
 from peft import get_peft_model
 from transformers import PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, SFTConfig, SFTTrainer
 
 from mcqa.config.errors import ConfigError, TrainingError
 from mcqa.config.schema import Config, batching
@@ -27,6 +28,7 @@ from mcqa.training.callbacks import (
     not_finite_message,
 )
 from mcqa.training.measuring import MeasuringTrainer
+from mcqa.training.preferences import PreferenceTrainer
 from mcqa.training.update_log import UpdateLog
 from mcqa.training.updates import evaluation_points, longest_share, total_updates
 
@@ -35,7 +37,7 @@ class AnswerTrainer(MeasuringTrainer, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with the losses of our objectives, and dev measured by the log-probability of choices."""
 
 
-def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
+def trl_config(config: Config, folder: Path, examples: int) -> SFTConfig | DPOConfig:
     """Return the arguments of the trainer, once per run.
 
     While the object lives, DeepSpeed's ZeRO-3 shards the weights of every model that transformers loads.
@@ -46,14 +48,14 @@ def sft_config(config: Config, folder: Path, examples: int) -> SFTConfig:
     ours = sharding.strategy_arguments(config)
     ours |= trainer_arguments(config, folder, total_updates(config, examples))
     try:
-        return SFTConfig(**ours)
+        return DPOConfig(**ours) if config.objective.prefers else SFTConfig(**ours)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"objective.trainer_args: {error}") from error
 
 
 def build(
     config: Config,
-    arguments: SFTConfig,
+    arguments: SFTConfig | DPOConfig,
     model: Any,
     adapter: Any,
     tokenizer: Any,
@@ -67,7 +69,7 @@ def build(
 ) -> MeasuringTrainer:
     """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
-    arguments: those of sft_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
+    arguments: those of trl_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
     before a checkpoint counts, since a run that resumes from there would not observe it again. first_epoch: returns the
     order of a curriculum. update_log: keeps what every update was like.
 
@@ -92,8 +94,13 @@ def build(
     if config.peft.quantization is not None:
         model, adapter = (model, None) if adapter is None else (get_peft_model(model, adapter), None)
         exact = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
+    kind: type[MeasuringTrainer] = AnswerTrainer
+    options: dict[str, Any] = {}
+    if config.objective.prefers:
+        kind = PreferenceTrainer
+        options["ref_model"] = deepcopy(model).requires_grad_(False) if config.peft.trainable == "full" else None
     try:
-        trainer = AnswerTrainer(
+        trainer = kind(
             config=config,
             training=training,
             measure=measure,
@@ -109,6 +116,7 @@ def build(
             data_collator=collator,
             callbacks=all_callbacks,
             peft_config=adapter,
+            **options,
         )
     except ValueError as error:
         if config.objective.trainer_args:

@@ -34,7 +34,7 @@ from mcqa.training.callbacks import RunAtStart
 from mcqa.training.losses import item
 from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.steering import measure_steering, steering_set
-from mcqa.training.trainer import sft_config
+from mcqa.training.trainer import trl_config
 
 UPDATES, UPDATES_PER_EPOCH, STOP = 6, 4, 3  # so that the resumed training also crosses the end of an epoch
 DEV_QUESTIONS = 16
@@ -86,7 +86,7 @@ class TinyTraining:
         prepare: Callable[[MeasuringTrainer], None] = lambda built: None,
     ) -> MeasuringTrainer:
         """Train in the folder, from the newest checkpoint there, and add to the trace. prepare: changes the trainer."""
-        arguments = sft_config(config, folder, len(self.training.examples))
+        arguments = trl_config(config, folder, len(self.training.examples))
         built = trainer.build(
             config,
             arguments,

@@ -14,6 +14,8 @@ UNTRAINED = ("objective=none",)
 PRETRAIN = ("objective=pretrain", "peft=none")
 LOCAL = ("data=local", "data.path=q.csv")
 CHAT = ("data=messages", "data.path=chat.jsonl")
+DPO = ("objective=dpo",)
+BOTH = ("data=mix", "data.sets=[arc_easy,{data: pairs, path: p.jsonl}]", "evaluation.best_metric=dev/acc")
 NO_CHOICES = (*LOCAL, "data.columns.choices=null")
 FIXED = (*NO_CHOICES, "data.columns.fixed_choices=[a,b]")
 
@@ -58,6 +60,29 @@ BROKEN = [
         ["scheduler=exponential", "scheduler.min_lr_ratio=0"],
         "scheduler.min_lr_ratio: scheduler=exponential reaches it by a constant factor, so it is above 0.",
     ),
+    *[
+        ("preference_problems", overrides, problem)
+        for overrides, problem in (
+            (["objective.pairs=all"], "objective.pairs: must be null with objective=sft, since only objective=dpo has"),
+            ([*DPO, "objective.beta=null"], "objective.beta: objective=dpo needs a value."),
+            ([*DPO, "objective.packing=true"], "objective.packing: the two answers of a pair are rows of their own"),
+            ([*DPO, "objective.neftune_alpha=5"], "objective.neftune_alpha: noise would enter both models"),
+            ([*DPO, "objective.loss_on=all"], "objective.loss_on: objective=dpo compares answers; take answer."),
+            ([*DPO, "objective.label_smoothing=0.1"], "objective.label_smoothing: objective=dpo has it with"),
+            (
+                [*DPO, "objective.preference_loss=robust"],
+                "objective.label_smoothing: is the share of wrong keys with objective.preference_loss=robust; give one "
+                "above 0 and below 0.5, got 0.",
+            ),
+            ([*DPO, "objective.curriculum=easy_first"], "objective.curriculum: is no choice of objective=dpo"),
+            ([*DPO, *CHAT], "objective.name: objective=dpo needs two answers to compare, and messages has one"),
+            ([*DPO, *BOTH], "data.sets: objective=dpo takes pairs or questions, and mix has both; take one of them."),
+            ([*DPO, "evaluation.before=false"], "objective.pairs: hardest is what the base finds likeliest, and"),
+            ([*DPO, "peft.path=an/adapter"], "peft.path: objective=dpo compares with the model without its adapter"),
+            ([*DPO, "peft.target_modules=[q_proj,lm_head]"], "peft.target_modules: TRL's DPOTrainer reads lm_head"),
+            ([*DPO, "hardware.strategy=zero3"], "hardware.strategy: objective=dpo keeps a second model"),
+        )
+    ],
     ("_model", ["model=local"], "model.path: model=local needs model.path=<local folder or hub id>."),
     ("_model", ["model.vocabulary_size=500"], "model.vocabulary_size: belongs to model.architecture"),
     ("_model", ["model=run"], "model.run: model=run needs model.run=<run folder>"),

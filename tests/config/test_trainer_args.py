@@ -64,7 +64,7 @@ def test_what_the_rules_let_through_the_trainer_takes(hardware, arguments_of_trl
     for name in sorted(arguments_of_trl - set(DECIDED) - set(FIXED)):
         passing = replace(run, objective=replace(run.objective, trainer_args={name: None}))
         try:
-            trainer.sft_config(passing, tmp_path, examples=100)
+            trainer.trl_config(passing, tmp_path, examples=100)
         except TypeError:
             refused.append(name)
     assert refused == []

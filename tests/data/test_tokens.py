@@ -95,6 +95,7 @@ def objective(**changes):
         "checkpoint_every_min": None, "save_total_limit": 2, "label_smoothing": 0.0, "sft_weight": None,
         "neftune_alpha": None,
         "packing": False, "unlikelihood_weight": None, "normalise": None, "temperature": None, "curriculum": None,
+        "learning_rate_factor": 1.0, "pairs": None, "preference_loss": None, "beta": None, "tail_weight": None,
     }  # fmt: skip
     return ObjectiveConfig(**(values | changes))
 

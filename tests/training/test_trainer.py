@@ -19,7 +19,7 @@ from mcqa.models.loading import adapter_config
 from mcqa.training import trainer
 from mcqa.training.callbacks import EvaluationPoints, MetricsLogger
 from mcqa.training.resume import PaddedSampler
-from mcqa.training.trainer import sft_config
+from mcqa.training.trainer import trl_config
 from tests.small_runs import configured
 
 
@@ -32,7 +32,7 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     training = tokens.training_set(tokenizer, config.prompt, config.objective, train, [], shuffle_seed=seed)
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     adapter = adapter_config(config.peft)
-    arguments = sft_config(config, folder, len(training.examples))
+    arguments = trl_config(config, folder, len(training.examples))
     built = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers)
     return built, training, tokenizer
 
@@ -357,7 +357,7 @@ def test_adapters_over_4_bit_weights_are_trained_in_single_precision(small, tmp_
 
 def test_own_arguments_reach_the_training_loop(small):
     config, _ = configured([*small, "+objective.trainer_args.dataloader_num_workers=3", "optimizer.max_grad_norm=0.3"])
-    args = sft_config(config, Path("unused"), 40)
+    args = trl_config(config, Path("unused"), 40)
     assert args.dataloader_num_workers == 3
     assert args.max_grad_norm == 0.3
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 8

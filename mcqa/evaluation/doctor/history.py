@@ -47,10 +47,10 @@ class Setup:
         batch, epochs, most = number("optimizer.batch_size"), number("objective.epochs"), number("objective.max_steps")
         per_epoch = math.ceil(questions / batch) if questions and batch else None
         limits = [limit for limit in (most, per_epoch and epochs and math.ceil(per_epoch * epochs)) if limit]
-        style = leaves.get("prompt.style")
+        style, recommended = leaves.get("prompt.style"), number(f"model.learning_rate.{leaves.get('peft.trainable')}")
         return cls(
             learning_rate=number("optimizer.learning_rate"),
-            recommended=number(f"model.learning_rate.{leaves.get('peft.trainable')}"),
+            recommended=recommended and recommended * (number("objective.learning_rate_factor") or 1.0),
             optimizer=str(leaves.get("optimizer.name")),
             max_grad_norm=number("optimizer.max_grad_norm") or None,
             batch_size=int(batch) if batch else None,
