@@ -11,7 +11,7 @@ OWN = (*NEEDED, "tail_weight")
 def preference_problems(config: Config) -> Iterator[str]:
     """Yield what is wrong with the keys of preference pairs, and with others beside them."""
     objective = config.objective
-    if not objective.prefers:
+    if objective.name != "dpo":
         for key in OWN:
             if getattr(objective, key) is not None:
                 yield f"objective.{key}: must be null with objective={objective.name}, since only objective=dpo has it."

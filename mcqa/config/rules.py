@@ -27,7 +27,7 @@ def is_name(text: str) -> bool:
 
 
 def _length_of_training(config: Config) -> Iterator[str]:
-    if config.objective.trains and config.objective.epochs is None and config.objective.max_steps is None:
+    if config.objective.name != "none" and config.objective.epochs is None and config.objective.max_steps is None:
         yield "objective.epochs: give epochs or objective.max_steps; with both null the training has no end."
 
 
