@@ -61,6 +61,9 @@ def show_training(
         console.rule("two training examples")
         for example in training.examples[:2]:
             console.print(coloured(example, tokenizer), "")
+            if config.objective.prefers:
+                worse = example.choices[1]
+                console.print(Text(f"against {OPEN}{tokenizer.decode(worse.continuation)}{CLOSE}"), "")
         legend = (" is what is learned; ", ("·", "dim"), " separates tokens")
         console.print(Text.assemble((f"{OPEN}green{CLOSE}", LEARNED), *legend))
         console.rule("lengths")

@@ -39,6 +39,8 @@ def show_pairs(record: Record, training: PairSet) -> None:
     examples, config = training.epoch(0), record.config
     lengths = pair_lengths(examples)
     record.say(*describe(examples, training.letters, config.shuffle_seed is not None))
+    if config.lists_options and config.evaluation.permutations is None:
+        record.say("  Position bias is not measured: evaluation.permutations=cyclic measures it before and after")
     named = {"pairs/chosen_tokens": lengths.chosen, "pairs/rejected_tokens": lengths.rejected}
     record.metrics |= named
     record.log(named, step=0, of="lengths of pairs")

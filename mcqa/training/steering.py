@@ -29,7 +29,7 @@ def steering_set(config: Config, data: Data, tokenizer: Any, shots: Shots) -> St
             "dev", few, config.prompt_of("dev"), restrict_to_steering_metrics(evaluation), tokenizer, shots.of("dev")
         )
     for metric in filter(None, (evaluation.best_metric, evaluation.stop_metric)):
-        if metric != "dev/loss":
+        if metric not in ("dev/loss", "dev/acc_pairs"):
             raise DataError(
                 f"dev has conversations and no question with choices, so {metric} cannot be measured. Take "
                 "evaluation.best_metric=dev/loss, or a question set as dev: evaluation.dev=arc_easy."

@@ -1,5 +1,6 @@
 """TRL's DPOTrainer on our updates: its loss, what it compares with, and that how an update is split changes nothing."""
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
+from mcqa.data import facts
 from mcqa.data.loading import load
 from mcqa.data.pairs import preference_set
 from mcqa.evaluation.predictions import read
@@ -16,6 +18,8 @@ from mcqa.models.loading import adapter_config
 from mcqa.training import micro_batches, trainer
 from mcqa.training.hardest import hardest_wrong
 from tests.small_runs import configured, trained
+from tests.training.test_conversations import small as short
+from tests.training.test_conversations import written
 from tests.training.test_curriculum import prediction
 from tests.training.test_trainer import StopAt
 
@@ -212,3 +216,18 @@ def test_a_run_compares_with_the_hardest_choices_that_it_measured_and_begins_fro
     assert {"test/acc_gain_p", "pairs/chosen_tokens", "pairs/rejected_tokens"} <= metrics.keys()
     events = (folder / "events.jsonl").read_text()
     assert all(f"train/rewards/{name}" in events for name in ("chosen", "rejected", "margins", "accuracies"))
+
+
+@pytest.mark.slow
+def test_rows_of_pairs_are_learned_and_the_share_that_is_preferred_can_steer(tmp_path):
+    asked = facts.questions("train")[::12]
+    rows = [{"prompt": q.question, "chosen": q.choices[q.answer], "rejected": q.choices[q.answer - 1]} for q in asked]
+    file = written(tmp_path / "pairs.jsonl", rows)
+    overrides = ["objective=dpo", "data=pairs", f"data.path={file}", "evaluation.best_metric=dev/acc_pairs"]
+    brief = ["data.conversations.form=plain", "optimizer.learning_rate=0.002"]
+    folder, result = trained([*overrides, *brief, *short(tmp_path)])
+    metrics = result["metrics"]
+    assert result["value"] == metrics["dev/acc_pairs"]
+    losses = [json.loads(line) for line in (folder / "losses" / "test.jsonl").read_text().splitlines()]
+    assert metrics["test/acc_pairs"] == sum(row["nats"] < row["rejected"] for row in losses) / len(losses)
+    assert "The better answer is likelier than the worse one: base on " in (folder / "train.log").read_text()

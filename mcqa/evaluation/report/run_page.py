@@ -227,7 +227,7 @@ def _headline(run: RunFolder) -> tuple[str, list[str]]:
         if texts:
             first, *others = texts
             more = [] if alone else ["Each set is tested by itself; p-values are not adjusted for their number."]
-            return first, [*others, *more, *_details(run), *remarks]
+            return first, [*others, *more, *_details(run), *tables.preferred(run.metrics, _losses(run)), *remarks]
     if run.names:
         shares = [
             f"{percent(run.metrics[f'{name}/acc'])} right on {name} (95 % interval "
@@ -236,7 +236,10 @@ def _headline(run: RunFolder) -> tuple[str, list[str]]:
         ]
         return "; ".join(shares), [*_details(run), *remarks]
     losses = tables.loss_rows(run.metrics, _losses(run))
-    return "; ".join(f"Loss {loss} ({name})" for name, loss, *_ in losses) or "Nothing was measured", remarks
+    return "; ".join(f"Loss {loss} ({name})" for name, loss, *_ in losses) or "Nothing was measured", [
+        *tables.preferred(run.metrics, _losses(run)),
+        *remarks,
+    ]
 
 
 def _paired(run: RunFolder, name: str) -> PairedDifference:
@@ -246,7 +249,8 @@ def _paired(run: RunFolder, name: str) -> PairedDifference:
 
 
 def _verdict(run: RunFolder, name: str) -> str:
-    return tables.verdict(_paired(run, name), chance_accuracy([row.question for row in run.predictions[name]]))
+    chance = chance_accuracy([row.question for row in run.predictions[name]])
+    return tables.verdict(_paired(run, name), chance, tables.begun_from(run.config["model"].get("run")))
 
 
 def _details(run: RunFolder) -> Iterator[str]:

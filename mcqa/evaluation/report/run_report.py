@@ -30,6 +30,7 @@ from mcqa.evaluation.report.tables import (
     UNTRAINED,
     about_seeds,
     accuracy_table,
+    begun_from,
     calibration_rows,
     calibration_table,
     details,
@@ -37,6 +38,7 @@ from mcqa.evaluation.report.tables import (
     interval,
     loss_rows,
     losses_table,
+    preferred,
     subjects,
     verdict,
     what_a_test_finds,
@@ -233,7 +235,8 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
     """Show the tables and the verdict at the end of training; write model card, wrong answers and charts."""
     record = measurements.record
     if measurements.losses:
-        record.say("", losses_table(record.metrics, _losses_before_and_after(measurements)))
+        rows = _losses_before_and_after(measurements)
+        record.say("", losses_table(record.metrics, rows), *preferred(record.metrics, rows))
     judged = ["test"] if "test" in measurements.predictions else _measured_sets(record)
     on_test = " on test" if judged == ["test"] else ""
     if judged:
@@ -272,7 +275,7 @@ def _report_gain(measurements: Measurements, name: str, step: int, alone: bool) 
     paired = mcnemar([row.correct for row in before], [row.correct for row in after], names)
     record.metrics |= gain_metrics(paired, name)
     record.log(gain_metrics(paired, name), step=step)
-    measurements.verdicts[name] = verdict(paired, chance)
+    measurements.verdicts[name] = verdict(paired, chance, begun_from(record.config.model.run))
     record.say(f"{label}{measurements.verdicts[name]}")
     config, folder = record.config, run_folder.shown(record.folder)
     command = more_seeds(folder, config.seed, order_is_fixed=config.order_seed is not None)

@@ -78,6 +78,13 @@ def losses_table(metrics: Mapping[str, float], names: Mapping[str, str]) -> Tabl
     return table
 
 
+def preferred(metrics: Mapping[str, float], names: Mapping[str, str]) -> list[str]:
+    """Return a sentence on how often the better answer of data=pairs is the likelier one; none of other data."""
+    measured = {name: metrics[f"{split}/acc_pairs"] for split, name in names.items() if f"{split}/acc_pairs" in metrics}
+    shares = ", ".join(f"{name} {percent(value)}" for name, value in measured.items())
+    return [f"The better answer is likelier than the worse one: {shares}."] if measured else []
+
+
 CALIBRATION_COLUMNS = ("", "ECE", "by chance", "debiased", "95 % interval")
 CALIBRATION_CAPTION = (
     "ECE: expected calibration error; by chance: that of a perfectly calibrated model of these confidences; debiased: "
@@ -129,15 +136,23 @@ UNTRAINED = "Nothing was trained (objective=none): this is the model as it is, w
 BASE_NOT_MEASURED = "The base was not measured (evaluation.before=false), so nothing here says what training changed."
 
 
-def verdict(paired: PairedDifference, chance: float) -> str:
-    """Return in a sentence whether the difference that training made is significant, and of what: of this run."""
+def begun_from(model_run: str | None) -> str:
+    """Return what a verdict calls the model before training: that of model.run, or the base."""
+    return "the base" if model_run is None else f"the run it began from ({model_run})"
+
+
+def verdict(paired: PairedDifference, chance: float, base: str = "the base") -> str:
+    """Return in a sentence whether the difference that training made is significant, and of what: of this run.
+
+    base: what the model before training is called.
+    """
     test, p = "McNemar mid-p test", paired.p
     if paired.p_clustered is not None:
         test, p = "cluster-robust test", paired.p_clustered
     better = "better" if paired.difference > 0 else "worse"
-    result = f"The fine-tuned model is significantly {better} than the base"
+    result = f"The fine-tuned model is significantly {better} than {base}"
     if p >= ALPHA:
-        result = "No statistically significant difference between the fine-tuned model and the base"
+        result = f"No statistically significant difference between the fine-tuned model and {base}"
     numbers = f"{difference(paired.difference, paired.low, paired.high)}, {p_equals(p)}, {test}; {ONE_SEED}"
     return (
         f"{result} ({numbers}): {paired.newly_right} newly right, {paired.newly_wrong} newly wrong on the same "
@@ -196,6 +211,13 @@ def details(metrics: Mapping[str, float], split: str) -> Iterator[str]:
             f"{accuracy('acc_worst')}; the same choice under every order {percent(values['consistency'])}; standard "
             f"deviation of recall between letters {100 * values['recall_std']:.1f} points."
         )
+        if f"base/{split}/recall_std" in metrics:
+            before = {name: metrics[f"base/{split}/{name}"] for name in ("recall_std", "consistency")}
+            yield (
+                f"Position bias before and after training: standard deviation of recall between letters "
+                f"{100 * before['recall_std']:.1f} and {100 * values['recall_std']:.1f} points; the same choice under "
+                f"every order {percent(before['consistency'])} and {percent(values['consistency'])}."
+            )
         averaged = f"averaged over orders {accuracy('acc_averaged')}."
         if "acc_debiased" in values:
             yield f"With the letters' prior removed {accuracy('acc_debiased')}, {averaged}"

@@ -14,6 +14,7 @@ from mcqa.evaluation.report.formatting import more_seeds, percent, point_interva
 from mcqa.evaluation.report.tables import (
     about_seeds,
     accuracy_table,
+    begun_from,
     calibration_rows,
     calibration_table,
     details,
@@ -91,6 +92,26 @@ def test_a_difference_is_shown_with_its_interval_its_questions_and_its_test():
         "about this run, not its configuration): 12 newly right, 1 newly wrong on the same questions. Guessing gives "
         "25.0 %."
     )
+
+
+def test_a_run_that_began_from_another_is_compared_with_that_one():
+    message = verdict(mcnemar([False] * 12, [True] * 12), 0.25, begun_from("outputs/runs/sft/1"))
+    assert message.startswith("The fine-tuned model is significantly better than the run it began from (outputs/runs/")
+    assert "than the base (" in verdict(mcnemar([False] * 12, [True] * 12), 0.25, begun_from(None))
+
+
+def test_position_bias_is_said_before_and_after():
+    metrics = {f"test/{name}": value for name, value in compute_metrics(PLAIN).items()}
+    shown = {"acc_orders": 0.5, "acc_worst": 0.4, "acc_worst_ci_low": 0.3, "acc_worst_ci_high": 0.5}
+    shown |= {"acc_averaged": 0.4, "acc_averaged_ci_low": 0.3, "acc_averaged_ci_high": 0.5}
+    after = {f"test/{name}": value for name, value in (shown | {"recall_std": 0.093, "consistency": 0.6}).items()}
+    before = {"base/test/recall_std": 0.075, "base/test/consistency": 0.7}
+    sentence = (
+        "Position bias before and after training: standard deviation of recall between letters 7.5 and 9.3 points; the "
+        "same choice under every order 70.0 % and 60.0 %."
+    )
+    assert sentence in details(metrics | after | before, "test")
+    assert not any("Position bias" in line for line in details(metrics | after, "test"))
 
 
 def test_what_chance_brings_about_is_not_significant():
