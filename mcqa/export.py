@@ -120,19 +120,20 @@ def run(request: Request) -> Path:
 
 
 def _export_adapter(folder: Path, config: "Config", out: Path, for_hub: bool) -> None:
-    """Copy the adapter; the embedded base, which only this package can find by its name, goes beside it."""
-    from mcqa.models.model_files import ADAPTER_CONFIG, EMBEDDED, location, read_object
+    """Copy the adapter; a base that only this package can find, the embedded one or a stage's, goes beside it."""
+    from mcqa.models.model_files import ADAPTER_CONFIG, BESIDE, EMBEDDED, base_of_adapter, location, read_object
     from mcqa.models.of_run import write_card
 
     settings = read_object(folder / "model" / ADAPTER_CONFIG)
-    base = str(settings.get("base_model_name_or_path"))
+    base = str(base_of_adapter(folder / "model"))
+    is_stage = str(settings.get("base_model_name_or_path")).startswith(BESIDE)
     is_local = base.startswith(EMBEDDED) or Path(base).expanduser().is_dir()
     if for_hub and is_local:
         raise ConfigError(
             f"push: the base of this adapter, {base}, is not on the hub; push the whole model by to=merged."
         )
     shutil.copytree(folder / "model", out, dirs_exist_ok=True)
-    if base.startswith(EMBEDDED):
+    if base.startswith(EMBEDDED) or is_stage:
         shutil.copytree(location(base), out / "base", dirs_exist_ok=True)
         settings["base_model_name_or_path"] = str(out / "base")
         (out / ADAPTER_CONFIG).write_text(json.dumps(settings, indent=2))

@@ -7,12 +7,14 @@ state is measured on test, once, beside the base. Everything is written to the r
 """
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcqa.config.command import hydra_command
+from mcqa.config.errors import McqaError
 from mcqa.config.help import getting_started
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import typed
@@ -21,6 +23,8 @@ from mcqa.runs.repeat import repeated_config, resumed_config
 from mcqa.sweep.adapter import RunHooks
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mcqa.data.loading import Inputs
     from mcqa.runs.trial import Trial
 
@@ -77,7 +81,19 @@ def read_inputs(config: Config) -> "Inputs":
     check_local(config.model)
     inputs = load_inputs(config)
     refuse_meaningless(config, inputs[0].splits, config.objective.trains)
+    for name, stage in config.earlier_stages:
+        with naming_stage(name):
+            read_inputs(stage)
     return inputs
+
+
+@contextmanager
+def naming_stage(name: str) -> Iterator[None]:
+    """Say in an error which stage it is about."""
+    try:
+        yield
+    except McqaError as error:
+        raise type(error)(f"stages.{name}: {error}") from error
 
 
 def prepare_base(config: Config) -> None:
@@ -89,7 +105,9 @@ def prepare_base(config: Config) -> None:
 
 
 def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
-    """Show everything up to the training: the questions, their tokens and the number of updates."""
+    """Show everything up to the training: the questions, their tokens and the number of updates; of earlier stages in
+    short.
+    """
     from rich.console import Console
 
     from mcqa.data.pairs import training_set_of
@@ -98,8 +116,11 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates
 
-    data, sentences = inputs
     console = Console()
+    for name, stage in config.earlier_stages:
+        with naming_stage(name):
+            preview_stage(console, name, stage, read_inputs(stage))
+    data, sentences = inputs
     dry_run.show_quality(console, config, data.splits, config.objective.trains)
     loading.check_base(config.model)
     adapters.check(config.model, config.peft)
@@ -119,6 +140,22 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
     memory.check(config, needed)
 
 
+def preview_stage(console: "Console", name: str, config: Config, inputs: "Inputs") -> None:
+    """Show what an earlier stage trains on and for how many updates."""
+    from mcqa.data.shots import shots_of
+    from mcqa.data.tokens import training_set_of
+    from mcqa.models import adapters, loading, memory
+    from mcqa.training import dry_run
+    from mcqa.training.updates import total_updates
+
+    data, sentences = inputs
+    adapters.check(config.model, config.peft)
+    tokenizer = loading.load_tokenizer(config.model, sentences)
+    training = training_set_of(config, data, tokenizer, sentences, shots_of(config, data))
+    config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
+    dry_run.show_stage(console, name, config, data, training, total_updates(config, len(training.examples)))
+
+
 def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inputs | None" = None) -> None:
     """Run in the folder, from where an earlier start left it if there was one. A trial leaves test alone.
 
@@ -127,12 +164,16 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inp
     with fast_imports(compiled=config.peft.quantization is not None or config.optimizer.name.endswith("8bit")):
         from mcqa.evaluation.record import Measurements
         from mcqa.models import devices, sharding
+        from mcqa.models.of_run import with_base
         from mcqa.runs import launch, processes
         from mcqa.runs.failures import raise_first_failure
         from mcqa.runs.record import open_run
         from mcqa.training import steps, untrained
 
     devices.check(config.hardware)
+    if config.stages:
+        run_earlier_stages(config, folder, trial)
+    config = with_base(config, folder)
     prepare_base(config)
     if processes.must_start_processes(config.hardware):
         return launch.start("mcqa.train", config.hardware, folder)
@@ -152,6 +193,27 @@ def run(config: Config, folder: Path, trial: "Trial | None" = None, inputs: "Inp
         steps.save_and_evaluate(measurements, tokens, trained)
         if trial is None and processes.is_first():
             steps.write_report(measurements, tokens, trained)
+
+
+def run_earlier_stages(config: Config, folder: Path, trial: "Trial | None") -> None:
+    """Run the stages before the last one that are not complete, each from where an earlier start left it."""
+    import gc
+
+    from mcqa.models.of_run import with_base
+    from mcqa.runs import chain, processes, run_folder
+
+    if not processes.must_start_processes(config.hardware):
+        processes.join(config.hardware)
+    complete = [run_folder.is_complete(folder / run_folder.STAGES / name) for name, _ in config.earlier_stages]
+    if processes.broadcast(int(all(complete))):
+        return
+    with chain.underway(config, folder, trial):
+        for (name, _), is_complete in zip(config.earlier_stages, complete, strict=True):
+            if not processes.broadcast(int(is_complete)):
+                stage = chain.stage_folder(folder, name)
+                run(chain.config_of_stage(stage), stage, trial)
+                gc.collect()  # its model
+        with_base(config, folder)
 
 
 def command() -> None:

@@ -229,11 +229,14 @@ def started(arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def wait_for_checkpoint(process, runs, beyond):
-    """Until one of more than `beyond` updates is complete."""
+def wait_for_checkpoint(process, runs, beyond, pattern="*"):
+    """Until one of more than `beyond` updates is complete, of the run that the pattern finds below a folder."""
     deadline = time.time() + 300
     while time.time() < deadline:
-        found = [int(path.parent.name.split("-")[1]) for path in runs.glob("*/checkpoints/checkpoint-*/complete.json")]
+        found = [
+            int(path.parent.name.split("-")[1])
+            for path in runs.glob(f"{pattern}/checkpoints/checkpoint-*/complete.json")
+        ]
         if max(found, default=0) > beyond:
             return max(found)
         assert process.poll() is None, process.communicate()[1]

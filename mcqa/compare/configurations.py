@@ -24,7 +24,7 @@ TRAINED = "trained"
 """A key of our own: False for a model that was measured without training, by mcqa.evaluate or a run of objective=none,
 so that it is not taken for a trained one."""
 
-_TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.")
+_TRAINING = ("data.limit", "objective.", "optimizer.", "scheduler.", "peft.", "evaluation.", "stages")
 """Keys without effect on a model that was not trained, but for those of the next."""
 
 _MEASURING = ("peft.quantization", "evaluation.context", "evaluation.passages", "evaluation.context_k")

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mcqa.config import question_sets
+from mcqa.config import stages
 from mcqa.config.composition import ROOT, parse_overrides, sweep_overrides, usage_problems
 from mcqa.config.diagnosis import diagnosis, with_value_problems
 from mcqa.config.errors import ConfigError, McqaError, disk_problem, listing
@@ -80,7 +80,7 @@ def hydra_command(
         entered = True
         try:
             overrides = HydraConfig.get().overrides
-            if problems := question_sets.expand(config_dict, config_name, overrides.hydra):
+            if problems := stages.expand(config_dict, config_name, [*overrides.hydra, *overrides.task]):
                 raise ConfigError(listing(with_value_problems(problems, config_dict, kind)))
             results.append(main(config_dict, list(overrides.task)))
         except McqaError as error:  # here and not below, where Hydra has already called it a crash

@@ -5,7 +5,6 @@ from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -16,13 +15,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mcqa.config import question_sets
+from mcqa.config import question_sets, stages
 from mcqa.config.base_run import of_run, trained_model
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
+from mcqa.config.hydra_errors import COMPOSITION_ERRORS, MAX_DEPTH, MAX_DIGITS, first_lines
 from mcqa.config.metric_names import length_of, recommended_rate, steering_metric
 from mcqa.config.schema import ConfigDict
-
-MAX_DEPTH, MAX_DIGITS = 100, 1000  # of one argument
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -45,9 +43,6 @@ OmegaConf.register_new_resolver("name_of_file", question_sets.name_of_file, repl
 OmegaConf.register_new_resolver("trained_model", trained_model, replace=True)
 OmegaConf.register_new_resolver("of_run", of_run, replace=True)
 """For model=run."""
-
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, RecursionError, yaml.YAMLError, OSError)
-"""What Hydra raises where a command line, or a file of the user's own, cannot be composed."""
 
 NOT_OURS = {
     "--config-name": "each command has its own configuration; --config-dir=<folder> adds groups and options of yours",
@@ -133,7 +128,7 @@ def compose_with_problems(
             cfg = hydra_compose(config_name, overrides + extra)
             problems: list[str] = []
             config_dict = _resolved(cfg, "", problems)
-            return config_dict, problems + question_sets.expand(config_dict, config_name, overrides + extra)
+            return config_dict, problems + stages.expand(config_dict, config_name, overrides + extra)
     except COMPOSITION_ERRORS as error:
         raise ConfigError(listing([first_lines(error)])) from error
 
@@ -168,13 +163,3 @@ def searchpath_override(config_dir: str | None) -> list[str]:
     if not config_dir:
         return []
     return [f"hydra.searchpath=[{QuotedString(f'file://{Path(config_dir).absolute()}', Quote.single).with_quotes()}]"]
-
-
-def first_lines(error: Exception) -> str:
-    """Return the message of an error of Hydra or OmegaConf in one line, without what only its developers need."""
-    if isinstance(error, RecursionError):
-        return f"a file of --config-dir nests its values more than {MAX_DEPTH} deep."
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "full_key:" not in line]
-    if isinstance(error, UnicodeDecodeError) or "Exceeds the limit" in str(error):
-        lines.insert(0, "a file of --config-dir cannot be read:")
-    return " ".join(line for line in lines if not line.startswith(("object_type=", "See https")))

@@ -19,15 +19,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from mcqa.config.composition import (
-    COMPOSITION_ERRORS,
-    ROOT,
-    compose_with_problems,
-    first_lines,
-    searchpath_override,
-    sweep_overrides,
-)
+from mcqa.config.composition import ROOT, compose_with_problems, searchpath_override, sweep_overrides
 from mcqa.config.errors import ConfigError, listing, nearest
+from mcqa.config.hydra_errors import COMPOSITION_ERRORS, first_lines
 from mcqa.config.question_sets import options
 from mcqa.config.schema import Config, ConfigDict
 from mcqa.config.validation import members, problems_of

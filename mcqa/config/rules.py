@@ -154,7 +154,8 @@ def _choice(config: Config) -> Iterator[str]:
 
 
 def _objective(config: Config) -> Iterator[str]:
-    if config.objective.name != "pretrain" and config.model.architecture is not None:
+    is_first = len(config.stages) < 2  # the base of a later stage has been trained
+    if is_first and config.objective.name != "pretrain" and config.model.architecture is not None:
         yield "model.architecture: a model of random weights cannot answer questions; it goes with objective=pretrain."
     if config.objective.name == "pretrain":
         if config.data.texts is None:
@@ -416,6 +417,19 @@ def _metric_that_steers(config: Config, name: str) -> Iterator[str]:
         )
 
 
+def _stages(config: Config) -> Iterator[str]:
+    """Stages have names that become those of folders, and each but the first has the model of another as its base."""
+    names = [stage.name for stage in config.stages]
+    for number, name in enumerate(names):
+        if not is_name(name) or name in names[:number]:
+            yield f"stages: a name has letters, digits and . _ + - only, and is that of one stage; got {quoted(name)}."
+    for stage in config.stages:
+        if stage.config is not None and stage.config.objective.name == "none":
+            yield f"stages.{stage.name}: objective=none makes no model for the next stage; it is for the last one."
+    if len(config.stages) > 1 and config.peft.path is not None:
+        yield "peft.path: a stage begins with the whole model of the stage before; merge the adapter, and take null."
+
+
 def _evaluation(config: Config) -> Iterator[str]:
     yield from _metric_that_steers(config, "best_metric")
     yield from _metric_that_steers(config, "stop_metric")
@@ -519,6 +533,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _texts,
     _columns,
     _sets,
+    _stages,
     _objective,
     _untrained,
     _choice,

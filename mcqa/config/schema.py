@@ -405,6 +405,7 @@ class Config:
     dry_run: bool
     resume: FilePath | None
     from_run: FilePath | None  # a run folder or an MLflow run id
+    stages: list["StageConfig"]  # trainings one after the other, the last of which is this one; of a single one none
     model: ModelConfig
     data: DataConfig
     prompt: PromptConfig
@@ -415,6 +416,11 @@ class Config:
     hardware: HardwareConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig
+
+    @property
+    def earlier_stages(self) -> list[tuple[str, "Config"]]:
+        """The name and configuration of each stage before the last."""
+        return [(stage.name, stage.config) for stage in self.stages if stage.config is not None]
 
     @property
     def further_sets(self) -> list[SetConfig]:
@@ -444,6 +450,15 @@ class Config:
         shuffles = self.data.shuffle_choices
         shuffles = self.lists_options if shuffles == "auto" else shuffles
         return self.question_order_seed if shuffles else None
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """A training whose model is the base of the next stage. config: null of the last one, which is the run itself."""
+
+    name: str
+    overrides: list[str]
+    config: Config | None
 
 
 @dataclass(frozen=True)

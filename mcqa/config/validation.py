@@ -11,7 +11,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
 from mcqa.config.rules import RULES
-from mcqa.config.schema import PATH, Config, ConfigDict, ObjectiveConfig, Recommended, SetConfig
+from mcqa.config.schema import PATH, Config, ConfigDict, ObjectiveConfig, Recommended, SetConfig, StageConfig
 from mcqa.config.trainer_args import NUMBERS, argument_types
 
 COMPARED = {
@@ -51,6 +51,7 @@ RENAMED = {"peft.r": "peft.rank", "peft.trains": "peft.trainable"}
 
 ADDED: dict[str, Any] = {
     "order_seed": None,
+    "stages": [],
     "model.run": None,
     "data.answers": None,
     "data.header": True,
@@ -125,7 +126,10 @@ def with_current_names(config_dict: ConfigDict) -> ConfigDict:
         for name, value in ADDED.items():
             *groups, key = name.split(".")
             for section in _sections(current, groups):
-                section.setdefault(key, value)
+                section.setdefault(key, deepcopy(value))
+    for stage in stages if isinstance(stages := current.get("stages"), list) else []:
+        if isinstance(stage, dict) and isinstance(earlier := stage.get("config"), dict):
+            stage["config"] = with_current_names(earlier)
     return current
 
 
@@ -334,7 +338,21 @@ def problems_of(config_dict: Mapping[str, Any], kind: type[Config] = Config) -> 
                 raise
     if not problems:
         problems += _problems_of_trainer_args(values["objective"])
+        problems += _problems_of_stages(values["stages"])
     return values, problems
+
+
+def _problems_of_stages(stages: list[StageConfig]) -> Iterator[str]:
+    """Yield the broken rules of the stages before the last; the base of a later one is no longer of random weights."""
+    if [number for number, stage in enumerate(stages, 1) if stage.config is None] != [len(stages)][: len(stages)]:
+        yield "stages: the last one, and no other, is the run itself and has no configuration of its own."
+    for number, stage in enumerate(stages):
+        if (config := stage.config) is not None:
+            model = config.model
+            if number and model.architecture is not None:
+                model = replace(model, architecture=None, vocabulary_size=None, path="embedded:starter")
+            for rule in RULES:
+                yield from (f"stages.{stage.name}: {line}" for line in rule(replace(config, model=model)))
 
 
 def _problems_of_trainer_args(objective: ObjectiveConfig) -> Iterator[str]:

@@ -105,7 +105,7 @@ def record_quality(record: Record, splits: Mapping[str, Sequence[Question]], tra
         DataError: as for `refuse_meaningless`.
     """
     refuse_meaningless(record.config, splits, trains)
-    if record.trial is not None or not processes.is_first() or not splits:
+    if record.is_in_study or not processes.is_first() or not splits:
         return
     report = report_on(record.config, splits)
     record.warnings = report.warnings
@@ -121,6 +121,6 @@ def record_inputs(record: Record, data: Data, tokenizer: str) -> None:
     counts = {split: len(entries) for split, entries in data.entries.items()}
     record.inputs(fingerprints, counts, tokenizer, data.first_looks, data.removed)
     record.warnings = [*record.warnings, *data.warnings]
-    if data.retrieval and record.trial is None:
+    if data.retrieval and not record.is_in_study:
         record.metrics |= data.retrieval
         record.log(data.retrieval, step=0, of="retrieval")

@@ -13,7 +13,7 @@ import torch
 from mcqa.config.errors import ModelError, nearest
 from mcqa.config.schema import ModelConfig, PeftConfig
 from mcqa.models import loading
-from mcqa.models.model_files import ADAPTER_CONFIG, read_object
+from mcqa.models.model_files import ADAPTER_CONFIG, base_of_adapter, read_object
 
 Modules = Mapping[str, Any]
 """The modules of a model by their full names."""
@@ -108,7 +108,7 @@ def _check_agreement(config: ModelConfig, peft: PeftConfig, modules: Modules, he
     """
     folder = Path(peft.path or "").expanduser()
     saved = read_object(folder / ADAPTER_CONFIG)
-    if (base := saved.get("base_model_name_or_path")) != config.path:
+    if (base := base_of_adapter(folder)) != config.path:
         raise ModelError(
             f"peft.path={peft.path}: the adapter was trained on the base {base} and not on model.path={config.path}; "
             f"choose that model. If it only lies elsewhere now, say so in {folder / ADAPTER_CONFIG}."

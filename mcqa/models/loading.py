@@ -153,7 +153,7 @@ def check_base(config: ModelConfig) -> None:
         ModelError: it is an adapter, which peft.path trains further.
     """
     if config.path is not None and model_files.holds_adapter(folder := Path(location(config.path))):
-        base = model_files.read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path", "<its base>")
+        base = model_files.base_of_adapter(folder) or "<its base>"
         raise ModelError(
             f"model.path={config.path} holds an adapter, and training starts from a whole model. To go on with the "
             f"adapter, give peft.path={config.path} and its base {base} as the model (model=local model.path={base}, "
@@ -278,7 +278,7 @@ def _base_of_adapter(
     assert config.path is not None, "it is the folder"
     check_files(folder, "model.path", config.path)
     saved = model_files.read_object(folder / ADAPTER_CONFIG)
-    path = saved.get("base_model_name_or_path")
+    path = model_files.base_of_adapter(folder)
     kept = folder / BASE_QUANTIZATION
     quantized = model_files.read_object(kept) if kept.exists() and peft.quantization is None else {}
     with _explained("model.path", config.path, "adapter"):

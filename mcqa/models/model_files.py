@@ -8,9 +8,11 @@ from typing import Any
 from mcqa.config.errors import FileError, ModelError
 from mcqa.config.schema import ModelConfig
 from mcqa.data import hub
-from mcqa.runs.files import read_stored
+from mcqa.runs.files import read_stored, write_json
 
 EMBEDDED = "embedded:"
+BESIDE = "../"
+"""How the path of an adapter's base begins that is another stage of its run."""
 ASSETS = Path(__file__).with_name("assets")
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_PICKLE = (
@@ -57,6 +59,25 @@ def location(path: str, key: str = "model.path") -> str:
     if not Path(path).expanduser().is_dir():
         raise ModelError(f"{key}={path}: there is no such folder here. A hub id has the form owner/name.")
     return str(Path(path).expanduser())
+
+
+def base_of_adapter(folder: Path) -> str | None:
+    """Return the path or hub id of the base that an adapter was trained on, where its configuration has one.
+
+    A stage that lies in the same run folder is named from where the adapter lies, so that the folder can be moved.
+    """
+    path = read_object(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if isinstance(path, str) and path.startswith(BESIDE) and (folder / path).is_dir():
+        return os.path.normpath(folder / path)
+    return path if isinstance(path, str) else None
+
+
+def name_base_from_here(folder: Path) -> None:
+    """Name the base of the adapter in a folder, if there is one, by its path from there."""
+    if holds_adapter(folder):
+        settings = read_object(folder / ADAPTER_CONFIG)
+        base = os.path.relpath(settings["base_model_name_or_path"], folder)
+        write_json(folder / ADAPTER_CONFIG, settings | {"base_model_name_or_path": base})
 
 
 def check_files(folder: Path, key: str, path: str) -> None:

@@ -18,7 +18,7 @@ from mcqa.models import sharding
 from mcqa.models.loading import load_merged, load_model, load_tokenizer
 from mcqa.models.model_card import with_usage
 from mcqa.models.model_files import holds_adapter
-from mcqa.runs import run_folder
+from mcqa.runs import chain, processes, run_folder
 from mcqa.runs.lookup import finished_run
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def stored_run(reference: str, outputs: Path) -> tuple[Path, Config]:
         raise ConfigError(f"{reference}: {run_folder.why_no_model(folder)}")
     stored = {key: value for key, value in run_folder.config_of(folder).items() if key not in ("run", "splits")}
     config = typed(stored, Config)
+    config = with_base(config, folder)
     return folder, replace(config, hardware=_of_this_machine(config.hardware))
 
 
@@ -59,14 +60,36 @@ def make_base(model: ModelConfig) -> None:
     """
     if model.run is None or model.path is None or Path(model.path).parts[-2:] != MERGED.parts:
         return
-    folder = Path(model.path)
+    merge_once(model.run, Path(model.path))
+
+
+def merge_once(run: str, folder: Path) -> None:
+    """Write the whole model of a run to `folder`, unless it is there.
+
+    Raises:
+        McqaError: it cannot be merged or written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):  # of several trials the first one merges
+    with FileLock(folder.with_suffix(".lock")):  # of several processes the first one merges
         if (folder / "README.md").is_file():  # which is written last
             return
-        log.info("Merging the adapter of %s into its base: %s", model.run, run_folder.shown(folder))
-        run, config = stored_run(model.run, Path.cwd())
-        export_merged(run, config, folder)
+        log.info("Merging the adapter of %s into its base: %s", run, run_folder.shown(folder))
+        export_merged(*stored_run(run, Path.cwd()), folder)
+
+
+def with_base(config: Config, folder: Path) -> Config:
+    """Return the configuration of a run with the model that is its base: that of the stage before, where there is one.
+
+    What an adapter makes of its base is written once, as a whole model, into the folder of the stage that trained it.
+    Every process of the run must call it.
+    """
+    if (before := chain.stage_before(folder)) is None:
+        return config
+    model = replace(config.model, run=None, **chain.model_keys(before))
+    if processes.is_first() and model.path is not None and Path(model.path).parts[-2:] == MERGED.parts:
+        merge_once(str(before), Path(model.path))
+    processes.broadcast(0)  # the others wait
+    return replace(config, model=model)
 
 
 def export_merged(folder: Path, config: Config, out: Path) -> None:

@@ -178,8 +178,37 @@ def flatten(config_dict: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return every leaf of a configuration under its dotted name, such as optimizer.learning_rate."""
     leaves: dict[str, Any] = {}
     for key, value in config_dict.items():
+        if key == "stages" and isinstance(value, list) and value:
+            value = stage_differences(config_dict)
         if isinstance(value, Mapping) and value:
             leaves |= flatten(value, f"{prefix}{key}.")
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves
+
+
+OF_WHOLE_RUN = ("stages", "name", "outputs", "dry_run", "resume", "from_run")
+"""Keys that a stage does not have of its own."""
+
+
+def shortened(config_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose stages have only what differs from the run itself, to be shown."""
+    stages = config_dict.get("stages")
+    return {**config_dict, "stages": stage_differences(config_dict) if isinstance(stages, list) and stages else []}
+
+
+def stage_differences(config_dict: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each stage of a run the keys, by their dotted names, that are other ones than those of the run itself.
+
+    With the run's own keys that is everything that the stages have.
+    """
+    whole = flatten({key: value for key, value in config_dict.items() if key != "stages"})
+    differing = dict[str, dict[str, Any]]()
+    for stage in config_dict["stages"]:
+        config = stage.get("config") if isinstance(stage, Mapping) else None
+        own = flatten(config) if isinstance(config, Mapping) else whole
+        keys = [key for key in {**own, **whole} if key not in OF_WHOLE_RUN]
+        differing[str(stage.get("name")) if isinstance(stage, Mapping) else str(stage)] = {
+            key: own.get(key) for key in keys if own.get(key) != whole.get(key)
+        }
+    return differing

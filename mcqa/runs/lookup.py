@@ -16,7 +16,7 @@ from mcqa.runs.files import read_optional
 FILES = ("config.yaml", "result.json", "predictions")
 OPTIONAL_FILES = ("environment.json",)
 MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
-RUN_FOLDERS = ("runs/*/*", "sweeps/*/trials/*")
+RUN_FOLDERS = ("runs/*/*", "runs/*/*/stages/*", "sweeps/*/trials/*")
 """Where run folders lie below `outputs`."""
 
 SQLITE = "sqlite:///"
@@ -63,6 +63,8 @@ def unfinished(path: str) -> Path:
         ConfigError: there is none, or it is complete.
     """
     folder = run_folder.open_existing(path)
+    if (chain := run_folder.chain_of(folder)) is not None:
+        raise ConfigError(f"{path} is a stage of a run, which is resumed as a whole: resume={run_folder.shown(chain)}")
     if run_folder.is_complete(folder):
         raise ConfigError(f"{path} is complete, so there is nothing to resume; mcqa.evaluate measures it again.")
     return folder

@@ -209,8 +209,10 @@ class Mailbox:
 
     def saved_since(self, moment: float) -> bool:
         """Whether `checkpoints` changed since then (seconds since 1970), in this folder or the run folder it names."""
+        folder = self.run_folder() or self.folder
         try:
-            return ((self.run_folder() or self.folder) / "checkpoints").stat().st_mtime >= moment
+            saved = [*folder.glob("checkpoints"), *folder.glob("stages/*/checkpoints")]
+            return any(one.stat().st_mtime >= moment for one in saved)
         except OSError:
             return False
 

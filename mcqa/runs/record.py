@@ -4,12 +4,12 @@ import getpass
 import logging
 import os
 import re
-import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from mcqa.config.errors import DataError, FileError, McqaError, disk_problem
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
 from mcqa.config.secrets import redact
-from mcqa.runs import processes, run_folder, signals, tracking
+from mcqa.runs import chain, processes, run_folder, signals, tracking
 from mcqa.runs.environment import peak_memory_bytes, run_environment
 from mcqa.runs.failures import error_text
 from mcqa.runs.files import flatten, read_stored, write_json
@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 class Record:
     """Write what happens in a run to its folder and report it to the tracker.
 
-    The stages of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
-    it is one of a study. first_looks: the sets of which only some questions are measured: how many, and how many there
-    are. warnings: of the report on the questions. measurements_left_out: of dev during training.
+    The steps of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
+    it is one of a study. is_in_study: it is a trial, or one of its stages, and leaves test alone. first_looks: the sets
+    of which only some questions are measured: how many, and how many there are. warnings: of the report on the
+    questions. measurements_left_out: of dev during training.
     """
 
     first_looks: Mapping[str, tuple[int, int]] = {}
@@ -42,18 +43,29 @@ class Record:
     measurements_left_out = 0
 
     def __init__(self, config: Config, folder: Path, console: Console, trial: Trial | None) -> None:
-        self.config, self.folder, self.console, self.trial = config, folder, console, trial
+        self.config, self.folder, self.console = config, folder, console
+        self._is_of(trial)
         self.metrics: dict[str, float] = {}
-        study = trial.study if trial else None
-        name = f"trial {folder.name}" if trial else run_folder.name_of(self.config_dict)
-        self.tracker = tracking.open_tracker(
-            config.tracking, folder, run_folder.outputs_of(folder, config.outputs), name, study
-        )
+        self.tracker = self._open_tracker()
         self.began = time.time()
         self.environment = run_environment(config.hardware.device)
         self.tracker.start(flatten(self.config_dict), _tags(self.environment))
         for name in ("config.yaml", "overrides.yaml"):
             self.keep(folder / name)
+
+    def _is_of(self, trial: Trial | None) -> None:
+        self.is_in_study = trial is not None
+        self.trial = trial if run_folder.chain_of(self.folder) is None else None
+
+    def _open_tracker(self) -> tracking.Tracker:
+        """A stage is nested in its run, and a trial in its study; the stages of a trial are not sent."""
+        config, folder = self.config, self.folder
+        outputs = run_folder.outputs_of(folder, config.outputs)
+        if self.trial is not None:
+            return tracking.open_tracker(config.tracking, folder, outputs, f"trial {folder.name}", self.trial.study)
+        sent = replace(config.tracking, name="none") if self.is_in_study else config.tracking
+        name = run_folder.name_of(self.config_dict)
+        return tracking.open_tracker(sent, folder, outputs, name, chain=run_folder.chain_of(folder))
 
     @property
     def config_dict(self) -> ConfigDict:
@@ -101,7 +113,7 @@ class Record:
             data = sets[name].data if name in sets else self.config.data
             source = data.path or data.hub or data.source
             self.tracker.dataset(data.name, fingerprints[name], source, name, count)
-        if first_looks and self.trial is None:  # a trial measures dev only
+        if first_looks and not self.is_in_study:  # a trial measures dev only
             self.first_looks = first_looks
             looks = [f"{name}: {few} of {every} questions" for name, (few, every) in first_looks.items()]
             self.tracker.tags({"first_look": "; ".join(looks)})
@@ -148,14 +160,25 @@ class Record:
 
     def result_so_far(self) -> dict[str, Any]:
         """Return what result.json will have of the measurements and their cost."""
+        stages = chain.results(self.folder) if self.config.stages else []
+        seconds = time.time() - self.began
         return {
             "metrics": self.metrics,
             "first_look": {name: {"questions": few, "of": all_} for name, (few, all_) in self.first_looks.items()},
             "base_measured": measures_base(self.config, self.trial),
             "measurements_left_out": self.measurements_left_out,
             "warnings": list(self.warnings),
-            "seconds": round(time.time() - self.began, 1),
-            "peak_memory_bytes": peak_memory_bytes(self.config.hardware.device),
+            "seconds": round(seconds + sum(stage["seconds"] or 0 for stage in stages), 1),
+            "peak_memory_bytes": max(
+                peak_memory_bytes(self.config.hardware.device),
+                *(stage["peak_memory_bytes"] or 0 for stage in stages),
+                0,
+            ),
+            **(
+                {"stages": [*stages, {"name": self.config.stages[-1].name, "seconds": round(seconds, 1)}]}
+                if stages
+                else {}
+            ),
         }
 
     def flush(self) -> None:
@@ -167,7 +190,8 @@ class NullRecord(Record):
     """The record of every process but the first: it has the configuration, and writes and shows nothing."""
 
     def __init__(self, config: Config, folder: Path, trial: Trial | None) -> None:
-        self.config, self.folder, self.console, self.trial = config, folder, Console(quiet=True), trial
+        self.config, self.folder, self.console = config, folder, Console(quiet=True)
+        self._is_of(trial)
         self.metrics = {}
 
     def _nothing(self, *args: Any, **kwargs: Any) -> None:
@@ -204,9 +228,12 @@ def open_run(config: Config, folder: Path, trial: Trial | None = None) -> Iterat
 def _recorded(
     config: Config, folder: Path, console: LoggedConsole, trial: Trial | None, watch: signals.Watch
 ) -> Iterator[Record]:
+    for line in chain.title(folder):
+        console.print(line, highlight=False, markup=False)
     console.print(f"Run folder: {run_folder.shown(folder)}", highlight=False, markup=False, soft_wrap=True)
     if trial is None:
         tracking.send_unsent(config.tracking, run_folder.outputs_of(folder, config.outputs))
+    if trial is None or run_folder.chain_of(folder) is not None:
         Mailbox(folder).delete_result()  # of an earlier start; the controller deletes a trial's
     record = Record(config, folder, console, trial)
     # A trial is resumed by its study, and a run of mcqa.evaluate simply starts again.
@@ -265,7 +292,7 @@ def _finish(record: Record, status: str, error: str | None) -> None:
     trial, folder = record.trial, record.folder
     value = record.metrics.get(record.config.evaluation.best_metric)
     if trial and status in ("complete", "pruned"):  # to have its weights, the best trial is trained again
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        chain.remove_weights(folder)
     result = {
         "status": status,
         "value": trial.last_reported() if trial and status in ("pruned", "paused") else value,

@@ -35,7 +35,7 @@ def repeated_config(config_dict: ConfigDict, overrides: Sequence[str]) -> Config
     stored = stored_config(str(config_dict["from_run"]), outputs, uri)
     _check_whole(stored, f"from_run={config_dict['from_run']}")
     _refuse_without_consent(stored, _keys(overrides), f"from_run={config_dict['from_run']}")
-    return with_overrides(stored, config_dict, overrides, leave_out=own) | own
+    return _with_overrides_of_stages(stored, config_dict, overrides, own) | own
 
 
 def config_of_evaluated_run(config_dict: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
@@ -59,6 +59,35 @@ def config_of_evaluated_run(config_dict: ConfigDict, overrides: Sequence[str]) -
     _refuse_without_consent(stored, [*keys, "objective"], f"run={config_dict['run']}")
     own |= {"run": run_folder.shown(folder)}
     return with_overrides(stored, config_dict, overrides, leave_out=own) | own
+
+
+def _with_overrides_of_stages(
+    stored: ConfigDict, config_dict: ConfigDict, overrides: Sequence[str], own: Collection[str]
+) -> ConfigDict:
+    """Return a stored configuration with overrides, which all of its stages get; what a stage has of its own it keeps.
+
+    Raises:
+        ConfigError: one of the overrides cannot be applied.
+    """
+    if wrong := [key for key in _keys(overrides) if key.split(".")[0] == "stages"]:
+        raise ConfigError(f"{wrong[0]}: a stored run has its stages already; change single keys or groups.")
+    changed = with_overrides(stored, config_dict, overrides, leave_out=own)
+    stages = [stage for stage in stored.get("stages", []) if isinstance(stage, dict)]
+    for stage in stages:
+        of_stage = _keys(stage["overrides"])
+        kept = [text for text, key in zip(overrides, _keys(overrides), strict=True) if key not in of_stage]
+        before = stored if stage["config"] is None else stage["config"]
+        after = with_overrides(before, config_dict, kept, leave_out=own)
+        for key in of_stage:
+            *groups, leaf = key.split(".")
+            section = _value(before, ".".join(groups)) if groups else before
+            if groups and isinstance(section, Mapping) and leaf in section:
+                _value(after, ".".join(groups))[leaf] = deepcopy(section[leaf])
+        if stage["config"] is None:
+            changed = after
+        else:
+            stage["config"] = after
+    return changed | ({"stages": stages} if stages else {})
 
 
 def resumed_config(config_dict: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
@@ -113,7 +142,9 @@ def _check_whole(stored: ConfigDict, run: str) -> None:
 
 def _refuse_without_consent(stored: ConfigDict, keys: Collection[str], run: str) -> None:
     """Raise a ConfigError where a stored run asks for what none of the command line's keys or groups decides."""
-    asked = {key: _value(stored, key) for key in NEED_CONSENT}
+    stages = found if isinstance(found := stored.get("stages"), list) else []
+    every = [stored, *(stage.get("config") for stage in stages if isinstance(stage, Mapping))]
+    asked = {key: next(filter(None, (_value(one, key) for one in every)), None) for key in NEED_CONSENT}
     decided = [key for key in asked if any(key == given or key.startswith(f"{given}.") for given in keys)]
     problems = [
         f"{key}: {run} has {quoted(value)} stored, which counts only if this command says so too, since "

@@ -47,6 +47,9 @@ EMBEDDED, LONGEST = ["starter", "facts"], 40
 DEPTH_OF_RUNS, MOST_FOLDERS = 5, 1000
 """How deep below a working folder runs lie at most (outputs/sweeps/<study>/trials/<number>); where a search ends."""
 
+STAGES = "stages"
+"""The folder of a run that has the stages before the last one, each a run folder; and the key of the configuration."""
+
 JOB_WAIT_S = 120.0
 """Seconds that a job waits for an earlier start of itself, which a scheduler may put back before it has ended."""
 
@@ -163,13 +166,19 @@ def only_run(folder: Path) -> AbstractContextManager[None]:
     return only_process(folder, "process", "is being run", remedy, JOB_WAIT_S if VARIABLE in os.environ else 0.0)
 
 
+def chain_of(folder: Path) -> Path | None:
+    """Return the folder of the run of which the run in this folder is an earlier stage; None where it is of none."""
+    above = folder.absolute().parent
+    return above.parent if above.name == STAGES and (above.parent / "config.yaml").is_file() else None
+
+
 def outputs_of(folder: Path, outputs: str) -> Path:
     """Return where the run in the folder keeps what runs share, such as the tracking database.
 
     outputs: as it is configured. A run that lies in runs/<name>/ somewhere else was moved with everything around it;
     one that was moved alone keeps the place that it had.
     """
-    configured, runs = Path(outputs).absolute(), folder.absolute().parent.parent
+    configured, runs = Path(outputs).absolute(), (chain_of(folder) or folder).absolute().parent.parent
     here = runs.parent
     moved = runs.name == "runs" and ((here / "mlflow.db").exists() or not configured.is_dir())
     return here if moved else configured
@@ -185,8 +194,13 @@ def config_of(folder: Path) -> ConfigDict:
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write result.json, with the keys of NO_RESULT; a trial that was cancelled keeps the one it has."""
+    """Write result.json, with the keys of NO_RESULT; a trial that was cancelled keeps the one it has.
+
+    A run of several stages ends as that of its stages which does not complete.
+    """
     Mailbox(folder).write_result({**NO_RESULT, **result})
+    if result["status"] != "complete" and (chain := chain_of(folder)) is not None:
+        Mailbox(chain).write_result({**NO_RESULT, **{key: result.get(key) for key in ("status", "error")}})
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -213,8 +227,8 @@ def why_no_model(folder: Path) -> str:
 
 
 def how_to_resume(folder: Path) -> str:
-    """Return a sentence with the command that resumes the run."""
-    return f"Resume it with: python -m mcqa.train resume={shown(folder)}"
+    """Return a sentence with the command that resumes the run, of a stage the whole run."""
+    return f"Resume it with: python -m mcqa.train resume={shown(chain_of(folder) or folder)}"
 
 
 def shown(folder: Path) -> str:

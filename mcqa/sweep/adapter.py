@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from mcqa.config import question_sets
+from mcqa.config import stages
 from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import ACCURACIES, greater_is_better
 from mcqa.config.schema import Config, ConfigDict, EvaluateConfig
@@ -78,7 +78,7 @@ class RunHooks:
             self._read_stored_run(config_dict, overrides)
         except ConfigError as error:
             return [str(error)]
-        problems = question_sets.expand(config_dict, self.config_name, overrides)
+        problems = stages.expand(config_dict, self.config_name, overrides)
         keys = {problem.split(": ")[0] for problem in problems}
         problems += [text for text in problems_of(config_dict, self.kind)[1] if text.split(": ")[0] not in keys]
         if self.base is not None and not problems:

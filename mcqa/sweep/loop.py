@@ -7,7 +7,6 @@ folder, its outcome in the study. So the loop may die anywhere, and the next one
 import logging
 import math
 import os
-import shutil
 import signal
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcqa.config.errors import ConfigError
+from mcqa.runs import chain
 from mcqa.runs.mailbox import FINAL, PAUSED, PREEMPTED, Mailbox
 from mcqa.sweep.backends import Backend, SubmissionError
 from mcqa.sweep.controller import events
@@ -244,7 +244,7 @@ class Loop:
         mailbox = Mailbox(self._folder(number))
         last = next((report.value for report in reversed(mailbox.reports())), None)
         mailbox.write_result({**(mailbox.result() or {}), "status": "pruned", "value": last, "error": None})
-        shutil.rmtree(mailbox.folder / "checkpoints", ignore_errors=True)
+        chain.remove_weights(mailbox.folder)
 
     def _submit(self, number: int, attempt: int) -> Event:
         folder = self._folder(number)

@@ -20,6 +20,7 @@ from mcqa.data.quality.report import refuse_meaningless, report_on
 from mcqa.data.quality.table import shown
 from mcqa.data.question import Question
 from mcqa.data.tokens import IGNORE_INDEX, Example, TrainingSet, encode
+from mcqa.runs.files import shortened
 from mcqa.training.updates import notes, questions_seen
 
 PERCENTILES = (0, 50, 90, 99, 100)
@@ -68,10 +69,18 @@ def show_training(
         console.print(Text.assemble((f"{OPEN}green{CLOSE}", LEARNED), *legend))
         console.rule("lengths")
         console.print(_lengths(training), _dropped(training, config.objective.max_length), sep="\n", markup=False)
-        console.rule("training")
+        of_stage = f" of stage {config.stages[-1].name}: objective={config.objective.name}" if config.stages else ""
+        console.rule(f"training{of_stage}")
         console.print(_plan(config, len(training.examples), updates, data), memory, sep="\n", highlight=False)
         for note in notes(config, len(training.examples)):
             console.print(note, highlight=False, markup=False)
+
+
+def show_stage(console: Console, name: str, config: Config, data: Data, training: TrainingSet, updates: int) -> None:
+    """Show what an earlier stage of a run trains on, and its updates."""
+    console.rule(f"stage {name}: objective={config.objective.name}, peft={config.peft.name}")
+    examples = len(training.examples)
+    console.print(_plan(config, examples, updates, data), *notes(config, examples), sep="\n", highlight=False)
 
 
 def show_questions(
@@ -103,7 +112,7 @@ def show_questions(
 def _frame(console: Console, config_dict: ConfigDict, data: Data, end: str) -> Iterator[None]:
     """Show the configuration before the block; after it what was noticed in the data, and `end`."""
     console.rule("configuration")
-    text = yaml.safe_dump(without_secrets(config_dict), sort_keys=False, allow_unicode=True).strip()
+    text = yaml.safe_dump(without_secrets(shortened(config_dict)), sort_keys=False, allow_unicode=True).strip()
     console.print(Syntax(text, "yaml", theme="ansi_dark"))
     yield
     console.print(*data.notes, *data.warnings, *data.bad_rows, sep="\n", markup=False)

@@ -25,9 +25,9 @@ from mcqa.evaluation.measure import QuestionSet, measure, question_set, question
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import Measurements, record_inputs, record_quality
 from mcqa.evaluation.report import run_report
-from mcqa.models import adapters, loading, memory
+from mcqa.models import adapters, loading, memory, model_files
 from mcqa.models.loading import adapter_config
-from mcqa.runs import looks, processes
+from mcqa.runs import chain, looks, processes
 from mcqa.runs.record import Record, measures_base
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import AfterUpdate, RunAtStart
@@ -64,7 +64,7 @@ class Tokens:
 
 def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     """Encode the questions, and read them where that has not been done. A trial does not measure test."""
-    config, trial = record.config, record.trial
+    config = record.config
     data, sentences = inputs or load_inputs(config)
     train, shots = data.train, shots_of(config, data)
     record_quality(record, data.splits, config.objective.trains)
@@ -72,13 +72,13 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     adapters.check(config.model, config.peft)
     tokenizer = loading.load_tokenizer(config.model, sentences)
     fingerprint = loading.fingerprint(tokenizer)
-    with as_trial.cached_tokenizer(trial, tokenizer, fingerprint) as reader:
+    with as_trial.cached_tokenizer(record.trial, tokenizer, fingerprint) as reader:
         training = training_set_of(config, data, reader, sentences, shots)
         config = memory.decide_checkpointing(config, training.longest, len(tokenizer))
         arguments = None
         if config.objective.trains:
             arguments = trl_config(config, record.folder, len(training.examples))  # reports errors before more is read
-        names = [name for name in data.entries if name != "train" and (trial is None or name == "dev")]
+        names = [name for name in data.entries if name != "train" and (not record.is_in_study or name == "dev")]
         curriculum = curriculum_questions(config, training, train, reader, shots)
         questions = {name: data.splits[name] for name in names if name in data.splits}
         sets = question_sets(questions, config, reader, shots)
@@ -135,7 +135,7 @@ def measure_base(measurements: Measurements, tokens: Tokens, parameters: int, ba
         return run_report.show_base(record, parameters)
     for questions in [*tokens.sets, *([tokens.curriculum] if tokens.curriculum else [])]:
         score = partial(measure, base, questions, record.config.hardware)
-        if record.trial is not None and questions.split == "dev":
+        if record.trial is not None and questions.split == "dev" and not record.config.stages:
             score = partial(as_trial.base_predictions, record.trial, record.config_dict, questions.questions, score)
         measurements.add(f"base/{questions.split}", questions.questions, score, step=0)
     for held_out in tokens.conversations:
@@ -207,7 +207,10 @@ def save_and_evaluate(measurements: Measurements, tokens: Tokens, trained: Measu
     record, hardware = measurements.record, measurements.record.config.hardware
     if record.trial is None:
         loading.save(trained.model, tokens.tokenizer, record.folder / "model", hardware)
-        note_look_at_test(record)
+        if chain.stage_before(record.folder) is not None and processes.is_first():
+            model_files.name_base_from_here(record.folder / "model")
+        if not record.is_in_study:
+            note_look_at_test(record)
     for questions in tokens.sets:
         score = partial(measure, trained.model, questions, hardware)
         measurements.add(questions.split, questions.questions, score, trained.state.global_step)

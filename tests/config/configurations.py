@@ -6,7 +6,7 @@ from functools import cache
 from typing import get_args, get_origin, get_type_hints
 
 from mcqa.config.composition import compose
-from mcqa.config.schema import Config, EvaluateConfig, MixedSet
+from mcqa.config.schema import Config, EvaluateConfig, MixedSet, StageConfig
 from mcqa.config.validation import problems_of, typed
 
 
@@ -43,7 +43,7 @@ def every_key(kind=Config, prefix=()):
     for name, hint in get_type_hints(kind, include_extras=True).items():
         yield (*prefix, name)
         for part in (hint, *get_args(hint)):
-            if part is MixedSet:  # which has all keys of data again
+            if part in (MixedSet, StageConfig):  # which have all keys of data, or of a run, again
                 continue
             if is_dataclass(part) and get_origin(hint) is not dict:  # the names in between are the user's
                 yield from every_key(part, (*prefix, name))

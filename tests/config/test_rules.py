@@ -60,6 +60,21 @@ BROKEN = [
         ["scheduler=exponential", "scheduler.min_lr_ratio=0"],
         "scheduler.min_lr_ratio: scheduler=exponential reaches it by a constant factor, so it is above 0.",
     ),
+    (
+        "_stages",
+        ["+stages={.a: [], b: []}"],
+        "stages: a name has letters, digits and . _ + - only, and is that of one stage; got '.a'.",
+    ),
+    (
+        "_stages",
+        ["+stages={a: ['objective=none'], b: []}"],
+        "stages.a: objective=none makes no model for the next stage; it is for the last one.",
+    ),
+    (
+        "_stages",
+        ["+stages={a: [], b: []}", "peft.path=adapter"],
+        "peft.path: a stage begins with the whole model of the stage before; merge the adapter, and take null.",
+    ),
     *[
         ("preference_problems", overrides, problem)
         for overrides, problem in (

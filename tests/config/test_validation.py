@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcqa.config.composition import compose
 from mcqa.config.errors import ConfigError
-from mcqa.config.schema import Config, EvaluateConfig, MixedSet, SetConfig
+from mcqa.config.schema import Config, EvaluateConfig, MixedSet, SetConfig, StageConfig
 from mcqa.config.validation import ADDED, RENAMED, is_within, members, problems_of, typed, with_current_names
 from mcqa.runs import run_folder
 from mcqa.runs.files import write_yaml
@@ -108,7 +108,7 @@ def every_kind(kind):
     yield kind
     for hint in get_type_hints(kind).values():
         for part in (hint, *get_args(hint)):
-            if part is MixedSet:  # which has data again
+            if part in (MixedSet, StageConfig):  # which have data, or a run, again
                 yield part
             elif is_dataclass(part):
                 yield from every_kind(part)
@@ -275,7 +275,7 @@ def numbers(kind, path=""):
     """The type of every number in a dataclass, by its key."""
     for name, hint in get_type_hints(kind, include_extras=True).items():
         for part in (hint, *get_args(hint)):
-            if is_dataclass(part) and part is not MixedSet:
+            if is_dataclass(part) and part not in (MixedSet, StageConfig):
                 yield from numbers(part, f"{path}{name}.")
             elif part in (int, float) and get_origin(hint) is not Annotated:
                 yield f"{path}{name}", None

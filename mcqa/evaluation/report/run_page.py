@@ -19,16 +19,16 @@ from mcqa.evaluation.calibration import probabilities
 from mcqa.evaluation.conversations import BESIDE_QUESTIONS
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.predictions import Prediction
-from mcqa.evaluation.report import charts, tables
+from mcqa.evaluation.report import charts, stages, tables
 from mcqa.evaluation.report.charts.style import svg
 from mcqa.evaluation.report.charts.training import curve_figures
 from mcqa.evaluation.report.curves import curves_of
 from mcqa.evaluation.report.formatting import config_value, count, cut, more_seeds, percent, percent_interval
 from mcqa.evaluation.report.html import Scale, inline, render
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
-from mcqa.runs import run_folder
+from mcqa.runs import chain, run_folder
 from mcqa.runs.duration import duration
-from mcqa.runs.files import flatten, read_json, read_optional, read_yaml, write_text
+from mcqa.runs.files import flatten, read_json, read_optional, read_yaml, shortened, write_text
 from mcqa.runs.record import Record
 
 FILE = "run.html"
@@ -166,6 +166,9 @@ def page_of(run: RunFolder) -> str:
         remarks=remarks,
         trained=run.trained,
         accuracies=accuracies,
+        stages=stages.rows(run.folder, run.metrics, run.result),
+        stage_columns=[(heading, "label" if heading in ("", "objective") else "n") for heading in stages.COLUMNS],
+        stage_caption=stages.CAPTION,
         scale=scale,
         whole=Scale(0.0, 1.0),
         scale_name=f"{100 * scale.low:.0f} to {100 * scale.high:.0f} %",
@@ -185,7 +188,9 @@ def page_of(run: RunFolder) -> str:
         wrong_lists=_wrong_lists(run),
         typed=_typed(run),
         settings=_settings(run),
-        configuration=yaml.safe_dump(without_secrets(run.config), sort_keys=False, allow_unicode=True).strip(),
+        configuration=yaml.safe_dump(
+            without_secrets(shortened(run.config)), sort_keys=False, allow_unicode=True
+        ).strip(),
         environment=_environment(run),
         commands=_commands(run),
         files={name: about for name, about in FILES.items() if (run.folder / name).exists()},
@@ -259,6 +264,9 @@ def _details(run: RunFolder) -> Iterator[str]:
     if f"base/{name}" in run.predictions and (finds := tables.what_a_test_finds(_paired(run, name))):
         yield finds
     yield from tables.details(run.metrics, name)
+    after = run.predictions.get("test", [])
+    if after and (paired := stages.all_together(run.folder, after, run.config["evaluation"]["cluster"])) is not None:
+        yield stages.sentence(run.folder, paired, after)
 
 
 def _labels(run: RunFolder) -> dict[str, str]:
@@ -268,8 +276,10 @@ def _labels(run: RunFolder) -> dict[str, str]:
         names = [*names, "dev"]
     if not run.trained:
         return {name: name for name in names}
+    before = chain.stage_before(run.folder)
+    base = "base" if before is None else f"after {before.name}"
     for name in names:
-        labels |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
+        labels |= {f"base/{name}": f"{base} on {name}", name: f"fine-tuned on {name}"}
     return {name: label for name, label in labels.items() if f"{name}/acc" in run.metrics}
 
 
@@ -447,7 +457,8 @@ def _commands(run: RunFolder) -> list[tuple[str, str]]:
         commands = [("Compare it with another run, question by question", f"compare {folder} <run folder>")]
         return [(what, f"python -m mcqa.{command}") for what, command in commands]
     order = run.config.get("order_seed") is not None
-    again = more_seeds(run.shown, run.config["seed"], order_is_fixed=order).removeprefix("python -m mcqa.")
+    whole = run_folder.shown(run_folder.chain_of(run.folder) or run.folder)
+    again = more_seeds(whole, run.config["seed"], order_is_fixed=order).removeprefix("python -m mcqa.")
     commands = [
         ("Is it better, and is that significant: before and after, question by question", f"compare {folder}"),
         ("How much does the seed matter: two more", again),

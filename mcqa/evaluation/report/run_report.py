@@ -18,7 +18,7 @@ from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.conversations import BESIDE_QUESTIONS
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.record import Measurements
-from mcqa.evaluation.report import charts, run_page
+from mcqa.evaluation.report import charts, run_page, stages
 from mcqa.evaluation.report.curves import curves_of
 from mcqa.evaluation.report.formatting import count, more_seeds, percent
 from mcqa.evaluation.report.tables import (
@@ -47,8 +47,8 @@ from mcqa.evaluation.report.tables import (
 from mcqa.evaluation.statistics import PairedDifference, mcnemar
 from mcqa.models.model_card import with_export, with_usage
 from mcqa.models.model_files import EMBEDDED
-from mcqa.runs import looks, run_folder
-from mcqa.runs.files import read_yaml, write_csv, write_json
+from mcqa.runs import chain, looks, run_folder
+from mcqa.runs.files import read_yaml, shortened, write_csv, write_json
 from mcqa.runs.record import Record, measures_base, optional
 
 SHOWN = 10  # bad rows in the terminal
@@ -79,7 +79,9 @@ def show_base(record: Record, parameters: int) -> None:
     metric = record.config.evaluation.best_metric
     value = record.metrics.get(f"base/{metric}")
     measured = "not measured (evaluation.before=false)" if value is None else f"{metric} {value:.3f}"
-    record.say(f"Base: {record.config.model.name}, {parameters / 1e6:.1f} million parameters; {measured}")
+    before = chain.stage_before(record.folder)
+    name = record.config.model.name + (f" after {before.name}" if before else "")
+    record.say(f"Base: {name}, {parameters / 1e6:.1f} million parameters; {measured}")
 
 
 def report_evaluation(measurements: Measurements) -> None:
@@ -244,6 +246,7 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
         record.say("", accuracy_table(record.metrics, rows, title, record.first_looks))
     for name in judged:
         _report_gain(measurements, name, int(history[-1]["step"]), alone=judged == ["test"])
+    _report_stages(measurements)
     _describe(measurements, judged)
     if len(judged) > 1 and measures_base(record.config, record.trial):
         record.say("Each set is tested by itself; p-values are not adjusted for their number.")
@@ -267,7 +270,10 @@ def report_training(measurements: Measurements, examples: int, history: Sequence
 def _report_gain(measurements: Measurements, name: str, step: int, alone: bool) -> None:
     """Record what training changed on a set, and say whether it is significant. alone: the set is test."""
     record, after = measurements.record, measurements.predictions[name]
-    label, chance = "" if alone else f"{name}: ", chance_accuracy([row.question for row in after])
+    label, chance = (
+        ("" if alone else f"{name}: ") + of_stage(record.folder),
+        chance_accuracy([row.question for row in after]),
+    )
     if (before := measurements.predictions.get(f"base/{name}")) is None:
         record.say(f"{label}{BASE_NOT_MEASURED} Guessing gives {percent(chance)}.", *details(record.metrics, name))
         return
@@ -277,16 +283,39 @@ def _report_gain(measurements: Measurements, name: str, step: int, alone: bool) 
     record.log(gain_metrics(paired, name), step=step)
     measurements.verdicts[name] = verdict(paired, chance, begun_from(record.config.model.run))
     record.say(f"{label}{measurements.verdicts[name]}")
-    config, folder = record.config, run_folder.shown(record.folder)
+    config, folder = record.config, run_folder.shown(run_folder.chain_of(record.folder) or record.folder)
     command = more_seeds(folder, config.seed, order_is_fixed=config.order_seed is not None)
     seeds = about_seeds(paired, command) if alone else ""
     record.say(*filter(None, [what_a_test_finds(paired), seeds, *details(record.metrics, name)]))
 
 
+def of_stage(folder: Path) -> str:
+    """Return how a sentence begins on what a stage has changed; nothing for a first one, or a single training."""
+    before = chain.stage_before(folder)
+    names, number = chain.place(folder) or ([], 0)
+    return "" if before is None else f"{names[number]} after {before.name}: "
+
+
+def _report_stages(measurements: Measurements) -> None:
+    """Show what each stage has reached, and record and say what all of them have changed together."""
+    record = measurements.record
+    found = stages.rows(record.folder, record.metrics, record.result_so_far())
+    if not found:
+        return
+    record.say("", stages.table(found))
+    after = measurements.predictions.get("test", [])
+    if after and (paired := stages.all_together(record.folder, after, record.config.evaluation.cluster)) is not None:
+        record.metrics |= gain_metrics(paired, "stages/test")
+        measurements.verdicts["all stages"] = stages.sentence(record.folder, paired, after)
+        record.say(measurements.verdicts["all stages"])
+
+
 def _describe(measurements: Measurements, names: Sequence[str]) -> None:
     """Give the tracker the run's verdict as its description, and its accuracies as they are shown in a list of runs."""
     record, several = measurements.record, len(names) > 1
-    verdicts = [f"{name}: {text}" if several else text for name, text in measurements.verdicts.items()]
+    verdicts = [
+        f"{name}: {text}" if several and name != "all stages" else text for name, text in measurements.verdicts.items()
+    ]
     notes = [first_look(record.first_looks)] if record.first_looks else []
     if not record.config.objective.trains:
         notes.append(UNTRAINED)
@@ -314,9 +343,11 @@ def gain_metrics(paired: PairedDifference, name: str = "test") -> dict[str, floa
 
 def _before_and_after(record: Record) -> dict[str, str]:
     """Test and the further sets: the prefix of each in the metrics, and what to call it."""
-    rows = {"base/test": "base", "test": "fine-tuned"} if "test/acc" in record.metrics else {}
+    its = chain.stage_before(record.folder)
+    base = "base" if its is None else f"after {its.name}"
+    rows = {"base/test": base, "test": "fine-tuned"} if "test/acc" in record.metrics else {}
     for name in _measured_sets(record):
-        rows |= {f"base/{name}": f"base on {name}", name: f"fine-tuned on {name}"}
+        rows |= {f"base/{name}": f"{base} on {name}", name: f"fine-tuned on {name}"}
     return {name: label for name, label in rows.items() if f"{name}/acc" in record.metrics}
 
 
@@ -339,9 +370,10 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
     """Write README.md beside the weights: the hub's metadata, origin, accuracy and configuration."""
     record = measurements.record
     config = record.config
-    base = config.model.path or f"random weights ({config.model.name})"
+    base, its = config.model.path or f"random weights ({config.model.name})", chain.stage_before(record.folder)
+    base = base if its is None else f"{config.model.name} after the stage {its.name}"
     header: dict[str, Any] = {"library_name": "peft" if config.peft.trainable == "adapter" else "transformers"}
-    if config.model.path and not config.model.path.startswith("embedded:"):
+    if config.model.path and not config.model.path.startswith("embedded:") and its is None:
         header["base_model"] = config.model.path
     header["tags"] = ["mcqa", "multiple-choice", config.peft.name]
     trained = "all weights" if config.peft.trainable == "full" else config.peft.name
@@ -364,7 +396,7 @@ def _write_model_card(measurements: Measurements, examples: int) -> None:
 ## Configuration
 
 ```yaml
-{yaml.safe_dump(without_secrets(record.config_dict), sort_keys=False, allow_unicode=True).strip()}
+{yaml.safe_dump(without_secrets(shortened(record.config_dict)), sort_keys=False, allow_unicode=True).strip()}
 ```
 """
     (record.folder / "model" / "README.md").write_text(redact(_with_usage(record, text)), "utf-8")
@@ -375,7 +407,7 @@ def _with_usage(record: Record, card: str) -> str:
     config, folder = record.config, record.folder / "model"
     if config.peft.trainable == "full":
         return with_usage(card, "transformers", str(folder), config)
-    if not str(config.model.path).startswith(EMBEDDED):
+    if not str(config.model.path).startswith(EMBEDDED) and chain.stage_before(record.folder) is None:
         return with_usage(card, "peft", str(folder), config)
     return with_export(card, f"python -m mcqa.export {run_folder.shown(record.folder)}")
 

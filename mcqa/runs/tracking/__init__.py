@@ -5,8 +5,9 @@ is what a run calls, and `unsent` sends what earlier runs could not. `viewers` a
 MLflow's place.
 """
 
+from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.tracker import Status, Tracker, open_tracker
 from mcqa.runs.tracking.unsent import send_run, send_unsent
 from mcqa.runs.tracking.viewers import check_installed
 
-__all__ = ["Status", "Tracker", "check_installed", "open_tracker", "send_run", "send_unsent"]
+__all__ = ["Spool", "Status", "Tracker", "check_installed", "open_tracker", "send_run", "send_unsent"]

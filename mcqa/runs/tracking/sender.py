@@ -262,12 +262,19 @@ class Sender:
         params = {_name(key): _cut(value, MAX_PARAM) for key, value in event["params"].items()}
         new = [Param(key, value) for key, value in params.items() if key not in run.data.params]
         tags = [RunTag(_name(key), _cut(value, MAX_TAG)) for key, value in event["tags"].items()]
-        if event.get("parent") and (parent := Position.read(Path(event["parent"]))) and parent.run_id:
-            tags.append(RunTag("mlflow.parentRunId", parent.run_id))
+        if event.get("parent") and (parent := self._run_of_parent(Path(event["parent"]))):
+            tags.append(RunTag("mlflow.parentRunId", parent))
         for part in _parts(new, MAX_PARAMS):
             self._log(params=part)
         for part in _parts(tags, MAX_PARAMS):
             self._log(tags=part)
+
+    def _run_of_parent(self, folder: Path) -> str | None:
+        """Return the id of the run that this one is nested in, which is made where MLflow was away when it began."""
+        if (position := Position.read(folder)) is not None and position.run_id is not None:
+            return position.run_id
+        start = Spool(folder).first_start()
+        return _run_of(self._client, self.experiment_id, start) if start and self.experiment_id else None
 
     def _tags(self, event: Event) -> None:
         from mlflow.entities import RunTag

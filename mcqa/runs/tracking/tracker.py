@@ -28,11 +28,17 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 def open_tracker(
-    config: "TrackingConfig", folder: Path, outputs: Path, name: str, study: Path | None = None
+    config: "TrackingConfig",
+    folder: Path,
+    outputs: Path,
+    name: str,
+    study: Path | None = None,
+    chain: Path | None = None,
 ) -> "Tracker":
     """Return the tracker of the run in `folder`, which MLflow lists as `name`. Nothing happens before start.
 
     study: the folder of the study that the run is a trial of. Only the study's controller writes to an SQLite file.
+    chain: the folder of the run that this one is a stage of.
     """
     controller_sends = study is not None and is_file(config.uri)
     sender: Sender | Viewer | None = None
@@ -40,7 +46,7 @@ def open_tracker(
         sender = VIEWERS[config.name](config, folder, outputs)
     elif config.name == "mlflow" and not controller_sends:
         sender = Sender(config, folder, outputs)
-    return Tracker(Spool(folder), sender, name, config.system_metrics_every_s, study)
+    return Tracker(Spool(folder), sender, name, config.system_metrics_every_s, study or chain)
 
 
 class Tracker:

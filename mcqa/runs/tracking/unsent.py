@@ -35,7 +35,11 @@ def send_unsent(config: "TrackingConfig", outputs: Path) -> None:
     nowhere. Stops at the first failure. What takes longer than TIMEOUT_S continues in the background. Nothing happens
     while another process does the same.
     """
-    folders = [folder for folder in sorted(outputs.glob("runs/*/*")) if _is_unsent(config, folder)]
+    folders = [
+        folder
+        for folder in sorted([*outputs.glob("runs/*/*"), *outputs.glob("runs/*/*/stages/*")])
+        if _is_unsent(config, folder)
+    ]
     if config.name == "mlflow" and folders:
         load_mlflow()
         worker = threading.Thread(target=_send_all, args=(config, folders, outputs), daemon=True)
