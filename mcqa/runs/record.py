@@ -33,8 +33,7 @@ class Record:
     """Write what happens in a run to its folder and report it to the tracker.
 
     The steps of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
-    it is one of a study. is_in_study: it is a trial, or one of its stages, and leaves test alone. first_looks: the sets
-    of which only some questions are measured: how many, and how many there are. warnings: of the report on the
+    it is one of a study; its stages have none. first_looks: the sets of which only some questions are measured: how many, and how many there are. warnings: of the report on the
     questions. measurements_left_out: of dev during training.
     """
 
@@ -54,8 +53,13 @@ class Record:
             self.keep(folder / name)
 
     def _is_of(self, trial: Trial | None) -> None:
-        self.is_in_study = trial is not None
-        self.trial = trial if run_folder.chain_of(self.folder) is None else None
+        is_stage = run_folder.chain_of(self.folder) is not None
+        self.trial, self._stage_of_trial = (None, trial) if is_stage else (trial, None)
+
+    @property
+    def is_in_study(self) -> bool:
+        """Whether the run is a trial, or one of its stages, and leaves test alone."""
+        return self.trial is not None or self._stage_of_trial is not None
 
     def _open_tracker(self) -> tracking.Tracker:
         """A stage is nested in its run, and a trial in its study; the stages of a trial are not sent."""
