@@ -33,8 +33,9 @@ class Record:
     """Write what happens in a run to its folder and report it to the tracker.
 
     The steps of a run know neither. metrics: the last value of every metric by its name. trial: the run's trial where
-    it is one of a study; its stages have none. first_looks: the sets of which only some questions are measured: how many, and how many there are. warnings: of the report on the
-    questions. measurements_left_out: of dev during training.
+    it is one of a study; its stages have none. first_looks: the sets of which only some questions are measured: how
+    many, and how many there are. warnings: of the report on the questions. measurements_left_out: of dev during
+    training.
     """
 
     first_looks: Mapping[str, tuple[int, int]] = {}
@@ -54,7 +55,8 @@ class Record:
 
     def _is_of(self, trial: Trial | None) -> None:
         is_stage = run_folder.chain_of(self.folder) is not None
-        self.trial, self._stage_of_trial = (None, trial) if is_stage else (trial, None)
+        self.trial = None if is_stage else trial
+        self._stage_of_trial = trial if is_stage else None
 
     @property
     def is_in_study(self) -> bool:
