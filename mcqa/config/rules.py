@@ -252,12 +252,17 @@ def _source(data: DataConfig, where: str) -> Iterator[str]:
 
 
 def _texts(config: Config) -> Iterator[str]:
-    """Only facts that are generated have phrasings, and only those of new_facts in both orders."""
+    """Phrasings are generated or in columns, and only those of new_facts are in both orders."""
     data = config.data
     if data.reversed and data.texts != "new_facts":
         yield "data.reversed: belongs to data.texts=new_facts, whose names can be in the other order; take false."
-    if (data.paraphrases or 1) > 1 and data.texts not in GENERATED:
-        yield f"data.paraphrases: belongs to data.texts={' or '.join(GENERATED)}; take null."
+    is_read = data.texts is not None and data.texts not in GENERATED
+    if (data.paraphrases or 1) > 1 and data.texts is None:
+        yield "data.paraphrases: are phrasings of data.texts, which is null."
+    elif (data.paraphrases or 1) > 1 and is_read and data.paraphrase_columns is None:
+        yield f"data.paraphrases: data.texts={data.texts} needs data.paraphrase_columns=<where the others are>."
+    if data.paraphrase_columns is not None and not is_read:
+        yield "data.paraphrase_columns: are those of data.texts=<a file of rows>; take null."
 
 
 def _files(data: DataConfig, where: str) -> Iterator[str]:

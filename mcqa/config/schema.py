@@ -174,8 +174,10 @@ class DataConfig:
     conversations: Conversations | None
     sets: list[MixedSet]  # of data=mix
     temperature: Annotated[float, "above 0 and at most 1000000"] | None  # of data=mix: shares are size ** (1 / T)
-    texts: FilePath | None  # for objective=pretrain: `facts`, `new_facts`, or a text file with one text a line
+    texts: FilePath | None  # for objective=pretrain: what texts.py reads, as `facts`, a file or hub:owner/name
+    text_column: ColumnName  # of texts, where they are rows
     paraphrases: Annotated[int, "from 1 to 1000"] | None  # phrasings of each text; null: all of facts, one of others
+    paraphrase_columns: ColumnName | list[ColumnName] | None  # of texts: one that holds a list, or several
     reversed: bool  # of texts=new_facts: as many phrasings again that name the two things in the other order
     prompt: SetPrompt
     recommended: Recommended
@@ -254,6 +256,11 @@ class ObjectiveConfig:
     def trains(self) -> bool:
         """Whether there is a training; objective=none measures the model as it is."""
         return self.name != "none"
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether data.texts are trained on."""
+        return self.name == "pretrain"
 
     @property
     def compares_choices(self) -> bool:
@@ -370,7 +377,7 @@ class EvaluationConfig:
     dev: SetConfig | None  # what steers, where it is not the dev of data
     sets: list[SetConfig]  # measured beside dev and test
     context: Literal["bm25"] | None  # puts the best of these passages before each question that is measured
-    passages: FilePath | None  # `facts`, a text file with one passage a line, rows with a column `text`, or a folder
+    passages: FilePath | None  # as data.texts, of rows the column `text`
     context_k: Annotated[int, "from 1 to 1000"]  # passages before a question
     cluster: Literal["auto", "passage", "subject", "none"]  # whose questions are not independent, for intervals
     bootstrap: Annotated[int, "from 1 to 1000000"] | None  # resamples; gives intervals by the bootstrap too

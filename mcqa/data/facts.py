@@ -24,6 +24,7 @@ from mcqa.data.question import Question
 
 SPLITS = {"train": 50, "dev": 10, "test": 40}  # per cent of the facts
 CHOICES = 4
+PHRASINGS = 5  # of each fact in its statements
 
 
 @dataclass(frozen=True)

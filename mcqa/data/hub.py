@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
 from urllib.parse import urlsplit
@@ -109,7 +110,17 @@ def prefetch_advice() -> str:
 # --- question sets ---------------------------------------------------------------------------------------------------
 
 
-def read_rows(config: DataConfig, split: str) -> Rows:
+@dataclass(frozen=True)
+class TextsOnHub:
+    """Texts on the hub, under the names that data has for a question set; key: what names them."""
+
+    key: str
+    hub: str
+    hub_config: str | None
+    revision: str | None
+
+
+def read_rows(config: DataConfig | TextsOnHub, split: str) -> Rows:
     """Yield (place, row) for each row; the place is "<hub id>[<split>] row n", counted from 0 as in datasets.
 
     Raises:
@@ -132,18 +143,22 @@ def read_rows(config: DataConfig, split: str) -> Rows:
         raise DataError(f"{where}: cannot be read: {first_line(error)} Is it damaged? {_download_again()}") from error
 
 
-def _advice(error: Exception, config: DataConfig) -> str:
+def _advice(error: Exception, config: DataConfig | TextsOnHub) -> str:
     if advice := login_advice(error, f"datasets/{config.hub}"):
         return advice
     if isinstance(error, ValueError) and "cache" not in str(error):  # offline, a ValueError says "Couldn't find cache"
+        if isinstance(config, TextsOnHub):
+            return f"See {config.key}=hub:<owner>/<name>/<configuration>@<revision>, of which train is read."
         return "See data.hub_config, data.splits and data.revision."
     if "Failed to open local file" in str(error):
         return f"A part of it is missing. {_download_again()}"
     if isinstance(error, FileNotFoundError):
-        return "Is data.hub spelt right? A private set needs `hf auth login`."
+        key = config.key if isinstance(config, TextsOnHub) else "data.hub"
+        return f"Is {key} spelt right? A private set needs `hf auth login`."
     return (
         f"{prefetch_advice()}. Or fetch it with `hf download {config.hub} --repo-type dataset --local-dir <folder>` "
-        "and set data.path to the folder in it that holds the Parquet files."
+        f"and set {config.key if isinstance(config, TextsOnHub) else 'data.path'} to the folder in it that holds the "
+        "Parquet files."
     )
 
 

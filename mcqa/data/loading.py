@@ -22,6 +22,7 @@ from mcqa.data.question import Question, in_drawn_order
 from mcqa.data.retrieval import add_passages
 from mcqa.data.splits import passage, related, split_by_hash, subsample
 from mcqa.data.texts import load_texts
+from mcqa.data.words import questions_within
 
 OVERLAPS = {"overlap", "near_overlap"}  # of data.clean: for what train is compared with dev, test and further sets
 
@@ -70,7 +71,7 @@ class Data:
 
 
 Inputs = tuple[Data, list[str]]
-"""The questions of a run, and the sentences of data.texts."""
+"""The questions of a run, and the texts that it is trained on."""
 
 
 def load_inputs(config: Config) -> Inputs:
@@ -79,7 +80,17 @@ def load_inputs(config: Config) -> Inputs:
     Raises:
         DataError: as for `load_run_data` and `load_texts`.
     """
-    return load_run_data(config.data, config.evaluation), load_texts(config.data)
+    data = load_run_data(config.data, config.evaluation)
+    if not config.objective.reads_texts:
+        return data, []
+    texts = load_texts(config.data, data.notes)
+    for split, questions in data.splits.items():
+        if split != "train" and (asked := questions_within(texts, questions)):
+            data.warnings.append(
+                f"{split}: the texts contain {asked} of {counted(questions)} word for word (data.texts). What is "
+                "learned by heart there says nothing about other questions."
+            )
+    return data, texts
 
 
 def load_run_data(config: DataConfig, evaluation: EvaluationConfig, splits: Sequence[str] = SPLITS) -> Data:

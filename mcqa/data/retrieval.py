@@ -2,23 +2,18 @@
 
 A question is searched for by its text and its own passage, never by its choices: nothing here but `recall` sees them.
 Passages are ranked by BM25 with k1 = 1.5 and b = 0.75 in the variant of Lucene, as bm25s computes it (Lù 2024,
-arXiv 2407.03618). Words are runs of letters and digits, in any language that separates them, without regard to case.
+arXiv 2407.03618), on the words of words.py.
 """
 
 import logging
-import re
-import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mcqa.config.schema import EvaluationConfig
-from mcqa.data.passages import read_passages
 from mcqa.data.question import Question
-
-WORD = re.compile(r"[^\W_]+")
-LONG = 4  # words from which on a question that stands in a passage is not there by chance
+from mcqa.data.texts import read_passages
+from mcqa.data.words import questions_within, words
 
 Splits = dict[str, list[Question]]
 Parts = Mapping[str, Mapping[str, dict[str, Question]]]
@@ -47,11 +42,6 @@ class Bm25:
         candidates = np.flatnonzero((scores >= lowest) & (scores > 0))
         order = candidates[np.argsort(-scores[candidates], kind="stable")][:k]
         return tuple(self.passages[index] for index in order)
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text, as they are compared."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def add_passages(
@@ -107,20 +97,3 @@ def recall(questions: Sequence[Question]) -> tuple[float, float]:
         right += is_right
         wrong += (sum(contained) - is_right) / (len(contained) - 1)
     return right / len(questions), wrong / len(questions)
-
-
-def questions_within(passages: Sequence[str], questions: Sequence[Question]) -> int:
-    """Return how many questions stand in one of the passages, word for word; those of less than LONG words are not
-    looked for."""
-    by_start = defaultdict[tuple[str, ...], dict[str, tuple[str, ...]]](dict)
-    for question in questions:
-        if len(asked := tuple(words(question.question))) >= LONG:
-            by_start[asked[:LONG]][question.id] = asked
-    found: set[str] = set()
-    for passage in passages:
-        told = tuple(words(passage))
-        for i in range(len(told) - LONG + 1):
-            for id, asked in by_start.get(told[i : i + LONG], {}).items():
-                if told[i : i + len(asked)] == asked:
-                    found.add(id)
-    return len(found)

@@ -16,6 +16,7 @@ from mcqa.config.errors import DataError, ModelError
 from mcqa.config.schema import GENERATED, Config, ConfigDict, DataConfig, EvaluateConfig, ModelConfig
 from mcqa.config.validation import typed
 from mcqa.data import hub
+from mcqa.data.texts import on_hub
 from mcqa.models.model_files import ADAPTER_CONFIG
 from mcqa.runs import run_folder
 from mcqa.runs.files import read_optional
@@ -126,7 +127,7 @@ class DatasetSplits:
     """Splits of a question set on the hub, under the publisher's names."""
 
     key: str
-    data: DataConfig
+    data: DataConfig | hub.TextsOnHub
     splits: tuple[str, ...]
 
     @property
@@ -213,6 +214,8 @@ def requirements(config: Config) -> list[Requirement]:
     for key, data, splits in _question_sets(config):
         if data.reader not in GENERATED and data.path is None and data.hub is not None:
             needed.append(DatasetSplits(f"{key}.hub", data, splits))
+    named = {"data.texts": config.data.texts, "evaluation.passages": config.evaluation.passages}
+    needed += [DatasetSplits(key, found, ("train",)) for key, path in named.items() if (found := on_hub(key, path))]
     return needed
 
 

@@ -137,10 +137,11 @@ def _lengths(training: TrainingSet) -> Table:
     table = Table("tokens")
     for share in PERCENTILES:
         table.add_column({0: "shortest", 50: "median", 100: "longest"}.get(share, f"{share} %"), justify="right")
+    table.add_column("all together", justify="right")
     whole = [len(example.input_ids) for example in training.examples]
     learned = [example.supervised for example in training.examples]
     for name, values in (("in an example", whole), ("of them learned", learned)):
-        table.add_row(name, *(f"{value:.0f}" for value in percentile(values, PERCENTILES)))
+        table.add_row(name, *(f"{value:.0f}" for value in percentile(values, PERCENTILES)), f"{sum(values):,}")
     return table
 
 

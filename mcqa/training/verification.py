@@ -21,9 +21,8 @@ from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import length_of
 from mcqa.config.schema import Config, batching
 from mcqa.data import tokens
-from mcqa.data.loading import load_run_data
+from mcqa.data.loading import load_inputs
 from mcqa.data.shots import shots_of
-from mcqa.data.texts import load_texts
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.evaluation.scoring.tree import packed_rows
 from mcqa.models import loading, sharding
@@ -70,7 +69,7 @@ class TinyTraining:
     """A few questions of a configuration as tokens, and its model, loaded anew for each training."""
 
     def __init__(self, config: Config, questions: int) -> None:
-        data, sentences = load_run_data(config.data, config.evaluation), load_texts(config.data)
+        data, sentences = load_inputs(config)
         shots = shots_of(config, data)
         self.tokenizer = loading.load_tokenizer(config.model, sentences)
         whole = tokens.training_set_of(config, data, self.tokenizer, sentences, shots)

@@ -135,7 +135,7 @@ def test_questions_end_in_a_question_mark_and_leave_their_answer_out():
 def test_every_relation_says_a_fact_five_times_and_from_both_ends():
     for name, relation in RELATIONS.items():
         x_first = [phrasing.index("{x}") < phrasing.index("{y}") for phrasing in relation.statements]
-        assert len(set(relation.statements)) == 5 and set(x_first) == {True, False}, name
+        assert len(set(relation.statements)) == facts.PHRASINGS and set(x_first) == {True, False}, name
 
 
 def test_only_relations_without_a_shared_answer_are_asked_in_reverse():

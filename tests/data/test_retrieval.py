@@ -12,7 +12,8 @@ from mcqa.config.validation import typed
 from mcqa.data import facts
 from mcqa.data.loading import load_run_data
 from mcqa.data.question import Question, fingerprint, in_drawn_order
-from mcqa.data.retrieval import Bm25, add_passages, questions_within, recall, words
+from mcqa.data.retrieval import Bm25, add_passages, recall
+from mcqa.data.words import questions_within, words
 
 PASSAGES = ["Whales are mammals.", "Trouts are fish.", "Whales eat krill, and whales sing.", "Nothing more."]
 

@@ -63,6 +63,9 @@ def show_inputs(record: Record, data: Data, training: TrainingSet | None = None)
             record.say(f"{noun}: {sizes} ({what})")
     for note in data.notes:
         record.say(f"  {note}")
+    if training and record.config.objective.reads_texts:
+        tokens = sum(len(example.input_ids) for example in training.examples)
+        record.say(f"  {tokens:,} tokens in {len(training.examples):,} training examples")
     for warning in record.warnings:
         record.say(f"  Warning: {warning}")
     record.left_out(data.bad_rows, training.too_long if training else {})
