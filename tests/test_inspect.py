@@ -297,3 +297,12 @@ def test_the_terminal_needs_no_colour_to_show_the_right_answer(tmp_path):
     source = inspection.find(table(tmp_path / "q.csv", [HEADER, *CELLS]), inspection.FileOptions(), None)
     inspect.show(console, inspection.inspect(source))
     assert "  D  3z é  ← right" in console.export_text()
+
+
+def test_texts_without_choices_come_with_the_keys_that_train_on_them(tmp_path, capsys):
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": "One.", "more": ["Two.", "Three."]}, {"text": "Four.", "more": ["Five."]}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = shown(capsys, path)
+    assert f"objective=pretrain peft=none data.texts={path}" in output
+    assert "data.paraphrase_columns=more data.paraphrases=2" in output and "No columns look like" not in output

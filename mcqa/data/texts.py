@@ -97,7 +97,8 @@ class _Source:
         texts: list[list[str]] = []
         bad: list[BadRow] = []
         rows = 0
-        for rows, (where, row) in enumerate(self._rows(), start=1):
+        for where, row in self._rows():
+            rows += 1
             try:
                 if isinstance(row, DataError):
                     raise row

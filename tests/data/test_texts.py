@@ -12,6 +12,7 @@ from mcqa.config.schema import Config
 from mcqa.config.validation import typed
 from mcqa.data import facts, new_facts
 from mcqa.data.hub import TextsOnHub
+from mcqa.data.loading import load_inputs
 from mcqa.data.texts import load_texts, on_hub, read_passages
 
 FACTS = typed(compose("config", []), Config).data
@@ -117,6 +118,20 @@ def test_duplicates_are_said(tmp_path):
     notes = []
     assert load_texts(config(texts=file(tmp_path, "mine.txt", "One.\nTwo.\nOne.\n")), notes) == ["One.", "Two.", "One."]
     assert notes[1] == "texts: 1 of 3 are duplicates, and are kept"
+
+
+def test_a_run_says_how_many_texts_it_reads_and_which_questions_stand_in_them(tmp_path):
+    known = new_facts.questions("test")[0]
+    mine = file(tmp_path, "mine.txt", f"One.\nThey ask: {known.question.lower()} Who knows.\n")
+    pretrain = ["data=new_facts", "data.paraphrases=1", "objective=pretrain", "peft=none", f"data.texts={mine}"]
+    data, texts = load_inputs(typed(compose("config", pretrain), Config))
+    assert len(texts) == 2 and f"texts: 2 of {mine} (data.texts)" in data.notes
+    assert data.warnings == [
+        "test: the texts contain 1 of 320 questions word for word (data.texts). What is learned by heart there says "
+        "nothing about other questions."
+    ]
+    data, texts = load_inputs(typed(compose("config", ["data=new_facts", f"data.texts={tmp_path}/none"]), Config))
+    assert texts == [] and not [note for note in data.notes if note.startswith("texts")]
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------

@@ -26,6 +26,18 @@ def test_embedded_local_and_new_models_and_embedded_questions_need_nothing(overr
     assert hub_cache.requirements(config(*overrides)) == []
 
 
+def test_texts_and_passages_on_the_hub_are_needed() -> None:
+    texts, passages = hub_cache.requirements(
+        config(
+            "data.texts=hub:owner/texts/small@abc", "evaluation.context=bm25", "evaluation.passages=hub:owner/passages"
+        )
+    )
+    assert (texts.key, texts.name, texts.data.hub_config, texts.data.revision) == (
+        "data.texts", "owner/texts", "small", "abc",
+    )  # fmt: skip
+    assert (passages.key, passages.name, passages.splits) == ("evaluation.passages", "owner/passages", ("train",))
+
+
 def test_a_model_a_tokenizer_and_every_split_of_a_question_set_are_needed() -> None:
     model, tokenizer, table = hub_cache.requirements(
         config("model=qwen3_0_6b", "model.tokenizer=some/words", "data=arc_easy")
