@@ -227,33 +227,33 @@ def _show_nothing(console: "Console", inspection: "Inspection", version: "Versio
             "may be in a file of their own, one a line: data.answers=<file>.",
             markup=False,
         )
-    elif not _show_texts(console, inspection, version):
+    else:
         console.print(
             "No columns look like choices: a list, labels with texts, columns such as A, B, C, D, or a right answer "
             "beside wrong ones. docs/data.md lists what can be read, and how columns are named.",
             markup=False,
         )
+        _show_texts(console, inspection, version)
 
 
-def _show_texts(console: "Console", inspection: "Inspection", version: "Version") -> bool:
-    """Show the keys by which the rows are texts to train on, and return whether they have a column named so."""
+def _show_texts(console: "Console", inspection: "Inspection", version: "Version") -> None:
+    """Show the keys by which the rows are texts to train on, where they have a column that is named so."""
     from mcqa.data.texts import COLUMN
 
     texts = version.table.columns.get(COLUMN, [])
     if version.damaged or not texts or not all(isinstance(text, str) for text in texts):
-        return False
+        return
     lists = {name: values for name, values in version.table.columns.items() if isinstance(values[0], list)}
     phrasings = [
         (name, 1 + min(map(len, values)))
         for name, values in lists.items()
         if all(isinstance(value, list) and all(isinstance(text, str) for text in value) for value in values)
     ]
-    console.print(f"The rows have no choices, and {len(texts)} texts under {COLUMN}, which these keys train on:\n")
+    console.print(f"\nAs {len(texts)} texts without questions, these keys train on them:\n")
     _show_keys(console, ["objective=pretrain", "peft=none", f"data.texts={inspection.source.path}"])
     for name, count in phrasings:
         console.print(f"\nIf {name} holds paraphrases, each text has {count} phrasings or more:\n", markup=False)
         _show_keys(console, [f"data.paraphrase_columns={name}", f"data.paraphrases={count}"])
-    return True
 
 
 def _show_published(console: "Console", inspection: "Inspection") -> None:
