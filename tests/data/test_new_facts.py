@@ -4,9 +4,14 @@ import hashlib
 
 import pytest
 
+from mcqa.config.composition import compose
 from mcqa.config.errors import DataError
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
 from mcqa.data import facts, new_facts
+from mcqa.data.loading import load
 from mcqa.data.question import fingerprint
+from mcqa.models.loading import load_tokenizer
 
 FACTS = [fact for relation in new_facts.relations() for fact in relation.facts]
 
@@ -111,3 +116,17 @@ def test_the_right_answer_is_the_one_of_the_fact_and_at_every_position_equally_o
         assert len(set(question.choices)) == facts.CHOICES
         positions[question.answer] += 1
     assert max(positions) == min(positions)
+
+
+def test_teaching_by_questions_is_measured_on_the_same_questions():
+    own, asked = (
+        load(typed(compose("config", [f"data={name}"]), Config).data) for name in ("new_facts", "new_facts_asked")
+    )
+    assert own.splits["test"] == asked.splits["test"] and own.splits["dev"] == asked.splits["dev"]
+    assert len(asked.train) == 800 and not {one.question for one in own.train} & {one.question for one in asked.train}
+
+
+def test_the_tokenizer_of_the_embedded_base_has_tokens_for_all_of_it():
+    tokenizer = load_tokenizer(typed(compose("config", ["data=new_facts"]), Config).model, [])
+    texts = new_facts.statements(new_facts.REVERSED, reversed=True)
+    assert [tokenizer.decode(ids) for ids in tokenizer(texts)["input_ids"]] == texts
