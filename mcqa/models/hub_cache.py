@@ -216,7 +216,8 @@ def requirements(config: Config) -> list[Requirement]:
             needed.append(DatasetSplits(f"{key}.hub", data, splits))
     named = {"data.texts": config.data.texts, "evaluation.passages": config.evaluation.passages}
     needed += [DatasetSplits(key, found, ("train",)) for key, path in named.items() if (found := on_hub(key, path))]
-    return needed
+    of_stages = [each for stage in _stages_to_train(config) for each in requirements(stage)]
+    return needed + [each for each in of_stages if each not in needed]
 
 
 def missing_from_cache(config: Config) -> list[str]:
@@ -238,7 +239,13 @@ def missing_local_paths(config: Config) -> list[str]:
     folder = Path(str(model.path)).expanduser()
     if model is config.model and (folder / "config.json").exists() and not list(folder.glob("*.safetensors")):
         lines.append(f"model.path={folder}: a model without its weights as safetensors.")
-    return lines
+    of_stages = [line for stage in _stages_to_train(config) for line in missing_local_paths(stage)]
+    return lines + [line for line in of_stages if line not in lines]
+
+
+def _stages_to_train(config: Config) -> list[Config]:
+    """The stages before the last one; of a finished run that is evaluated none."""
+    return [] if isinstance(config, EvaluateConfig) else [stage for _, stage in config.earlier_stages]
 
 
 def _model(config: Config) -> ModelConfig:

@@ -19,8 +19,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from mcqa.config import stages
 from mcqa.runs import run_folder
 from mcqa.runs.files import flatten
+from mcqa.runs.run_folder import STAGES
 from mcqa.sweep.report.load import load, parse_value
 from mcqa.sweep.report.seed_variance import chosen_option
 from mcqa.sweep.report.study_data import StudyRecord, TrialRecord
@@ -117,6 +119,7 @@ def _missing_keys(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -
     try:
         wanted = _leaves(ran.config)
         missing = _differing(wanted, _compose(defaults, keys, ran))
+        missing = {key: value for key, value in missing.items() if key.split(".")[0] != STAGES}
         composed = _compose(defaults, {**keys, **missing}, ran)
     except Exception as error:  # another app's resolvers, a configuration that has moved: the overrides are still right
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -145,7 +148,10 @@ def _compose(defaults: Sequence[Any], keys: Mapping[str, Any], ran: _Ran) -> dic
         search = [*(f"'{source['schema']}://{source['path']}'" for source in others), f"'file://{folder}'"]
         with _no_running_app(), initialize_config_dir(config_dir=main, version_base=None):
             overrides = [f"hydra.searchpath=[{','.join(search)}]", f"+{EXPERIMENT}=best"]
-            composed: Any = OmegaConf.to_container(compose(ran.hydra["job"]["config_name"], overrides), resolve=True)
+            name = ran.hydra["job"]["config_name"]
+            composed: Any = OmegaConf.to_container(compose(name, overrides), resolve=True)
+            if composed.get(STAGES):  # names with overrides, of which the trial's configuration has what they make
+                stages.expand(composed, name, overrides)
     return _leaves(composed)
 
 

@@ -8,7 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from mcqa.sweep.report import write
+from mcqa.config.composition import ROOT
+from mcqa.config.composition import compose as composed_by_us
+from mcqa.sweep.report import best_experiment, write
 from tests.sweep.report.recorded_studies import BASE, Written, make_study, mixed_study
 
 CONF = str(Path(__file__).parents[3] / "conf")
@@ -93,3 +95,15 @@ def test_choices_that_are_lists_are_lists_in_the_files(tmp_path):
     write.write_report(folder)
     assert yaml.safe_load((folder / "optimization_results.yaml").read_text())["best_params"] == {"targets": ["a", "b"]}
     assert yaml.safe_load((folder / "best.yaml").read_text())["targets"] == ["a", "b"]
+
+
+def test_the_stages_of_a_trial_are_those_of_its_experiment():
+    own = {"optimizer.weight_decay": 0.05}
+    config = composed_by_us("config", ["+experiment=sft_then_dpo", "optimizer.weight_decay=0.05"])
+    paths = {"main": ROOT / "conf", "mcqa-sweeper": ROOT / "hydra_plugins" / "mcqa_sweeper" / "conf"}
+    sources = [{"provider": name, "schema": "file", "path": str(path)} for name, path in paths.items()]
+    hydra = {"runtime": {"config_sources": sources}, "job": {"config_name": "config"}}
+    ran = best_experiment._Ran(config, hydra, {})
+    assert best_experiment._missing_keys(["sft_then_dpo"], {}, ran)[1] == own
+    remark, missing = best_experiment._missing_keys(["sft_then_dpo"], own, ran)
+    assert remark.startswith("Composed with today's conf it is identical") and missing == {}
