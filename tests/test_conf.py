@@ -41,7 +41,6 @@ NEEDS = {
     ("data", "new_facts_reversed"): ["data.splits.train=train"],
     ("data", "mix"): ["data.sets=[arc_easy,openbookqa]"],
     ("prompt", "template"): ["prompt.template='{{ question }}'"],
-    ("objective", "pretrain"): ["peft=none"],
     ("optimizer", "paged_adamw_8bit"): ["hardware=gpu"],
 }
 """What an option cannot be chosen without."""

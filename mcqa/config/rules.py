@@ -11,6 +11,7 @@ from typing import Any
 from mcqa.config.conversation_rules import conversation_problems, mix_problems, objective_problems, steering_problem
 from mcqa.config.delimiters import DELIMITERS
 from mcqa.config.errors import nearest, quoted
+from mcqa.config.injection_rules import injection_problems
 from mcqa.config.metric_names import DEV_METRICS, SPLITS, needed_for
 from mcqa.config.preference_rules import preference_problems
 from mcqa.config.prompt_styles import Prompt, template_problems, templates, variables
@@ -154,16 +155,17 @@ def _choice(config: Config) -> Iterator[str]:
 
 
 def _objective(config: Config) -> Iterator[str]:
-    is_first = len(config.stages) < 2  # the base of a later stage has been trained
-    if is_first and config.objective.name != "pretrain" and config.model.architecture is not None:
-        yield "model.architecture: a model of random weights cannot answer questions; it goes with objective=pretrain."
-    if config.objective.name == "pretrain":
-        if config.data.texts is None:
-            yield f"data.texts: objective=pretrain reads sentences and {config.data.name} has none; name a file."
-        if config.peft.name != "none":
-            yield f"peft: objective=pretrain trains all weights, got peft={config.peft.name}; take peft=none."
-        if config.objective.loss_on != "all":
-            yield "objective.loss_on: a sentence has no answer part; objective=pretrain takes loss_on=all."
+    objective = config.objective
+    if config.model.architecture is not None and len(config.stages) < 2:  # the base of a later stage has been trained
+        if objective.name != "pretrain":
+            yield (
+                "model.architecture: a model of random weights cannot answer questions; it goes with "
+                "objective=pretrain."
+            )
+        elif config.peft.name != "none":
+            yield f"peft: random weights are trained all of them, got peft={config.peft.name}; take peft=none."
+    if objective.name == "pretrain" and objective.loss_on != "all":
+        yield "objective.loss_on: a sentence has no answer part; objective=pretrain takes loss_on=all."
 
 
 def _untrained(config: Config) -> Iterator[str]:
@@ -190,7 +192,7 @@ def _curriculum(config: Config) -> Iterator[str]:
     if not objective.trains:
         yield "objective.curriculum: orders the questions of a training, which objective=none has not; take null."
         return
-    if objective.name == "pretrain":
+    if objective.reads_texts or objective.replay_share is not None:
         yield "objective.curriculum: sentences have no choices to be easy or hard to choose among; take null."
     if data.sets or data.has_conversations:
         yield f"objective.curriculum: {data.name} has more than questions of one set; take null."
@@ -544,6 +546,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     _choice,
     _curriculum,
     preference_problems,
+    injection_problems,
     objective_problems,
     conversation_problems,
     mix_problems,

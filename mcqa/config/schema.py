@@ -179,6 +179,7 @@ class DataConfig:
     paraphrases: Annotated[int, "from 1 to 1000"] | None  # phrasings of each text; null: all of facts, one of others
     paraphrase_columns: ColumnName | list[ColumnName] | None  # of texts: one that holds a list, or several
     reversed: bool  # of texts=new_facts: as many phrasings again that name the two things in the other order
+    general_texts: FilePath | None  # as texts: what is not to be forgotten
     prompt: SetPrompt
     recommended: Recommended
 
@@ -230,12 +231,13 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    name: Literal["sft", "pretrain", "choice", "choice_only", "dpo", "none"]
+    name: Literal["sft", "pretrain", "mixed", "choice", "choice_only", "dpo", "none"]
     learning_rate_factor: Annotated[float, "above 0 and at most 1000000"]  # of the one that model.learning_rate has
     epochs: Epochs | None
     max_steps: Count | None  # updates; ends the training earlier than epochs would
     curriculum: Literal["easy_first"] | None  # in the first epoch the questions that the base finds easiest come first
-    max_length: Count  # tokens of a training example
+    max_length: Count  # tokens of a training example, and of a window of a text
+    replay_share: Annotated[float, "above 0 and below 1"] | None  # of an epoch's examples, from data.general_texts
     loss_on: Literal["answer", "assistant", "all"]  # assistant: every turn of it in a conversation
     packing: bool  # several examples in a row of max_length tokens, none of which sees another
     label_smoothing: Share  # of the target: over the vocabulary, or with objective=choice over the choices
@@ -260,7 +262,7 @@ class ObjectiveConfig:
     @property
     def reads_texts(self) -> bool:
         """Whether data.texts are trained on."""
-        return self.name == "pretrain"
+        return self.name in ("pretrain", "mixed")
 
     @property
     def compares_choices(self) -> bool:
@@ -373,6 +375,7 @@ class EvaluationConfig:
     min_delta: Annotated[float, "from 0 to 1000000"]  # a smaller change of stop_metric makes it no better
     max_time_share: Annotated[float, "above 0 and at most 1"] | None  # of training's time, for measuring dev
     before: bool  # measure the base model before training
+    max_forgetting: Annotated[float, "above 0 and at most 1000000"] | None  # rise of data.general_texts' perplexity
     test_limit: Count | None  # test questions that are measured, for a first look
     dev: SetConfig | None  # what steers, where it is not the dev of data
     sets: list[SetConfig]  # measured beside dev and test

@@ -14,7 +14,6 @@ from copy import deepcopy
 from dataclasses import is_dataclass, replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from mcqa.config.errors import ConfigError, listing, nearest, quoted
@@ -38,6 +37,9 @@ LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on the file systems of Linux
 UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, which no path can have, and what a command line has instead of bytes that are no UTF-8."""
 
+T = TypeVar("T")
+C = TypeVar("C", bound=Config)
+
 INVALID = object()
 """Stands for a value that was reported. A section under construction lacks it, so that a rule which looks for it ends
 in an AttributeError instead of reporting the same value again."""
@@ -57,6 +59,7 @@ ADDED: dict[str, Any] = {
     "data.header": True,
     "data.delimiter": None,
     "data.encoding": None,
+    "data.general_texts": None,
     "data.sheet": None,
     "data.columns.fixed_choices": None,
     "data.columns.right": None,
@@ -80,6 +83,7 @@ ADDED: dict[str, Any] = {
     "evaluation.context": None,
     "evaluation.context_k": 3,
     "evaluation.before": True,
+    "evaluation.max_forgetting": None,
     "evaluation.max_time_share": None,
     "evaluation.min_delta": 0.0,
     "evaluation.passages": None,
@@ -87,6 +91,7 @@ ADDED: dict[str, Any] = {
     "evaluation.test_limit": None,
     "objective.curriculum": None,
     "objective.packing": False,
+    "objective.replay_share": None,
     "objective.label_smoothing": 0.0,
     "objective.sft_weight": None,
     "objective.unlikelihood_weight": None,
@@ -259,7 +264,7 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
     if is_dataclass(hint):
         if isinstance(value, Mapping):
             fields = members(cast(type, hint), value, f"{path}.", problems)
-            return SimpleNamespace(**fields) if problems else cast(type, hint)(**fields)
+            return _unfinished(cast(type, hint), fields) if problems else cast(type, hint)(**fields)
     elif origin is Literal:
         if value in arguments:
             return value
@@ -289,6 +294,13 @@ def _value(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         return INVALID
     problems.append(f"{path}: must be {_describe(hint)}, got {quoted(value)}.")
     return INVALID
+
+
+def _unfinished(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return a section that has these values and no others, with the properties of its kind."""
+    section = object.__new__(kind)
+    section.__dict__.update(values)
+    return section
 
 
 def _is_finite(value: float) -> bool:
@@ -325,16 +337,13 @@ def _describe(hint: Any) -> str:
     return words.get(kind, "a mapping of keys" if kind is dict else str(hint))
 
 
-C = TypeVar("C", bound=Config)
-
-
 def problems_of(config_dict: Mapping[str, Any], kind: type[Config] = Config) -> tuple[dict[str, Any], list[str]]:
     """Return the values of a composed configuration by field of `kind`, and a line for every problem."""
     problems: list[str] = []
     values = members(kind, config_dict, "", problems)
     for rule in RULES:
         try:
-            problems += rule(cast(Config, SimpleNamespace(**values)))
+            problems += rule(_unfinished(kind, values))
         except AttributeError:
             if not problems:  # otherwise the rule asked for one of the values that were reported already
                 raise

@@ -14,6 +14,7 @@ from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import Config, DataConfig, EvaluationConfig, SetConfig
 from mcqa.data import checks, files
 from mcqa.data.conversations.conversation import Conversation, Entry, counted
+from mcqa.data.general_texts import General, divided, load_general_texts
 from mcqa.data.mixture import Mixture, set_of
 from mcqa.data.published import published_name, read_published
 from mcqa.data.quality import duplicates
@@ -41,6 +42,7 @@ class Data:
     parts: by split and set of a mix, its questions as they are without the mix, by their id in it.
     published: the questions of dev with their options in the published order, by id, where another is drawn.
     retrieval: what evaluation.context says of each split, as metrics. warnings: of what it makes doubtful.
+    general: the texts of data.general_texts.
     """
 
     splits: dict[str, list[Question]]
@@ -54,6 +56,7 @@ class Data:
     published: dict[str, Question] = field(default_factory=dict)
     retrieval: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    general: General = field(default_factory=General)
 
     @property
     def train(self) -> list[Question]:
@@ -81,15 +84,15 @@ def load_inputs(config: Config) -> Inputs:
         DataError: as for `load_run_data` and `load_texts`.
     """
     data = load_run_data(config.data, config.evaluation)
-    if not config.objective.reads_texts:
-        return data, []
-    texts = load_texts(config.data, data.notes)
+    texts = load_texts(config.data, data.notes) if config.objective.reads_texts else []
     for split, questions in data.splits.items():
         if split != "train" and (asked := questions_within(texts, questions)):
             data.warnings.append(
                 f"{split}: the texts contain {asked} of {counted(questions)} word for word (data.texts). What is "
                 "learned by heart there says nothing about other questions."
             )
+    if config.data.general_texts is not None:
+        data = replace(data, general=divided(load_general_texts(config.data), texts))
     return data, texts
 
 

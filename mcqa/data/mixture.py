@@ -38,18 +38,23 @@ class Mixture:
             sets.setdefault(set_of(name), []).append(name)
         drawn: Counter[str] = Counter()
         for of, count in self.counts({of: len(own) for of, own in sets.items()}).items():
-            drawn.update(self._drawn(sets[of], count * number, count))
+            drawn.update(drawn_from(sets[of], count * number, count, f"mix\n{self.seed}"))
         return [name for name in names for _ in range(drawn[name])]
 
-    def _drawn(self, names: Sequence[str], start: int, count: int) -> list[str]:
-        """From place `start` on in all examples in one order, then all of them in another, and so on."""
-        first, last = start // len(names), (start + count - 1) // len(names)
-        orders = [name for cycle in range(first, last + 1) for name in self._shuffled(names, cycle)]
-        offset = start - first * len(names)
-        return orders[offset : offset + count]
 
-    def _shuffled(self, names: Sequence[str], cycle: int) -> list[str]:
-        return sorted(names, key=lambda name: hashlib.sha256(f"mix\n{self.seed}\n{cycle}\n{name}".encode()).digest())
+def drawn_from(names: Sequence[str], start: int, count: int, key: str) -> list[str]:
+    """Return `count` names from place `start` on in all of them in one order, then all in another, and so on.
+
+    key: what decides the orders.
+    """
+    first, last = start // len(names), (start + count - 1) // len(names)
+    orders = [name for cycle in range(first, last + 1) for name in _shuffled(names, f"{key}\n{cycle}")]
+    offset = start - first * len(names)
+    return orders[offset : offset + count]
+
+
+def _shuffled(names: Sequence[str], key: str) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(f"{key}\n{name}".encode()).digest())
 
 
 def set_of(name: str) -> str:

@@ -22,6 +22,7 @@ from mcqa.config.schema import Config, ObjectiveConfig, PromptConfig
 from mcqa.data import prompts
 from mcqa.data.conversations.conversation import Conversation
 from mcqa.data.conversations.texts import assistant_turns, last_turn
+from mcqa.data.general_texts import Replay, replay_of
 from mcqa.data.loading import Data
 from mcqa.data.mixture import Mixture
 from mcqa.data.prompts import Shots
@@ -80,7 +81,7 @@ class TrainingSet:
     """Examples short enough to train on, and the lengths in tokens of the others by their id.
 
     of_epoch: encodes the examples of an epoch (from 0), equally many in all of them, where they are not the same.
-    undrawn: examples of a mix that other epochs have and the first one does not.
+    undrawn: examples of a mix, or of replay, that other epochs have and the first one does not.
     """
 
     examples: list[Example]
@@ -94,7 +95,7 @@ class TrainingSet:
         return max((len(example.input_ids) for example in (*self.examples, *self.undrawn)), default=0)
 
     def epoch(self, number: int) -> list[Example]:
-        """Return the examples as they are in an epoch, in the same order in all of them but those of a mix."""
+        """Return the examples as they are in an epoch, in one order for all of them but those of a mix or replay."""
         return self.examples if self.of_epoch is None else self.of_epoch(number)
 
     def first(self, count: int) -> "TrainingSet":
@@ -220,7 +221,7 @@ def training_set_of(
         return TrainingSet([], {})
     conversations = data.conversations.get("train", [])
     asked = config.prompt_of("train"), config.objective, data.train, texts, shots, config.shuffle_seed
-    return training_set(tokenizer, *asked, conversations, data.mixture)
+    return training_set(tokenizer, *asked, conversations, data.mixture, replay_of(config, data.general))
 
 
 def training_set(
@@ -233,47 +234,56 @@ def training_set(
     shuffle_seed: int | None = None,
     conversations: Sequence[Conversation] = (),
     mixture: Mixture | None = None,
+    replay: Replay | None = None,
 ) -> TrainingSet:
-    """Return one example per question and conversation, or per text with objective `pretrain`, each with an
-    end-of-text token.
+    """Return one example per question and conversation, or per text with objective `pretrain`, or of both with
+    `mixed`, each with an end-of-text token.
 
-    Examples longer than objective.max_length are dropped and never cut.
+    Questions and conversations longer than objective.max_length are dropped and never cut; texts become windows.
 
     shuffle_seed: draws another order of every question's options for each epoch; None leaves them as they are.
-    mixture: draws the examples of each epoch; None where an epoch has them all.
+    mixture: draws the questions and conversations of each epoch; None where an epoch has them all. replay: adds
+    windows of general text to each epoch, other ones each time.
 
     Raises:
         DataError: no example is left.
         ModelError: the tokenizer has no end-of-text token.
     """
-    end = end_token(tokenizer, is_chat=False)
-    if objective.name == "pretrain":
-        named = _text_examples(tokenizer, texts, end)
-    else:
+    named: dict[str, Example] = {}
+    if objective.name != "pretrain":
         named = _question_examples(tokenizer, prompt, objective, questions, shots)
         named |= _conversation_examples(tokenizer, objective, conversations)
+    windows = text_windows(tokenizer, texts, objective.max_length) if objective.reads_texts else []
     lengths = {name: len(example.input_ids) for name, example in named.items()}
-    names, too_long = kept_examples(lengths, objective.max_length)
+    only_texts = objective.name == "pretrain" and bool(windows)
+    names, too_long = ([], {}) if only_texts else kept_examples(lengths, objective.max_length)
     kept = {name: named[name] for name in names}
     assert all(example.supervised for example in kept.values()), "an example without a supervised token"
-    if (shuffle_seed is None and mixture is None) or objective.name == "pretrain":
-        return TrainingSet(list(kept.values()), too_long)
+    general = [] if replay is None else text_windows(tokenizer, replay.texts, objective.max_length)
+    stays = not kept or (shuffle_seed is None and mixture is None)
+    if stays and not general:
+        return TrainingSet([*kept.values(), *windows], too_long)
 
     def drawn(number: int) -> list[str]:
         return list(kept) if mixture is None else mixture.epoch(list(kept), number)
 
+    def with_general(own: list[Example], number: int) -> list[Example]:
+        drawn = [] if replay is None else replay.epoch(len(general), len(own), number)
+        return [*own, *(general[window] for window in drawn)]
+
     def of_epoch(number: int) -> list[Example]:
         names, of_this_epoch = drawn(number), kept
-        if shuffle_seed is not None:
+        if shuffle_seed is not None and kept:
             read = set(names)
             own = [question for question in questions if question.id in read]
             shuffled = [with_shuffled_choices(question, shuffle_seed, number) for question in own]
             of_this_epoch = kept | _question_examples(tokenizer, prompt, objective, shuffled, shots)
-        return [of_this_epoch[name] for name in names]
+        return with_general([*(of_this_epoch[name] for name in names), *windows], number)
 
     first = drawn(0)
     undrawn = [kept[name] for name in kept.keys() - set(first)]
-    return TrainingSet([kept[name] for name in first], too_long, of_epoch, undrawn)
+    examples = with_general([*(kept[name] for name in first), *windows], 0)
+    return TrainingSet(examples, too_long, of_epoch, [*undrawn, *general])
 
 
 def kept_examples(lengths: Mapping[str, int], max_length: int) -> tuple[list[str], dict[str, int]]:
@@ -396,7 +406,24 @@ def end_token(tokenizer: Tokenizer, is_chat: bool) -> int:
     return int(ids[0] if len(ids) == 1 else tokenizer.eos_token_id)
 
 
-def _text_examples(tokenizer: Tokenizer, texts: Sequence[str], end: int) -> dict[str, Example]:
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[EncodedChoice]:
+    """Return the first tokens of each text, at most `length`; all but the first of them are scored."""
     ids = tokenizer(list(texts), add_special_tokens=True)["input_ids"] if texts else []
-    closed = [[*_strip_eos(tokenizer, text, text_ids), end] for text, text_ids in zip(texts, ids, strict=True)]
-    return {f"text {number}": Example(text_ids, list(text_ids)) for number, text_ids in enumerate(closed, start=1)}
+    first = [_strip_eos(tokenizer, text, text_ids)[:length] for text, text_ids in zip(texts, ids, strict=True)]
+    return [EncodedChoice(text_ids[:1], text_ids[1:]) for text_ids in first]
+
+
+def text_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> list[Example]:
+    """Return the texts, each with an end-of-text token, in windows of at most `length` tokens.
+
+    A window begins with the last token of the one before it, which nothing predicts there, so that every token of a
+    text but its first is learned once.
+    """
+    end = end_token(tokenizer, is_chat=False)
+    ids = tokenizer(list(texts), add_special_tokens=True)["input_ids"] if texts else []
+    examples = []
+    for text, text_ids in zip(texts, ids, strict=True):
+        whole = [*_strip_eos(tokenizer, text, text_ids), end]
+        windows = [whole[at : at + length] for at in range(0, max(1, len(whole) - 1), length - 1)]
+        examples += [Example(window, list(window)) for window in windows if len(window) > 1]
+    return examples

@@ -1,4 +1,4 @@
-"""What is measured where there are no choices: the loss of the answers of held-out conversations."""
+"""What is measured where there are no choices: the loss of held-out text, the answers of conversations above all."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from mcqa.config.metric_names import SPLITS
 from mcqa.config.schema import HardwareConfig
 from mcqa.data import tokens
 from mcqa.data.conversations.conversation import Conversation
+from mcqa.data.general_texts import GeneralText
 from mcqa.data.loading import Data
 from mcqa.data.mixture import set_of
 from mcqa.data.pairs import with_rejected
@@ -31,7 +32,7 @@ BESIDE_QUESTIONS = "conversations"
 
 @dataclass(frozen=True)
 class ConversationSet:
-    """The conversations of a split, encoded once.
+    """The conversations of a split, or general text, encoded once.
 
     name: what its metrics begin with. mixed: whether their ids begin with the name of their set in a mix. rejected: the
     worse answer of each, where it has one.
@@ -39,7 +40,7 @@ class ConversationSet:
 
     split: str
     name: str
-    conversations: Sequence[Conversation]
+    conversations: Sequence[Conversation | GeneralText]
     encoded: Sequence[EncodedChoice]
     mixed: bool
     rejected: Sequence[EncodedChoice | None]
@@ -88,7 +89,8 @@ def _encode_rejected(conversations: Sequence[Conversation], tokenizer: Any) -> l
 
 def first(held_out: ConversationSet, seed: int, limit: int | None) -> ConversationSet:
     """Return a set with so many of its conversations, drawn by the seed; all of them where the limit is None."""
-    few = subsample(held_out.conversations, seed, limit or len(held_out.conversations))
+    conversations = [one for one in held_out.conversations if isinstance(one, Conversation)]
+    few = subsample(conversations, seed, limit or len(conversations))
     ids = {one.id for one in few}
     kept = [number for number, one in enumerate(held_out.conversations) if one.id in ids]
     encoded, rejected = [held_out.encoded[n] for n in kept], [held_out.rejected[n] for n in kept]
@@ -134,7 +136,7 @@ def _loss(rows: Sequence[AnswerLoss]) -> dict[str, float]:
     numbers = [row for row in rows if math.isfinite(row.nats)]
     if not numbers:
         raise ModelError(
-            f"none of the losses of {len(rows)} conversations is a number: the model's weights or its precision are "
+            f"none of the losses of {len(rows)} texts is a number: the model's weights or its precision are "
             "broken. Try hardware.precision=fp32; after training, look at train/loss and grad_norm."
         )
     pairs = [row for row in rows if row.rejected is not None]
@@ -162,7 +164,7 @@ def _as_json(row: AnswerLoss) -> dict[str, Any]:
     return values | dict.fromkeys(broken)
 
 
-def recalled(path: Path, conversations: Sequence[Conversation]) -> list[AnswerLoss] | None:
+def recalled(path: Path, conversations: Sequence[Conversation | GeneralText]) -> list[AnswerLoss] | None:
     """Return the losses that an earlier start wrote for these conversations; None where it wrote none of them whole."""
     try:
         rows = [_row(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
@@ -172,7 +174,7 @@ def recalled(path: Path, conversations: Sequence[Conversation]) -> list[AnswerLo
         rows = []
     if [row.id for row in rows] == [one.id for one in conversations]:
         return rows
-    log.warning("%s is damaged or of other conversations. They are measured again, and the file is replaced.", path)
+    log.warning("%s is damaged or of other texts. They are measured again, and the file is replaced.", path)
     return None
 
 

@@ -31,6 +31,9 @@ LOGGED_NAMES = {
 }
 """The Trainer's names of what it logs, and ours."""
 
+MEASURED = ("eval_dev/", "eval_general/")
+"""What the names of everything begin with that is measured during training."""
+
 
 class ItemCollator:
     """Turn rows of the dataset into items of the current epoch, and count what an update holds.
@@ -229,7 +232,7 @@ class MetricsLogger(TrainerCallback):  # type: ignore[misc]
         self.seconds += time.perf_counter() - self.began
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith("eval_dev/")}
+        values = {name.removeprefix("eval_"): value for name, value in logs.items() if name.startswith(MEASURED)}
         values |= {name: value for name, value in logs.items() if name.startswith("grad_norm/")}
         values |= {ours: float(logs[theirs]) for theirs, ours in LOGGED_NAMES.items() if theirs in logs}
         if "train/loss" in values:

@@ -18,6 +18,7 @@ from mcqa.evaluation.scoring.scorer import attention_window, reads_trees
 from mcqa.runs import processes
 from mcqa.training import micro_batches
 from mcqa.training.callbacks import CheckpointSchedule, EvaluationPoints, Measure
+from mcqa.training.forgetting import Cap, CappedTrainer
 from mcqa.training.losses import Item, Loss, item
 from mcqa.training.optimizers import OptimizingTrainer
 from mcqa.training.resume import ResumableTrainer
@@ -26,7 +27,7 @@ from mcqa.training.update_log import UpdateLog
 log = logging.getLogger(__name__)
 
 
-class MeasuringTrainer(OptimizingTrainer, ResumableTrainer):
+class MeasuringTrainer(CappedTrainer, OptimizingTrainer, ResumableTrainer):
     """Comes before TRL's trainer in the order of base classes.
 
     The best checkpoint and early stopping follow what is measured, as they follow its own metrics otherwise. A batch of
@@ -42,6 +43,7 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer):
         flush: Callable[[], None],
         first_epoch: Callable[[], Sequence[int]] | None,
         update_log: UpdateLog,
+        cap: Cap | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,7 +51,7 @@ class MeasuringTrainer(OptimizingTrainer, ResumableTrainer):
         self.training, self.questions = training, len(training.examples)
         self.measure, self.schedule, self.flush = measure, schedule, flush
         self.optimizer_config, self.scheduler_config, self.group_norms = config.optimizer, config.scheduler, {}
-        self.keep = config.objective.save_total_limit
+        self.keep, self.cap = config.objective.save_total_limit, cap
         self.add_callback(schedule)
         self.loss = Loss(config.objective)
         self.as_trees: bool | None = None  # not known before the first update

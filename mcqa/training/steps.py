@@ -21,6 +21,7 @@ from mcqa.data.tokens import TrainingSet
 from mcqa.evaluation.conversations import ConversationSet, conversation_sets, measure_losses
 from mcqa.evaluation.doctor import report as doctor
 from mcqa.evaluation.doctor.history import Setup
+from mcqa.evaluation.forgetting import NAME, PERPLEXITY, general_metrics, general_sets
 from mcqa.evaluation.measure import QuestionSet, measure, question_set, question_sets
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.record import Measurements, record_inputs, record_quality
@@ -32,6 +33,7 @@ from mcqa.runs.record import Record, measures_base
 from mcqa.training import as_trial, trainer
 from mcqa.training.callbacks import AfterUpdate, RunAtStart
 from mcqa.training.curriculum import easy_first
+from mcqa.training.forgetting import Cap
 from mcqa.training.hardest import show_pairs, with_hardest
 from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.progress import TrainingProgress
@@ -61,6 +63,11 @@ class Tokens:
     arguments: SFTConfig | DPOConfig | None
     parts: Mapping[str, Mapping[str, Mapping[str, Question]]]
 
+    @property
+    def general(self) -> ConversationSet | None:
+        """The held-out general text, one of `conversations`."""
+        return next((one for one in self.conversations if one.split == NAME), None)
+
 
 def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
     """Encode the questions, and read them where that has not been done. A trial does not measure test."""
@@ -82,7 +89,7 @@ def tokenize_questions(record: Record, inputs: Inputs | None = None) -> Tokens:
         curriculum = curriculum_questions(config, training, train, reader, shots)
         questions = {name: data.splits[name] for name in names if name in data.splits}
         sets = question_sets(questions, config, reader, shots)
-        held_out = conversation_sets(data, names, reader)
+        held_out = [*conversation_sets(data, names, reader), *general_sets(data.general, reader)]
         steering = steering_set(config, data, reader, shots)
     record_inputs(record, data, fingerprint)
     run_report.show_inputs(record, data, training)
@@ -172,9 +179,14 @@ def train(
 
     def measure_dev() -> dict[str, float]:
         metrics, answers[:] = measure_steering(built.model, tokens.steering, config)
+        if tokens.general is not None:
+            metrics |= general_metrics(built.model, tokens.general, config.hardware)
         return metrics
 
-    updates = total_updates(config, examples)
+    def base_perplexity() -> float:
+        return record.metrics[f"base/{PERPLEXITY}"]
+
+    updates, rise = total_updates(config, examples), config.evaluation.max_forgetting
     update_log = UpdateLog(record.folder, Setup.of(record.config_dict, examples), answers)
     with TrainingProgress(record.console, updates, config.evaluation.best_metric) as progress:
         callbacks.append(AfterUpdate(lambda step: progress.advance(step, update_log.loss)))
@@ -191,6 +203,7 @@ def train(
             flush=record.flush,
             first_epoch=partial(first_epoch, measurements) if config.objective.curriculum else None,
             update_log=update_log,
+            cap=None if rise is None else Cap(rise, base_perplexity),
         )
         try:
             trainer.train(built)

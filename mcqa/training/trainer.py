@@ -27,6 +27,7 @@ from mcqa.training.callbacks import (
     Report,
     not_finite_message,
 )
+from mcqa.training.forgetting import Cap, StopAtCap
 from mcqa.training.measuring import MeasuringTrainer
 from mcqa.training.preferences import PreferenceTrainer
 from mcqa.training.update_log import UpdateLog
@@ -66,12 +67,13 @@ def build(
     flush: Callable[[], None] = lambda: None,
     first_epoch: Callable[[], Sequence[int]] | None = None,
     update_log: UpdateLog | None = None,
+    cap: Cap | None = None,
 ) -> MeasuringTrainer:
     """Return a trainer that is ready to start, with the model wrapped in the adapter, if any.
 
     arguments: those of trl_config. measure: must look at trainer.model. flush: writes what was observed to the disk,
     before a checkpoint counts, since a run that resumes from there would not observe it again. first_epoch: returns the
-    order of a curriculum. update_log: keeps what every update was like.
+    order of a curriculum. update_log: keeps what every update was like. cap: on forgetting.
 
     Raises:
         ConfigError: the trainer refuses an argument of objective.trainer_args.
@@ -89,6 +91,8 @@ def build(
     if (patience := config.evaluation.patience) is not None:
         metric = config.evaluation.stop_metric or config.evaluation.best_metric
         all_callbacks.append(EarlyStopping(metric, patience, config.evaluation.min_delta))
+    if cap is not None:
+        all_callbacks.append(StopAtCap(cap))
     minutes = config.objective.checkpoint_every_min
     model, exact = sharding.materialise_meta_weights(model), []
     if config.peft.quantization is not None:
@@ -108,6 +112,7 @@ def build(
             flush=flush,
             first_epoch=first_epoch,
             update_log=update_log,
+            cap=cap,
             model=model,
             args=arguments,
             processing_class=tokenizer,

@@ -12,6 +12,7 @@ from tests.config.configurations import config, config_dict_of, problems, proble
 
 UNTRAINED = ("objective=none",)
 PRETRAIN = ("objective=pretrain", "peft=none")
+GENERAL = ("data.general_texts=facts",)
 LOCAL = ("data=local", "data.path=q.csv")
 CHAT = ("data=messages", "data.path=chat.jsonl")
 DPO = ("objective=dpo",)
@@ -140,8 +141,23 @@ BROKEN = [
     ("_columns", [*LOCAL, "data.encoding=utf8mb4"], "data.encoding: Python has no text encoding 'utf8mb4'"),
     ("_data", ["data.splits.train=null"], "data.splits.train: is null"),
     ("_objective", ["model=scratch"], "model.architecture: a model of random weights cannot answer"),
-    ("_objective", [*PRETRAIN, "data=arc_easy"], "data.texts: objective=pretrain reads sentences and arc_easy"),
-    ("_objective", ["objective=pretrain"], "peft: objective=pretrain trains all weights, got peft=lora; take peft="),
+    ("_objective", ["model=scratch", "objective=pretrain"], "peft: random weights are trained all of them, got peft"),
+    ("injection_problems", ["objective=mixed", "data=arc_easy"], "data.texts: objective=mixed reads sentences and arc"),
+    ("injection_problems", ["objective=pretrain", "objective.max_length=1"], "objective.max_length: a window of a te"),
+    ("injection_problems", ["objective.replay_share=0.1"], "objective.replay_share: needs the text to replay"),
+    ("injection_problems", [*GENERAL, "objective=choice", "objective.replay_share=0.1"], "objective.replay_share: gen"),
+    ("injection_problems", ["evaluation.max_forgetting=0.1"], "evaluation.max_forgetting: is measured on general tex"),
+    (
+        "injection_problems",
+        [*GENERAL, "evaluation.max_forgetting=0.1", "evaluation.before=false"],
+        "evaluation.max_forgetting: is a rise over what the base has",
+    ),
+    ("injection_problems", [*GENERAL, "evaluation.sets=[{data: facts, name: general}]"], "data.general_texts: its me"),
+    (
+        "injection_problems",
+        ["evaluation.sets=[{data: facts, name: further, general_texts: facts}]"],
+        "evaluation.sets[0].general_texts: is watched for the whole run",
+    ),
     ("_objective", [*PRETRAIN, "objective.loss_on=answer"], "objective.loss_on: a sentence has no answer"),
     ("_untrained", [*UNTRAINED, "evaluation.before=false"], "evaluation.before: objective=none measures the base and"),
     ("_untrained", [*UNTRAINED, "peft.path=a/model"], "peft.path: objective=none trains no adapter further, got a/mod"),

@@ -3,6 +3,7 @@
 import copy
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from mcqa.config.errors import DataError, ModelError
 from mcqa.config.prompt_styles import LETTER, STYLES, templates
 from mcqa.config.schema import ObjectiveConfig, PromptConfig
 from mcqa.data import tokens
+from mcqa.data.general_texts import Replay
 from mcqa.data.prompts import Shots, apply_chat_template, context, continuations, requests
 from mcqa.data.prompts import texts as prompt_texts
 from mcqa.data.question import Question, reordered, with_shuffled_choices
@@ -23,6 +25,7 @@ from mcqa.data.tokens import (
     encode,
     encode_unconditional,
     move_trailing_space,
+    text_windows,
     training_set,
 )
 from mcqa.models.from_scratch import END_OF_TEXT, new_tokenizer
@@ -96,6 +99,7 @@ def objective(**changes):
         "neftune_alpha": None,
         "packing": False, "unlikelihood_weight": None, "normalise": None, "temperature": None, "curriculum": None,
         "learning_rate_factor": 1.0, "pairs": None, "preference_loss": None, "beta": None, "tail_weight": None,
+        "replay_share": None,
     }  # fmt: skip
     return ObjectiveConfig(**(values | changes))
 
@@ -546,9 +550,58 @@ def test_pretraining_learns_every_token_of_a_text_and_its_end(tokenizer, texts):
         assert example.input_ids == example.labels == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
 
 
-def test_texts_that_are_too_long_are_dropped_and_named_by_number(tokenizer):
-    texts = ["The whale.", "The whale is a mammal and the trout is a fish."]
-    short, long = (len(ids) + 1 for ids in tokenizer(texts)["input_ids"])
-    training = training_set(tokenizer, CLOZE, objective(name="pretrain", max_length=short), [], texts)
-    assert len(training.examples) == 1
-    assert training.too_long == {"text 2": long}
+@settings(deadline=None)
+@given(texts=st.lists(any_text.map("The {}.".format), min_size=1, max_size=4), length=st.integers(2, 9))
+def test_the_windows_of_a_text_predict_each_of_its_tokens_but_the_first_once(tokenizer, texts, length):
+    pretrain = objective(name="pretrain", loss_on="all", max_length=length)
+    training = training_set(tokenizer, CLOZE, pretrain, [], texts)
+    assert not training.too_long
+    assert all(2 <= len(example.input_ids) <= length for example in training.examples)
+    predicted = [token for example in training.examples for token in example.labels[1:]]
+    whole = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts]
+    assert predicted == [token for ids in whole for token in ids[1:]]
+
+
+def test_a_text_in_windows_is_read_from_its_beginning_to_its_end(tokenizer):
+    text = "The whale is a mammal and the trout is a fish."
+    ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    first, *others = text_windows(tokenizer, [text], 5)
+    assert first.input_ids == ids[:5]
+    assert [*first.input_ids, *(token for other in others for token in other.input_ids[1:])] == ids
+    assert all(after.input_ids[0] == before.input_ids[-1] for before, after in pairwise([first, *others]))
+
+
+def test_a_mixed_set_has_every_text_and_every_question(tokenizer):
+    texts, questions = ["The whale.", "The trout."], [question(id=str(n)) for n in range(3)]
+    parts = [
+        training_set(tokenizer, LETTERS, objective(name=name), questions, texts, None, 0)
+        for name in ("sft", "pretrain", "mixed")
+    ]
+    asked, read, both = parts
+    assert both.examples == [*asked.examples, *read.examples]
+    assert both.epoch(1) == [*asked.epoch(1), *read.examples] != both.examples  # other orders of the options
+    assert asked.examples[0].labels[0] == IGNORE_INDEX  # an answer alone is learned, and of a text all of it
+    assert read.examples[0].labels == read.examples[0].input_ids
+
+
+def test_without_a_question_a_mixed_set_is_refused(tokenizer):
+    with pytest.raises(DataError, match="no training example is left: 1 are longer"):
+        training_set(tokenizer, CLOZE, objective(name="mixed", max_length=2), [question()], ["The whale."])
+
+
+@pytest.mark.parametrize("name", ["sft", "pretrain", "mixed"])
+def test_replay_adds_its_share_of_general_text_to_each_epoch_and_draws_anew(name, tokenizer):
+    general = [f"General {number}." for number in range(12)]
+    replay = Replay(general, share=0.25, seed=0)
+    asked = objective(name=name), [question(id=str(n)) for n in range(6)], ["The whale.", "The trout."]
+    plain = training_set(tokenizer, CLOZE, *asked)
+    training = training_set(tokenizer, CLOZE, *asked, None, None, (), None, replay)
+    own, added = len(plain.examples), replay.count(len(plain.examples))
+    assert added == {"sft": 2, "pretrain": 1, "mixed": 3}[name]  # of 8, 3 and 11 examples
+    epochs = [training.epoch(number) for number in range(4)]
+    assert epochs[0] == training.examples and all(one[:own] == plain.examples for one in epochs)
+    drawn = [tuple(example.input_ids) for one in epochs for example in one[own:]]
+    windows = {tuple(one.input_ids) for one in text_windows(tokenizer, general, 99)}
+    assert len(drawn) == 4 * added and set(drawn) <= windows
+    assert len(set(drawn)) == min(len(drawn), 12)  # none again before all were drawn
+    assert training_set(tokenizer, CLOZE, *asked, None, None, (), None, replay).epoch(3) == epochs[3]

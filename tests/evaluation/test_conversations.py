@@ -86,7 +86,7 @@ def test_losses_that_are_no_numbers_are_counted_and_all_of_them_an_error(starter
     one = held_out(TALKS[:2], starter.tokenizer)
     metrics = loss_metrics(one, [*rows_of(TALKS[:1]), *rows_of(TALKS[1:2], math.nan)])
     assert (metrics["dev/loss"], metrics["dev/nan"]) == (0.5, 1)
-    with pytest.raises(ModelError, match="none of the losses of 2 conversations is a number"):
+    with pytest.raises(ModelError, match="none of the losses of 2 texts is a number"):
         loss_metrics(one, rows_of(TALKS[:2], math.nan))
 
 

@@ -22,7 +22,7 @@ from mcqa.runs.signals import Watch
 from mcqa.runs.tracking.spool import Spool
 from mcqa.runs.tracking.tracker import Tracker
 from mcqa.runs.trial import Paused, Preempted
-from mcqa.training import callbacks, checkpoints, optimizers, resume, trainer
+from mcqa.training import callbacks, checkpoints, forgetting, optimizers, resume, trainer
 from tests.small_runs import configured
 from tests.training.test_trainer import built
 
@@ -369,6 +369,7 @@ def test_between_measurements_there_are_checkpoints_too(small, tmp_path, monkeyp
 
 PRIVATE = {
     "_clip_grad_norm": "model",
+    "_determine_best_metric": "metrics trial",
     "_finalize_training": "trial num_train_samples start_time",
     "_get_grad_norm": "model grad_norm",
     "_get_output_dir": "trial",
@@ -391,9 +392,10 @@ def parameters(method):
 
 
 def test_every_private_method_of_the_trainer_that_is_used_is_as_it_was_when_ours_was_written():
-    source = ast.parse(inspect.getsource(resume) + inspect.getsource(optimizers))
+    source = ast.parse("".join(map(inspect.getsource, (resume, optimizers, forgetting))))
     used = {node.attr for node in ast.walk(source) if isinstance(node, ast.Attribute)}
-    used |= vars(resume.ResumableTrainer).keys() | vars(optimizers.OptimizingTrainer).keys()
+    for ours in (resume.ResumableTrainer, optimizers.OptimizingTrainer, forgetting.CappedTrainer):
+        used |= vars(ours).keys()
     private = {name for name in used if name.startswith("_") and not name.startswith("__") and hasattr(Trainer, name)}
     assert private == set(PRIVATE), "PRIVATE must name exactly the private methods that are overridden or called"
     changed = [
@@ -407,6 +409,6 @@ def test_every_private_method_of_the_trainer_that_is_used_is_as_it_was_when_ours
         if f"self.{name} " not in inspect.getsource(Trainer)
     ]
     assert not changed, (
-        f"transformers {transformers.__version__} has changed what mcqa/training/resume.py and optimizers.py build on; "
-        "look at each override there, then bring this table up to date:\n" + "\n".join(changed)
+        f"transformers {transformers.__version__} has changed what mcqa/training/resume.py, optimizers.py and "
+        "forgetting.py build on; look at each override there, then bring this table up to date:\n" + "\n".join(changed)
     )

@@ -23,7 +23,7 @@ from mcqa.training.trainer import trl_config
 from tests.small_runs import configured
 
 
-def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
+def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=(), cap=None):
     """A trainer on the embedded model, with everything it was built from."""
     config, _ = configured(overrides)
     data = load(config.data)
@@ -33,7 +33,7 @@ def built(overrides, folder, measure=lambda: {"dev/acc": 0.5}, observers=()):
     base = loading.load_model(config.model, config.peft, config.hardware, tokenizer, config.seed)
     adapter = adapter_config(config.peft)
     arguments = trl_config(config, folder, len(training.examples))
-    built = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers)
+    built = trainer.build(config, arguments, base, adapter, tokenizer, training, measure, observers, cap=cap)
     return built, training, tokenizer
 
 

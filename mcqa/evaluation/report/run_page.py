@@ -17,6 +17,7 @@ from mcqa.config.secrets import redact, without_secrets
 from mcqa.evaluation import predictions
 from mcqa.evaluation.calibration import probabilities
 from mcqa.evaluation.conversations import BESIDE_QUESTIONS
+from mcqa.evaluation.forgetting import NAME
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.predictions import Prediction
 from mcqa.evaluation.report import charts, stages, tables
@@ -305,8 +306,8 @@ def _scale(run: RunFolder) -> Scale:
 
 
 def _losses(run: RunFolder) -> dict[str, str]:
-    """The prefix in the metrics of the conversations of each split, and what to call it."""
-    prefixes = [f"{base}{split}" for split in SPLITS for base in ("base/", "")]
+    """The prefix in the metrics of the conversations of each split, and of general text, and what to call it."""
+    prefixes = [f"{base}{split}" for split in (*SPLITS, NAME) for base in ("base/", "")]
     rows = {}
     for prefix in prefixes:
         inner = f"{prefix}/{BESIDE_QUESTIONS}"

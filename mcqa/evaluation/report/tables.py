@@ -52,8 +52,10 @@ def accuracy_table(
     return table
 
 
-LOSS_COLUMNS = ("", "loss", "perplexity", "conversations")
-LOSS_CAPTION = "loss: nats a token of the assistant's last turn, its end included; perplexity: e to the power of it"
+LOSS_COLUMNS = ("", "loss", "perplexity", "texts")
+LOSS_CAPTION = (
+    "loss: nats a token, in conversations of the assistant's last turn with its end; perplexity: e to the power of it"
+)
 
 
 def loss_rows(metrics: Mapping[str, float], names: Mapping[str, str]) -> list[list[str]]:
@@ -65,7 +67,7 @@ def loss_rows(metrics: Mapping[str, float], names: Mapping[str, str]) -> list[li
 def losses_table(metrics: Mapping[str, float], names: Mapping[str, str]) -> Table:
     """Return the table of `loss_rows`."""
     table = Table(
-        title="Loss of held-out conversations",
+        title="Loss of held-out text",
         title_justify="left",
         title_style="bold",
         caption=LOSS_CAPTION,

@@ -80,7 +80,7 @@ def _with_base(axes: Any, base: float | None, points: Points, colour: str) -> No
 
 
 def _loss(curves: Curves) -> Any:
-    same = curves.objective in ("sft", "pretrain")
+    same = curves.objective in ("sft", "pretrain", "mixed")
     figure, axes = _over_updates("loss (nats per token)" if same else "loss (nats; dev: per token)")
     _line(axes, curves.of("train/loss"), ORANGE, "train" if same else f"train (objective={curves.objective})")
     dev = curves.of("dev/loss")
