@@ -43,6 +43,7 @@ BASE = DataConfig(
     text_column="text",
     paraphrases=None,
     paraphrase_columns=None,
+    general_texts=None,
     reversed=False,
     prompt=SetPrompt(style=None, instruction="", template=None, answer_template=None),
     recommended=Recommended(batch_size=128, epochs=3),
