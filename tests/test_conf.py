@@ -236,3 +236,9 @@ def test_the_help_files_are_those_that_the_commands_ask_for():
         if isinstance(default, dict) and "override hydra/help" in default
     }
     assert asked == {path.stem for path in (CONF / "hydra" / "help").glob("*.yaml")}
+
+
+def test_the_embedded_base_is_pretrained_as_it_was_whatever_the_defaults_of_its_objective_are():
+    objective = config("+experiment=pretrain_starter").objective
+    assert (objective.epochs, objective.max_length, objective.packing) == (30, 512, False)
+    assert (objective.replay_share, objective.learning_rate_factor, objective.max_steps) == (None, 1, None)

@@ -37,7 +37,7 @@ SMALLER = {  # options that cannot run on a test machine, and why
         ["prompt/blank", "prompt/chat", "prompt/template", "prompt/published"],
         "blanks, chat template, template, published prompt; test_prompts_that_need_more_run_for_two_updates has them",
     ),
-    **dict.fromkeys(["objective/pretrain", "objective/mixed"], "texts; test_injection.py has them"),
+    **dict.fromkeys(["objective/pretrain", "objective/mixed"], "data.texts; training/test_forgetting.py has them"),
     "tracking/mlflow": "test_a_run_is_found_in_mlflow runs it",
     **dict.fromkeys(
         ["tracking/tensorboard", "tracking/wandb"], "packages of their own; test_viewers has fakes of them"

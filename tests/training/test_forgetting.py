@@ -53,9 +53,11 @@ def forgetful(small, invented, *more):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("peft", ["none", "lora"])
-def test_beyond_the_cap_from_the_first_update_on_a_run_ends_with_the_weights_of_the_base(peft, small, invented, caplog):
-    overrides = forgetful(small, invented, f"peft={peft}", "optimizer.learning_rate=0.1")
+@pytest.mark.parametrize(("objective", "peft"), [("pretrain", "none"), ("mixed", "lora")])
+def test_beyond_the_cap_from_the_first_update_on_a_run_ends_with_the_weights_of_the_base(
+    objective, peft, small, invented, caplog
+):
+    overrides = forgetful(small, invented, f"objective={objective}", f"peft={peft}", "optimizer.learning_rate=0.1")
     _, result = trained([*overrides, "evaluation.max_forgetting=0.01"])
     found = result["metrics"]
     assert found["general/perplexity"] == pytest.approx(found["base/general/perplexity"], rel=1e-5)
