@@ -11,13 +11,13 @@ import numpy as np
 
 from mcqa.compare.configurations import Compared, Configuration
 from mcqa.compare.estimates import Correct, adjust, estimate
-from mcqa.compare.flips import Answer, Flip, FlipCounts, count, flips, over_seeds
 from mcqa.compare.options import Options
 from mcqa.config.errors import ConfigError
 from mcqa.config.metric_names import needed_for
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
 from mcqa.evaluation.decisions import decide, is_measured
+from mcqa.evaluation.flips import Answer, Flip, FlipCounts, count, flips, over_seeds
 from mcqa.evaluation.metrics import chance_accuracy, cluster_names
 from mcqa.evaluation.statistics.clusters import FloatArray, cluster_ids, detectable_in_standard_errors
 from mcqa.evaluation.statistics.paired import detectable_by_questions

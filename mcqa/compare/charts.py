@@ -5,7 +5,7 @@ from typing import Any
 
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.flips import KINDS, Kind, by_subject
+from mcqa.evaluation.flips import KINDS, Kind, by_subject
 from mcqa.evaluation.report.charts.confidence import reliability_figure, risk_coverage_figure
 from mcqa.evaluation.report.charts.option_order import letters_figure
 from mcqa.evaluation.report.charts.style import BLUE, GREY, SKY, VERMILLION, WHITE, interval, new_figure, styled, svg

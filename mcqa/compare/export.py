@@ -10,11 +10,11 @@ from typing import Any
 from mcqa.compare import looks, page, sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.charts import draw_charts
-from mcqa.compare.flips import KINDS, by_subject, choice_text, most_confident
 from mcqa.compare.options import Options
 from mcqa.compare.tables import Section
 from mcqa.config.errors import ConfigError
 from mcqa.config.schema import TrackingConfig
+from mcqa.evaluation.flips import KINDS, by_subject, choice_text, most_confident
 from mcqa.runs import tracking
 from mcqa.runs.files import write_csv, write_json
 

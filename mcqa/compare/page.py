@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from mcqa.compare import sentences, tables
 from mcqa.compare.analysis import Comparison, Pair
-from mcqa.compare.flips import KINDS, Answer, Flip, most_confident
 from mcqa.data.question import Question
+from mcqa.evaluation.flips import KINDS, Answer, Flip, most_confident
 from mcqa.evaluation.report.formatting import cut, percent
 from mcqa.evaluation.report.html import Scale, inline, render
 

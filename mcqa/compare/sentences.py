@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.configurations import TRAINED, Compared, Configuration
-from mcqa.compare.flips import FlipCounts
 from mcqa.compare.runs import Run
+from mcqa.evaluation.flips import FlipCounts
 from mcqa.evaluation.report.formatting import (
     ONE_SEED,
     ONE_SEED_EACH,

@@ -10,10 +10,10 @@ import numpy as np
 from mcqa.compare import sentences
 from mcqa.compare.analysis import Comparison, Pair
 from mcqa.compare.estimates import Correct, estimate
-from mcqa.compare.flips import FlipCounts, count
 from mcqa.compare.tables import LABEL, NUMBER, Section, Table
 from mcqa.data.question import Question
 from mcqa.evaluation import statistics
+from mcqa.evaluation.flips import FlipCounts, count
 from mcqa.evaluation.metrics import ClusterBy, cluster_names
 from mcqa.evaluation.report.formatting import one_line, p_equals, p_value, point_interval, points
 from mcqa.evaluation.statistics.clusters import ClusterIds, FloatArray, cluster_ids

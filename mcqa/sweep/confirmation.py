@@ -15,7 +15,7 @@ from mcqa.config.schema import SEEDS
 from mcqa.runs import looks
 from mcqa.runs.files import read_stored, write_json, write_yaml
 from mcqa.runs.mailbox import Mailbox
-from mcqa.sweep.report.confirmation import FILE
+from mcqa.sweep.report.confirmation import FILE, trains, trains_nothing
 from mcqa.sweep.report.next_step import to_confirm
 from mcqa.sweep.report.study_data import StudyRecord
 from mcqa.sweep.report.ties import study_result
@@ -28,12 +28,14 @@ JOB_KEYS = ("trial", "default", "params", "seed", "overrides")
 
 @dataclass(frozen=True)
 class Configuration:
-    """trial: None for the default configuration where no trial has it."""
+    """trial: None for the default configuration where no trial has it. trains: not objective=none, which no seed
+    changes."""
 
     trial: int | None
     default: bool
     params: Mapping[str, Any]
     overrides: tuple[str, ...]
+    trains: bool = True
 
 
 def problems(base: Mapping[str, Any], swept: Collection[str]) -> list[str]:
@@ -57,11 +59,13 @@ def select_configurations(study: StudyRecord, fixed: Sequence[str]) -> list[Conf
     numbers = [*dict.fromkeys([*to_confirm(study, result), *([default.number] if default else [])])]
     trials = {trial.number: trial for trial in study.trials}
     configurations = [
-        Configuration(number, trial is default, trial.params, tuple(overrides))
+        Configuration(number, trial is default, trial.params, tuple(overrides), trains(trial.folder))
         for number in numbers
         if (trial := trials.get(number)) and (overrides := stored_overrides(trial.folder)) is not None
     ]
-    return configurations if default else [*configurations, Configuration(None, True, {}, tuple(fixed))]
+    if default:
+        return configurations
+    return [*configurations, Configuration(None, True, {}, tuple(fixed), not trains_nothing(study.base))]
 
 
 def describe_job(job: Job) -> str:
@@ -70,7 +74,8 @@ def describe_job(job: Job) -> str:
 
 
 def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int, order_is_fixed: bool = False) -> list[Job]:
-    """Return every configuration with every new seed: those that follow the study's own, `seed`.
+    """Return every configuration with every new seed: those that follow the study's own, `seed`; with the first of them
+    alone where it trains nothing.
 
     order_is_fixed: the order of questions has a seed of its own, which would be the same in all; it is to follow
     `seed` then.
@@ -88,7 +93,7 @@ def jobs(configurations: Sequence[Configuration], seed: int, n_seeds: int, order
             "overrides": [*configuration.overrides, f"seed={new}", *order],
         }
         for configuration in configurations
-        for new in range(seed + 1, seed + 1 + n_seeds)
+        for new in range(seed + 1, seed + 1 + (n_seeds if configuration.trains else 1))
     ]
 
 

@@ -63,7 +63,7 @@ class StudyTracker:
         """Send the report, the tables and the best configuration, and how the study ended."""
         all(self._send(trial) for trial in self._unsent_trials())  # while MLflow is away, the first attempt is enough
         for path in sorted(self.folder.iterdir()):
-            if path.is_file() and path.suffix in (".html", ".csv", ".yaml"):
+            if path.is_file() and path.suffix in (".html", ".md", ".csv", ".yaml"):
                 self.tracker.artifact(path)
         if metrics:
             self.tracker.metrics(dict(metrics), step=0)

@@ -3,6 +3,7 @@
     python -m mcqa.sweep.report outputs/sweeps/<study>
 
 report.html          the result with charts and tables, complete in one file
+report.md            the arms of a study with new seeds, as a text to be pasted elsewhere (hydra.sweeper.arms, confirm)
 trials.csv           one line a trial
 importances.csv      how much each parameter mattered
 best.yaml            an experiment file of the best trial, to run as it is

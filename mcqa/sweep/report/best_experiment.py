@@ -46,10 +46,12 @@ class _Ran:
 def experiment(study: StudyRecord, trial: TrialRecord, reached: str) -> str:
     """Return the text of best.yaml. reached: metric and value of the trial, for the comment at its head."""
     ran = _ran(study, trial)
-    base = chosen_option(study.overrides, EXPERIMENT)
+    overrides = dict(_overrides(study, trial))
+    swept = [overrides.pop(key) for key in (EXPERIMENT, f"+{EXPERIMENT}") if key in overrides]
+    base = swept[0] if swept else chosen_option(study.overrides, EXPERIMENT)
     defaults: list[Any] = [] if base is None else [base]
     keys: dict[str, Any] = {}
-    for override, value in dict(_overrides(study, trial)).items():
+    for override, value in overrides.items():
         key = override.lstrip("+")
         if key in ran.options:
             defaults.append({f"/{key}" if override.startswith("+") else f"override /{key}": value})

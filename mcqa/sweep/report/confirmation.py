@@ -15,15 +15,17 @@ test has the metric of its trials here.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from mcqa.config.errors import FileError
 from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
 from mcqa.evaluation.statistics.clusters import t_quantile
 from mcqa.runs import looks, run_folder
-from mcqa.runs.files import read_stored
+from mcqa.runs.files import read_optional, read_stored
 from mcqa.sweep.report.study_data import StudyRecord, is_number
 from mcqa.sweep.report.ties import UNREADABLE, Estimate, accuracy, clusters_of, parse_metric, read_answers
 
@@ -35,7 +37,7 @@ class Confirmed:
     """One configuration with its new seeds.
 
     The intervals of mean and difference (mean minus the default's) cover questions and seeds where the runs kept their
-    predictions, and seeds alone otherwise.
+    predictions, and seeds alone otherwise. trains: not objective=none, of which one run says all.
     """
 
     trial: int | None
@@ -46,6 +48,7 @@ class Confirmed:
     folders: tuple[str, ...] = ()  # of its runs that have ended, relative to the study's
     difference: Estimate | None = None
     p_holm: float | None = None
+    trains: bool = True
 
     @property
     def name(self) -> str:
@@ -53,11 +56,24 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """The mean of one configuration minus that of another, which are named by their places."""
+
+    before: int
+    after: int
+    difference: Estimate
+    p_holm: float
+
+
+@dataclass(frozen=True)
 class Confirmation:
+    """pairs: every configuration with the default; in a study of arms all pairs. p is Holm's over all of them."""
+
     metric: str
     configurations: tuple[Confirmed, ...]
     by_questions: bool  # whether the intervals cover the questions as well as the seeds
     looks_at_test: tuple[looks.Look, ...] = ()  # in this study
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def candidate(self) -> int | None:
@@ -88,7 +104,7 @@ def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation |
         content = read_stored(path, "", dict, waits_s=())
         metric, rows = str(content.get("metric", "test/acc")), [dict(row) for row in content["configurations"]]
         answers = [_answers(study, row, metric, problems) for row in rows]
-        confirmed = [_confirmed(row, own) for row, own in zip(rows, answers, strict=True)]
+        confirmed = [_confirmed(study, row, own) for row, own in zip(rows, answers, strict=True)]
         failures = [
             f"The confirmation of {configuration.name} with seed {run.get('seed')} failed: {_last_line(run['error'])}"
             for configuration, row in zip(confirmed, rows, strict=True)
@@ -102,10 +118,26 @@ def read_confirmation(study: StudyRecord, problems: list[str]) -> Confirmation |
         problems.append(f"{FILE} cannot be read: {type(error).__name__}: {error}.")
         return None
     problems += failures
-    known = [own for own in answers if own is not None]
-    by_questions = len(known) == len(answers) and all(own.ids == known[0].ids for own in known)
-    compared = tuple(_with_differences(confirmed, known if by_questions else None))
-    return Confirmation(metric, compared, by_questions, tuple(looks.read(study.folder)))
+    known = {i: own for i, own in enumerate(answers) if own is not None}
+    measured = [i for i, configuration in enumerate(confirmed) if configuration.values]
+    by_questions = known.keys() == {*measured} and len({tuple(own.ids) for own in known.values()}) == 1
+    base = next((i for i in measured if confirmed[i].default), None)
+    wanted = list(combinations(sorted(measured, key=lambda i: i != base), 2))
+    wanted = wanted if study.description.get("arms") else [(one, other) for one, other in wanted if one == base]
+    pairs = _pairs(confirmed, known if by_questions else None, wanted)
+    compared = tuple(_with_differences(confirmed, base, pairs))
+    return Confirmation(metric, compared, by_questions, tuple(looks.read(study.folder)), tuple(pairs))
+
+
+def trains(folder: Path) -> bool:
+    """Return whether the run in a folder trains something, so that its seed matters."""
+    return not trains_nothing(read_optional(folder / "config.yaml"))
+
+
+def trains_nothing(config_dict: Mapping[str, Any]) -> bool:
+    """Return whether a configuration, which may be damaged or of another application, has objective=none."""
+    objective = config_dict.get("objective")
+    return isinstance(objective, Mapping) and objective.get("name") == "none"
 
 
 def _answers(study: StudyRecord, row: Mapping[str, Any], metric: str, problems: list[str]) -> _Answers | None:
@@ -135,7 +167,8 @@ def _ended(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [run for run in row["runs"] if is_number(run.get("value"))]
 
 
-def _confirmed(row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
+def _confirmed(study: StudyRecord, row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
+    folders = tuple(str(run["folder"]) for run in _ended(row) if run.get("folder"))
     values = tuple(float(run["value"]) for run in _ended(row))
     return Confirmed(
         trial=row.get("trial"),
@@ -143,7 +176,8 @@ def _confirmed(row: Mapping[str, Any], answers: _Answers | None) -> Confirmed:
         values=values,
         planned=len(row["runs"]),
         mean=_mean_over_seeds(values) if answers is None else _mean_accuracy(answers),
-        folders=tuple(str(run["folder"]) for run in _ended(row) if run.get("folder")),
+        folders=folders,
+        trains=all(trains(study.folder / folder) for folder in folders),
     )
 
 
@@ -163,25 +197,31 @@ def _mean_accuracy(answers: _Answers) -> Estimate:
     return Estimate(mean, *pooled_accuracy_interval(answers.right, answers.clusters))
 
 
-def _with_differences(confirmed: Sequence[Confirmed], answers: Sequence[_Answers] | None) -> list[Confirmed]:
-    """Compare each with the default configuration, by questions where all have answers; p is Holm's."""
-    base = next((i for i, configuration in enumerate(confirmed) if configuration.default), None)
-    if base is None:
-        return list(confirmed)
-    tests: dict[int, tuple[Estimate, float]] = {}
-    for i, configuration in enumerate(confirmed):
-        if i == base:
-            continue
+def _pairs(
+    confirmed: Sequence[Confirmed], answers: Mapping[int, _Answers] | None, wanted: Sequence[tuple[int, int]]
+) -> list[Pair]:
+    """Compare pairs of configurations, by questions where all have answers; those that nothing says are left out."""
+    tests = list[tuple[int, int, Estimate, float]]()
+    for before, after in wanted:
         if answers is not None:
-            pooled = pooled_difference(answers[base].right, answers[i].right, answers[base].clusters)
-            tests[i] = Estimate(pooled.difference, pooled.low, pooled.high), pooled.p
-        elif welch := _welch(confirmed[base].values, configuration.values):
-            tests[i] = welch
-    adjusted = dict(zip(tests, holm([p for _, p in tests.values()]), strict=True))
-    return [
-        replace(configuration, difference=tests[i][0], p_holm=adjusted[i]) if i in tests else configuration
-        for i, configuration in enumerate(confirmed)
-    ]
+            pooled = pooled_difference(
+                answers[before].right,
+                answers[after].right,
+                answers[before].clusters,
+                every_side_has_seeds=confirmed[before].trains and confirmed[after].trains,
+            )
+            tests.append((before, after, Estimate(pooled.difference, pooled.low, pooled.high), pooled.p))
+        elif welch := _welch(confirmed[before].values, confirmed[after].values):
+            tests.append((before, after, *welch))
+    adjusted = holm([p for *_, p in tests])
+    return [Pair(*test[:3], p_holm=p) for test, p in zip(tests, adjusted, strict=True)]
+
+
+def _with_differences(confirmed: Sequence[Confirmed], base: int | None, pairs: Sequence[Pair]) -> Iterator[Confirmed]:
+    """Yield each configuration with its difference from the default one, which is the first of its pairs."""
+    tests = {pair.after: pair for pair in pairs if pair.before == base}
+    for i, one in enumerate(confirmed):
+        yield replace(one, difference=tests[i].difference, p_holm=tests[i].p_holm) if i in tests else one
 
 
 def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[Estimate, float] | None:

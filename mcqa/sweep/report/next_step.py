@@ -60,7 +60,7 @@ def next_step(
 
 def _next_of_arms(
     study: StudyRecord, result: StudyResult, arms: Sequence[Arm], confirmation: Confirmation | None
-) -> NextStep:
+) -> NextStep | None:
     """Arms are compared with each other, not with the default: new seeds for the best trial of each, and then them."""
     if confirmation is None:
         if not _can_be_confirmed(study):
@@ -72,15 +72,11 @@ def _next_of_arms(
     runs = [run for run in confirmation.configurations if run.trial in names and run.values]
     if not runs:
         return NextStep("No arm has a run with new seeds that has ended: see the failures above.")
-    sign = -1 if study.direction == "minimize" else 1
-    first = max(runs, key=lambda run: sign * run.mean.value)
-    value = sentences.value(first.mean.value, confirmation.metric)
-    text = f"With new seeds {names[first.trial or 0]}, trial {first.trial}, has the best {confirmation.metric}, {value}"
     folders = [shlex.quote(run_folder.shown(study.folder / folder)) for run in runs for folder in run.folders]
     if len(runs) < 2 or len(folders) < sum(len(run.values) for run in runs):
-        return NextStep(f"{text}.")
+        return None
     return NextStep(
-        f"{text}; whether the arms differ, a comparison of these runs says:",
+        "See every question that the arms answer differently, in a comparison of these runs:",
         f"python -m mcqa.compare {' '.join(folders)}",
     )
 

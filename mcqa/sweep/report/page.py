@@ -15,8 +15,9 @@ from mcqa.evaluation.report.html import Scale, render
 from mcqa.evaluation.statistics.multiple_comparisons import SIGN_FLIPS
 from mcqa.runs import run_folder
 from mcqa.runs.duration import duration
-from mcqa.sweep.report import answer, arms, best_experiment, charts, edges, sentences
+from mcqa.sweep.report import answer, arms, best_experiment, charts, confirmed_sentences, edges, markdown, sentences
 from mcqa.sweep.report.confirmation import Confirmation
+from mcqa.sweep.report.confirmed_arms import MOST_EXAMPLES, ConfirmedArms, confirmed_arms, shortened
 from mcqa.sweep.report.importances import FEWEST, Importances
 from mcqa.sweep.report.next_step import NextStep, next_step
 from mcqa.sweep.report.seed_variance import varies_only_seed
@@ -44,12 +45,20 @@ class ReportData:
 
     @property
     def verdict(self) -> str:
+        if self.confirmed_arms is not None:
+            return confirmed_sentences.verdict(self.confirmed_arms)
         return arms.verdict(self.study, self.result) or answer.answer(self.study, self.result, self.importances)
 
     @property
     def remarks(self) -> list[str]:
         """What to keep in mind, the most important first."""
         ends, ties = arms.notes if self.arms else edges.notes, sentences.ties(self.study, self.result)
+        if self.confirmed_arms is not None:  # what the trials on dev say has its own section
+            found = [
+                *confirmed_sentences.supported(self.confirmed_arms),
+                *confirmed_sentences.limits(self.confirmed_arms),
+            ]
+            return [*found, *sentences.looks_at_test(self.confirmed_arms.confirmation), *ends(self.study, self.result)]
         return [
             *([] if ties == self.verdict else [ties]),
             *ends(self.study, self.result),
@@ -63,6 +72,10 @@ class ReportData:
     @cached_property
     def arms(self) -> list[arms.Arm]:
         return arms.compare_arms(self.study, self.result)
+
+    @cached_property
+    def confirmed_arms(self) -> ConfirmedArms | None:
+        return confirmed_arms(self.study, self.result, self.confirmation)
 
     @property
     def order(self) -> list[SweptKey]:
@@ -103,6 +116,7 @@ def page(report: ReportData, plotly: str | None) -> str:
         arms=report.arms,
         arm_scale=_scale([arm.accuracy for arm in report.arms], 0.02),
         **_confirmation(report.confirmation),
+        **_confirmed_arms(report.confirmed_arms),
         **_trials(study),
         failures=_failures(study),
         SHOWN_TRIALS=SHOWN_TRIALS,
@@ -176,6 +190,26 @@ def _confirmation(confirmation: Confirmation | None) -> dict[str, Any]:
     margin = 0.01 if sentences.is_share(confirmation.metric) else 0.0
     means = [run.mean for run in confirmation.configurations]
     return {"mean_scale": _scale(means, margin), "default_mean": default}
+
+
+def _confirmed_arms(compared: ConfirmedArms | None) -> dict[str, Any]:
+    """The arms with new seeds: their tables, and the questions that each gained and lost against the base."""
+    if compared is None:
+        return {"on_test": None}
+    headings, rows = markdown.table(compared)
+    pair_headings, pairs = markdown.pairs_table(compared)
+    return {
+        "on_test": compared,
+        "on_test_columns": [(heading, "n" if place else "label") for place, heading in enumerate(headings)],
+        "on_test_rows": rows,
+        "pair_columns": [(heading, "n" if place in (1, 2) else "label") for place, heading in enumerate(pair_headings)],
+        "pairs": pairs,
+        "examples_note": markdown.EXAMPLES.format(base=compared.base.name, most=MOST_EXAMPLES),
+        "on_test_note": markdown.NOTE.format(sources=compared.confirmation.sources),
+        "pairs_note": markdown.HOLM,
+        "arm_title": markdown.title,
+        "shortened": shortened,
+    }
 
 
 def _scale(estimates: Sequence[Estimate | None], margin: float) -> Scale:

@@ -177,6 +177,11 @@ def _confirmed(confirmation: Confirmation, test_limit: object) -> Iterator[str]:
     )
     compared = f"; difference from the default: {differences}" if differences else ""
     yield f"{where}, with {seeds}: {means}{compared}."
+    yield from looks_at_test(confirmation)
+
+
+def looks_at_test(confirmation: Confirmation) -> Iterator[str]:
+    """Yield how often test was looked at in this study, where that was more than once."""
     if len(confirmation.looks_at_test) > 1:
         yield (
             f"Looks at test in this study: {looks.times(confirmation.looks_at_test)}. What was chosen after the first "

@@ -14,7 +14,7 @@ import yaml
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.report.formatting import config_value
 from mcqa.runs.files import csv_text, write_text
-from mcqa.sweep.report import arms, best_experiment, sentences
+from mcqa.sweep.report import arms, best_experiment, markdown, sentences
 from mcqa.sweep.report.confirmation import read_confirmation
 from mcqa.sweep.report.importances import Importances
 from mcqa.sweep.report.importances import importances as compute_importances
@@ -86,6 +86,8 @@ def write_report(folder: Path) -> Summary:
     files = [path for name, text in texts.items() if (path := _write(folder / name, text, problems))]
     _link_as_option(folder, problems)
     report = ReportData(study, result, importances, confirmation, tuple(problems))
+    if (confirmed := report.confirmed_arms) is not None:
+        files += filter(None, [_write(folder / "report.md", lambda: markdown.markdown(confirmed), problems)])
     page_file = _write(folder / "report.html", lambda: page(report, _plotly()), problems)
     return Summary(
         verdict=report.verdict,

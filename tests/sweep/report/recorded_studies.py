@@ -36,6 +36,7 @@ DISTRIBUTIONS = {
     "optimizer.beta": FloatDistribution(0.01, 100, log=True),
     "data.limit": IntDistribution(0, 800),
     "scheduler": CategoricalDistribution(("cosine", "linear", "constant")),
+    "experiment": CategoricalDistribution(("base", "retrieval", "text", "paraphrases", "sft", "sft_then_dpo")),
 }
 FACTORS, FACTOR_VALUES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.002, 0.006, 0.02, 0.06, 0.2)
 BASE = {

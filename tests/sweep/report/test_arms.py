@@ -144,8 +144,5 @@ def test_what_to_do_next_is_about_the_arms_and_not_the_default(tmp_path):
     ]  # fmt: skip
     (folder / "confirm.json").write_text(json.dumps({"metric": "test/acc", "configurations": rows}))
     step = advice(folder)
-    assert step.text == (
-        "With new seeds scheduler=cosine, trial 2, has the best test/acc, 63.0 %; whether the arms differ, a "
-        "comparison of these runs says:"
-    )
+    assert step.text == "See every question that the arms answer differently, in a comparison of these runs:"
     assert step.command.startswith("python -m mcqa.compare ") and step.command.count("/confirm/") == 4

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcqa.compare.flips import KINDS, Answer, by_subject, count, flips, most_confident, over_seeds
 from mcqa.evaluation.decisions import decide
+from mcqa.evaluation.flips import KINDS, Answer, by_subject, count, flips, most_confident, over_seeds
 from mcqa.evaluation.predictions import Prediction
 from tests.compare.finished_runs import answered, question
 
