@@ -1,0 +1,86 @@
+"""Does DPO on wrong choices add anything to fine-tuning on right ones?
+
+    python benchmarks/preferences.py <folder> [override ...] [--questions 60] [--epochs 4] [--seeds 3]
+
+All arms see as many questions, or pairs: twice --epochs times the questions. `sft` and `choice` train on them in one
+run; `sft then …` trains half of it with sft and then, from that run, the other half; `dpo` begins with the base. Each
+arm takes the learning rate with the best accuracy on dev, of three and of one seed; then further seeds train at that
+rate. `mcqa.compare` pools the seeds on test. Runs that are complete in the folder are not repeated.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from mcqa import train
+from mcqa.config.composition import compose
+from mcqa.config.schema import Config
+from mcqa.config.validation import typed
+from mcqa.runs import run_folder
+from mcqa.runs.files import write_yaml
+
+ARMS = {
+    "sft": ["objective=sft"],
+    "choice": ["objective=choice"],
+    "sft_then_sft": ["objective=sft"],
+    "sft_then_dpo_hardest": ["objective=dpo", "objective.pairs=hardest"],
+    "sft_then_dpo_random": ["objective=dpo", "objective.pairs=random"],
+    "sft_then_dpo_all": ["objective=dpo", "objective.pairs=all"],
+    "dpo": ["objective=dpo", "objective.pairs=hardest"],
+}
+FACTORS = {"sft": (0.3, 1, 3), "choice": (0.3, 1, 3), "dpo": (0.05, 0.25, 1)}  # of model.learning_rate
+WRONG_CHOICES = 3  # of a question of data=facts, each a pair where all are taken
+
+
+def finished(folder, name, overrides):
+    """The folder and metrics of a run with these overrides, trained unless it is there already."""
+    place = folder / "runs" / name / "run"
+    if not run_folder.is_complete(place):
+        overrides = [*overrides, f"name={name}", f"outputs={folder}", "tracking=none"]
+        config_dict = compose("config", overrides)
+        place.mkdir(parents=True, exist_ok=True)
+        write_yaml(place / "overrides.yaml", overrides)
+        write_yaml(place / "config.yaml", config_dict)
+        train.run(typed(config_dict, Config), place)
+    return place, run_folder.read_result(place)["metrics"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    folder, runs = given.folder.absolute(), []
+    fixed = [f"data.limit={given.questions}", "optimizer.batch_size=8", "evaluation.every=1000000", *given.overrides]
+
+    def parent(seed):
+        own = ["objective=sft", f"objective.epochs={given.epochs}", f"seed={seed}"]
+        return finished(folder, f"half_sft-{seed}", [*fixed, *own])[0]
+
+    def trained(arm, factor, seed):
+        continues = arm.startswith("sft_then")
+        passes = given.epochs if continues else 2 * given.epochs
+        passes = passes / WRONG_CHOICES if arm.endswith("_all") else passes
+        own = [*ARMS[arm], f"objective.epochs={passes:.4f}", f"objective.learning_rate_factor={factor}", f"seed={seed}"]
+        base = ["model=run", f"model.run={parent(seed)}"] if continues else []
+        return finished(folder, f"{arm}-{factor}-{seed}", [*fixed, *own, *base])
+
+    for arm, overrides in ARMS.items():
+        rates = FACTORS[overrides[0].removeprefix("objective=")]
+        accuracy = {factor: trained(arm, factor, 0)[1]["dev/acc"] for factor in rates}
+        best = max(accuracy, key=accuracy.get)
+        results = [trained(arm, best, seed) for seed in range(given.seeds)]
+        runs += [str(place) for place, _ in results]
+        test = ", ".join(f"{metrics['test/acc']:.3f}" for _, metrics in results)
+        shown = ", ".join(f"{factor:g}: {value:.3f}" for factor, value in accuracy.items())
+        print(f"{arm:22} factor {best:g} (dev {shown}); test {test}", flush=True)
+    halves = [str(parent(seed)) for seed in range(given.seeds)]
+    subprocess.run([sys.executable, "-m", "mcqa.compare", *runs, *halves, f"out={folder}/compare"], check=True)
+
+
+if __name__ == "__main__":
+    main()
