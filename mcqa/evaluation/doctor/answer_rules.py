@@ -136,3 +136,18 @@ def worse_than_base(history: History) -> Finding | None:
         "The base answers these questions better than what was made of it.",
         "" if history.setup.learning_rate is None else f"optimizer.learning_rate={history.setup.learning_rate / 3:.3g}",
     )
+
+
+def forgetting(history: History) -> Finding | None:
+    """Training made the answers to further sets, which it is not trained on, worse beyond the interval of each."""
+    lost = {name: gain for name, gain in history.elsewhere.items() if gain.high < 0}
+    if not lost:
+        return None
+    changes = ", ".join(f"{name} by {gain}" for name, gain in lost.items())
+    return Finding(
+        "forgetting",
+        "hint",
+        f"training changed the accuracy on {changes}",
+        "The base answers these sets better than what was made of it.",
+        "objective.replay_share=0.1 with data.general_texts, peft=lora, or a smaller learning rate",
+    )

@@ -126,7 +126,8 @@ class History:
 
     every: updates for each of `updates`: 1, or more where only means are known. base: accuracy of the base on dev.
     answers: of dev (or test) by the model, and questions: the same of whatever model, for what guessing gives.
-    gain: what training changed on test, paired, with its interval. ended: the training has made its last update.
+    gain: what training changed on test, paired, with its interval. elsewhere: the same of each further set.
+    ended: the training has made its last update.
     group_zero: groups of parameters with a zero gradient at the first update.
     """
 
@@ -138,6 +139,7 @@ class History:
     answers: Answers | None = None
     questions: Answers | None = None
     gain: Accuracy | None = None
+    elsewhere: Mapping[str, Accuracy] = field(default_factory=dict)
     ended: bool = True
     group_zero: Sequence[str] = field(default_factory=tuple)
 

@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     answer_rules.uniform,
     answer_rules.one_letter,
     answer_rules.worse_than_base,
+    answer_rules.forgetting,
     answer_rules.overfitting,
     loss_rules.zero_gradients,
     loss_rules.noisy,

@@ -56,6 +56,7 @@ def history_of(folder: Path, ended: bool | None = None) -> History:
         answers=answers,
         questions=answers or answers_of(_predictions(folder, ("base_dev", "base_test"))),
         gain=_accuracy(metrics, "test/acc_gain"),
+        elsewhere=_gains_elsewhere(run_folder.config_of(folder), metrics),
         ended=(result.get("status") == "complete" or has_all) if ended is None else ended,
         group_zero=_zero_groups(points),
     )
@@ -117,6 +118,13 @@ def _accuracy(values: Mapping[str, Any], name: str) -> Accuracy | None:
     found = [values.get(key) for key in (name, f"{name}_ci_low", f"{name}_ci_high")]
     numbers = [float(one) for one in found if isinstance(one, int | float)]
     return Accuracy(*numbers) if len(numbers) == 3 else None
+
+
+def _gains_elsewhere(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Accuracy]:
+    """Return what training changed on each of evaluation.sets; those of a mix are trained on."""
+    names = [str(one["name"]) for one in config.get("evaluation", {}).get("sets", [])]
+    gains = {name: _accuracy(metrics, f"{name}/acc_gain") for name in names}
+    return {name: gain for name, gain in gains.items() if gain is not None}
 
 
 def _zero_groups(points: Mapping[int, Mapping[str, float]]) -> list[str]:

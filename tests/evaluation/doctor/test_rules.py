@@ -50,6 +50,7 @@ ILL = {
     "loss of guessing": healthy(dev=dev((0.25, 1.39), (0.26, 1.386))),
     "all answers the same": healthy(answers=answers((2,))),
     "worse than the base": healthy(gain=Accuracy(-0.2, -0.3, -0.1)),
+    "forgetting": healthy(elsewhere={"facts": Accuracy(-0.1, -0.2, -0.01), "other": Accuracy(0.1, 0.0, 0.2)}),
     "zero gradients": healthy(updates=curve(norm=lambda at: 0.0 if at % 3 == 0 else 0.5)),
     "not a number": healthy(updates=[*curve(updates=100), Update(101, math.nan, math.nan, 1e-3)]),
     "noisy updates": healthy({"batch_size": 4}, updates=curve(lambda at: 1.2 - at / 2000, noise=0.4)),
@@ -82,6 +83,7 @@ NEIGHBOURS = {
         dev=dev((0.25, 1.4), half=0.15), answers=answers(questions=40), questions=answers(questions=40)
     ),
     "dev worse by less than its interval": healthy(dev=dev((0.36, 1.2), (0.37, 1.2)), gain=None),
+    "a further set that is worse by less than its interval": healthy(elsewhere={"facts": Accuracy(-0.1, -0.2, 0.01)}),
     "two letters": healthy(answers=answers((0, 1))),
     "a loss of dev that varies": healthy(dev=dev((0.6, 0.82), (0.6, 0.8), (0.6, 0.83), (0.6, 0.81), (0.6, 0.83))),
     "a large batch with noise": healthy(updates=curve(lambda at: 1.2 - at / 2000, noise=0.4)),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mcqa.evaluation.doctor import updates
+from mcqa.evaluation.doctor.history import Accuracy
 from mcqa.evaluation.doctor.stored import findings_of, history_of
 from mcqa.evaluation.doctor.updates import Update
 from mcqa.runs.files import write_json, write_yaml
@@ -44,6 +45,13 @@ def test_the_setup_is_that_of_the_configuration(folder):
     assert (setup.learning_rate, setup.recommended, setup.factor) == (0.2, 2e-3, pytest.approx(100))
     assert (setup.updates_per_epoch, setup.planned, setup.max_grad_norm) == (10, 20, None)
     assert setup.letters
+
+
+def test_what_training_changed_on_further_sets_is_read_where_it_was_compared(folder):
+    write_yaml(folder / "config.yaml", CONFIG | {"evaluation": {"sets": [{"name": "facts"}, {"name": "unmeasured"}]}})
+    gains = {f"{name}/acc_gain{end}": -0.2 for name in ("facts", "test") for end in ("", "_ci_low", "_ci_high")}
+    write_json(folder / "result.json", {"status": "complete", "metrics": gains})
+    assert history_of(folder).elsewhere == {"facts": Accuracy(-0.2, -0.2, -0.2)}
 
 
 def test_curves_dev_and_base_are_read_from_the_events_of_a_run_that_goes_on(folder):
