@@ -5,18 +5,19 @@
 All arms see as many questions, or pairs: twice --epochs times the questions. `sft` and `choice` train on them in one
 run; `sft then …` trains half of it with sft and then, from that run, the other half; `dpo` begins with the base. Each
 arm takes the learning rate with the best accuracy on dev, of three and of one seed; then further seeds train at that
-rate. `mcqa.compare` pools the seeds on test. Runs that are complete in the folder are not repeated.
+rate and are measured on test. Intervals cover questions and seeds. Runs that are complete in the folder are not
+repeated.
 """
 
 import argparse
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 from mcqa import train
 from mcqa.config.composition import compose
 from mcqa.config.schema import Config
 from mcqa.config.validation import typed
+from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
 from mcqa.runs import run_folder
 from mcqa.runs.files import write_yaml
 
@@ -46,6 +47,22 @@ def finished(folder, name, overrides):
     return place, run_folder.read_result(place)["metrics"]
 
 
+def answers(place):
+    """Which test questions the run answers right, and the fact that each is about, by the ids of the questions."""
+    rows = [json.loads(line) for line in (place / "predictions" / "test.jsonl").read_text().splitlines()]
+    rows.sort(key=lambda row: row["id"])
+    return [row["correct"] for row in rows], [row["id"].rpartition("/")[0] for row in rows]
+
+
+PAIRS = [
+    *(("sft_half", f"sft_then_dpo_{pairs}") for pairs in ("hardest", "random", "all")),
+    *(("sft_then_sft", f"sft_then_dpo_{pairs}") for pairs in ("hardest", "random", "all")),
+    ("sft_half", "sft_then_sft"),
+    ("sft", "choice"),
+    ("sft", "dpo"),
+]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -54,7 +71,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    folder, runs = given.folder.absolute(), []
+    folder, right, facts = given.folder.absolute(), {}, []
     fixed = [f"data.limit={given.questions}", "optimizer.batch_size=8", "evaluation.every=1000000", *given.overrides]
 
     def parent(seed):
@@ -74,12 +91,21 @@ def main():
         accuracy = {factor: trained(arm, factor, 0)[1]["dev/acc"] for factor in rates}
         best = max(accuracy, key=accuracy.get)
         results = [trained(arm, best, seed) for seed in range(given.seeds)]
-        runs += [str(place) for place, _ in results]
+        right[arm] = [answers(place)[0] for place, _ in results]
         test = ", ".join(f"{metrics['test/acc']:.3f}" for _, metrics in results)
         shown = ", ".join(f"{factor:g}: {value:.3f}" for factor, value in accuracy.items())
         print(f"{arm:22} factor {best:g} (dev {shown}); test {test}", flush=True)
-    halves = [str(parent(seed)) for seed in range(given.seeds)]
-    subprocess.run([sys.executable, "-m", "mcqa.compare", *runs, *halves, f"out={folder}/compare"], check=True)
+    halves = [answers(parent(seed)) for seed in range(given.seeds)]
+    right["sft_half"], facts = [run for run, _ in halves], halves[0][1]
+    for arm, every in right.items():
+        low, high = pooled_accuracy_interval(every, facts)
+        print(
+            f"{arm:22} {100 * sum(map(sum, every)) / sum(map(len, every)):5.1f} %  [{100 * low:.1f}, {100 * high:.1f}]"
+        )
+    compared = [pooled_difference(right[before], right[after], facts) for before, after in PAIRS]
+    for (before, after), one, p in zip(PAIRS, compared, holm([one.p for one in compared]), strict=True):
+        ends = f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+        print(f"{before} -> {after}: {100 * one.difference:+.1f} points {ends}, Holm's p {p:.4f}")
 
 
 if __name__ == "__main__":

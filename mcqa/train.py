@@ -142,8 +142,8 @@ def preview(config: Config, config_dict: ConfigDict, inputs: "Inputs") -> None:
 
 def preview_stage(console: "Console", name: str, config: Config, inputs: "Inputs") -> None:
     """Show what an earlier stage trains on and for how many updates."""
+    from mcqa.data.pairs import training_set_of
     from mcqa.data.shots import shots_of
-    from mcqa.data.tokens import training_set_of
     from mcqa.models import adapters, loading, memory
     from mcqa.training import dry_run
     from mcqa.training.updates import total_updates

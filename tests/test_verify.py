@@ -13,7 +13,7 @@ from mcqa import verify
 from mcqa.config.errors import ConfigError
 from mcqa.evaluation.scoring.forward import Forward
 from mcqa.runs import launch
-from mcqa.training import resume, trainer, verification
+from mcqa.training import measuring, resume, verification
 from tests.small_runs import configured
 
 LITTLE = ["optimizer.batch_size=4", "peft.dropout=0.1"]
@@ -73,9 +73,9 @@ def test_the_gradients_of_micro_batches_add_up(small, tmp_path, console):
 
 @pytest.mark.slow
 def test_micro_batches_that_do_not_add_up_fail_the_check(small, tmp_path, console, monkeypatch):
-    whole = trainer.MeasuringTrainer.compute_loss
+    whole = measuring.MeasuringTrainer.compute_loss
     monkeypatch.setattr(  # each micro batch normalised by its own tokens
-        trainer.MeasuringTrainer,
+        measuring.MeasuringTrainer,
         "compute_loss",
         lambda self, model, inputs, *args, **kwargs: whole(
             self, model, inputs | {"counts": self.loss.counts(inputs["items"])}, *args, **kwargs
@@ -106,7 +106,7 @@ def test_packed_examples_have_the_loss_and_gradients_of_rows_of_their_own(overri
 @pytest.mark.slow
 def test_packed_examples_that_see_their_neighbours_fail_the_check(small, tmp_path, console, monkeypatch):
     monkeypatch.setattr(Forward, "_mask", causal)
-    monkeypatch.setattr(trainer.MeasuringTrainer, "_can_pack", lambda *arguments: True)
+    monkeypatch.setattr(measuring.MeasuringTrainer, "_can_pack", lambda *arguments: True)
     config, _ = configured(small)
     assert not verification.packing(config, tmp_path, console)
     assert "This does not hold: packed examples have the loss" in console.export_text()
@@ -120,7 +120,7 @@ def causal(self, ends_BT):
 @pytest.mark.slow
 def test_choices_that_see_one_another_fail_the_check(long_choices, tmp_path, console, monkeypatch):
     monkeypatch.setattr(Forward, "_mask", causal)
-    monkeypatch.setattr(trainer, "reads_trees", lambda *arguments: True)
+    monkeypatch.setattr(measuring, "reads_trees", lambda *arguments: True)
     config, _ = configured(long_choices)
     assert not verification.choice(config, tmp_path, console)
     assert "This does not hold: the choices as a tree" in console.export_text()
@@ -128,7 +128,7 @@ def test_choices_that_see_one_another_fail_the_check(long_choices, tmp_path, con
 
 @pytest.mark.slow
 def test_a_model_that_cannot_read_a_tree_is_named(small, tmp_path, console, monkeypatch):
-    monkeypatch.setattr(trainer, "reads_trees", lambda *arguments: False)
+    monkeypatch.setattr(measuring, "reads_trees", lambda *arguments: False)
     config, _ = configured(small)
     assert verification.choice(config, tmp_path, console)
     assert "This model cannot read the choices of a question as a tree" in console.export_text()
@@ -157,9 +157,9 @@ def test_two_trainings_from_the_same_seed_are_equal(small, tmp_path, console):
 
 @pytest.mark.slow
 def test_a_training_that_is_not_the_same_twice_fails_the_check(small, tmp_path, console, monkeypatch):
-    whole, chance = trainer.MeasuringTrainer.compute_loss, random.SystemRandom()
+    whole, chance = measuring.MeasuringTrainer.compute_loss, random.SystemRandom()
     monkeypatch.setattr(
-        trainer.MeasuringTrainer,
+        measuring.MeasuringTrainer,
         "compute_loss",
         lambda *args, **kwargs: whole(*args, **kwargs) * (1 + 1e-3 * chance.random()),
     )
