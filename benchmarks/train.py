@@ -64,7 +64,7 @@ from mcqa.evaluation.scoring import tree
 from mcqa.models import devices, loading
 from mcqa.models.from_scratch import new_tokenizer
 from mcqa.models.loading import adapter_config
-from mcqa.training import losses, trainer
+from mcqa.training import losses, measuring, trainer
 
 BATCH = 32  # questions an update
 PACKED_TOKENS = 256
@@ -229,7 +229,8 @@ def train_ours(setting, side):
             setting.forward_passes = kept = []
             split = learner._batches
             learner._batches = lambda items: kept.append(split(items)) or kept[-1]
-        with patch.object(trainer, "item", row_for_every_choice if side == "choice naive" else trainer.item):
+        naive = row_for_every_choice if side == "choice naive" else measuring.item
+        with patch.object(measuring, "item", naive):
             trainer.train(learner)
         cost.tokens, cost.positions = learner.data_collator.tokens, learner.data_collator.positions
     return cost
