@@ -1,9 +1,11 @@
 """What to do after a study: keep the default, run the best, confirm it, or ask for more trials; with the command."""
 
 import math
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from mcqa.config.schema import SEEDS
@@ -72,7 +74,8 @@ def _next_of_arms(
     runs = [run for run in confirmation.configurations if run.trial in names and run.values]
     if not runs:
         return NextStep("No arm has a run with new seeds that has ended: see the failures above.")
-    folders = [shlex.quote(run_folder.shown(study.folder / folder)) for run in runs for folder in run.folders]
+    places = (Path(os.path.normpath(study.folder / folder)) for run in runs for folder in run.folders)
+    folders = [shlex.quote(run_folder.shown(place)) for place in places]
     if len(runs) < 2 or len(folders) < sum(len(run.values) for run in runs):
         return None
     return NextStep(
