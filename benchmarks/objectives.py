@@ -12,27 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mcqa import train
-from mcqa.config.composition import compose
-from mcqa.config.schema import Config
-from mcqa.config.validation import typed
-from mcqa.runs import run_folder
-from mcqa.runs.files import write_yaml
+from single_runs import finished
 
 OBJECTIVES = ("sft", "choice_only", "choice")
-
-
-def finished(folder, name, overrides):
-    """The folder and result of a run with these overrides, trained unless it is there already."""
-    place = folder / "runs" / name / "run"
-    if not run_folder.is_complete(place):
-        overrides = [*overrides, f"name={name}", f"outputs={folder}", "tracking=none"]
-        config_dict = compose("config", overrides)
-        place.mkdir(parents=True, exist_ok=True)
-        write_yaml(place / "overrides.yaml", overrides)
-        write_yaml(place / "config.yaml", config_dict)
-        train.run(typed(config_dict, Config), place)
-    return place, run_folder.read_result(place)["metrics"]
 
 
 def main():

@@ -9,24 +9,18 @@ that are complete in the folder are not repeated.
 """
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from single_runs import answers, finished
 
-from mcqa import train
-from mcqa.config.composition import compose
-from mcqa.config.schema import Config
-from mcqa.config.validation import typed
 from mcqa.evaluation.report.charts import style
 from mcqa.evaluation.statistics import pooled_accuracy_interval
 from mcqa.evaluation.statistics.clusters import cluster_ids, cluster_robust_variance, degrees_of_freedom, t_quantile
 from mcqa.evaluation.statistics.pooling import seed_variance, total_variance
-from mcqa.runs import run_folder
-from mcqa.runs.files import write_yaml
 
 ARMS = {"text only": ["objective=pretrain"], "text and questions mixed": ["objective=mixed"]}
 UPDATES = 250
@@ -49,26 +43,6 @@ class Slope(NamedTuple):
     value: float
     low: float
     high: float
-
-
-def finished(folder, name, overrides):
-    """The folder of a run with these overrides, trained unless it is there already."""
-    place = folder / "runs" / name / "run"
-    if not run_folder.is_complete(place):
-        overrides = [*overrides, f"name={name}", f"outputs={folder}", "tracking=none"]
-        config_dict = compose("config", overrides)
-        place.mkdir(parents=True, exist_ok=True)
-        write_yaml(place / "overrides.yaml", overrides)
-        write_yaml(place / "config.yaml", config_dict)
-        train.run(typed(config_dict, Config), place)
-    return place
-
-
-def answers(place, split="test"):
-    """Which questions the run answers right, by their ids, and the fact that each is about."""
-    rows = [json.loads(line) for line in (place / "predictions" / f"{split}.jsonl").read_text().splitlines()]
-    rows.sort(key=lambda row: row["id"])
-    return [row["correct"] for row in rows], [row["id"].rpartition("/")[0] for row in rows]
 
 
 def slope(right, phrasings, facts):
@@ -125,7 +99,7 @@ def main():
             runs = []
             for seed in range(given.seeds):
                 own = [*ARMS[arm], f"data.paraphrases={k}", f"seed={seed}", *given.overrides]
-                run, facts = answers(finished(folder, f"{arm.replace(' ', '_')}-{k}-{seed}", [*FIXED, *own]))
+                run, facts = answers(finished(folder, f"{arm.replace(' ', '_')}-{k}-{seed}", [*FIXED, *own])[0])
                 runs.append(run)
             right.append(runs)
             low, high = pooled_accuracy_interval(runs, facts)

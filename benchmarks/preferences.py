@@ -10,16 +10,11 @@ repeated.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from mcqa import train
-from mcqa.config.composition import compose
-from mcqa.config.schema import Config
-from mcqa.config.validation import typed
+from single_runs import answers, finished
+
 from mcqa.evaluation.statistics import holm, pooled_accuracy_interval, pooled_difference
-from mcqa.runs import run_folder
-from mcqa.runs.files import write_yaml
 
 ARMS = {
     "sft": ["objective=sft"],
@@ -32,26 +27,6 @@ ARMS = {
 }
 FACTORS = {"sft": (0.3, 1, 3), "choice": (0.3, 1, 3), "dpo": (0.05, 0.25, 1)}  # of model.learning_rate
 WRONG_CHOICES = 3  # of a question of data=facts, each a pair where all are taken
-
-
-def finished(folder, name, overrides):
-    """The folder and metrics of a run with these overrides, trained unless it is there already."""
-    place = folder / "runs" / name / "run"
-    if not run_folder.is_complete(place):
-        overrides = [*overrides, f"name={name}", f"outputs={folder}", "tracking=none"]
-        config_dict = compose("config", overrides)
-        place.mkdir(parents=True, exist_ok=True)
-        write_yaml(place / "overrides.yaml", overrides)
-        write_yaml(place / "config.yaml", config_dict)
-        train.run(typed(config_dict, Config), place)
-    return place, run_folder.read_result(place)["metrics"]
-
-
-def answers(place):
-    """Which test questions the run answers right, and the fact that each is about, by the ids of the questions."""
-    rows = [json.loads(line) for line in (place / "predictions" / "test.jsonl").read_text().splitlines()]
-    rows.sort(key=lambda row: row["id"])
-    return [row["correct"] for row in rows], [row["id"].rpartition("/")[0] for row in rows]
 
 
 PAIRS = [
